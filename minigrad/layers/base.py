@@ -1,0 +1,226 @@
+"""A layer: maps a batch forward, and the loss's gradient (delta) back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from typing_extensions import Self
+
+from minigrad.arrays import Array, Shape, describe
+from minigrad.config import Configurable
+from minigrad.parameters import Parameter, Parameters
+from minigrad.rng import RNG
+
+
+class Cached(Configurable):
+    """One cache rule: `forward` remembers in `self.cache` what `backward` needs, while training.
+
+    Reading the cache before it was written raises, naming the object. It is no part of a copy or
+    a pickle.
+    """
+
+    _cache: Any = None
+
+    @property
+    def cache(self) -> Any:
+        """What the last `forward` left for `backward`.
+
+        Raises:
+            RuntimeError: no `forward` in training mode came before.
+        """
+        if self._cache is None:
+            raise RuntimeError(
+                f"backward of {self.label} was called before forward: "
+                "call forward(..., training=True) first"
+            )
+        return self._cache
+
+    @cache.setter
+    def cache(self, value: Any) -> None:
+        self._cache = value
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_cache"}
+
+
+class Layer(Cached):
+    """Base of all layers; a custom one defines `forward`, `backward`, and `build` if it must.
+
+    Shapes exclude the batch axis. What `forward` and `backward` return is new, and what they were
+    given is not written to. Parameters and layers that are attributes are found by themselves.
+
+    Args:
+        name: what messages and `model["name"]` call it; by default its type and a number.
+
+    A layer that multiplies each feature by a factor it learns:
+
+    >>> import numpy as np
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape, rng):
+    ...         self.factor = Parameter(np.ones(input_shape))
+    ...         return input_shape
+    ...     def forward(self, x, *, training=True):
+    ...         if training:
+    ...             self.cache = x
+    ...         return x * self.factor.value
+    ...     def backward(self, delta):
+    ...         self.factor.grad = (delta * self.cache).sum(axis=0)
+    ...         return delta * self.factor.value
+    >>> scale = Scale()
+    >>> scale.build((2,), np.random.default_rng(0))
+    (2,)
+    >>> scale.forward(np.array([[1.0, 2.0]]))
+    array([[1., 2.]])
+    """
+
+    name: str = ""
+    input_shape: Shape | None = None
+    output_shape: Shape | None = None
+    ties_rows: bool = False
+    """True where a row's output depends on other rows: such a model runs whole batches."""
+    draws: bool = False
+    """True where `forward` draws random numbers: such a model runs its row blocks in order."""
+    buffers: tuple[str, ...] = ()
+    """Names of attributes that are arrays, not trained, and saved with the model."""
+    _frozen: bool = False
+
+    def __init__(self, *, name: str = "") -> None:
+        self.name = name
+
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        """Make the parameters for this input shape, and return the output shape."""
+        return input_shape
+
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        """Return the output for a batch; with `training`, remember what `backward` needs."""
+        raise NotImplementedError(f"{self.label} must define forward(x, *, training=True)")
+
+    def backward(self, delta: Array) -> Array:
+        """Take dJ/doutput, assign each parameter's gradient, and return dJ/dinput."""
+        raise NotImplementedError(f"{self.label} must define backward(delta)")
+
+    def backward_parameters(self, delta: Array) -> None:
+        """Assign each parameter's gradient; nobody needs dJ/dinput."""
+        self.backward(delta)
+
+    def check_input(self, x: Array, row_shape: Shape) -> None:
+        """Refuse a batch whose rows don't have this shape.
+
+        >>> import numpy as np
+        >>> Layer(name="first").check_input(np.zeros((32, 63)), (64,))
+        Traceback (most recent call last):
+        ...
+        ValueError: Layer 'first' expects input of shape (batch, 64), got (32, 63)
+        """
+        if x.shape[1:] != row_shape or not x.ndim:
+            raise ValueError(
+                f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"
+            )
+
+    @property
+    def label(self) -> str:
+        """Its type and name, as messages give them."""
+        kind = type(self).__name__
+        return f"{kind} '{self.name}'" if self.name else kind
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change its parameters; to assign False freezes them.
+
+        A frozen layer still computes its gradients, and passes delta on.
+        """
+        return not self._frozen
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._frozen = not value
+        for _, parameter in self.named_parameters():
+            parameter.trainable = value
+
+    @property
+    def children(self) -> list[Layer]:
+        """The layers that are attributes of this one, alone or in a list or tuple."""
+        found: list[Layer] = []
+        for value in vars(self).values():
+            if isinstance(value, Layer):
+                found.append(value)
+            elif isinstance(value, (list, tuple)):
+                found.extend(item for item in value if isinstance(item, Layer))
+        return found
+
+    @property
+    def parameters(self) -> Parameters:
+        """All parameters, its children's too, in one flat vector.
+
+        Raises:
+            RuntimeError: it isn't built yet.
+        """
+        if self.output_shape is None and not any(p for _, p in self.named_parameters()):
+            raise RuntimeError(
+                f"{self.label} isn't built yet, so it has no parameters: pass input_shape= to the "
+                "model, or call build(input_shape, rng)"
+            )
+        return Parameters(p for _, p in self.named_parameters())
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
+        """Yield (path, layer) for this layer and all below it; its own path is `path`."""
+        yield path, self
+        for child in self.children:
+            yield from child.walk(f"{path}.{child.name}".lstrip("."))
+
+    def replica(self) -> Self:
+        """Return a copy that shares this layer's values, and has gradients and caches of its own.
+
+        A model's replica shares its optimizer, loss and history too.
+        """
+        memo: dict[int, Any] = {id(p): p.replica() for _, p in self.named_parameters()}
+        for value in vars(self).values():
+            if isinstance(value, (Configurable, dict)) and not isinstance(value, Layer):
+                memo[id(value)] = value
+        return copy.deepcopy(self, memo)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (path, parameter), such as ('dense_1.weight', ...), in order.
+
+        A layer's own come before its children's; a shared one comes once for each place.
+        """
+        for path, layer in self.walk():
+            for attribute, parameter in layer.own_parameters():
+                yield f"{path}.{attribute}".lstrip("."), parameter
+
+    def own_parameters(self) -> list[tuple[str, Parameter]]:
+        """Return (attribute, parameter) for this layer's own parameters, not its children's."""
+        return [(name, value) for name, value in vars(self).items() if isinstance(value, Parameter)]
+
+
+def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
+    """Build a layer for its place in a network, once, and return its output shape.
+
+    Raises:
+        ValueError: it was built for another input shape.
+        TypeError: its `build` returns no shape.
+    """
+    if layer.output_shape is not None:
+        if layer.input_shape != input_shape:
+            raise ValueError(
+                f"{layer.label} was built for input of shape {layer.input_shape} and is given "
+                f"{input_shape} here: make a new layer"
+            )
+        return layer.output_shape
+    output_shape = layer.build(input_shape, rng)
+    if not isinstance(output_shape, tuple) or not all(isinstance(n, int) for n in output_shape):
+        raise TypeError(
+            f"build of {layer.label} must return its output shape, a tuple of int without the "
+            f"batch axis; got {output_shape!r}"
+        )
+    layer.input_shape, layer.output_shape = input_shape, output_shape
+    if layer._frozen:
+        layer.trainable = False
+    return output_shape
