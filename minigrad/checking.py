@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
-from minigrad.arrays import Array, as_data, check_finite
+from minigrad.arrays import Array, Shape, as_data
+from minigrad.data import as_rows
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
 from minigrad.rng import is_rng, rng_state, set_rng_state
@@ -125,11 +126,11 @@ def check_gradients(
     >>> report.passed
     True
     """
-    inputs = as_data(x, "x").astype(np.float64)
-    check_finite(inputs, "x")
-    subject = _double(model, inputs)
-    target = np.asarray(y)
-    objective = _Objective(subject, loss, target)
+    subject = _double(model, as_data(x, "x").shape[1:])
+    assert subject.output_shape is not None
+    rows = as_rows(x, y, output_shape=subject.output_shape, loss=loss)
+    inputs = rows.x.astype(np.float64)
+    objective = _Objective(subject, loss, rows.y)
     objective(inputs)
     input_gradient = subject.backward(objective.loss.backward())
     objective.parameters.add_penalty_gradients()
@@ -159,13 +160,13 @@ class _Objective:
         return j + self.parameters.penalty()
 
 
-def _double(model: Layer, x: Array) -> Sequential:
+def _double(model: Layer, input_shape: Shape) -> Sequential:
     """Return a copy of the model in float64; a single layer becomes a model of one."""
     twin = copy.deepcopy(model)
     if not isinstance(twin, Sequential):
-        return Sequential([twin], input_shape=x.shape[1:], rng=0)
+        return Sequential([twin], input_shape=input_shape, rng=0)
     twin.dtype = np.dtype(np.float64)
-    twin.build_for(x.shape[1:])
+    twin.build_for(input_shape)
     return twin
 
 

@@ -107,12 +107,16 @@ class Sequential(Chain):
         """Return x as rows of the input shape in the model's dtype."""
         if not (isinstance(x, np.ndarray) and x.dtype == self.dtype and x.size):
             x = as_data(x, "x").astype(self.dtype, copy=False)
+        self.check_input_shape(x)
+        return x
+
+    def check_input_shape(self, x: Array) -> None:
+        """Build the model for these rows if it isn't built, or refuse rows of another shape."""
         if self.output_shape is None:
             self.build_for(x.shape[1:])
         if x.shape[1:] != self.input_shape:
             assert self.input_shape is not None
             self.layers[0].check_input(x, self.input_shape)
-        return x
 
     def compile(
         self,
@@ -236,7 +240,7 @@ class Sequential(Chain):
         """
         data = as_data(x, "x")
         check_finite(data, "x")
-        self._accept(data[:1])
+        self.check_input_shape(data)
         return engine.predict(self, data)
 
     def _rows(
@@ -247,7 +251,7 @@ class Sequential(Chain):
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
     ) -> Rows:
-        self._accept(as_data(x, "x")[:1])
+        self.check_input_shape(as_data(x, "x"))
         assert self.output_shape is not None
         return as_rows(
             x,

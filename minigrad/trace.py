@@ -33,9 +33,10 @@ class Step:
 
 @dataclass
 class Trace:
-    """The steps in the order in which the layers were finished, the prediction, and J."""
+    """The steps in the order in which the layers finished forward, and in that of backward."""
 
     steps: list[Step]
+    backward: list[Step]
     prediction: Array
     j: float | None = None
 
@@ -65,16 +66,17 @@ def trace(
     """
     replica = model.replica()
     steps: dict[int, Step] = {}
+    back: list[Step] = []
     with np.errstate(all="ignore"):
         for path, layer in replica.walk():
-            _listen(layer, path, steps)
+            _listen(layer, path, steps, back)
         prediction = replica.forward(x, training=training)
         j = None
         if loss is not None and y is not None:
             listener = copy.copy(loss)
             j = listener.forward(prediction, y, sample_weight=sample_weight)
             replica.backward(listener.backward())
-    return Trace(list(steps.values()), prediction, j)
+    return Trace(list(steps.values()), back, prediction, j)
 
 
 def first_not_finite(recorded: Trace) -> str | None:
@@ -82,7 +84,7 @@ def first_not_finite(recorded: Trace) -> str | None:
     for step in recorded.steps:
         if not np.isfinite(step.output).all():
             return f"the output of {_place(step)}"
-    for step in reversed(recorded.steps):
+    for step in recorded.backward:
         for name, gradient in (step.gradients or {}).items():
             if not np.isfinite(gradient).all():
                 return f"the gradient of '{name}' of {_place(step)}"
@@ -95,7 +97,7 @@ def _place(step: Step) -> str:
     return f"{type(step.layer).__name__} '{step.path}'"
 
 
-def _listen(layer: Layer, path: str, steps: dict[int, Step]) -> None:
+def _listen(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -> None:
     """Make a layer of a replica report what passes through it."""
     forward, backward = layer.forward, layer.backward
 
@@ -109,6 +111,7 @@ def _listen(layer: Layer, path: str, steps: dict[int, Step]) -> None:
         step = steps[id(layer)]
         step.delta, step.input_delta = delta, input_delta
         step.gradients = {name: p.grad.copy() for name, p in layer.own_parameters()}
+        back.append(step)
         return input_delta
 
     vars(layer).update(forward=heard_forward, backward=heard_backward)

@@ -56,13 +56,14 @@ def sigmoid(z: Array) -> Array:
     """
     try:
         with np.errstate(over="raise", under="ignore"):
-            a = np.exp(-z)
+            a: Array = np.exp(-z)
     except FloatingPointError:  # below -709 exp(-z) is too large; exp(z) itself is not
         with np.errstate(under="ignore"):
             a = np.exp(-np.abs(z))
             return np.divide(np.where(z < 0, a, np.ones_like(a)), 1 + a)
     a += 1
-    return np.divide(1, a, out=a)
+    np.divide(1, a, out=a)
+    return a
 
 
 @register

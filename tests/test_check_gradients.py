@@ -1,0 +1,151 @@
+"""check_gradients passes what is right, and names the place of what is wrong."""
+
+import numpy as np
+import pytest
+
+from minigrad import (
+    Activation,
+    Dense,
+    Layer,
+    Loss,
+    MSELoss,
+    Parameter,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    check_gradients,
+)
+
+X = np.random.default_rng(1).normal(size=(6, 3))
+
+
+class Swish(Layer):
+    def build(self, input_shape, rng):
+        self.beta = Parameter(np.ones(()))
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        s = 1 / (1 + np.exp(-self.beta.value * x))
+        if training:
+            self.cache = x, s
+        return x * s
+
+    def backward(self, delta):
+        x, s = self.cache
+        self.beta.grad = (delta * x * x * s * (1 - s)).sum()
+        return delta * (s + self.beta.value * x * s * (1 - s))
+
+
+class WrongSigmoid(Sigmoid):
+    def derivative(self, cached):
+        return 1 - cached
+
+
+class NoSlope(Activation):
+    def function(self, z):
+        return np.tanh(z)
+
+    def derivative(self, cached):
+        return np.ones_like(cached)
+
+
+class TransposedWeight(Dense):
+    def _parameter_gradients(self, delta):
+        super()._parameter_gradients(delta)
+        self.weight.grad = self.weight.grad.T.copy()
+        return delta
+
+
+class MeanBias(Dense):
+    def _parameter_gradients(self, delta):
+        super()._parameter_gradients(delta)
+        self.bias.grad = delta.mean(axis=0)
+        return delta
+
+
+class WrongInput(Dense):
+    def backward(self, delta):
+        return 1.001 * super().backward(delta)
+
+
+class WrongBeta(Swish):
+    def backward(self, delta):
+        back = super().backward(delta)
+        self.beta.grad = -self.beta.grad
+        return back
+
+
+class WrongLoss(MSELoss):
+    def terms(self, prediction, target):
+        terms, slope = super().terms(prediction, target)
+        return terms, slope / 2
+
+
+@pytest.mark.parametrize("units", [1, 2, 5])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
+def test_passes_what_is_right(units: int, reduction: str, depth: int) -> None:
+    kinds = [Sigmoid, Tanh, ReLU, Softmax, Swish]
+    layers: list[Layer] = []
+    for level in range(depth - 1):
+        layers += [Dense(4 + level), kinds[level]()]
+    model = Sequential([*layers, Dense(units)], input_shape=(3,), rng=depth)
+    y = np.random.default_rng(0).normal(size=(6, units))
+    report = check_gradients(model, X, y, MSELoss(reduction=reduction, scale=0.7))
+    assert report.passed, report
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        (WrongSigmoid(name="bent"), "input"),
+        (NoSlope(), "input"),
+        (TransposedWeight(3, name="turned"), "turned.weight"),
+        (MeanBias(2, name="averaged"), "averaged.bias"),
+        (WrongInput(2), "input"),
+        (WrongBeta(name="swish"), "swish.beta"),
+    ],
+)
+def test_fails_and_names_the_place(wrong: Layer, place: str) -> None:
+    y = np.zeros((6, getattr(wrong, "units", 3)))
+    report = check_gradients(wrong, X, y, MSELoss())
+    assert not report
+    worst = f"{report.worst.layer}.{report.worst.parameter}".lstrip(".")
+    assert worst == place
+    assert str(report).startswith(f"FAILED: {place}[")
+
+
+def test_finds_it_deep_in_a_model() -> None:
+    layers = [Dense(4), Tanh(), MeanBias(3, name="odd"), Tanh(), Dense(1)]
+    model = Sequential(layers, input_shape=(3,), rng=0)
+    report = check_gradients(model, X, np.zeros((6, 1)), MSELoss())
+    failing = [c.place for c in report.comparisons if c.error > report.tolerance]
+    assert len(failing) == 1
+    assert failing[0].startswith("odd.bias[")
+
+
+def test_a_wrong_loss_fails_everywhere() -> None:
+    model = Sequential([Dense(2)], input_shape=(3,), rng=0)
+    report = check_gradients(model, X, np.zeros((6, 2)), WrongLoss())
+    assert all(c.error > report.tolerance for c in report.comparisons)
+
+
+def test_leaves_the_model_alone() -> None:
+    model = Sequential([Dense(2)], input_shape=(3,), rng=0, dtype="float32")
+    before = model.parameters.value.copy()
+    state = model.rng.bit_generator.state
+    assert check_gradients(model, X, np.zeros((6, 2)), MSELoss())
+    np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+    assert model.dtype == model.predict(X).dtype == np.float32
+    assert model.rng.bit_generator.state == state
+    with pytest.raises(RuntimeError, match="before forward"):
+        model.layers[0].backward(np.zeros((6, 2)))
+
+
+def test_loss_is_left_alone() -> None:
+    loss: Loss = MSELoss()
+    check_gradients(Dense(1), X, np.zeros(6), loss)
+    with pytest.raises(RuntimeError, match="backward of MSELoss was called before forward"):
+        loss.backward()

@@ -1,0 +1,247 @@
+"""Each error says which layer or argument, what was expected, what came, and what to do."""
+
+import re
+
+import numpy as np
+import pytest
+
+from minigrad import (
+    SGD,
+    Chain,
+    Dense,
+    DivergedError,
+    MSELoss,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    check_gradients,
+)
+
+X, Y = np.full((8, 2), 0.5), np.full((8, 1), 0.5)
+
+
+def make(*, units: int = 1, compiled: bool = True) -> Sequential:
+    model = Sequential([Dense(3), Sigmoid(), Dense(units)], input_shape=(2,), rng=0)
+    if compiled:
+        model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+    return model
+
+
+def says(error: type[Exception], message: str):
+    return pytest.raises(error, match=re.escape(message))
+
+
+def test_backward_before_forward() -> None:
+    model = make()
+    with says(RuntimeError, "backward of Dense 'dense_1' was called before forward"):
+        model.layers[0].backward(X)
+    with says(RuntimeError, "backward of Sequential was called before forward"):
+        model.backward(Y)
+    model.forward(X, training=False)
+    with says(RuntimeError, "call forward(..., training=True) first"):
+        model.backward(Y)
+
+
+def test_wrong_feature_count() -> None:
+    model = Sequential([Dense(3, name="first")], input_shape=(64,), rng=0)
+    for call in (model.forward, model.predict, model.layers[0].forward):
+        with says(ValueError, "Dense 'first' expects input of shape (batch, 64), got (32, 63)"):
+            call(np.zeros((32, 63)))
+
+
+@pytest.mark.parametrize(
+    ("units", "shape", "message"),
+    [
+        (3, (8,), "shape (8, 3), got (8,): give the last layer 1 unit, or y of shape (batch, 3)"),
+        (1, (1, 8), "x and y need as many rows: x has shape (8, 2), y (1, 8)"),
+        (3, (8, 1), "expects targets of the predictions' shape (8, 3), got (8, 1)"),
+        (1, (8, 3), "expects targets of the predictions' shape (8, 1), got (8, 3)"),
+        (1, (7, 1), "x and y need as many rows: x has shape (8, 2), y (7, 1)"),
+        (1, (8, 1, 1), "shape (8, 1), got (8, 1, 1)"),
+    ],
+)
+def test_targets_of_the_wrong_shape(units: int, shape: tuple[int, ...], message: str) -> None:
+    model = make(units=units)
+    before = model.parameters.value.copy()
+    with says(ValueError, message):
+        model.fit(X, np.zeros(shape), verbose=0)
+    with says(ValueError, message):
+        model.evaluate(X, np.zeros(shape))
+    np.testing.assert_array_equal(model.parameters.value, before)
+
+
+@pytest.mark.parametrize("shape", [(8,), (1,), (8, 3), (3,), (1, 1)])
+def test_a_loss_never_broadcasts(shape: tuple[int, ...]) -> None:
+    with says(ValueError, f"MSELoss expects targets of the predictions' shape (8, 2), got {shape}"):
+        MSELoss().forward(np.zeros((8, 2)), np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (np.zeros((8, 2), int), TypeError, "holds integers (dtype int64)"),
+        (np.zeros((8, 2), bool), TypeError, "holds booleans"),
+        (np.zeros((8, 2), object), TypeError, "has dtype object"),
+        (np.full((8, 2), "a"), TypeError, "has dtype <U1"),
+        (np.zeros((8, 2), complex), TypeError, "has dtype complex128"),
+        (np.zeros((0, 2)), ValueError, "is empty: its shape is (0, 2)"),
+        (np.full((8, 2), np.nan), ValueError, "holds nan at index (0, 0)"),
+        (np.where(np.arange(16).reshape(8, 2) == 5, np.inf, 0), ValueError, "inf at index (2, 1)"),
+        (3.0, ValueError, "is a single number"),
+    ],
+)
+@pytest.mark.parametrize("argument", ["x", "y"])
+def test_data_that_cannot_be_used(argument: str, bad, error: type[Exception], message: str) -> None:
+    model = make(units=2)
+    x, y = (bad, np.zeros((len(X), 2))) if argument == "x" else (X, bad)
+    calls = [model.evaluate, lambda x, y: model.fit(x, y, verbose=0)]
+    calls.append(lambda x, y: check_gradients(model, x, y, MSELoss()))
+    if argument == "x":
+        calls.append(lambda x, y: model.predict(x))
+    for call in calls:
+        with pytest.raises(error) as caught:
+            call(x, y)
+        told = str(caught.value)
+        if argument == "y" and np.size(bad) != 16:
+            assert told.startswith(("y ", "x and y"))
+        else:
+            assert told.startswith(argument + " ")
+            assert message in told
+
+
+def test_the_same_layer_twice() -> None:
+    layer = Dense(2)
+    with says(ValueError, "Dense stands twice in Sequential"):
+        Sequential([layer, Sigmoid(), layer])
+    with says(ValueError, "share the Parameter to share the weights"):
+        Sequential([layer, Chain([Sigmoid(), layer])])
+
+
+def test_two_of_one_name() -> None:
+    with says(ValueError, "two layers of Sequential are named 'hidden'"):
+        Sequential([Dense(2, name="hidden"), Dense(2, name="hidden")])
+
+
+def test_not_a_layer() -> None:
+    with says(TypeError, "layers[1] of Sequential is <class"):
+        Sequential([Dense(2), Sigmoid])  # type: ignore[list-item]
+    with says(ValueError, "Sequential needs at least one layer"):
+        Sequential([])
+
+
+def test_an_unbuilt_model_has_no_parameters() -> None:
+    with says(RuntimeError, "Sequential isn't built yet, so it has no parameters: pass input_sh"):
+        _ = Sequential([Dense(2)]).parameters
+
+
+def test_a_layer_without_parameters_has_none() -> None:
+    assert Sequential([Sigmoid()], input_shape=(2,)).parameters.size == 0
+
+
+def test_an_uncompiled_model() -> None:
+    for call in (make(compiled=False).fit, make(compiled=False).evaluate):
+        with says(RuntimeError, "call model.compile(optimizer=..., loss=...) first"):
+            call(X, Y)
+
+
+def test_compile_with_what_is_not_known() -> None:
+    model = make()
+    with says(ValueError, "optimizer='sdg' is not known: did you mean 'sgd'?"):
+        model.compile(optimizer="sdg", loss="mse")
+    with says(TypeError, "loss must be a Loss, got <class"):
+        model.compile(optimizer="sgd", loss=MSELoss)  # type: ignore[arg-type]
+    with says(ValueError, "metric 'rmes' is not known: did you mean 'rmse'?"):
+        model.compile(optimizer="sgd", loss="mse", metrics=["rmes"])
+    with says(ValueError, "activation='sigmod' is not known: did you mean 'sigmoid'?"):
+        Dense(3, activation="sigmod")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
+        ({"validation_split": 1.0}, "leaves 8 to validate and 0 to train"),
+        ({"sample_weight": np.ones(3)}, "sample_weight needs shape (8,), a weight a row"),
+        ({"sample_weight": -np.ones(8)}, "sample_weight must not be negative"),
+        ({"class_weight": {7: 1.0}}, "class_weight has no weight for class 0.5"),
+    ],
+)
+def test_options_out_of_range(options, message: str) -> None:
+    with says(ValueError, message):
+        make().fit(X, Y, verbose=0, **options)
+
+
+def test_a_model_for_other_rows() -> None:
+    dense = Dense(3)
+    Sequential([dense], input_shape=(2,), rng=0)
+    with says(ValueError, "Dense 'dense_1' was built for input of shape (2,) and is given (5,)"):
+        Sequential([dense], input_shape=(5,), rng=0)
+    with says(ValueError, "put Flatten() before it"):
+        Sequential([Dense(3)], input_shape=(4, 4))
+    with says(ValueError, "the weight of Dense 'dense_1' has shape (2, 3), got an initial array"):
+        Sequential([Dense(3, weight_initializer=np.ones((3, 2)))], input_shape=(2,))
+
+
+def test_one_optimizer_for_two_models() -> None:
+    sgd = SGD(learning_rate=0.1, momentum=0.9)
+    sgd.step(make().parameters)
+    with says(ValueError, "this SGD holds the state of a model with 13 parameters and is given 17"):
+        sgd.step(make(units=2).parameters)
+
+
+def test_delta_of_the_wrong_shape() -> None:
+    model = make()
+    model.forward(X)
+    with says(ValueError, "Sequential expects delta of its output's shape (8, 1), got (1, 1)"):
+        model.backward(np.ones((1, 1)))
+    sigmoid = Sigmoid(name="out")
+    sigmoid.forward(np.zeros((8, 3)))
+    with says(ValueError, "Sigmoid 'out' expects delta of shape (8, 3), got (8, 1)"):
+        sigmoid.backward(np.ones((8, 1)))
+
+
+class Broken(Tanh):
+    """Gives NaN from its third training batch on."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(name="broken")
+        self.where = where
+
+    def forward(self, x, *, training=True):
+        a = super().forward(x, training=training)
+        return a * np.nan if self.where == "forward" and x.shape[0] == 3 else a
+
+    def backward(self, delta):
+        back = super().backward(delta)
+        return back * np.nan if self.where == "backward" and len(delta) == 3 else back
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [
+        ("forward", "the output of Broken 'broken' is not finite"),
+        ("backward", "the delta that leaves Broken 'broken' is not finite"),
+    ],
+)
+def test_training_stops_at_nan(where: str, place: str) -> None:
+    model = Sequential([Dense(4), Broken(where), Dense(2)], input_shape=(2,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+    twin = Sequential([Dense(4), Tanh(), Dense(2)], input_shape=(2,), rng=0)
+    twin.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+    x, y = np.random.default_rng(0).normal(size=(2, 11, 2))
+    with says(DivergedError, f"training stopped at epoch 1, batch 3: {place}"):
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    twin.fit(x[:8], y[:8], batch_size=4, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, twin.parameters.value, strict=True)
+
+
+def test_a_run_that_blows_up_stops_without_a_warning() -> None:
+    model = Sequential([Dense(8), ReLU(), Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=1e6), loss=MSELoss())
+    with says(DivergedError, "lower the learning rate (1000000.0)"):
+        model.fit(X, Y, epochs=100, verbose=0)
+    assert np.isfinite(model.parameters.value).all()
+    with says(DivergedError, "the loss is not finite"):
+        make().fit(X, np.full((8, 1), 1e200), verbose=0)

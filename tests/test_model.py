@@ -1,0 +1,222 @@
+"""Sequential: built ahead or at first data, nested, trained by hand or by fit."""
+
+import numpy as np
+import pytest
+
+from minigrad import (
+    SGD,
+    Dense,
+    Identity,
+    Layer,
+    MSELoss,
+    Parameter,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    check_gradients,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(size=(100, 2))
+Y = X.sum(axis=1)
+
+
+def make(rng: object = 4, **options) -> Sequential:
+    return Sequential(
+        [Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=rng, **options
+    )
+
+
+class Scale(Layer):
+    def build(self, input_shape, rng):
+        self.factor = Parameter(np.ones(input_shape))
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x
+        return x * self.factor.value
+
+    def backward(self, delta):
+        self.factor.grad = (delta * self.cache).sum(axis=0)
+        return delta * self.factor.value
+
+
+class Swish(Layer):
+    def build(self, input_shape, rng):
+        self.beta = Parameter(1.0)
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        s = 1 / (1 + np.exp(-self.beta.value * x))
+        if training:
+            self.cache = x, s
+        return x * s
+
+    def backward(self, delta):
+        x, s = self.cache
+        self.beta.grad = (delta * x**2 * s * (1 - s)).sum()
+        return delta * s * (1 + self.beta.value * x * (1 - s))
+
+
+def test_by_hand_is_what_fit_does() -> None:
+    loss = MSELoss(reduction="sum", scale=0.5)
+    by_hand, fitted = make(), make()
+    optimizer = SGD(learning_rate=0.01)
+    losses = []
+    for _ in range(5):
+        losses.append(loss.forward(by_hand.forward(X), Y))
+        by_hand.backward(loss.backward())
+        optimizer.step(by_hand.parameters)
+    fitted.compile(optimizer=SGD(learning_rate=0.01), loss=MSELoss(reduction="sum", scale=0.5))
+    history = fitted.fit(X, Y, epochs=5, batch_size=None, verbose=0)
+    assert history["loss"] == losses
+    np.testing.assert_array_equal(fitted.parameters.value, by_hand.parameters.value, strict=True)
+
+
+def test_builds_at_first_data() -> None:
+    ahead, later = make(), Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], rng=4)
+    np.testing.assert_array_equal(later.predict(X), ahead.predict(X), strict=True)
+
+
+@pytest.mark.parametrize("rng", [4, np.random.SeedSequence(4), None])
+def test_entropy_repeats_a_run(rng: object) -> None:
+    first = make(rng)
+    assert first.entropy is not None
+    again = make(first.entropy)
+    for model in (first, again):
+        model.compile(optimizer="sgd", loss="mse")
+        model.fit(X, Y, epochs=2, validation_split=0.2, verbose=0)
+    np.testing.assert_array_equal(first.parameters.value, again.parameters.value, strict=True)
+    assert first.history == again.history
+
+
+def test_each_epoch_has_a_new_order() -> None:
+    rng = np.random.default_rng(3)
+    seen = []
+
+    class Spy(Identity):
+        def forward(self, x, *, training=True):
+            if training:
+                seen.append(x[:, 0].copy())
+            return super().forward(x, training=training)
+
+    model = Sequential([Spy(), Dense(1)], input_shape=(2,), rng=rng)
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(X, Y, epochs=2, batch_size=30, verbose=0)
+    assert [len(rows) for rows in seen] == [30, 30, 30, 10] * 2
+    first, second = np.concatenate(seen[:4]), np.concatenate(seen[4:])
+    np.testing.assert_array_equal(np.sort(first), np.sort(X[:, 0]))
+    np.testing.assert_array_equal(np.sort(second), np.sort(X[:, 0]))
+    assert (first != second).any()
+    seen.clear()
+    model.fit(X, Y, batch_size=30, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(np.concatenate(seen), X[:, 0])
+
+
+def test_global_random_state_is_left_alone() -> None:
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    model = make(None)
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_a_second_fit_goes_on() -> None:
+    once, twice = make(), make()
+    for model, parts in ((once, [4]), (twice, [1, 3])):
+        model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=MSELoss())
+        for epochs in parts:
+            model.fit(X, Y, epochs=epochs, verbose=0)
+    np.testing.assert_array_equal(once.parameters.value, twice.parameters.value, strict=True)
+    assert once.history == twice.history
+    assert twice.history.epochs == 4
+
+
+def test_nested_equals_flat() -> None:
+    flat = Sequential([Dense(3), Tanh(), Dense(2), ReLU(), Dense(1)], input_shape=(2,), rng=1)
+    inner = Sequential([Sequential([Dense(3), Tanh()]), Dense(2)])
+    nested = Sequential([inner, ReLU(), Dense(1)], input_shape=(2,), rng=1)
+    np.testing.assert_array_equal(nested.forward(X), flat.forward(X), strict=True)
+    delta = np.ones((100, 1))
+    np.testing.assert_array_equal(nested.backward(delta), flat.backward(delta), strict=True)
+    np.testing.assert_array_equal(nested.parameters.grad, flat.parameters.grad, strict=True)
+    assert [p.name for p in nested.parameters][0] == "sequential_1.sequential_1.dense_1.weight"
+
+
+@pytest.mark.parametrize("layer", [Scale(), Swish()])
+def test_a_custom_layer_trains(layer: Layer) -> None:
+    assert check_gradients(layer, X[:5], np.ones((5, 2)), MSELoss())
+    model = Sequential([Dense(4), type(layer)(), Dense(1)], input_shape=(2,), rng=0)
+    assert check_gradients(model, X[:5], Y[:5], MSELoss())
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+    history = model.fit(X, Y, epochs=500, verbose=0)
+    assert history["loss"][-1] < 1e-3
+
+
+def test_backward_without_a_cache_names_the_custom_layer() -> None:
+    with pytest.raises(RuntimeError, match="backward of Swish was called before forward"):
+        Swish().backward(np.ones((1, 2)))
+
+
+def test_inference_between_forward_and_backward_changes_nothing() -> None:
+    model = make()
+    model.forward(X)
+    model.backward(np.ones((100, 1)))
+    expected = model.parameters.grad.copy()
+    model.forward(X)
+    model.predict(X[:3] + 1)
+    model.forward(X[:7], training=False)
+    model.backward(np.ones((100, 1)))
+    np.testing.assert_array_equal(model.parameters.grad, expected, strict=True)
+
+
+def test_weights_count_as_repeated_rows() -> None:
+    weights = RNG.integers(0, 4, size=100).astype(float)
+    repeated = np.repeat(np.arange(100), weights.astype(int))
+    weighted, plain = make(), make()
+    for model in (weighted, plain):
+        model.compile(optimizer=SGD(learning_rate=0.5), loss=MSELoss(), metrics=["mae"])
+    weighted.fit(X, Y, sample_weight=weights, batch_size=None, epochs=3, verbose=0)
+    plain.fit(X[repeated], Y[repeated], batch_size=None, epochs=3, verbose=0)
+    np.testing.assert_allclose(
+        weighted.parameters.value, plain.parameters.value, rtol=1e-12, strict=True
+    )
+    assert weighted.history["loss"] == pytest.approx(plain.history["loss"], rel=1e-12)
+
+
+def test_validation_and_metrics() -> None:
+    model = make()
+    model.compile(optimizer="sgd", loss="mse", metrics=["mae", "rmse"])
+    history = model.fit(X, Y, epochs=2, validation_data=(X[:10], Y[:10]), verbose=0)
+    assert list(history) == ["loss", "mae", "rmse", "val_loss", "val_mae", "val_rmse"]
+    measured = model.evaluate(X[:10], Y[:10])
+    assert history["val_mae"][-1] == measured["mae"]
+    error = model.predict(X[:10])[:, 0] - Y[:10]
+    assert measured["mae"] == pytest.approx(np.abs(error).mean())
+    assert measured["rmse"] == pytest.approx(np.sqrt((error**2).mean()))
+
+
+@pytest.mark.parametrize("bits", ["float32", "float64"])
+def test_dtype_is_kept(bits: str) -> None:
+    model = make(dtype=bits)
+    model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=MSELoss())
+    model.fit(X, Y, sample_weight=np.ones(100), verbose=0)
+    assert model.predict(X).dtype == model.parameters.grad.dtype == bits
+    assert model.optimizer.state["velocity"].dtype == bits
+
+
+def test_sgd_with_momentum_follows_its_equation() -> None:
+    for nesterov in (False, True):
+        p = Parameter(np.array([1.0, -2.0]))
+        sgd = SGD(learning_rate=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.5)
+        theta, v = p.value.copy(), np.zeros(2)
+        for _ in range(3):
+            p.grad = p.value**2
+            sgd.step([p])
+            g = theta**2 + 0.5 * theta
+            v = 0.9 * v + g
+            theta = theta - 0.1 * (g + 0.9 * v if nesterov else v)
+        np.testing.assert_allclose(p.value, theta, rtol=1e-15, strict=True)

@@ -1,0 +1,83 @@
+"""What the package is as a whole: its imports, its public names, its examples."""
+
+import ast
+import importlib
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minigrad
+
+PACKAGE = Path(minigrad.__file__).parent
+EXAMPLES = sorted((PACKAGE.parent / "examples").glob("*.py"))
+
+
+def test_import_loads_numpy_and_typing_extensions_alone() -> None:
+    code = "import sys, minigrad; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    foreign = loaded - set(sys.stdlib_module_names) - {"numpy", "typing_extensions", "minigrad"}
+    assert not {name for name in foreign if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("late", ["numpy.random", "json", "csv", "html", "concurrent.futures"])
+def test_import_leaves_this_for_later(late: str) -> None:
+    code = f"import numpy, sys; before = set(sys.modules); import minigrad; print({late!r} in set(sys.modules) - before)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    assert sorted(minigrad.__all__, key=str.lower) == sorted(set(minigrad.__all__), key=str.lower)
+    for name in minigrad.__all__:
+        assert getattr(minigrad, name).__doc__, name
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_says_its_one_idea(path: Path) -> None:
+    said = ast.get_docstring(ast.parse(path.read_text()))
+    assert said is not None
+    assert said.split("\n\n")[0].rstrip().endswith((".", "`python -m minigrad`"))
+
+
+def test_imports_have_no_circle() -> None:
+    """Module-level imports, those for type checking alone left out, form no cycle."""
+    graph: dict[str, set[str]] = {}
+    for path in modules():
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found = graph.setdefault(name, set())
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minigrad"):
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= (
+                    {i for i in inner if importlib.util.find_spec(i)}
+                    if (node.module == "minigrad")
+                    else {node.module or ""}
+                )
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path, name))
+        if name not in done:
+            for other in graph.get(name, ()):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in path.read_text().splitlines():
+        if line.startswith(("from sklearn", "from scipy", "import matplotlib")):
+            pytest.importorskip(line.split()[1].split(".")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    runpy.run_path(str(path), run_name="__main__")

@@ -1,0 +1,177 @@
+"""One vector: every view of it survives assignment, copies and pickles."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from minigrad import (
+    SGD,
+    Chain,
+    Dense,
+    MSELoss,
+    Parameter,
+    Parameters,
+    Sequential,
+    Sigmoid,
+)
+
+
+def make(**options) -> Sequential:
+    inner = Sequential([Dense(4), Sigmoid()])
+    return Sequential([Dense(3), inner, Dense(2)], input_shape=(2,), rng=0, **options)
+
+
+def assert_one_vector(model: Sequential) -> None:
+    """What is written through the vector is read in the layers, and the other way."""
+    parameters = model.parameters
+    parameters.value = np.arange(float(parameters.size))
+    parameters.grad = -np.arange(float(parameters.size))
+    start = 0
+    for parameter in parameters:
+        place = slice(start, start + parameter.size)
+        np.testing.assert_array_equal(parameter.value.ravel(), parameters.value[place], strict=True)
+        np.testing.assert_array_equal(parameter.grad.ravel(), parameters.grad[place], strict=True)
+        start += parameter.size
+    weight = model.layers[0].weight
+    weight.value = np.full((2, 3), 7.0)
+    weight.grad[...] = 8.0
+    assert (model.parameters.value[:6] == 7).all()
+    assert (model.parameters.grad[:6] == 8).all()
+    assert model.parameters.value.base is parameters.value.base
+
+
+@pytest.mark.parametrize(
+    "again",
+    [lambda m: m, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["built", "deepcopy", "pickle"],
+)
+def test_views_survive(again) -> None:
+    model = make()
+    held = model.layers[0].weight
+    twin = again(model)
+    np.testing.assert_array_equal(twin.parameters.value, model.parameters.value, strict=True)
+    early = twin.layers[0].weight.value
+    assert_one_vector(twin)
+    assert (early == 7).all()
+    if twin is not model:
+        assert not (held.value == 7).any()
+
+
+def test_a_copied_model_trains_alone() -> None:
+    model = make()
+    model.compile(optimizer=SGD(learning_rate=0.5, momentum=0.9), loss=MSELoss())
+    x, y = np.ones((8, 2)), np.ones((8, 2))
+    model.fit(x, y, epochs=2, verbose=0)
+    twin = copy.deepcopy(model)
+    before = model.parameters.value.copy()
+    twin.fit(x, y, epochs=3, verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+    model.fit(x, y, epochs=3, verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, twin.parameters.value, strict=True)
+
+
+def test_an_inner_model_is_a_piece_of_the_outer_vector() -> None:
+    model = make()
+    inner = model.layers[1]
+    inner.parameters.value = np.zeros(inner.parameters.size)
+    assert (model.parameters.value == 0).sum() >= 16
+    assert inner.parameters.value.base is model.parameters.value.base
+
+
+def test_a_built_model_nests_with_its_numbers() -> None:
+    inner = Sequential([Dense(4), Sigmoid()], input_shape=(3,), rng=5)
+    kept = inner.parameters.value.copy()
+    model = Sequential([Dense(3), inner], input_shape=(2,), rng=0)
+    np.testing.assert_array_equal(inner.parameters.value, kept, strict=True)
+    assert inner.parameters.value.base is model.parameters.value.base
+
+
+def test_a_float32_model_casts_what_nests_in_it() -> None:
+    model = make(dtype="float32")
+    assert model.parameters.value.dtype == np.float32
+    assert model.layers[1].dtype == np.float32
+    assert model.forward(np.ones((3, 2))).dtype == np.float32
+    assert model.backward(np.ones((3, 2), np.float32)).dtype == np.float32
+
+
+def test_shared_gradients_add() -> None:
+    first = Dense(3, use_bias=False)
+    model = Sequential([first, Sigmoid()], input_shape=(3,), rng=0)
+    tied = Sequential(
+        [*model.layers, Chain([Dense(3, weight=first.weight, use_bias=False), Sigmoid()])],
+        input_shape=(3,),
+        rng=0,
+    )
+    assert tied.parameters.size == 9
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    a = tied.layers[1].forward(first.forward(x))
+    tied.forward(x)
+    delta = np.ones((5, 3))
+    tied.backward(delta)
+    upper = tied.layers[2]
+    down = upper.backward(delta)
+    from_upper = first.weight.grad.copy()
+    first.backward(tied.layers[1].backward(down))
+    from_first = first.weight.grad.copy()
+    assert a.shape == (5, 3)
+    tied.backward(delta)
+    once = first.weight.grad.copy()
+    np.testing.assert_allclose(once, from_upper + from_first, rtol=1e-14, strict=True)
+    tied.backward(delta)
+    np.testing.assert_array_equal(first.weight.grad, once, strict=True)
+
+
+def test_shared_parameter_survives_copies() -> None:
+    first = Dense(3)
+    Sequential([first], input_shape=(3,), rng=0)
+    tied = Sequential([first, Dense(3, weight=first.weight)], input_shape=(3,), rng=0)
+    for twin in (copy.deepcopy(tied), pickle.loads(pickle.dumps(tied))):
+        assert twin.layers[0].weight is twin.layers[1].weight
+        assert twin.parameters.size == tied.parameters.size
+
+
+def test_assignment_checks_shapes() -> None:
+    model = make()
+    with pytest.raises(ValueError, match=r"value of Parameter 'dense_1.weight' has shape \(2, 3\)"):
+        model.layers[0].weight.value = np.ones(3)
+    with pytest.raises(ValueError, match=r"gradient of Parameter 'dense_1.weight' .*got \(1, 3\)"):
+        model.layers[0].weight.grad = np.ones((1, 3))
+    with pytest.raises(ValueError, match="hold 35 numbers"):
+        model.parameters.value = np.ones(3)
+
+
+def test_a_hole_in_the_vector_is_told() -> None:
+    shared = Dense(2)
+    Sequential([shared], input_shape=(2,), rng=0)
+    outer = Sequential(
+        [shared, Dense(2), Chain([Dense(2, weight=shared.weight)])], input_shape=(2,), rng=0
+    )
+    with pytest.raises(ValueError, match="because one of them is shared"):
+        _ = outer.layers[2].parameters.value
+    assert outer.parameters.value.shape == (14,)
+
+
+def test_plain_parameters_are_packed_at_need() -> None:
+    a, b = Parameter(np.ones(2)), Parameter(np.zeros(1))
+    a.grad = np.ones(2)
+    SGD(learning_rate=0.5).step([a, b])
+    np.testing.assert_array_equal(a.value, [0.5, 0.5])
+    assert Parameters([a, b, a]).size == 3
+
+
+def test_frozen_runs() -> None:
+    a, b, c = (Parameter(np.full(n, float(n))) for n in (1, 2, 3))
+    parameters = Parameters([a, b, c])
+    assert [start for start, _, _ in parameters.trainable_runs()] == [0]
+    b.trainable = False
+    assert [(s, v.tolist()) for s, v, _ in parameters.trainable_runs()] == [
+        (0, [1.0]),
+        (3, [3.0, 3.0, 3.0]),
+    ]
+
+
+def test_not_numbers() -> None:
+    with pytest.raises(TypeError, match="a Parameter holds floating numbers"):
+        Parameter(np.array(["a"]))
