@@ -143,7 +143,7 @@ def test_nested_equals_flat() -> None:
     delta = np.ones((100, 1))
     np.testing.assert_array_equal(nested.backward(delta), flat.backward(delta), strict=True)
     np.testing.assert_array_equal(nested.parameters.grad, flat.parameters.grad, strict=True)
-    assert [p.name for p in nested.parameters][0] == "sequential_1.sequential_1.dense_1.weight"
+    assert nested.parameters[0].name == "sequential_1.sequential_1.dense_1.weight"
 
 
 @pytest.mark.parametrize("layer", [Scale(), Swish()])

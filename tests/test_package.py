@@ -24,7 +24,8 @@ def test_import_loads_numpy_and_typing_extensions_alone() -> None:
 
 @pytest.mark.parametrize("late", ["numpy.random", "json", "csv", "html", "concurrent.futures"])
 def test_import_leaves_this_for_later(late: str) -> None:
-    code = f"import numpy, sys; before = set(sys.modules); import minigrad; print({late!r} in set(sys.modules) - before)"
+    code = "import numpy, sys; before = set(sys.modules); import minigrad; "
+    code += f"print({late!r} in set(sys.modules) - before)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 

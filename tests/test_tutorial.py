@@ -1,4 +1,4 @@
-"""The tutorial's figures, and a plain transcription of its mathematics that the package must match."""
+"""The tutorial: its figures, and a plain transcription of its mathematics to be matched."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ Y_FIRST = [1.51426209, 1.68750035, 0.91381832]
 
 
 class Transcription:
-    """The tutorial's network: z1 = x W1, a1 = s(z1), z2 = a1 W2, y = s(z2), E = 1/2 sum (y - t)^2."""
+    """z1 = x W1, a1 = s(z1), z2 = a1 W2, y = s(z2), E = 1/2 sum (y - t)^2."""
 
     def __init__(self, rng: np.random.RandomState) -> None:
         self.w1 = rng.randn(2, 3)
