@@ -108,10 +108,12 @@ def sum_of_two(rng: np.random.RandomState) -> tuple[Array, Array]:
     return x, x.sum(axis=1, keepdims=True)
 
 
-def train(model: Sequential, x: Array, y: Array, *, learning_rate: float) -> History:
+def train(
+    model: Sequential, x: Array, y: Array, *, learning_rate: float, epochs: int = ITERATIONS
+) -> History:
     """Train as the tutorial does: all rows at once, theta <- theta - learning_rate * dE/dtheta."""
     model.compile(optimizer=SGD(learning_rate=learning_rate), loss=half_squared_error())
-    return model.fit(x, y, epochs=ITERATIONS, batch_size=None, verbose=0)
+    return model.fit(x, y, epochs=epochs, batch_size=None, verbose=0)
 
 
 def repeat_the_tutorial(

@@ -1,0 +1,1 @@
+"""Exercises: layers that are broken or half written, and a grader that says what is wrong."""

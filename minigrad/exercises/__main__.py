@@ -1,0 +1,74 @@
+"""`python -m minigrad.exercises` lists the exercises, gives out a sheet, and grades an attempt."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from minigrad.config import nearest
+from minigrad.exercises.grading import grade
+from minigrad.exercises.tasks import TASKS, Task
+from minigrad.layers.base import Layer
+
+USAGE = """usage: python -m minigrad.exercises                  the list
+       python -m minigrad.exercises start NAME       writes NAME.py here
+       python -m minigrad.exercises grade NAME.py    says what is wrong with it"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command says, and return 0 if that went well."""
+    match arguments:
+        case []:
+            for task in TASKS.values():
+                print(f"  {task.name:10} {task.about}")
+            print(f"\n{USAGE}")
+        case ["start", name]:
+            task = _task(name)
+            path = Path(f"{task.name}.py")
+            if path.exists():
+                raise SystemExit(f"{path} is there already, and stays as it is")
+            path.write_text(files(__package__).joinpath("sheets", path.name).read_text())
+            print(f"wrote {path}: read it, mend it, then grade {path}")
+        case ["grade", file]:
+            return _grade(Path(file))
+        case _:
+            print(USAGE, file=sys.stderr)
+            return 2
+    return 0
+
+
+def _grade(path: Path) -> int:
+    task = _task(path.stem)
+    if not path.exists():
+        raise SystemExit(f"there is no file {path}: start {task.name} writes it")
+    try:
+        defined = runpy.run_path(str(path))
+    except Exception as error:
+        print(f"{path} doesn't run: {type(error).__name__}: {error}")
+        return 1
+    layers = [
+        value
+        for value in defined.values()
+        if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == "<run_path>"
+    ]
+    if not layers:
+        print(f"{path} defines no Layer")
+        return 1
+    wrong = grade(layers[-1](), task)
+    for sentence in wrong:
+        print(f"- {sentence}")
+    print("" if wrong else f"{layers[-1].__name__} is right.")
+    return 1 if wrong else 0
+
+
+def _task(name: str) -> Task:
+    if name not in TASKS:
+        raise SystemExit(f"no exercise is named '{name}': {nearest(name, TASKS)}")
+    return TASKS[name]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

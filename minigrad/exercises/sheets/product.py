@@ -1,0 +1,24 @@
+"""Exercise "product": a dense layer with a product the wrong way round.
+
+z = x W. For one row, dJ/dw_ij = a_i delta_j (Equation 11). For a batch, the rows add up.
+The gradient below has the right shape, since the layer has as many units as inputs. Mend it.
+"""
+
+from minigrad import Layer, Parameter
+
+
+class MyDense(Layer):
+    def build(self, input_shape, rng):
+        (inputs,) = input_shape
+        self.weight = Parameter(rng.standard_normal((inputs, inputs)))
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x
+        return x @ self.weight.value
+
+    def backward(self, delta):
+        x = self.cache
+        self.weight.grad = delta.T @ x
+        return delta @ self.weight.value.T

@@ -1,0 +1,48 @@
+"""What each exercise's layer must compute: its forward, in training and in inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minigrad.arrays import Array
+from minigrad.layers.base import Layer
+
+Forward = Callable[[Layer, Array], Array]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An exercise: its sheet's name, what it is about, and the right forward.
+
+    `forward` is given the layer, for its parameters, and x. None means that forward draws random
+    numbers, which must be zero or scaled so that the mean is kept, and do nothing in inference.
+    """
+
+    name: str
+    about: str
+    forward: Forward | None
+
+
+def _parameter(layer: Layer) -> Array:
+    held = layer.own_parameters()
+    if len(held) != 1:
+        raise ValueError(
+            f"expected one Parameter as an attribute, found {len(held)}: make it in build"
+        )
+    return held[0][1].value
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("slope", "a sigmoid that forgets its derivative", lambda _, x: 1 / (1 + np.exp(-x))),
+        Task("product", "a product the wrong way round", lambda layer, x: x @ _parameter(layer)),
+        Task("bias", "a gradient that isn't summed", lambda layer, x: x + _parameter(layer)),
+        Task("dropout", "scaling in the wrong mode", None),
+        Task("softplus", "half written: find the derivative", lambda _, x: np.log1p(np.exp(x))),
+        Task("scale", "a layer from nothing", lambda layer, x: x * _parameter(layer)),
+    )
+}
