@@ -1,0 +1,267 @@
+"""Adaptive methods: each parameter has a step size of its own, from the gradients it has seen."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.arrays import Array
+from minigrad.config import register
+from minigrad.optimizers.base import Optimizer
+from minigrad.ranges import below_one, positive
+from minigrad.schedules import Schedule
+
+
+@register
+class Adagrad(Optimizer):
+    """Divides by the root of the sum of all squared gradients so far.
+
+        s <- s + g^2
+        theta <- theta - eta g / (sqrt(s) + epsilon)
+
+    As PyTorch defines it; Keras adds epsilon under the root, and starts s at 0.1.
+
+    Args:
+        learning_rate: eta, above 0, or a `Schedule`.
+        epsilon: keeps the divisor from zero; above 0.
+        weight_decay: see `Optimizer`.
+        clip_norm: see `Optimizer`.
+        clip_value: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    Source: Duchi et al., Adaptive subgradient methods for online learning and stochastic
+    optimization, JMLR 12, 2011.
+
+    >>> from minigrad import Parameter
+    >>> p = Parameter(np.array([1.0]))
+    >>> p.grad = np.array([0.5])
+    >>> Adagrad(learning_rate=0.25).step([p])
+    >>> p.value
+    array([0.75])
+    """
+
+    slots = ("sum",)
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float | Schedule = 0.01,
+        epsilon: float = 1e-10,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
+        self.epsilon = positive(epsilon, "epsilon", self)
+
+    @override
+    def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
+        s = state["sum"]
+        s += grad * grad
+        value -= self.rate * grad / (np.sqrt(s) + self.epsilon)
+
+
+@register
+class RMSprop(Optimizer):
+    """Divides by the root of a running mean of the squared gradients.
+
+        s <- rho s + (1 - rho) g^2
+        h = g / (sqrt(s) + epsilon)
+        theta <- theta - eta h             or, with momentum m,
+        v <- m v + h
+        theta <- theta - eta v
+
+    As PyTorch defines it; Keras adds epsilon under the root, and multiplies eta in before it adds
+    up v.
+
+    Args:
+        learning_rate: eta, above 0, or a `Schedule`.
+        rho: how much of the mean is kept, from 0 to below 1; PyTorch's alpha.
+        momentum: m, from 0 (none) to below 1.
+        epsilon: keeps the divisor from zero; above 0.
+        weight_decay: see `Optimizer`.
+        clip_norm: see `Optimizer`.
+        clip_value: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    Source: Hinton et al., Neural networks for machine learning, lecture 6e, 2012.
+
+    >>> from minigrad import Parameter
+    >>> p = Parameter(np.array([1.0]))
+    >>> p.grad = np.array([0.5])
+    >>> RMSprop(learning_rate=0.25, rho=0.75).step([p])
+    >>> p.value
+    array([0.50000002])
+    """
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float | Schedule = 0.01,
+        rho: float = 0.99,
+        momentum: float = 0.0,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
+        self.rho = below_one(rho, "rho", self)
+        self.momentum = below_one(momentum, "momentum", self)
+        self.epsilon = positive(epsilon, "epsilon", self)
+
+    @property
+    @override
+    def slots(self) -> tuple[str, ...]:
+        return ("square", "velocity") if self.momentum else ("square",)
+
+    @override
+    def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
+        s = state["square"]
+        s *= self.rho
+        s += (1 - self.rho) * grad * grad
+        h: Array = grad / (np.sqrt(s) + self.epsilon)
+        if self.momentum:
+            v = state["velocity"]
+            v *= self.momentum
+            v += h
+            h = v
+        value -= self.rate * h
+
+
+@register
+class Adam(Optimizer):
+    """Divides a running mean of the gradients by the root of that of their squares.
+
+        m <- beta_1 m + (1 - beta_1) g
+        s <- beta_2 s + (1 - beta_2) g^2
+        theta <- theta - eta m' / (sqrt(s') + epsilon)
+
+    Both means start at zero, which m' = m / (1 - beta_1^t) and s' = s / (1 - beta_2^t) make good
+    in step t = 1, 2, ... As PyTorch defines it; Keras adds epsilon to sqrt(s), not to sqrt(s').
+    PyTorch counts t for each parameter, here it is `steps` for all, frozen ones too.
+
+    Args:
+        learning_rate: eta, above 0, or a `Schedule`.
+        beta_1: how much of the mean gradient is kept, from 0 to below 1.
+        beta_2: how much of the mean square is kept, from 0 to below 1.
+        epsilon: keeps the divisor from zero; above 0.
+        weight_decay: see `Optimizer`; for decay apart from the gradient, use `AdamW`.
+        clip_norm: see `Optimizer`.
+        clip_value: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
+
+    >>> from minigrad import Parameter
+    >>> p = Parameter(np.array([1.0]))
+    >>> p.grad = np.array([0.5])
+    >>> Adam(learning_rate=0.25).step([p])
+    >>> p.value
+    array([0.75])
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
+        self.beta_1 = below_one(beta_1, "beta_1", self)
+        self.beta_2 = below_one(beta_2, "beta_2", self)
+        self.epsilon = positive(epsilon, "epsilon", self)
+
+    @override
+    def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
+        m, s, t = state["mean"], state["square"], self.steps + 1
+        m *= self.beta_1
+        m += (1 - self.beta_1) * grad
+        s *= self.beta_2
+        s += (1 - self.beta_2) * grad * grad
+        mean = m / (1 - self.beta_1**t)
+        square = s / (1 - self.beta_2**t)
+        value -= self.rate * mean / (np.sqrt(square) + self.epsilon)
+
+
+@register
+class AdamW(Adam):
+    """Adam with the weight decay d apart from the gradient, so that no divisor weakens it.
+
+        theta <- theta - eta d theta,      then Adam's step
+
+    Args:
+        learning_rate: eta, above 0, or a `Schedule`.
+        beta_1: see `Adam`.
+        beta_2: see `Adam`.
+        epsilon: see `Adam`.
+        weight_decay: d, 0 for none.
+        clip_norm: see `Optimizer`.
+        clip_value: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2,
+    with eta in the place of the schedule multiplier, as PyTorch has it.
+
+    >>> from minigrad import Parameter
+    >>> p = Parameter(np.array([1.0]))
+    >>> AdamW(learning_rate=0.25, weight_decay=0.5).step([p])
+    >>> p.value
+    array([0.875])
+    """
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
+
+    @override
+    def decay(self, value: Array, grad: Array) -> Array:
+        value *= 1 - self.rate * self.weight_decay
+        return grad

@@ -1,0 +1,81 @@
+"""Gradient descent: a step down the gradient, with momentum if that is asked for."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from minigrad.arrays import Array
+from minigrad.config import register
+from minigrad.optimizers.base import Optimizer
+from minigrad.ranges import below_one
+from minigrad.schedules import Schedule
+
+
+@register
+class SGD(Optimizer):
+    """Gradient descent: theta <- theta - eta g.
+
+    With momentum m, as PyTorch defines it (Keras multiplies eta in before it adds up, which
+    differs once eta changes):
+
+        v <- m v + g
+        theta <- theta - eta v             or, with nesterov,
+        theta <- theta - eta (g + m v)
+
+    Args:
+        learning_rate: eta, above 0, or a `Schedule`.
+        momentum: m, from 0 (none) to below 1.
+        nesterov: look ahead along v; needs momentum.
+        weight_decay: see `Optimizer`.
+        clip_norm: see `Optimizer`.
+        clip_value: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    Source: Sutskever et al., On the importance of initialization and momentum in deep learning,
+    ICML 2013.
+
+    >>> import numpy as np
+    >>> from minigrad import Parameter
+    >>> p = Parameter(np.array([1.0]))
+    >>> p.grad = np.array([0.5])
+    >>> SGD(learning_rate=0.1).step([p])
+    >>> p.value
+    array([0.95])
+    """
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
+        self.momentum = below_one(momentum, "momentum", self)
+        if nesterov and not momentum:
+            raise ValueError("SGD(nesterov=True) needs a momentum, such as momentum=0.9")
+        self.nesterov = nesterov
+
+    @property
+    @override
+    def slots(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
+
+    @override
+    def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
+        if self.momentum:
+            velocity = state["velocity"]
+            velocity *= self.momentum
+            velocity += grad
+            grad = grad + self.momentum * velocity if self.nesterov else velocity
+        value -= self.rate * grad

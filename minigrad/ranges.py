@@ -1,0 +1,55 @@
+"""Options that are numbers: each lies in its range, or an error names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from numbers import Real
+from typing import Any
+
+
+def positive(value: float, name: str, owner: object) -> float:
+    """Return `value` as a float above zero.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is out of its range, or not finite.
+
+    >>> from minigrad.optimizers import SGD
+    >>> SGD(learning_rate=-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: SGD expects learning_rate > 0, got -1
+    """
+    return _checked(value, f"{name} > 0", lambda v: 0 < v < inf, owner)
+
+
+def not_negative(value: float, name: str, owner: object) -> float:
+    """Return `value` as a float of zero or above; raises as `positive` does."""
+    return _checked(value, f"{name} >= 0", lambda v: 0 <= v < inf, owner)
+
+
+def below_one(value: float, name: str, owner: object) -> float:
+    """Return `value` as a float from zero to below one; raises as `positive` does."""
+    return _checked(value, f"0 <= {name} < 1", lambda v: 0 <= v < 1, owner)
+
+
+def whole(value: int, name: str, owner: object, *, least: int = 1) -> int:
+    """Return `value` as an int of at least `least`; raises as `positive` does.
+
+    >>> from minigrad.schedules import StepDecay
+    >>> StepDecay(initial_learning_rate=0.1, decay_rate=0.5, decay_steps=2.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: StepDecay expects a whole number decay_steps >= 1, got 2.5
+    """
+    expected = f"a whole number {name} >= {least}"
+    return int(_checked(value, expected, lambda v: least <= v < inf and v % 1 == 0, owner))
+
+
+def _checked(value: Any, expected: str, holds: Callable[[Any], bool], owner: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{type(owner).__name__} expects {expected}, got {value!r}")
+    if not holds(value):
+        raise ValueError(f"{type(owner).__name__} expects {expected}, got {value!r}")
+    return float(value)

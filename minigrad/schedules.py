@@ -1,0 +1,147 @@
+"""Schedules: the learning rate as a function of how many steps were made."""
+
+from __future__ import annotations
+
+import math
+
+from typing_extensions import override
+
+from minigrad.config import Configurable, register
+from minigrad.ranges import not_negative, positive, whole
+
+
+class Schedule(Configurable):
+    """A learning rate eta(t), where t = 0, 1, 2, ... counts the steps made before.
+
+    A step is one change of the parameters, so one batch; an epoch has as many as it has batches.
+    Give it to an optimizer in the place of a number. A new schedule defines `__call__`.
+
+    Args:
+        initial_learning_rate: eta_0, above 0.
+
+    >>> from minigrad import SGD
+    >>> sgd = SGD(learning_rate=ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5))
+    >>> sgd.rate
+    0.1
+    >>> sgd.step([])
+    >>> sgd.rate
+    0.05
+    """
+
+    def __init__(self, *, initial_learning_rate: float) -> None:
+        self.initial_learning_rate = positive(initial_learning_rate, "initial_learning_rate", self)
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of the step that follows `step` earlier ones."""
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
+
+
+@register
+class StepDecay(Schedule):
+    """eta(t) = eta_0 * r^floor(t / n): every n steps, r times as much.
+
+    PyTorch's StepLR.
+
+    Args:
+        initial_learning_rate: eta_0, above 0.
+        decay_rate: r, above 0.
+        decay_steps: n, a whole number of at least 1.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    >>> schedule = StepDecay(initial_learning_rate=0.5, decay_rate=0.5, decay_steps=2)
+    >>> [schedule(step) for step in range(5)]
+    [0.5, 0.5, 0.25, 0.25, 0.125]
+    """
+
+    def __init__(
+        self, *, initial_learning_rate: float, decay_rate: float, decay_steps: int
+    ) -> None:
+        super().__init__(initial_learning_rate=initial_learning_rate)
+        self.decay_rate = positive(decay_rate, "decay_rate", self)
+        self.decay_steps = whole(decay_steps, "decay_steps", self)
+
+    @override
+    def __call__(self, step: int) -> float:
+        return self.initial_learning_rate * self.decay_rate ** (step // self.decay_steps)
+
+
+@register
+class ExponentialDecay(Schedule):
+    """eta(t) = eta_0 * r^(t / n): after n steps, r times as much.
+
+    Keras's ExponentialDecay; with n = 1 PyTorch's ExponentialLR.
+
+    Args:
+        initial_learning_rate: eta_0, above 0.
+        decay_rate: r, above 0.
+        decay_steps: n, a whole number of at least 1.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    >>> schedule = ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.25, decay_steps=2)
+    >>> [schedule(step) for step in range(4)]
+    [0.5, 0.25, 0.125, 0.0625]
+    """
+
+    def __init__(
+        self, *, initial_learning_rate: float, decay_rate: float, decay_steps: int = 1
+    ) -> None:
+        super().__init__(initial_learning_rate=initial_learning_rate)
+        self.decay_rate = positive(decay_rate, "decay_rate", self)
+        self.decay_steps = whole(decay_steps, "decay_steps", self)
+
+    @override
+    def __call__(self, step: int) -> float:
+        return self.initial_learning_rate * math.pow(self.decay_rate, step / self.decay_steps)
+
+
+@register
+class CosineDecay(Schedule):
+    """Half a cosine wave down from eta_0 to eta_1, after w steps of a straight line up.
+
+        eta(t) = eta_0 (t + 1) / (w + 1)                                        while t < w
+        eta(t) = eta_1 + (eta_0 - eta_1) (1 + cos(pi (t - w) / n)) / 2          until t = w + n
+        eta(t) = eta_1                                                          from then on
+
+    PyTorch's CosineAnnealingLR, which rises again after n steps where this one stays.
+
+    Args:
+        initial_learning_rate: eta_0, above 0.
+        decay_steps: n, a whole number of at least 1; the warm-up is not counted in.
+        warmup_steps: w, a whole number; 0 for no warm-up.
+        final_learning_rate: eta_1, from 0.
+
+    Raises:
+        TypeError, ValueError: a value out of its range.
+
+    Source: Loshchilov and Hutter, SGDR: Stochastic gradient descent with warm restarts, ICLR
+    2017, equation 5; the warm-up: Goyal et al., Accurate, large minibatch SGD, 2017, section 2.2.
+
+    >>> schedule = CosineDecay(initial_learning_rate=0.5, decay_steps=2, warmup_steps=1)
+    >>> [schedule(step) for step in range(5)]
+    [0.25, 0.5, 0.25, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        *,
+        initial_learning_rate: float,
+        decay_steps: int,
+        warmup_steps: int = 0,
+        final_learning_rate: float = 0.0,
+    ) -> None:
+        super().__init__(initial_learning_rate=initial_learning_rate)
+        self.decay_steps = whole(decay_steps, "decay_steps", self)
+        self.warmup_steps = whole(warmup_steps, "warmup_steps", self, least=0)
+        self.final_learning_rate = not_negative(final_learning_rate, "final_learning_rate", self)
+
+    @override
+    def __call__(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return self.initial_learning_rate * (step + 1) / (self.warmup_steps + 1)
+        progress = min(1.0, (step - self.warmup_steps) / self.decay_steps)
+        height = self.initial_learning_rate - self.final_learning_rate
+        return self.final_learning_rate + height * (1 + math.cos(math.pi * progress)) / 2

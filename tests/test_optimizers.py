@@ -1,0 +1,375 @@
+"""Optimizers: each step is its equation's, whatever is frozen, clipped, chunked or resumed."""
+
+import copy
+import importlib.util
+import json
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineDecay,
+    Dense,
+    Optimizer,
+    Parameter,
+    Parameters,
+    RMSprop,
+    Sequential,
+    Tanh,
+)
+from minigrad.config import from_config, to_config
+from minigrad.optimizers import base
+
+REFERENCE = Path(__file__).with_name("reference") / "optimizers.json"
+RECORD = json.loads(REFERENCE.read_text())
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+EXAMPLES = [
+    SGD(learning_rate=0.1),
+    SGD(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.1, clip_value=0.5),
+    SGD(learning_rate=CosineDecay(initial_learning_rate=0.5, decay_steps=10), momentum=0.5),
+    RMSprop(momentum=0.9, weight_decay=0.1, clip_norm=1.0),
+    Adagrad(weight_decay=0.1),
+    Adam(weight_decay=0.1, clip_norm=1.0),
+    AdamW(clip_norm=1.0),
+]
+
+
+def fresh(optimizer: Optimizer) -> Optimizer:
+    return copy.deepcopy(optimizer)
+
+
+def some_parameters(*sizes: int, dtype: str = "float64", seed: int = 0) -> Parameters:
+    rng = np.random.default_rng(seed)
+    parameters = Parameters([Parameter(rng.normal(size=n)) for n in sizes or (6, 5)], dtype=dtype)
+    parameters.grad = rng.normal(size=parameters.size)
+    return parameters
+
+
+def walk(optimizer: Optimizer, start, gradients, dtype: str) -> list[np.ndarray]:
+    """Return the values after each step."""
+    parameters = some_parameters(6, 5, dtype=dtype)
+    parameters.value = start
+    values = []
+    for gradient in gradients:
+        parameters.grad = gradient
+        optimizer.step(parameters)
+        values.append(parameters.value.copy())
+    return values
+
+
+def assert_follows(ours, theirs, dtype: str) -> None:
+    np.testing.assert_allclose(
+        ours, np.array(theirs, dtype), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype], strict=True
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("case", RECORD["optimizers"], ids=lambda c: f"{c['name']} {c['options']}")
+def test_follows_pytorch(case, dtype: str) -> None:
+    optimizer = getattr(minigrad, case["name"])(**case["options"])
+    ours = walk(optimizer, RECORD["start"], RECORD["gradients"], dtype)
+    assert_follows(ours, case[dtype], dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_follows_the_pytorch_that_is_installed(seed: int, dtype: str) -> None:
+    pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location(
+        "torch_optimizers", REFERENCE.with_name("torch_optimizers.py")
+    )
+    theirs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(theirs)
+    start, gradients = theirs.data(seed)
+    for name, options in theirs.OPTIMIZERS:
+        ours = walk(getattr(minigrad, name)(**options), start, gradients, dtype)
+        assert_follows(ours, theirs.run(name, options, start, gradients, dtype), dtype)
+
+
+@pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_gradient_stays_and_so_does_the_dtype(optimizer: Optimizer, dtype: str) -> None:
+    optimizer, parameters = fresh(optimizer), some_parameters(dtype=dtype)
+    before, grad = parameters.value.copy(), parameters.grad.copy()
+    optimizer.step(parameters)
+    np.testing.assert_array_equal(parameters.grad, grad, strict=True)
+    assert (parameters.value != before).all()
+    assert {v.dtype for v in [parameters.value, *optimizer.state.values()]} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
+def test_options_from_numpy_do_not_turn_float32_into_float64(optimizer: Optimizer) -> None:
+    options = optimizer.get_config()
+    wide = {k: np.float64(v) if type(v) is float else v for k, v in options.items()}
+    ours, theirs = some_parameters(dtype="float32"), some_parameters(dtype="float32")
+    for _ in range(3):
+        optimizer = type(optimizer)(**options)
+        optimizer.step(ours)
+        type(optimizer)(**wide).step(theirs)
+    np.testing.assert_array_equal(ours.value, theirs.value, strict=True)
+
+
+@pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
+def test_what_is_frozen_stays_with_its_state(optimizer: Optimizer) -> None:
+    optimizer, parameters = fresh(optimizer), some_parameters(3, 4, 5)
+    optimizer.step(parameters)
+    middle, kept = slice(3, 7), parameters.value.copy()
+    state = {slot: vector.copy() for slot, vector in optimizer.state.items()}
+    parameters[1].trainable = False
+    for _ in range(3):
+        optimizer.step(parameters)
+    np.testing.assert_array_equal(parameters.value[middle], kept[middle], strict=True)
+    for slot, vector in optimizer.state.items():
+        np.testing.assert_array_equal(vector[middle], state[slot][middle], strict=True)
+    assert (np.delete(parameters.value, range(3, 7)) != np.delete(kept, range(3, 7))).all()
+
+
+@pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_chunks_make_no_difference(
+    optimizer: Optimizer, frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = []
+    for chunk in (1000, 4):
+        monkeypatch.setattr(base, "_CHUNK", chunk)
+        one, parameters = fresh(optimizer), some_parameters(3, 2, 9)
+        parameters[1].trainable = not frozen
+        for _ in range(3):
+            one.step(parameters)
+        values.append(parameters.value.copy())
+    np.testing.assert_array_equal(*values, strict=True)
+
+
+@pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
+def test_steps_and_state_are_all_that_it_remembers(optimizer: Optimizer) -> None:
+    one, through = fresh(optimizer), some_parameters()
+    stopped = some_parameters()
+    for _ in range(3):
+        one.step(through)
+    stopped.value = through.value
+    again = from_config(to_config(optimizer, "optimizer"))
+    again.steps = one.steps
+    again.state = {slot: vector.copy() for slot, vector in one.state.items()}
+    for _ in range(3):
+        one.step(through)
+        again.step(stopped)
+    np.testing.assert_array_equal(stopped.value, through.value, strict=True)
+    assert again.steps == 6
+    for vector in one.state.values():
+        assert vector.shape == (through.size,)
+
+
+@pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
+def test_config_and_repr_make_an_equal_one(optimizer: Optimizer) -> None:
+    config = json.loads(json.dumps(to_config(optimizer, "optimizer")))
+    for again in (from_config(config), eval(repr(optimizer), vars(minigrad))):
+        assert repr(again) == repr(optimizer)
+        ours, theirs = some_parameters(), some_parameters()
+        again.step(ours)
+        fresh(optimizer).step(theirs)
+        np.testing.assert_array_equal(ours.value, theirs.value, strict=True)
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adagrad", "adam", "adamw"])
+def test_each_learns_by_its_name(name: str) -> None:
+    x = np.linspace(-1, 1, 64)[:, None]
+    model = Sequential([Dense(8), Tanh(), Dense(1)], input_shape=(1,), rng=0)
+    model.compile(optimizer=name, loss="mse")
+    history = model.fit(x, x**2, epochs=30, batch_size=8, verbose=0)
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(momentum=0.9), RMSprop(), Adagrad(), Adam(), AdamW()], ids=repr
+)
+def test_a_model_of_another_size_or_dtype(optimizer: Optimizer) -> None:
+    optimizer.step(some_parameters(13))
+    name = type(optimizer).__name__
+    message = f"this {name} holds the state of a model with {{}} parameters and is given {{}}: make"
+    with pytest.raises(ValueError, match=message.format(13, 17)):
+        optimizer.step(some_parameters(17))
+    with pytest.raises(ValueError, match=message.format("float64", "float32")):
+        optimizer.step(some_parameters(13, dtype="float32"))
+    assert optimizer.steps == 1
+
+
+def test_sgd_takes_whole_numbers() -> None:
+    ours, theirs = some_parameters(), some_parameters()
+    SGD(learning_rate=1, momentum=0, weight_decay=0).step(ours)
+    SGD(learning_rate=1.0).step(theirs)
+    np.testing.assert_array_equal(ours.value, theirs.value, strict=True)
+    assert repr(SGD(learning_rate=1, momentum=0)) == "SGD(learning_rate=1.0)"
+
+
+def test_nothing_to_train() -> None:
+    optimizer = Adam(clip_norm=1.0)
+    optimizer.step([])
+    frozen = some_parameters()
+    for parameter in frozen:
+        parameter.trainable = False
+    kept = frozen.value.copy()
+    optimizer = Adam(clip_norm=1.0)
+    optimizer.step(frozen)
+    np.testing.assert_array_equal(frozen.value, kept, strict=True)
+
+
+def test_momentum_and_learning_rate_may_be_reassigned() -> None:
+    parameter = Parameter(np.zeros(1))
+    parameter.grad = np.ones(1)
+    sgd = SGD(learning_rate=0.5)
+    sgd.step([parameter])
+    sgd.learning_rate = 2
+    sgd.step([parameter])
+    sgd.momentum = 0.5
+    sgd.step([parameter])
+    sgd.step([parameter])
+    assert parameter.value.tolist() == [-(0.5 + 2 + 2 + 2 * 1.5)]
+    with pytest.raises(ValueError, match="SGD expects learning_rate > 0, got 0"):
+        sgd.learning_rate = 0
+    assert sgd.rate == 2
+
+
+def changes(parameters: Parameters, **options: float) -> np.ndarray:
+    """Return what one step of SGD at rate 1 takes off: the clipped gradient."""
+    parameters.value = np.zeros(parameters.size)
+    SGD(learning_rate=1, **options).step(parameters)
+    return -parameters.value
+
+
+def test_clip_norm_is_over_all_that_is_trained() -> None:
+    a, b, frozen = (Parameter(np.zeros(1)) for _ in range(3))
+    parameters = Parameters([a, frozen, b])
+    parameters.grad = np.array([3.0, 100.0, 4.0])
+    frozen.trainable = False
+    np.testing.assert_allclose(
+        changes(parameters, clip_norm=2.5), [1.5, 0, 2], rtol=1e-6, strict=True
+    )
+    np.testing.assert_array_equal(changes(parameters, clip_norm=5.1), [3, 0, 4])
+
+
+@pytest.mark.parametrize(("dtype", "huge"), [("float64", 1e300), ("float32", 1e30)])
+def test_clip_norm_of_gradients_whose_squares_overflow(dtype: str, huge: float) -> None:
+    parameters = some_parameters(1, 1, dtype=dtype)
+    parameters.grad = np.array([3 * huge, -4 * huge])
+    np.testing.assert_allclose(changes(parameters, clip_norm=5.0), [3, -4], rtol=1e-6)
+
+
+def test_clip_value_cuts_each_number() -> None:
+    parameters = some_parameters(2, 2)
+    parameters.grad = np.array([0.25, -0.75, 2.0, -0.5])
+    np.testing.assert_array_equal(changes(parameters, clip_value=0.5), [0.25, -0.5, 0.5, -0.5])
+
+
+def test_adam_counts_from_one() -> None:
+    """In its first step m' is g and s' is g^2, so each number moves by the learning rate."""
+    parameters = some_parameters()
+    before = parameters.value.copy()
+    Adam(learning_rate=0.125).step(parameters)
+    np.testing.assert_allclose(
+        before - parameters.value, 0.125 * np.sign(parameters.grad), rtol=1e-6, strict=True
+    )
+
+
+def test_epsilon_stands_outside_the_root() -> None:
+    for optimizer, factor in ((Adagrad, 1.0), (Adam, 1.0), (RMSprop, sqrt(0.01))):
+        parameter = Parameter(np.zeros(1))
+        parameter.grad = np.full(1, 0.25)
+        optimizer(learning_rate=1.0, epsilon=0.5).step([parameter])
+        expected = -0.25 / (factor * 0.25 + 0.5)
+        np.testing.assert_allclose(parameter.value, [expected], rtol=1e-14)
+
+
+def test_adamw_decays_apart_from_the_gradient() -> None:
+    parameter = Parameter(np.full(1, 8.0))
+    AdamW(learning_rate=0.5, weight_decay=0.5).step([parameter])
+    assert parameter.value.tolist() == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: SGD(learning_rate=0), ValueError, "SGD expects learning_rate > 0, got 0"),
+        (lambda: Adam(learning_rate=np.inf), ValueError, "Adam expects learning_rate > 0, got inf"),
+        (lambda: SGD(learning_rate="1"), TypeError, "SGD expects learning_rate > 0, got '1'"),
+        (lambda: SGD(learning_rate=True), TypeError, "SGD expects learning_rate > 0, got True"),
+        (lambda: SGD(momentum=1), ValueError, "SGD expects 0 <= momentum < 1, got 1"),
+        (lambda: SGD(nesterov=True), ValueError, "needs a momentum"),
+        (lambda: SGD(weight_decay=-1), ValueError, "SGD expects weight_decay >= 0, got -1"),
+        (lambda: RMSprop(rho=1.0), ValueError, "RMSprop expects 0 <= rho < 1, got 1.0"),
+        (lambda: RMSprop(momentum=-0.1), ValueError, "RMSprop expects 0 <= momentum < 1, got -0.1"),
+        (lambda: Adagrad(epsilon=0), ValueError, "Adagrad expects epsilon > 0, got 0"),
+        (lambda: Adam(beta_1=1), ValueError, "Adam expects 0 <= beta_1 < 1, got 1"),
+        (lambda: AdamW(beta_2=np.nan), ValueError, "AdamW expects 0 <= beta_2 < 1, got nan"),
+        (lambda: Adam(clip_norm=0), ValueError, "Adam expects clip_norm > 0, got 0"),
+        (lambda: Adam(clip_value=-1), ValueError, "Adam expects clip_value > 0, got -1"),
+        (lambda: SGD(clip_norm=1, clip_value=1), ValueError, "clip_norm or clip_value, got both"),
+    ],
+)
+def test_a_value_out_of_its_range(make, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD(learning_rat=1), "SGD has no option 'learning_rat': did you mean 'learning_"),
+        (lambda: Adam(beta1=0.9), "Adam has no option 'beta1': did you mean 'beta_1'?"),
+        (lambda: SGD(0.1), "SGD takes these by name: learning_rate=..., momentum=..., nesterov="),
+        (lambda: Dense(3, actvation="relu"), "Dense has no option 'actvation': did you mean 'act"),
+        (lambda: Dense(3, "relu", True), "Dense takes these by name: use_bias=..., weight_init"),
+        (lambda: Tanh(nmae="a"), "Tanh has no option 'nmae': did you mean 'name'?"),
+        (lambda: CosineDecay(decay_step=3), "CosineDecay has no option 'decay_step': did you mean"),
+        (lambda: Sequential([Tanh()], input_shap=3), "Sequential has no option 'input_shap': did"),
+        (lambda: Dense(), "missing 1 required positional argument: 'units'"),
+    ],
+)
+def test_a_typo_in_an_option(make, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+def test_an_option_that_is_like_none() -> None:
+    with pytest.raises(TypeError) as caught:
+        SGD(lr=1)
+    known = "'clip_norm', 'clip_value', 'learning_rate', 'momentum', 'nesterov', 'weight_decay'"
+    assert str(caught.value) == f"SGD has no option 'lr': Known: {known}"
+
+
+def test_a_typo_in_compile_and_fit() -> None:
+    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    with pytest.raises(TypeError, match="compile has no option 'optimiser': did you mean 'optimiz"):
+        model.compile(optimiser="sgd", loss="mse")
+    model.compile(optimizer="sgd", loss="mse")
+    with pytest.raises(TypeError, match="fit has no option 'epoch': did you mean 'epochs'"):
+        model.fit(np.ones((2, 1)), np.ones(2), epoch=3)
+
+
+def test_a_type_error_of_another_origin_is_left_alone() -> None:
+    class Faulty(Optimizer):
+        def __init__(self, *, learning_rate: float) -> None:
+            super().__init__(learning_rate=learning_rate)
+            len(3)
+
+    class Confused(Optimizer):
+        def __init__(self, *, learning_rate: float) -> None:
+            super().__init__(learning_rat=learning_rate)
+
+    with pytest.raises(TypeError, match="object of type 'int' has no len"):
+        Faulty(learning_rate=1.0)
+    with pytest.raises(TypeError, match="Optimizer has no option 'learning_rat'"):
+        Confused(learning_rate=1.0)
+
+
+def test_an_optimizer_without_an_equation() -> None:
+    with pytest.raises(NotImplementedError, match="Optimizer must define update"):
+        Optimizer(learning_rate=1.0).step(some_parameters())

@@ -1,0 +1,271 @@
+"""Schedules and plateaus: which learning rate each step takes."""
+
+import copy
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import (
+    SGD,
+    Adam,
+    CosineDecay,
+    Dense,
+    ExponentialDecay,
+    Parameter,
+    ReduceOnPlateau,
+    Schedule,
+    Sequential,
+    StepDecay,
+    register,
+)
+from minigrad.config import from_config, to_config
+
+REFERENCE = Path(__file__).with_name("reference") / "optimizers.json"
+EXAMPLES = [
+    StepDecay(initial_learning_rate=0.5, decay_rate=0.3, decay_steps=3),
+    ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.9),
+    ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.9, decay_steps=4),
+    CosineDecay(initial_learning_rate=0.5, decay_steps=7),
+    CosineDecay(initial_learning_rate=0.5, decay_steps=7, warmup_steps=3, final_learning_rate=0.1),
+]
+X, Y = np.linspace(0, 1, 12)[:, None], np.linspace(0, 1, 12)
+
+
+def close(ours, theirs) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
+
+
+def make(name: str, options) -> Schedule:
+    return getattr(minigrad, name)(initial_learning_rate=0.5, **options)
+
+
+@pytest.mark.parametrize(
+    "case", json.loads(REFERENCE.read_text())["schedules"], ids=lambda c: c["name"]
+)
+def test_follows_pytorch(case) -> None:
+    schedule = make(case["name"], case["options"])
+    close([schedule(step) for step in range(12)], case["rates"])
+
+
+def test_follows_the_pytorch_that_is_installed() -> None:
+    pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location(
+        "torch_optimizers", REFERENCE.with_name("torch_optimizers.py")
+    )
+    theirs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(theirs)
+    for name, options, schedulers, changes in theirs.SCHEDULES:
+        schedule = make(name, options)
+        rates = theirs.rates(schedulers, changes, 0.5, 12)
+        close([schedule(step) for step in range(12)], rates)
+
+
+def test_each_formula() -> None:
+    step, one, four, cosine, warm = EXAMPLES
+    for t in range(15):
+        close(step(t), 0.5 * 0.3 ** math.floor(t / 3))
+        close(one(t), 0.5 * 0.9**t)
+        close(four(t), 0.5 * 0.9 ** (t / 4))
+        close(cosine(t), 0.25 * (1 + math.cos(math.pi * t / 7)) if t < 7 else 0)
+    close([warm(t) for t in range(4)], [0.125, 0.25, 0.375, 0.5])
+    close([warm(t + 3) for t in range(7)], [0.1 + 0.8 * cosine(t) for t in range(7)])
+    assert [warm(t) for t in (10, 11, 1000)] == [0.1] * 3
+
+
+@pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
+def test_config_and_repr_make_an_equal_one(schedule: Schedule) -> None:
+    optimizer = Adam(learning_rate=schedule)
+    config = json.loads(json.dumps(to_config(optimizer, "optimizer")))
+    again = from_config(config)
+    by_repr = eval(repr(optimizer), vars(minigrad))
+    for twin in (again, by_repr, copy.deepcopy(optimizer)):
+        assert repr(twin) == repr(optimizer)
+        assert [twin.learning_rate(t) for t in range(9)] == [schedule(t) for t in range(9)]
+
+
+@pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_each_step_takes_its_rate(schedule: Schedule, momentum: float) -> None:
+    scheduled, by_hand = Parameter(np.zeros(3)), Parameter(np.zeros(3))
+    optimizer = SGD(learning_rate=schedule, momentum=momentum)
+    plain = SGD(learning_rate=1.0, momentum=momentum)
+    for t in range(9):
+        scheduled.grad = by_hand.grad = np.array([1.0, t, -2.0])
+        assert optimizer.rate == schedule(t)
+        optimizer.step([scheduled])
+        if schedule(t):
+            plain.learning_rate = schedule(t)
+            plain.step([by_hand])
+        np.testing.assert_array_equal(scheduled.value, by_hand.value, strict=True)
+    assert optimizer.learning_rate is schedule
+
+
+def test_it_goes_on_over_several_fits_and_can_be_replaced() -> None:
+    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    schedule = ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5)
+    model.compile(optimizer=SGD(learning_rate=schedule), loss="mse")
+    optimizer = model.optimizer
+    for epochs in (2, 1):
+        model.fit(X, Y, epochs=epochs, batch_size=4, verbose=0)
+    assert optimizer.steps == 9
+    assert optimizer.rate == 0.1 * 0.5**9
+    optimizer.learning_rate = 0.25
+    assert optimizer.rate == 0.25
+    optimizer.learning_rate = StepDecay(initial_learning_rate=8, decay_rate=0.5, decay_steps=3)
+    assert optimizer.rate == 1
+
+
+def test_a_schedule_of_ones_own() -> None:
+    @register
+    class InverseRoot(Schedule):
+        def __call__(self, step: int) -> float:
+            return self.initial_learning_rate / np.sqrt(step + 1)
+
+    optimizer = SGD(learning_rate=InverseRoot(initial_learning_rate=0.5))
+    optimizer.steps = 3
+    assert optimizer.rate == 0.25
+    assert type(optimizer.rate) is float
+    again = from_config(to_config(optimizer, "optimizer"))
+    assert repr(again) == "SGD(learning_rate=InverseRoot(initial_learning_rate=0.5))"
+    with pytest.raises(NotImplementedError, match="Schedule must define __call__"):
+        _ = SGD(learning_rate=Schedule(initial_learning_rate=0.5)).rate
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: StepDecay(initial_learning_rate=0, decay_rate=0.5, decay_steps=1),
+            ValueError,
+            "StepDecay expects initial_learning_rate > 0, got 0",
+        ),
+        (
+            lambda: StepDecay(initial_learning_rate=1, decay_rate=0.5, decay_steps=0),
+            ValueError,
+            "StepDecay expects a whole number decay_steps >= 1, got 0",
+        ),
+        (
+            lambda: ExponentialDecay(initial_learning_rate=1, decay_rate=0),
+            ValueError,
+            "ExponentialDecay expects decay_rate > 0, got 0",
+        ),
+        (
+            lambda: CosineDecay(initial_learning_rate=1, decay_steps=5, warmup_steps=-1),
+            ValueError,
+            "CosineDecay expects a whole number warmup_steps >= 0, got -1",
+        ),
+        (
+            lambda: CosineDecay(initial_learning_rate=1, decay_steps=5, final_learning_rate=-1),
+            ValueError,
+            "CosineDecay expects final_learning_rate >= 0, got -1",
+        ),
+        (
+            lambda: SGD(learning_rate=lambda step: 0.1),
+            TypeError,
+            "SGD expects learning_rate > 0, got <function",
+        ),
+        (
+            lambda: ReduceOnPlateau(factor=1),
+            ValueError,
+            "ReduceOnPlateau expects 0 < factor < 1, got 1",
+        ),
+        (
+            lambda: ReduceOnPlateau(min_delta=-1),
+            ValueError,
+            "ReduceOnPlateau expects min_delta >= 0, got -1",
+        ),
+        (
+            lambda: ReduceOnPlateau(patience=0),
+            ValueError,
+            "ReduceOnPlateau expects a whole number patience >= 1, got 0",
+        ),
+    ],
+)
+def test_a_value_out_of_its_range(make, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        make()
+    assert str(caught.value).startswith(message)
+
+
+class Run:
+    """Stands for a fit: what a plateau looks at, with figures that are given."""
+
+    reported = ("loss", "val_loss")
+
+    def __init__(self, rate: float = 1.0) -> None:
+        self.optimizer = SGD(learning_rate=rate)
+        self.past: dict[str, list[float]] = {}
+
+    def rates(self, plateau: ReduceOnPlateau, figures: list[float]) -> list[float]:
+        """Return the learning rate after each epoch."""
+        plateau.on_train_begin(self)
+        seen = []
+        for epoch, figure in enumerate(figures, start=1):
+            plateau.on_epoch_end(self, epoch, {plateau.monitor: figure})
+            seen.append(self.optimizer.rate)
+        return seen
+
+
+FIGURES = [5.0, 4.0, 4.5, 3.95, 4.0, 3.0, 3.5, 3.5, 3.5, 2.95, 2.95, math.nan, 2.0]
+
+
+def test_a_plateau_reduces_the_rate() -> None:
+    plateau = ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.1)
+    rates = [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625]
+    assert Run().rates(plateau, FIGURES) == rates
+    above = ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.1, mode="max")
+    assert Run().rates(above, [-figure for figure in FIGURES]) == rates
+    least = ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.1, min_learning_rate=0.2)
+    assert Run().rates(least, FIGURES) == [max(rate, 0.2) for rate in rates]
+    assert Run(rate=0.1).rates(least, FIGURES) == [0.1] * len(FIGURES)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_a_plateau_is_pytorchs_of_one_epoch_less(mode, patience: int) -> None:
+    torch = pytest.importorskip("torch")
+    figures = np.random.default_rng(patience).normal(size=60).cumsum().round(1).tolist()
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        theirs, mode, 0.5, patience - 1, threshold=0.25, threshold_mode="abs"
+    )
+    rates = []
+    for figure in figures:
+        scheduler.step(figure)
+        rates.append(theirs.param_groups[0]["lr"])
+    ours = ReduceOnPlateau(factor=0.5, patience=patience, min_delta=0.25, mode=mode)
+    assert Run().rates(ours, figures)[:20] == rates[:20]
+    assert rates[20] < 1
+
+
+def test_a_plateau_goes_on_after_a_stop() -> None:
+    whole, first, second = (ReduceOnPlateau(factor=0.5, patience=3) for _ in range(3))
+    through = Run().rates(whole, FIGURES)
+    run = Run()
+    rates = run.rates(first, FIGURES[:7])
+    run.past = {"val_loss": FIGURES[:7]}
+    assert rates + run.rates(second, FIGURES[7:]) == through
+
+
+def test_a_plateau_in_fit() -> None:
+    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=1e-9), loss="mse")
+    plateau = ReduceOnPlateau(monitor="loss", factor=0.5, patience=2)
+    for epochs in (2, 2, 3):
+        model.fit(X, Y, epochs=epochs, callbacks=[plateau], verbose=0)
+    assert model.optimizer.learning_rate == 1e-9 / 8
+
+
+def test_a_plateau_of_nothing() -> None:
+    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    with pytest.raises(ValueError, match="ReduceOnPlateau monitors 'val_loss', not reported"):
+        model.fit(X, Y, callbacks=[ReduceOnPlateau()], verbose=0)
+    model.compile(optimizer=SGD(learning_rate=EXAMPLES[1]), loss="mse")
+    with pytest.raises(TypeError, match="needs a learning rate that is a number, got Exponential"):
+        model.fit(X, Y, callbacks=[ReduceOnPlateau(monitor="loss")], verbose=0)
