@@ -1,16 +1,15 @@
-"""Losses: one number J for a batch, and dJ/dprediction, which backpropagation starts from."""
+"""A loss: one number J for a batch, and dJ/dprediction, which backpropagation starts from."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-from typing_extensions import override
+from numpy.typing import ArrayLike, NDArray
 
-from minigrad.arrays import Array, Shape, as_data, describe
-from minigrad.config import register
+from minigrad.arrays import Array, Shape
 from minigrad.layers.base import Cached
+from minigrad.targets import like_prediction
 
 Reduction: TypeAlias = Literal["mean", "sum"]
 
@@ -18,9 +17,13 @@ Reduction: TypeAlias = Literal["mean", "sum"]
 class Loss(Cached):
     """J = scale * sum of the terms ("sum"), or scale * their mean ("mean").
 
-    A new loss defines `terms`: the loss of each element or row, and its derivative. With sample
-    weights w, "sum" is the sum of w_i l_i, and "mean" is the weighted mean, that sum over the sum
-    of w_i. `backward` is the exact derivative of what `forward` returned.
+    A new loss defines `terms`: the loss of each element or row, and its derivative. `backward` is
+    the exact derivative of what `forward` returned.
+
+    With weights w_i of the rows (sample weights, class weights, or their product), "sum" is the sum
+    of w_i l_i, and "mean" is the weighted mean: that sum over the sum of w_i. So a weight of 2 is
+    the row given twice, and 0 the row left out; if all of a batch are 0, J is 0. The `weight` of
+    PyTorch's BCELoss divides by the number of rows instead.
 
     Args:
         reduction: "mean" over all elements (PyTorch's default and Keras's), or "sum".
@@ -29,7 +32,23 @@ class Loss(Cached):
     Raises:
         ValueError: another reduction; targets whose shape isn't the prediction's. Targets of shape
             (n,) are taken for predictions of shape (n, 1) and for nothing else.
+
+    >>> class LogCosh(Loss):
+    ...     def terms(self, prediction, target):
+    ...         error = prediction - target
+    ...         return np.log(np.cosh(error)), np.tanh(error)
+    >>> loss = LogCosh()
+    >>> round(loss.forward(np.array([[1.0], [0.0]]), np.array([0.0, 0.0])), 4)
+    0.2169
+    >>> loss.backward().round(4)
+    array([[0.3808],
+           [0.    ]])
     """
+
+    takes_integers: ClassVar[bool] = False
+    """Whether integer and boolean targets are taken as the numbers they are."""
+    decision_threshold: ClassVar[float] = 0.5
+    """The prediction above which class 1 is meant: 0 where predictions are logits."""
 
     def __init__(self, *, reduction: Reduction = "mean", scale: float = 1.0) -> None:
         if reduction not in ("mean", "sum"):
@@ -44,33 +63,44 @@ class Loss(Cached):
     def forward(
         self,
         prediction: Array,
-        target: NDArray[Any],
+        target: ArrayLike,
         *,
-        sample_weight: Array | None = None,
+        sample_weight: ArrayLike | None = None,
         total: float | None = None,
         training: bool = True,
     ) -> float:
         """Return J of a batch, and with `training` remember what `backward` returns.
 
         Args:
-            prediction: of shape (n, ...).
+            prediction: of shape (n, ...), n > 0.
             target: of the same shape, or (n,) for predictions of shape (n, 1).
             sample_weight: a weight for each row, of shape (n,).
             total: the rows, or the sum of weights, that a mean divides by; by default this
                 batch's own. A part of a batch is given the whole batch's.
             training: False writes nothing on this object.
         """
-        target = self.match(target, prediction.shape, prediction.dtype)
+        rows = len(prediction)
+        if not rows:
+            raise ValueError(
+                f"{self.label} expects at least one row, got predictions of shape "
+                f"{prediction.shape}"
+            )
+        target = self.match(np.asarray(target), prediction.shape, prediction.dtype)
         terms, slope = self.terms(prediction, target)
         if sample_weight is not None:
-            weight = sample_weight.astype(terms.dtype, copy=False)
-            terms *= weight.reshape(-1, *[1] * (terms.ndim - 1))
-            slope *= weight.reshape(-1, *[1] * (slope.ndim - 1))
+            weight = np.asarray(sample_weight)
+            if weight.shape != (rows,):
+                raise ValueError(
+                    f"{self.label} expects sample_weight of shape ({rows},), got {weight.shape}"
+                )
+            factors = weight.astype(terms.dtype, copy=False)
+            terms *= factors.reshape(rows, *[1] * (terms.ndim - 1))
+            slope *= factors.reshape(rows, *[1] * (slope.ndim - 1))
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
-                total = len(terms) if sample_weight is None else float(sample_weight.sum())
-            divisor = total * (terms.size // len(terms))
+                total = rows if sample_weight is None else float(weight.sum(dtype=np.float64))
+            divisor = total * (terms.size // rows)
             factor = factor / divisor if divisor else 0.0
         if training:
             slope *= factor
@@ -88,45 +118,9 @@ class Loss(Cached):
         """Return the target in the shape (and dtype) of predictions of `shape`.
 
         Raises:
-            TypeError: integers, or no numbers at all.
+            TypeError: integers, unless the loss takes them, or no numbers at all.
             ValueError: any other shape.
         """
         if target.shape != shape or target.dtype.kind != "f":
-            target = as_data(target, "y")
-            if target.shape != shape:
-                if (*target.shape, 1) != shape:
-                    raise ValueError(
-                        f"{self.label} expects targets of the predictions' shape {shape}, got "
-                        f"{target.shape}{_way_out(target.shape, shape)}"
-                    )
-                target = target.reshape(shape)
+            target = like_prediction(target, shape, self.label, integers=self.takes_integers)
         return target if dtype is None else target.astype(dtype, copy=False)
-
-
-@register
-class MSELoss(Loss):
-    """Squared error: the terms are (a_k - t_k)^2, so dterm/da_k = 2 (a_k - t_k).
-
-    "mean" divides by rows times outputs, as PyTorch and Keras do. `reduction="sum", scale=0.5`
-    gives E = 1/2 sum (a_k - t_k)^2, Equation 1, whose derivative is (a_k - t_k).
-
-    >>> loss = MSELoss(reduction="sum", scale=0.5)
-    >>> loss.forward(np.array([[1.0], [3.0]]), np.array([0.0, 1.0]))
-    2.5
-    >>> loss.backward()
-    array([[1.],
-           [2.]])
-    """
-
-    @override
-    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        error = prediction - target
-        return error * error, 2 * error
-
-
-def _way_out(target: Shape, prediction: Shape) -> str:
-    if len(target) == 1 and len(prediction) == 2 and target[0] == prediction[0]:
-        return f": give the last layer 1 unit, or y of shape {describe(prediction[1:])}"
-    if target[:1] != prediction[:1]:
-        return f": x has {prediction[0]} rows and y has {target[0]}"
-    return ""

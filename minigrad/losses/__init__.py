@@ -1,0 +1,21 @@
+"""The losses, by what they are for: numbers, or classes."""
+
+from minigrad.losses.base import Loss
+from minigrad.losses.classification import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HingeLoss,
+)
+from minigrad.losses.regression import HuberLoss, L1Loss, MSELoss
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HingeLoss",
+    "HuberLoss",
+    "L1Loss",
+    "Loss",
+    "MSELoss",
+]

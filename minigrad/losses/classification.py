@@ -1,0 +1,220 @@
+"""Losses between a prediction and a class: cross-entropies and the hinge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from minigrad.arrays import Array, Shape
+from minigrad.config import register
+from minigrad.layers.activations import sigmoid
+from minigrad.losses.base import Loss, Reduction
+from minigrad.ranges import below_one
+from minigrad.targets import check_classes, check_range, check_signs
+
+_LEAST_PROBABILITY = 1e-12
+"""Below this a logarithm goes on as its tangent."""
+
+
+class _BinaryCrossEntropy(Loss):
+    """What both forms share: a target for each unit, from 0 to 1, that may be whole numbers."""
+
+    takes_integers = True
+
+    @override
+    def match(
+        self, target: NDArray[Any], shape: Shape, dtype: np.dtype[Any] | None = None
+    ) -> NDArray[Any]:
+        target = super().match(target, shape, dtype)
+        way = "0 and 1 for two classes; take CrossEntropyLoss() for more, HingeLoss() for -1 and 1"
+        check_range(target, 0, 1, "y", self.label, way)
+        return target
+
+
+@register
+class BCELoss(_BinaryCrossEntropy):
+    """Binary cross-entropy of probabilities p: the terms are -(t log p + (1 - t) log(1 - p)).
+
+    So dterm/dp = (1 - t) / (1 - p) - t / p. Targets t are labels 0 and 1 (whole numbers or floats),
+    or probabilities between. Below 1e-12 the logarithm goes on as its tangent, so that J and its
+    slope are finite at p = 0 and p = 1: at most 28.6 and 1e12 a term.
+
+    PyTorch agrees for p in [1e-12, 1 - 1e-12]. Outside, it cuts each logarithm at -100 and its
+    backward isn't the derivative of that; Keras cuts p at 1e-7, where its gradient is zero.
+    `BCEWithLogitsLoss` has no such limits: prefer it.
+    Source: Bishop 2006, equation 5.21.
+
+    Raises:
+        ValueError: predictions or targets outside [0, 1].
+
+    >>> loss = BCELoss()
+    >>> round(loss.forward(np.array([[0.5], [0.8]]), np.array([0, 1])), 4)
+    0.4581
+    >>> loss.backward()
+    array([[ 1.   ],
+           [-0.625]])
+    """
+
+    equation = "l = -t log(a) - (1 - t) log(1 - a); l' = (1 - t) / (1 - a) - t / a"
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        way = "end the model with Sigmoid(), or take BCEWithLogitsLoss()"
+        check_range(prediction, 0, 1, "the prediction", self.label, way)
+        q = 1 - prediction
+        p_safe = np.maximum(prediction, _LEAST_PROBABILITY)
+        q_safe = np.maximum(q, _LEAST_PROBABILITY)
+        log_p = np.log(p_safe) + (prediction - p_safe) / _LEAST_PROBABILITY
+        log_q = np.log(q_safe) + (q - q_safe) / _LEAST_PROBABILITY
+        terms = -target * log_p - (1 - target) * log_q
+        return terms, (1 - target) / q_safe - target / p_safe
+
+
+@register
+class BCEWithLogitsLoss(_BinaryCrossEntropy):
+    """Binary cross-entropy of logits z, the probability being p = sigmoid(z).
+
+    The terms are log(1 + exp(z)) - t z, so dterm/dz = sigmoid(z) - t, exact for every z. The last
+    layer is a `Dense` without an activation, of one unit, or of several for labels that don't
+    exclude one another. Targets as for `BCELoss`. `predict` returns logits: class 1 is z > 0, which
+    the metrics named in `compile` know.
+    Source: Bishop 2006, equations 4.90 and 4.91.
+
+    Raises:
+        ValueError: targets outside [0, 1].
+
+    >>> loss = BCEWithLogitsLoss()
+    >>> round(loss.forward(np.array([[0.0], [1000.0]]), np.array([1, 0])), 4)
+    500.3466
+    >>> loss.backward()
+    array([[-0.25],
+           [ 0.5 ]])
+    """
+
+    equation = "l = log(1 + exp(z)) - t z; l' = sigmoid(z) - t"
+    decision_threshold = 0.0
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        z = prediction
+        # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), whose exponential can't overflow.
+        with np.errstate(under="ignore"):
+            terms = np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z)))
+            return terms, sigmoid(z) - target
+
+
+@register
+class CrossEntropyLoss(Loss):
+    """Cross-entropy of logits z, the probabilities being p = softmax(z).
+
+    For class y the term is log(sum over j of exp(z_j)) - z_y, one a row, so
+    dterm/dz_k = p_k - [k = y]. The last layer is a `Dense` of a unit for each class, without an
+    activation. Targets are class indices of shape (n,) and any integer dtype, or rows t of shape
+    (n, classes), one-hot or probabilities: then z_y becomes sum over k of t_k z_k, and [k = y]
+    becomes t_k. (A row is divided by its sum, which rounding may put beside 1.)
+    `label_smoothing` e puts (1 - e) t_k + e / classes in the place of t_k.
+
+    With class weights, a row's term is multiplied by the weight of its class, and "mean" divides by
+    the sum of those weights, as PyTorch's `weight` does for class indices. With label smoothing
+    PyTorch weights each class's share within a row instead, and for rows of probabilities it
+    divides by the number of rows.
+    Source: Bishop 2006, equations 4.108 and 4.109; Szegedy et al., Rethinking the inception
+    architecture, 2016, section 7.
+
+    Args:
+        label_smoothing: e, from 0 to below 1.
+        reduction: see `Loss`; "mean" is over the rows.
+        scale: see `Loss`.
+
+    Raises:
+        TypeError: class indices that are floats.
+        ValueError: an index that is no class; rows that aren't probabilities; predictions of fewer
+            than two classes; label_smoothing out of its range.
+
+    >>> loss = CrossEntropyLoss()
+    >>> round(loss.forward(np.array([[0.0, 0.0], [1000.0, 0.0]]), np.array([0, 1])), 4)
+    500.3466
+    >>> loss.backward()
+    array([[-0.25,  0.25],
+           [ 0.5 , -0.5 ]])
+    """
+
+    equation = "l = log(sum(exp(z))) - sum(t z); l' = exp(z) / sum(exp(z)) - t"
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, reduction: Reduction = "mean", scale: float = 1.0
+    ) -> None:
+        super().__init__(reduction=reduction, scale=scale)
+        self.label_smoothing = below_one(label_smoothing, "label_smoothing", self)
+
+    @override
+    def match(
+        self, target: NDArray[Any], shape: Shape, dtype: np.dtype[Any] | None = None
+    ) -> NDArray[Any]:
+        check_classes(target, shape, self.label)
+        if dtype is None:
+            return target
+        return target.astype(np.intp if target.ndim == 1 else dtype, copy=False)
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        z = prediction - np.maximum.reduce(prediction, axis=1, keepdims=True)
+        with np.errstate(under="ignore"):
+            slope: Array = np.exp(z)
+            total = np.add.reduce(slope, axis=1, keepdims=True)
+            slope /= total
+        terms: Array = np.log(total[:, 0])
+        kept, classes = 1 - self.label_smoothing, z.shape[1]
+        if target.ndim == 1:
+            place = np.arange(len(z)), target
+            terms -= kept * z[place]
+            slope[place] -= kept
+        else:
+            share = kept * target / target.sum(axis=1, keepdims=True)
+            terms -= (share * z).sum(axis=1)
+            slope -= share
+        if self.label_smoothing:
+            terms -= self.label_smoothing * z.mean(axis=1)
+            slope -= self.label_smoothing / classes
+        return terms, slope
+
+
+@register
+class HingeLoss(Loss):
+    """Hinge: the terms are max(0, 1 - t a) for targets t of -1 or +1.
+
+    So dterm/da = -t where t a < 1, else 0. The last layer is a `Dense` without an activation; class
+    +1 is a > 0. As scikit-learn's hinge_loss; Keras's takes labels 0 and 1 too, and means -1 and +1
+    by them.
+    Source: Bishop 2006, equation 7.44.
+
+    Raises:
+        ValueError: targets other than -1 and +1.
+
+    >>> loss = HingeLoss(reduction="sum")
+    >>> loss.forward(np.array([[2.0], [0.25]]), np.array([1, -1]))
+    1.25
+    >>> loss.backward()
+    array([[0.],
+           [1.]])
+    """
+
+    equation = "l = max(0, 1 - t a); l' = -t if t a < 1 else 0"
+    takes_integers = True
+    decision_threshold = 0.0
+
+    @override
+    def match(
+        self, target: NDArray[Any], shape: Shape, dtype: np.dtype[Any] | None = None
+    ) -> NDArray[Any]:
+        target = super().match(target, shape, dtype)
+        check_signs(target, self.label)
+        return target
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        margin = 1 - target * prediction
+        return np.maximum(margin, 0), np.where(margin > 0, -target, 0)

@@ -1,0 +1,102 @@
+"""Losses between numbers: the squared error, the absolute error, and one that is both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from minigrad.arrays import Array
+from minigrad.config import register
+from minigrad.losses.base import Loss, Reduction
+from minigrad.ranges import positive
+
+
+@register
+class MSELoss(Loss):
+    """Squared error: the terms are (a_k - t_k)^2, so dterm/da_k = 2 (a_k - t_k).
+
+    "mean" divides by rows times outputs, as PyTorch and Keras do. `reduction="sum", scale=0.5`
+    gives E = 1/2 sum (a_k - t_k)^2, Equation 1, whose derivative is (a_k - t_k).
+
+    >>> loss = MSELoss(reduction="sum", scale=0.5)
+    >>> loss.forward(np.array([[1.0], [3.0]]), np.array([0.0, 1.0]))
+    2.5
+    >>> loss.backward()
+    array([[1.],
+           [2.]])
+    """
+
+    equation = "l = (a - t)^2; l' = 2 (a - t)"
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        error = prediction - target
+        return error * error, 2 * error
+
+
+@register
+class L1Loss(Loss):
+    """Absolute error: the terms are |a_k - t_k|, so dterm/da_k = sign(a_k - t_k), 0 at 0.
+
+    Its least value is at the median, so that outliers weigh little.
+
+    >>> loss = L1Loss()
+    >>> loss.forward(np.array([[1.0], [-3.0]]), np.array([0.0, 1.0]))
+    2.5
+    >>> loss.backward()
+    array([[ 0.5],
+           [-0.5]])
+    """
+
+    equation = "l = |a - t|; l' = sign(a - t)"
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        error = prediction - target
+        return np.abs(error), np.sign(error)
+
+
+@register
+class HuberLoss(Loss):
+    """Squared error up to delta, and absolute error beyond.
+
+    With e = a_k - t_k the terms are e^2 / 2 where |e| <= delta, and delta (|e| - delta / 2) where
+    it is larger. Both are c (e - c / 2) with c = e cut to [-delta, delta], and dterm/da_k = c.
+    `HuberLoss(delta=b, scale=1 / b)` is PyTorch's SmoothL1Loss(beta=b).
+    Source: Huber, Robust estimation of a location parameter, 1964, equation 2.2.
+
+    Args:
+        delta: the error at which squared turns into absolute, in the unit of the targets.
+        reduction: see `Loss`.
+        scale: see `Loss`.
+
+    Raises:
+        TypeError, ValueError: delta isn't a number above 0.
+
+    >>> loss = HuberLoss(delta=1.0, reduction="sum")
+    >>> loss.forward(np.array([[0.5], [3.0]]), np.array([0.0, 0.0]))
+    2.625
+    >>> loss.backward()
+    array([[0.5],
+           [1. ]])
+    """
+
+    equation = (
+        "l = (a - t)^2 / 2 if |a - t| <= delta else delta (|a - t| - delta / 2); "
+        "l' = a - t if |a - t| <= delta else delta sign(a - t)"
+    )
+
+    def __init__(
+        self, *, delta: float = 1.0, reduction: Reduction = "mean", scale: float = 1.0
+    ) -> None:
+        super().__init__(reduction=reduction, scale=scale)
+        self.delta = positive(delta, "delta", self)
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        error = prediction - target
+        cut = np.clip(error, -self.delta, self.delta)
+        return cut * (error - cut / 2), cut

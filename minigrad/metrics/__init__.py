@@ -1,0 +1,32 @@
+"""Metrics: what is reported beside the loss, computed over a whole set at once."""
+
+from minigrad.metrics.classification import (
+    accuracy,
+    binary_accuracy,
+    confusion_matrix,
+    f1,
+    precision,
+    recall,
+    top_k_accuracy,
+)
+from minigrad.metrics.names import METRICS, AtThreshold, Metric, TopK, named_metrics
+from minigrad.metrics.regression import mae, mse, r2, rmse
+
+__all__ = [
+    "METRICS",
+    "AtThreshold",
+    "Metric",
+    "TopK",
+    "accuracy",
+    "binary_accuracy",
+    "confusion_matrix",
+    "f1",
+    "mae",
+    "mse",
+    "named_metrics",
+    "precision",
+    "r2",
+    "recall",
+    "rmse",
+    "top_k_accuracy",
+]

@@ -1,0 +1,611 @@
+"""Losses: backward is the derivative of forward, targets fit or are refused, PyTorch agrees."""
+
+import importlib.util
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import (
+    SGD,
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Dense,
+    HingeLoss,
+    HuberLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    Sequential,
+    check_gradients,
+)
+from minigrad.config import by_name
+from minigrad.data import as_rows
+
+REFERENCE = Path(__file__).with_name("reference") / "losses.json"
+CASES = json.loads(REFERENCE.read_text())["cases"]
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+ROWS = 6
+WEIGHT = np.array([0.5, 0.0, 2.0, 1.0, 0.0, 3.0])
+
+
+def logits(rng, width: int):
+    return rng.normal(scale=2, size=(ROWS, width))
+
+
+def chances(rng, width: int):
+    return rng.uniform(0.05, 0.95, size=(ROWS, width))
+
+
+def labels(rng, width: int):
+    return rng.integers(0, 2, size=(ROWS, width))
+
+
+def signs(rng, width: int):
+    return 2.0 * labels(rng, width) - 1
+
+
+def indices(rng, width: int):
+    return rng.integers(0, width, size=ROWS)
+
+
+def one_hot(rng, width: int):
+    return np.eye(width)[indices(rng, width)]
+
+
+def shares(rng, width: int):
+    return rng.dirichlet(np.ones(width), size=ROWS)
+
+
+# (loss, its options, what makes predictions, what makes targets)
+KINDS = [
+    (MSELoss, {}, logits, logits),
+    (L1Loss, {}, logits, logits),
+    (HuberLoss, {}, logits, logits),
+    (HuberLoss, {"delta": 0.3}, logits, logits),
+    (BCELoss, {}, chances, labels),
+    (BCELoss, {}, chances, chances),
+    (BCEWithLogitsLoss, {}, logits, labels),
+    (BCEWithLogitsLoss, {}, logits, chances),
+    (HingeLoss, {}, logits, signs),
+    (CrossEntropyLoss, {}, logits, indices),
+    (CrossEntropyLoss, {}, logits, one_hot),
+    (CrossEntropyLoss, {}, logits, shares),
+    (CrossEntropyLoss, {"label_smoothing": 0.3}, logits, indices),
+    (CrossEntropyLoss, {"label_smoothing": 0.3}, logits, shares),
+]
+EVERY = pytest.mark.parametrize(
+    "kind", KINDS, ids=lambda k: f"{k[0].__name__}-{k[1]}-{k[3].__name__}"
+)
+EVERY_LOSS = pytest.mark.parametrize("loss", [made() for made in {kind[0]: 0 for kind in KINDS}])
+
+
+def prepare(kind, width: int = 3, dtype: str = "float64", **options):
+    """Return a loss, predictions and targets."""
+    made, own, predictions, targets = kind
+    rng = np.random.default_rng(width)
+    loss = made(**own, **options)
+    return loss, predictions(rng, width).astype(dtype), targets(rng, width)
+
+
+def by_differences(loss: Loss, prediction, target, step: float = 1e-6, **options):
+    """Return the derivative of `forward` by central differences."""
+    slope = np.empty_like(prediction)
+    for index in np.ndindex(prediction.shape):
+        values = []
+        for change in (step, -step):
+            moved = prediction.copy()
+            moved[index] += change
+            values.append(loss.forward(moved, target, **options))
+        slope[index] = (values[0] - values[1]) / (2 * step)
+    return slope
+
+
+def says(error: type[Exception], message: str):
+    return pytest.raises(error, match=re.escape(message))
+
+
+@EVERY
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+@pytest.mark.parametrize("total", [None, 7.5])
+def test_backward_is_the_derivative_of_forward(kind, width, reduction, scale, weight, total):
+    least = 2 if kind[0] is CrossEntropyLoss else 1
+    loss, prediction, target = prepare(kind, max(width, least), reduction=reduction, scale=scale)
+    options = {"sample_weight": weight, "total": total}
+    loss.forward(prediction, target, **options)
+    np.testing.assert_allclose(
+        loss.backward(),
+        by_differences(loss, prediction, target, training=False, **options),
+        rtol=1e-6,
+        atol=1e-8,
+        strict=True,
+    )
+
+
+@EVERY
+def test_the_mean_is_the_sum_over_the_number_of_terms(kind) -> None:
+    loss, prediction, target = prepare(kind)
+    terms, _ = loss.terms(prediction, loss.match(np.asarray(target), prediction.shape, float))
+    assert terms.shape == ((ROWS,) if kind[0] is CrossEntropyLoss else (ROWS, 3))
+    assert loss.forward(prediction, target) == pytest.approx(terms.mean(), rel=1e-14)
+    for reduction, expected in (("sum", terms.sum()), ("mean", terms.mean())):
+        scaled, *_ = prepare(kind, reduction=reduction, scale=0.3)
+        assert scaled.forward(prediction, target) == pytest.approx(0.3 * expected, rel=1e-14)
+
+
+@EVERY
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+def test_parts_add_up_to_the_whole(kind, reduction, weight) -> None:
+    loss, prediction, target = prepare(kind, reduction=reduction)
+    whole, slope = loss.forward(prediction, target, sample_weight=weight), loss.backward()
+    j, slopes = 0.0, []
+    for part in (slice(0, 2), slice(2, 5), slice(5, 6)):
+        j += loss.forward(
+            prediction[part],
+            target[part],
+            sample_weight=None if weight is None else weight[part],
+            total=ROWS if weight is None else weight.sum(),
+        )
+        slopes.append(loss.backward())
+    assert j == pytest.approx(whole, rel=1e-13)
+    np.testing.assert_allclose(np.concatenate(slopes), slope, rtol=1e-13, strict=True)
+
+
+@EVERY
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_weight_repeats_a_row_and_zero_leaves_it_out(kind, reduction) -> None:
+    loss, prediction, target = prepare(kind, reduction=reduction)
+    counts = np.array([1, 0, 2, 1, 0, 3])
+    repeated = np.repeat(np.arange(ROWS), counts)
+    weighted = loss.forward(prediction, target, sample_weight=counts)
+    slope = loss.backward()
+    assert loss.forward(prediction[repeated], target[repeated]) == pytest.approx(
+        weighted, rel=1e-13
+    )
+    added = np.zeros_like(slope)
+    np.add.at(added, repeated, loss.backward())
+    np.testing.assert_allclose(slope, added, rtol=1e-13, strict=True)
+
+
+@EVERY
+def test_weights_that_are_all_zero_give_zero(kind) -> None:
+    loss, prediction, target = prepare(kind)
+    assert loss.forward(prediction, target, sample_weight=np.zeros(ROWS)) == 0.0
+    np.testing.assert_array_equal(loss.backward(), np.zeros((ROWS, 3)), strict=True)
+
+
+@EVERY
+def test_float32_stays_and_nothing_given_is_written_to(kind) -> None:
+    loss, prediction, target = prepare(kind, dtype="float32", scale=np.float64(0.3))
+    weight = WEIGHT.copy()
+    for array in (prediction, target, weight):
+        array.flags.writeable = False
+    j = loss.forward(prediction, target, sample_weight=weight)
+    assert isinstance(j, float)
+    assert loss.backward().dtype == np.float32
+    matched = loss.match(target, prediction.shape, prediction.dtype)
+    assert {part.dtype for part in loss.terms(prediction, matched)} == {np.dtype("float32")}
+    exact = loss.forward(prediction.astype(float), target, sample_weight=weight)
+    assert j == pytest.approx(exact, rel=1e-6)
+
+
+@EVERY
+def test_without_training_nothing_is_remembered(kind) -> None:
+    loss, prediction, target = prepare(kind)
+    before = vars(loss).copy()
+    loss.forward(prediction, target, training=False)
+    assert vars(loss) == before
+    with says(RuntimeError, f"backward of {kind[0].__name__} was called before forward"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "prediction", "target", "terms", "slope"),
+    [
+        (
+            BCEWithLogitsLoss(),
+            [1e4, -1e4, 1e4, -1e4],
+            [0, 1, 1, 0],
+            [1e4, 1e4, 0, 0],
+            [1, -1, 0, 0],
+        ),
+        (HingeLoss(), [1e4, -1e4, 1e4, -1e4], [-1, 1, 1, -1], [10001, 10001, 0, 0], [1, -1, 0, 0]),
+        (HuberLoss(), [1e4, -1e4, 1e4, 0], [0, 0, 1e4, 0], [9999.5, 9999.5, 0, 0], [1, -1, 0, 0]),
+        (L1Loss(), [1e4, -1e4, 0, 0], [0, 0, 0, 0], [1e4, 1e4, 0, 0], [1, -1, 0, 0]),
+        (
+            BCELoss(),
+            [0, 1, 0, 1],
+            [1, 0, 0, 1],
+            [1 - math.log(1e-12), 1 - math.log(1e-12), 0, 0],
+            [-1e12, 1e12, 1, -1],
+        ),
+    ],
+    ids=repr,
+)
+def test_saturated(loss, prediction, target, terms, slope, dtype) -> None:
+    with np.errstate(all="raise"):
+        found = loss.terms(np.array(prediction, dtype)[:, None], np.array(target, dtype)[:, None])
+    for ours, expected in zip(found, (terms, slope), strict=True):
+        np.testing.assert_allclose(
+            ours, np.array(expected, dtype)[:, None], rtol=1e-6, atol=1e-30, strict=True
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_cross_entropy_saturated(smoothing: float, dtype: str) -> None:
+    z = np.array([[1e4, 0, -1e4], [1e4, 0, -1e4]], dtype)
+    loss = CrossEntropyLoss(label_smoothing=smoothing, reduction="sum")
+    for target in (np.array([0, 2]), np.eye(3)[[0, 2]]):
+        with np.errstate(all="raise"):
+            j = loss.forward(z, target)
+        # Each row's z is (0, -1e4, -2e4) below its largest, of which smoothing takes the mean.
+        assert j == pytest.approx((1 - smoothing) * 2e4 + smoothing * 2e4, rel=1e-6)
+        shares = (1 - smoothing) * np.eye(3)[[0, 2]] + smoothing / 3
+        expected = np.array([[1, 0, 0], [1, 0, 0]]) - shares
+        np.testing.assert_allclose(loss.backward(), expected.astype(dtype), atol=1e-7, strict=True)
+
+
+@pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    ("p", "step"), [(0.0, 1e-14), (5e-13, 1e-15), (3e-12, 1e-14), (1.0, -1e-13)]
+)
+def test_bce_has_the_slope_of_its_tangent_near_0_and_1(target, p, step) -> None:
+    loss, t = BCELoss(), np.array([[target]])
+    j = loss.forward(np.array([[p]]), t)
+    slope = loss.backward()[0, 0]
+    moved = p + step
+    other = loss.forward(np.array([[moved]]), t, training=False)
+    assert (other - j) / (moved - p) == pytest.approx(slope, rel=2e-2, abs=1)
+
+
+@pytest.mark.parametrize("z", [-800.0, -40.0, 40.0])
+def test_bce_with_logits_is_accurate_where_it_is_small(z: float) -> None:
+    loss = BCEWithLogitsLoss(reduction="sum")
+    expected = math.exp(-abs(z)) if abs(z) < 700 else 0.0
+    assert loss.forward(np.array([[z]]), np.array([float(z > 0)])) == pytest.approx(
+        expected, rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("dtype", [*np.typecodes["AllInteger"], ">i4", ">u2"])
+def test_class_indices_of_any_integer_dtype(dtype: str) -> None:
+    z = logits(np.random.default_rng(0), 3)
+    y = np.array([0, 2, 1, 1, 0, 2])
+    loss = CrossEntropyLoss()
+    expected, slope = loss.forward(z, y), loss.backward()
+    assert loss.forward(z, y.astype(dtype)) == expected
+    np.testing.assert_array_equal(loss.backward(), slope, strict=True)
+    for bad in (3, -1, 120):
+        wrong = y.astype(dtype)
+        wrong[4] = np.array(bad).astype(dtype)
+        with says(
+            ValueError, f"y holds class {wrong[4]} at index 4; CrossEntropyLoss expects 0 to"
+        ):
+            loss.forward(z, wrong)
+
+
+def test_one_hot_rows_are_indices_and_booleans_are_two_classes() -> None:
+    rng = np.random.default_rng(0)
+    z, y = logits(rng, 4), indices(rng, 4)
+    loss = CrossEntropyLoss(label_smoothing=0.1)
+    expected, slope = loss.forward(z, y), loss.backward()
+    for rows in (np.eye(4)[y], np.eye(4, dtype=int)[y], np.eye(4, dtype=bool)[y]):
+        assert loss.forward(z, rows) == pytest.approx(expected, rel=1e-14)
+        np.testing.assert_allclose(loss.backward(), slope, rtol=1e-13, atol=1e-16, strict=True)
+    two = y % 2
+    assert loss.forward(z[:, :2], two == 1) == loss.forward(z[:, :2], two)
+
+
+def test_two_classes_are_the_binary_cross_entropy() -> None:
+    rng = np.random.default_rng(0)
+    z, y = logits(rng, 1), indices(rng, 2)
+    j = BCEWithLogitsLoss().forward(z, y)
+    assert CrossEntropyLoss().forward(np.hstack([0 * z, z]), y) == pytest.approx(j, rel=1e-14)
+    assert BCELoss().forward(1 / (1 + np.exp(-z)), y) == pytest.approx(j, rel=1e-13)
+
+
+def test_rows_of_half_precision_are_divided_by_their_sum() -> None:
+    rng = np.random.default_rng(0)
+    z, t = logits(rng, 5), shares(rng, 5).astype(np.float16)
+    exact = t.astype(float) / t.astype(float).sum(axis=1, keepdims=True)
+    loss = CrossEntropyLoss()
+    j = loss.forward(z, t)
+    log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    assert j == pytest.approx(-(exact * log_p).sum(axis=1).mean(), rel=1e-13)
+    np.testing.assert_allclose(
+        loss.backward(), by_differences(loss, z, t, training=False), atol=1e-9, strict=True
+    )
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (5,), (3,), (6, 1), (1, 3), (3, 6), (6, 3, 1), (1, 6, 3)]
+)
+def test_a_loss_never_broadcasts(loss: Loss, shape: tuple[int, ...]) -> None:
+    prediction = np.full((6, 3), 0.5)
+    for target in (np.ones(shape), np.ones(shape, int)):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            loss.forward(prediction, target)
+        told = str(caught.value)
+        assert "holds integers" in told or ("(6, 3)" in told and str(shape) in told)
+
+
+@EVERY_LOSS
+def test_targets_of_shape_n_are_taken_for_n_1_alone(loss: Loss) -> None:
+    if isinstance(loss, CrossEntropyLoss):
+        return
+    flat, column = np.ones(4), np.ones((4, 1))
+    assert loss.forward(column / 2, flat) == loss.forward(column / 2, column)
+    assert loss.backward().shape == (4, 1)
+    assert loss.forward(flat / 2, flat) == loss.forward(column / 2, column)
+    with says(ValueError, "predictions' shape (4,), got (4, 1)"):
+        loss.forward(flat / 2, column)
+    with says(ValueError, "predictions' shape (4, 1), got (4, 1, 1)"):
+        loss.forward(column / 2, column[..., None])
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3,), (4, 1), (1, 4)])
+def test_weights_never_broadcast(loss: Loss, shape: tuple[int, ...]) -> None:
+    target = np.zeros(4, int) if isinstance(loss, CrossEntropyLoss) else np.ones((4, 3))
+    name = type(loss).__name__
+    with says(ValueError, f"{name} expects sample_weight of shape (4,), got {shape}"):
+        loss.forward(np.full((4, 3), 0.5), target, sample_weight=np.ones(shape))
+
+
+@EVERY_LOSS
+def test_no_rows(loss: Loss) -> None:
+    with says(ValueError, "expects at least one row, got predictions of shape (0, 3)"):
+        loss.forward(np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "error", "message"),
+    [
+        ("mse", [0, 1, 2, 0], TypeError, "y holds integers (dtype int64); MSELoss expects fl"),
+        ("mse", [0, 1, 2, 0], TypeError, "y.astype(float); for classes take CrossEntropyLoss()"),
+        ("l1", [True, False, True, True], TypeError, "y holds booleans (dtype bool); L1Loss"),
+        ("huber", ["a"] * 4, TypeError, "y has dtype <U1"),
+        ("mse", [0.0, 1.0, 2.0, 0.0], ValueError, "1 unit, or y of shape (batch, 3)"),
+        ("mse", np.zeros((3, 3)), ValueError, "x has 4 rows and y has 3"),
+        ("bce", np.full((4, 3), 1.5), ValueError, "1.5 at index (0, 0); BCELoss expects 0 to 1"),
+        ("bce", np.full((4, 3), -1), ValueError, "for more, HingeLoss() for -1 and 1"),
+        ("bce_with_logits", [0, 1, 2, 0], ValueError, "take CrossEntropyLoss() for class indices"),
+        ("bce_with_logits", np.full((4, 3), 2), ValueError, "at index (0, 0); BCEWithLog"),
+        ("hinge", np.eye(4)[:, :3], ValueError, "0.0 at index (0, 1); HingeLoss expects -1 or 1"),
+        ("hinge", np.eye(4)[:, :3], ValueError, "for labels 0 and 1 pass 2.0 * y - 1"),
+        ("cross_entropy", [0, 1, 3, 0], ValueError, "y holds class 3 at index 2; CrossEnt"),
+        ("cross_entropy", [0, 1, 3, 0], ValueError, "as the last layer has 3 units: give"),
+        ("cross_entropy", [1, 2, 3, 1], ValueError, "as the last layer has 3 units: pass y - 1"),
+        ("cross_entropy", [0, 1, -2, 0], ValueError, "y holds class -2 at index 2"),
+        ("cross_entropy", [0.0, 1.0, 2.0, 0.0], TypeError, "y holds floats (dtype float64); C"),
+        ("cross_entropy", [0.0, 1.0, 2.0, 0.0], TypeError, "from 0: pass y.astype(int)"),
+        ("cross_entropy", ["a"] * 4, TypeError, "y is <U1; CrossEntropyLoss expects class indices"),
+        ("cross_entropy", ["a"] * 4, TypeError, "pass np.unique(y, return_inverse=True)[1]"),
+        ("cross_entropy", [[0], [1], [2], [0]], ValueError, "(4, 3), got (4, 1): pass y[:, 0]"),
+        ("cross_entropy", np.zeros((4, 1)), ValueError, "got (4, 1): pass y[:, 0].astype(int)"),
+        ("cross_entropy", [0, 1, 2], ValueError, "x has 4 rows and y has 3"),
+        ("cross_entropy", np.ones((4, 2)), ValueError, "one-hot rows of shape (4, 3), got (4, 2)"),
+        ("cross_entropy", np.ones((4, 3)), ValueError, "y's row 0 adds up to 3; CrossEntropyL"),
+        ("cross_entropy", np.ones((4, 3)), ValueError, "for several labels a row take BCEWith"),
+        ("cross_entropy", [[2.0, -1.0, 0.0]] * 4, ValueError, "y holds -1.0 at index (0, 1)"),
+        ("cross_entropy", np.full((4, 3), "a"), TypeError, "y has dtype <U1"),
+    ],
+)  # fmt: skip
+def test_wrong_targets_say_what_to_do(loss, target, error, message) -> None:
+    model = Sequential([Dense(3)], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss=loss)
+    before = model.parameters.value.copy()
+    with says(error, message):
+        model.loss.forward(np.full((4, 3), 0.5), target)
+    if len(target) == 4:
+        for call in (model.fit, model.evaluate):
+            with says(error, message):
+                call(np.zeros((4, 2)), target)
+    np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+
+
+def test_predictions_that_a_loss_cannot_take() -> None:
+    with says(
+        ValueError, "the prediction holds 1.5 at index (0, 0); BCELoss expects 0 to 1: end the"
+    ):
+        BCELoss().forward(np.array([[1.5]]), np.array([1.0]))
+    for width in (1, 0):
+        with says(
+            ValueError, f"of shape (batch, classes), got (2, {width}): give the last layer a un"
+        ):
+            CrossEntropyLoss().forward(np.zeros((2, width)), np.zeros(2, int))
+    with says(ValueError, "of shape (batch, classes), got (2, 2, 2)"):
+        CrossEntropyLoss().forward(np.zeros((2, 2, 2)), np.zeros((2, 2), int))
+
+
+@EVERY_LOSS
+def test_nan_is_passed_on_for_training_to_find(loss: Loss) -> None:
+    target = np.array([1, 0]) if isinstance(loss, CrossEntropyLoss) else np.ones((2, 2))
+    assert math.isnan(loss.forward(np.array([[0.5, np.nan], [0.5, 0.5]]), target))
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "error"),
+    [
+        (HuberLoss, {"delta": 0}, ValueError),
+        (HuberLoss, {"delta": "1"}, TypeError),
+        (CrossEntropyLoss, {"label_smoothing": 1.0}, ValueError),
+        (CrossEntropyLoss, {"label_smoothing": -0.1}, ValueError),
+        (MSELoss, {"reduction": "none"}, ValueError),
+    ],
+)
+def test_options_out_of_range(made, options, error) -> None:
+    with pytest.raises(error, match=next(iter(options))):
+        made(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("mse", MSELoss),
+        ("l1", L1Loss),
+        ("huber", HuberLoss),
+        ("bce", BCELoss),
+        ("bce_with_logits", BCEWithLogitsLoss),
+        ("cross_entropy", CrossEntropyLoss),
+        ("hinge_loss", HingeLoss),
+    ],
+)
+def test_names(name: str, made: type[Loss]) -> None:
+    assert type(by_name(Loss, name, "loss")) is made
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "width", "weights", "expected"),
+    [
+        (CrossEntropyLoss(), [0, 2, 1, 2], 3, {0: 1, 1: 2, 2: 3}, [1, 3, 2, 3]),
+        (CrossEntropyLoss(), np.eye(3)[[0, 2, 1, 2]], 3, {0: 1, 1: 2, 2: 3}, [1, 3, 2, 3]),
+        (
+            CrossEntropyLoss(),
+            np.eye(3, dtype=int)[[0, 2, 1, 2]],
+            3,
+            {0: 1, 1: 2, 2: 0},
+            [1, 0, 2, 0],
+        ),
+        (CrossEntropyLoss(), np.uint8([0, 1, 1, 1]), 2, {0: 0.5, 1: 4}, [0.5, 4, 4, 4]),
+        (BCELoss(), [0.0, 1.0, 1.0, 0.0], 1, {0: 1, 1: 5}, [1, 5, 5, 1]),
+        (BCEWithLogitsLoss(), [[0.0], [1.0], [1.0], [0.0]], 1, {0: 1, 1: 5}, [1, 5, 5, 1]),
+        (BCEWithLogitsLoss(), [0, 1, 1, 0], 1, {0: 1, 1: 5}, [1, 5, 5, 1]),
+        (BCEWithLogitsLoss(), [False, True, True, False], 1, {0: 1, 1: 5}, [1, 5, 5, 1]),
+        (HingeLoss(), [-1, 1, 1, -1], 1, {-1: 1, 1: 5}, [1, 5, 5, 1]),
+    ],
+)
+def test_class_weights_are_their_rows_weights(loss, y, width, weights, expected) -> None:
+    def weight(**options):
+        rows = as_rows(np.zeros((4, 2)), y, output_shape=(width,), loss=loss, **options)
+        return rows.weight
+
+    np.testing.assert_array_equal(
+        weight(class_weight=weights), np.array(expected, float), strict=True
+    )
+    both = weight(class_weight=weights, sample_weight=np.array([1.0, 2.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(both, np.array(expected) * [1.0, 2.0, 0.0, 1.0], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "width", "weights", "message"),
+    [
+        (CrossEntropyLoss(), [0, 2, 1, 2], 3, {0: 1, 1: 2}, "for class 2: it knows [0, 1]"),
+        (BCELoss(), [0.3, 1.0, 1.0, 0.0], 1, {0: 1, 1: 2}, "no weight for class 0.3"),
+        (BCELoss(), np.ones((4, 3)), 3, {0: 1, 1: 2}, "a single class a row, and y of shape"),
+        (CrossEntropyLoss(), np.full((4, 2), 0.5), 2, {0: 1, 1: 2}, "one-hot: pass sample_weight"),
+        (CrossEntropyLoss(), [0, 1, 1, 0], 2, {0: 1, 1: -2}, "must be finite, not negative"),
+        (CrossEntropyLoss(), [0, 1, 1, 0], 2, {0: 1, 1: np.nan}, "class_weight must be finite"),
+        (CrossEntropyLoss(), [0, 1, 1, 0], 2, {0: 0, 1: 0}, "not all zero"),
+    ],
+)  # fmt: skip
+def test_class_weights_that_cannot_be_used(loss, y, width, weights, message) -> None:
+    with says(ValueError, message):
+        as_rows(np.zeros((4, 2)), y, output_shape=(width,), loss=loss, class_weight=weights)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(label_smoothing=0.1), MSELoss(), HuberLoss()])
+def test_through_a_network(loss: Loss) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, 2))
+    y = indices(rng, 3) if isinstance(loss, CrossEntropyLoss) else logits(rng, 3)
+    model = Sequential([Dense(4, "tanh"), Dense(3)], input_shape=(2,), rng=1)
+    assert check_gradients(model, x, y, loss)
+
+
+def test_a_classifier_learns_from_sparse_labels_and_class_weights_move_it() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, size=300)
+    x = rng.normal(size=(300, 2)) + 3 * np.array([[0, 0], [1, 0], [0, 1]])[y]
+    found = {}
+    for weights in (None, {0: 1, 1: 1, 2: 20}):
+        model = Sequential([Dense(3)], input_shape=(2,), rng=1)
+        model.compile(optimizer=SGD(learning_rate=0.3), loss="cross_entropy", metrics=["accuracy"])
+        history = model.fit(x, y, epochs=20, class_weight=weights, verbose=0)
+        found[str(weights)] = np.bincount(model.predict(x).argmax(axis=1), minlength=3)
+        assert history["accuracy"][-1] > (0.85 if weights is None else 0.6)
+    assert found["{0: 1, 1: 1, 2: 20}"][2] > found["None"][2]
+
+
+def assert_agrees(case, theirs, dtype: str) -> None:
+    loss = getattr(minigrad, case["name"])(**case["options"])
+    prediction, weight = np.array(case["prediction"], dtype), case["sample_weight"]
+    j = loss.forward(prediction, np.array(case["target"]), sample_weight=weight)
+    close = TOLERANCE[dtype]
+    assert j == pytest.approx(theirs["j"], rel=close, abs=close)
+    np.testing.assert_allclose(
+        loss.backward(), np.array(theirs["gradient"], dtype), rtol=close, atol=close, strict=True
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['name']} {c['options']}")
+def test_pytorch_computed_the_same(case, dtype: str) -> None:
+    assert_agrees(case, case[dtype], dtype)
+
+
+def pytorch():
+    """Return the script that asks the PyTorch which is installed."""
+    pytest.importorskip("torch")
+    path = REFERENCE.with_name("torch_losses.py")
+    spec = importlib.util.spec_from_file_location("torch_losses", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_pytorch_that_is_installed_computes_the_same(dtype: str) -> None:
+    script = pytorch()
+    for case in itertools.chain(script.cases(1), script.cases(2)):
+        assert_agrees(case, script.compute(case, dtype), dtype)
+
+
+def test_what_the_docstrings_say_of_pytorch() -> None:
+    pytorch()
+    import torch
+
+    rng = np.random.default_rng(0)
+    z, t = logits(rng, 3), logits(rng, 3)
+    theirs = torch.nn.SmoothL1Loss(beta=0.3)(torch.tensor(z), torch.tensor(t)).item()
+    assert HuberLoss(delta=0.3, scale=1 / 0.3).forward(z, t) == pytest.approx(theirs, rel=1e-13)
+
+    y, weight = indices(rng, 3), np.array([0.5, 1.0, 3.0])
+
+    def weighted(target, **options):
+        loss = torch.nn.CrossEntropyLoss(weight=torch.tensor(weight), **options)
+        return loss(torch.tensor(z), torch.tensor(target)).item()
+
+    ours = CrossEntropyLoss().forward(z, y, sample_weight=weight[y])
+    assert ours == pytest.approx(weighted(y), rel=1e-13)
+    smooth = CrossEntropyLoss(label_smoothing=0.2).forward(z, y, sample_weight=weight[y])
+    assert smooth != pytest.approx(weighted(y, label_smoothing=0.2), rel=1e-3)
+    by_rows = weighted(np.eye(3)[y])
+    assert by_rows == pytest.approx(ours * weight[y].sum() / ROWS, rel=1e-13)
+
+
+def test_scikit_learn_computes_the_same() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    a, t = logits(rng, 1), np.array([[1.0], [1], [-1], [1], [-1], [-1]])
+    theirs = metrics.hinge_loss(t[:, 0], a[:, 0], sample_weight=WEIGHT)
+    assert HingeLoss().forward(a, t, sample_weight=WEIGHT) == pytest.approx(theirs, rel=1e-13)
+    z, y = logits(rng, 3), np.array([0, 1, 2, 2, 1, 0])
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    theirs = metrics.log_loss(y, p, sample_weight=WEIGHT)
+    assert CrossEntropyLoss().forward(z, y, sample_weight=WEIGHT) == pytest.approx(
+        theirs, rel=1e-13
+    )

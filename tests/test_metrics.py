@@ -1,0 +1,297 @@
+"""Metrics: definitions by hand and scikit-learn's, over the whole set, without a warning."""
+
+import re
+
+import numpy as np
+import pytest
+
+from minigrad import SGD, BCEWithLogitsLoss, Dense, HingeLoss, MSELoss, Sequential, metrics
+from minigrad.metrics import (
+    METRICS,
+    AtThreshold,
+    TopK,
+    accuracy,
+    binary_accuracy,
+    confusion_matrix,
+    f1,
+    mae,
+    mse,
+    named_metrics,
+    precision,
+    r2,
+    recall,
+    rmse,
+    top_k_accuracy,
+)
+
+NUMBERS = [mae, mse, rmse, r2]
+CLASSES = [accuracy, precision, recall, f1]
+AVERAGED = [precision, recall, f1]
+
+
+def says(error: type[Exception], message: str):
+    return pytest.raises(error, match=re.escape(message))
+
+
+def test_numbers_by_hand() -> None:
+    t, a = np.array([1.0, 2.0, 4.0]), np.array([[2.0], [2.0], [2.0]])
+    assert mae(t, a) == 1.0
+    assert mse(t, a) == pytest.approx(5 / 3)
+    assert rmse(t, a) == pytest.approx((5 / 3) ** 0.5)
+    assert r2(t, a) == pytest.approx(1 - 5 / (14 / 3))
+
+
+@pytest.mark.parametrize("metric", NUMBERS)
+def test_numbers_take_n_for_n_1_and_broadcast_nothing(metric) -> None:
+    rng = np.random.default_rng(0)
+    t, a = rng.integers(0, 9, size=5), rng.normal(size=(5, 1))
+    assert metric(t, a) == metric(t[:, None].astype(float), a) == metric(t.astype(float), a[:, 0])
+    for target, prediction in ((t[:, None], a[:, 0]), (t, a * np.ones(5)), (t[:1], a), (t[0], a)):
+        with says(ValueError, f"{metric.__name__} expects targets of the predictions' shape"):
+            metric(target, prediction)
+    with says(ValueError, f"{metric.__name__} expects at least one row"):
+        metric(np.zeros((0, 1)), np.zeros((0, 1)))
+
+
+@pytest.mark.parametrize("metric", NUMBERS)
+def test_small_integers_do_not_wrap(metric) -> None:
+    t, a = np.array([1, 200], np.uint8), np.array([2, 100], np.uint8)
+    assert metric(t, a) == metric(t.astype(float), a.astype(float))
+
+
+@pytest.mark.parametrize(
+    ("target", "prediction", "expected"),
+    [
+        ([3.0, 3.0], [3.0, 3.0], 1.0),
+        ([3.0, 3.0], [3.0, 4.0], 0.0),
+        ([0.1] * 3, [0.1] * 2 + [0.2], 0.0),  # their mean isn't 0.1
+        ([3.0], [3.0], 1.0),
+        ([3.0], [4.0], 0.0),
+        ([[1.0, 5.0], [2.0, 5.0]], [[1.0, 5.0], [2.0, 5.0]], 1.0),
+        ([[1.0, 5.0], [2.0, 5.0]], [[1.0, 5.0], [2.0, 6.0]], 0.5),
+    ],
+)
+def test_r2_of_targets_that_do_not_vary(target, prediction, expected: float) -> None:
+    assert r2(np.array(target), np.array(prediction)) == expected
+
+
+def test_float32_is_summed_in_double_precision() -> None:
+    a = np.full((1_000_000, 1), 0.1, np.float32)
+    assert mae(np.zeros(1_000_000, np.float32), a) == pytest.approx(float(a[0, 0]), rel=1e-12)
+
+
+def test_two_classes_by_hand() -> None:
+    t = np.array([1, 1, 1, 0, 0, 0, 0, 0])
+    p = np.array([0.9, 0.8, 0.2, 0.7, 0.1, 0.2, 0.5, 0.3])
+    np.testing.assert_array_equal(confusion_matrix(t, p), np.array([[4, 1], [1, 2]]), strict=True)
+    assert accuracy(t, p) == binary_accuracy(t, p) == 6 / 8
+    assert precision(t, p) == recall(t, p) == pytest.approx(2 / 3)
+    assert f1(t, p) == pytest.approx(2 / 3)
+    assert precision(t, p, threshold=0.75) == 1.0
+
+
+def test_several_classes_by_hand() -> None:
+    t = np.array([0, 0, 0, 1, 2, 2])
+    scores = np.eye(4)[[0, 0, 1, 1, 1, 2]]
+    expected = np.array([[2, 1, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(confusion_matrix(t, scores), expected, strict=True)
+    assert accuracy(t, scores) == 4 / 6
+    assert precision(t, scores) == pytest.approx((1 + 1 / 3 + 1) / 3)
+    assert recall(t, scores) == pytest.approx((2 / 3 + 1 + 1 / 2) / 3)
+    assert f1(t, scores) == pytest.approx((4 / 5 + 2 / 4 + 2 / 3) / 3)
+
+
+@pytest.mark.parametrize("metric", [*CLASSES, confusion_matrix])
+def test_every_form_of_a_target_counts_the_same(metric) -> None:
+    rng = np.random.default_rng(0)
+    y, scores = rng.integers(0, 3, size=40), rng.normal(size=(40, 3))
+    expected = metric(y, scores)
+    for target in (np.int8(y), np.uint64(y), np.eye(3)[y], np.eye(3, dtype=int)[y], y.tolist()):
+        np.testing.assert_array_equal(metric(target, scores), expected, strict=True)
+    labels, p = y > 0, rng.uniform(size=(40, 1))
+    expected = metric(labels, p)
+    smooth = np.where(labels, 0.9, 0.1)
+    for target in (labels.astype(int), labels[:, None] * 1.0, 2 * labels - 1, smooth):
+        np.testing.assert_array_equal(metric(target, p), expected, strict=True)
+    np.testing.assert_array_equal(metric(labels, p[:, 0]), expected, strict=True)
+
+
+def test_many_classes_do_not_wrap_small_indices() -> None:
+    y = np.arange(100, dtype=np.int8)
+    np.testing.assert_array_equal(confusion_matrix(y, np.eye(100)), np.eye(100, dtype=np.intp))
+    assert accuracy(y, np.eye(100)) == f1(y, np.eye(100)) == 1.0
+
+
+def test_several_labels_a_row() -> None:
+    t, p = np.array([[1, 1, 0], [0, 1, 0]]), np.array([[0.9, 0.4, 0.2], [0.1, 0.7, 0.6]])
+    assert binary_accuracy(t, p) == pytest.approx(4 / 6)
+    for metric in CLASSES:
+        with says(ValueError, "adds up to 2"):
+            metric(t, p)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_top_k_by_hand(k: int) -> None:
+    scores = np.array([[4, 3, 2, 1], [1, 2, 3, 4], [3, 4, 1, 2], [0, 0, 0, 0.0]])
+    y = np.array([0, 2, 2, 1])
+    assert top_k_accuracy(y, scores, k=k) == {1: 0.25, 2: 0.75, 4: 1.0}[k]
+    assert top_k_accuracy(np.eye(4)[y], scores, k=k) == top_k_accuracy(y, scores, k=k)
+
+
+def test_top_1_is_accuracy_also_among_equals() -> None:
+    rng = np.random.default_rng(0)
+    scores, y = rng.integers(0, 3, size=(200, 4)).astype(float), rng.integers(0, 4, size=200)
+    assert top_k_accuracy(y, scores, k=1) == accuracy(y, scores)
+
+
+@pytest.mark.parametrize("k", [0, 5])
+def test_k_out_of_range(k: int) -> None:
+    with says(ValueError, f"top_k_accuracy expects k from 1 to 4 classes, got {k}"):
+        top_k_accuracy(np.array([0]), np.eye(4)[:1], k=k)
+
+
+@pytest.mark.parametrize(
+    ("target", "prediction", "expected"),
+    [
+        ([0, 0], [0.1, 0.2], (0, 0, 0)),
+        ([1, 1], [0.1, 0.2], (0, 0, 0)),
+        ([0, 0], [0.8, 0.9], (0, 0, 0)),
+        ([1, 1], [0.8, 0.9], (1, 1, 1)),
+        ([0, 0], [[1.0, 0.0], [1.0, 0.0]], (1, 1, 1)),
+        ([0, 1], [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], (0.25, 0.5, 1 / 3)),
+    ],
+)
+def test_nothing_over_nothing_is_zero(target, prediction, expected) -> None:
+    found = [metric(np.array(target), np.array(prediction)) for metric in AVERAGED]
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", CLASSES)
+@pytest.mark.parametrize(
+    ("target", "prediction", "error", "message"),
+    [
+        ([0.0, 1.0], np.eye(3)[:2], TypeError, "y holds floats (dtype float64); {} expects class"),
+        ([0, 3], np.eye(3)[:2], ValueError, "y holds class 3 at index 1; {} expects 0 to 2"),
+        ([[0], [1]], np.eye(3)[:2], ValueError, "(2, 3), got (2, 1): pass y[:, 0]"),
+        ([0, 2], [[0.1], [0.2]], ValueError, "y holds 2 at index (1, 0); {} expects -1 to 1"),
+        ([0.0, 7.5], [0.1, 0.2], ValueError, "numbers 'mae' or 'r2'"),
+        ([0, 1, 0], [[0.1], [0.2]], ValueError, "shape (2, 1), got (3,): x has 2 rows and y has 3"),
+        (np.eye(3)[None], np.eye(3)[None], ValueError, "or (batch, 1), got (1, 3, 3)"),
+        (np.zeros(0, int), np.zeros((0, 3)), ValueError, "{} expects at least one row"),
+        (np.zeros(0), np.zeros((0, 1)), ValueError, "{} expects at least one row"),
+    ],
+)
+def test_targets_that_are_no_classes(metric, target, prediction, error, message: str) -> None:
+    with says(error, message.format(metric.__name__)):
+        metric(np.array(target), np.array(prediction))
+
+
+def fitted(loss, y, *names, units: int = 1) -> tuple[Sequential, dict[str, float]]:
+    x = np.random.default_rng(0).normal(size=(len(y), 2))
+    model = Sequential([Dense(units)], input_shape=(2,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=loss, metrics=names)
+    history = model.fit(x, y, epochs=2, batch_size=7, validation_data=(x, y), verbose=0)
+    measured = model.evaluate(x, y)
+    assert measured == {name: history[f"val_{name}"][-1] for name in ("loss", *model.metrics)}
+    return model.predict(x), measured
+
+
+@pytest.mark.parametrize(
+    ("loss", "threshold"), [("bce_with_logits", 0), ("hinge", 0), ("mse", 0.5), (MSELoss(), 0.5)]
+)
+def test_a_name_takes_the_threshold_of_the_loss(loss, threshold: float) -> None:
+    y = np.random.default_rng(1).integers(0, 2, size=50)
+    target = 2.0 * y - 1 if loss == "hinge" else y.astype(float)
+    prediction, measured = fitted(loss, target, "accuracy", "binary_accuracy", f1)
+    meant = prediction[:, 0] > threshold
+    assert 0 < meant.sum() != (prediction[:, 0] > 0.5 - threshold).sum()
+    assert measured["accuracy"] == measured["binary_accuracy"] == np.mean(meant == (y == 1))
+    assert measured["f1"] == f1(y, meant.astype(float))
+
+
+def test_a_threshold_of_ones_own() -> None:
+    y = np.random.default_rng(1).integers(0, 2, size=50)
+    wary = AtThreshold("precision", threshold=0.4)
+    prediction, measured = fitted(BCEWithLogitsLoss(), y, wary)
+    assert measured["precision"] == precision(y, prediction, threshold=0.4)
+
+
+def test_names_over_the_whole_set() -> None:
+    y = np.random.default_rng(1).integers(0, 4, size=50)
+    names = ["accuracy", "top_2_accuracy", "precision", "recall", "f1"]
+    prediction, measured = fitted("cross_entropy", y, *names, TopK(k=3), units=4)
+    assert list(measured) == ["loss", *names, "top_3_accuracy"]
+    for name in ("accuracy", "precision", "recall", "f1"):
+        assert measured[name] == getattr(metrics, name)(y, prediction)
+    for k in (2, 3):
+        assert measured[f"top_{k}_accuracy"] == top_k_accuracy(y, prediction, k=k)
+
+
+def test_any_function_of_target_and_prediction() -> None:
+    def bias(target, prediction):
+        return (prediction - target).mean()
+
+    y = np.random.default_rng(1).normal(size=50)
+    prediction, measured = fitted("mse", y, bias, "r2")
+    assert list(measured) == ["loss", "bias", "r2"]
+    assert measured["bias"] == np.mean(prediction - y[:, None])
+    assert measured["r2"] == r2(y, prediction)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (["acuracy"], ValueError, "metric 'acuracy' is not known: did you mean 'accuracy'?"),
+        (["top_0_accuracy"], ValueError, "did you mean 'top_5_accuracy'?"),
+        (["mae", mae], ValueError, "two figures are named 'mae'"),
+        (["loss"], ValueError, "metric 'loss' is not known"),
+        ([3], TypeError, "metrics must be names or functions of (target, prediction), got 3"),
+    ],
+)
+def test_metrics_that_are_not_known(given, error, message: str) -> None:
+    with says(error, message):
+        named_metrics(given)
+
+
+def test_options_out_of_range() -> None:
+    with says(ValueError, "AtThreshold('mae') is not known"):
+        AtThreshold("mae", threshold=0.5)
+    with says(ValueError, "TopK expects a whole number k >= 1, got 0"):
+        TopK(k=0)
+
+
+def test_every_name_is_its_functions() -> None:
+    assert all(getattr(metrics, name) is function for name, function in METRICS.items())
+    found = named_metrics(list(METRICS), threshold=HingeLoss.decision_threshold)
+    assert list(found) == list(METRICS)
+    assert repr(found["f1"]) == "AtThreshold('f1', threshold=0.0)"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_scikit_learn_computes_the_same(seed: int, classes: int) -> None:
+    theirs = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(seed)
+    y, scores = rng.integers(0, classes, size=15), rng.normal(size=(15, classes))
+    meant, options = scores.argmax(axis=1), {"average": "macro", "zero_division": 0}
+    np.testing.assert_array_equal(
+        confusion_matrix(y, scores), theirs.confusion_matrix(y, meant, labels=range(classes))
+    )
+    assert accuracy(y, scores) == pytest.approx(theirs.accuracy_score(y, meant))
+    assert precision(y, scores) == pytest.approx(theirs.precision_score(y, meant, **options))
+    assert recall(y, scores) == pytest.approx(theirs.recall_score(y, meant, **options))
+    assert f1(y, scores) == pytest.approx(theirs.f1_score(y, meant, **options))
+    if classes > 2:
+        top = theirs.top_k_accuracy_score(y, scores, k=2, labels=range(classes))
+        assert top_k_accuracy(y, scores, k=2) == pytest.approx(top)
+    labels, p = y % 2, rng.uniform(size=15)
+    said = (p > 0.3).astype(int)
+    for ours, name in ((precision, "precision"), (recall, "recall"), (f1, "f1")):
+        score = getattr(theirs, f"{name}_score")(labels, said, zero_division=0)
+        assert ours(labels, p, threshold=0.3) == pytest.approx(score)
+    t, a = rng.normal(size=(15, classes)), rng.normal(size=(15, classes))
+    t[:, 0] = 0.1
+    assert mae(t, a) == pytest.approx(theirs.mean_absolute_error(t, a))
+    assert mse(t, a) == pytest.approx(theirs.mean_squared_error(t, a))
+    assert rmse(t, a) == pytest.approx(theirs.mean_squared_error(t, a) ** 0.5)
+    assert r2(t[:, 1:], a[:, 1:]) == pytest.approx(theirs.r2_score(t[:, 1:], a[:, 1:]))
