@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from minigrad.arrays import Array
+from minigrad.crew import Crew, thread_count
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
 
-_BLOCK_BYTES = 640 * 1024
+_BLOCK_BYTES = 512 * 1024
 """What one block's activations may fill, so that they stay in a core's cache."""
 _LEAST_ROWS = 1024
 """Below this a block's matrix products are too small to pay for adding its gradient."""
+_WIDE = 64
+"""From this width on the matrix products dominate, and BLAS has its own threads for them."""
+_WAVE_NUMBERS = 4_194_304
+"""How many numbers the blocks' gradients may hold before they are added up."""
 
 
 class BatchGradient:
     """Computes J of a batch, and leaves dJ/dtheta in the model's parameters.
 
     A batch of more rows than a block holds is worked through block by block, and the blocks'
-    gradients are added up in order: the same sum, in memory that doesn't grow with the batch.
-    Penalties on parameters are added once a batch.
+    gradients are added up in the order of the blocks: the same sum, in memory that doesn't grow
+    with the batch. Threads share the blocks, each with a replica of the model that has the same
+    values, and gradients and caches of its own; since the order of the sum is fixed, the result
+    is the same bits for any number of them. Penalties are added once a batch.
+
+    Args:
+        model: the network, built.
+        loss: what is differentiated.
+        threads: None for as many as pay.
     """
 
-    def __init__(self, model: Layer, loss: Loss) -> None:
-        self.model = model
-        self.loss = loss
+    def __init__(self, model: Layer, loss: Loss, *, threads: int | None = None) -> None:
         self.parameters = model.parameters
         self.rows = block_rows(model)
+        self._members = [_Member(model, loss)]
+        self._crew = crew_for(model, threads)
         self._penalized = any(p.penalty is not None for p in self.parameters)
 
     def __call__(
@@ -42,36 +56,70 @@ class BatchGradient:
         predictions: Array | None = None,
     ) -> float:
         """Return J; the predictions on the way are written into `predictions`, if it is given."""
-        rows = len(x)
-        if rows <= self.rows:
-            j = self._block(x, y, sample_weight, None, predictions)
+        if len(x) <= self.rows:
+            j = self._members[0].part(x, y, sample_weight, None, predictions)
         else:
-            j = self._blocks(x, y, sample_weight, predictions)
+            j = self._in_blocks(x, y, sample_weight, predictions)
         if self._penalized:
             j += self.parameters.penalty()
             self.parameters.add_penalty_gradients()
         return j
 
-    def _blocks(
+    def _in_blocks(
         self,
         x: Array,
         y: NDArray[Any],
         sample_weight: Array | None,
         predictions: Array | None,
     ) -> float:
-        rows = len(x)
-        total = float(rows if sample_weight is None else sample_weight.sum())
-        grad = np.zeros_like(self.parameters.grad)
-        j = 0.0
-        for block in blocks(rows, self.rows):
-            weight = None if sample_weight is None else sample_weight[block]
-            into = None if predictions is None else predictions[block]
-            j += self._block(x[block], y[block], weight, total, into)
-            grad += self.parameters.grad
+        threads = self._crew.threads
+        while len(self._members) < threads:
+            self._members.append(self._members[0].replica())
+        total = float(len(x) if sample_weight is None else sample_weight.sum())
+        places = list(blocks(len(x), self.rows))
+        wave = max(threads, min(len(places), _WAVE_NUMBERS // max(1, self.parameters.size)))
+        j, grad = 0.0, np.zeros_like(self.parameters.grad)
+
+        for first in range(0, len(places), wave):
+            now = places[first : first + wave]
+            results: list[tuple[float, Array]] = [(0.0, grad)] * len(now)
+
+            def work(thread: int, now: list[slice] = now, results: Any = results) -> None:
+                member = self._members[thread]
+                for number in range(thread, len(now), threads):
+                    block = now[number]
+                    weight = None if sample_weight is None else sample_weight[block]
+                    into = None if predictions is None else predictions[block]
+                    part = member.part(x[block], y[block], weight, total, into)
+                    results[number] = part, member.grad.copy()
+
+            self._crew.run(work)
+            for part, block_grad in results:
+                j += part
+                grad += block_grad
         self.parameters.grad = grad
         return j
 
-    def _block(
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._crew.close()
+
+
+class _Member:
+    """What one thread works with: a model, a loss, and where their gradient is."""
+
+    def __init__(self, model: Layer, loss: Loss) -> None:
+        self.model = model
+        self.loss = loss
+        self.grad = model.parameters.grad
+
+    def replica(self) -> _Member:
+        """Return one for another thread, of the same values."""
+        return _Member(self.model.replica(), copy.copy(self.loss))
+
+    def part(
         self,
         x: Array,
         y: NDArray[Any],
@@ -79,6 +127,7 @@ class BatchGradient:
         total: float | None,
         predictions: Array | None,
     ) -> float:
+        """Return J of some rows, and leave its gradient."""
         prediction = self.model.forward(x)
         j = self.loss.forward(prediction, y, sample_weight=sample_weight, total=total)
         self.model.backward_parameters(self.loss.backward())
@@ -87,35 +136,55 @@ class BatchGradient:
         return j
 
 
-def predict(model: Layer, x: Array) -> Array:
+def predict(model: Layer, x: Array, *, threads: int | None = None) -> Array:
     """Return the outputs for all rows, block by block; nothing is remembered."""
-    rows = block_rows(model)
-    if len(x) <= rows:
-        return model.forward(x, training=False)
-    assert model.output_shape is not None
-    first = model.forward(x[:rows], training=False)
+    places = list(blocks(len(x), block_rows(model)))
+    first = model.forward(x[places[0]], training=False)
+    if len(places) == 1:
+        return first
     outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
-    outputs[:rows] = first
-    for block in blocks(len(x), rows, start=rows):
-        outputs[block] = model.forward(x[block], training=False)
+    outputs[places[0]] = first
+    with crew_for(model, threads) as crew:
+
+        def work(member: int) -> None:
+            for block in places[1 + member :: crew.threads]:
+                outputs[block] = model.forward(x[block], training=False)
+
+        crew.run(work)
     return outputs
 
 
-def blocks(rows: int, size: int, *, start: int = 0) -> Iterator[slice]:
-    """Cut rows into slices of `size`, the last one shorter.
+def blocks(rows: int, most: int) -> Iterator[slice]:
+    """Cut rows into as few slices of at most `most` as it takes, all of nearly the same length.
 
     >>> list(blocks(5, 2))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    for first in range(start, rows, size):
+    size = ceil(rows / ceil(rows / most))
+    for first in range(0, rows, size):
         yield slice(first, min(first + size, rows))
 
 
 def block_rows(model: Layer) -> int:
     """Return how many rows a block holds, from the widths of the model's layers and their dtype."""
-    layers = [layer for _, layer in model.walk()]
-    if any(layer.ties_rows for layer in layers):
+    if any(layer.ties_rows for _, layer in model.walk()):
         return np.iinfo(np.int64).max
-    widths = sum(prod(layer.output_shape or ()) for layer in layers if not layer.children)
     itemsize = max((p.value.itemsize for _, p in model.named_parameters()), default=8)
-    return max(_LEAST_ROWS, _BLOCK_BYTES // max(1, widths * itemsize))
+    return max(_LEAST_ROWS, _BLOCK_BYTES // max(1, sum(_widths(model)) * itemsize))
+
+
+def crew_for(model: Layer, threads: int | None) -> Crew:
+    """Return the threads that work on a model's blocks: one where several wouldn't pay.
+
+    Layers that draw random numbers must draw them in the order of the blocks.
+    """
+    count = thread_count(threads)
+    in_order = any(layer.draws for _, layer in model.walk())
+    alone = in_order or (threads is None and max(_widths(model), default=0) >= _WIDE)
+    return Crew(1 if alone else count)
+
+
+def _widths(model: Layer) -> list[int]:
+    """Return how many numbers a row has at the input and after each layer."""
+    layers = [layer for _, layer in model.walk() if not layer.children]
+    return [prod(shape or ()) for shape in (model.input_shape, *(x.output_shape for x in layers))]

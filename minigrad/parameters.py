@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -11,6 +12,7 @@ from typing_extensions import override
 
 from minigrad.arrays import Array, Shape
 from minigrad.config import Configurable
+from minigrad.ranges import not_negative
 
 
 class _Vectors:
@@ -29,9 +31,7 @@ class Penalty(Configurable):
     """
 
     def __init__(self, strength: float) -> None:
-        if not strength >= 0:
-            raise ValueError(f"{type(self).__name__} expects strength >= 0, got {strength}")
-        self.strength = strength
+        self.strength = not_negative(strength, "strength", self)
 
     def value(self, weight: Array) -> float:
         """Return the term."""
@@ -113,12 +113,6 @@ class Parameter:
         """How many numbers it holds."""
         return self._value.size
 
-    def replica(self) -> Parameter:
-        """Return a parameter with this one's value, shared, and a gradient of its own."""
-        twin = Parameter.__new__(Parameter)
-        twin.__dict__.update(self.__dict__, _grad=np.zeros_like(self._value), _vectors=None)
-        return twin
-
     def _check_shape(self, what: str, new: ArrayLike) -> None:
         if np.shape(new) != self._value.shape:
             owner = f"Parameter '{self.name}'" if self.name else "Parameter"
@@ -134,6 +128,15 @@ class Parameter:
         self._value[...] = value
         self._grad[...] = grad
         self._vectors, self._start = vectors, start
+
+    def _twin(self, vectors: _Vectors) -> Parameter:
+        """Return a parameter that lives at this one's place in other vectors."""
+        twin = copy.copy(self)
+        place = slice(self._start, self._start + self.size)
+        twin._value = vectors.value[place].reshape(self.shape)
+        twin._grad = vectors.grad[place].reshape(self.shape)
+        twin._vectors = vectors
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_vectors": None}
@@ -176,11 +179,12 @@ class Parameters(Sequence[Parameter]):
                 parameter._move(common, start)
                 start += parameter.size
         self._vectors = common
+        self._views = self._side_by_side(common)
 
     @property
     def value(self) -> Array:
         """All values as one array of shape (size,), a view; assignment copies into it."""
-        return self._vectors.value[self._place()]
+        return self._flat()[0]
 
     @value.setter
     def value(self, new: ArrayLike) -> None:
@@ -189,7 +193,7 @@ class Parameters(Sequence[Parameter]):
     @property
     def grad(self) -> Array:
         """All gradients as one array of shape (size,), a view; assignment copies into it."""
-        return self._vectors.grad[self._place()]
+        return self._flat()[1]
 
     @grad.setter
     def grad(self, new: ArrayLike) -> None:
@@ -198,7 +202,13 @@ class Parameters(Sequence[Parameter]):
     @property
     def size(self) -> int:
         """How many numbers they hold together."""
-        return sum(p.size for p in self._items)
+        return sum([p.size for p in self._items])
+
+    def twins(self) -> list[Parameter]:
+        """Return as many parameters with the same values, shared, and gradients of their own."""
+        vectors = copy.copy(self._vectors)
+        vectors.grad = np.zeros_like(vectors.grad)
+        return [p._twin(vectors) for p in self._items]
 
     def penalty(self) -> float:
         """Return the sum of the parameters' penalties."""
@@ -215,32 +225,37 @@ class Parameters(Sequence[Parameter]):
 
         `start` counts from the first parameter here; both arrays are flat views.
         """
-        vectors = self._vectors
-        position = start = first = length = 0
+        if self._views and all([p.trainable for p in self._items]):
+            yield 0, *self._views
+            return
+        position, end, runs = 0, -1, list[tuple[int, slice]]()
         for p in self._items:
-            if length and (not p.trainable or p._start != first + length):
-                place = slice(first, first + length)
-                yield start, vectors.value[place], vectors.grad[place]
-                length = 0
-            if p.trainable:
-                if not length:
-                    start, first = position, p._start
-                length += p.size
+            if p.trainable and p._start == end:
+                first, place = runs[-1]
+                runs[-1] = first, slice(place.start, place.stop + p.size)
+            elif p.trainable:
+                runs.append((position, slice(p._start, p._start + p.size)))
             position += p.size
-        if length:
-            place = slice(first, first + length)
-            yield start, vectors.value[place], vectors.grad[place]
+            end = p._start + p.size if p.trainable else -1
+        for first, place in runs:
+            yield first, self._vectors.value[place], self._vectors.grad[place]
 
-    def _place(self) -> slice:
-        first = end = self._items[0]._start if self._items else 0
+    def _side_by_side(self, vectors: _Vectors) -> tuple[Array, Array] | None:
+        """Return the pieces of the vectors that hold these parameters, if nothing else is there."""
+        start = end = self._items[0]._start if self._items else 0
         for p in self._items:
             if p._start != end:
-                raise ValueError(
-                    "these parameters don't lie side by side in their model's vector, because one "
-                    "of them is shared; read each one's value, or model.parameters.value"
-                )
+                return None
             end += p.size
-        return slice(first, end)
+        return vectors.value[start:end], vectors.grad[start:end]
+
+    def _flat(self) -> tuple[Array, Array]:
+        if self._views is None:
+            raise ValueError(
+                "these parameters don't lie side by side in their model's vector, because one "
+                "of them is shared; read each one's value, or model.parameters.value"
+            )
+        return self._views
 
     def _assign(self, vector: Array, new: ArrayLike) -> None:
         if np.shape(new) != vector.shape:
