@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from minigrad.arrays import Array, Shape, as_data, check_finite
+from minigrad.arrays import Array, Shape, as_array, as_data, check_finite
 from minigrad.losses import Loss
 from minigrad.rng import RNG
 
-_CHUNK_ROWS = 65_536
+_CHUNK_BYTES = 16 * 2**20
+"""How much of the data is gathered at a time in a random order."""
+_COPY_BYTES = 64 * 2**20
+"""Larger arrays are not copied to be split, since a file may be larger than the memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Rows:
     """Inputs, targets, and a weight for each row or None."""
 
@@ -27,10 +31,25 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def total(self) -> float:
+        """How many rows, or the sum of their weights: what a mean loss divides by."""
+        return float(len(self.x) if self.weight is None else self.weight.sum())
+
+    @property
+    def chunk(self) -> int:
+        """How many rows to read from a file, or to gather, at a time."""
+        row_bytes = sum(prod(a.shape[1:]) * a.dtype.itemsize for a in (self.x, self.y))
+        return max(1, _CHUNK_BYTES // max(1, row_bytes))
+
     def take(self, rows: NDArray[np.intp] | slice) -> Rows:
         """Return these rows: views for a slice, copies for indices."""
         weight = None if self.weight is None else self.weight[rows]
         return Rows(self.x[rows], self.y[rows], weight)
+
+    def count(self, batch_size: int | None) -> int:
+        """Return how many batches `batches` yields."""
+        return 1 if batch_size is None else -(-len(self) // batch_size)
 
     def batches(self, batch_size: int | None, rng: RNG | None) -> Iterator[Rows]:
         """Yield batches, the last one shorter; with `rng`, in a new random order of the rows.
@@ -43,7 +62,7 @@ class Rows:
             yield self
             return
         order = None if rng is None else rng.permutation(rows)
-        chunk_rows = max(1, _CHUNK_ROWS // batch_size) * batch_size
+        chunk_rows = max(1, self.chunk // batch_size) * batch_size
         for start in range(0, rows, chunk_rows):
             place = slice(start, start + chunk_rows)
             chunk = self.take(place if order is None else order[place])
@@ -51,6 +70,35 @@ class Rows:
             for first in range(0, len(x), batch_size):
                 part = slice(first, first + batch_size)
                 yield Rows(x[part], y[part], None if weight is None else weight[part])
+
+
+class Picked:
+    """Some rows of a large array, in some order, read from it whenever they are asked for.
+
+    >>> picked = Picked(np.arange(10.0), np.array([1, 3, 5]))
+    >>> len(picked), picked[1:]
+    (3, array([3., 5.]))
+    """
+
+    def __init__(self, array: NDArray[Any], index: NDArray[np.intp]) -> None:
+        self.array = array
+        self.index = index
+        self.shape = (len(index), *array.shape[1:])
+        self.dtype = array.dtype
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: NDArray[np.intp] | slice) -> NDArray[Any]:
+        picked: NDArray[Any] = self.array[self.index[rows]]
+        return picked
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+    def astype(self, dtype: DTypeLike, *, copy: bool = True) -> NDArray[Any]:
+        """Return all of the rows in another type."""
+        return self[:].astype(dtype, copy=False)
 
 
 def as_rows(
@@ -62,20 +110,23 @@ def as_rows(
     sample_weight: ArrayLike | None = None,
     class_weight: Mapping[int, float] | None = None,
 ) -> Rows:
-    """Check data as a whole, before anything is changed by it.
+    """Check data as a whole, before anything is changed by it; nothing is copied.
+
+    Args:
+        x: the inputs: an array, or anything with `__array__`.
+        y: the targets, likewise.
+        output_shape: the shape of a prediction's rows.
+        loss: says which targets fit.
+        sample_weight: a weight for each row.
+        class_weight: a weight for each class.
 
     Raises:
         TypeError: not floating numbers.
         ValueError: no rows, unequal numbers of rows, NaN or infinity, or a shape that the loss
             can't take.
     """
-    inputs = as_data(x, "x")
+    inputs, targets = as_pair(x, y)
     check_finite(inputs, "x")
-    targets = np.asarray(y)
-    if targets.ndim == 0 or len(targets) != len(inputs):
-        raise ValueError(
-            f"x and y need as many rows: x has shape {inputs.shape}, y {targets.shape}"
-        )
     targets = loss.match(targets, (len(inputs), *output_shape))
     check_finite(targets, "y")
     weight = None if sample_weight is None else _row_weight(sample_weight, len(inputs))
@@ -83,6 +134,21 @@ def as_rows(
         by_class = _class_weight(class_weight, targets)
         weight = by_class if weight is None else weight * by_class
     return Rows(inputs, targets, weight)
+
+
+def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return x and y as arrays of as many rows.
+
+    Raises:
+        TypeError: something else than arrays, or inputs that aren't floating numbers.
+        ValueError: no rows, or unequal numbers of rows.
+    """
+    inputs, targets = as_data(x, "x"), as_array(y, "y")
+    if targets.ndim == 0 or len(targets) != len(inputs):
+        raise ValueError(
+            f"x and y need as many rows: x has shape {inputs.shape}, y {targets.shape}"
+        )
+    return inputs, targets
 
 
 def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
@@ -98,7 +164,18 @@ def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
             f"{len(rows) - held_out} to train: choose a fraction between 0 and 1"
         )
     order = np.random.default_rng(seed).permutation(len(rows))
-    return rows.take(np.sort(order[held_out:])), rows.take(np.sort(order[:held_out]))
+    return _pick(rows, np.sort(order[held_out:])), _pick(rows, np.sort(order[:held_out]))
+
+
+def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
+    """Return the rows with these indices: copied, or of a large array by index."""
+
+    def pick(array: Array) -> Array:
+        if array.nbytes <= _COPY_BYTES:
+            return array[index]
+        return cast("Array", Picked(array, index))  # all that batches and blocks ask of an array
+
+    return Rows(pick(rows.x), pick(rows.y), None if rows.weight is None else rows.weight[index])
 
 
 def _row_weight(sample_weight: ArrayLike, rows: int) -> Array:
@@ -112,13 +189,26 @@ def _row_weight(sample_weight: ArrayLike, rows: int) -> Array:
 
 
 def _class_weight(class_weight: Mapping[int, float], y: NDArray[Any]) -> Array:
-    """Give each row the weight of its class: an index, a 0/1 label, or the place of the one."""
-    classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
-    weight = np.ones(len(y))
+    """Give each row the weight of its class: an index, a label, or the place of a row's one."""
+    given = [float(weight) for weight in class_weight.values()]
+    if not (np.isfinite(given).all() and min(given, default=0) >= 0 and any(given)):
+        raise ValueError(
+            f"class_weight must be finite, not negative, and not all zero, got {class_weight}"
+        )
+    rows = y.reshape(len(y), -1)
+    classes = rows[:, 0]
+    if rows.shape[1] > 1:
+        if not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
+            raise ValueError(
+                f"class_weight needs a single class a row, and y of shape {y.shape} isn't one-hot: "
+                "pass sample_weight"
+            )
+        classes = rows.argmax(axis=1)
+    weight = np.empty(len(y))
     for label in np.unique(classes):
         if label not in class_weight:
             raise ValueError(
                 f"class_weight has no weight for class {label}: it knows {sorted(class_weight)}"
             )
         weight[classes == label] = class_weight[label]
-    return _row_weight(weight, len(y))
+    return weight

@@ -1,0 +1,365 @@
+"""Callbacks: early stopping, checkpoints, learning rates, logs, functions, and their errors."""
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import (
+    SGD,
+    BatchNorm,
+    Callback,
+    CSVLogger,
+    Dense,
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    Sequential,
+    Tanh,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(size=(40, 2))
+Y = X.sum(axis=1)
+
+
+def make(*, metrics=(), rate: float = 0.1, layers=None, rng: int = 4) -> Sequential:
+    layers = layers or [Dense(3), Tanh(), Dense(1)]
+    model = Sequential(layers, input_shape=(2,), rng=rng)
+    model.compile(optimizer=SGD(learning_rate=rate, momentum=0.5), loss="mse", metrics=metrics)
+    return model
+
+
+def says(error: type[Exception], message: str):
+    return pytest.raises(error, match=re.escape(message))
+
+
+def scripted(values: list[float]) -> Callable[..., float]:
+    """Return a metric that gives these values, one after another."""
+    left = iter(values)
+
+    def score(target, prediction) -> float:
+        return next(left)
+
+    return score
+
+
+class Record(Callback):
+    """Writes down the moments, and the parameters after each epoch."""
+
+    def __init__(self) -> None:
+        self.moments: list[str] = []
+        self.values: list[np.ndarray] = []
+
+    def on_train_begin(self, training) -> None:
+        self.moments.append("begin")
+
+    def on_epoch_begin(self, training, epoch) -> None:
+        self.moments.append(f"epoch {epoch}")
+
+    def on_epoch_end(self, training, epoch, figures) -> None:
+        self.moments.append(f"end {epoch}")
+        self.values.append(training.model.parameters.value.copy())
+
+    def on_train_end(self, training) -> None:
+        self.moments.append("end")
+
+
+def test_moments_of_two_fits() -> None:
+    model, record = make(), Record()
+    for epochs in (2, 1):
+        model.fit(X, Y, epochs=epochs, callbacks=[record], verbose=0)
+    first = ["begin", "epoch 1", "end 1", "epoch 2", "end 2", "end"]
+    assert record.moments == [*first, "begin", "epoch 3", "end 3", "end"]
+
+
+def test_a_function_is_called_after_each_epoch() -> None:
+    seen = []
+    model = make(metrics=["mae"])
+    history = model.fit(
+        X, Y, epochs=2, callbacks=[lambda epoch, figures: seen.append((epoch, figures))], verbose=0
+    )
+    names = ("loss", "mae")
+    assert seen == [(k + 1, {name: history[name][k] for name in names}) for k in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ([EarlyStopping], "callbacks[0] is a class: pass an object, EarlyStopping(...)"),
+        ([Record(), 3], "callbacks[1] is a int: expected a Callback, or a function of (epoch, fig"),
+        (Record(), "callbacks must be a list, got Record"),
+        (print, "callbacks must be a list, got builtin_function_or_method"),
+    ],
+)
+def test_what_is_no_callback(callbacks, message: str) -> None:
+    with says(TypeError, message):
+        make().fit(X, Y, callbacks=callbacks, verbose=0)
+
+
+def test_when_a_callback_fails_those_that_began_are_ended() -> None:
+    first, second = Record(), Record()
+    with says(ValueError, "EarlyStopping monitors 'val_los', not reported"):
+        make().fit(X, Y, callbacks=[first, EarlyStopping(monitor="val_los"), second], verbose=0)
+    assert first.moments == ["begin", "end"]
+    assert second.moments == []
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "stopped", "best"),
+    [
+        ([5, 4, 3, 3, 3, 9], {"patience": 2}, 5, 3),
+        ([5, 4, 3, 3.5, 2, 9, 9], {"patience": 2}, 7, 5),
+        ([5, 4, 3.95, 3.91, 1], {"patience": 2, "min_delta": 0.1}, 4, 2),
+        ([5, 4, 4, 1], {"patience": 1}, 3, 2),
+        ([5, 4, 4, 1], {"patience": 0}, 3, 2),
+        ([1, 2, 3, 2, 2, 2], {"patience": 2, "mode": "max"}, 5, 3),
+        ([9, 8, 7], {"patience": 1}, 0, 3),
+        ([np.nan, 5, np.nan, np.nan], {"patience": 2}, 4, 2),
+        ([np.inf, 5, 6, 7], {"patience": 2}, 4, 2),
+    ],
+)
+def test_early_stopping(values: list[float], options, stopped: int, best: int) -> None:
+    model = make(metrics=[scripted(values)])
+    record = Record()
+    stopping = EarlyStopping(monitor="score", **{"mode": "min", **options})
+    history = model.fit(X, Y, epochs=len(values), callbacks=[record, stopping], verbose=0)
+    assert (stopping.stopped_epoch, stopping.best_epoch) == (stopped, best)
+    assert stopping.best == values[best - 1]
+    assert history.epochs == (stopped or len(values))
+    np.testing.assert_array_equal(model.parameters.value, record.values[best - 1], strict=True)
+
+
+def test_early_stopping_can_leave_the_last_parameters() -> None:
+    model, record = make(metrics=[scripted([1, 2, 3])]), Record()
+    stopping = EarlyStopping(monitor="score", mode="min", patience=2, restore_best_weights=False)
+    model.fit(X, Y, epochs=9, callbacks=[record, stopping], verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, record.values[-1], strict=True)
+
+
+def test_early_stopping_puts_running_statistics_back() -> None:
+    model = make(metrics=[scripted([1, 2, 3])], layers=[BatchNorm(), Dense(1)])
+    means = []
+    norm = model.layers[0]
+    stopping = EarlyStopping(monitor="score", mode="min", patience=2)
+    record = [stopping, lambda epoch, figures: means.append(norm.running_mean.copy())]
+    model.fit(X, Y, epochs=3, callbacks=record, verbose=0)
+    assert (means[0] != means[2]).any()
+    np.testing.assert_array_equal(norm.running_mean, means[0], strict=True)
+
+
+def test_early_stopping_begins_anew_in_each_fit() -> None:
+    model = make(metrics=[scripted([1, 2, 3, 9, 8, 9, 9])])
+    stopping = EarlyStopping(monitor="score", mode="min", patience=2)
+    assert model.fit(X, Y, epochs=9, callbacks=[stopping], verbose=0).epochs == 3
+    assert model.fit(X, Y, epochs=9, callbacks=[stopping], verbose=0).epochs == 4
+    assert (stopping.best_epoch, stopping.stopped_epoch) == (5, 7)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError("out of disk")])
+def test_the_best_parameters_are_back_however_training_ends(raised) -> None:
+    model, record = make(metrics=[scripted([1, 2, 3])]), Record()
+
+    def fail(epoch, figures) -> None:
+        if epoch == 3:
+            raise raised
+
+    stopping = EarlyStopping(monitor="score", mode="min")
+    callbacks = [record, stopping, fail]
+    if raised is KeyboardInterrupt:
+        model.fit(X, Y, epochs=9, callbacks=callbacks, verbose=0)
+    else:
+        with says(RuntimeError, "out of disk"):
+            model.fit(X, Y, epochs=9, callbacks=callbacks, verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, record.values[0], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "name", "rises"),
+    [
+        ("loss", "accuracy", False),
+        ("val_loss", "accuracy", False),
+        ("mae", "mae", False),
+        ("val_accuracy", "accuracy", True),
+        ("top_3_accuracy", "top_3_accuracy", True),
+        ("r2", "r2", True),
+        ("val_f1", "f1", True),
+    ],
+)
+def test_auto_knows_which_way_is_better(monitor: str, name: str, rises: bool) -> None:
+    def metric(target, prediction) -> float:
+        return next(values)
+
+    metric.__name__ = name
+    values = iter([1.0, 1.0, 2.0, 2.0])
+    model = make(metrics=[metric])
+    watch = EarlyStopping(monitor=monitor)
+    model.fit(X, Y, epochs=2, validation_split=0.2, callbacks=[watch], verbose=0)
+    if monitor.removeprefix("val_") == name:
+        assert watch.best == (2.0 if rises else 1.0)
+    else:
+        assert watch.best == min(model.history[monitor])
+
+
+def test_auto_does_not_guess() -> None:
+    model = make(metrics=[scripted([])])
+    with says(ValueError, "can't tell whether 'score' should fall or rise: pass mode='min' or"):
+        model.fit(X, Y, callbacks=[EarlyStopping(monitor="score")], verbose=0)
+    assert model.history.epochs == 0
+
+
+@pytest.mark.parametrize(
+    ("monitor", "message"),
+    [
+        ("los", "did you mean 'loss'? Known: 'loss', 'mae'; val_... needs validation_data or val"),
+        ("val_loss", "monitors 'val_loss', not reported: did you mean 'loss'?"),
+        ("accuracy", "monitors 'accuracy', not reported: Known: 'loss', 'mae'"),
+    ],
+)
+@pytest.mark.parametrize(
+    "make_callback",
+    [
+        lambda monitor, folder: EarlyStopping(monitor=monitor),
+        lambda monitor, folder: ModelCheckpoint(
+            folder / "net", monitor=monitor, save_best_only=True
+        ),
+    ],
+)
+def test_a_typo_in_monitor_fails_before_training(make_callback, monitor, message, tmp_path) -> None:
+    model = make(metrics=["mae"])
+    before = model.parameters.value.copy()
+    with says(ValueError, message):
+        model.fit(X, Y, callbacks=[make_callback(monitor, tmp_path)], verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"patience": -1}, ValueError),
+        ({"patience": 1.5}, ValueError),
+        ({"min_delta": -0.1}, ValueError),
+        ({"mode": "down"}, ValueError),
+        ({"patients": 3}, TypeError),
+    ],
+)
+def test_early_stopping_options(options, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        EarlyStopping(**options)
+
+
+def test_a_checkpoint_goes_on_in_the_same_bits(tmp_path: Path) -> None:
+    through, stopped = make(), make()
+    history = through.fit(X, Y, epochs=5, validation_split=0.2, verbose=0)
+    saving = ModelCheckpoint(tmp_path / "net-{epoch:02}-{val_loss:.1e}.safetensors")
+    stopped.fit(X, Y, epochs=3, validation_split=0.2, callbacks=[saving], verbose=0)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names[1] == f"net-02-{history['val_loss'][1]:.1e}.safetensors"
+    again = minigrad.load(tmp_path / names[1])
+    assert "# in the middle of training: 2 of 3 epochs are done" in repr(again)
+    again.fit(X, Y, epochs=3, validation_split=0.2, verbose=0)
+    np.testing.assert_array_equal(again.parameters.value, through.parameters.value, strict=True)
+    assert again.history == through.history
+    assert "middle" not in repr(again)
+
+
+def test_save_best_only(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    saving = ModelCheckpoint(path, monitor="score", mode="max", save_best_only=True)
+    model = make(metrics=[scripted([1, 3, 2, 2.5, 4, 1])])
+    saved = []
+
+    def look(epoch, figures) -> None:
+        saved.append(minigrad.load(path, custom_objects={"score": scripted([])}).history.epochs)
+
+    model.fit(X, Y, epochs=4, callbacks=[saving, look], verbose=0)
+    assert saved == [1, 2, 2, 2]
+    model.fit(X, Y, epochs=2, callbacks=[saving, look], verbose=0)
+    assert saved[4:] == [5, 5]
+
+
+def test_the_best_of_a_run_that_goes_on_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    model = make(metrics=[scripted([1, 3, 2, 2.5, 4])])
+
+    def saving() -> ModelCheckpoint:
+        return ModelCheckpoint(path, monitor="score", mode="max", save_best_only=True)
+
+    def saved() -> int:
+        return minigrad.load(path, custom_objects={"score": scripted([])}).history.epochs
+
+    model.fit(X, Y, epochs=3, callbacks=[saving()], verbose=0)
+    model.fit(X, Y, epochs=1, callbacks=[saving()], verbose=0)
+    assert saved() == 2
+    model.fit(X, Y, epochs=1, callbacks=[saving()], verbose=0)
+    assert saved() == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("net-{epohc}.st", ValueError, "did you mean 'epoch'? Known: 'epoch', 'loss'"),
+        ("net-{val_loss}.st", ValueError, "can't fill in path"),
+        ("net-{}.st", ValueError, "can't fill in path"),
+        ("net-{loss:d}.st", ValueError, "can't fill in path"),
+        ("nowhere/net.st", FileNotFoundError, "no folder 'nowhere' to save in: make it"),
+    ],
+)
+def test_a_path_that_cannot_be_used(
+    path: str, error, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = make()
+    with says(error, message):
+        model.fit(X, Y, callbacks=[ModelCheckpoint(path)], verbose=0)
+    assert model.history.epochs == 0
+
+
+def test_learning_rate_scheduler() -> None:
+    rates = {1: 0.5, 2: 0.25, 3: 0.125}
+    by_hand, scheduled = make(), make()
+    for rate in rates.values():
+        by_hand.optimizer.learning_rate = rate
+        by_hand.fit(X, Y, verbose=0)
+    scheduler = LearningRateScheduler(rates.__getitem__)
+    for epochs in (2, 1):
+        scheduled.fit(X, Y, epochs=epochs, callbacks=[scheduler], verbose=0)
+    np.testing.assert_array_equal(scheduled.parameters.value, by_hand.parameters.value, strict=True)
+
+
+@pytest.mark.parametrize(("rate", "error"), [(0.0, ValueError), (None, TypeError)])
+def test_a_rate_that_is_none(rate, error: type[Exception]) -> None:
+    with says(error, "SGD expects learning_rate > 0"):
+        make().fit(X, Y, callbacks=[LearningRateScheduler(lambda epoch: rate)], verbose=0)
+
+
+def read(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_csv_logger_goes_on_over_fits_and_is_written_at_each_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("what,was,there\n")
+    model, lengths = make(metrics=["mae"]), []
+    callbacks = [CSVLogger(path), lambda epoch, figures: lengths.append(len(read(path)))]
+    for epochs in (2, 1):
+        model.fit(X, Y, epochs=epochs, callbacks=callbacks, verbose=0)
+    assert lengths == [2, 3, 4]
+    head, *rows = read(path)
+    assert head == ["epoch", "loss", "mae"]
+    assert [int(row[0]) for row in rows] == [1, 2, 3]
+    assert [float(row[1]) for row in rows] == model.history["loss"]
+    assert [float(row[2]) for row in rows] == model.history["mae"]
+
+
+def test_csv_logger_refuses_other_columns(tmp_path: Path) -> None:
+    model, log = make(), CSVLogger(tmp_path / "log.csv")
+    model.fit(X, Y, callbacks=[log], verbose=0)
+    with says(ValueError, "whose columns are epoch, loss: this fit reports epoch, loss, val_loss"):
+        model.fit(X, Y, callbacks=[log], validation_split=0.5, verbose=0)
+    assert len(read(tmp_path / "log.csv")) == 2

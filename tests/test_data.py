@@ -1,0 +1,430 @@
+"""Data: arrays, frames, tensors, files larger than memory, and iterables of batches."""
+
+import re
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import SGD, CrossEntropyLoss, Dense, Sequential, Tanh
+from minigrad.data import Picked, Rows, split
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(size=(100, 2))
+Y = X.sum(axis=1)
+WEIGHT = RNG.uniform(size=100)
+
+
+def says(error: type[Exception], message: str):
+    return pytest.raises(error, match=re.escape(message))
+
+
+def make(*, metrics=(), features: int = 2, dtype: str = "float64", **options) -> Sequential:
+    shape = {"input_shape": (features,)} if features else {}
+    model = Sequential([Dense(3), Tanh(), Dense(1)], rng=4, dtype=dtype, **shape)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss="mse", metrics=metrics)
+    return model
+
+
+def same(one: Sequential, other: Sequential) -> None:
+    np.testing.assert_array_equal(one.parameters.value, other.parameters.value, strict=True)
+    assert one.history == other.history
+
+
+def batches(x=X, y=Y, *rest) -> list[tuple]:
+    return [
+        tuple(array[start : start + 32] for array in (x, y, *rest))
+        for start in range(0, len(x), 32)
+    ]
+
+
+class TestWhatFitIsGiven:
+    def test_nothing(self) -> None:
+        with says(TypeError, "x is missing: pass arrays x and y, or as x alone an iterable of (x"):
+            make().fit()
+
+    def test_an_uncompiled_model(self) -> None:
+        with says(RuntimeError, "fit needs a compiled model: call model.compile(optimizer=..., lo"):
+            Sequential([Dense(1)]).fit(X, Y)
+
+    def test_no_y(self) -> None:
+        for x in (X, X.astype(int), X[:0]):
+            with says(TypeError, "y is missing: x is a ndarray; pass x and y, or as x alone"):
+                make().fit(x)
+            with says(TypeError, "y is missing"):
+                make().evaluate(x)
+
+    @pytest.mark.parametrize(
+        ("x", "message"),
+        [
+            ((X, Y), "batch 1 of x is a ndarray of shape (100, 2); without y, x is an iterable"),
+            ([[0.0, 1.0], [1.0, 1.0]], "batch 1 of x is a list of 2 (float, float); without y"),
+            ([(X,)], "batch 1 of x is a tuple of 1 (ndarray)"),
+            ([(X, None)], "batch 1 of x is a tuple of 2 (ndarray, NoneType)"),
+            ([{"x": X, "y": Y}], "batch 1 of x is a dict"),
+            ({"x": X, "y": Y}, "y is missing: x is a dict"),
+            ("data.csv", "y is missing: x is a str"),
+            (3, "x is a int: expected arrays x and y, an iterable of (x, y) batches, or a func"),
+        ],
+    )
+    def test_what_is_no_source_of_batches(self, x, message: str) -> None:
+        with says(TypeError, message):
+            make().fit(x)
+
+    @pytest.mark.parametrize("rows", [99, 101])
+    def test_unequal_length_leaves_an_unbuilt_model_alone(self, rows: int) -> None:
+        model = make(features=0)
+        with says(ValueError, f"x and y need as many rows: x has shape ({rows}, 2), y (100,)"):
+            model.fit(RNG.uniform(size=(rows, 2)), Y)
+        assert model.output_shape is None
+
+    def test_one_feature_in_one_dimension(self) -> None:
+        model = make(features=1)
+        message = "expects input of shape (batch, 1), got (100,): give each row its one feature, x"
+        for call in (model.fit, model.evaluate, lambda x, y: model.predict(x)):
+            with says(ValueError, message):
+                call(Y, Y)
+        model.fit(Y.reshape(-1, 1), Y, verbose=0)
+        with says(ValueError, "got rows of shape (): reshape x to (-1, 1)"):
+            make(features=0).fit(Y, Y)
+
+    def test_one_row_without_a_batch_axis(self) -> None:
+        with says(
+            ValueError, "expects input of shape (batch, 2), got (2,): one row is a batch too"
+        ):
+            make().predict(X[0])
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"validation_split": 0.5}, ValueError, "validation_split needs arrays x and y"),
+            ({"batch_size": 8}, ValueError, "batch_size needs arrays x and y"),
+            ({"sample_weight": WEIGHT}, TypeError, "sample_weight needs x and y: batches are (x"),
+        ],
+    )
+    def test_options_that_batches_do_not_take(self, options, error, message: str) -> None:
+        with says(error, message):
+            make().fit(batches(), **options)
+
+    def test_validation_both_ways(self) -> None:
+        with says(ValueError, "give validation_data or validation_split, not both"):
+            make().fit(X, Y, validation_data=(X, Y), validation_split=0.5)
+
+    @pytest.mark.parametrize("data", [(X, Y[:3]), [(X[:5], Y[:4])], [X, Y[:4]]])
+    def test_bad_validation_data_is_named(self, data) -> None:
+        with says(ValueError, "validation_data: "):
+            make().fit(X, Y, validation_data=data)
+
+
+class TestArraysOfOthers:
+    def test_lists(self) -> None:
+        arrays, lists = make(), make()
+        arrays.fit(X, Y, verbose=0)
+        lists.fit(X.tolist(), Y.tolist(), verbose=0)
+        same(arrays, lists)
+
+    def test_lists_of_unequal_length(self) -> None:
+        with says(ValueError, "x is a list that NumPy can't read as an array"):
+            make().fit([[1.0], [1.0, 2.0]], [0.0, 1.0])
+
+    def test_frames_and_series(self) -> None:
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame(X, columns=["a", "b"], index=range(100, 0, -1))
+        series = pandas.Series(Y, index=frame.index)
+        arrays, frames = make(), make()
+        arrays.fit(X, Y, validation_split=0.2, sample_weight=WEIGHT, verbose=0)
+        weight = pandas.Series(WEIGHT)
+        frames.fit(frame, series, validation_split=0.2, sample_weight=weight, verbose=0)
+        same(arrays, frames)
+        np.testing.assert_array_equal(frames.predict(frame), arrays.predict(X), strict=True)
+        assert frames.evaluate(frame, series) == arrays.evaluate(X, Y)
+        mixed = frame.assign(c="text")
+        with says(TypeError, "x has dtype object; expected an array of floating numbers: pick the"):
+            frames.fit(mixed, series)
+
+    def test_tensors(self) -> None:
+        torch = pytest.importorskip("torch")
+        x, y = torch.tensor(X), torch.tensor(Y)
+        arrays, tensors = make(), make()
+        arrays.fit(X, Y, verbose=0)
+        tensors.fit(x, y, verbose=0)
+        same(arrays, tensors)
+        for call in (tensors.fit, lambda x, y: tensors.fit(y.detach(), x), tensors.evaluate):
+            with says(TypeError, "is a Tensor that NumPy can't read as an array: Can't call numpy"):
+                call(x.clone().requires_grad_(), y.clone().requires_grad_())
+
+    def test_anything_with_array(self) -> None:
+        class Column:
+            def __init__(self, values: np.ndarray) -> None:
+                self.values = values
+
+            def __array__(self, dtype=None, copy=None) -> np.ndarray:
+                return self.values
+
+        arrays, columns = make(), make()
+        arrays.fit(X, Y, verbose=0)
+        columns.fit(Column(X), Column(Y), verbose=0)
+        same(arrays, columns)
+
+    def test_what_is_given_stays_as_it_is(self) -> None:
+        x, y, weight = X.copy(), Y.copy(), WEIGHT.copy()
+        for array in (x, y, weight):
+            array.flags.writeable = False
+        make(metrics=["mae"]).fit(
+            x, y, sample_weight=weight, epochs=2, validation_split=0.3, verbose=0
+        )
+        np.testing.assert_array_equal(x, X)
+
+
+class TestBatches:
+    def test_a_list_is_gone_through_each_epoch(self) -> None:
+        arrays, listed = make(metrics=["mae"]), make(metrics=["mae"])
+        arrays.fit(X, Y, epochs=3, shuffle=False, validation_data=(X[:9], Y[:9]), verbose=0)
+        listed.fit(batches(), epochs=3, validation_data=[(X[:9], Y[:9])], verbose=0)
+        same(arrays, listed)
+
+    @pytest.mark.parametrize("kind", ["function", "iterable", "sequence", "zip"])
+    def test_other_sources(self, kind: str) -> None:
+        class Loader:
+            def __iter__(self) -> Iterator[tuple]:
+                return iter(batches())
+
+        class Batches:
+            def __len__(self) -> int:
+                return 4
+
+            def __getitem__(self, index: int) -> tuple:
+                return batches()[index]
+
+        x, y = zip(*batches(), strict=True)
+        source = {
+            "function": lambda: (batch for batch in batches()),
+            "iterable": Loader(),
+            "sequence": Batches(),
+            "zip": lambda: zip(x, y, strict=True),
+        }[kind]
+        listed, other = make(), make()
+        listed.fit(batches(), epochs=2, verbose=0)
+        other.fit(source, epochs=2, verbose=0)
+        same(listed, other)
+
+    def test_a_generator_serves_one_epoch(self) -> None:
+        listed, once = make(features=0), make(features=0)
+        listed.fit(batches(), verbose=0)
+        once.fit((batch for batch in batches()), verbose=0)
+        same(listed, once)
+        before = once.parameters.value.copy()
+        generator = (batch for batch in batches())
+        with says(
+            ValueError,
+            "x is a generator, which can be gone through once, and epochs is 2: pass a list, or "
+            "the function that returns it, without calling it",
+        ):
+            once.fit(generator, epochs=2)
+        assert len(list(generator)) == 4
+        with says(ValueError, "validation_data: x is a generator, which can be gone through once"):
+            once.fit(X, Y, epochs=2, validation_data=(batch for batch in batches()))
+        np.testing.assert_array_equal(once.parameters.value, before, strict=True)
+
+    def test_a_source_that_runs_dry(self) -> None:
+        iterator = iter(batches())
+        with says(ValueError, "that gave no batches when it was gone through again: pass a list"):
+            make().fit(lambda: iterator, epochs=2, verbose=0)
+        with says(ValueError, "x is an iterable without batches"):
+            make().fit([])
+
+    def test_weights_come_third(self) -> None:
+        arrays, listed = make(), make()
+        arrays.fit(X, Y, sample_weight=WEIGHT, shuffle=False, epochs=2, verbose=0)
+        listed.fit(batches(X, Y, WEIGHT), epochs=2, verbose=0)
+        same(arrays, listed)
+        measured = arrays.evaluate(X, Y, sample_weight=WEIGHT)
+        assert listed.evaluate(batches(X, Y, WEIGHT)) == pytest.approx(measured, rel=1e-14)
+        validated = make().fit(X, Y, validation_data=(X, Y, WEIGHT), verbose=0)
+        assert (
+            validated["val_loss"] != make().fit(X, Y, validation_data=(X, Y), verbose=0)["val_loss"]
+        )
+
+    def test_class_weights_go_with_each_batch(self) -> None:
+        labels = np.arange(100) % 3
+        weights = {0: 1.0, 1: 2.0, 2: 5.0}
+        models = []
+        for _ in range(2):
+            model = Sequential([Dense(3)], input_shape=(2,), rng=0)
+            model.compile(optimizer="sgd", loss=CrossEntropyLoss())
+            models.append(model)
+        models[0].fit(X, labels, class_weight=weights, shuffle=False, verbose=0)
+        models[1].fit(batches(X, labels), class_weight=weights, verbose=0)
+        same(*models)
+
+    def test_batches_of_any_size(self) -> None:
+        model = make()
+        parts = [(X[:1], Y[:1]), (X[1:90], Y[1:90]), (X[90:], Y[90:])]
+        history = model.fit(parts, verbose=0)
+        twin = make()
+        losses = [twin.fit(x, y, batch_size=None, verbose=0)["loss"][0] for x, y in parts]
+        np.testing.assert_array_equal(model.parameters.value, twin.parameters.value, strict=True)
+        assert history["loss"][0] == pytest.approx(np.average(losses, weights=[1, 89, 10]))
+        assert model.evaluate(parts) == pytest.approx(model.evaluate(X, Y), rel=1e-14)
+
+    @pytest.mark.parametrize(
+        ("bad", "error", "message"),
+        [
+            ((X[:5, :1], Y[:5]), ValueError, "batch 3: Dense 'dense_1' expects input of shape"),
+            ((X[:5] * np.nan, Y[:5]), ValueError, "batch 3: x holds nan at index (0, 0)"),
+            ((X[:5], Y[:4]), ValueError, "batch 3: x and y need as many rows"),
+            ((X[:5] > 0, Y[:5]), TypeError, "batch 3: x holds booleans"),
+            (X[:5], TypeError, "batch 3 of x is a ndarray of shape (5, 2)"),
+        ],
+    )
+    def test_a_bad_batch_is_named(self, bad, error: type[Exception], message: str) -> None:
+        model, twin = make(), make()
+        with says(error, message):
+            model.fit([*batches()[:2], bad], verbose=0)
+        twin.fit(batches()[:2], verbose=0)
+        np.testing.assert_array_equal(model.parameters.value, twin.parameters.value, strict=True)
+
+    def test_a_source_whose_length_is_unknown(self) -> None:
+        class Unsized:
+            def __iter__(self) -> Iterator[tuple]:
+                return iter(batches())
+
+            def __len__(self) -> int:
+                raise TypeError("no length")
+
+        listed, unsized = make(), make()
+        listed.fit(batches(), epochs=2, verbose=0)
+        unsized.fit(Unsized(), epochs=2, verbose=0)
+        same(listed, unsized)
+
+    def test_a_torch_loader(self) -> None:
+        torch = pytest.importorskip("torch")
+        data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
+        loader = torch.utils.data.DataLoader(data, batch_size=32)
+        listed, loaded = make(), make()
+        listed.fit(batches(), epochs=2, verbose=0)
+        loaded.fit(loader, epochs=2, verbose=0)
+        same(listed, loaded)
+
+
+class TestSplit:
+    def test_it_is_shuffled_and_stays_for_the_model(self) -> None:
+        rows = Rows(np.arange(100.0).reshape(100, 1), np.arange(100.0))
+        train, held_out = split(rows, 0.2, seed=3)
+        both = np.concatenate([train.y, held_out.y])
+        np.testing.assert_array_equal(np.sort(both), rows.y, strict=True)
+        assert len(held_out) == 20
+        assert held_out.y.min() < 50 < held_out.y.max()
+        again = split(rows, 0.2, seed=3)[1]
+        np.testing.assert_array_equal(again.y, held_out.y, strict=True)
+
+    @pytest.mark.parametrize("batch_size", [None, 7, 32])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_a_large_array_is_split_by_index(
+        self, batch_size: int | None, weighted: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        options = {"sample_weight": WEIGHT} if weighted else {}
+        copied, picked = make(metrics=["mae"]), make(metrics=["mae"])
+        for model, most in ((copied, 10**9), (picked, 10)):
+            monkeypatch.setattr("minigrad.data._COPY_BYTES", most)
+            model.fit(
+                X, Y, validation_split=0.3, batch_size=batch_size, epochs=2, verbose=0, **options
+            )
+        same(copied, picked)
+
+    def test_picked_rows(self) -> None:
+        array, index = RNG.uniform(size=(9, 3)), np.array([7, 0, 2])
+        picked = Picked(array, index)
+        assert (len(picked), picked.shape, picked.dtype) == (3, (3, 3), np.float64)
+        np.testing.assert_array_equal(picked[1:], array[[0, 2]], strict=True)
+        np.testing.assert_array_equal(np.asarray(picked), array[index], strict=True)
+        single = np.asarray(picked, dtype=np.float32)
+        np.testing.assert_array_equal(single, array[index].astype(np.float32), strict=True)
+
+
+ROWS, FEATURES = 100_000, 100
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with x.npy of 80 MB and y.npy."""
+    folder = tmp_path_factory.mktemp("stored")
+    x = np.lib.format.open_memmap(folder / "x.npy", "w+", np.float64, (ROWS, FEATURES))
+    for start in range(0, ROWS, 10_000):
+        x[start : start + 10_000] = RNG.uniform(size=(10_000, FEATURES))
+    np.save(folder / "y.npy", np.asarray(x[:, :2].sum(axis=1)))
+    x.flush()
+    return folder
+
+
+class TestFiles:
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"batch_size": None}, {"validation_split": 0.3}, {"shuffle": False}],
+        ids=str,
+    )
+    def test_little_of_a_file_is_in_memory_at_a_time(
+        self, stored: Path, dtype: str, options, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("_CHUNK_BYTES", "_COPY_BYTES"):
+            monkeypatch.setattr(f"minigrad.data.{name}", 2**20)
+        x, y = (np.load(stored / f"{name}.npy", mmap_mode="r") for name in "xy")
+        model = make(features=FEATURES, dtype=dtype)
+        model.fit(x[:64], y[:64], verbose=0)  # what is made once
+        tracemalloc.start()
+        model.fit(x, y, **{"batch_size": 256, **options}, verbose=0, threads=1)
+        model.evaluate(x, y)
+        model.predict(x, threads=1)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < x.nbytes / 4
+
+    def test_a_file_gives_what_an_array_gives(self, stored: Path) -> None:
+        file, array = make(features=FEATURES), make(features=FEATURES)
+        for model, mode in ((file, "r"), (array, None)):
+            x, y = (np.load(stored / f"{name}.npy", mmap_mode=mode) for name in "xy")
+            model.fit(x[:5000], y[:5000], batch_size=100, validation_split=0.2, verbose=0)
+        same(file, array)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+    def test_a_process_does_not_grow_by_the_file(self, stored: Path) -> None:
+        grown = subprocess.check_output(
+            [sys.executable, "-c", GROWTH, str(stored), str(FEATURES)], text=True
+        )
+        assert int(grown) < ROWS * FEATURES * 8 / 3
+
+
+GROWTH = """
+import sys
+import numpy as np
+from minigrad import Dense, Sequential
+x = np.lib.format.open_memmap(sys.argv[1] + "/x.npy", "r")
+y = np.load(sys.argv[1] + "/y.npy")
+model = Sequential([Dense(3), Dense(1)], input_shape=(int(sys.argv[2]),), rng=0)
+model.compile(optimizer="sgd", loss="mse")
+model.fit(np.zeros((2000, x.shape[1])), np.zeros(2000), batch_size=None, verbose=0)
+
+def own() -> int:
+    # what the process has of its own; pages of the file can be dropped at any time
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(status["RssAnon"].split()[0]) * 1024
+
+import threading
+most, done = [own()], threading.Event()
+def watch():
+    while not done.wait(0.005):
+        most.append(own())
+watcher = threading.Thread(target=watch)
+watcher.start()
+before = own()
+model.fit(x, y, batch_size=None, verbose=0)
+model.predict(x)
+done.set()
+watcher.join()
+print(max(most) - before)
+"""
