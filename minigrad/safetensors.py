@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.errors import FileFormatError
+
 # The format's names and NumPy's.
 DTYPES = {
     "F64": "<f8",
@@ -27,12 +29,10 @@ DTYPES = {
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 METADATA = "__metadata__"
-MAX_HEADER = 100_000_000  # bytes, the format's own limit
+MAX_HEADER = 10_000_000
+"""In bytes, enough for 80,000 arrays. The format allows ten times as many, but JSON can take 35
+times its length in memory once it is parsed."""
 MAX_AXES = 64  # NumPy's limit
-
-
-class FileFormatError(ValueError):
-    """Raised for what is not a valid safetensors file, and for what such a file cannot hold."""
 
 
 class Tensor(NamedTuple):
@@ -119,8 +119,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
     header do.
 
     Raises:
-        FileFormatError: for any departure from the format, for a BOOL byte other than 0 and 1,
-            and for a dtype that NumPy lacks, such as BF16.
+        FileFormatError: for any departure from the format, for a header of more than 10 MB, for a
+            BOOL byte other than 0 and 1, and for a dtype that NumPy lacks, such as BF16.
         OSError: if the file cannot be read.
 
     >>> import pathlib, tempfile

@@ -12,7 +12,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from minigrad.safetensors import DTYPES, FileFormatError, dumps, load, loads
+from minigrad.errors import FileFormatError
+from minigrad.safetensors import DTYPES, dumps, load, loads
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -303,13 +304,13 @@ def test_truncation_anywhere_and_any_trailing_byte_is_refused(tmp_path: Path) ->
         loads(SMALL + b"\0")
 
 
-def test_header_over_100_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_header_over_10_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     with path.open("wb") as file:
-        file.write((100_000_001).to_bytes(8, "little"))
-        file.truncate(100_000_100)  # a hole on disk
+        file.write((10_000_001).to_bytes(8, "little"))
+        file.truncate(10_000_100)  # a hole on disk
     tracemalloc.start()
-    with pytest.raises(FileFormatError, match="at most 100000000 bytes in a file of 100000100"):
+    with pytest.raises(FileFormatError, match="at most 10000000 bytes in a file of 10000100"):
         load(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -323,7 +324,7 @@ MEGABYTE = bytes(1_000_000)
     "data",
     [
         b"\xff" * 7 + b"\x7f" + MEGABYTE,
-        (90_000_000).to_bytes(8, "little") + MEGABYTE,
+        (9_000_000).to_bytes(8, "little") + MEGABYTE,
         file_of({"a": entry(shape=[2**60], offsets=[0, 2**62])}, MEGABYTE),
         file_of({"a": entry(shape=[10**9], offsets=[0, 4 * 10**9])}, MEGABYTE),
         file_of({n: entry("U8", [10**6], [0, 10**6]) for n in "abcdefgh"}, MEGABYTE),
