@@ -1,0 +1,24 @@
+"""Two classes: the breast cancer data, beside scikit-learn's own network on the same rows."""
+
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+
+from minigrad import Adam, BCEWithLogitsLoss, Dense, ReLU, Sequential
+
+x, y = load_breast_cancer(return_X_y=True)
+x_train, x_test, y_train, y_test = train_test_split(x, y, random_state=0, stratify=y)
+scaler = StandardScaler().fit(x_train)
+x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
+
+theirs = MLPClassifier(hidden_layer_sizes=(32,), max_iter=500, random_state=0)
+theirs.fit(x_train, y_train)
+
+model = Sequential([Dense(32), ReLU(), Dense(1)], input_shape=(30,), rng=0)
+model.compile(optimizer=Adam(), loss=BCEWithLogitsLoss())
+model.fit(x_train, y_train.astype(float), epochs=50, verbose=0)
+accuracy = float(((model.predict(x_test)[:, 0] > 0) == y_test).mean())
+
+print(f"minigrad {accuracy:.1%}, scikit-learn {theirs.score(x_test, y_test):.1%}")
+assert accuracy >= theirs.score(x_test, y_test)
