@@ -16,6 +16,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "mathml",
+    "plaintext",
 ]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
@@ -23,9 +24,12 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "minigrad"
 html_static_path = ["_static"]
+html_css_files = ["math.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {"Array": "Array", "NDArray": "NDArray", "ArrayLike": "ArrayLike"}
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-nitpicky = False
+default_role = "literal"

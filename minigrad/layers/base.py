@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from minigrad.arrays import Array, Shape, describe
+from minigrad.code import code
 from minigrad.config import Configurable
+from minigrad.initializers import InitializerLike, initialize
 from minigrad.parameters import Parameter, Parameters
 from minigrad.rng import RNG
 
@@ -21,6 +23,9 @@ class Cached(Configurable):
     a pickle.
     """
 
+    equation: str = ""
+    """What `explain` tells with numbers, such as "a = tanh(z); g' = 1 - a^2": z or x is the input,
+    attributes go by their names, and sum(...) is over the row. A loss says l and l' of a and t."""
     _cache: Any = None
 
     @property
@@ -84,12 +89,14 @@ class Layer(Cached):
     input_shape: Shape | None = None
     output_shape: Shape | None = None
     ties_rows: bool = False
-    """True where a row's output depends on other rows: such a model runs whole batches."""
+    """True where a row's output depends on other rows; such a model runs whole batches."""
     draws: bool = False
-    """True where `forward` draws random numbers: such a model runs its row blocks in order."""
+    """True where `forward` draws random numbers; such a model runs its row blocks in order."""
     buffers: tuple[str, ...] = ()
     """Names of attributes that are arrays, not trained, and saved with the model."""
     _frozen: bool = False
+    _stored: Mapping[str, Array] | None = None
+    """While a file is being loaded, its arrays for this layer, by attribute."""
 
     def __init__(self, *, name: str = "") -> None:
         self.name = name
@@ -97,6 +104,20 @@ class Layer(Cached):
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Make the parameters for this input shape, and return the output shape."""
         return input_shape
+
+    def initial(self, name: str, source: InitializerLike, shape: Shape, rng: RNG) -> Array:
+        """Return what the array `name` starts from: `source` says it, or the file being loaded.
+
+        With it, a layer's shapes are held against a file's before memory is taken for them.
+
+        Raises:
+            ValueError: an unknown initializer, or an array of another shape.
+        """
+        if self._stored is not None:
+            if name not in self._stored:
+                raise ValueError(f"the array '{name}' of {self.label} is missing")
+            source = self._stored[name]
+        return initialize(source, shape, rng, f"the {name} of {self.label}")
 
     def forward(self, x: Array, *, training: bool = True) -> Array:
         """Return the output for a batch; with `training`, remember what `backward` needs."""
@@ -122,7 +143,20 @@ class Layer(Cached):
         if x.shape[1:] != row_shape or not x.ndim:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"
+                + _way_out(x.shape, row_shape)
             )
+
+    def check_delta(self, delta: Array, shape: Shape) -> None:
+        """Refuse a delta that doesn't have the shape of the output.
+
+        >>> import numpy as np
+        >>> Layer(name="first").check_delta(np.zeros((8, 1)), (8, 3))
+        Traceback (most recent call last):
+        ...
+        ValueError: Layer 'first' expects delta of shape (8, 3), got (8, 1)
+        """
+        if delta.shape != shape:
+            raise ValueError(f"{self.label} expects delta of shape {shape}, got {delta.shape}")
 
     @property
     def label(self) -> str:
@@ -134,15 +168,17 @@ class Layer(Cached):
     def trainable(self) -> bool:
         """Whether an optimizer may change its parameters; to assign False freezes them.
 
-        A frozen layer still computes its gradients, and passes delta on.
+        It holds for the layers inside as well, and for those of a layer that isn't built yet. A
+        frozen layer still computes its gradients, and passes delta on.
         """
         return not self._frozen
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._frozen = not value
-        for _, parameter in self.named_parameters():
-            parameter.trainable = value
+        for _, layer in self.walk():
+            layer._frozen = not value
+            for _, parameter in layer.own_parameters():
+                parameter.trainable = value
 
     @property
     def children(self) -> list[Layer]:
@@ -169,6 +205,10 @@ class Layer(Cached):
             )
         return Parameters(p for _, p in self.named_parameters())
 
+    @override
+    def __repr__(self) -> str:
+        return code(self)
+
     def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
         """Yield (path, layer) for this layer and all below it; its own path is `path`."""
         yield path, self
@@ -180,7 +220,8 @@ class Layer(Cached):
 
         A model's replica shares its optimizer, loss and history too.
         """
-        memo: dict[int, Any] = {id(p): p.replica() for _, p in self.named_parameters()}
+        parameters = self.parameters
+        memo: dict[int, Any] = dict(zip(map(id, parameters), parameters.twins(), strict=True))
         for value in vars(self).values():
             if isinstance(value, (Configurable, dict)) and not isinstance(value, Layer):
                 memo[id(value)] = value
@@ -198,6 +239,20 @@ class Layer(Cached):
     def own_parameters(self) -> list[tuple[str, Parameter]]:
         """Return (attribute, parameter) for this layer's own parameters, not its children's."""
         return [(name, value) for name, value in vars(self).items() if isinstance(value, Parameter)]
+
+
+def features(layer: Layer, input_shape: Shape) -> int:
+    """Return the length of a row's last axis, for a layer that works along it.
+
+    Raises:
+        ValueError: the rows are single numbers.
+    """
+    if not input_shape:
+        raise ValueError(
+            f"{layer.label} works along the last axis of each row, and its rows are single "
+            "numbers: reshape x to (batch, 1)"
+        )
+    return input_shape[-1]
 
 
 def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
@@ -222,5 +277,14 @@ def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
         )
     layer.input_shape, layer.output_shape = input_shape, output_shape
     if layer._frozen:
-        layer.trainable = False
+        for _, parameter in layer.own_parameters():
+            parameter.trainable = False
     return output_shape
+
+
+def _way_out(shape: Shape, row_shape: Shape) -> str:
+    if shape == row_shape:
+        return ": one row is a batch too, x[np.newaxis]"
+    if len(shape) == 1 and row_shape == (1,):
+        return ": give each row its one feature, x.reshape(-1, 1)"
+    return ""
