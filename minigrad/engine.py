@@ -129,7 +129,7 @@ class _Member:
     ) -> float:
         """Return J of some rows, and leave its gradient."""
         prediction = self.model.forward(x)
-        j = self.loss.forward(prediction, y, sample_weight=sample_weight, total=total)
+        j = self.loss.measure(prediction, y, sample_weight, total)
         self.model.backward_parameters(self.loss.backward())
         if predictions is not None:
             predictions[...] = prediction

@@ -223,7 +223,7 @@ def evaluate(
         for block in blocks(len(batch), min(block_rows(model), batch.chunk)):
             part = batch.take(block)
             prediction = model.forward(part.x, training=False)
-            j = loss.forward(prediction, part.y, sample_weight=part.weight, training=False)
+            j = loss.measure(prediction, part.y, part.weight, training=False)
             seen.add(j, part, prediction if metrics else None)
     figures = seen.figures()
     figures["loss"] += model.parameters.penalty()

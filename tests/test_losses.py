@@ -193,7 +193,7 @@ def test_float32_stays_and_nothing_given_is_written_to(kind) -> None:
     j = loss.forward(prediction, target, sample_weight=weight)
     assert isinstance(j, float)
     assert loss.backward().dtype == np.float32
-    matched = loss.match(target, prediction.shape, prediction.dtype)
+    matched = loss.cast(loss.match(target, prediction.shape), prediction.dtype)
     assert {part.dtype for part in loss.terms(prediction, matched)} == {np.dtype("float32")}
     exact = loss.forward(prediction.astype(float), target, sample_weight=weight)
     assert j == pytest.approx(exact, rel=1e-6)

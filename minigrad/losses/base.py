@@ -79,27 +79,41 @@ class Loss(Cached):
                 batch's own. A part of a batch is given the whole batch's.
             training: False writes nothing on this object.
         """
-        rows = len(prediction)
-        if not rows:
+        if not len(prediction):
             raise ValueError(
                 f"{self.label} expects at least one row, got predictions of shape "
                 f"{prediction.shape}"
             )
-        target = self.match(np.asarray(target), prediction.shape, prediction.dtype)
-        terms, slope = self.terms(prediction, target)
+        target = self.match(np.asarray(target), prediction.shape)
         if sample_weight is not None:
-            weight = np.asarray(sample_weight)
-            if weight.shape != (rows,):
+            sample_weight = np.asarray(sample_weight)
+            if sample_weight.shape != prediction.shape[:1]:
                 raise ValueError(
-                    f"{self.label} expects sample_weight of shape ({rows},), got {weight.shape}"
+                    f"{self.label} expects sample_weight of shape {prediction.shape[:1]}, got "
+                    f"{sample_weight.shape}"
                 )
-            factors = weight.astype(terms.dtype, copy=False)
+        return self.measure(prediction, target, sample_weight, total, training=training)
+
+    def measure(
+        self,
+        prediction: Array,
+        target: NDArray[Any],
+        sample_weight: Array | None = None,
+        total: float | None = None,
+        *,
+        training: bool = True,
+    ) -> float:
+        """Do what `forward` does for targets and weights that were checked, as training's are."""
+        terms, slope = self.terms(prediction, self.cast(target, prediction.dtype))
+        rows = len(terms)
+        if sample_weight is not None:
+            factors = sample_weight.astype(terms.dtype, copy=False)
             terms *= factors.reshape(rows, *[1] * (terms.ndim - 1))
             slope *= factors.reshape(rows, *[1] * (slope.ndim - 1))
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
-                total = rows if sample_weight is None else float(weight.sum(dtype=np.float64))
+                total = rows if sample_weight is None else float(sample_weight.sum(dtype=float))
             divisor = total * (terms.size // rows)
             factor = factor / divisor if divisor else 0.0
         if training:
@@ -112,10 +126,8 @@ class Loss(Cached):
         slope: Array = self.cache
         return slope
 
-    def match(
-        self, target: NDArray[Any], shape: Shape, dtype: np.dtype[Any] | None = None
-    ) -> NDArray[Any]:
-        """Return the target in the shape (and dtype) of predictions of `shape`.
+    def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
+        """Return the target in the shape of predictions of `shape`.
 
         Raises:
             TypeError: integers, unless the loss takes them, or no numbers at all.
@@ -123,4 +135,8 @@ class Loss(Cached):
         """
         if target.shape != shape or target.dtype.kind != "f":
             target = like_prediction(target, shape, self.label, integers=self.takes_integers)
-        return target if dtype is None else target.astype(dtype, copy=False)
+        return target
+
+    def cast(self, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the target in the dtype that `terms` computes in."""
+        return target if target.dtype == dtype else target.astype(dtype)

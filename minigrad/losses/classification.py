@@ -25,10 +25,8 @@ class _BinaryCrossEntropy(Loss):
     takes_integers = True
 
     @override
-    def match(
-        self, target: NDArray[Any], shape: Shape, dtype: np.dtype[Any] | None = None
-    ) -> NDArray[Any]:
-        target = super().match(target, shape, dtype)
+    def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
+        target = super().match(target, shape)
         way = "0 and 1 for two classes; take CrossEntropyLoss() for more, HingeLoss() for -1 and 1"
         check_range(target, 0, 1, "y", self.label, way)
         return target
@@ -151,13 +149,13 @@ class CrossEntropyLoss(Loss):
         self.label_smoothing = below_one(label_smoothing, "label_smoothing", self)
 
     @override
-    def match(
-        self, target: NDArray[Any], shape: Shape, dtype: np.dtype[Any] | None = None
-    ) -> NDArray[Any]:
+    def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
         check_classes(target, shape, self.label)
-        if dtype is None:
-            return target
-        return target.astype(np.intp if target.ndim == 1 else dtype, copy=False)
+        return target
+
+    @override
+    def cast(self, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        return super().cast(target, np.dtype(np.intp) if target.ndim == 1 else dtype)
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
@@ -207,10 +205,8 @@ class HingeLoss(Loss):
     decision_threshold = 0.0
 
     @override
-    def match(
-        self, target: NDArray[Any], shape: Shape, dtype: np.dtype[Any] | None = None
-    ) -> NDArray[Any]:
-        target = super().match(target, shape, dtype)
+    def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
+        target = super().match(target, shape)
         check_signs(target, self.label)
         return target
 
