@@ -134,7 +134,8 @@ def test_backward_is_the_derivative_of_forward(kind, width, reduction, scale, we
 @EVERY
 def test_the_mean_is_the_sum_over_the_number_of_terms(kind) -> None:
     loss, prediction, target = prepare(kind)
-    terms, _ = loss.terms(prediction, loss.match(np.asarray(target), prediction.shape, float))
+    matched = loss.match(np.asarray(target), prediction.shape)
+    terms, _ = loss.terms(prediction, loss.cast(matched, prediction.dtype))
     assert terms.shape == ((ROWS,) if kind[0] is CrossEntropyLoss else (ROWS, 3))
     assert loss.forward(prediction, target) == pytest.approx(terms.mean(), rel=1e-14)
     for reduction, expected in (("sum", terms.sum()), ("mean", terms.mean())):

@@ -1,10 +1,20 @@
 """The layers a network is made of, one idea a module."""
 
-from minigrad.layers.activations import Activation, Identity, ReLU, Sigmoid, Softmax, Tanh
+from minigrad.layers.activations import Activation, Identity, Sigmoid, Tanh
 from minigrad.layers.base import Layer
+from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.chain import Chain
 from minigrad.layers.dense import Dense
+from minigrad.layers.dropout import Dropout
+from minigrad.layers.normalization import BatchNorm, LayerNorm
+from minigrad.layers.rectifiers import ELU, SELU, Hardsigmoid, Hardtanh, LeakyReLU, ReLU
+from minigrad.layers.shape import Flatten, Reshape
+from minigrad.layers.smooth import GELU, Mish, SiLU, Softplus, Softsign
+from minigrad.layers.softmax import LogSoftmax, Softmax
 
 __all__ = [
-    "Activation", "Chain", "Dense", "Identity", "Layer", "ReLU", "Sigmoid", "Softmax", "Tanh",
+    "ELU", "GELU", "SELU", "Activation", "BatchNorm", "Chain", "Dense", "Dropout", "Flatten",
+    "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm", "LeakyReLU", "LogSoftmax", "Mish",
+    "Parallel", "ReLU", "Reshape", "Residual", "SiLU", "Sigmoid", "Softmax", "Softplus",
+    "Softsign", "Tanh",
 ]  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar, overload
 
-from typing_extensions import override
+from typing_extensions import Self, override
 
 from minigrad.arrays import Array, Shape
+from minigrad.config import nearest, register
 from minigrad.layers.base import Layer, connect
 from minigrad.layers.family import Ties, name_layers
 from minigrad.rng import RNG
@@ -15,8 +16,12 @@ from minigrad.rng import RNG
 R = TypeVar("R")
 
 
+@register
 class Chain(Layer):
     """Forward runs the layers in order, backward in the reverse order.
+
+    `chain[0]` and `chain["dense_1"]` are layers, `chain["chain_1.dense_1"]` one further in, and
+    `chain[:2]` is a chain of the first two, the same objects.
 
     Args:
         layers: the layers; those without a name get one, such as 'dense_1'.
@@ -25,12 +30,50 @@ class Chain(Layer):
     Raises:
         TypeError: something isn't a `Layer`.
         ValueError: no layers, one of them twice, or two of the same name.
+
+    >>> from minigrad import Dense, Tanh
+    >>> chain = Chain([Dense(3), Chain([Tanh(), Dense(1)])])
+    >>> chain["chain_1.dense_1"]
+    Dense(1, name='dense_1')
+    >>> len(chain), len(chain[:1])
+    (2, 1)
     """
 
     def __init__(self, layers: Sequence[Layer], *, name: str = "") -> None:
         super().__init__(name=name)
         self.layers = list(layers)
         name_layers(self.layers, self.label)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Layer: ...
+    @overload
+    def __getitem__(self, key: slice) -> Self: ...
+    def __getitem__(self, key: int | str | slice) -> Layer:
+        """Return the layer at an index or a path, or a chain of a slice's layers.
+
+        Raises:
+            IndexError: fewer layers.
+            KeyError: no layer of that name.
+        """
+        if isinstance(key, slice):
+            return self._part(self.layers[key])
+        if isinstance(key, str):
+            known = {path: layer for path, layer in self.walk() if path}
+            if key not in known:
+                raise KeyError(f"{self.label} has no layer '{key}': {nearest(key, known)}")
+            return known[key]
+        if not -len(self) <= key < len(self):
+            raise IndexError(f"{self.label} has {len(self)} layers, got index {key}")
+        return self.layers[key]
+
+    def _part(self, layers: list[Layer]) -> Self:
+        return type(self)(layers)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -58,11 +101,9 @@ class Chain(Layer):
 
     def _down_to(self, first: Callable[[Array], R], delta: Array) -> R:
         """Send delta back through all layers but the first, and then through `first`."""
-        if delta.shape != self.cache:
-            raise ValueError(
-                f"{self.label} expects delta of its output's shape {self.cache}, got {delta.shape}"
-            )
+        self.check_delta(delta, self.cache)
         ties = self._ties
+        ties.start()
         for layer in self.layers[:0:-1]:
             delta = layer.backward(delta)
             if ties:

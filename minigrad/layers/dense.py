@@ -10,9 +10,10 @@ from typing_extensions import override
 
 from minigrad.arrays import Array, Shape
 from minigrad.config import by_name, register, snake_case
-from minigrad.initializers import InitializerLike, check_initializer, initialize
+from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.base import Layer, connect
-from minigrad.parameters import Parameter
+from minigrad.parameters import Parameter, Penalty
+from minigrad.penalties import check_penalty
 from minigrad.rng import RNG
 
 
@@ -33,6 +34,8 @@ class Dense(Layer):
         use_bias: False leaves b out.
         weight_initializer: a name, an `Initializer`, or an array of shape (inputs, units).
         bias_initializer: the same for shape (units,).
+        weight_penalty: what training adds to the loss for the weight, such as `L2(1e-4)`.
+        bias_penalty: the same for the bias.
         weight: a `Parameter` of another layer, to share it; the gradients add.
         bias: likewise.
         name: see `Layer`.
@@ -65,6 +68,8 @@ class Dense(Layer):
         use_bias: bool = True,
         weight_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
+        weight_penalty: Penalty | None = None,
+        bias_penalty: Penalty | None = None,
         weight: Parameter | None = None,
         bias: Parameter | None = None,
         name: str = "",
@@ -83,20 +88,25 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
+        self.weight_penalty = check_penalty(weight_penalty, "weight_penalty")
+        self.bias_penalty = check_penalty(bias_penalty, "bias_penalty")
         self._shared = weight, bias
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         if len(input_shape) != 1:
+            way = "put Flatten() before it" if input_shape else "reshape x to (-1, 1)"
             raise ValueError(
                 f"{self.label} takes input of shape (batch, features), got rows of shape "
-                f"{input_shape}: put Flatten() before it"
+                f"{input_shape}: {way}"
             )
         shape = (*input_shape, self.units)
-        self.weight = self._parameter("weight", shape, self.weight_initializer, rng)
+        self.weight = self._parameter(
+            "weight", shape, self.weight_initializer, self.weight_penalty, rng
+        )
         bias_shape = (self.units,)
         self.bias = (
-            self._parameter("bias", bias_shape, self.bias_initializer, rng)
+            self._parameter("bias", bias_shape, self.bias_initializer, self.bias_penalty, rng)
             if self.use_bias
             else None
         )
@@ -109,14 +119,14 @@ class Dense(Layer):
         if training:
             self.cache = x
         # Transposed, so that each feature lies in one piece: element-wise work runs over long rows.
-        z: Array = np.matmul(weight.T, x.T).T
+        z: Array = np.dot(weight.T, x.T).T
         if self.bias is not None:
             z += self.bias.value
         return self.activation.forward(z, training=training) if self.activation else z
 
     @override
     def backward(self, delta: Array) -> Array:
-        input_delta: Array = np.matmul(self.weight.value, self._parameter_gradients(delta).T).T
+        input_delta: Array = np.dot(self.weight.value, self._parameter_gradients(delta).T).T
         return input_delta
 
     @override
@@ -126,9 +136,10 @@ class Dense(Layer):
     def _parameter_gradients(self, delta: Array) -> Array:
         """Assign dJ/dW and dJ/db, and return dJ/dz."""
         x = self.cache
+        self.check_delta(delta, (len(x), self.units))
         if self.activation is not None:
             delta = self.activation.backward(delta)
-        np.matmul(x.T, delta, out=self.weight.grad)
+        np.dot(x.T, delta, out=self.weight.grad)
         if self.bias is not None:
             np.add.reduce(delta, axis=0, out=self.bias.grad)
         return delta
@@ -141,15 +152,27 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "weight_initializer": self.weight_initializer,
             "bias_initializer": self.bias_initializer,
+            "weight_penalty": self.weight_penalty,
+            "bias_penalty": self.bias_penalty,
             "name": self.name,
         }
 
     def _parameter(
-        self, name: str, shape: Shape, initializer: InitializerLike, rng: RNG
+        self,
+        name: str,
+        shape: Shape,
+        initializer: InitializerLike,
+        penalty: Penalty | None,
+        rng: RNG,
     ) -> Parameter:
         shared = self._shared[name == "bias"]
         if shared is None:
-            return Parameter(initialize(initializer, shape, rng, f"the {name} of {self.label}"))
+            return Parameter(self.initial(name, initializer, shape, rng), penalty=penalty)
+        if penalty is not None:
+            raise ValueError(
+                f"{self.label} shares its {name}, and a penalty counts once: give {name}_penalty "
+                "to the layer that the parameter is from"
+            )
         if shared.shape != shape:
             raise ValueError(
                 f"{self.label} needs a {name} of shape {shape}, got {shared!r} to share"

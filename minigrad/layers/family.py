@@ -72,6 +72,10 @@ class Ties:
     def __bool__(self) -> bool:
         return self._any
 
+    def start(self) -> None:
+        """Forget what was read before, as by a backward that an error cut short."""
+        self._sums.clear()
+
     def read(self, child: Layer) -> None:
         """Add what `child` has just assigned."""
         for holder, shared in self._shared:
@@ -81,10 +85,9 @@ class Ties:
                 self._add(parameter)
 
     def assign(self) -> None:
-        """Give each shared parameter the sum, and start anew."""
+        """Give each shared parameter the sum."""
         for parameter, total in self._sums:
             parameter.grad = total
-        self._sums.clear()
 
     def _add(self, parameter: Parameter) -> None:
         for held, total in self._sums:

@@ -1,0 +1,67 @@
+"""Dropout: while training, a random part of the numbers is left out, so that none is relied on."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from minigrad.arrays import Array, Shape
+from minigrad.config import register
+from minigrad.layers.base import Layer
+from minigrad.ranges import below_one
+from minigrad.rng import RNG
+
+
+@register
+class Dropout(Layer):
+    """a = x m / (1 - rate), where each m is 0 with probability `rate`, else 1; dJ/dx likewise.
+
+    Each training forward draws its m anew, from the generator that the model was built with. The
+    mean of a is x, so inference passes x on as it is.
+
+    Args:
+        rate: the fraction dropped, from 0 to below 1.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: a rate out of its range.
+
+    Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting,
+    JMLR 2014; scaled in training ("inverted"), as in PyTorch and Keras.
+
+    >>> import numpy as np
+    >>> layer = Dropout(0.5)
+    >>> layer.build((4,), np.random.default_rng(0))
+    (4,)
+    >>> layer.forward(np.ones((2, 4)))
+    array([[2., 0., 0., 0.],
+           [2., 2., 2., 2.]])
+    >>> layer.forward(np.ones((1, 4)), training=False)
+    array([[1., 1., 1., 1.]])
+    """
+
+    equation = "h = x m / (1 - rate)"
+    draws = True
+
+    def __init__(self, rate: float, *, name: str = "") -> None:
+        super().__init__(name=name)
+        self.rate = below_one(rate, "rate", self)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        self.rng = rng
+        return input_shape
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        if not training:
+            return x.copy()
+        factor = (self.rng.random(x.shape) >= self.rate).astype(x.dtype)
+        factor /= 1 - self.rate
+        self.cache = factor
+        return x * factor
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        factor: Array = self.cache
+        self.check_delta(delta, factor.shape)
+        return delta * factor

@@ -1,0 +1,213 @@
+"""Normalisation: numbers are brought to mean 0 and variance 1, then to a scale that is learned."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.arrays import Array, Shape
+from minigrad.config import register
+from minigrad.layers.base import Layer, features
+from minigrad.parameters import Parameter
+from minigrad.ranges import below_one, positive
+from minigrad.rng import RNG
+
+
+class Normalization(Layer):
+    """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
+
+    `gamma` and `beta` hold a number for each feature, along the last axis. Where mean and variance
+    are those of x, x moves them too, and with delta_n = gamma delta and means over the same axes:
+
+        dJ/dx = (delta_n - mean(delta_n) - n mean(n delta_n)) / sqrt(variance + epsilon)
+    """
+
+    equation = "h = gamma (x - mean(x)) / sqrt(var(x) + epsilon) + beta"
+
+    gamma: Parameter
+    beta: Parameter
+    order: ClassVar[Literal["C", "F"]]
+    """Which axes lie together in memory: those summed over, so that NumPy adds them pairwise."""
+
+    def __init__(self, *, epsilon: float = 1e-5, name: str = "") -> None:
+        super().__init__(name=name)
+        self.epsilon = positive(epsilon, "epsilon", self)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        shape = (features(self, input_shape),)
+        self.gamma = Parameter(self.initial("gamma", "ones", shape, rng))
+        self.beta = Parameter(self.initial("beta", "zeros", shape, rng))
+        self.input_shape = input_shape
+        return input_shape
+
+    def axes(self, x: Array) -> tuple[int, ...]:
+        """Return the axes that mean and variance go over."""
+        raise NotImplementedError(f"{self.label} must define axes(x)")
+
+    def statistics(self, x: Array, axes: tuple[int, ...], training: bool) -> tuple[Array, Array]:
+        """Return the mean and the variance to normalise by, with the axes kept at length 1."""
+        return mean_and_variance(x, axes)
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        assert self.input_shape is not None
+        self.check_input(x, self.input_shape)
+        x = np.asarray(x, order=self.order)
+        mean, variance = self.statistics(x, self.axes(x), training)
+        rate = 1 / np.sqrt(variance + self.epsilon)
+        n: Array = (x - mean) * rate
+        if training:
+            self.cache = n, rate
+        h = n * self.gamma.value
+        h += self.beta.value
+        return h
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        n, rate = self.cache
+        delta = np.asarray(delta, order=self.order)
+        self.backward_parameters(delta)
+        axes = self.axes(n)
+        input_delta = delta * self.gamma.value
+        along = (input_delta * n).mean(axis=axes, keepdims=True)
+        input_delta -= input_delta.mean(axis=axes, keepdims=True)
+        input_delta -= n * along
+        input_delta *= rate
+        return input_delta
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        n: Array = self.cache[0]
+        self.check_delta(delta, n.shape)
+        delta = np.asarray(delta, order=self.order)
+        rows = tuple(range(n.ndim - 1))
+        self.gamma.grad = (delta * n).sum(axis=rows)
+        self.beta.grad = delta.sum(axis=rows)
+
+
+@register
+class LayerNorm(Normalization):
+    """h = gamma n + beta, with n the features of each row brought to mean 0 and variance 1.
+
+    Mean and variance go over the last axis, row by row; n = (x - mean) / sqrt(variance + epsilon)
+    with the variance that divides by the number of features. PyTorch's definition and epsilon, for
+    `torch.nn.LayerNorm(features)`; Keras's epsilon is 1e-3.
+
+    Args:
+        epsilon: keeps a constant row from a division by zero.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: an epsilon that isn't above zero; rows that are single numbers.
+
+    Source: Ba et al., Layer normalization, 2016, equations 3 and 4.
+
+    >>> layer = LayerNorm()
+    >>> layer.build((2,), np.random.default_rng(0))
+    (2,)
+    >>> layer.forward(np.array([[1.0, 3.0], [20.0, 10.0]])).round(4)
+    array([[-1.,  1.],
+           [ 1., -1.]])
+    """
+
+    order = "C"
+
+    @override
+    def axes(self, x: Array) -> tuple[int, ...]:
+        return (-1,)
+
+
+@register
+class BatchNorm(Normalization):
+    """h = gamma n + beta, with n each feature brought to mean 0 and variance 1 over the batch.
+
+    In training, mean and variance are those of the batch, over all axes but the last, and each
+    batch moves the running ones, which inference uses instead:
+
+        running <- (1 - momentum) running + momentum * the batch's
+
+    n = (x - mean) / sqrt(variance + epsilon) divides the variance by the number of rows; the
+    running variance takes the unbiased one, divided by the rows less one. All this is PyTorch's
+    definition (`torch.nn.BatchNorm1d`); Keras's `momentum` is one minus this one, its epsilon
+    1e-3, its running variance the biased one.
+
+    A batch whose statistics aren't finite leaves the running ones alone. Freezing the layer stops
+    the update of gamma and beta, and not the running statistics.
+
+    Args:
+        momentum: the weight of a new batch in the running statistics, from 0 to below 1.
+        epsilon: keeps a constant feature from a division by zero.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: a momentum out of its range, an epsilon that isn't above zero; training on a
+            single row, which has no variance; rows that are single numbers.
+
+    Source: Ioffe and Szegedy, Batch normalization, ICML 2015, algorithm 1.
+
+    >>> layer = BatchNorm()
+    >>> layer.build((2,), np.random.default_rng(0))
+    (2,)
+    >>> layer.forward(np.array([[1.0, 30.0], [3.0, 10.0]])).round(4)
+    array([[-1.,  1.],
+           [ 1., -1.]])
+    >>> layer.running_mean, layer.running_variance
+    (array([0.2, 2. ]), array([ 1.1, 20.9]))
+    """
+
+    order = "F"
+    ties_rows = True
+    buffers = ("running_mean", "running_variance")
+    running_mean: Array
+    running_variance: Array
+
+    def __init__(self, *, momentum: float = 0.1, epsilon: float = 1e-5, name: str = "") -> None:
+        super().__init__(epsilon=epsilon, name=name)
+        self.momentum = below_one(momentum, "momentum", self)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        output_shape = super().build(input_shape, rng)
+        self.running_mean = self.initial("running_mean", "zeros", self.beta.shape, rng)
+        self.running_variance = self.initial("running_variance", "ones", self.beta.shape, rng)
+        return output_shape
+
+    @override
+    def axes(self, x: Array) -> tuple[int, ...]:
+        return tuple(range(x.ndim - 1))
+
+    @override
+    def statistics(self, x: Array, axes: tuple[int, ...], training: bool) -> tuple[Array, Array]:
+        if not training:
+            return self.running_mean, self.running_variance
+        count = x.size // x.shape[-1]
+        if count < 2:
+            raise ValueError(
+                f"{self.label} can't take the variance of a training batch of one row: choose a "
+                "batch_size that leaves no single row over"
+            )
+        mean, variance = mean_and_variance(x, axes)
+        unbiased = variance.ravel() * (count / (count - 1))
+        if np.isfinite(unbiased).all():
+            self.running_mean = self._moved(self.running_mean, mean.ravel())
+            self.running_variance = self._moved(self.running_variance, unbiased)
+        return mean, variance
+
+    def _moved(self, running: Array, new: Array) -> Array:
+        return (1 - self.momentum) * running + self.momentum * new
+
+
+def mean_and_variance(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return both over these axes, kept at length 1.
+
+    >>> mean, variance = mean_and_variance(np.array([[1.0, 3.0]]), (1,))
+    >>> mean, variance
+    (array([[2.]]), array([[1.]]))
+    """
+    mean: Array = x.mean(axis=axes, keepdims=True)
+    away = x - mean
+    away *= away
+    return mean, away.mean(axis=axes, keepdims=True)

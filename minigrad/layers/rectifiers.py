@@ -1,0 +1,179 @@
+"""Rectifiers: activations that follow z above zero, and hold it back below or beyond a bound."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.arrays import Array
+from minigrad.config import register
+from minigrad.layers.activations import Activation
+from minigrad.ranges import not_negative
+
+_SELU_ALPHA = 1.6732632423543772
+_SELU_SCALE = 1.0507009873554805
+
+
+@register
+class ReLU(Activation):
+    """a = max(z, 0), and g' = 1 where a > 0, else 0 (also at z = 0).
+
+    Source: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
+
+    >>> ReLU().forward(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]])
+    """
+
+    equation = "a = max(z, 0); g' = 1 if z > 0 else 0"
+    from_output = True
+
+    @override
+    def function(self, z: Array) -> Array:
+        return np.maximum(z, 0)
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        return np.sign(cached)
+
+
+@register
+class LeakyReLU(Activation):
+    """a = z where z > 0, else slope * z; g' = 1 where z > 0, else slope.
+
+    Args:
+        slope: below zero; 0.01 is PyTorch's default (Keras's is 0.3).
+        name: see `Layer`.
+
+    Raises:
+        ValueError: a slope below zero.
+
+    Source: Maas et al., Rectifier nonlinearities improve neural network acoustic models, 2013.
+
+    >>> LeakyReLU(0.1).forward(np.array([[-1.0, 2.0]]))
+    array([[-0.1,  2. ]])
+    """
+
+    equation = "a = z if z > 0 else slope z; g' = 1 if z > 0 else slope"
+
+    def __init__(self, slope: float = 0.01, *, name: str = "") -> None:
+        super().__init__(name=name)
+        self.slope = not_negative(slope, "slope", self)
+
+    @override
+    def function(self, z: Array) -> Array:
+        return np.where(z > 0, z, self.slope * z)
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        slope = np.full_like(cached, self.slope)
+        slope[cached > 0] = 1
+        return slope
+
+
+@register
+class ELU(Activation):
+    """a = z where z > 0, else alpha (exp(z) - 1); g' = 1 where z > 0, else alpha exp(z).
+
+    Args:
+        alpha: minus the limit far below zero.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: an alpha below zero.
+
+    Source: Clevert et al., Fast and accurate deep network learning by exponential linear units,
+    ICLR 2016, equation 15.
+
+    >>> ELU().forward(np.array([[-1000.0, 0.0, 2.0]]))
+    array([[-1.,  0.,  2.]])
+    """
+
+    equation = "a = z if z > 0 else alpha (exp(z) - 1); g' = 1 if z > 0 else alpha exp(z)"
+
+    def __init__(self, alpha: float = 1.0, *, name: str = "") -> None:
+        super().__init__(name=name)
+        self.alpha = not_negative(alpha, "alpha", self)
+
+    @override
+    def function(self, z: Array) -> Array:
+        return np.where(z > 0, z, self.alpha * np.expm1(np.minimum(z, 0)))
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        return np.where(cached > 0, 1, self.alpha * _exp_below_zero(cached))
+
+
+@register
+class SELU(Activation):
+    """a = scale z where z > 0, else scale alpha (exp(z) - 1).
+
+    g' = scale where z > 0, else scale alpha exp(z). The two constants, scale = 1.0507 and
+    alpha = 1.6733, carry mean 0 and variance 1 from layer to layer, with weights drawn by
+    `LecunNormal`.
+
+    Source: Klambauer et al., Self-normalizing neural networks, 2017, equation 2.
+
+    >>> SELU().forward(np.array([[-1000.0, 0.0, 1.0]]))
+    array([[-1.75809934,  0.        ,  1.05070099]])
+    """
+
+    equation = (
+        "a = 1.050701 (z if z > 0 else 1.673263 (exp(z) - 1)); "
+        "g' = 1.050701 (1 if z > 0 else 1.673263 exp(z))"
+    )
+
+    @override
+    def function(self, z: Array) -> Array:
+        return _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * np.expm1(np.minimum(z, 0)))
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        return _SELU_SCALE * np.where(cached > 0, 1, _SELU_ALPHA * _exp_below_zero(cached))
+
+
+@register
+class Hardtanh(Activation):
+    """a = z held between -1 and 1; g' = 1 strictly between them, else 0.
+
+    As PyTorch's.
+
+    >>> Hardtanh().forward(np.array([[-3.0, 0.5, 3.0]]))
+    array([[-1. ,  0.5,  1. ]])
+    """
+
+    equation = "a = min(max(z, -1), 1); g' = 1 if |z| < 1 else 0"
+
+    @override
+    def function(self, z: Array) -> Array:
+        return np.clip(z, -1, 1)
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        return (np.abs(cached) < 1).astype(cached.dtype)
+
+
+@register
+class Hardsigmoid(Activation):
+    """a = z / 6 + 1/2 held between 0 and 1; g' = 1/6 where -3 < z < 3, else 0.
+
+    As in PyTorch, but for its float64 backward, which multiplies by a 1/6 of float32.
+
+    >>> Hardsigmoid().forward(np.array([[-3.0, 0.0, 1.5]]))
+    array([[0.  , 0.5 , 0.75]])
+    """
+
+    equation = "a = min(max(z / 6 + 0.5, 0), 1); g' = 1 / 6 if |z| < 3 else 0"
+
+    @override
+    def function(self, z: Array) -> Array:
+        return np.clip(z / 6 + 0.5, 0, 1)
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        return (np.abs(cached) < 3).astype(cached.dtype) / 6
+
+
+def _exp_below_zero(z: Array) -> Array:
+    with np.errstate(under="ignore"):
+        power: Array = np.exp(np.minimum(z, 0))
+    return power

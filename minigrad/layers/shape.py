@@ -1,0 +1,88 @@
+"""Layers that arrange the numbers of a row in another shape, and change none of them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from math import prod
+
+from typing_extensions import override
+
+from minigrad.arrays import Array, Shape
+from minigrad.config import register
+from minigrad.layers.base import Layer
+from minigrad.rng import RNG
+
+
+@register
+class Reshape(Layer):
+    """The same numbers of each row in the order of C, in rows of another shape.
+
+    Args:
+        shape: of a row, without the batch axis; one of its lengths may be -1, for what is left.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: a shape that can't be, or that the input doesn't fill.
+
+    >>> import numpy as np
+    >>> layer = Reshape((2, -1))
+    >>> layer.build((6,), np.random.default_rng(0))
+    (2, 3)
+    >>> layer.forward(np.arange(6.0).reshape(1, 6))
+    array([[[0., 1., 2.],
+            [3., 4., 5.]]])
+    """
+
+    equation = "h = x"
+
+    def __init__(self, shape: Sequence[int], *, name: str = "") -> None:
+        super().__init__(name=name)
+        self.shape = tuple(map(operator.index, shape))
+        if self.shape.count(-1) > 1 or not all(n == -1 or n > 0 for n in self.shape):
+            raise ValueError(
+                f"{self.label} expects lengths of at least 1, and at most one -1, got {self.shape}"
+            )
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        size = prod(input_shape)
+        left = size // abs(prod(self.shape))
+        self._shapes = input_shape, tuple(left if n == -1 else n for n in self.shape)
+        if prod(self._shapes[1]) != size:
+            raise ValueError(
+                f"{self.label} can't arrange rows of shape {input_shape}, which hold {size} "
+                f"numbers, as {self.shape}"
+            )
+        return self._shapes[1]
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        before, after = self._shapes
+        self.check_input(x, before)
+        if training:
+            self.cache = len(x)
+        return x.flatten().reshape(len(x), *after)
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        rows: int = self.cache
+        before, after = self._shapes
+        self.check_delta(delta, (rows, *after))
+        return delta.flatten().reshape(rows, *before)
+
+
+@register
+class Flatten(Reshape):
+    """All numbers of each row one after another, as `Dense` takes them.
+
+    >>> import numpy as np
+    >>> layer = Flatten()
+    >>> layer.build((2, 3), np.random.default_rng(0))
+    (6,)
+    >>> layer.forward(np.arange(6.0).reshape(1, 2, 3))
+    array([[0., 1., 2., 3., 4., 5.]])
+    """
+
+    def __init__(self, *, name: str = "") -> None:
+        super().__init__((-1,), name=name)

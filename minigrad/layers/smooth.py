@@ -1,0 +1,173 @@
+"""Smooth activations that weigh z by a share between 0 and 1, and what they are made of."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Literal
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.arrays import Array
+from minigrad.config import register
+from minigrad.layers.activations import Activation, sigmoid
+from minigrad.layers.normal import normal
+
+_RATE = 2 * sqrt(2 / pi)
+_CUBIC = 0.044715
+_TANH_FORM = (
+    "a = z (1 + tanh(0.7978846 (z + 0.044715 z^3))) / 2; "
+    "g' = (1 + tanh(0.7978846 (z + 0.044715 z^3))) / 2 + z (0.3989423 + 0.05351615 z^2) "
+    "(1 - tanh(0.7978846 (z + 0.044715 z^3))^2)"
+)
+
+
+@register
+class SiLU(Activation):
+    """a = z s, with s = sigmoid(z), and g' = s (1 + z (1 - s)); also called swish.
+
+    Source: Elfwing et al., Sigmoid-weighted linear units, 2017, equations 3 and 4.
+
+    >>> SiLU().forward(np.array([[-1000.0, 0.0, 1.0]]))
+    array([[-0.        ,  0.        ,  0.73105858]])
+    """
+
+    equation = "a = z sigmoid(z); g' = sigmoid(z) (1 + z (1 - sigmoid(z)))"
+
+    @override
+    def function(self, z: Array) -> Array:
+        return z * sigmoid(z)
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        s = sigmoid(cached)
+        return s * (1 + cached * (1 - s))
+
+
+@register
+class GELU(Activation):
+    """a = z Phi(z), with the standard normal distribution's Phi; g' = Phi(z) + z phi(z).
+
+    `approximate="tanh"` replaces Phi(z) by (1 + tanh(u)) / 2, which is sigmoid(2 u), with
+    u = sqrt(2 / pi) (z + 0.044715 z^3); then g' = s (1 + 2 z (1 - s) u'), with s = sigmoid(2 u).
+
+    Args:
+        approximate: "none" for the exact form, which PyTorch and Keras have as their default, or
+            "tanh".
+        name: see `Layer`.
+
+    Raises:
+        ValueError: another name for `approximate`.
+
+    Source: Hendrycks and Gimpel, Gaussian error linear units, 2016, section 2.
+
+    >>> GELU().forward(np.array([[-1000.0, 0.0, 1.0]]))
+    array([[-0.        ,  0.        ,  0.84134475]])
+    >>> GELU(approximate="tanh").forward(np.array([[1.0]]))
+    array([[0.84119199]])
+    """
+
+    def __init__(self, *, approximate: Literal["none", "tanh"] = "none", name: str = "") -> None:
+        super().__init__(name=name)
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU expects approximate='none' or 'tanh', got {approximate!r}")
+        self.approximate: Literal["none", "tanh"] = approximate
+        exact = approximate == "none"
+        self.equation = "a = z Phi(z); g' = Phi(z) + z phi(z)" if exact else _TANH_FORM
+
+    @override
+    def function(self, z: Array) -> Array:
+        return z * (normal(z)[0] if self.approximate == "none" else _tanh_share(z)[0])
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        if self.approximate == "none":
+            below, density = normal(cached)
+            return below + cached * density
+        s, bend = _tanh_share(cached)
+        return s * (1 + (1 - s) * bend)
+
+
+@register
+class Softplus(Activation):
+    """a = log(1 + exp(z)), and g' = sigmoid(z).
+
+    PyTorch's passes z on as it is above 20, which differs by at most 2e-9.
+    Source: Dugas et al., Incorporating second-order functional knowledge, 2001, equation 4.
+
+    >>> Softplus().forward(np.array([[-1000.0, 0.0, 1000.0]]))
+    array([[0.00000000e+00, 6.93147181e-01, 1.00000000e+03]])
+    """
+
+    equation = "a = log(1 + exp(z)); g' = sigmoid(z)"
+
+    @override
+    def function(self, z: Array) -> Array:
+        return _softplus(z)
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        return sigmoid(cached)
+
+
+@register
+class Mish(Activation):
+    """a = z t, with t = tanh(log(1 + exp(z))), and g' = t + z (1 - t^2) sigmoid(z).
+
+    Source: Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
+
+    >>> Mish().forward(np.array([[-1000.0, 0.0, 1.0]]))
+    array([[-0.        ,  0.        ,  0.86509839]])
+    """
+
+    equation = (
+        "a = z tanh(softplus(z)); g' = tanh(softplus(z)) + z (1 - tanh(softplus(z))^2) sigmoid(z)"
+    )
+
+    @override
+    def function(self, z: Array) -> Array:
+        t: Array = np.tanh(_softplus(z))
+        return z * t
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        t: Array = np.tanh(_softplus(cached))
+        return t + cached * (1 - t * t) * sigmoid(cached)
+
+
+@register
+class Softsign(Activation):
+    """a = z / (1 + |z|), and g' = 1 / (1 + |z|)^2.
+
+    Source: Bergstra et al., Quadratic polynomials learn better image features, 2009.
+
+    >>> Softsign().forward(np.array([[-1.0, 0.0, 3.0]]))
+    array([[-0.5 ,  0.  ,  0.75]])
+    """
+
+    equation = "a = z / (1 + |z|); g' = 1 / (1 + |z|)^2"
+
+    @override
+    def function(self, z: Array) -> Array:
+        a: Array = z / (1 + np.abs(z))
+        return a
+
+    @override
+    def derivative(self, cached: Array) -> Array:
+        with np.errstate(under="ignore"):
+            slope: Array = 1 / (1 + np.abs(cached))
+            slope *= slope
+        return slope
+
+
+def _softplus(z: Array) -> Array:
+    with np.errstate(under="ignore"):
+        a: Array = np.logaddexp(0, z)
+    return a
+
+
+def _tanh_share(z: Array) -> tuple[Array, Array]:
+    """Return sigmoid(2 u), and z times the derivative of 2 u, for GELU's tanh form."""
+    near = np.clip(z, -40, 40)  # further out the share is 0 or 1, and z^3 too large
+    cube = _CUBIC * near * near * near
+    return sigmoid(_RATE * (near + cube)), _RATE * (near + 3 * cube)

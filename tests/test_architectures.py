@@ -1,0 +1,332 @@
+"""Custom architectures: branches and nesting, shared and frozen parameters, layers by name."""
+
+import copy
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from minigrad import (
+    SGD,
+    BatchNorm,
+    Chain,
+    Dense,
+    Dropout,
+    Flatten,
+    Identity,
+    MSELoss,
+    Parallel,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    check_gradients,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(6, 3))
+
+
+def says(error: type[Exception], message: str):
+    return pytest.raises(error, match=re.escape(message))
+
+
+def two_branches(**options) -> Sequential:
+    left = Chain([Dense(4, name="in"), Tanh(), Dense(2, name="out")], name="left")
+    right = Residual([Dense(3, "sigmoid"), Dense(3)], name="right")
+    both = Parallel([left, right, Identity()], merge="concat", name="both")
+    return Sequential([both, Dense(1, name="last")], input_shape=(3,), rng=0, **options)
+
+
+def test_branches_compute_their_equations() -> None:
+    f, g = Dense(3, "tanh"), Dense(3)
+    for merge, expected in (
+        ("add", lambda a, b: a + b),
+        ("mean", lambda a, b: (a + b) / 2),
+        ("concat", lambda a, b: np.concatenate([a, b], axis=-1)),
+    ):
+        layer = Parallel([copy.deepcopy(f), copy.deepcopy(g)], merge=merge)
+        Sequential([layer], input_shape=(3,), rng=0)
+        a, b = (branch.forward(X, training=False) for branch in layer.layers)
+        np.testing.assert_array_equal(layer.forward(X), expected(a, b), strict=True)
+    layer = Residual(f)
+    Sequential([layer], input_shape=(3,), rng=0)
+    np.testing.assert_array_equal(layer.forward(X), X + f.forward(X), strict=True)
+
+
+def test_nesting_has_exact_gradients() -> None:
+    inner = Parallel([Dense(2), Residual([Dense(2), Tanh(), Dense(3)])], merge="concat")
+    deep = Residual([inner, Parallel([Dense(3), [Dense(2), Sigmoid(), Dense(3)]], merge="mean")])
+    model = Sequential([deep, Residual(deep2()), Dense(2)], input_shape=(3,), rng=0)
+    assert check_gradients(model, X, np.ones((6, 2)), MSELoss())
+
+
+def deep2() -> Chain:
+    return Chain([Chain([Dense(4), Residual(Residual(Dense(4)))]), Dense(3)])
+
+
+def test_a_list_is_a_chain() -> None:
+    listed = Sequential([Residual([Dense(3), Tanh()])], input_shape=(3,), rng=0)
+    chained = Sequential([Residual(Chain([Dense(3), Tanh()]))], input_shape=(3,), rng=0)
+    np.testing.assert_array_equal(listed.predict(X), chained.predict(X), strict=True)
+    assert repr(listed) == repr(chained)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: Sequential([Residual(Dense(2))], input_shape=(3,)),
+            ValueError,
+            "Residual 'residual_1' adds the output of Dense 'dense_1' to its input, and one has "
+            "shape (2,), the other (3,)",
+        ),
+        (
+            lambda: Sequential([Parallel([Dense(2), Dense(1)])], input_shape=(3,)),
+            ValueError,
+            "Parallel 'parallel_1' with merge='add' expects its branches to give equal shapes, "
+            "got (2,) of Dense 'dense_1', (1,) of Dense 'dense_2'",
+        ),
+        (
+            lambda: Sequential(
+                [Parallel([Flatten(), Reshape((3, 1))], merge="concat")], input_shape=(3,)
+            ),
+            ValueError,
+            "equal shapes, but for the last axis, got (3,) of Flatten 'flatten_1', (3, 1) of",
+        ),
+        (
+            lambda: Parallel([Dense(2)], merge="sum"),
+            ValueError,
+            "Parallel expects merge='add', 'mean' or 'concat', got 'sum'",
+        ),
+        (lambda: Parallel([]), ValueError, "Parallel needs at least one layer"),
+        (lambda: Parallel([Dense(1), 3]), TypeError, "layers[1] of Parallel is 3, expected a"),
+        (lambda: Residual(Dense), TypeError, "expected a Layer: pass an object, Dense(...)"),
+        (lambda: Residual([]), ValueError, "Chain needs at least one layer"),
+        (
+            lambda: Sequential([Reshape((4,))], input_shape=(2, 3)),
+            ValueError,
+            "Reshape 'reshape_1' can't arrange rows of shape (2, 3), which hold 6 numbers, as (4,)",
+        ),
+        (lambda: Reshape((-1, -1)), ValueError, "at most one -1, got (-1, -1)"),
+        (lambda: Reshape((0, 3)), ValueError, "expects lengths of at least 1"),
+    ],
+)
+def test_what_cannot_be_connected(make, error: type[Exception], message: str) -> None:
+    with says(error, message):
+        make()
+
+
+@pytest.mark.parametrize("layer", [Reshape((6,)), Flatten()])
+def test_a_reshaping_layer_refuses_other_rows_of_the_same_size(layer) -> None:
+    Sequential([layer], input_shape=(2, 3), rng=0)
+    with says(ValueError, f"{layer.label} expects input of shape (batch, 2, 3), got (4, 3, 2)"):
+        layer.forward(np.zeros((4, 3, 2)))
+
+
+def test_one_layer_in_two_branches_is_refused() -> None:
+    layer = Dense(3)
+    with says(ValueError, "Dense 'dense_1' stands twice in Parallel"):
+        Parallel([layer, [layer]])
+    with says(ValueError, "share the Parameter to share the weights"):
+        Sequential([Residual(layer), layer])
+
+
+def shared(container) -> Sequential:
+    """A model whose first layer's weight is also in a `container` above it, twice or nested."""
+    first = Dense(3, use_bias=False, name="first")
+    Sequential([first], input_shape=(3,), rng=1)
+    again = [Dense(3, weight=first.weight, use_bias=False, name=f"again_{i}") for i in range(2)]
+    return Sequential([first, Tanh(), container(again)], input_shape=(3,), rng=1)
+
+
+CONTAINERS = {
+    "chain": lambda layers: Chain([layers[0], Tanh(), layers[1]]),
+    "residual": lambda layers: Residual([layers[0], Residual([Tanh(), layers[1]])]),
+    "add": lambda layers: Parallel([layers[0], [Tanh(), layers[1]]]),
+    "mean": lambda layers: Parallel([layers[0], layers[1]], merge="mean"),
+    "concat": lambda layers: Parallel([Identity(), *layers], merge="concat"),
+    "nested": lambda layers: Residual([Parallel([layers[0], Chain([Sequential([layers[1]])])])]),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_gradients_of_a_shared_parameter_add_up(name: str) -> None:
+    model = shared(CONTAINERS[name])
+    assert model.parameters.size == 9
+    target = np.ones((6, *model.output_shape))
+    assert check_gradients(model, X, target, MSELoss())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin.parameters.size == 9
+        assert check_gradients(twin, X, target, MSELoss())
+        np.testing.assert_array_equal(twin.predict(X), model.predict(X), strict=True)
+
+
+def test_an_error_in_backward_leaves_no_half_sum() -> None:
+    model = shared(CONTAINERS["add"])
+    delta = np.cos(model.forward(X))
+    model.backward(delta)
+    expected = model.parameters.grad.copy()
+    tanh = model[1]
+    for broken, message in ((tanh, "tanh_1"), (model["parallel_1.chain_1.tanh_1"], "tanh_1")):
+        model.forward(X)
+        kept, broken.cache = broken.cache, np.ones((1, 1))
+        with says(ValueError, message):
+            model.backward(delta)
+        broken.cache = kept
+        model.backward(delta)
+        np.testing.assert_array_equal(model.parameters.grad, expected, strict=True)
+
+
+def test_freezing_stops_the_update_and_nothing_else() -> None:
+    free, frozen = two_branches(), two_branches()
+    frozen["both.right"].trainable = False
+    optimizer = SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.1)
+    for model in (free, frozen):
+        np.testing.assert_array_equal(model.forward(X), free.forward(X), strict=True)
+        back = model.backward(np.ones((6, 1)))
+        np.testing.assert_array_equal(back, free.backward(np.ones((6, 1))), strict=True)
+    np.testing.assert_array_equal(frozen.parameters.grad, free.parameters.grad, strict=True)
+    before = {path: p.value.copy() for path, p in frozen.named_parameters()}
+    for _ in range(3):
+        optimizer.step(frozen.parameters)
+    for path, parameter in frozen.named_parameters():
+        moved = bool((parameter.value != before[path]).any())
+        assert moved is not path.startswith("both.right"), path
+    frozen["both.right"].trainable = True
+    optimizer.step(frozen.parameters)
+    for path, parameter in frozen.named_parameters():
+        assert (parameter.value != before[path]).any(), path
+
+
+def test_a_frozen_layer_learns_nothing_in_fit() -> None:
+    model = two_branches()
+    model["last"].trainable = False
+    before = {path: p.value.copy() for path, p in model.named_parameters()}
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(X, X.sum(axis=1), epochs=2, verbose=0)
+    for path, parameter in model.named_parameters():
+        assert (parameter.value != before[path]).any() != path.startswith("last"), path
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_container_freezes_what_is_in_it(ahead: bool) -> None:
+    model = Sequential([Chain([Dense(2), Residual(Dense(2))]), Dense(1)], rng=0)
+    if not ahead:
+        model.build_for((3,))
+    model.trainable = False
+    assert not any(layer.trainable for _, layer in model.walk())
+    model["chain_1.residual_1"].trainable = True
+    if ahead:
+        model.build_for((3,))
+    free = [path for path, parameter in model.named_parameters() if parameter.trainable]
+    assert free == [f"chain_1.residual_1.dense_1.{p}" for p in ("weight", "bias")]
+
+
+def test_freezing_survives_copies() -> None:
+    model = two_branches()
+    model["both.left"].trainable = False
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert [p.trainable for p in twin.parameters] == [p.trainable for p in model.parameters]
+        assert not twin["both.left.in"].trainable
+
+
+def test_a_shared_parameter_frozen_once_is_frozen_everywhere() -> None:
+    model = shared(CONTAINERS["add"])
+    model["first"].trainable = False
+    before = model.parameters.value.copy()
+    model.forward(X)
+    model.backward(np.ones((6, 3)))
+    SGD(learning_rate=1.0).step(model.parameters)
+    np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+
+
+def test_layers_by_index_and_by_name() -> None:
+    model = two_branches()
+    assert len(model) == 2
+    assert list(model) == model.layers
+    assert model[0] is model["both"] is model[-2]
+    assert model["both.left.out"] is model["both"].layers[0]["out"]
+    assert model["both.right.chain_1.dense_2"].units == 3
+    with says(KeyError, "Sequential has no layer 'lats': did you mean 'last'?"):
+        model["lats"]
+    with says(KeyError, "did you mean 'both.left.out'?"):
+        model["both.left.oot"]
+    with says(IndexError, "Sequential has 2 layers, got index 2"):
+        model[2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_slice_is_a_model_of_the_same_layers(dtype: str) -> None:
+    layers = [Dense(4), BatchNorm(), Dropout(0.5), Dense(2), Tanh()]
+    model = Sequential(layers, input_shape=(3,), rng=0, dtype=dtype)
+    x = X.astype(dtype)
+    model.forward(x)
+    value = model.parameters.value.copy()
+    first, rest = model[:3], model[3:]
+    assert type(first) is type(rest) is Sequential
+    assert first.layers + rest.layers == model.layers
+    np.testing.assert_array_equal(rest.predict(first.predict(x)), model.predict(x), strict=True)
+    assert np.shares_memory(first.parameters.value, model.parameters.value)
+    np.testing.assert_array_equal(model.parameters.value, value, strict=True)
+    first[0].bias.value = np.ones(4)
+    np.testing.assert_array_equal(rest.predict(first.predict(x)), model.predict(x), strict=True)
+    assert [p.name for p in model.parameters][:2] == ["dense_1.weight", "dense_1.bias"]
+    with says(ValueError, "Sequential needs at least one layer"):
+        model[5:]
+
+
+def test_a_slice_of_what_is_not_built_yet() -> None:
+    model = Sequential([Dense(4), Tanh(), Dense(1)], rng=0)
+    assert model[:2].predict(X).shape == (6, 4)
+    np.testing.assert_array_equal(model.predict(X), model[2].forward(model[:2].predict(X)))
+    assert model.parameters.value.size == 21
+
+
+def test_activations_are_every_intermediate_value_by_path() -> None:
+    model = two_branches(dtype="float32")
+    model.forward(X)
+    seen = model.activations(X)
+    assert list(seen) == [
+        "both.left.in", "both.left.tanh_1", "both.left.out", "both.left",
+        "both.right.chain_1.dense_1.sigmoid", "both.right.chain_1.dense_1",
+        "both.right.chain_1.dense_2", "both.right.chain_1", "both.right", "both.identity_1",
+        "both", "last",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(seen["last"], model.predict(X), strict=True)
+    np.testing.assert_array_equal(seen["both.left"], seen["both.left.out"], strict=True)
+    np.testing.assert_array_equal(seen["both"][:, 2:5], seen["both.right"], strict=True)
+    assert {a.dtype for a in seen.values()} == {np.dtype("float32")}
+    with says(TypeError, "x holds integers"):
+        model.activations(np.ones((2, 3), int))
+    with says(ValueError, "x holds nan at index (0, 0)"):
+        model.activations(np.full((2, 3), np.nan))
+    with says(ValueError, "expects input of shape (batch, 3), got (6, 2)"):
+        model.activations(X[:, :2])
+
+
+def test_activations_leave_the_model_alone() -> None:
+    layers = [Dense(4), BatchNorm(), Dropout(0.5), ReLU()]
+    model = Sequential(layers, input_shape=(3,), rng=0)
+    output = model.forward(X)
+    running = model[1].running_mean
+    state = str(model.rng.bit_generator.state)
+    seen = model.activations(X[:2])
+    np.testing.assert_array_equal(seen["dropout_1"], seen["batch_norm_1"], strict=True)
+    assert model[1].running_mean is running
+    assert str(model.rng.bit_generator.state) == state
+    model.backward(np.ones(output.shape))
+
+
+def test_a_branched_model_trains() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, size=(200, 2))
+    y = x[:, 0] * x[:, 1]
+    block = Residual([Dense(16), Tanh(), Dense(16)])
+    ways = Parallel([[Dense(16), Tanh(), block], Dense(16)], merge="mean")
+    model = Sequential([ways, BatchNorm(), Tanh(), Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer="adam", loss="mse")
+    history = model.fit(x, y, epochs=60, batch_size=20, verbose=0)
+    assert history["loss"][-1] < 0.02 < 0.1 < history["loss"][0]

@@ -1,0 +1,137 @@
+"""BatchNorm and LayerNorm: their definitions, running statistics, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from minigrad import SGD, BatchNorm, Dense, DivergedError, LayerNorm, MSELoss, Sequential, Tanh
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(3, 2, size=(40, 3))
+
+
+def built(layer, shape=(3,), **options):
+    return Sequential([layer], input_shape=shape, rng=0, **options)[0]
+
+
+def test_batch_norm_in_training_and_inference() -> None:
+    layer = built(BatchNorm(epsilon=0.01))
+    layer.gamma.value, layer.beta.value = [1.0, 2.0, 3.0], [0.5, 0.0, -0.5]
+    n = (X - X.mean(axis=0)) / np.sqrt(X.var(axis=0) + 0.01)
+    expected = n * [1, 2, 3] + [0.5, 0, -0.5]
+    np.testing.assert_allclose(layer.forward(X), expected, rtol=1e-12, atol=1e-14)
+    mean, variance = 0.1 * X.mean(axis=0), 0.9 + 0.1 * X.var(axis=0, ddof=1)
+    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-13, strict=True)
+    np.testing.assert_allclose(layer.running_variance, variance, rtol=1e-13, strict=True)
+    n = (X - mean) / np.sqrt(variance + 0.01)
+    expected = n * [1, 2, 3] + [0.5, 0, -0.5]
+    np.testing.assert_allclose(layer.forward(X, training=False), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_batch_norm_goes_over_all_axes_but_the_last() -> None:
+    flat, shaped = built(BatchNorm()), built(BatchNorm(), (4, 3))
+    x = X.reshape(10, 4, 3)
+    np.testing.assert_allclose(shaped.forward(x).reshape(40, 3), flat.forward(X), rtol=1e-12)
+    back = shaped.backward(np.cos(x)).reshape(40, 3)
+    np.testing.assert_allclose(back, flat.backward(np.cos(X)), rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(shaped.gamma.grad, flat.gamma.grad, rtol=1e-12)
+    np.testing.assert_allclose(shaped.running_variance, flat.running_variance, rtol=1e-13)
+
+
+def test_running_statistics_are_new_arrays() -> None:
+    layer = built(BatchNorm())
+    kept = layer.running_mean
+    layer.forward(X)
+    assert (kept == 0).all()
+    assert layer.running_mean is not kept
+
+
+def test_a_batch_that_is_not_finite_leaves_the_running_statistics() -> None:
+    model = Sequential([BatchNorm(), Dense(1)], input_shape=(3,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+    x = X.copy()
+    x[35] = 1e200
+    model.fit(x, X[:, 0], batch_size=10, shuffle=False, verbose=0)
+    with pytest.raises(DivergedError):
+        model.fit(X, np.full(40, 1e300), batch_size=10, verbose=0)
+    assert np.isfinite(model[0].running_variance).all()
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_freezing_batch_norm_leaves_the_running_statistics_running() -> None:
+    layer = built(BatchNorm())
+    layer.trainable = False
+    layer.forward(X)
+    assert (layer.running_mean != 0).all()
+
+
+def test_a_constant_feature_becomes_beta() -> None:
+    for layer in (built(BatchNorm()), built(LayerNorm())):
+        layer.beta.value = np.full(3, 0.5)
+        np.testing.assert_array_equal(layer.forward(np.full((8, 3), 7.0)), np.full((8, 3), 0.5))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_float32_statistics_of_many_rows_are_accurate(order: str) -> None:
+    x = np.asarray(RNG.normal(5, 1, size=(300_000, 2)), dtype=np.float32, order=order)
+    single, double = built(BatchNorm(), (2,), dtype="float32"), built(BatchNorm(), (2,))
+    h, exact = single.forward(x), double.forward(x.astype(np.float64))
+    np.testing.assert_allclose(h, exact, atol=1e-5)
+    np.testing.assert_allclose(single.running_variance, double.running_variance, rtol=1e-6)
+    delta = 1 + np.cos(exact)
+    single.backward(delta.astype(np.float32))
+    double.backward(delta)
+    np.testing.assert_allclose(single.beta.grad, double.beta.grad, rtol=1e-6)
+
+
+def test_layer_norm_works_row_by_row() -> None:
+    layer = built(LayerNorm(epsilon=0.01))
+    n = (X - X.mean(axis=1, keepdims=True)) / np.sqrt(X.var(axis=1, keepdims=True) + 0.01)
+    for training in (False, True):
+        h = layer.forward(X, training=training)
+        np.testing.assert_allclose(h, n, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(layer.forward(X[5:6]), h[5:6], rtol=1e-14)
+
+
+def test_a_batch_of_one_row_is_refused() -> None:
+    layer = built(BatchNorm())
+    with pytest.raises(ValueError, match="BatchNorm 'batch_norm_1' can't take the variance of a"):
+        layer.forward(X[:1])
+    assert layer.forward(X[:1], training=False).shape == (1, 3)
+    built(BatchNorm(), (4, 3)).forward(X[:4].reshape(1, 4, 3))
+
+
+@pytest.mark.parametrize("layer", [BatchNorm(), LayerNorm()])
+def test_rows_of_another_shape(layer) -> None:
+    layer = built(layer)
+    for wrong in (X[:, :1], X[:, :2], X[:, 0], X[:, :, None]):
+        with pytest.raises(ValueError, match=r"norm_1' expects input of shape \(batch, 3\), got"):
+            layer.forward(wrong)
+    with pytest.raises(ValueError, match="its rows are single numbers"):
+        built(type(layer)(), ())
+
+
+@pytest.mark.parametrize("options", [{"momentum": 1}, {"momentum": -0.1}, {"epsilon": 0}])
+def test_options_out_of_range(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="BatchNorm expects"):
+        BatchNorm(**options)
+
+
+@pytest.mark.parametrize("rows", [5_000, 100_000])
+def test_a_model_that_ties_rows_runs_whole_batches(rows: int) -> None:
+    x = np.random.default_rng(0).normal(size=(rows, 2))
+    y = x[:, 0]
+    fitted, by_hand = (
+        Sequential([Dense(3), BatchNorm(), Tanh(), Dense(1)], input_shape=(2,), rng=0)
+        for _ in range(2)
+    )
+    fitted.compile(optimizer=SGD(learning_rate=0.5), loss=MSELoss())
+    history = fitted.fit(x, y, epochs=2, batch_size=None, verbose=0)
+    loss, optimizer = MSELoss(), SGD(learning_rate=0.5)
+    for j in history["loss"]:
+        assert j == pytest.approx(loss.forward(by_hand.forward(x), y), rel=1e-12)
+        by_hand.backward(loss.backward())
+        optimizer.step(by_hand.parameters)
+    np.testing.assert_allclose(
+        fitted.parameters.value, by_hand.parameters.value, rtol=1e-9, atol=1e-12
+    )
+    np.testing.assert_allclose(fitted[1].running_mean, by_hand[1].running_mean, rtol=1e-9)

@@ -1,0 +1,78 @@
+"""Every layer against PyTorch: its numbers that are kept, and live where it is installed."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import Activation, Chain, Dense, Dropout, Layer, Sequential, Tanh
+from minigrad.config import registered
+
+REFERENCE = Path(__file__).with_name("reference")
+KEPT = json.loads((REFERENCE / "layers.json").read_text())["cases"]
+
+
+def make(code: str) -> Layer:
+    if code == "tied":
+        first = Dense(4)
+        Sequential([first], input_shape=(4,), rng=0)
+        return Chain([first, Tanh(), Dense(4, weight=first.weight)])
+    made = eval(code, vars(minigrad))
+    assert isinstance(made, Layer)
+    return made
+
+
+def compare(code: str, case: dict, dtype: str) -> None:
+    """Run our layer through a case, with its parameters, step by step."""
+    rtol, atol = (1e-12, 1e-13) if dtype == "float64" else (1e-5, 2e-6)
+
+    def close(ours: np.ndarray, theirs: list) -> None:
+        assert ours.dtype == dtype
+        size = max(1.0, np.abs(theirs).max(initial=0))
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol * size)
+
+    shape = np.shape(case["steps"][0]["input"])[1:]
+    model = Sequential([make(code)], input_shape=shape, rng=0, dtype=dtype)
+    for parameter, value in zip(model.parameters, case["parameters"], strict=True):
+        parameter.value = np.array(value).reshape(parameter.shape)
+    for step in case["steps"]:
+        x, delta = (np.array(step[key], dtype) for key in ("input", "delta"))
+        close(model.forward(x), step["output"])
+        close(model.backward(delta), step["input_delta"])
+        for parameter, gradient in zip(model.parameters, step["gradients"], strict=True):
+            close(parameter.grad, gradient)
+        buffers = [getattr(layer, name) for _, layer in model.walk() for name in layer.buffers]
+        for ours, theirs in zip(buffers, step["buffers"], strict=True):
+            close(ours, theirs)
+    close(model.predict(x), case["inference"])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("code", KEPT)
+def test_kept_numbers(code: str, dtype: str) -> None:
+    compare(code, KEPT[code], dtype)
+
+
+@pytest.fixture(scope="module")
+def live():
+    pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location("torch_layers", REFERENCE / "torch_layers.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {dtype: module.cases(dtype) for dtype in ("float64", "float32")}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("code", KEPT)
+def test_live_numbers(code: str, dtype: str, live) -> None:
+    compare(code, live[dtype][code], dtype)
+
+
+def test_every_layer_is_compared() -> None:
+    names = {n for n, c in registered(Layer).items() if c.__module__.startswith("minigrad.")}
+    seen = {type(layer).__name__ for code in KEPT for _, layer in make(code).walk()}
+    assert names - seen == {Dropout.__name__, "Reshape", Sequential.__name__}
+    assert Activation.__name__ not in seen
