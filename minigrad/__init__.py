@@ -1,8 +1,9 @@
 """A layer framework on NumPy: small enough to read in an afternoon, checked enough to trust."""
 
-from minigrad.callbacks import Callback
+from minigrad.callbacks import Callback, CSVLogger, LearningRateScheduler
 from minigrad.checking import GradientReport, check_gradients
 from minigrad.config import register
+from minigrad.errors import FileFormatError
 from minigrad.history import History
 from minigrad.initializers import (
     Constant,
@@ -19,59 +20,139 @@ from minigrad.initializers import (
     Uniform,
     Zeros,
 )
+from minigrad.layer_rules import LayerReport, check_layer
 from minigrad.layers import (
+    ELU,
+    GELU,
+    SELU,
     Activation,
+    BatchNorm,
     Chain,
     Dense,
+    Dropout,
+    Flatten,
+    Hardsigmoid,
+    Hardtanh,
     Identity,
     Layer,
+    LayerNorm,
+    LeakyReLU,
+    LogSoftmax,
+    Mish,
+    Parallel,
     ReLU,
+    Reshape,
+    Residual,
     Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
+    Softsign,
     Tanh,
 )
-from minigrad.losses import Loss, MSELoss
-from minigrad.optimizers import SGD, Optimizer
-from minigrad.parameters import Parameter, Parameters
+from minigrad.loading import load
+from minigrad.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HingeLoss,
+    HuberLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+)
+from minigrad.monitors import EarlyStopping, ModelCheckpoint
+from minigrad.objective import Objective
+from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from minigrad.parameters import Parameter, Parameters, Penalty
+from minigrad.penalties import L1, L1L2, L2
+from minigrad.plateau import ReduceOnPlateau
+from minigrad.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.sequential import Sequential
 from minigrad.training import DivergedError
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "L1",
+    "L1L2",
+    "L2",
+    "SELU",
     "SGD",
     "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "BatchNorm",
+    "CSVLogger",
     "Callback",
     "Chain",
     "Constant",
+    "CosineDecay",
+    "CrossEntropyLoss",
     "Dense",
     "DivergedError",
+    "Dropout",
+    "EarlyStopping",
+    "ExponentialDecay",
+    "FileFormatError",
+    "Flatten",
     "GlorotNormal",
     "GlorotUniform",
     "GradientReport",
+    "Hardsigmoid",
+    "Hardtanh",
     "HeNormal",
     "HeUniform",
+    "HingeLoss",
     "History",
+    "HuberLoss",
     "Identity",
     "Initializer",
+    "L1Loss",
     "Layer",
+    "LayerNorm",
+    "LayerReport",
+    "LeakyReLU",
+    "LearningRateScheduler",
     "LecunNormal",
     "LecunUniform",
+    "LogSoftmax",
     "Loss",
     "MSELoss",
+    "Mish",
+    "ModelCheckpoint",
     "Normal",
+    "Objective",
     "Ones",
     "Optimizer",
     "Orthogonal",
+    "Parallel",
     "Parameter",
     "Parameters",
+    "Penalty",
+    "RMSprop",
     "ReLU",
+    "ReduceOnPlateau",
+    "Reshape",
+    "Residual",
+    "Schedule",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
+    "StepDecay",
     "Tanh",
     "Uniform",
     "Zeros",
     "check_gradients",
+    "check_layer",
+    "load",
     "register",
 ]

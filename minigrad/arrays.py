@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 Array: TypeAlias = NDArray[np.floating[Any]]
 Shape: TypeAlias = tuple[int, ...]
 
-_ROWS_AT_A_TIME = 65_536
+_BYTES_AT_A_TIME = 2**20
 
 
 def describe(shape: Shape) -> str:
@@ -20,6 +21,22 @@ def describe(shape: Shape) -> str:
     ('(batch, 64)', '(batch,)')
     """
     return f"(batch, {', '.join(map(str, shape))})" if shape else "(batch,)"
+
+
+def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return an array, a list, a frame, a series or a tensor as an array, uncopied if possible.
+
+    Raises:
+        TypeError: a tensor that gradients are recorded for, or that isn't in this memory.
+        ValueError: lists of unequal length.
+    """
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
+            f"{name} is a {type(value).__name__} that NumPy can't read as an array: {error}"
+        ) from error
 
 
 def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
@@ -38,7 +55,7 @@ def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
     ...
     TypeError: x holds integers (dtype int64); expected floating numbers: pass x.astype(float)
     """
-    array = np.asarray(value)
+    array = as_array(value, name)
     kind = array.dtype.kind
     if kind != "f":
         if kind in "iub":
@@ -49,7 +66,7 @@ def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
             )
         raise TypeError(
             f"{name} has dtype {array.dtype}; expected an array of floating numbers"
-            + (": are its rows of unequal length?" if kind == "O" else "")
+            + (_object_way_out(value, name) if kind == "O" else "")
         )
     if array.ndim == 0:
         raise ValueError(f"{name} is a single number; expected an array with the batch axis first")
@@ -66,8 +83,10 @@ def check_finite(array: NDArray[Any], name: str) -> None:
     ...
     ValueError: x holds nan at index (1, 0); expected finite numbers: drop or fill such rows
     """
-    for start in range(0, len(array), _ROWS_AT_A_TIME):
-        rows = array[start : start + _ROWS_AT_A_TIME]
+    row_bytes = array.itemsize * prod(array.shape[1:])
+    step = max(1, _BYTES_AT_A_TIME // max(1, row_bytes))
+    for start in range(0, len(array), step):
+        rows = array[start : start + step]
         finite = np.isfinite(rows)
         if not finite.all():
             first = np.unravel_index(int(np.argmin(finite)), finite.shape)
@@ -76,3 +95,9 @@ def check_finite(array: NDArray[Any], name: str) -> None:
                 f"{name} holds {array[index]} at index {index}; "
                 "expected finite numbers: drop or fill such rows"
             )
+
+
+def _object_way_out(value: object, name: str) -> str:
+    if hasattr(value, "dtypes"):
+        return f": pick the columns that are numbers, and pass {name}.astype(float)"
+    return ": are its rows of unequal length?"

@@ -22,6 +22,8 @@ from minigrad.sequential import Sequential
 _STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
 """Several, as one of them may straddle the kink of a ReLU."""
 _GOOD = 1e-8
+_NOISE = 1e-5
+"""Gradients below this part of J are lost in the rounding of J."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,9 @@ def check_gradients(
 
     For each number p of them, (J(p + h) - J(p - h)) / 2h is held against the gradient that
     `backward` computed. The error is |analytic - numeric| over the larger of the two, or over
-    1e-3 of the largest gradient in its array where both are small. The check runs in float64 on
-    a copy, with the same random numbers at each evaluation; the model is left as it is.
+    1e-3 of the largest gradient in its array, or 1e-5 of J, where both are small. The check runs
+    in float64 on a copy, with the same random numbers at each evaluation; the model is left as it
+    is.
 
     Args:
         model: a `Sequential`, or any single layer.
@@ -131,12 +134,12 @@ def check_gradients(
     rows = as_rows(x, y, output_shape=subject.output_shape, loss=loss)
     inputs = rows.x.astype(np.float64)
     objective = _Objective(subject, loss, rows.y)
-    objective(inputs)
+    least = _NOISE * abs(objective(inputs)) + 1e-10
     input_gradient = subject.backward(objective.loss.backward())
     objective.parameters.add_penalty_gradients()
     arrays = {id(p): (path, p.value, p.grad.copy()) for path, p in subject.named_parameters()}
     comparisons = [
-        _compare(*array, lambda: objective(inputs))
+        _compare(*array, lambda: objective(inputs), least)
         for array in [*arrays.values(), ("input", inputs, input_gradient)]
     ]
     return GradientReport(tuple(comparisons), tolerance)
@@ -171,11 +174,11 @@ def _double(model: Layer, input_shape: Shape) -> Sequential:
 
 
 def _compare(
-    place: str, value: Array, analytic: Array, objective: Callable[[], float]
+    place: str, value: Array, analytic: Array, objective: Callable[[], float], least: float
 ) -> Comparison:
     """Return the worst number of one array."""
     layer, _, parameter = place.rpartition(".")
-    least = 1e-3 * float(np.abs(analytic).max(initial=0.0)) + 1e-10
+    least = max(least, 1e-3 * float(np.abs(analytic).max(initial=0.0)))
     worst = Comparison(layer, parameter, (), 0.0, 0.0, -1.0)
     for index in np.ndindex(value.shape):
         claimed = float(analytic[index])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 T = TypeVar("T")
 C = TypeVar("C", bound="type[Configurable]")
+P = ParamSpec("P")
 
 _REGISTERED: dict[str, type[Configurable]] = {}
 
@@ -19,10 +22,11 @@ _REGISTERED: dict[str, type[Configurable]] = {}
 def snake_case(name: str) -> str:
     """Turn a class name into the name that an option takes.
 
-    >>> snake_case("GlorotUniform"), snake_case("ReLU"), snake_case("MSELoss")
-    ('glorot_uniform', 'relu', 'mse_loss')
+    >>> snake_case("GlorotUniform"), snake_case("LeakyReLU"), snake_case("MSELoss")
+    ('glorot_uniform', 'leaky_relu', 'mse_loss')
     """
-    name = name.replace("ReLU", "Relu").replace("SiLU", "Silu").replace("LogSoft", "Log_soft")
+    for word in ("ReLU", "SiLU", "RMSprop", "AdamW"):
+        name = name.replace(word, word.capitalize())
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -40,8 +44,38 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{guess}Known: {', '.join(map(repr, known))}"
 
 
+def names_options(call: Callable[P, T]) -> Callable[P, T]:
+    """Make an option that doesn't exist fail with the nearest that does; a decorator.
+
+    The constructors of all `Configurable` classes have it.
+
+    >>> from minigrad import SGD
+    >>> SGD(momentun=0.9)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    TypeError: SGD has no option 'momentun': did you mean 'momentum'? Known: 'clip_norm', ...
+    """
+
+    @functools.wraps(call)
+    def called(*args: P.args, **options: P.kwargs) -> T:
+        try:
+            return call(*args, **options)
+        except TypeError:
+            wrong = _wrong_call(call, args, options)
+            if wrong is None:
+                raise
+        raise TypeError(wrong)
+
+    return called
+
+
 class Configurable:
     """Reads its configuration from the attributes that are named as its constructor's arguments."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = names_options(cls.__init__)  # type: ignore[method-assign]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments by name; `type(self)(**config)` makes an equal object.
@@ -59,8 +93,8 @@ class Configurable:
             config[name] = getattr(self, name)
         return config
 
-    @override
-    def __repr__(self) -> str:
+    def repr_arguments(self) -> list[tuple[str, Any]]:
+        """Return the arguments that a repr shows: what is written before each, and its value."""
         config = self.get_config()
         shown = []
         for name, argument in _arguments(type(self)).items():
@@ -69,8 +103,13 @@ class Configurable:
             by_name = (
                 argument.kind is argument.KEYWORD_ONLY or argument.default is not argument.empty
             )
-            shown.append(f"{name}={config[name]!r}" if by_name else repr(config[name]))
-        return f"{type(self).__name__}({', '.join(shown)})"
+            shown.append((f"{name}=" if by_name else "", config[name]))
+        return shown
+
+    @override
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{before}{value!r}" for before, value in self.repr_arguments())
+        return f"{type(self).__name__}({shown})"
 
 
 def register(cls: C) -> C:
@@ -80,10 +119,7 @@ def register(cls: C) -> C:
         ValueError: another class of that name is registered.
     """
     other = _REGISTERED.get(cls.__name__)
-    if other is not None and (other.__module__, other.__qualname__) != (
-        cls.__module__,
-        cls.__qualname__,
-    ):
+    if other is not None and _identity(other) != _identity(cls):
         raise ValueError(
             f"a class named '{cls.__name__}' is registered already ({other.__module__}): "
             "give yours another name, or pass it to load(custom_objects=...)"
@@ -119,11 +155,20 @@ def by_name(kind: type[T], name: str, argument: str) -> T:
         ) from error
 
 
-def to_config(value: Any, where: str) -> Any:
+def to_config(value: Any, where: str, arrays: dict[str, NDArray[Any]] | None = None) -> Any:
     """Turn an option into what JSON can hold.
 
+    Args:
+        value: a number, a string, an object with `get_config`, a function, or a list, tuple or
+            dict of these; of a function only the name is kept.
+        where: what messages call it.
+        arrays: takes the arrays, for a file that holds them beside the JSON; without it they
+            are refused.
+
     Raises:
-        TypeError: it is nothing that a file can hold.
+        TypeError: it is nothing that a file can hold, or nothing that `from_config` could make
+            again: its arguments aren't those of `get_config`, or its class is not the one that
+            is registered under its name.
 
     >>> to_config((2, 3), "Reshape")
     [2, 3]
@@ -132,54 +177,127 @@ def to_config(value: Any, where: str) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and arrays is not None:
+        name = f"array.{len(arrays)}"
+        arrays[name] = value
+        return {"array": name}
     if isinstance(value, Configurable):
         name = type(value).__name__
-        config = {key: to_config(v, f"{name}({key}=...)") for key, v in value.get_config().items()}
+        options = _checked_config(value)
+        config = {key: to_config(v, f"{name}({key}=...)", arrays) for key, v in options.items()}
         return {"class": name, "config": config}
     if isinstance(value, (list, tuple)):
-        return [to_config(item, where) for item in value]
+        return [to_config(item, where, arrays) for item in value]
     if isinstance(value, Mapping):
-        return {"items": [[to_config(k, where), to_config(v, where)] for k, v in value.items()]}
+        pairs = value.items()
+        return {
+            "items": [[to_config(k, where, arrays), to_config(v, where, arrays)] for k, v in pairs]
+        }
+    if inspect.isroutine(value):
+        return {"function": value.__name__}
     raise TypeError(
         f"{where} is a {type(value).__name__}, which a file can't hold: "
-        "use a number, a string, an array, or an object with get_config"
+        "use a number, a string, an array, a function, or an object with get_config"
     )
 
 
-def from_config(config: Any, custom_objects: Mapping[str, type] | None = None) -> Any:
+def from_config(
+    config: Any,
+    custom_objects: Mapping[str, Callable[..., Any]] | None = None,
+    arrays: dict[str, NDArray[Any]] | None = None,
+) -> Any:
     """Make the object again that `to_config` described, from registered classes alone.
 
-    Raises:
-        ValueError: a class is not registered, or the description has no such form.
+    Args:
+        config: the description; nothing in it is imported or run.
+        custom_objects: classes that aren't registered, and functions, by their names.
+        arrays: the arrays that `to_config` set aside; those that are used are taken out.
 
+    Raises:
+        ValueError: a class or function is not known, or the description has no such form.
+
+    >>> from minigrad import Tanh
     >>> from_config({"class": "Tanh", "config": {}})
     Tanh()
     """
     if isinstance(config, list):
-        return [from_config(item, custom_objects) for item in config]
+        return [from_config(item, custom_objects, arrays) for item in config]
     if not isinstance(config, dict):
         return config
-    if config.keys() == {"array", "dtype"}:
-        return np.array(config["array"], dtype=config["dtype"])
+    custom = custom_objects or {}
+    if config.keys() == {"array"}:
+        if arrays is None or config["array"] not in arrays:
+            raise ValueError(f"the array {config['array']!r} is missing, or used twice")
+        return arrays.pop(config["array"])
     if config.keys() == {"items"}:
-        pairs = [(from_config(k), from_config(v, custom_objects)) for k, v in config["items"]]
-        return dict(pairs)
+        return dict(from_config(config["items"], custom_objects, arrays))
+    if config.keys() == {"function"}:
+        return _known(config["function"], custom, "function")
     if config.keys() != {"class", "config"}:
         raise ValueError(f"expected a description with 'class' and 'config', got {sorted(config)}")
     name = config["class"]
-    known: Mapping[str, type] = {**_REGISTERED, **(custom_objects or {})}
-    if name not in known:
-        raise ValueError(
-            f"no class '{name}' is registered: decorate it with @minigrad.register, or pass "
-            f"custom_objects={{'{name}': {name}}}; {nearest(str(name), known)}"
-        )
-    options = {key: from_config(v, custom_objects) for key, v in config["config"].items()}
+    cls = _known(name, {**_REGISTERED, **custom}, "class")
+    options = {key: from_config(v, custom_objects, arrays) for key, v in config["config"].items()}
     try:
-        return known[name](**options)
+        return cls(**options)
     except TypeError as error:
         raise ValueError(f"{name} can't be made from {options}: {error}") from error
+
+
+def _checked_config(value: Configurable) -> dict[str, Any]:
+    """Return an object's config, of which an equal object can be made again by its class's name."""
+    cls = type(value)
+    config = value.get_config()
+    try:
+        inspect.signature(cls).bind(**config)
+    except TypeError as error:
+        raise TypeError(
+            f"{cls.__name__} can't be made again from its get_config(): {error}; "
+            "let __init__ take these arguments, or define get_config"
+        ) from None
+    known = _REGISTERED.get(cls.__name__, cls)
+    if _identity(known) != _identity(cls):
+        raise TypeError(
+            f"another class named '{cls.__name__}' is registered ({known.__module__}), and a file "
+            "can't tell it from yours: give yours another name"
+        )
+    return config
+
+
+def _known(name: Any, known: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
+    if not isinstance(name, str) or name not in known:
+        way = "decorate it with @minigrad.register, or pass" if kind == "class" else "pass"
+        raise ValueError(
+            f"no {kind} '{name}' is known: {way} custom_objects={{'{name}': {name}}}; "
+            + nearest(str(name), known)
+        )
+    return known[name]
+
+
+def _identity(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
+
+
+def _wrong_call(
+    call: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]
+) -> str | None:
+    """Say what is wrong with the names or the number of a call's arguments, if anything is."""
+    made = type(args[0]) if args else type
+    inherited = getattr(made.__init__, "__wrapped__", None) is call
+    what = made.__name__ if inherited else call.__qualname__.removesuffix(".__init__")
+    what = what.rpartition(".")[2]
+    arguments = dict(inspect.signature(call).parameters)
+    kinds = [argument.kind for argument in arguments.values()]
+    named = [name for name, argument in arguments.items() if argument.kind is argument.KEYWORD_ONLY]
+    arguments.pop("self", None)
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        for name in options:
+            if name not in arguments:
+                return f"{what} has no option '{name}': {nearest(name, arguments)}"
+    positional = len(kinds) - len(named)
+    if named and inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > positional:
+        return f"{what} takes these by name: {', '.join(f'{name}=...' for name in named)}"
+    return None
 
 
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:

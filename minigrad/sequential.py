@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typing_extensions import override
+from typing_extensions import Self, override
 
-from minigrad import engine, training
+from minigrad import engine, trace, training
 from minigrad.arrays import Array, Shape, as_data, check_finite
-from minigrad.callbacks import Callback
-from minigrad.config import by_name
-from minigrad.data import Rows, as_rows, split
+from minigrad.callbacks import Callback, EpochFunction, as_callbacks
+from minigrad.code import code
+from minigrad.config import by_name, names_options, register
+from minigrad.data import Rows, as_pair, as_rows, split
 from minigrad.history import History
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.losses import Loss
 from minigrad.metrics import Metric, named_metrics
+from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
 from minigrad.parameters import Parameters
+from minigrad.progress import Verbose, progress
 from minigrad.rng import RNGLike, as_rng
+from minigrad.streams import Accept, Batches, Stream, as_batches, as_validation
+from minigrad.summary import notes, summary
 
-Verbose: TypeAlias = Literal["auto", 0, 1, 2]
+if TYPE_CHECKING:
+    from minigrad.explain import Explanation
 
 
+@register
 class Sequential(Chain):
     """A network: layers one after another. It is itself a layer, so it nests.
+
+    `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
+    objects with the same weights, which predicts what they give.
 
     Args:
         layers: the layers, in order; those without a name get one, such as 'dense_1'.
@@ -76,6 +86,7 @@ class Sequential(Chain):
         self.metrics: dict[str, Metric] = {}
         self.history = History()
         self._split_seed: int | None = None
+        self._planned: int | None = None  # how many epochs there will be when a running fit ends
         if input_shape is not None:
             self.build_for(tuple(input_shape))
 
@@ -118,6 +129,7 @@ class Sequential(Chain):
             assert self.input_shape is not None
             self.layers[0].check_input(x, self.input_shape)
 
+    @names_options
     def compile(
         self,
         *,
@@ -130,8 +142,8 @@ class Sequential(Chain):
         Args:
             optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
             loss: such as `MSELoss()`, or a name for its defaults: "mse".
-            metrics: reported beside the loss: names such as "mae", or functions of
-                (target, prediction).
+            metrics: reported beside the loss: names such as "mae", "accuracy" or "top_3_accuracy",
+                or functions of (target, prediction).
 
         Raises:
             TypeError: a class in the place of an object, or something else.
@@ -145,94 +157,126 @@ class Sequential(Chain):
             if not isinstance(value, kind):
                 hint = f": pass an object, {value.__name__}()" if isinstance(value, type) else ""
                 raise TypeError(f"{argument} must be a {kind.__name__}, got {value!r}{hint}")
-        self.optimizer, self.loss, self.metrics = optimizer, loss, named_metrics(metrics)
+        self.optimizer, self.loss = optimizer, loss
+        self.metrics = named_metrics(metrics, threshold=loss.decision_threshold)
 
+    @names_options
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | Batches | None = None,
+        y: ArrayLike | None = None,
         *,
         epochs: int = 1,
         batch_size: int | None = 32,
         shuffle: bool = True,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: Batches | Sequence[ArrayLike] | None = None,
         validation_split: float = 0.0,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
+        threads: int | None = None,
     ) -> History:
-        """Train for some epochs; a second call goes on from where the first ended.
+        """Train for some epochs, or until Ctrl-C; a second call goes on from where this one ended.
+
+        After Ctrl-C the step that is running is finished, and the history so far is returned; a
+        second Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
-            x: rows of the input shape, floating and finite.
+            x: rows of the input shape, floating and finite: an array, anything with `__array__`
+                (a frame, a tensor), or a memory-mapped file, of which blocks are read. Without y
+                it is an iterable of batches, (x, y) or (x, y, sample_weight), which is gone
+                through each epoch: a list or a loader; or a function that returns one.
             y: a target for each row.
             epochs: how often to go through all rows.
-            batch_size: rows a step; None takes all of them as one batch.
-            shuffle: draw a new order of the rows each epoch; one batch of all rows has none.
-            validation_data: (x, y) that are only measured, after each epoch.
+            batch_size: rows a step; None takes all of them as one batch. Batches of an iterable
+                are taken as they come.
+            shuffle: draw a new order of the rows each epoch; one batch of all rows has none, and
+                an iterable has its own.
+            validation_data: (x, y), (x, y, sample_weight), or an iterable of such batches, that
+                are only measured, after each epoch.
             validation_split: or this fraction of the rows, chosen at random once for the model.
             sample_weight: a weight for each row; a mean loss is the weighted mean.
             class_weight: a weight for each class, multiplied into the rows' weights.
-            callbacks: what else happens at each epoch.
-            verbose: 1 shows a line an epoch, 0 nothing; "auto" is 1.
+            callbacks: what else happens at each epoch: callbacks, or functions of (epoch, figures).
+            verbose: 1, the same as "auto", shows a line of progress on a terminal, and elsewhere a
+                line an epoch; 2 shows a line an epoch everywhere, 0 nothing.
+            threads: that share a large batch; None takes MINIGRAD_THREADS, or as many as pay. The
+                result is the same bits for any number.
 
         Returns:
             This call's figures; `model.history` holds those of all calls.
 
         Raises:
             RuntimeError: the model isn't compiled.
-            TypeError, ValueError: data that can't be used, said before anything is changed.
+            TypeError, ValueError: data that can't be used, said before anything is changed; only
+                later batches of an iterable are checked as they come.
             DivergedError: a loss or gradient isn't finite; the last good parameters are kept.
         """
         optimizer, loss = self._compiled("fit")
         check_count(epochs, "epochs")
         if batch_size is not None:
             check_count(batch_size, "batch_size")
-        rows = self._rows(x, y, loss, sample_weight, class_weight)
-        validation = None
+        followers, speaker = as_callbacks(callbacks), progress(verbose)
+        data = as_batches(
+            x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
+        )
+        validation: Rows | Stream | None = None
         if validation_data is not None:
-            validation = self._rows(*validation_data, loss)
+            if validation_split:
+                raise ValueError("give validation_data or validation_split, not both")
+            validation = as_validation(validation_data, self._rows_from(loss), epochs=epochs)
         elif validation_split:
+            if isinstance(data, Stream):
+                raise ValueError("validation_split needs arrays x and y: pass validation_data")
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
-            rows, validation = split(rows, validation_split, self._split_seed)
+            data, validation = split(data, validation_split, self._split_seed)
+        if isinstance(data, Stream) and batch_size not in (None, 32):
+            raise ValueError("batch_size needs arrays x and y: batches are taken as they come")
         run = training.Training(
             self,
             optimizer,
             loss,
             self.metrics,
             rng=self.rng if shuffle else None,
-            epoch=self.history.epochs,
+            past=self.history,
+            progress=speaker,
+            threads=threads,
         )
-        shown = [*callbacks, _PlainLines(epochs)] if verbose else callbacks
-        try:
-            return run.run(
-                rows,
-                epochs=epochs,
-                batch_size=batch_size,
-                validation=validation,
-                callbacks=shown,
-            )
-        finally:
-            for figure, values in run.history.items():
-                self.history.setdefault(figure, []).extend(values)
+        self._planned = self.history.epochs + epochs
+        history = run.run(
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation=validation,
+            callbacks=followers,
+        )
+        if not run.interrupted:
+            self._planned = None
+        return history
 
     def evaluate(
-        self, x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self,
+        x: ArrayLike | Batches,
+        y: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
-        """Return the loss and the metrics over all rows, by name.
+        """Return the loss and the metrics over all rows, by name; x and y are as in `fit`.
 
         Raises:
             RuntimeError: the model isn't compiled.
             TypeError, ValueError: as `fit`.
         """
         _, loss = self._compiled("evaluate")
-        rows = self._rows(x, y, loss, sample_weight)
-        return training.evaluate(self, loss, self.metrics, rows)
+        data = as_batches(x, y, self._rows_from(loss), sample_weight=sample_weight)
+        return training.evaluate(self, loss, self.metrics, data)
 
-    def predict(self, x: ArrayLike) -> Array:
+    def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
         """Return the outputs for all rows; safe from many threads at once.
+
+        `threads` is as in `fit`.
 
         Raises:
             TypeError: x isn't floating.
@@ -241,7 +285,145 @@ class Sequential(Chain):
         data = as_data(x, "x")
         check_finite(data, "x")
         self.check_input_shape(data)
-        return engine.predict(self, data)
+        return engine.predict(self, data, threads=threads)
+
+    def activations(self, x: ArrayLike) -> dict[str, Array]:
+        """Return what each layer gives for these rows in inference, by its path, in order.
+
+        Raises:
+            TypeError, ValueError: as `predict`.
+
+        >>> from minigrad import Dense, Sigmoid
+        >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
+        >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
+        {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
+        """
+        data = as_data(x, "x")
+        check_finite(data, "x")
+        recorded = trace.trace(self, self._accept(data), training=False)
+        return {step.path: step.output for step in recorded.steps if step.path}
+
+    def objective(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: Loss | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Objective:
+        """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers.
+
+        `scipy.optimize.minimize(f, model.parameters.value.copy(), jac=True, method="L-BFGS-B")`
+        takes it as it is. Each call sets the model's parameters to theta; the last one isn't
+        always the best: assign `result.x` in the end. See `Objective`.
+
+        Args:
+            x: as in `fit`.
+            y: as in `fit`.
+            loss: J; by default the compiled loss.
+            sample_weight: as in `fit`.
+
+        Raises:
+            RuntimeError: no loss is given, and the model isn't compiled.
+            TypeError, ValueError: as `fit`.
+        """
+        if loss is None:
+            _, loss = self._compiled("objective")
+        return Objective(self, loss, self._rows(x, y, loss, sample_weight))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all of the model into one safetensors file; `minigrad.load(path)` reads it.
+
+        The file holds the layers and their options, parameters and buffers, what is frozen or
+        shared, and all that training needs to go on in the same bits: optimizer, loss, metrics,
+        the optimizer's state, the random state, the split, the history. Of a function (a metric,
+        an initializer) it holds the name, which `load` takes in `custom_objects`. It doesn't hold
+        gradients, the state of callbacks, or how a `Sequential` inside this one was compiled.
+
+        The write is atomic: interrupted at any moment, it leaves the old file or the new one.
+
+        Raises:
+            TypeError: an option is nothing that a file can hold.
+            OSError: the file can't be written.
+        """
+        from minigrad import saving
+
+        saving.save(self, path)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters and buffers alone, by path, into a safetensors file.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        from minigrad import weights
+
+        weights.save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the parameters and buffers from a file of `save_weights`, `save` or another tool.
+
+        Names and shapes must be this model's; another dtype is converted.
+
+        Raises:
+            FileFormatError: not such a file; the model is then left as it was.
+            OSError: the file can't be read.
+            RuntimeError: the model isn't built yet.
+        """
+        from minigrad import weights
+
+        weights.load_weights(self, path)
+
+    def explain(self, x: ArrayLike, y: ArrayLike, loss: Loss | str | None = None) -> Explanation:
+        """Tell how these rows went forward and back, as equations with this network's numbers.
+
+        The model isn't touched. What is returned holds every layer's arrays, prints as text, and
+        writes itself as LaTeX and as a page to step through.
+
+        Args:
+            x: rows of the input shape; a few of them.
+            y: a target for each row.
+            loss: a loss, or a name for its defaults; by default the compiled one.
+
+        Raises:
+            ValueError: no loss is given and the model isn't compiled.
+            TypeError, ValueError: data that can't be used.
+
+        >>> from minigrad import Dense, Sigmoid
+        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
+        >>> explanation = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), "mse_loss")
+        >>> explanation["dense_1"].weight_gradients.shape
+        (1, 2, 3)
+        >>> explanation
+        Explanation(rows=1, layers=3, steps=14, J=0.415753): print it
+        """
+        from minigrad.explain import Explanation
+
+        if isinstance(loss, str):
+            loss = by_name(Loss, loss, "loss")
+        loss = loss or self.loss
+        if loss is None:
+            raise ValueError(
+                "explain needs a loss, where backpropagation starts: pass one, such as "
+                "explain(x, y, MSELoss()), or compile the model"
+            )
+        rows = self._rows(x, y, loss)
+        return Explanation(self, self._accept(rows.x), rows.y, loss)
+
+    def summary(self) -> None:
+        """Print a table of the layers: their shapes, parameters, and whether they are trained.
+
+        `minigrad.summary.summary(model)` returns the same text.
+        """
+        print(summary(self))
+
+    def _rows_from(self, loss: Loss, class_weight: Mapping[int, float] | None = None) -> Accept:
+        """Return what checks inputs, targets and weights, and makes rows of them."""
+
+        def accept(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
+            return self._rows(x, y, loss, weight, class_weight)
+
+        return accept
 
     def _rows(
         self,
@@ -251,11 +433,12 @@ class Sequential(Chain):
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
     ) -> Rows:
-        self.check_input_shape(as_data(x, "x"))
+        inputs, targets = as_pair(x, y)
+        self.check_input_shape(inputs)
         assert self.output_shape is not None
         return as_rows(
-            x,
-            y,
+            inputs,
+            targets,
             output_shape=self.output_shape,
             loss=loss,
             sample_weight=sample_weight,
@@ -270,6 +453,11 @@ class Sequential(Chain):
         return self.optimizer, self.loss
 
     @override
+    def _part(self, layers: list[Layer]) -> Self:
+        input_shape = layers[0].input_shape if layers else None
+        return type(self)(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
+
+    @override
     def get_config(self) -> dict[str, Any]:
         return {
             "layers": self.layers,
@@ -279,25 +467,20 @@ class Sequential(Chain):
             "name": self.name,
         }
 
+    @override
+    def __repr__(self) -> str:
+        """Return the code that makes it, and in comments what that can't say."""
+        told = list(notes(self))
+        if self._planned is not None:
+            done = f"{self.history.epochs} of {self._planned}"
+            told.insert(0, f"in the middle of training: {done} epochs are done")
+        return "\n".join([code(self), *(f"# {note}" for note in told)])
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Gather the parameters of a copy in one vector of its own."""
         vars(self).update(state)
         if self.output_shape is not None:
             self.build_for(self.input_shape or ())
-
-
-class _PlainLines(Callback):
-    """Prints one line an epoch."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    @override
-    def on_epoch_end(
-        self, training: training.Training, epoch: int, figures: dict[str, float]
-    ) -> None:
-        said = "  ".join(f"{name} {value:#.5g}" for name, value in figures.items())
-        sys.stdout.write(f"epoch {epoch}  {said}\n")
 
 
 def check_count(value: int, name: str) -> None:

@@ -194,7 +194,7 @@ def test_one_optimizer_for_two_models() -> None:
 def test_delta_of_the_wrong_shape() -> None:
     model = make()
     model.forward(X)
-    with says(ValueError, "Sequential expects delta of its output's shape (8, 1), got (1, 1)"):
+    with says(ValueError, "Sequential expects delta of shape (8, 1), got (1, 1)"):
         model.backward(np.ones((1, 1)))
     sigmoid = Sigmoid(name="out")
     sigmoid.forward(np.zeros((8, 3)))

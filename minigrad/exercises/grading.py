@@ -80,8 +80,8 @@ def _grade_dropout(layer: Layer) -> list[str]:
     wrong = []
     if not np.array_equal(quiet, ones):
         wrong.append(
-            f"in inference it must change nothing, but ones come out as {float(np.mean(quiet)):.2f}:"
-            " scale in training, not here"
+            "in inference it must change nothing, but ones come out as "
+            f"{float(np.mean(quiet)):.2f}: scale in training, not here"
         )
     if abs(float(np.mean(loud)) - 1) > 0.1:
         wrong.append(
