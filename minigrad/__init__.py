@@ -1,10 +1,9 @@
 """A layer framework on NumPy: small enough to read in an afternoon, checked enough to trust."""
 
-from minigrad.callbacks import Callback, CSVLogger, LearningRateScheduler
 from minigrad.checking import GradientReport, check_gradients
 from minigrad.config import register
-from minigrad.errors import FileFormatError
-from minigrad.history import History
+from minigrad.files.errors import FileFormatError
+from minigrad.files.loading import load
 from minigrad.initializers import (
     Constant,
     GlorotNormal,
@@ -50,7 +49,6 @@ from minigrad.layers import (
     Softsign,
     Tanh,
 )
-from minigrad.loading import load
 from minigrad.losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -61,15 +59,17 @@ from minigrad.losses import (
     Loss,
     MSELoss,
 )
-from minigrad.monitors import EarlyStopping, ModelCheckpoint
 from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.parameters import Parameter, Parameters, Penalty
 from minigrad.penalties import L1, L1L2, L2
-from minigrad.plateau import ReduceOnPlateau
-from minigrad.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.sequential import Sequential
 from minigrad.training import DivergedError
+from minigrad.training.callbacks import Callback, CSVLogger, LearningRateScheduler
+from minigrad.training.history import History
+from minigrad.training.monitors import EarlyStopping, ModelCheckpoint
+from minigrad.training.plateau import ReduceOnPlateau
 
 __version__ = "0.1.0"
 

@@ -37,7 +37,7 @@ def below_one(value: float, name: str, owner: object) -> float:
 def whole(value: int, name: str, owner: object, *, least: int = 1) -> int:
     """Return `value` as an int of at least `least`; raises as `positive` does.
 
-    >>> from minigrad.schedules import StepDecay
+    >>> from minigrad.optimizers.schedules import StepDecay
     >>> StepDecay(initial_learning_rate=0.1, decay_rate=0.5, decay_steps=2.5)
     Traceback (most recent call last):
     ...

@@ -12,11 +12,9 @@ from typing_extensions import Self, override
 
 from minigrad import engine, trace, training
 from minigrad.arrays import Array, Shape, as_data, check_finite
-from minigrad.callbacks import Callback, EpochFunction, as_callbacks
 from minigrad.code import code
 from minigrad.config import by_name, names_options, register
 from minigrad.data import Rows, as_pair, as_rows, split
-from minigrad.history import History
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.losses import Loss
@@ -24,10 +22,12 @@ from minigrad.metrics import Metric, named_metrics
 from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
 from minigrad.parameters import Parameters
-from minigrad.progress import Verbose, progress
 from minigrad.rng import RNGLike, as_rng
 from minigrad.streams import Accept, Batches, Stream, as_batches, as_validation
 from minigrad.summary import notes, summary
+from minigrad.training.callbacks import Callback, EpochFunction, as_callbacks
+from minigrad.training.history import History
+from minigrad.training.progress import Verbose, progress
 
 if TYPE_CHECKING:
     from minigrad.explain import Explanation
@@ -346,7 +346,7 @@ class Sequential(Chain):
             TypeError: an option is nothing that a file can hold.
             OSError: the file can't be written.
         """
-        from minigrad import saving
+        from minigrad.files import saving
 
         saving.save(self, path)
 
@@ -356,7 +356,7 @@ class Sequential(Chain):
         Raises:
             OSError: the file can't be written.
         """
-        from minigrad import weights
+        from minigrad.files import weights
 
         weights.save_weights(self, path)
 
@@ -370,7 +370,7 @@ class Sequential(Chain):
             OSError: the file can't be read.
             RuntimeError: the model isn't built yet.
         """
-        from minigrad import weights
+        from minigrad.files import weights
 
         weights.load_weights(self, path)
 

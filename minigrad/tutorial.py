@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.arrays import Array
-from minigrad.atomic import atomic_write
-from minigrad.history import History
+from minigrad.files.atomic import atomic_write
 from minigrad.layers import Dense, Layer, Sigmoid, Tanh
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
 from minigrad.rng import RNGLike
 from minigrad.sequential import Sequential
+from minigrad.training.history import History
 
 ROWS = 10_000
 ITERATIONS = 10_000

@@ -1,7 +1,6 @@
 """What the package is as a whole: its imports, its public names, its examples."""
 
 import ast
-import importlib
 import runpy
 import subprocess
 import sys
@@ -46,21 +45,21 @@ def test_a_module_says_its_one_idea(path: Path) -> None:
     assert said.split("\n\n")[0].rstrip().endswith((".", "`python -m minigrad`"))
 
 
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def test_imports_have_no_circle() -> None:
     """Module-level imports, those for type checking alone left out, form no cycle."""
+    names = {_dotted(path): path for path in modules()}
     graph: dict[str, set[str]] = {}
-    for path in modules():
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    for name, path in names.items():
         found = graph.setdefault(name, set())
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minigrad"):
+            if isinstance(node, ast.ImportFrom) and node.module:
                 inner = {f"{node.module}.{alias.name}" for alias in node.names}
-                found |= (
-                    {i for i in inner if importlib.util.find_spec(i)}
-                    if (node.module == "minigrad")
-                    else {node.module or ""}
-                )
+                found |= {module if module in names else node.module for module in inner}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:

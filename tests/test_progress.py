@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, Dense, EarlyStopping, Identity, Sequential, Tanh
-from minigrad import progress as module
-from minigrad.progress import Line, Lines, Progress, fitted, progress
+from minigrad.training import progress as module
+from minigrad.training.progress import Line, Lines, Progress, fitted, progress
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))

@@ -39,12 +39,12 @@ from minigrad import (
     Sequential,
     load,
     register,
-    safetensors,
 )
 from minigrad.config import Configurable, registered
+from minigrad.files import safetensors
+from minigrad.files.weights import arrays_of
 from minigrad.parameters import Penalty
 from minigrad.rng import rng_state
-from minigrad.weights import arrays_of
 
 X = np.random.default_rng(0).uniform(size=(40, 4))
 Y = X.sum(axis=1, keepdims=True)

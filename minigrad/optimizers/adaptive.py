@@ -8,8 +8,8 @@ from typing_extensions import override
 from minigrad.arrays import Array
 from minigrad.config import register
 from minigrad.optimizers.base import Optimizer
+from minigrad.optimizers.schedules import Schedule
 from minigrad.ranges import below_one, positive
-from minigrad.schedules import Schedule
 
 
 @register

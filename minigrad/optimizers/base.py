@@ -9,9 +9,9 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.config import Configurable
+from minigrad.optimizers.schedules import Schedule
 from minigrad.parameters import Parameter, Parameters
 from minigrad.ranges import not_negative, positive
-from minigrad.schedules import Schedule
 
 _CHUNK = 32_768
 """Numbers changed at a time: what a step makes on the way then stays in the cache."""

@@ -12,12 +12,12 @@ import numpy as np
 
 from minigrad.arrays import Array, Shape
 from minigrad.config import from_config, registered
-from minigrad.generators import rebuild_rng
+from minigrad.files.generators import rebuild_rng
+from minigrad.files.weights import Tensors, arrays_of, fill, first_paths, join
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter, Penalty
 from minigrad.rng import RNG, is_rng
 from minigrad.sequential import Sequential
-from minigrad.weights import Tensors, arrays_of, fill, first_paths, join
 
 VERSION = 1
 """Of the format; a file of another one is refused."""

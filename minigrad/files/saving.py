@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import safetensors
-from minigrad.atomic import atomic_write
 from minigrad.config import Configurable, to_config
-from minigrad.generators import describe_rng
+from minigrad.files import safetensors
+from minigrad.files.atomic import atomic_write
+from minigrad.files.generators import describe_rng
+from minigrad.files.rebuilding import VERSION
+from minigrad.files.weights import Tensors, arrays_of, first_paths, put
 from minigrad.metrics import METRICS, Metric
-from minigrad.rebuilding import VERSION
 from minigrad.rng import is_rng
 from minigrad.sequential import Sequential
-from minigrad.weights import Tensors, arrays_of, first_paths, put
 
 
 def save(model: Sequential, path: str | os.PathLike[str]) -> None:

@@ -44,9 +44,9 @@ def load(
     >>> bool((copy.predict(x) == model.predict(x)).all())
     True
     """
-    from minigrad import safetensors
-    from minigrad.rebuilding import described, rebuild
-    from minigrad.weights import refusing
+    from minigrad.files import safetensors
+    from minigrad.files.rebuilding import described, rebuild
+    from minigrad.files.weights import refusing
 
     tensors, metadata = safetensors.load(path)
     with refusing(path):

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import safetensors
-from minigrad.atomic import atomic_write
-from minigrad.errors import FileFormatError
+from minigrad.files import safetensors
+from minigrad.files.atomic import atomic_write
+from minigrad.files.errors import FileFormatError
 from minigrad.layers.base import Layer
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]

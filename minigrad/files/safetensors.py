@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.errors import FileFormatError
+from minigrad.files.errors import FileFormatError
 
 # The format's names and NumPy's.
 DTYPES = {

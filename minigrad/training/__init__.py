@@ -1,0 +1,5 @@
+"""Training: the loop, what happens beside it, and what is shown and kept of it."""
+
+from minigrad.training.loop import DivergedError, Training, evaluate, finite, joined
+
+__all__ = ["DivergedError", "Training", "evaluate", "finite", "joined"]

@@ -1,0 +1,245 @@
+"""The training loop: batches, steps, epochs, and what is reported of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.arrays import Array
+from minigrad.data import Rows
+from minigrad.engine import BatchGradient, block_rows, blocks
+from minigrad.layers.base import Layer
+from minigrad.losses import Loss
+from minigrad.metrics import Metric
+from minigrad.optimizers import Optimizer
+from minigrad.rng import RNG
+from minigrad.streams import Stream
+from minigrad.trace import first_not_finite, trace
+from minigrad.training.callbacks import Callback
+from minigrad.training.history import History
+from minigrad.training.interrupts import CtrlC
+from minigrad.training.progress import Progress
+
+
+class DivergedError(ArithmeticError):
+    """Training met a loss or a gradient that isn't finite; the last good parameters are kept."""
+
+
+class Training:
+    """One run of `fit`: a model, an optimizer and a loss over some epochs of data.
+
+    Args:
+        model: the network, built.
+        optimizer: changes its parameters.
+        loss: what is made small.
+        metrics: by the name under which they are reported.
+        rng: shuffles the rows; None leaves them in order.
+        past: what earlier runs reported; each epoch of this one is added to it.
+        progress: says how far it is; None for silence.
+        threads: that work on a large batch; None for as many as pay.
+
+    Attributes:
+        history: what this run reported.
+        epoch: how many epochs are done, those of earlier runs too.
+        epochs: how many there will be at its end.
+        reported: the names of an epoch's figures.
+        stop: set it to end the run after this epoch.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        optimizer: Optimizer,
+        loss: Loss,
+        metrics: Mapping[str, Metric],
+        *,
+        rng: RNG | None,
+        past: History | None = None,
+        progress: Progress | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = metrics
+        self.rng = rng
+        self.past = History() if past is None else past
+        self.progress = progress or Progress()
+        self.history = History()
+        self.epoch = self.epochs = self.past.epochs
+        self.reported: tuple[str, ...] = ()
+        self.stop = self.interrupted = False
+        self._ctrl_c = CtrlC()
+        self._gradient = BatchGradient(model, loss, threads=threads)
+
+    def run(
+        self,
+        data: Rows | Stream,
+        *,
+        epochs: int,
+        batch_size: int | None,
+        validation: Rows | Stream | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Train for some epochs, or until Ctrl-C, and return what they reported."""
+        self.epochs = self.epoch + epochs
+        names = ("loss", *self.metrics)
+        self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
+        with ExitStack() as ending:
+            ending.callback(self.progress.end)
+            for callback in callbacks:
+                callback.on_train_begin(self)
+                ending.callback(callback.on_train_end, self)
+            self.progress.begin(self.epoch, self.epochs)
+            try:
+                with self._gradient, self._ctrl_c, np.errstate(all="ignore"):
+                    while self.epoch < self.epochs and not self.stop:
+                        self._run_epoch(data, batch_size, validation, callbacks)
+            except KeyboardInterrupt:
+                if self._ctrl_c.presses > 1:
+                    raise
+                self.interrupted = True
+                self.say(
+                    f"interrupted after {self.epoch} of {self.epochs} epochs: the parameters are "
+                    "those of the last finished step"
+                )
+        return self.history
+
+    def say(self, text: str) -> None:
+        """Say something in a line of its own, unless the run is silent."""
+        self.progress.say(text)
+
+    def _run_epoch(
+        self,
+        data: Rows | Stream,
+        batch_size: int | None,
+        validation: Rows | Stream | None,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        batches = data.count(batch_size)
+        self.progress.begin_epoch(batches)
+        for callback in callbacks:
+            callback.on_epoch_begin(self, self.epoch + 1)
+        figures = self._train_epoch(data, batch_size, batches)
+        if validation is not None:
+            seen = evaluate(self.model, self.loss, self.metrics, validation)
+            figures.update({f"val_{name}": value for name, value in seen.items()})
+        self.epoch += 1
+        self.history.append(figures)
+        self.past.append(figures)
+        self.progress.end_epoch(figures)
+        if callbacks:
+            self.progress.hide()
+            for callback in callbacks:
+                callback.on_epoch_end(self, self.epoch, figures)
+            self.progress.show()
+        if self._ctrl_c.presses and self.epoch < self.epochs:
+            raise KeyboardInterrupt
+
+    def _train_epoch(
+        self, data: Rows | Stream, batch_size: int | None, batches: int | None
+    ) -> dict[str, float]:
+        seen = _Seen(self.loss, self.metrics)
+        progress, ctrl_c = self.progress, self._ctrl_c
+        in_place = progress.in_place
+        for number, batch in enumerate(data.batches(batch_size, self.rng), start=1):
+            predictions = self._room_for_predictions(batch) if self.metrics else None
+            seen.add(self._step(batch, number, predictions), batch, predictions)
+            if in_place and progress.due():
+                progress.batch(number, seen.rows, seen.figures)
+            if ctrl_c.presses and number != batches:
+                raise KeyboardInterrupt
+        progress.end_batches(seen.rows)
+        return seen.figures()
+
+    def _step(self, batch: Rows, number: int, predictions: Array | None) -> float:
+        """Change the parameters by one batch, unless its loss or gradient isn't finite."""
+        j = self._gradient(batch.x, batch.y, batch.weight, predictions)
+        parameters = self._gradient.parameters
+        if not (math.isfinite(j) and finite(parameters.grad)):
+            self._fail(batch, number, j)
+        self.optimizer.step(parameters)
+        return j
+
+    def _fail(self, batch: Rows, number: int, j: float) -> None:
+        recorded = trace(self.model, batch.x, batch.y, self.loss, sample_weight=batch.weight)
+        place = first_not_finite(recorded) or "the loss"
+        raise DivergedError(
+            f"training stopped at epoch {self.epoch + 1}, batch {number}: {place} is not finite "
+            f"(loss {j}); the parameters of the last good step are kept: lower the learning rate "
+            f"({self.optimizer.rate}), or scale the data"
+        )
+
+    def _room_for_predictions(self, batch: Rows) -> Array:
+        assert self.model.output_shape is not None
+        dtype = self._gradient.parameters.value.dtype
+        return np.empty((len(batch), *self.model.output_shape), dtype)
+
+
+class _Seen:
+    """What batches, or blocks of rows, add up to."""
+
+    def __init__(self, loss: Loss, metrics: Mapping[str, Metric]) -> None:
+        self.rows = 0
+        self._j = self._weight = 0.0
+        self._mean = loss.reduction == "mean"
+        self._metrics = metrics
+        self._targets: list[NDArray[Any]] = []
+        self._predictions: list[Array] = []
+
+    def add(self, j: float, part: Rows, predictions: Array | None) -> None:
+        """Add the loss of some rows, and their predictions where there are metrics."""
+        self.rows += len(part.x)
+        if not self._mean:
+            self._j += j
+        elif weight := part.total:
+            self._weight += weight
+            self._j += (j - self._j) * (weight / self._weight)
+        if predictions is not None:
+            self._targets.append(part.y)
+            self._predictions.append(predictions)
+
+    def figures(self) -> dict[str, float]:
+        """Return the loss and the metrics over all that was added."""
+        figures = {"loss": self._j}
+        if self._predictions:
+            target, prediction = joined(self._targets), joined(self._predictions)
+            figures.update(measure(self._metrics, target, prediction))
+        return figures
+
+
+def evaluate(
+    model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
+) -> dict[str, float]:
+    """Return the loss and the metrics over all rows, with nothing remembered or drawn."""
+    seen = _Seen(loss, metrics)
+    for batch in data.batches(None, None):
+        for block in blocks(len(batch), min(block_rows(model), batch.chunk)):
+            part = batch.take(block)
+            prediction = model.forward(part.x, training=False)
+            j = loss.measure(prediction, part.y, part.weight, training=False)
+            seen.add(j, part, prediction if metrics else None)
+    figures = seen.figures()
+    figures["loss"] += model.parameters.penalty()
+    return figures
+
+
+def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays as one, without a copy if it is one already."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def measure(metrics: Mapping[str, Metric], target: Array, prediction: Array) -> dict[str, float]:
+    """Return each metric's value over a whole set."""
+    return {name: float(metric(target, prediction)) for name, metric in metrics.items()}
+
+
+def finite(vector: Array) -> bool:
+    """Tell whether all numbers are finite; one dot product, unless that overflows."""
+    return math.isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())

@@ -1,0 +1,162 @@
+"""Callbacks: what happens beside training, at its start, around each epoch, and at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from minigrad.training import Training
+
+EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
+
+
+class Callback:
+    """Does nothing at each moment; a new one overrides what it needs.
+
+    `training` is the running `fit`: `training.model`, `training.optimizer`, `training.history`,
+    and `training.stop = True` ends it after this epoch. `figures` holds the epoch's numbers.
+    Epochs count from 1, on over several fits.
+    """
+
+    def on_train_begin(self, training: Training) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_begin(self, training: Training, epoch: int) -> None:
+        """Before each epoch."""
+
+    def on_epoch_end(self, training: Training, epoch: int, figures: dict[str, float]) -> None:
+        """After each epoch; the history and a saved model hold it already."""
+
+    def on_train_end(self, training: Training) -> None:
+        """After the last epoch, also when training was interrupted or failed."""
+
+
+class EachEpoch(Callback):
+    """Calls a function after each epoch; `fit` makes it of a function among its callbacks.
+
+    Args:
+        function: takes the epoch and its figures, a dict of numbers by name.
+    """
+
+    def __init__(self, function: EpochFunction) -> None:
+        self.function = function
+
+    @override
+    def on_epoch_end(self, training: Training, epoch: int, figures: dict[str, float]) -> None:
+        self.function(epoch, figures)
+
+
+def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
+    """Return callbacks, with those made of functions that stand for one.
+
+    Raises:
+        TypeError: something else, or one alone that isn't in a list.
+
+    >>> as_callbacks([CSVLogger])
+    Traceback (most recent call last):
+    ...
+    TypeError: callbacks[0] is a class: pass an object, CSVLogger(...)
+    """
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list, got {type(callbacks).__name__}: pass [it]")
+    found: list[Callback] = []
+    for index, callback in enumerate[Any](callbacks):
+        if isinstance(callback, type):
+            raise TypeError(
+                f"callbacks[{index}] is a class: pass an object, {callback.__name__}(...)"
+            )
+        if not isinstance(callback, Callback) and not callable(callback):
+            raise TypeError(
+                f"callbacks[{index}] is a {type(callback).__name__}: expected a Callback, or a "
+                "function of (epoch, figures)"
+            )
+        found.append(callback if isinstance(callback, Callback) else EachEpoch(callback))
+    return found
+
+
+class LearningRateScheduler(Callback):
+    """Sets the optimizer's learning rate before each epoch.
+
+    Args:
+        schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate.
+
+    Raises:
+        TypeError, ValueError: while training, a rate that isn't a number above zero.
+
+    >>> import numpy as np
+    >>> from minigrad import SGD, Dense, Sequential
+    >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    >>> model.compile(optimizer=SGD(learning_rate=1.0), loss="mse")
+    >>> x = np.array([[0.0], [1.0]])
+    >>> halving = LearningRateScheduler(lambda epoch: 0.5**epoch)
+    >>> history = model.fit(x, x, epochs=3, callbacks=[halving], verbose=0)
+    >>> model.optimizer.learning_rate
+    0.125
+    """
+
+    def __init__(self, schedule: Callable[[int], float]) -> None:
+        self.schedule = schedule
+
+    @override
+    def on_epoch_begin(self, training: Training, epoch: int) -> None:
+        training.optimizer.learning_rate = self.schedule(epoch)
+
+
+class CSVLogger(Callback):
+    """Writes each epoch's figures as a row of a CSV file, on the disk when the epoch ends.
+
+    A model's first fit begins the file anew; later ones, also of a model that was loaded, go on
+    in it.
+
+    Args:
+        path: the file; its columns are "epoch" and the figures.
+
+    Raises:
+        ValueError: when training begins, a file to go on in that has other columns.
+
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from minigrad import Dense, Sequential
+    >>> model = Sequential([Dense(1, weight_initializer="zeros")], input_shape=(1,))
+    >>> model.compile(optimizer="sgd", loss="mse")
+    >>> x = np.array([[1.0], [1.0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "log.csv")
+    ...     history = model.fit(x, x, callbacks=[CSVLogger(path)], verbose=0)
+    ...     print(path.read_text(), end="")
+    epoch,loss
+    1,1.0
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+
+    @override
+    def on_train_begin(self, training: Training) -> None:
+        columns = ["epoch", *training.reported]
+        if training.epoch and os.path.exists(self.path) and os.path.getsize(self.path):
+            import csv
+
+            with open(self.path, newline="", encoding="utf-8") as file:
+                there = next(csv.reader(file))
+            if there != columns:
+                raise ValueError(
+                    f"CSVLogger can't go on in {self.path!r}, whose columns are "
+                    f"{', '.join(there)}: this fit reports {', '.join(columns)}; choose a new file"
+                )
+        else:
+            self._write(columns, "w")
+
+    @override
+    def on_epoch_end(self, training: Training, epoch: int, figures: dict[str, float]) -> None:
+        self._write([epoch, *(figures[name] for name in training.reported)], "a")
+
+    def _write(self, row: list[Any], how: Literal["w", "a"]) -> None:
+        import csv
+
+        with open(self.path, how, newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
