@@ -1,0 +1,169 @@
+// The diagram: columns of units, the edges between them, and what the current step touches.
+
+const WIDE = { width: 104, height: 64, gaps: [56, 110], space: 12, head: 56, edge: 16 };
+const NARROW = { width: 78, height: 62, gaps: [30, 40], space: 10, head: 72, edge: 4 };
+const narrow = matchMedia("(max-width: 640px)");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+function draw() {
+  const graph = byId("graph");
+  const size = { ...(narrow.matches ? NARROW : WIDE) };
+  const many = row.columns.length;
+  const free = byId("scroll").clientWidth - 8 - many * size.width - 2 * size.edge;
+  const [least, most] = size.gaps;
+  size.gap = Math.min(Math.max(free / (many - 1), least), most);
+  const tallest = Math.max(...row.columns.map((column) => column.units.length));
+  const pitch = size.height + size.space;
+  const width = many * (size.width + size.gap) - size.gap + 2 * size.edge;
+  const height = size.head + tallest * pitch + 24;
+  graph.replaceChildren();
+  graph.style.width = `${width}px`;
+  graph.style.height = `${height}px`;
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+  svg.setAttribute("aria-hidden", "true");
+  graph.append(svg);
+  row.columns.forEach((column, x) => {
+    const left = size.edge + x * (size.width + size.gap);
+    const top = size.head + ((tallest - column.units.length) * pitch) / 2;
+    graph.append(heading(column, x, left, size));
+    column.units.forEach((unit, y) => {
+      const known = units.get(unit.values[0]);
+      known.left = left;
+      known.middle = top + y * pitch + size.height / 2;
+      known.right = left + size.width;
+      graph.append(unitButton(known, size));
+    });
+    const rest = column.size - column.units.length;
+    if (rest) {
+      const more = make("div", { className: "column" }, make("span", {}, `${rest} more`));
+      place(more, left, top + column.units.length * pitch, size.width);
+      graph.append(more);
+    }
+  });
+  drawEdges(svg);
+}
+
+function place(element, left, top, width) {
+  element.style.left = `${left}px`;
+  element.style.top = `${top}px`;
+  element.style.width = `${width}px`;
+}
+
+function heading(column, x, left, size) {
+  const many = column.size === 1 ? "1 unit" : `${column.size} units`;
+  const last = x === row.columns.length - 1;
+  const kind = last ? "loss" : x === 0 ? `${column.size} number${column.size === 1 ? "" : "s"}` : many;
+  const title = make("b", {}, column.title.map((path) => path.split(".").pop()).join(" → "));
+  const made = make("div", { className: "column", title: column.title.join(", ") }, title);
+  made.append(make("span", {}, kind));
+  const over = x === 0 || last ? size.edge : size.gap / 2 - 4;
+  place(made, left - over, 0, size.width + 2 * over);
+  return made;
+}
+
+function unitButton(unit, size) {
+  const button = make("button", { type: "button", className: "unit", tabIndex: -1 });
+  place(button, unit.left, unit.middle - size.height / 2, size.width);
+  button.style.height = `${size.height}px`;
+  button.addEventListener("click", () => {
+    unit.button.focus();
+    pick("unit", unit.values[0]);
+  });
+  button.addEventListener("focus", () => {
+    for (const other of units.values()) other.button.tabIndex = other === unit ? 0 : -1;
+  });
+  unit.button = button;
+  return button;
+}
+
+function drawEdges(svg) {
+  const largest = new Map();
+  for (const [, , name] of row.edges.filter((edge) => edge[2])) {
+    const { of, value } = row.weights[name];
+    largest.set(of, Math.max(largest.get(of) ?? 0, Math.abs(Number(value)) || 0));
+  }
+  for (const edge of row.edges) {
+    const [from, to, name] = edge;
+    const start = units.get(from);
+    const end = units.get(to);
+    const bend = (end.left - start.right) / 2;
+    const d = `M${start.right} ${start.middle}C${start.right + bend} ${start.middle} `
+      + `${end.left - bend} ${end.middle} ${end.left} ${end.middle}`;
+    const path = document.createElementNS(svg.namespaceURI, "path");
+    path.setAttribute("d", d);
+    path.setAttribute("class", "edge plain");
+    path.setAttribute("stroke-width", "1.5");
+    if (name) {
+      const { of, value } = row.weights[name];
+      const share = Math.abs(Number(value)) / (largest.get(of) || 1);
+      path.setAttribute("class", Number(value) < 0 ? "edge negative" : "edge");
+      path.setAttribute("stroke-width", (1.2 + 4 * (share || 0)).toFixed(2));
+      const hit = document.createElementNS(svg.namespaceURI, "path");
+      hit.setAttribute("d", d);
+      hit.setAttribute("class", "hit");
+      const title = document.createElementNS(svg.namespaceURI, "title");
+      title.textContent = `${name} = ${value}`;
+      hit.append(title);
+      hit.addEventListener("click", () => pick("weight", name));
+      svg.append(hit);
+    }
+    svg.append(path);
+    edge.path = path;
+  }
+}
+
+function known(names) {
+  return names.findLast((name) => {
+    const line = row.lines[name];
+    return line && (line.step === undefined || line.step <= state.step);
+  });
+}
+
+function mark() {
+  const step = row.steps[state.step];
+  const now = new Set(step.lines.map((name) => owners.get(name)?.join(" ")));
+  const used = new Set();
+  for (const name of step.lines) {
+    for (const term of row.lines[name].terms ?? []) {
+      for (const [factor] of term.factors) if (row.weights[factor]) used.add(factor);
+    }
+    if (owners.get(name)?.[0] === "weight") used.add(owners.get(name)[1]);
+  }
+  for (const [key, unit] of units) {
+    const value = known(unit.values);
+    const delta = known(unit.deltas);
+    const shown = value ?? unit.values[0];
+    const symbol = delta?.startsWith("δ") ? "δ" : "∂";
+    unit.button.replaceChildren(
+      make("span", { className: "name" }, ...nameOf(shown)),
+      make("span", { className: "value" }, value ? minus(short(row.lines[value].value)) : "\u2013"),
+      make("span", { className: "delta" }, delta ? `${symbol} ${minus(short(row.lines[delta].value))}` : ""),
+    );
+    const picked = state.pick?.[0] === "unit" && state.pick[1] === key;
+    unit.button.classList.toggle("now", now.has(`unit ${key}`));
+    unit.button.classList.toggle("waiting", !value);
+    unit.button.ariaPressed = String(picked);
+    const said = value ? `${shown} is ${row.lines[value].value}` : `${shown}, not computed yet`;
+    unit.button.ariaLabel = delta ? `${said}, ${delta} is ${row.lines[delta].value}` : said;
+  }
+  for (const edge of row.edges) {
+    const [from, to, name] = edge;
+    const passed = step.phase === "backward" ? from : to;
+    edge.path.classList.toggle("now", name ? used.has(name) : now.has(`unit ${passed}`));
+    edge.path.classList.toggle("picked", state.pick?.[0] === "weight" && state.pick[1] === name);
+  }
+}
+
+function reveal() {
+  const first = row.steps[state.step].lines.map((name) => owners.get(name));
+  const owner = first.find(Boolean);
+  if (!owner) return;
+  const [kind, key] = owner;
+  const unit = units.get(kind === "unit" ? key : row.edges.find((edge) => edge[2] === key)?.[1]);
+  if (!unit) return;
+  const scroll = byId("scroll");
+  const left = (unit.left + unit.right) / 2 - scroll.clientWidth / 2;
+  scroll.scrollTo({ left, behavior: still.matches ? "auto" : "smooth" });
+}

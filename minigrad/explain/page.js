@@ -1,0 +1,115 @@
+// The page: which row, which step, what is picked. It shows numbers that it holds, computes none.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const PHASES = { forward: "Forward", loss: "Loss", backward: "Backward" };
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const state = { step: 0, pick: null };
+let row; // the row that is shown
+let units; // by key, which is the name of a unit's first value
+let owners; // the unit or weight that a name belongs to: [kind, key]
+
+const byId = (id) => document.getElementById(id);
+
+function showStep() {
+  const step = row.steps[state.step];
+  const many = row.steps.length;
+  byId("phase").textContent = PHASES[step.phase];
+  byId("count").textContent = `Step ${state.step + 1} of ${many}`;
+  const title = step.path ? `${step.path}: ${step.title}` : step.title;
+  byId("step-title").textContent = step.path ? title : title[0].toUpperCase() + title.slice(1);
+  const tag = make("span", { className: "tag" }, step.named);
+  byId("equation").replaceChildren(typeset(step.equation), tag);
+  const within = byId("lines").contains(document.activeElement);
+  byId("lines").replaceChildren(
+    ...step.lines.map((name) => make("li", {}, nameButton(name), inOneRow(row.lines[name]))),
+  );
+  byId("more").textContent = step.more ? `and ${step.more} more, which matter less` : "";
+  byId("back").ariaDisabled = String(state.step === 0);
+  byId("next").ariaDisabled = String(state.step === many - 1);
+  const slider = byId("slider");
+  slider.max = many;
+  slider.value = state.step + 1;
+  slider.ariaValueText = `${state.step + 1} of ${many}: ${title}`;
+  if (within) byId("step-title").focus({ preventScroll: true });
+  mark();
+  reveal();
+}
+
+function goTo(step) {
+  state.step = Math.min(Math.max(step, 0), row.steps.length - 1);
+  showStep();
+}
+
+function redraw() {
+  const focused = [...units.values()].find((unit) => unit.button === document.activeElement);
+  draw();
+  (focused ?? units.values().next().value).button.tabIndex = 0;
+  showStep();
+  focused?.button.focus({ preventScroll: true });
+}
+
+function showRow(place) {
+  row = DATA.rows[place];
+  units = new Map();
+  row.columns.forEach((column, x) => {
+    column.units.forEach((unit, y) => units.set(unit.values[0], { ...unit, column, x, y }));
+  });
+  owners = ownersOf(row);
+  const still = state.pick && (state.pick[0] === "unit" ? units : new Map(Object.entries(row.weights)));
+  if (still && !still.has(state.pick[1])) state.pick = null;
+  draw();
+  units.values().next().value.button.tabIndex = 0;
+  showPick();
+  goTo(state.step);
+}
+
+function move(event) {
+  const unit = [...units.values()].find((one) => one.button === document.activeElement);
+  const by = MOVES[event.key];
+  if (!unit || !by || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const column = row.columns[Math.min(Math.max(unit.x + by[0], 0), row.columns.length - 1)].units;
+  const wanted = by[0] ? nearest(column, unit) : column[unit.y + by[1]];
+  if (wanted) units.get(wanted.values[0]).button.focus();
+}
+
+function nearest(column, unit) {
+  const far = (one) => Math.abs(units.get(one.values[0]).middle - unit.middle);
+  return column.reduce((best, one) => (far(one) < far(best) ? one : best));
+}
+
+function key(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key === "Escape") letGo();
+  if (event.target.matches("input, select, textarea")) return;
+  if (event.key === "ArrowRight") goTo(state.step + 1);
+  if (event.key === "ArrowLeft") goTo(state.step - 1);
+}
+
+function start() {
+  byId("said").textContent = DATA.said;
+  byId("notes").textContent = DATA.notes.join(" ");
+  for (const [place, said] of Object.entries(DATA.equations)) {
+    byId("equations").append(make("dt", {}, `(${place})`), make("dd", {}, typeset(said)));
+  }
+  DATA.rows.forEach((one, place) => byId("row").append(make("option", { value: place }, one.row)));
+  byId("row-choice").hidden = DATA.rows.length < 2;
+  byId("row").addEventListener("change", (event) => showRow(Number(event.target.value)));
+  byId("back").addEventListener("click", () => goTo(state.step - 1));
+  byId("next").addEventListener("click", () => goTo(state.step + 1));
+  byId("slider").addEventListener("input", (event) => goTo(event.target.value - 1));
+  byId("graph").addEventListener("keydown", move);
+  document.addEventListener("keydown", key);
+  byId("app").hidden = false;
+  showRow(0);
+  pick(...owners.get(row.steps[0].lines[0]));
+  let drawn = 0;
+  new ResizeObserver(([{ contentRect }]) => {
+    if (drawn && contentRect.width !== drawn) redraw();
+    drawn = contentRect.width;
+  }).observe(byId("scroll"));
+}
+
+start();

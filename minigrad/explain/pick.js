@@ -1,0 +1,155 @@
+// What was picked: a unit's or a weight's numbers, and each sum that made one, term by term.
+
+function nameButton(text) {
+  const owner = owners.get(text);
+  if (!owner) return typeset(text);
+  const button = make("button", { type: "button", className: "name" }, typeset(text));
+  button.addEventListener("click", () => pick(...owner, true));
+  return button;
+}
+
+function bar(value, largest) {
+  const share = largest > 0 ? (Math.abs(value) / largest) * 50 : 0;
+  const mark = make("span", { className: value < 0 ? "negative" : "" });
+  mark.style.width = `${share}%`;
+  mark.style.left = value < 0 ? `${50 - share}%` : "50%";
+  return make("span", { className: "bar", ariaHidden: "true" }, mark);
+}
+
+function termRow(name, numbers, value, largest) {
+  return make(
+    "tr",
+    {},
+    make("td", {}, make("div", {}, ...name), make("div", { className: "in-numbers" }, ...numbers)),
+    make("td", { className: "right-side" }, numeral(value)),
+    make("td", { className: "bar-cell" }, bar(Number(value), largest)),
+  );
+}
+
+function table(line) {
+  const values = [...line.terms.map((term) => term.value), line.rest ?? "0"];
+  const sizes = values.map((value) => Math.abs(Number(value))).filter(Number.isFinite);
+  const largest = Math.max(...sizes);
+  const body = make("tbody");
+  for (const term of line.terms) {
+    const names = term.factors.flatMap(([name, value], place) => {
+      const shown = name === "factor" ? numeral(value) : nameButton(name);
+      return place ? [" × ", shown] : [shown];
+    });
+    const numbers = term.factors.length > 1 ? [factorNumbers(term, true)] : [];
+    body.append(termRow(names, numbers, term.value, largest));
+  }
+  if (line.omitted) body.append(termRow([`${line.omitted} more`], [], line.rest, largest));
+  const heads = [["Term", ""], ["Value", "right-side"], ["Size", "bar-cell"]].map(
+    ([title, className]) => make("th", { scope: "col", className }, title),
+  );
+  const total = make(
+    "tr",
+    {},
+    make("td", {}, line.terms.length > 1 ? "Sum" : "Result"),
+    make("td", { className: "right-side" }, numeral(line.value)),
+    make("td"),
+  );
+  const head = make("thead", {}, make("tr", {}, ...heads));
+  return make("table", {}, head, body, make("tfoot", {}, total));
+}
+
+function sumOf(name) {
+  const line = row.lines[name];
+  const step = row.steps[line.step];
+  const head = make("h3", {}, typeset(name));
+  const go = make("button", { type: "button", className: "go" }, `step ${line.step + 1}`);
+  go.addEventListener("click", () => goTo(line.step));
+  const made = make("div", { className: "sum" }, head);
+  made.append(make("span", { className: "tag" }, step.named), go);
+  if (step.equation.includes(" = ")) {
+    made.append(make("div", { className: "told later" }, typeset(step.equation)));
+  }
+  if (line.terms) made.append(table(line));
+  else made.append(make("div", { className: "told" }, inOneRow(line)));
+  return made;
+}
+
+function ownersOf(shown) {
+  const found = new Map();
+  for (const column of shown.columns) {
+    for (const unit of column.units) {
+      for (const name of [...unit.values, ...unit.deltas]) found.set(name, ["unit", unit.values[0]]);
+    }
+  }
+  for (const [name, weight] of Object.entries(shown.weights)) {
+    for (const known of [name, ...weight.gradients]) found.set(known, ["weight", name]);
+  }
+  for (const step of shown.steps.filter(({ phase }) => phase === "loss")) {
+    for (const name of step.lines) found.set(name, ["unit", "J"]);
+  }
+  // The slope g'(z1[0]) belongs to z1[0], and each way's part of a delta to the unit.
+  for (const name of Object.keys(shown.lines)) {
+    const plain = name.replace(/^g'(?:\|[\w.]+)?\((.*)\)$/u, "$1").replace(/\|[\w.]+/u, "");
+    if (!found.has(name) && found.has(plain)) found.set(name, found.get(plain));
+  }
+  return found;
+}
+
+function linesOf(kind, key) {
+  return Object.keys(row.lines)
+    .filter((name) => row.lines[name].step !== undefined)
+    .filter((name) => owners.get(name)?.[0] === kind && owners.get(name)[1] === key)
+    .sort((a, b) => row.lines[a].step - row.lines[b].step);
+}
+
+function figures(pairs) {
+  const made = make("dl", { className: "numbers" });
+  for (const [name, value] of pairs) {
+    made.append(make("div", {}, make("dt", {}, typeset(name)), make("dd", {}, numeral(value))));
+  }
+  return made;
+}
+
+function showPick() {
+  const panel = byId("pick");
+  panel.replaceChildren();
+  if (!state.pick) {
+    panel.append(make("p", { className: "more" }, "Pick a unit or a weight: the network's circles "
+      + "and lines, or any blue name. Its value, its delta and the sum that made it appear here."));
+    return;
+  }
+  const [kind, key] = state.pick;
+  const title = make("h2", { tabIndex: -1, id: "pick-title" });
+  const names = linesOf(kind, key);
+  if (kind === "unit") {
+    const unit = units.get(key);
+    title.append(key === "J" ? "Loss " : "Unit ", typeset(unit.values.join(" → ")));
+    const known = [...unit.values, ...unit.deltas].filter((name) => row.lines[name]);
+    panel.append(title, make("p", { className: "more" }, `of ${unit.column.title.join(" → ")}`));
+    panel.append(figures(known.map((name) => [name, row.lines[name].value])));
+  } else {
+    const weight = row.weights[key];
+    const kinds = { weight: "Weight ", bias: "Bias " };
+    title.append(kinds[weight.of.split(".").pop()] ?? "Parameter ", typeset(key));
+    const ends = row.edges.find((edge) => edge[2] === key);
+    const place = make("p", { className: "more" }, `of ${weight.of}`);
+    if (ends) place.append(", from ", nameButton(ends[0]), " to ", nameButton(ends[1]));
+    panel.append(title, place);
+    panel.append(figures([[key, weight.value], ...names.map((name) => [name, row.lines[name].value])]));
+  }
+  panel.append(...names.map(sumOf));
+}
+
+function pick(kind, key, follow = false) {
+  state.pick = [kind, key];
+  showPick();
+  mark();
+  byId("status").textContent = byId("pick-title").textContent;
+  if (follow) byId("pick-title").focus({ preventScroll: true });
+  if (follow) byId("pick").scrollIntoView({ block: "nearest" });
+}
+
+function letGo() {
+  if (!state.pick) return;
+  const [kind, key] = state.pick;
+  state.pick = null;
+  showPick();
+  mark();
+  if (kind === "unit") units.get(key).button.focus();
+}

@@ -1,0 +1,549 @@
+"""The explanation of a pass, held line by line against numbers worked out in plain loops."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad import (
+    L2,
+    CrossEntropyLoss,
+    Dense,
+    Dropout,
+    Flatten,
+    Identity,
+    Layer,
+    LayerNorm,
+    Loss,
+    MSELoss,
+    Parallel,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+)
+from minigrad.config import registered
+from minigrad.explain.lines import Limit
+from minigrad.layers import Activation
+
+HALF = MSELoss(reduction="sum", scale=0.5)
+ALL = 10**6
+
+
+def phi(z):
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def below(z):
+    return math.erfc(-z / math.sqrt(2)) / 2
+
+
+def softplus(z):
+    return math.log(1 + math.exp(z))
+
+
+def logistic(z):
+    return 1 / (1 + math.exp(-z))
+
+
+def shares(z):
+    powers = [math.exp(v) for v in z]
+    return [power / sum(powers) for power in powers]
+
+
+def each(function):
+    return lambda z: [function(v) for v in z]
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+ACTIVATIONS = {
+    "Identity": each(lambda z: z),
+    "Sigmoid": each(logistic),
+    "Tanh": each(math.tanh),
+    "ReLU": each(lambda z: max(z, 0.0)),
+    "LeakyReLU": each(lambda z: z if z > 0 else 0.01 * z),
+    "ELU": each(lambda z: z if z > 0 else math.exp(z) - 1),
+    "SELU": each(lambda z: SELU_SCALE * (z if z > 0 else SELU_ALPHA * (math.exp(z) - 1))),
+    "Hardtanh": each(lambda z: min(max(z, -1.0), 1.0)),
+    "Hardsigmoid": each(lambda z: min(max(z / 6 + 0.5, 0.0), 1.0)),
+    "GELU": each(lambda z: z * below(z)),
+    "SiLU": each(lambda z: z * logistic(z)),
+    "Softplus": each(softplus),
+    "Mish": each(lambda z: z * math.tanh(softplus(z))),
+    "Softsign": each(lambda z: z / (1 + abs(z))),
+    "Softmax": shares,
+    "LogSoftmax": lambda z: [math.log(share) for share in shares(z)],
+}
+ENTRYWISE = set(ACTIVATIONS) - {"Softmax", "LogSoftmax"}
+FUNCTIONS = {
+    "exp": math.exp,
+    "log": math.log,
+    "tanh": math.tanh,
+    "sqrt": math.sqrt,
+    "sigmoid": logistic,
+    "softplus": softplus,
+    "Phi": below,
+    "phi": phi,
+    "sign": lambda v: (v > 0) - (v < 0),
+    "max": max,
+    "min": min,
+    "abs": abs,
+}
+
+
+def lines_of(text: str) -> dict[str, tuple[str, float, str]]:
+    """Read printed lines: (what stands between, value, tag) by name."""
+    whole = re.sub(r"\n {6,}", " ", text)
+    found = {}
+    for name, middle, value, tag in re.findall(
+        r"^  (\S+(?: by \S+)?) =(?: (.*) =)? (\S+) +\(([\d, as]+)\)$", whole, re.MULTILINE
+    ):
+        assert name not in found
+        found[name] = middle, float(value), tag
+    return found
+
+
+def work_out(expression: str) -> float:
+    """Compute what is printed, by Python's own rules."""
+    for said, python in (("×", "*"), ("^", "**")):
+        expression = expression.replace(said, python)
+    expression = re.sub(r"\|([^|]*)\|", r"abs(\1)", expression)
+    expression = re.sub(r" \((\d+) more\)", "", expression)
+    return float(eval(expression, {"__builtins__": {}}, FUNCTIONS))
+
+
+def adds_up(text: str) -> int:
+    """Hold all that is printed against itself: the numbers of a line give its value."""
+    checked = 0
+    for name, (middle, value, _) in lines_of(text).items():
+        if middle and not re.search(r"\w'*\[", middle):
+            numbers = [abs(float(n)) for n in re.findall(r"\d+\.?\d*(?:e[-+]\d+)?", middle)]
+            # Six digits of each term leave less of a sum in which the terms cancel.
+            size = max([abs(value), *numbers]) ** (2 if "×" in middle else 1)
+            assert work_out(middle) == pytest.approx(value, rel=2e-5, abs=2e-5 * size), name
+            checked += 1
+    return checked
+
+
+def by_loops(model, name, x, t) -> dict[str, tuple[float, str]]:
+    """Work out one row's pass, index by index: value and equation of every number."""
+    told: dict[str, tuple[float, str]] = {}
+    dense = [layer for layer in model.layers if isinstance(layer, Dense)]
+    function, exact = ACTIVATIONS[name], name in ENTRYWISE
+    inputs, sums, a = [], [], list(map(float, x))
+    for level, layer in enumerate(dense, start=1):
+        w, b = layer.weight.value, layer.bias.value
+        inputs.append(a)
+        z = []
+        for k in range(layer.units):
+            total = float(b[k])
+            for j in range(len(a)):
+                total += a[j] * float(w[j, k])
+            z.append(total)
+            told[f"z{level}[{k}]"] = total, "8"
+        sums.append(z)
+        a = function(z)
+        for k, value in enumerate(a):
+            told[f"a{level}[{k}]"] = value, "8" if exact else "as 8"
+    squares = [(a[k] - t[k]) ** 2 for k in range(len(a))]
+    told |= {f"l[{k}]": (square, "1") for k, square in enumerate(squares)}
+    told["J"] = 0.5 * sum(squares), "1"
+    back = [a[k] - t[k] for k in range(len(a))]
+    for level in range(len(dense), 0, -1):
+        hidden = level < len(dense)
+        layer, z, a = dense[level - 1], sums[level - 1], inputs[level - 1]
+        w = layer.weight.value
+        for k, value in enumerate(back):
+            told[f"∂J/∂a{level}[{k}]"] = value, "7, 10" if hidden else "2"
+        slopes = jacobian(function, z)
+        delta = [sum(back[m] * slopes[m][k] for m in range(len(z))) for k in range(len(z))]
+        for k in range(len(z)):
+            if exact:
+                told[f"g'(z{level}[{k}])"] = slopes[k][k], "9" if hidden else "3"
+            tag = ("11" if hidden else "5") if exact else "as 7, 10"
+            told[f"δ{level}[{k}]"] = delta[k], tag
+            told[f"∂J/∂b{level}[{k}]"] = delta[k], "11" if hidden else "6"
+            for j in range(len(a)):
+                told[f"∂J/∂w{level}[{j},{k}]"] = delta[k] * a[j], "10, 11" if hidden else "4, 6"
+        back = [sum(delta[k] * float(w[j, k]) for k in range(len(z))) for j in range(len(a))]
+    told |= {f"∂J/∂x[{j}]": (value, "7, 10") for j, value in enumerate(back)}
+    return told
+
+
+def jacobian(function, z, h=1e-6):
+    """Central differences: d a[m] / d z[k]."""
+    columns = []
+    for k in range(len(z)):
+        above, under = ([*z[:k], z[k] + side, *z[k + 1 :]] for side in (h, -h))
+        columns.append(
+            [(p - q) / (2 * h) for p, q in zip(function(above), function(under), strict=True)]
+        )
+    return [[column[m] for column in columns] for m in range(len(z))]
+
+
+def held_against_loops(text, expected):
+    printed = lines_of(text)
+    assert printed.keys() == expected.keys()
+    for name, (value, tag) in expected.items():
+        assert printed[name][1] == pytest.approx(value, rel=1e-5, abs=1e-9), name
+        assert printed[name][2] == tag, name
+
+
+def network(*widths, activation=Sigmoid, dtype="float64", rng=4):
+    layers = [layer for width in widths[1:] for layer in (Dense(width), activation())]
+    model = Sequential(layers, input_shape=(widths[0],), rng=rng, dtype=dtype)
+    for path, parameter in model.named_parameters():
+        if path.endswith("bias"):
+            parameter.value = np.linspace(-0.5, 0.5, parameter.size + 1)[1:]
+    return model
+
+
+def test_two_three_one_agrees_with_loops_line_by_line():
+    model = network(2, 3, 1)
+    explanation = model.explain(np.array([[0.3, -0.7]]), np.array([[1.5]]), HALF)
+    text = str(explanation)
+    held_against_loops(text, by_loops(model, "Sigmoid", [0.3, -0.7], [1.5]))
+    assert adds_up(text) == 33
+    tags = {n for _, _, tag in lines_of(text).values() for n in tag.split(", ")}
+    assert tags == {str(n) for n in range(1, 12)}
+
+
+@pytest.mark.parametrize("name", sorted({*registered(Activation), "Softmax", "LogSoftmax"}))
+def test_five_layers_with_every_activation_agree_with_loops(name):
+    model = network(3, 4, 2, 5, 3, 2, activation=registered(Layer)[name])
+    x, t = [0.4, -1.1, 0.9], [0.25, -0.5]
+    text = model.explain(np.array([x]), np.array([t]), HALF).text(most=ALL)
+    held_against_loops(text, by_loops(model, name, x, t))
+    assert adds_up(text) > 100
+
+
+def test_the_arrays_are_those_of_the_pass():
+    model = network(2, 3, 1)
+    x, y = np.array([[0.3, -0.7], [1.0, 0.5]]), np.array([[1.5], [0.0]])
+    first = model.explain(x, y, MSELoss())["dense_1"]
+    prediction = model.forward(x)
+    loss = MSELoss()
+    loss.forward(prediction, y)
+    model.backward(loss.backward())
+    dense = model.layers[0]
+    z = x @ dense.weight.value + dense.bias.value
+    a = 1 / (1 + np.exp(-z))
+    np.testing.assert_array_equal(first.input, x, strict=True)
+    np.testing.assert_allclose(first.z, z, rtol=1e-14, strict=True)
+    np.testing.assert_allclose(first.activation, a, rtol=1e-14, strict=True)
+    np.testing.assert_allclose(first.delta, first.output_delta, rtol=0, strict=True)
+    np.testing.assert_allclose(first.weight_gradients.sum(0), dense.weight.grad, rtol=1e-12)
+    np.testing.assert_allclose(first.bias_gradients.sum(0), dense.bias.grad, rtol=1e-12)
+    assert first.weight_gradients.shape == (2, 2, 3)
+    np.testing.assert_array_equal(first.gradients["weight"], dense.weight.grad, strict=True)
+
+
+def test_every_layer_is_told_in_sums_that_add_up(layer_example):
+    layer, shape = layer_example
+    model = Sequential([layer, Flatten(), Dense(2)], input_shape=shape, rng=0)
+    x = np.random.default_rng(1).normal(size=(3, *shape))
+    y = np.random.default_rng(2).normal(size=(3, 2))
+    before = pickle.dumps(model)
+    explanation = model.explain(x, y, MSELoss())
+    text = explanation.text(row=1, most=ALL)
+    assert pickle.dumps(model) == before
+    assert max(map(len, text.splitlines())) <= 100
+    assert adds_up(text) > 8
+    for step in explanation.steps:
+        for index in range(step.size):
+            line = step.line(1, index, Limit(ALL))
+            assert line.value == step.values(1).ravel()[index]
+            if line.terms:
+                total = math.fsum([line.rest, *(term.value for term in line.terms)])
+                size = math.fsum(abs(term.value) for term in line.terms)
+                assert line.value == pytest.approx(total, rel=1e-9, abs=1e-12 + 1e-7 * size)
+            elif step.phase == "backward" and layer.equation:
+                assert line.formula or not line.value, line
+
+
+def test_the_gradients_told_are_those_that_training_takes(layer_example):
+    layer, shape = layer_example
+    model = Sequential([layer, Flatten(), Dense(2)], input_shape=shape, rng=0)
+    x = np.random.default_rng(1).normal(size=(3, *shape))
+    y = np.random.default_rng(2).normal(size=(3, 2))
+    explanation = model.explain(x, y, MSELoss())
+    loss = MSELoss()
+    twin = pickle.loads(pickle.dumps(model))
+    j = loss.forward(twin.forward(x), y)
+    twin.backward(loss.backward())
+    twin.parameters.add_penalty_gradients()
+    assert explanation.j == pytest.approx(j + twin.parameters.penalty(), rel=1e-12)
+    told = {step.name: step.values(0) for step in explanation.steps}
+    for place in explanation.naming.places:
+        for attribute, (_, gradient, _) in place.parameters.items():
+            recorded = dict(twin.named_parameters())[f"{place.path}.{attribute}"].grad
+            np.testing.assert_allclose(told[gradient], recorded, rtol=1e-12, atol=1e-15)
+
+
+def test_every_loss_is_told_by_its_equation(loss_example):
+    loss, prediction, target = loss_example
+    model = Sequential([Identity()], input_shape=prediction.shape[1:])
+    explanation = model.explain(prediction, target, loss)
+    for row in range(len(prediction)):
+        text = explanation.text(row=row, most=ALL)
+        assert adds_up(text) >= 5
+        told = {name: middle for name, (middle, _, _) in lines_of(text).items()}
+        assert all(told[name] for name in told if name[0] == "l" or name.startswith("∂J/∂a"))
+
+
+@pytest.mark.parametrize("cls", [*registered(Activation).values(), *registered(Loss).values()])
+def test_every_activation_and_loss_says_its_equation(cls):
+    assert cls().equation, f"{cls.__name__} needs a line: equation = ..."
+
+
+class Swish(Layer):
+    def build(self, input_shape, rng):
+        self.beta = Parameter(np.array([1.5]))
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        s = 1 / (1 + np.exp(-self.beta.value * x))
+        if training:
+            self.cache = x, s
+        return x * s
+
+    def backward(self, delta):
+        x, s = self.cache
+        slope = s * (1 - s)
+        self.beta.grad = np.array([(delta * x * x * slope).sum()])
+        return delta * (s + self.beta.value * x * slope)
+
+
+class ToldSwish(Swish):
+    equation = "a = z * sigmoid(beta z)"
+
+
+class Gate(Layer):
+    """A container that is no chain: its output is a product."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Dense(2)
+
+    def build(self, input_shape, rng):
+        return self.inner.build(input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        inner = self.inner.forward(x, training=training)
+        if training:
+            self.cache = x, inner
+        return x * inner
+
+    def backward(self, delta):
+        x, inner = self.cache
+        return delta * inner + self.inner.backward(delta * x)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("custom", [Swish, ToldSwish, Gate])
+def test_a_custom_layer_takes_part_with_no_work(custom, rows):
+    model = Sequential([Dense(2), custom(), Dense(1)], input_shape=(2,), rng=4)
+    x = np.random.default_rng(0).normal(size=(rows, 2))
+    explanation = model.explain(x, x[:, :1], MSELoss())
+    text = str(explanation)
+    assert adds_up(text) > 10
+    told = {line: middle for line, (middle, _, _) in lines_of(text).items()}
+    if custom is ToldSwish:
+        z = explanation["dense_1"].z[0, 0]
+        enclosed = f"({z:.6g})" if z < 0 else f"{z:.6g}"
+        assert told["a1[0]"] == f"{z:.6g} × sigmoid(1.5 × {enclosed})"
+    elif custom is Swish:
+        assert told["h1[0]"] == ""
+        assert told["∂J/∂beta1[0]"].count("×") == (2 if rows == 1 else 0)
+    assert told["δ1[0]"]
+
+
+def test_a_layer_whose_backward_does_not_fit_is_told_without_a_false_sum():
+    class Wrong(Layer):
+        def forward(self, x, *, training=True):
+            return x + 1
+
+        def backward(self, delta):
+            return delta**2
+
+    model = Sequential([Dense(2), Wrong(), Dense(1)], input_shape=(2,), rng=4)
+    text = str(model.explain(np.ones((1, 2)), np.ones((1, 1)), MSELoss()))
+    assert lines_of(text)["δ1[0]"][0] == ""
+
+
+def test_a_loss_that_goes_its_own_way():
+    class Own(Loss):
+        def forward(self, prediction, target, **options):
+            self.cache = np.ones_like(prediction)
+            return float(prediction.sum())
+
+    explanation = network(2, 1).explain(np.ones((1, 2)), np.ones((1, 1)), Own())
+    printed = lines_of(str(explanation))
+    assert printed["J"][1] == pytest.approx(explanation.prediction[0, 0], rel=1e-5)
+    assert printed["∂J/∂a1[0]"] == ("", 1.0, "as 2")
+
+
+def test_infinite_and_missing_numbers_are_told_without_a_warning(tmp_path):
+    model = Sequential([Dense(3), ReLU(), Dense(1)], input_shape=(2,), rng=0)
+    model.layers[0].weight.value = [[np.inf, np.nan, 1.0], [0.0, 1.0, -np.inf]]
+    explanation = model.explain(np.array([[0.0, 1.0]]), np.ones((1, 1)), MSELoss())
+    printed = lines_of(str(explanation))
+    assert printed["z1[0]"][0] == "0 + 0 × inf + 1 × 0"
+    assert math.isnan(printed["z1[0]"][1])
+    assert printed["z1[2]"][1] == -math.inf
+    explanation.to_latex()
+    explanation.to_html(tmp_path / "page.html")
+    assert explanation["dense_1"].weight_gradients.shape == (1, 2, 3)
+
+
+def test_branches_sharing_and_penalties_add_up():
+    first = Dense(3, weight_penalty=L2(0.1))
+    Sequential([first], input_shape=(3,), rng=1)
+    shared = Dense(3, weight=first.weight)
+    model = Sequential([first, shared, Parallel([Dense(1), Dense(1)])], input_shape=(3,), rng=1)
+    explanation = model.explain(np.eye(3)[:2], np.ones((2, 1)), MSELoss())
+    text = explanation.text(most=ALL)
+    printed = lines_of(text)
+    assert adds_up(text) > 20
+    total = printed["∂J/∂w1[0,0]"][1]
+    parts = printed["∂J/∂w1|dense_1[0,0]"][1] + printed["∂J/∂w1|dense_2[0,0]"][1]
+    assert total == pytest.approx(parts + 0.2 * first.weight.value[0, 0], rel=1e-4)
+    assert printed["δ2[0]"][0].count("+") + printed["δ2[0]"][0].count(" - ") == 1
+
+
+def test_float32_stays_float32_and_dropout_tells_what_it_dropped():
+    model = Sequential([Dense(8), Dropout(0.5), Dense(1)], input_shape=(2,), rng=1, dtype="float32")
+    x = np.ones((2, 2), np.float32)
+    explanation = model.explain(x, np.ones((2, 1)), MSELoss())
+    story = explanation["dropout_1"]
+    assert {story.input.dtype, story.output.dtype, story.delta.dtype} == {np.dtype(np.float32)}
+    assert explanation["dense_1"].weight_gradients.dtype == np.float32
+    printed = lines_of(str(explanation))
+    kept = [printed[f"h1[{k}]"][0].rpartition(" × ")[2] for k in range(8)]
+    assert set(kept) == {"0", "2"}
+    assert adds_up(str(explanation)) > 10
+
+
+def test_it_is_the_same_each_time():
+    model = Sequential([Dense(4), Dropout(0.5), Dense(1)], input_shape=(2,), rng=1)
+    told = [str(model.explain(np.ones((2, 2)), np.ones((2, 1)), HALF)) for _ in range(2)]
+    assert told[0] == told[1]
+
+
+@pytest.fixture(scope="module")
+def wide():
+    model = Sequential(
+        [Flatten(), Dense(512, "relu"), Swish(), Dense(10)], input_shape=(28, 28), rng=0
+    )
+    x = np.random.default_rng(0).random((20, 28, 28))
+    return model.explain(x, np.arange(20) % 10, CrossEntropyLoss())
+
+
+def test_wide_layers_stay_small(wide):
+    text = wide.text(row=3)
+    assert len(text.splitlines()) < 250
+    assert max(map(len, text.splitlines())) <= 100
+    assert adds_up(text) > 40
+    assert "... and 508 more" in text
+    assert len(wide.to_latex()) < 100_000
+    assert len(wide._repr_html_()) < 3_000_000
+
+
+def test_any_unit_and_weight_of_a_wide_layer_can_be_asked_for(wide):
+    z = wide["dense_1"].z[3, 500]
+    assert lines_of(wide.unit("dense_1", 500, row=3))["z1[500]"][1] == pytest.approx(z, rel=1e-5)
+    gradient = wide["dense_1"].gradients["weight"][700, 500]
+    told = lines_of(wide.weight("dense_1", (700, 500)))["∂J/∂w1[700,500]"][1]
+    assert told == pytest.approx(gradient, rel=1e-5)
+    told = lines_of(wide.unit("flatten_1", 29, row=1))
+    assert told["h0[29]"][0] == "x[1,1]"
+
+
+NASTY = "</script><script>alert(1)</script>&\"'\\{%_^~#$ 日本ß"
+
+
+def test_names_are_escaped_everywhere(tmp_path):
+    model = Sequential([Dense(2, name=NASTY), Sigmoid()], input_shape=(2,), rng=0)
+    explanation = model.explain(np.ones((1, 2)), np.ones((1, 2)), MSELoss())
+    explanation.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert page.count("<script") == 2
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+    assert "<script>alert" not in explanation._repr_html_()
+    assert max(map(len, str(explanation).splitlines())) <= 100
+    assert all(ord(c) < 128 for c in explanation.to_latex())
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_latex_compiles(tmp_path, wide):
+    branches = Parallel([Dense(2), [LayerNorm(), Swish(), Dense(2)]], merge="concat")
+    model = Sequential(
+        [Dense(3, "gelu", name=NASTY), Residual([Dense(3), ToldSwish()]), branches, ReLU()],
+        input_shape=(2,),
+        rng=0,
+    )
+    x = np.random.default_rng(0).normal(size=(2, 2)) * 1e-7
+    explanations = [
+        network(2, 3, 1).explain(np.ones((1, 2)), np.ones((1, 1)), HALF),
+        model.explain(x, np.array([0, 3]), CrossEntropyLoss()),
+        wide,
+    ]
+    for explanation in explanations:
+        (tmp_path / "e.tex").write_text(explanation.to_latex(), encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "e.tex"]
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stdout[-2000:]
+        assert "Overfull" not in made.stdout
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "said"),
+    [
+        (lambda m, e: m.explain(np.ones((1, 2)), np.ones((1, 1))), ValueError, "needs a loss"),
+        (
+            lambda m, e: m.explain(np.ones((1, 3)), np.ones((1, 1)), HALF),
+            ValueError,
+            r"\(batch, 2\)",
+        ),
+        (lambda m, e: m.explain(np.ones((1, 2)), np.ones((1, 1)), "msa"), ValueError, "msa"),
+        (lambda m, e: e.text(row=1), ValueError, "row must be from 0 to 0, got 1"),
+        (
+            lambda m, e: e["dense_7"],
+            KeyError,
+            "no layer is explained at 'dense_7'; known: 'dense_1'",
+        ),
+        (lambda m, e: e.unit("dense_1", 3), ValueError, r"'dense_1' has shape \(3,\)"),
+        (lambda m, e: e.weight("dense_1", (2, 0)), ValueError, r"shape \(2, 3\), so it has no"),
+        (lambda m, e: e.weight("sigmoid_1", 0), ValueError, "has no parameter 'weight'"),
+        (lambda m, e: e["sigmoid_1"].weight_gradients, ValueError, "has no gradient of 'weight'"),
+        (lambda m, e: e.to_html("x.html", rows=[]), ValueError, "at least one row"),
+    ],
+)
+def test_errors_say_what_to_do(ask: Any, error, said):
+    model = network(2, 3, 1)
+    explanation = model.explain(np.ones((1, 2)), np.ones((1, 1)), HALF)
+    with pytest.raises(error, match=said):
+        ask(model, explanation)
+
+
+def test_the_compiled_loss_is_the_default():
+    model = network(2, 3, 1)
+    model.compile(optimizer="sgd", loss=HALF)
+    x, y = np.ones((1, 2)), np.ones((1, 1))
+    assert str(model.explain(x, y)) == str(model.explain(x, y, HALF))
+
+
+def test_import_minigrad_leaves_it_alone():
+    code = "import sys, minigrad; print([m for m in sys.modules if 'explain' in m])"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout == "[]\n"

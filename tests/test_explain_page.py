@@ -1,0 +1,391 @@
+"""The explanation's page in headless Chromium, driven over its debugging pipe."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad import Dense, MSELoss, Sequential, Sigmoid
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--remote-debugging-pipe",
+]  # fmt: skip
+
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+
+
+class Browser:
+    """One page of a headless Chromium, which reads commands from pipe 3 and answers on pipe 4."""
+
+    def __init__(self, profile: Path) -> None:
+        commands, self._commands = os.pipe()
+        self._answers, answers = os.pipe()
+        # First out of the way of 3 and 4, which the child is to have.
+        high = [
+            os.dup2(pipe, 100 + place, inheritable=False)
+            for place, pipe in enumerate((commands, answers))
+        ]
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, quiet, 2), (os.POSIX_SPAWN_DUP2, quiet, 1)]
+        actions += [(os.POSIX_SPAWN_DUP2, high[0], 3), (os.POSIX_SPAWN_DUP2, high[1], 4)]
+        argv = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        self._pid = os.posix_spawn(CHROMIUM, argv, os.environ, file_actions=actions, setpgroup=0)
+        for pipe in (commands, answers, quiet, *high):
+            os.close(pipe)
+        self._count, self._session, self._read = 0, "", b""
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        os.killpg(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._commands)
+        os.close(self._answers)
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._count:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self.events.append(answer)
+
+    @contextmanager
+    def within(self, session: str) -> Iterator[None]:
+        """Speak to a frame for a while."""
+        outer, self._session = self._session, session
+        for domain in ("Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+        yield
+        self._session = outer
+
+    def open(self, path: Path) -> None:
+        self.events.clear()
+        self.call("Page.navigate", url=path.as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._next())
+
+    def js(self, expression: str) -> Any:
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        code = {
+            "Tab": 9,
+            "Enter": 13,
+            "Escape": 27,
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+        }
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code[key],
+                **text,
+            )
+
+    def click(self, x: float, y: float) -> None:
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def show(self, width: int, height: int, *, dark: bool = False, still: bool = True) -> None:
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        features = [
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+            {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
+        ]
+        self.call("Emulation.setEmulatedMedia", features=features)
+
+    def screenshot(self, path: Path) -> None:
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def _next(self) -> dict[str, Any]:
+        end = time.monotonic() + 60
+        while b"\0" not in self._read:
+            ready, _, _ = select.select([self._answers], [], [], max(0.0, end - time.monotonic()))
+            assert ready, "Chromium gave no answer within a minute"
+            piece = os.read(self._answers, 1 << 16)
+            assert piece, "Chromium has ended"
+            self._read += piece
+        message, _, self._read = self._read.partition(b"\0")
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    made = Browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def explanation():
+    model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
+    loss = MSELoss(reduction="sum", scale=0.5)
+    return model.explain(np.array([[0.967, 0.547]]), np.array([1.514]), loss)
+
+
+@pytest.fixture
+def page(browser, explanation, tmp_path) -> Iterator[Browser]:
+    explanation.to_html(tmp_path / "page.html")
+    browser.show(1280, 900)
+    browser.open(tmp_path / "page.html")
+    yield browser
+    assert troubles(browser) == []
+
+
+def troubles(browser: Browser) -> list[dict[str, Any]]:
+    """Return what a page should never cause: messages, errors, and requests beyond itself."""
+    wrong = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"}
+    found = [event for event in browser.events if event.get("method") in wrong]
+    for event in browser.events:
+        if event.get("method") == "Network.requestWillBeSent":
+            url = event["params"]["request"]["url"]
+            if not url.startswith(("data:", "about:")) and not url.endswith(".html"):
+                found.append(event)
+    return found
+
+
+def text(browser: Browser, selector: str) -> str:
+    said = browser.js(f"document.querySelector({json.dumps(selector)}).textContent")
+    return str(said).replace("\u2212", "-")
+
+
+def focused(browser: Browser) -> str:
+    return str(browser.js("document.activeElement.ariaLabel || document.activeElement.textContent"))
+
+
+def test_steps_go_forward_and_back_and_tell_what_is_printed(page, explanation):
+    phases = []
+    for number, step in enumerate(explanation.steps, start=1):
+        assert text(page, "#count") == f"Step {number} of {len(explanation.steps)}"
+        phases.append(text(page, "#phase").lower())
+        assert text(page, "#equation .tag").split()[-1] == step.tag.split()[-1]
+        told = page.js("[...document.querySelectorAll('#lines li')].map(li => li.textContent)")
+        assert len(told) == step.size
+        for index, line in enumerate(told):
+            value = step.values(0).ravel()[index]
+            shown = line.replace("\u2212", "-").replace(" × 10", "e").rpartition("= ")[2]
+            assert float(shown) == pytest.approx(value, rel=1e-5)
+        page.press("ArrowRight")
+    assert phases == [step.phase for step in explanation.steps]
+    page.press("ArrowLeft")
+    assert text(page, "#count").startswith(f"Step {len(explanation.steps) - 1} ")
+    page.js("document.getElementById('back').click()")
+    assert text(page, "#count").startswith(f"Step {len(explanation.steps) - 2} ")
+    page.js("slider.value = 4; slider.dispatchEvent(new Event('input'))")
+    assert text(page, "#step-title") == "sigmoid_2: the activation"
+
+
+def test_values_and_deltas_appear_when_they_are_computed(page):
+    seen = "units.get('z1[0]').button.innerText"
+    assert page.js(seen).split("\n")[:2] == ["z1[0]", "0.436"]
+    page.press("ArrowRight")
+    assert page.js(seen).split("\n")[:2] == ["a1[0]", "0.607"]
+    assert page.js("units.get('J').button.classList.contains('waiting')")
+    page.js("goTo(13)")
+    assert "δ" in page.js(seen)
+
+
+def test_a_unit_is_picked_with_the_mouse(page, explanation):
+    box = page.js("JSON.stringify(units.get('z1[1]').button.getBoundingClientRect())")
+    box = json.loads(box)
+    page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert text(page, "#pick h2") == "Unit z1[1] → a1[1]"
+    story = explanation["dense_1"]
+    figures = page.js("[...document.querySelectorAll('#pick dd')].map(dd => dd.textContent)")
+    values = [float(shown.replace("\u2212", "-")) for shown in figures]
+    expected = [story.z, story.activation, story.output_delta, story.delta]
+    expected[2] = explanation["sigmoid_1"].output_delta
+    assert values == pytest.approx([float(array[0, 1]) for array in expected], rel=1e-5)
+    rows = "[...document.querySelector('#pick table').rows].map(row => row.cells[1].textContent)"
+    _, *terms, total = (shown.replace("\u2212", "-") for shown in page.js(rows))
+    assert len(terms) == 3
+    assert sum(map(float, terms)) == pytest.approx(float(total), rel=1e-5)
+
+
+def test_a_weight_is_picked_with_the_mouse(page, explanation):
+    point = """(() => {
+      const hit = row.edges.find((edge) => edge[2] === "w1[1,2]").path.previousSibling;
+      const at = hit.getPointAtLength(hit.getTotalLength() * 0.9);
+      const box = hit.ownerSVGElement.getBoundingClientRect();
+      return [box.x + at.x, box.y + at.y];
+    })()"""
+    page.click(*page.js(point))
+    assert text(page, "#pick h2") == "Weight w1[1,2]"
+    gradient = explanation["dense_1"].gradients["weight"][1, 2]
+    figures = page.js("[...document.querySelectorAll('#pick dd')].map(dd => dd.textContent)")
+    assert float(figures[1].replace("\u2212", "-")) == pytest.approx(gradient, rel=1e-5)
+    assert text(page, "#pick tbody td") == "δ1[2] × x[1]" + text(page, "#pick .in-numbers")
+
+
+def test_everything_can_be_done_with_the_keyboard(page):
+    order = []
+    for _ in range(4):
+        page.press("Tab")
+        order.append(page.js("document.activeElement.id || document.activeElement.className"))
+        assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert order == ["back", "slider", "next", "unit"]
+    assert focused(page).startswith("x[0] is 0.967")
+    page.press("ArrowDown")
+    assert focused(page).startswith("x[1] is 0.547")
+    page.press("ArrowRight")
+    page.press("ArrowUp")
+    assert text(page, "#count").startswith("Step 1 ")
+    name = focused(page).split(" ")[0]
+    page.press("Enter")
+    assert text(page, "#pick h2").startswith(f"Unit {name}")
+    assert page.js("document.activeElement.ariaPressed") == "true"
+    page.press("Escape")
+    assert page.js("document.querySelector('#pick h2')") is None
+    page.press("Tab")
+    page.press("Enter")
+    assert text(page, "#pick h2") == "Unit z1[0] → a1[0]"
+    page.press("Tab")
+    page.press("Tab")
+    page.press("Enter")
+    assert text(page, "#pick h2") == "Bias b1[0]"
+    page.js("document.querySelector('#lines button').focus()")
+    page.press("ArrowRight")
+    assert text(page, "#count").startswith("Step 2 ")
+    assert focused(page) == "sigmoid_1: the activation"
+
+
+def test_focus_outlives_a_new_width(page):
+    page.js("units.get('z1[1]').button.focus()")
+    page.show(700, 900)
+    page.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.js("document.activeElement === units.get('z1[1]').button")
+
+
+def test_it_can_be_told_without_eyes(page):
+    page.js("goTo(16)")
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    for node in nodes:
+        if (
+            node["role"]["value"] in ("button", "slider", "combobox", "link")
+            and not node["ignored"]
+        ):
+            assert node["name"]["value"].strip(), node
+    labels = page.js("[...units.values()].map((unit) => unit.button.ariaLabel)")
+    assert all(", ∂J/∂" in label or ", δ" in label for label in labels[:-1])
+    assert labels[-1].startswith("J is ")
+
+
+CONTRAST = """(() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const said = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!said || !element.checkVisibility() || element.closest("[aria-disabled=true]")) continue;
+    const [a, b] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push([element.outerHTML.slice(0, 80), ratio]);
+  }
+  return poor;
+})()"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [320, 360, 768, 1600])
+def test_it_reads_well_narrow_and_wide_light_and_dark(page, width, dark):
+    page.show(width, 800, dark=dark)
+    page.js("goTo(13); pick('unit', 'z1[1]')")
+    assert page.js(CONTRAST) == []
+    inside = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert page.js(inside)
+    assert page.js("getComputedStyle(document.querySelector('.unit')).transitionDuration") == "0s"
+    small = "[...document.querySelectorAll('.stepper button')].filter(b => b.offsetHeight < 44)"
+    assert page.js(f"{small}.length") == 0
+
+
+def test_rows_and_wide_layers(browser, tmp_path):
+    layers = [Dense(300, "relu", name="</script><b>"), Dense(4)]
+    model = Sequential(layers, input_shape=(50,), rng=4)
+    x = np.random.default_rng(0).normal(size=(20, 50))
+    explanation = model.explain(x, x[:, :4], MSELoss())
+    explanation.to_html(tmp_path / "page.html", rows=[2, 7], units={"</script><b>": [123]})
+    browser.show(1280, 900)
+    browser.open(tmp_path / "page.html")
+    assert text(browser, "#said").endswith("over 20 rows, of which this page has 2.")
+    assert browser.js("document.querySelectorAll('.unit').length") == 6 + 7 + 4 + 1
+    assert browser.js("document.querySelectorAll('b b').length") == 0
+    shown = "Number(row.lines['z1[123]'].value)"
+    for place, row in enumerate((2, 7)):
+        browser.js(
+            f"{{ const c = byId('row'); c.value = {place}; c.dispatchEvent(new Event('change')) }}"
+        )
+        z = explanation["</script><b>"].z[row, 123]
+        assert browser.js(shown) == pytest.approx(z, rel=1e-5)
+    assert troubles(browser) == []
+
+
+def test_a_notebook_shows_the_page_in_a_frame(browser, explanation, tmp_path):
+    (tmp_path / "cell.html").write_text(
+        f"<!doctype html><meta charset=utf-8>{explanation._repr_html_()}", encoding="utf-8"
+    )
+    browser.call(
+        "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True
+    )
+    browser.open(tmp_path / "cell.html")
+    attached = (event for event in browser.events if event["method"] == "Target.attachedToTarget")
+    with browser.within(next(attached)["params"]["sessionId"]):
+        assert text(browser, "#step-title") == "dense_1: weighted sums of the inputs"
+        browser.js("goTo(1)")
+        assert text(browser, "#step-title") == "sigmoid_1: the activation"
+    assert troubles(browser) == []
