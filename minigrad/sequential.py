@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typing_extensions import Self, override
+from typing_extensions import override
 
-from minigrad import engine, trace, training
+from minigrad import engine, training
 from minigrad.arrays import Array, Shape, as_data, check_finite
 from minigrad.code import code
 from minigrad.config import by_name, names_options, register
 from minigrad.data import Rows, as_pair, as_rows, split
 from minigrad.layers.base import Layer
-from minigrad.layers.chain import Chain
 from minigrad.losses import Loss
 from minigrad.metrics import Metric, named_metrics
+from minigrad.network import Network
 from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
-from minigrad.parameters import Parameters
-from minigrad.rng import RNGLike, as_rng
+from minigrad.ranges import whole
+from minigrad.rng import RNGLike
 from minigrad.streams import Accept, Batches, Stream, as_batches, as_validation
 from minigrad.summary import notes, summary
 from minigrad.training.callbacks import Callback, EpochFunction, as_callbacks
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @register
-class Sequential(Chain):
+class Sequential(Network):
     """A network: layers one after another. It is itself a layer, so it nests.
 
     `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
@@ -76,58 +76,13 @@ class Sequential(Chain):
         dtype: str | type[np.floating[Any]] | np.dtype[np.floating[Any]] = "float64",
         name: str = "",
     ) -> None:
-        super().__init__(layers, name=name)
-        self.dtype: np.dtype[np.floating[Any]] = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
-        self.rng, self.entropy = as_rng(rng)
+        super().__init__(layers, input_shape=input_shape, rng=rng, dtype=dtype, name=name)
         self.optimizer: Optimizer | None = None
         self.loss: Loss | None = None
         self.metrics: dict[str, Metric] = {}
         self.history = History()
         self._split_seed: int | None = None
         self._planned: int | None = None  # how many epochs there will be when a running fit ends
-        if input_shape is not None:
-            self.build_for(tuple(input_shape))
-
-    def build_for(self, input_shape: Shape) -> None:
-        """Build all layers as the outermost model, and gather their parameters in one vector."""
-        if self.output_shape is None:
-            self.output_shape = self.build(input_shape, self.rng)
-            self.input_shape = input_shape
-        for _, layer in self.walk():
-            if isinstance(layer, Sequential):
-                layer.dtype = self.dtype
-            for name in layer.buffers:
-                setattr(layer, name, getattr(layer, name).astype(self.dtype))
-        for path, parameter in self.named_parameters():
-            parameter.name = path
-        Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
-
-    @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
-        """Return the prediction for a batch; with `training`, each layer keeps what it needs.
-
-        Raises:
-            TypeError: x isn't floating.
-            ValueError: x is empty, or its rows don't have the input shape.
-        """
-        return super().forward(self._accept(x), training=training)
-
-    def _accept(self, x: ArrayLike) -> Array:
-        """Return x as rows of the input shape in the model's dtype."""
-        if not (isinstance(x, np.ndarray) and x.dtype == self.dtype and x.size):
-            x = as_data(x, "x").astype(self.dtype, copy=False)
-        self.check_input_shape(x)
-        return x
-
-    def check_input_shape(self, x: Array) -> None:
-        """Build the model for these rows if it isn't built, or refuse rows of another shape."""
-        if self.output_shape is None:
-            self.build_for(x.shape[1:])
-        if x.shape[1:] != self.input_shape:
-            assert self.input_shape is not None
-            self.layers[0].check_input(x, self.input_shape)
 
     @names_options
     def compile(
@@ -214,9 +169,9 @@ class Sequential(Chain):
             DivergedError: a loss or gradient isn't finite; the last good parameters are kept.
         """
         optimizer, loss = self._compiled("fit")
-        check_count(epochs, "epochs")
+        whole(epochs, "epochs", self)
         if batch_size is not None:
-            check_count(batch_size, "batch_size")
+            whole(batch_size, "batch_size", self)
         followers, speaker = as_callbacks(callbacks), progress(verbose)
         data = as_batches(
             x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
@@ -298,9 +253,11 @@ class Sequential(Chain):
         >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
         {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
         """
+        from minigrad.trace import trace
+
         data = as_data(x, "x")
         check_finite(data, "x")
-        recorded = trace.trace(self, self._accept(data), training=False)
+        recorded = trace(self, self._accept(data), training=False)
         return {step.path: step.output for step in recorded.steps if step.path}
 
     def objective(
@@ -453,21 +410,6 @@ class Sequential(Chain):
         return self.optimizer, self.loss
 
     @override
-    def _part(self, layers: list[Layer]) -> Self:
-        input_shape = layers[0].input_shape if layers else None
-        return type(self)(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
-
-    @override
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "layers": self.layers,
-            "input_shape": self.input_shape,
-            "rng": None,
-            "dtype": self.dtype.name,
-            "name": self.name,
-        }
-
-    @override
     def __repr__(self) -> str:
         """Return the code that makes it, and in comments what that can't say."""
         told = list(notes(self))
@@ -475,21 +417,3 @@ class Sequential(Chain):
             done = f"{self.history.epochs} of {self._planned}"
             told.insert(0, f"in the middle of training: {done} epochs are done")
         return "\n".join([code(self), *(f"# {note}" for note in told)])
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Gather the parameters of a copy in one vector of its own."""
-        vars(self).update(state)
-        if self.output_shape is not None:
-            self.build_for(self.input_shape or ())
-
-
-def check_count(value: int, name: str) -> None:
-    """Refuse what isn't a whole number of at least 1.
-
-    >>> check_count(0, "epochs")
-    Traceback (most recent call last):
-    ...
-    ValueError: epochs must be a whole number of at least 1, got 0
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")

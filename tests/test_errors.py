@@ -160,8 +160,8 @@ def test_compile_with_what_is_not_known() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
-        ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
+        ({"epochs": 0}, "Sequential expects a whole number epochs >= 1, got 0"),
+        ({"batch_size": 2.5}, "Sequential expects a whole number batch_size >= 1, got 2.5"),
         ({"validation_split": 1.0}, "leaves 8 to validate and 0 to train"),
         ({"sample_weight": np.ones(3)}, "sample_weight needs shape (8,), a weight a row"),
         ({"sample_weight": -np.ones(8)}, "sample_weight must not be negative"),

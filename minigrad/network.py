@@ -1,0 +1,100 @@
+"""A network: a chain of layers with one dtype, one source of randomness, and one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from typing_extensions import Self, override
+
+from minigrad.arrays import Array, Shape, as_data
+from minigrad.layers.base import Layer
+from minigrad.layers.chain import Chain
+from minigrad.parameters import Parameters
+from minigrad.rng import RNGLike, as_rng
+
+
+class Network(Chain):
+    """What `Sequential` is before it is trained: see there for the arguments.
+
+    The outermost network builds all layers, and gathers their parameters in its vector.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        input_shape: Shape | None = None,
+        rng: RNGLike = None,
+        dtype: str | type[np.floating[Any]] | np.dtype[np.floating[Any]] = "float64",
+        name: str = "",
+    ) -> None:
+        super().__init__(layers, name=name)
+        self.dtype: np.dtype[np.floating[Any]] = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
+        self.rng, self.entropy = as_rng(rng)
+        if input_shape is not None:
+            self.build_for(tuple(input_shape))
+
+    def build_for(self, input_shape: Shape) -> None:
+        """Build all layers as the outermost model, and gather their parameters in one vector."""
+        if self.output_shape is None:
+            self.output_shape = self.build(input_shape, self.rng)
+            self.input_shape = input_shape
+        for _, layer in self.walk():
+            if isinstance(layer, Network):
+                layer.dtype = self.dtype
+            for name in layer.buffers:
+                setattr(layer, name, getattr(layer, name).astype(self.dtype))
+        for path, parameter in self.named_parameters():
+            parameter.name = path
+        Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        """Return the prediction for a batch; with `training`, each layer keeps what it needs.
+
+        Raises:
+            TypeError: x isn't floating.
+            ValueError: x is empty, or its rows don't have the input shape.
+        """
+        return super().forward(self._accept(x), training=training)
+
+    def _accept(self, x: ArrayLike) -> Array:
+        """Return x as rows of the input shape in the model's dtype."""
+        if not (isinstance(x, np.ndarray) and x.dtype == self.dtype and x.size):
+            x = as_data(x, "x").astype(self.dtype, copy=False)
+        self.check_input_shape(x)
+        return x
+
+    def check_input_shape(self, x: Array) -> None:
+        """Build the model for these rows if it isn't built, or refuse rows of another shape."""
+        if self.output_shape is None:
+            self.build_for(x.shape[1:])
+        if x.shape[1:] != self.input_shape:
+            assert self.input_shape is not None
+            self.layers[0].check_input(x, self.input_shape)
+
+    @override
+    def _part(self, layers: list[Layer]) -> Self:
+        input_shape = layers[0].input_shape if layers else None
+        return type(self)(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "layers": self.layers,
+            "input_shape": self.input_shape,
+            "rng": None,
+            "dtype": self.dtype.name,
+            "name": self.name,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Gather the parameters of a copy in one vector of its own."""
+        vars(self).update(state)
+        if self.output_shape is not None:
+            self.build_for(self.input_shape or ())
