@@ -1,6 +1,8 @@
 """A layer framework on NumPy: small enough to read in an afternoon, checked enough to trust."""
 
-from minigrad.checking import GradientReport, check_gradients
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from minigrad.config import register
 from minigrad.files.errors import FileFormatError
 from minigrad.files.loading import load
@@ -19,7 +21,6 @@ from minigrad.initializers import (
     Uniform,
     Zeros,
 )
-from minigrad.layer_rules import LayerReport, check_layer
 from minigrad.layers import (
     ELU,
     GELU,
@@ -70,6 +71,10 @@ from minigrad.training.callbacks import Callback, CSVLogger, LearningRateSchedul
 from minigrad.training.history import History
 from minigrad.training.monitors import EarlyStopping, ModelCheckpoint
 from minigrad.training.plateau import ReduceOnPlateau
+
+if TYPE_CHECKING:
+    from minigrad.checking import GradientReport, check_gradients
+    from minigrad.layer_rules import LayerReport, check_layer
 
 __version__ = "0.1.0"
 
@@ -156,3 +161,17 @@ __all__ = [
     "load",
     "register",
 ]
+
+_LATER = {
+    "GradientReport": "minigrad.checking",
+    "LayerReport": "minigrad.layer_rules",
+    "check_gradients": "minigrad.checking",
+    "check_layer": "minigrad.layer_rules",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only development needs when it is first asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'minigrad' has no attribute '{name}'")
+    return getattr(import_module(_LATER[name]), name)

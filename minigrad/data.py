@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any, cast
 
@@ -20,13 +19,15 @@ _COPY_BYTES = 64 * 2**20
 """Larger arrays are not copied to be split, since a file may be larger than the memory."""
 
 
-@dataclass(slots=True)
 class Rows:
     """Inputs, targets, and a weight for each row or None."""
 
-    x: Array
-    y: NDArray[Any]
-    weight: Array | None = None
+    __slots__ = ("weight", "x", "y")
+
+    def __init__(self, x: Array, y: NDArray[Any], weight: Array | None = None) -> None:
+        self.x = x
+        self.y = y
+        self.weight = weight
 
     def __len__(self) -> int:
         return len(self.x)

@@ -19,7 +19,6 @@ from minigrad.metrics import Metric
 from minigrad.optimizers import Optimizer
 from minigrad.rng import RNG
 from minigrad.streams import Stream
-from minigrad.trace import first_not_finite, trace
 from minigrad.training.callbacks import Callback
 from minigrad.training.history import History
 from minigrad.training.interrupts import CtrlC
@@ -168,6 +167,8 @@ class Training:
         return j
 
     def _fail(self, batch: Rows, number: int, j: float) -> None:
+        from minigrad.trace import first_not_finite, trace
+
         recorded = trace(self.model, batch.x, batch.y, self.loss, sample_weight=batch.weight)
         place = first_not_finite(recorded) or "the loss"
         raise DivergedError(
