@@ -1,9 +1,29 @@
 """The code blocks of the pages are tests: each page's run in order, as one program."""
 
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+
+def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:
+    """Let a page write its files where nobody minds."""
+    namespace["_home"], namespace["_folder"] = Path.cwd(), TemporaryDirectory()
+    os.chdir(namespace["_folder"].name)
+
+
+def leave_it(namespace: dict[str, Any]) -> None:
+    """Go back, and clean up."""
+    os.chdir(namespace["_home"])
+    namespace["_folder"].cleanup()
+
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["README.md", "docs/**/*.md"],
+    setup=enter_a_folder_of_its_own,
+    teardown=leave_it,
 ).pytest()
