@@ -16,8 +16,9 @@ from minigrad.crew import Crew, thread_count
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
 
-_BLOCK_BYTES = 512 * 1024
-"""What one block's activations may fill, so that they stay in a core's cache."""
+_BLOCK_BYTES = 4 * 2**20
+"""What one block's activations may fill: they stay in the cache, and are long enough that threads
+seldom meet at the interpreter's lock."""
 _LEAST_ROWS = 1024
 """Below this a block's matrix products are too small to pay for adding its gradient."""
 _WIDE = 64
@@ -44,6 +45,7 @@ class BatchGradient:
     def __init__(self, model: Layer, loss: Loss, *, threads: int | None = None) -> None:
         self.parameters = model.parameters
         self.rows = block_rows(model)
+        _keep_freed_memory()
         self._members = [_Member(model, loss)]
         self._crew = crew_for(model, threads)
         self._penalized = any(p.penalty is not None for p in self.parameters)
@@ -182,6 +184,15 @@ def crew_for(model: Layer, threads: int | None) -> Crew:
     in_order = any(layer.draws for _, layer in model.walk())
     alone = in_order or (threads is None and max(_widths(model), default=0) >= _WIDE)
     return Crew(1 if alone else count)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep the memory of large arrays for the next ones.
+
+    glibc gives it back to the system, which must then clear it anew for each array, until it has
+    seen a larger piece freed. This one is never touched, so it costs nothing.
+    """
+    np.empty(2 * _BLOCK_BYTES, np.uint8)
 
 
 def _widths(model: Layer) -> list[int]:
