@@ -17,6 +17,9 @@ _CHUNK_BYTES = 16 * 2**20
 """How much of the data is gathered at a time in a random order."""
 _COPY_BYTES = 64 * 2**20
 """Larger arrays are not copied to be split, since a file may be larger than the memory."""
+_LAYOUT_BYTES = 32 * 2**20
+"""How large an x is copied to lie better."""
+_NARROW = 64
 
 
 class Rows:
@@ -47,6 +50,16 @@ class Rows:
         """Return these rows: views for a slice, copies for indices."""
         weight = None if self.weight is None else self.weight[rows]
         return Rows(self.x[rows], self.y[rows], weight)
+
+    def features_first(self) -> Rows:
+        """Return the rows with each feature of a narrow x in one piece, if such a copy is small.
+
+        A Dense layer's products then run along long rows, in every epoch.
+        """
+        x = self.x
+        if x.ndim != 2 or x.shape[1] >= _NARROW or x.size * x.dtype.itemsize > _LAYOUT_BYTES:
+            return self
+        return Rows(np.asfortranarray(x), self.y, self.weight)
 
     def count(self, batch_size: int | None) -> int:
         """Return how many batches `batches` yields."""

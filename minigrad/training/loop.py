@@ -88,6 +88,8 @@ class Training:
     ) -> History:
         """Train for some epochs, or until Ctrl-C, and return what they reported."""
         self.epochs = self.epoch + epochs
+        if isinstance(data, Rows) and data.count(batch_size) == 1:
+            data = data.features_first()
         names = ("loss", *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         with ExitStack() as ending:
