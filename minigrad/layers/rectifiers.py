@@ -33,7 +33,7 @@ class ReLU(Activation):
 
     @override
     def derivative(self, cached: Array) -> Array:
-        return np.sign(cached)
+        return (cached > 0).astype(cached.dtype)
 
 
 @register

@@ -13,7 +13,7 @@ from minigrad.optimizers.schedules import Schedule
 from minigrad.parameters import Parameter, Parameters
 from minigrad.ranges import not_negative, positive
 
-_CHUNK = 32_768
+_CHUNK = 65_536
 """Numbers changed at a time: what a step makes on the way then stays in the cache."""
 
 
