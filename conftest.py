@@ -8,6 +8,8 @@ from typing import Any
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
+collect_ignore_glob = ["docs/*.py", "docs/_extensions/*.py"]
+
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:
     """Let a page write its files where nobody minds."""
