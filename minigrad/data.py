@@ -17,8 +17,8 @@ _CHUNK_BYTES = 16 * 2**20
 """How much of the data is gathered at a time in a random order."""
 _COPY_BYTES = 64 * 2**20
 """Larger arrays are not copied to be split, since a file may be larger than the memory."""
-_LAYOUT_BYTES = 32 * 2**20
-"""How large an x is copied to lie better."""
+_LAYOUT_BYTES = 2**16, 2**22
+"""How large an x is worth copying to lie better, and how large is too large."""
 _NARROW = 64
 
 
@@ -52,12 +52,14 @@ class Rows:
         return Rows(self.x[rows], self.y[rows], weight)
 
     def features_first(self) -> Rows:
-        """Return the rows with each feature of a narrow x in one piece, if such a copy is small.
+        """Return the rows with each feature of a narrow x in one piece, if such a copy pays.
 
         A Dense layer's products then run along long rows, in every epoch.
         """
         x = self.x
-        if x.ndim != 2 or x.shape[1] >= _NARROW or x.size * x.dtype.itemsize > _LAYOUT_BYTES:
+        if not isinstance(x, np.ndarray) or x.ndim != 2:
+            return self
+        if x.shape[1] >= _NARROW or not _LAYOUT_BYTES[0] <= x.nbytes <= _LAYOUT_BYTES[1]:
             return self
         return Rows(np.asfortranarray(x), self.y, self.weight)
 

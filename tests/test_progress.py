@@ -21,6 +21,14 @@ X = RNG.uniform(size=(100, 2))
 Y = X.sum(axis=1)
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_raises():
+    """A job that a shell started in the background ignores Ctrl-C, and so would its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Terminal(io.StringIO):
     """A terminal of some width, which knows what is on its screen."""
 
@@ -373,7 +381,9 @@ def test_training_in_another_thread() -> None:
 
 
 PROGRAM = """
+import signal
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from minigrad import Dense, Sequential, SGD
 model = Sequential([Dense(3), Dense(1)], input_shape=(2,), rng=0)
 model.compile(optimizer=SGD(learning_rate=0.01), loss="mse")

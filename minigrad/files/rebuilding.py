@@ -250,7 +250,8 @@ def _share_when_built(
             first = firsts.setdefault(shared.get(name, name), own)
             if first.shape != own.shape:
                 raise ValueError(f"'{name}' can't share the {first!r} of another layer")
-            setattr(layer, attribute, first)
+            if first is not own:
+                setattr(layer, attribute, first)
         return output_shape
 
     vars(layer)["build"] = build_and_share

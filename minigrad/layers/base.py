@@ -237,8 +237,18 @@ class Layer(Cached):
                 yield f"{path}.{attribute}".lstrip("."), parameter
 
     def own_parameters(self) -> list[tuple[str, Parameter]]:
-        """Return (attribute, parameter) for this layer's own parameters, not its children's."""
-        return [(name, value) for name, value in vars(self).items() if isinstance(value, Parameter)]
+        """Return (attribute, parameter) for this layer's own parameters, not its children's.
+
+        Those in a list or tuple are named by their place in it, as in 'factors_0'.
+        """
+        found: list[tuple[str, Parameter]] = []
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                found.append((name, value))
+            elif isinstance(value, (list, tuple)):
+                items = enumerate(value)
+                found.extend((f"{name}_{i}", v) for i, v in items if isinstance(v, Parameter))
+        return found
 
 
 def features(layer: Layer, input_shape: Shape) -> int:
