@@ -10,11 +10,13 @@ from minigrad import (
     SGD,
     Chain,
     Dense,
+    Layer,
     MSELoss,
     Parameter,
     Parameters,
     Sequential,
     Sigmoid,
+    check_gradients,
 )
 
 
@@ -175,3 +177,32 @@ def test_frozen_runs() -> None:
 def test_not_numbers() -> None:
     with pytest.raises(TypeError, match="a Parameter holds floating numbers"):
         Parameter(np.array(["a"]))
+
+
+class TwoFactors(Layer):
+    """Keeps its parameters in a list."""
+
+    def build(self, input_shape, rng):
+        self.factors = [Parameter(np.ones(input_shape)), Parameter(np.full(input_shape, 2.0))]
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x
+        return x * self.factors[0].value * self.factors[1].value
+
+    def backward(self, delta):
+        first, second = (f.value for f in self.factors)
+        self.factors[0].grad = (delta * self.cache * second).sum(axis=0)
+        self.factors[1].grad = (delta * self.cache * first).sum(axis=0)
+        return delta * first * second
+
+
+def test_parameters_in_a_list_are_found() -> None:
+    model = Sequential([TwoFactors()], input_shape=(3,))
+    assert model.parameters.size == 6
+    assert [p.name for p in model.parameters] == [
+        "two_factors_1.factors_0",
+        "two_factors_1.factors_1",
+    ]
+    assert check_gradients(model, np.ones((2, 3)), np.zeros((2, 3)), MSELoss())

@@ -90,7 +90,7 @@ class Dense(Layer):
         self.bias_initializer = bias_initializer
         self.weight_penalty = check_penalty(weight_penalty, "weight_penalty")
         self.bias_penalty = check_penalty(bias_penalty, "bias_penalty")
-        self._shared = weight, bias
+        self._shared = {"weight": weight, "bias": bias}
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -165,7 +165,7 @@ class Dense(Layer):
         penalty: Penalty | None,
         rng: RNG,
     ) -> Parameter:
-        shared = self._shared[name == "bias"]
+        shared = self._shared[name]
         if shared is None:
             return Parameter(self.initial(name, initializer, shape, rng), penalty=penalty)
         if penalty is not None:
