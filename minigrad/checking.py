@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
 from minigrad.arrays import Array, Shape, as_data
+from minigrad.copies import Rewind, in_double
 from minigrad.data import as_rows
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
-from minigrad.rng import is_rng, rng_state, set_rng_state
 from minigrad.sequential import Sequential
 
 _STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
@@ -135,7 +135,8 @@ def check_gradients(
     inputs = rows.x.astype(np.float64)
     objective = _Objective(subject, loss, rows.y)
     least = _NOISE * abs(objective(inputs)) + 1e-10
-    input_gradient = subject.backward(objective.loss.backward())
+    subject.backward(objective.loss.backward())
+    input_gradient = subject.backward(objective.loss.backward())  # twice: assigned, not added up
     objective.parameters.add_penalty_gradients()
     arrays = {id(p): (path, p.value, p.grad.copy()) for path, p in subject.named_parameters()}
     comparisons = [
@@ -153,24 +154,19 @@ class _Objective:
         self.parameters = model.parameters
         self.loss = copy.copy(loss)
         self.target = target
-        sources = [value for _, layer in model.walk() for value in vars(layer).values()]
-        self.random = [(s, rng_state(s)) for s in sources if is_rng(s)]
+        self.rewind = Rewind(model)
 
     def __call__(self, x: Array) -> float:
-        for rng, state in self.random:
-            set_rng_state(rng, state)
+        self.rewind()
         j = self.loss.forward(self.model.forward(x), self.target)
         return j + self.parameters.penalty()
 
 
 def _double(model: Layer, input_shape: Shape) -> Sequential:
     """Return a copy of the model in float64; a single layer becomes a model of one."""
-    twin = copy.deepcopy(model)
-    if not isinstance(twin, Sequential):
-        return Sequential([twin], input_shape=input_shape, rng=0)
-    twin.dtype = np.dtype(np.float64)
-    twin.build_for(input_shape)
-    return twin
+    if not isinstance(model, Sequential):
+        return Sequential([copy.deepcopy(model)], input_shape=input_shape, rng=0)
+    return in_double(model, input_shape)
 
 
 def _compare(

@@ -77,6 +77,14 @@ class WrongBeta(Swish):
         return back
 
 
+class AddsUp(Swish):
+    def backward(self, delta):
+        before = float(self.beta.grad)
+        back = super().backward(delta)
+        self.beta.grad += before
+        return back
+
+
 class WrongLoss(MSELoss):
     def terms(self, prediction, target):
         terms, slope = super().terms(prediction, target)
@@ -106,6 +114,7 @@ def test_passes_what_is_right(units: int, reduction: str, depth: int) -> None:
         (MeanBias(2, name="averaged"), "averaged.bias"),
         (WrongInput(2), "input"),
         (WrongBeta(name="swish"), "swish.beta"),
+        (AddsUp(name="adding"), "adding.beta"),
     ],
 )
 def test_fails_and_names_the_place(wrong: Layer, place: str) -> None:

@@ -48,7 +48,8 @@ def test_a_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     [
         ("slope", "a * (1 - a)", "(1 - a)", "expected"),
         ("slope", "delta * a", "-delta * a", "has the wrong sign"),
-        ("slope", "delta * a", "2 * delta * a", "is 2 times what it should be"),
+        ("slope", "delta * a", "3 * delta * a", "is 3 times what it should be"),
+        ("product", "grad = x", "grad += x", "added to what was there: assign it"),
         ("bias", "sum(axis=0)", "mean(axis=0)", "is a mean over the rows: it must be their sum"),
         ("bias", "delta.sum(axis=0)", "delta[0]", "holds the delta of one row"),
         ("scale", "(delta * self.cache).sum", "(0 * self.cache).sum", "is zero: was it assigned?"),

@@ -58,7 +58,8 @@ def _grade_backward(layer: Layer, x: Array, weights: Array) -> list[str]:
         return float((layer.forward(x) * weights).sum())
 
     layer.forward(x)
-    passed_down = layer.backward(weights)
+    layer.backward(weights)
+    passed_down = layer.backward(weights)  # twice: gradients are assigned, not added up
     gradients = {
         f"the gradient of {name}": (parameter.grad.copy(), _differences(parameter.value, objective))
         for name, parameter in layer.own_parameters()
@@ -125,6 +126,8 @@ def _factor(ratio: float) -> str:
         return "has the wrong sign"
     if np.isclose(ratio, 1 / ROWS):
         return "is a mean over the rows: it must be their sum"
+    if np.isclose(ratio, 2):
+        return "is twice what it should be, or added to what was there: assign it"
     return f"is {ratio:.4g} times what it should be"
 
 
