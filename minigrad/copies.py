@@ -1,21 +1,24 @@
-"""Copies of a model to compute with: in double precision, with the same random numbers each time."""
+"""Copies of a model to try things on: in double precision, with random numbers that come again."""
 
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import numpy as np
 
 from minigrad.arrays import Shape
 from minigrad.layers.base import Layer
+from minigrad.network import Network
 from minigrad.rng import is_rng, rng_state, set_rng_state
-from minigrad.sequential import Sequential
+
+N = TypeVar("N", bound=Network)
 
 
-def in_double(model: Sequential, input_shape: Shape) -> Sequential:
+def in_double(model: N, input_shape: Shape) -> N:
     """Return a copy of a model in float64, built.
 
-    >>> from minigrad import Dense
+    >>> from minigrad import Dense, Sequential
     >>> in_double(Sequential([Dense(1)], dtype="float32"), (2,)).parameters.value.dtype
     dtype('float64')
     """

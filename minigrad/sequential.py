@@ -30,6 +30,7 @@ from minigrad.training.history import History
 from minigrad.training.progress import Verbose, progress
 
 if TYPE_CHECKING:
+    from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
 
 
@@ -367,6 +368,54 @@ class Sequential(Network):
         rows = self._rows(x, y, loss)
         return Explanation(self, self._accept(rows.x), rows.y, loss)
 
+    def diagnose(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss | str | None = None,
+        optimizer: Optimizer | str | None = None,
+        *,
+        batch_size: int | None = None,
+    ) -> Diagnosis:
+        """Find what keeps the model from learning these rows, with the evidence in numbers.
+
+        The model isn't touched: copies are examined, of which some train for a moment. Of many
+        rows it looks at some, and says at how many.
+
+        Args:
+            x: rows of the input shape.
+            y: a target for each row.
+            loss: a loss, or a name for its defaults; by default the compiled one.
+            optimizer: likewise. Without one the learning rate isn't looked at.
+            batch_size: the rows of a step, as `fit` will have; None takes all of them as one batch.
+                It matters to the learning rate where the loss is a sum.
+
+        Returns:
+            Findings, the gravest first; false where nothing was found. It prints as text.
+
+        Raises:
+            RuntimeError: no loss is given and the model isn't compiled.
+            TypeError, ValueError: x and y aren't rows that the model takes.
+
+        >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
+        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
+        >>> x = np.random.default_rng(0).uniform(size=(100, 2))
+        >>> diagnosis = model.diagnose(x, x.sum(axis=1), MSELoss(), SGD(learning_rate=0.1))
+        >>> diagnosis
+        Diagnosis(1 error: targets_out_of_range)
+        >>> diagnosis["targets_out_of_range"].evidence["highest_output"]
+        1.0
+        """
+        from minigrad.diagnose import diagnose
+
+        if isinstance(loss, str):
+            loss = by_name(Loss, loss, "loss")
+        if isinstance(optimizer, str):
+            optimizer = by_name(Optimizer, optimizer, "optimizer")
+        if batch_size is not None:
+            whole(batch_size, "batch_size", self)
+        return diagnose(self, x, y, loss=loss, optimizer=optimizer, batch_size=batch_size)
+
     def summary(self) -> None:
         """Print a table of the layers: their shapes, parameters, and whether they are trained.
 
@@ -417,3 +466,12 @@ class Sequential(Network):
             done = f"{self.history.epochs} of {self._planned}"
             told.insert(0, f"in the middle of training: {done} epochs are done")
         return "\n".join([code(self), *(f"# {note}" for note in told)])
+
+    def _repr_html_(self) -> str:
+        """Return a picture of it over the table of its layers, for a notebook."""
+        import html
+
+        from minigrad.views import network
+
+        picture = network(self) if self.output_shape is not None else ""
+        return f"{picture}<pre>{html.escape(summary(self))}</pre>"

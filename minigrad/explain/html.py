@@ -10,7 +10,7 @@ from minigrad.explain.data import row_data
 from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.lines import Limit, number
 from minigrad.explain.text import opening
-from minigrad.pictures.palette import DARK, LIGHT
+from minigrad.pictures.palette import variables
 
 if TYPE_CHECKING:
     from minigrad.explain.story import Explanation
@@ -40,7 +40,7 @@ def page(
     assets = files("minigrad.explain")
     parts = {
         "title": html.escape(f"J = {number(explanation.j)}, forward and back"),
-        "style": _colours() + assets.joinpath("page.css").read_text(encoding="utf-8"),
+        "style": variables(":root") + assets.joinpath("page.css").read_text(encoding="utf-8"),
         "script": "\n".join(assets.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS),
         "data": _data(explanation, rows, units),
     }
@@ -98,11 +98,3 @@ def _data(
     equations = {str(place): equation for place, equation in EQUATIONS.items()}
     head = {"said": f"{said}.", "notes": notes, "equations": equations}
     return f'{as_json(head)[:-1]},"rows":[{",".join(told)}]}}'
-
-
-def _colours() -> str:
-    light, dark = (
-        ";".join(f"--{name}:{value}" for name, value in colours.items())
-        for colours in (LIGHT, DARK)
-    )
-    return f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"

@@ -14,7 +14,7 @@ from minigrad.pictures.values import Numbers, as_numbers, format_number, is_draw
 
 EDGE: Final = 24.0
 GAP: Final = 28.0  # between columns
-NAME_WIDTH: Final = 150.0
+NAME_WIDTH: Final = 260.0
 PANEL_WIDTH: Final = 250.0
 PANEL_HEIGHT: Final = 56.0
 ROW: Final = 116.0

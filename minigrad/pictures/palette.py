@@ -77,6 +77,16 @@ def stylesheet(scope: str) -> str:
     return "".join(rules)
 
 
+def variables(scope: str) -> str:
+    """CSS that gives the selector `scope` each colour as a variable, such as var(--ink).
+
+    >>> variables(".page").count("--ink:")
+    2
+    """
+    dark = f"@media (prefers-color-scheme:dark){{{scope}{{{_properties(DARK)}}}}}"
+    return f"{scope}{{{_properties(LIGHT)}}}{dark}"
+
+
 def _properties(colours: Mapping[str, str]) -> str:
     return ";".join(f"--{name}:{value}" for name, value in colours.items())
 

@@ -1,0 +1,116 @@
+"""The examination: all checks, in the order in which one makes the next one possible."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minigrad.data import Rows, as_pair
+from minigrad.diagnose import data, units
+from minigrad.diagnose.capacity import capacity
+from minigrad.diagnose.findings import Diagnosis, Finding, number
+from minigrad.diagnose.gradients import fading_gradients
+from minigrad.diagnose.match import reachable_targets, unusable_targets
+from minigrad.diagnose.patient import Patient
+from minigrad.diagnose.rate import learning_rate
+from minigrad.diagnose.slopes import wrong_gradients
+from minigrad.losses import Loss
+from minigrad.optimizers import Optimizer
+from minigrad.sequential import Sequential
+
+MOST_ROWS = 10_000
+
+
+def diagnose(
+    model: Sequential,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
+    batch_size: int | None = None,
+) -> Diagnosis:
+    """Find what keeps a model from learning these rows; see `Sequential.diagnose`."""
+    loss, optimizer = loss or model.loss, optimizer or model.optimizer
+    if loss is None:
+        raise RuntimeError(
+            "diagnose needs a loss: pass loss=, or call model.compile(optimizer=..., loss=...)"
+        )
+    inputs, targets = as_pair(x, y)
+    twin = copy.deepcopy(model)
+    twin.check_input_shape(inputs)
+    assert twin.output_shape is not None
+    fine_x, fine_y = data.finite_rows(inputs), data.finite_rows(targets)
+    findings = [
+        *data.not_finite(inputs, fine_x, "x"),
+        *data.not_finite(targets, fine_y, "y"),
+    ]
+    order = np.random.default_rng(0).permutation(np.flatnonzero(fine_x & fine_y))[:MOST_ROWS]
+    if not len(order):
+        return Diagnosis(findings, notes=["no row is left to look at the rest"])
+    usable = True
+    try:
+        targets = loss.match(targets, (len(inputs), *twin.output_shape))
+    except (TypeError, ValueError) as error:
+        findings.append(unusable_targets(error))
+        usable = False
+    rows = Rows(inputs[order], targets[order])
+    patient = Patient(
+        twin,
+        rows,
+        copy.copy(loss) if usable else None,
+        optimizer,
+        min(batch_size or len(inputs), len(inputs)),
+    )
+    findings += [*data.constant_inputs(rows.x), *data.constant_targets(rows.y)]
+    notes = [_looked_at(len(inputs), rows, patient)]
+    findings += _examine(patient, notes)
+    return Diagnosis(findings, notes=notes)
+
+
+def _examine(patient: Patient, notes: list[str]) -> list[Finding]:
+    """Run the checks that need what the network computes."""
+    if patient.ill is not None:
+        notes.append("the rest can be looked at when that is mended")
+        return [_not_finite(patient, *patient.ill)]
+    unreachable = list(reachable_targets(patient))
+    findings = [
+        *data.unscaled_inputs(patient),
+        *unreachable,
+        *units.inactive_units(patient),
+        *units.identical_units(patient),
+        *fading_gradients(patient),
+    ]
+    if patient.loss is None or patient.refusal is not None:
+        return findings
+    if not any(parameter.trainable for parameter in patient.model.parameters):
+        notes.append("learning was not looked at: no parameter is trainable")
+        return findings
+    wrong = list(wrong_gradients(patient))
+    findings += wrong
+    if not wrong:  # else the curvature that they make means nothing
+        findings += learning_rate(patient, notes)
+    if not unreachable:  # else it can't learn these rows, and nobody would ask
+        findings += capacity(patient, notes)
+    return findings
+
+
+def _not_finite(patient: Patient, path: str, place: str) -> Finding:
+    return Finding(
+        "not_finite",
+        "error",
+        f"{place} is not finite",
+        "It is the first place, in the order of computing, where NaN or infinity comes up: the "
+        "inputs and targets are finite.",
+        "If it is a parameter, begin anew with a lower learning rate; else scale the inputs, draw "
+        "smaller initial weights, or look at that layer's forward and backward.",
+        {"rows": len(patient.sample)},
+        path,
+    )
+
+
+def _looked_at(count: int, rows: Rows, patient: Patient) -> str:
+    told = f"the data was looked at by {number(len(rows))} of {number(count)} rows"
+    return f"{told}, the network by {number(len(patient.sample))}"

@@ -1,0 +1,141 @@
+"""Who is examined: a copy of a model, some of its rows, and what it computes for them."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from math import inf, prod
+
+import numpy as np
+
+from minigrad.data import Rows
+from minigrad.diagnose.landscape import Landscape
+from minigrad.diagnose.reach import last_layers, least, reach
+from minigrad.losses import Loss
+from minigrad.optimizers import Optimizer
+from minigrad.sequential import Sequential
+from minigrad.trace import Step, Trace, first_not_finite, trace
+
+_LEAST_ROWS = 256
+_UNIT = 15
+"""A unit's activation costs as much as so many parameters."""
+_GRADIENT = 20_000_000
+_DESCENT = 2_000_000_000
+"""What a gradient may cost, and what a descent: rows times parameters, times steps."""
+_FEWEST_STEPS, _MOST_STEPS = 20, 1500
+
+
+class Patient:
+    """A copy of a model with rows to examine it by; the model itself is never touched.
+
+    Args:
+        model: a copy, built.
+        rows: finite rows in a random order, with targets in the loss's own form.
+        loss: what it is trained with; None where it can't take the targets.
+        optimizer: what it is trained by; None where nobody knows.
+        batch_rows: how many rows a step sees.
+
+    Attributes:
+        sample: the rows that the network is run on: as many as are cheap.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        rows: Rows,
+        loss: Loss | None,
+        optimizer: Optimizer | None,
+        batch_rows: int,
+    ) -> None:
+        self.model = model
+        self.rows = rows
+        self.loss = loss
+        self.optimizer = optimizer
+        self.batch_rows = batch_rows
+        self.sample = rows.take(slice(max(_LEAST_ROWS, _GRADIENT // self._row_cost)))
+
+    @cached_property
+    def trace(self) -> Trace:
+        """All that it computes for the sample: back, too, unless the loss refuses it."""
+        if self.refusal is not None:
+            return trace(self.model, self.sample.x)
+        return trace(self.model, self.sample.x, self.sample.y, self.loss)
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why the loss doesn't take what the network predicts, if it doesn't."""
+        if self.loss is None:
+            return None
+        prediction = trace(self.model, self.sample.x).prediction
+        try:
+            self.loss.terms(prediction, self.sample.y)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def ill(self) -> tuple[str, str] | None:
+        """The path of the layer where numbers stop being finite, and the place, if any does."""
+        for path, parameter in self.model.named_parameters():
+            if not np.isfinite(parameter.value).all():
+                return path.rpartition(".")[0], f"the parameter '{path}'"
+        place = first_not_finite(self.trace)
+        if place is not None:
+            steps = self.trace.steps
+            return next(step.path for step in steps if place.endswith(step.label)), place
+        if self.trace.j is not None and not np.isfinite(self.trace.j):
+            return "", "the loss"
+        return None
+
+    @cached_property
+    def last(self) -> list[Step]:
+        """What comes after the last parameters."""
+        return last_layers(self.trace)
+
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """The least and the largest number that it can predict, whatever its parameters are."""
+        if not self.last:
+            return -inf, inf
+        return reach([step.layer for step in self.last], self.last[0].input.shape[1:])
+
+    @cached_property
+    def left(self) -> float:
+        """How much of the loss of the best constant prediction is left: 0 when all is learned."""
+        if self.loss is None or self.refusal is not None:
+            return inf
+        shape = self.trace.prediction.shape
+        try:
+            constant = least(self.loss, self.sample.y, shape, *self.reach, constant=True)
+        except ValueError:
+            return inf
+        terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
+        return float(terms.mean()) / constant if constant > 0 else inf
+
+    @property
+    def terms_scale(self) -> float:
+        """What J of one batch is, where the mean term is 1."""
+        assert self.loss is not None
+        if self.loss.reduction == "mean":
+            return self.loss.scale
+        terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
+        return self.loss.scale * self.batch_rows * (terms.size / len(terms))
+
+    @property
+    def steps(self) -> int:
+        """How many steps of descent on the sample are cheap."""
+        affordable = _DESCENT // (len(self.sample) * self._row_cost)
+        return min(_MOST_STEPS, max(_FEWEST_STEPS, affordable))
+
+    def landscape(self) -> Landscape:
+        """Return J of one batch as a function of the parameters, by the sample."""
+        assert self.loss is not None
+        loss = copy.copy(self.loss)
+        if loss.reduction == "sum":
+            loss.scale *= self.batch_rows / len(self.sample)
+        return Landscape(self.model, loss, self.sample)
+
+    @property
+    def _row_cost(self) -> int:
+        units = sum(prod(n.output_shape or ()) for _, n in self.model.walk() if not n.children)
+        return self.model.parameters.size + _UNIT * units

@@ -1,0 +1,590 @@
+"""Each finding on a network that has the fault and on one that hasn't, and no false alarm."""
+
+import math
+import pickle
+import re
+import runpy
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import (
+    GELU,
+    SGD,
+    Activation,
+    Adam,
+    BatchNorm,
+    BCELoss,
+    BCEWithLogitsLoss,
+    Constant,
+    CrossEntropyLoss,
+    Dense,
+    Dropout,
+    HingeLoss,
+    L1Loss,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    MSELoss,
+    Normal,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    tutorial,
+)
+from minigrad.data import Rows
+from minigrad.diagnose import Diagnosis, Finding
+from minigrad.diagnose.landscape import Landscape
+
+ROOT = Path(minigrad.__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 4))
+Y = np.sin(X[:, 0]) + X[:, 1]
+CLASSES = RNG.integers(0, 3, size=300)
+LABELS = (X[:, 0] * X[:, 1] > 0).astype(float)
+SLOW = SGD(learning_rate=0.05)
+
+
+class Flipped(Activation):
+    """A tanh whose derivative has the wrong sign."""
+
+    def function(self, z):
+        return np.tanh(z)
+
+    def derivative(self, z):
+        return np.tanh(z) ** 2 - 1
+
+
+class Squash(Layer):
+    """A sigmoid that isn't an `Activation`, from 2 to 3."""
+
+    def forward(self, x, *, training=True):
+        a = 1 / (1 + np.exp(-np.clip(x, -500, 500)))
+        if training:
+            self.cache = a
+        return 2 + a
+
+    def backward(self, delta):
+        return delta * self.cache * (1 - self.cache)
+
+
+class Logarithm(Activation):
+    def function(self, z):
+        return np.log(z)
+
+    def derivative(self, z):
+        return 1 / z
+
+
+def net(*layers: Layer, width: int = 4, **options) -> Sequential:
+    return Sequential(layers, input_shape=(width,), rng=0, **options)
+
+
+def fine(**options) -> Sequential:
+    return net(Dense(16), Tanh(), Dense(1), **options)
+
+
+def poisoned() -> Sequential:
+    model = fine()
+    model["dense_2"].weight.value[3, 0] = np.nan
+    return model
+
+
+def with_nan(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x[7, 2], x[9, 0] = np.nan, np.inf
+    return x
+
+
+def deep(kind: type[Layer], depth: int, **options) -> Sequential:
+    pairs = [layer for _ in range(depth) for layer in (Dense(24, **options), kind())]
+    return net(*pairs, Dense(1))
+
+
+def classifier(*last: Layer) -> Sequential:
+    return net(Dense(16), Tanh(), Dense(3), *last)
+
+
+def yes_or_no(*last: Layer) -> Sequential:
+    return net(Dense(16), Tanh(), Dense(1), *last)
+
+
+LARGE = Normal(scale=20.0)
+FAULTS = {
+    "x not finite": (fine, with_nan(X), Y, MSELoss(), "not_finite", None),
+    "y not finite": (fine, X, with_nan(X)[:, 2], MSELoss(), "not_finite", None),
+    "parameter not finite": (poisoned, X, Y, MSELoss(), "not_finite", "dense_2"),
+    "output not finite": (
+        lambda: net(Dense(8), Logarithm(name="log"), Dense(1)),
+        X, Y, MSELoss(), "not_finite", "log",
+    ),
+    "constant input": (
+        fine, X * [1, 1, 0, 1] + [0, 0, 2, 0], Y, MSELoss(), "constant_inputs", None,
+    ),
+    "half of it zero": (fine, X * [1, 1, 0, 0], Y, MSELoss(), "constant_inputs", None),
+    "large inputs": (fine, X * 100, Y, MSELoss(), "unscaled_inputs", "dense_1"),
+    "tiny inputs": (fine, X / 1000, Y, MSELoss(), "unscaled_inputs", "dense_1"),
+    "offset inputs": (fine, X + 20, Y, MSELoss(), "unscaled_inputs", "dense_1"),
+    "unlike inputs": (fine, X * [5, 1, 1e-3, 1], Y, MSELoss(), "unscaled_inputs", "dense_1"),
+    "constant targets": (fine, X, np.full(300, 2.0), MSELoss(), "constant_targets", None),
+    "one class": (classifier, X, np.full(300, 2), CrossEntropyLoss(), "constant_targets", None),
+    "class 3 of 3": (classifier, X, CLASSES + 1, CrossEntropyLoss(), "unusable_targets", None),
+    "sigmoid and class indices": (
+        lambda: yes_or_no(Sigmoid()), X, CLASSES, BCELoss(), "unusable_targets", None,
+    ),
+    "sigmoid and class numbers": (
+        lambda: yes_or_no(Sigmoid()),
+        X, CLASSES.astype(float), MSELoss(), "targets_out_of_range", "sigmoid_1",
+    ),
+    "relu and signed targets": (
+        lambda: yes_or_no(ReLU()), X, Y, L1Loss(), "targets_out_of_range", "relu_1",
+    ),
+    "custom range": (
+        lambda: yes_or_no(Squash()), X, Y, MSELoss(), "targets_out_of_range", "squash_1",
+    ),
+    "softmax before logits loss": (
+        lambda: classifier(Softmax()),
+        X, CLASSES, CrossEntropyLoss(), "loss_mismatch", "softmax_1",
+    ),
+    "sigmoid before logits loss": (
+        lambda: net(Dense(16), Tanh(), Dense(1, "sigmoid")),
+        X, LABELS, BCEWithLogitsLoss(), "loss_mismatch", "dense_2.sigmoid",
+    ),
+    "relu before logits loss": (
+        lambda: yes_or_no(ReLU()), X, LABELS, BCEWithLogitsLoss(), "loss_mismatch", "relu_1",
+    ),
+    "logits before probability loss": (
+        yes_or_no, X, LABELS, BCELoss(), "loss_mismatch", None,
+    ),
+    "saturated": (
+        lambda: net(Dense(16, weight_initializer=LARGE), Sigmoid(), Dense(1)),
+        X, Y, MSELoss(), "saturated_units", "sigmoid_1",
+    ),
+    "saturated custom layer": (
+        lambda: net(Dense(16, weight_initializer=LARGE), Squash(), Dense(1)),
+        X, Y, MSELoss(), "saturated_units", "squash_1",
+    ),
+    "output saturated at the wrong end": (
+        lambda: yes_or_no_saturated(9.0), X, LABELS, MSELoss(), "saturated_units", "sigmoid_1",
+    ),
+    "dead": (
+        lambda: net(Dense(16, bias_initializer=Constant(-50.0)), ReLU(), Dense(1)),
+        X, Y, MSELoss(), "dead_units", "relu_1",
+    ),
+    "symmetric": (
+        lambda: net(*(Dense(n, "tanh", weight_initializer="ones") for n in (16, 1)), Dense(1)),
+        X, Y, MSELoss(), "identical_units", "dense_1",
+    ),
+    "all zero": (
+        lambda: net(*(Dense(n, "tanh", weight_initializer="zeros") for n in (4, 1)), Dense(1)),
+        X, Y, MSELoss(), "identical_units", "dense_1",
+    ),
+    "deep sigmoids": (lambda: deep(Sigmoid, 8), X, Y, MSELoss(), "vanishing_gradients", "dense_1"),
+    "large weights": (
+        lambda: deep(LeakyReLU, 8, weight_initializer="normal"),
+        X, Y, MSELoss(), "exploding_gradients", "dense_1",
+    ),
+    "wrong sign": (
+        lambda: net(Dense(8), Flipped(), Dense(8), Flipped(), Dense(1)),
+        X, Y, MSELoss(), "wrong_gradients", "dense_2",
+    ),
+    "frozen": (lambda: frozen(), X, Y, MSELoss(), "capacity", None),
+}  # fmt: skip
+
+
+def yes_or_no_saturated(bias: float) -> Sequential:
+    return net(Dense(4), Tanh(), Dense(1, bias_initializer=Constant(bias)), Sigmoid())
+
+
+def frozen() -> Sequential:
+    model = net(Dense(16, weight_initializer="zeros"), Tanh(), Dense(8), ReLU(), Dense(1))
+    model["dense_1"].trainable = False
+    return model
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_finds_the_fault(name: str) -> None:
+    make, x, y, loss, kind, layer = FAULTS[name]
+    diagnosis = make().diagnose(x, y, loss, SLOW)
+    assert kind in diagnosis.kinds
+    finding = diagnosis[kind]
+    assert finding.layer == layer
+    assert all(isinstance(value, (int, float)) for value in finding.evidence.values())
+    assert max(map(len, str(diagnosis).splitlines())) <= 100
+
+
+HEALTHY = {
+    "tanh": (fine, X, Y, MSELoss(), SGD(learning_rate=0.1, momentum=0.9)),
+    "float32": (lambda: fine(dtype="float32"), X, Y, MSELoss(), SLOW),
+    "some zeros": (lambda: net(Dense(16), Tanh(), Dense(1), width=8),
+                   np.column_stack([X, X, ])* [1, 1, 1, 1, 1, 1, 1, 0], Y, MSELoss(), SLOW),
+    "sigmoid, 0 and 1": (lambda: yes_or_no(Sigmoid()), X, LABELS, MSELoss(), SLOW),
+    "sigmoid, probability loss": (lambda: yes_or_no(Sigmoid()), X, LABELS, BCELoss(), SLOW),
+    "logits": (yes_or_no, X, LABELS, BCEWithLogitsLoss(), SLOW),
+    "integer labels": (yes_or_no, X, LABELS.astype(int), BCEWithLogitsLoss(), SLOW),
+    "hinge": (yes_or_no, X, 2 * LABELS - 1, HingeLoss(), SLOW),
+    "classes": (classifier, X, CLASSES, CrossEntropyLoss(), SLOW),
+    "smoothed classes": (classifier, X, CLASSES, CrossEntropyLoss(label_smoothing=0.1), Adam()),
+    "one-hot and softmax": (
+        lambda: classifier(Softmax()), X, np.eye(3)[CLASSES], MSELoss(), Adam()
+    ),
+    "relu, positive targets": (lambda: yes_or_no(ReLU()), X, Y**2, MSELoss(), SLOW),
+    "normalised large inputs": (
+        lambda: net(BatchNorm(), Dense(16), Tanh(), Dense(1)), X * 1000 + 500, Y, MSELoss(), SLOW
+    ),
+    "regularised": (
+        lambda: net(Dense(32), ReLU(), Dropout(0.2), Dense(16), LayerNorm(), Tanh(), Dense(1)),
+        X, Y, MSELoss(), SLOW,
+    ),
+    "branch from zero": (
+        lambda: net(
+            Residual([Dense(16), ReLU(), Dense(4, weight_initializer="zeros")]), Dense(1)
+        ),
+        X, Y, MSELoss(), SLOW,
+    ),
+    "deep relu": (
+        lambda: deep(ReLU, 8, weight_initializer="he_normal"), X, Y, MSELoss(), Adam(),
+    ),
+    "sequences": (lambda: sequences(), np.repeat(X[:, :, None], 2, axis=2), X, MSELoss(), SLOW),
+}  # fmt: skip
+
+
+def sequences() -> Sequential:
+    class Mean(Layer):
+        def build(self, input_shape, rng):
+            self.weight = Parameter(rng.normal(size=input_shape))
+            return input_shape[:1]
+
+        def forward(self, x, *, training=True):
+            if training:
+                self.cache = x
+            return (x * self.weight.value).sum(axis=2)
+
+        def backward(self, delta):
+            self.weight.grad = (self.cache * delta[:, :, None]).sum(axis=0)
+            return self.weight.value * delta[:, :, None]
+
+    return Sequential([Tanh(), Mean(), Dense(4)], input_shape=(4, 2), rng=0)
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_finds_nothing_where_nothing_is(name: str) -> None:
+    make, x, y, loss, optimizer = HEALTHY[name]
+    diagnosis = make().diagnose(x, y, loss, optimizer)
+    assert not diagnosis, str(diagnosis)
+
+
+def test_an_output_at_the_end_that_the_targets_are_beyond_is_not_called_saturated() -> None:
+    diagnosis = yes_or_no_saturated(9.0).diagnose(X, LABELS + 1.5, MSELoss())
+    assert diagnosis.kinds == ["targets_out_of_range"]
+
+
+@pytest.mark.parametrize(
+    ("name", "evidence"),
+    [
+        ("x not finite", {"rows": 2, "share": 2 / 300, "first_row": 7}),
+        ("constant input", {"constant": 1, "inputs": 4, "first": 2, "value": 2.0}),
+        ("constant targets", {"rows": 300, "value": 2.0}),
+        ("dead", {"dead": 16, "units": 16, "share": 1.0}),
+        ("symmetric", {"copies": 15, "units": 16, "share": 15 / 16}),
+        ("relu and signed targets", {"floor": np.abs(np.minimum(Y, 0)).mean()}),
+        ("custom range", {"lowest_output": 2.0, "highest_output": 3.0}),
+        ("softmax before logits loss", {"floor": math.log(math.e + 2) - 1, "free_floor": 0.0}),
+        ("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
+    ],
+)
+def test_evidence_is_the_number_itself(name: str, evidence: dict[str, float]) -> None:
+    make, x, y, loss, kind, _ = FAULTS[name]
+    found = make().diagnose(x, y, loss, SLOW)[kind].evidence
+    assert {key: found[key] for key in evidence} == pytest.approx(evidence, rel=1e-6, abs=1e-9)
+
+
+def test_where_a_nan_is_is_said() -> None:
+    assert "x[7, 2]" in str(fine().diagnose(with_nan(X), Y, MSELoss()))
+    assert "'dense_2.weight'" in str(poisoned().diagnose(X, Y, MSELoss()))
+
+
+def test_vanishing_is_told_as_the_ratio_of_deltas() -> None:
+    model = deep(Sigmoid, 8)
+    loss = MSELoss()
+    loss.forward(model.forward(X), Y)
+    delta, sizes = loss.backward(), []
+    for layer in reversed(model.layers):
+        sizes.append(np.linalg.norm(delta))
+        delta = layer.backward(delta)
+    found = model.diagnose(X, Y, loss)["vanishing_gradients"].evidence
+    assert found["ratio"] == pytest.approx(sizes[-1] / sizes[0])
+    assert found["factor_a_layer"] == pytest.approx((sizes[-1] / sizes[0]) ** (1 / 8))
+
+
+def tutorials_faults(learning_rate: float = 0.01, **options) -> tuple[Sequential, Diagnosis, Rows]:
+    rng = np.random.RandomState(4)
+    x, t = tutorial.sum_of_two(rng)
+    model = tutorial.network(rng)
+    sgd = SGD(learning_rate=learning_rate)
+    return model, model.diagnose(x, t, tutorial.half_squared_error(), sgd, **options), Rows(x, t)
+
+
+def largest_eigenvalue(model: Sequential, rows: Rows) -> float:
+    """Of the dense Hessian of the tutorial's loss, by differences of gradients."""
+    landscape = Landscape(model, tutorial.half_squared_error(), rows)
+    step, theta = 1e-5, landscape.start
+    columns = [
+        (landscape(theta + step * e)[1] - landscape(theta - step * e)[1]) / (2 * step)
+        for e in np.eye(theta.size)
+    ]
+    return float(np.linalg.eigvalsh((np.array(columns) + np.array(columns).T) / 2)[-1])
+
+
+def test_the_tutorial_has_exactly_its_two_faults() -> None:
+    started = time.perf_counter()
+    model, diagnosis, rows = tutorials_faults()
+    assert time.perf_counter() - started < 30
+    assert sorted(diagnosis.kinds) == ["learning_rate", "targets_out_of_range"]
+    assert [finding.severity for finding in diagnosis] == ["error", "error"]
+
+    reach = diagnosis["targets_out_of_range"]
+    floor = np.square(np.maximum(rows.y - 1, 0)).mean()
+    assert reach.layer == "sigmoid_2"
+    assert reach.evidence["floor"] == pytest.approx(floor, rel=1e-9)
+    assert reach.evidence["floor"] == pytest.approx(1 / 12, rel=0.01)
+    assert reach.evidence["loss_floor"] == pytest.approx(5000 * floor, rel=1e-9)
+    assert (reach.evidence["lowest_output"], reach.evidence["highest_output"]) == (0, 1)
+
+    rate = diagnosis["learning_rate"].evidence
+    assert rate["limit"] == pytest.approx(2 / largest_eigenvalue(model, rows), rel=0.01)
+    assert rate["limit"] < 0.01
+    assert rate["limit_after_trial"] == pytest.approx(0.0035, rel=0.1)
+    assert rate["loss_after_trial"] < rate["loss_at_this_rate"]
+
+
+def test_near_the_tutorials_solution_the_limit_is_that_of_the_dense_hessian() -> None:
+    model, _, rows = tutorials_faults()
+    tutorial.train(model, rows.x, rows.y, learning_rate=0.001, epochs=3000)
+    found = model.diagnose(rows.x, rows.y, optimizer=SGD(learning_rate=0.01))["learning_rate"]
+    assert found.evidence["limit"] == pytest.approx(2 / largest_eigenvalue(model, rows), rel=0.01)
+
+
+@pytest.mark.parametrize(("learning_rate", "options"), [(0.001, {}), (0.01, {"batch_size": 100})])
+def test_the_tutorial_at_a_stable_rate_has_one_fault(learning_rate, options) -> None:
+    assert tutorials_faults(learning_rate, **options)[1].kinds == ["targets_out_of_range"]
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
+def test_a_learning_rate_is_held_against_the_limit(options) -> None:
+    x = RNG.normal(size=(200, 3)) * [3, 1, 1]
+    y = x @ [1.0, -1.0, 0.5]
+    model = net(Dense(1), width=3)
+    design = np.column_stack([x, np.ones(200)])
+    curvature = 2 * np.linalg.eigvalsh(design.T @ design / 200)[-1]
+    m = options.get("momentum", 0.0)
+    limit = 2 * (1 + m) / curvature / (1 + 2 * m if "nesterov" in options else 1)
+    high = model.diagnose(x, y, MSELoss(), SGD(learning_rate=1.1 * limit, **options))
+    assert high.kinds == ["learning_rate"]
+    assert high[0].evidence["limit"] == pytest.approx(limit, rel=1e-3)
+    assert not model.diagnose(x, y, MSELoss(), SGD(learning_rate=0.9 * limit, **options))
+
+
+def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
+    from_zero = Residual([Dense(16), ReLU(), Dense(16, weight_initializer="zeros")])
+    model = net(
+        Dense(16), from_zero, Residual([LayerNorm(), Dense(16), GELU(), Dense(16)]), Dense(1)
+    )
+    diagnosis = model.diagnose(
+        X, X[:, 0] * X[:, 1], MSELoss(), SGD(learning_rate=0.03, momentum=0.9)
+    )
+    assert not diagnosis
+    assert "the learning rate 0.03 is above 2 / lambda_max, yet" in diagnosis.notes[1]
+
+
+def test_without_an_optimizer_or_with_an_adaptive_one_it_says_so() -> None:
+    assert "no optimizer was given" in str(fine().diagnose(X, Y, MSELoss()))
+    assert "no limit for Adam" in str(fine().diagnose(X, Y, MSELoss(), Adam()))
+
+
+def test_leaves_the_model_alone() -> None:
+    model = net(Dense(8), BatchNorm(), Tanh(), Dropout(0.3), Dense(1))
+    model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=MSELoss())
+    x, y = X.copy(), Y.copy()
+    x.setflags(write=False)
+    y.setflags(write=False)
+    model.fit(x, y, epochs=2, verbose=0)
+    model.forward(x)
+    delta = np.ones((300, 1))
+    gradient = model.backward(delta)
+    before = pickle.dumps(model)
+    diagnosis = model.diagnose(x, y)
+    assert pickle.dumps(model) == before
+    np.testing.assert_array_equal(model.backward(delta), gradient, strict=True)
+    assert str(model.diagnose(x, y)) == str(diagnosis)
+
+
+def test_a_model_that_is_not_built_stays_so_and_draws_nothing() -> None:
+    rng = np.random.default_rng(0)
+    model = Sequential([Dense(8), Tanh(), Dense(1)], rng=rng)
+    state = rng.bit_generator.state
+    built = Sequential([Dense(8), Tanh(), Dense(1)], input_shape=(4,), rng=0)
+    assert str(model.diagnose(X, Y, MSELoss())) == str(built.diagnose(X, Y, MSELoss()))
+    assert model.output_shape is None
+    assert rng.bit_generator.state == state
+
+
+def test_every_layer_of_the_library_is_free_of_wrong_gradients(layer_example) -> None:
+    layer, shape = layer_example
+    model = Sequential([layer], input_shape=shape, rng=0)
+    x = np.random.default_rng(1).normal(size=(40, *shape))
+    y = model.predict(np.random.default_rng(2).normal(size=(40, *shape)))
+    diagnosis = model.diagnose(x, y, MSELoss(), SLOW)
+    wrong = {"wrong_gradients", "not_finite", "loss_mismatch", "targets_out_of_range"}
+    assert not wrong & set(diagnosis.kinds)
+
+
+def test_every_loss_of_the_library_is_at_peace_with_a_linear_output(loss_example) -> None:
+    loss, prediction, target = loss_example
+    last = [Sigmoid()] if isinstance(loss, BCELoss) else []
+    x = np.random.default_rng(1).normal(size=(5, 4))
+    model = net(Dense(8), Tanh(), Dense(prediction.shape[1]), *last)
+    assert not model.diagnose(x, target, loss, SLOW)
+
+
+def test_rows_are_chosen_when_there_are_many() -> None:
+    x = np.random.default_rng(0).normal(size=(50_000, 200))
+    x[-1, 3] = np.nan
+    diagnosis = net(Dense(128), Tanh(), Dense(1), width=200).diagnose(x, x[:, 1], MSELoss(), SLOW)
+    assert diagnosis["not_finite"].evidence["first_row"] == 49_999
+    assert diagnosis.notes[0] == (
+        "the data was looked at by 10,000 of 50,000 rows, the network by 673"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ((X, Y), RuntimeError, "diagnose needs a loss"),
+        ((X, Y[:7], MSELoss()), ValueError, "as many rows"),
+        ((X[:, :3], Y, MSELoss()), ValueError, "expects input of shape"),
+        ((X.astype(int), Y, MSELoss()), TypeError, "integers"),
+        ((X, Y, "mse_los"), ValueError, "did you mean 'mse_loss'"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused(arguments, error, said: str) -> None:
+    with pytest.raises(error, match=said):
+        fine().diagnose(*arguments)
+
+
+def test_names_stand_for_defaults_and_a_compiled_model_knows_its_own() -> None:
+    model = fine()
+    named = str(model.diagnose(X, Y, "mse", "sgd"))
+    model.compile(optimizer=SGD(), loss=MSELoss())
+    assert str(model.diagnose(X, Y)) == named
+
+
+NASTY = Finding(
+    "dead_units",
+    "warning",
+    "<script>&'\"",
+    "why <b>",
+    "do </style>",
+    {"<i>": 1.5e-9, "n": 1e4},
+    "a.b",
+)
+WORSE = Finding("capacity", "error", "worse", "", "", {}, None)
+
+
+def test_a_diagnosis_is_a_list_of_findings_the_gravest_first() -> None:
+    diagnosis = Diagnosis([NASTY, WORSE], notes=["looked at 5 rows"])
+    assert list(diagnosis) == [WORSE, NASTY]
+    assert (diagnosis[0], diagnosis[-1:], diagnosis["dead_units"]) == (WORSE, [NASTY], NASTY)
+    assert repr(diagnosis) == "Diagnosis(1 error, 1 warning: capacity, dead_units)"
+    assert str(diagnosis).splitlines() == [
+        "1 error, 1 warning",
+        "",
+        "ERROR: worse",
+        "",
+        "WARNING: <script>&'\"",
+        "  why <b>",
+        "  evidence: <i> 1.5e-09, n 10,000",
+        "  to do: do </style>",
+        "",
+        "(looked at 5 rows)",
+    ]
+    with pytest.raises(KeyError, match="learning_rate"):
+        diagnosis["learning_rate"]
+    assert str(Diagnosis([])) == "nothing found"
+
+
+def test_html_is_well_formed_escaped_and_has_both_modes() -> None:
+    page = Diagnosis([NASTY, WORSE], notes=["<u>"])._repr_html_()
+    root = ElementTree.fromstring(page)
+    tags = {element.tag for element in root.iter()}
+    assert not tags & {"script", "b", "i", "u"}
+    assert [e.get("class") for e in root.iter("article")] == ["error", "warning"]
+    assert "prefers-color-scheme:dark" in page
+    assert "".join(root.itertext()).count("<script>&'\"") == 1
+
+
+def test_the_package_does_not_load_it() -> None:
+    code = (
+        "import sys, minigrad; print([n for n in sys.modules if 'diagnose' in n or 'views' in n])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.fixture
+def diagnosed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The findings on each model that is trained from here on, just before it is."""
+    fit, found = Sequential.fit, []
+
+    def heard(self, x=None, y=None, **options):
+        if y is not None:
+            batch_size = options.get("batch_size", 32)
+            found.append((*self.diagnose(x, y, batch_size=batch_size).kinds,))
+        return fit(self, x, y, **options)
+
+    monkeypatch.setattr(Sequential, "fit", heard)
+    return found
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_no_false_alarm_on_an_example(path: Path, tmp_path, monkeypatch, diagnosed) -> None:
+    for line in path.read_text().splitlines():
+        if line.startswith(("from sklearn", "from scipy", "import matplotlib")):
+            pytest.importorskip(line.split()[1].split(".")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    runpy.run_path(str(path), run_name="__main__")
+    assert diagnosed
+    assert not any(diagnosed)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/tutorial/any-depth.md", "docs/how-to/layer.md"]
+)
+def test_no_false_alarm_on_a_page(page: str, tmp_path, monkeypatch, diagnosed) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
+    exec(compile("\n".join(blocks), page, "exec"), {})
+    assert diagnosed
+    assert not any(diagnosed)
+
+
+def test_no_false_alarm_on_the_mended_tutorial(monkeypatch, diagnosed) -> None:
+    heard = Sequential.fit
+    monkeypatch.setattr(
+        Sequential, "fit", lambda *args, **options: heard(*args, **options | {"epochs": 1})
+    )
+    tutorial.mended(*tutorial.sum_of_two(np.random.RandomState(4)))
+    assert diagnosed == [("targets_out_of_range",), (), ()]  # the first keeps the sigmoid
+    assert tutorial.or_gate().shape == (4, 1)
+    assert diagnosed[3:] == [()]
