@@ -1,0 +1,130 @@
+"""The contest: every peer proves that it computes the same losses, then they take turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from time import sleep
+
+import numpy as np
+
+from benchmarks.lockstep import Worker
+from benchmarks.peers.base import RefusalError
+from benchmarks.peers.plain_numpy import PlainNumpy
+from benchmarks.workloads import Workload
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+PROOF_STEPS = 8
+SETTLING_SECONDS = 0.05
+SUBJECT = "minigrad_fit"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Microseconds a step of each peer, by round; of the others, why there are none."""
+
+    workload: Workload
+    microseconds: dict[str, list[float]]
+    largest_difference: dict[str, float]
+    adapted: list[str]
+    refusals: dict[str, str]
+
+    def median(self, peer: str) -> float:
+        """The median over the rounds."""
+        return float(np.median(self.microseconds[peer]))
+
+    def best(self, peers: list[str]) -> str | None:
+        """The peer with the lowest median, if any of them ran."""
+        ran = [peer for peer in peers if peer in self.microseconds]
+        return min(ran, key=self.median, default=None)
+
+    def ratio(self, peer: str, rival: str) -> tuple[float, float, float]:
+        """Median and quartiles of peer's time over its rival's in the same round."""
+        ratios = np.divide(self.microseconds[peer], self.microseconds[rival])
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        return float(middle), float(low), float(high)
+
+
+@dataclass
+class LineUp:
+    """The workers that passed the proof, and why the other peers are out."""
+
+    workers: list[Worker] = field(default_factory=list)
+    differences: dict[str, float] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+
+    def drop(self, worker: Worker, error: RefusalError) -> None:
+        """Take out a peer that failed in its turn."""
+        self.workers.remove(worker)
+        self.refusals[worker.peer] = str(error)
+
+
+def difference(worker: Worker) -> float:
+    """Largest relative difference of its losses from plain NumPy's, on what it trains."""
+    workload = worker.workload
+    epochs = PROOF_STEPS if workload.batch_size is None else 2
+    ratios = np.divide(worker.call("losses", epochs), reference(workload, epochs))
+    largest = float(np.max(np.abs(ratios - 1)))
+    if not largest <= TOLERANCE[workload.dtype]:
+        raise RefusalError(f"not timed: its losses differ by a relative {largest:.0e}")
+    return largest
+
+
+@cache
+def reference(workload: Workload, epochs: int) -> list[float]:
+    """The losses that all must show, from plain NumPy in this process."""
+    return PlainNumpy(workload).run(epochs)
+
+
+@contextmanager
+def proven(workload: Workload, peers: list[str], threads: int) -> Iterator[LineUp]:
+    """Start the peers, and keep those that compute the same losses."""
+    with ExitStack() as stack:
+        line_up = LineUp()
+        for peer in peers:
+            try:
+                worker = stack.enter_context(Worker(peer, workload, threads))
+                line_up.differences[peer] = difference(worker)
+                line_up.workers.append(worker)
+            except RefusalError as error:
+                line_up.refusals[peer] = str(error)
+        yield line_up
+
+
+def take_turns(
+    line_up: LineUp, turn: Callable[[Worker], float], rounds: int
+) -> dict[str, list[float]]:
+    """What each worker's turn returns, round by round, in an order that changes every round."""
+    rng = np.random.default_rng(0)
+    taken: dict[str, list[float]] = {worker.peer: [] for worker in line_up.workers}
+    for _ in range(rounds):
+        for worker in [line_up.workers[i] for i in rng.permutation(len(line_up.workers))]:
+            # The threads of the turn before spin for some tens of milliseconds before they sleep.
+            sleep(SETTLING_SECONDS)
+            try:
+                taken[worker.peer].append(turn(worker))
+            except RefusalError as error:
+                line_up.drop(worker, error)
+                del taken[worker.peer]
+    return taken
+
+
+def contest(
+    workload: Workload, peers: list[str], rounds: int, threads: int, epochs: int | None = None
+) -> Result:
+    """Prove, then time `rounds` turns of each peer, `epochs` long (by default the workload's)."""
+    trained = epochs or workload.epochs
+    scale = 1e6 / (trained * workload.steps)
+    with proven(workload, peers, threads) as line_up:
+        microseconds = take_turns(
+            line_up, lambda worker: worker.call("train", trained) * scale, rounds
+        )
+        return Result(
+            workload,
+            microseconds,
+            line_up.differences,
+            [worker.peer for worker in line_up.workers if worker.workload != workload],
+            line_up.refusals,
+        )

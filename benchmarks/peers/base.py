@@ -1,0 +1,32 @@
+"""What a peer must do to take part: train epochs in order, tell their losses, and predict."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from benchmarks.workloads import Array, Workload
+
+
+class RefusalError(Exception):
+    """A peer that can't do a workload; the message says why and goes into the table."""
+
+
+class Peer(ABC):
+    """A network under training, built from `workload.weights()` on `workload.data()`."""
+
+    def __init__(self, workload: Workload) -> None:
+        """Build; raise `RefusalError` for what the library can't express."""
+        self.workload = workload
+
+    @classmethod
+    def adapted(cls, workload: Workload) -> Workload:
+        """The nearest workload that the peer can express; it is proven and timed on that one."""
+        return workload
+
+    @abstractmethod
+    def run(self, epochs: int) -> list[float]:
+        """Train on for some epochs, unshuffled; mean loss of each, every step before its update."""
+
+    def predict(self, x: Array) -> object:
+        """Outputs for rows of x."""
+        raise RefusalError("prediction isn't measured")

@@ -1,0 +1,105 @@
+"""Results as Markdown: microseconds a step, ratios with their spread, and what didn't run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.contest import SUBJECT, TOLERANCE, Result
+from benchmarks.peers import PEERS, TIMED
+
+LIBRARIES = [
+    name for name, peer in PEERS.items() if peer.timed in ("fit", "step") and name != SUBJECT
+]
+FITS = [name for name in LIBRARIES if PEERS[name].timed == "fit"]
+RIVALS = {
+    "best library": LIBRARIES,
+    "best `fit`": FITS,
+    "JAX, step alone": ["jax_step"],
+    "NumPy by hand": ["plain_numpy"],
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+def number(value: float) -> str:
+    """Three significant digits, with thousands separated."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def times(results: Sequence[Result]) -> str:
+    """Median microseconds a step: a row for each peer, a column for each workload."""
+    peers = [name for name in PEERS if any(name in each.microseconds for each in results)]
+    rows = []
+    for peer in peers:
+        cells = []
+        for each in results:
+            mark = "†" if peer in each.adapted else ""
+            ran = peer in each.microseconds
+            cells.append(number(each.median(peer)) + mark if ran else "–")
+        rows.append([PEERS[peer].title, PEERS[peer].timed, *cells])
+    return table(["µs a step", "timed", *[each.workload.name for each in results]], rows)
+
+
+def ratios(results: Sequence[Result]) -> str:
+    """minigrad's time over its rivals': median (quartiles) of the ratios round by round."""
+    rows = []
+    for each in results:
+        cells = [each.workload.name]
+        for title, peers in RIVALS.items():
+            rival = each.best(peers)
+            if rival is None or SUBJECT not in each.microseconds:
+                cells.append("–")
+                continue
+            middle, low, high = each.ratio(SUBJECT, rival)
+            name = f" {PEERS[rival].title}" if title.startswith("best") else ""
+            cells.append(f"**{middle:.2f}** ({low:.2f} to {high:.2f}){name}")
+        rows.append(cells)
+    return table(["minigrad over", *RIVALS], rows)
+
+
+def proof(results: Sequence[Result]) -> str:
+    """One sentence on how far the losses of those that were timed differ."""
+    worst = {
+        dtype: max(
+            (max(each.largest_difference.values(), default=0.0) for each in of_dtype), default=0.0
+        )
+        for dtype in TOLERANCE
+        if (of_dtype := [each for each in results if each.workload.dtype == dtype])
+    }
+    found = " and ".join(
+        f"{difference:.0e} in {dtype} ({TOLERANCE[dtype]:.0e} allowed)"
+        for dtype, difference in worst.items()
+    )
+    return f"The losses of all that were timed agree to a relative {found}."
+
+
+def absences(results: Sequence[Result]) -> str:
+    """Why a peer has no figure, one line for each reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for each in results:
+        for peer, reason in each.refusals.items():
+            reasons.setdefault((peer, reason), []).append(each.workload.name)
+    return "\n".join(
+        f"- {PEERS[peer].title}, {', '.join(names)}: {reason}"
+        for (peer, reason), names in reasons.items()
+    )
+
+
+def legend(results: Sequence[Result]) -> str:
+    """What the words and marks of the tables mean."""
+    lines = [f"- *{timed}*: {meaning}" for timed, meaning in TIMED.items()]
+    if any(each.adapted for each in results):
+        lines.append("- †: different output (no sigmoid) and biases; proven and timed on that")
+    return "\n".join(lines)
+
+
+def comparison(results: Sequence[Result]) -> str:
+    """The whole section on the workloads."""
+    parts = [proof(results), ratios(results), times(results), legend(results), absences(results)]
+    return "\n\n".join(part for part in parts if part)
