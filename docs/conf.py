@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "mathml",
     "plaintext",
+    "signatures",
 ]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
@@ -28,7 +29,11 @@ html_css_files = ["math.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_type_aliases = {"Array": "Array", "NDArray": "NDArray", "ArrayLike": "ArrayLike"}
+aliases = (
+    "Array ArrayLike Batches Branch DTypeLike EpochFunction InitializerLike Metric NDArray RNG "
+    "RNGLike Shape Verbose"
+)
+autodoc_type_aliases = {name: name for name in aliases.split()}
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -50,6 +50,7 @@ from minigrad.layers import (
     Softsign,
     Tanh,
 )
+from minigrad.layers.softmax import softmax
 from minigrad.losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -60,6 +61,7 @@ from minigrad.losses import (
     Loss,
     MSELoss,
 )
+from minigrad.metrics import confusion_matrix
 from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
@@ -158,8 +160,10 @@ __all__ = [
     "Zeros",
     "check_gradients",
     "check_layer",
+    "confusion_matrix",
     "load",
     "register",
+    "softmax",
 ]
 
 _LATER = {

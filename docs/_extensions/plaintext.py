@@ -6,15 +6,24 @@ from typing import Any
 from sphinx.application import Sphinx
 
 MARKUP = re.compile(r"(?<!\\)(\||\*|(?<=\w)_(?=\W|$))")
+RETURNS = re.compile(r"( *)(Returns|Yields):$")
 
 
 def escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Escape what reStructuredText would read as markup, outside code and examples."""
-    for number, line in enumerate(lines):
+    """Escape what reStructuredText would read as markup, outside code and examples.
+
+    Where napoleon takes what comes before a first colon for a type, an empty comment comes first.
+    """
+    plain = ["..", ""] if what in ("attribute", "data", "property") else []
+    for line in lines:
         if not line.lstrip().startswith((">>>", "...")):
             parts = line.split("`")
             parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
-            lines[number] = "`".join(parts)
+            line = "`".join(parts)
+        plain.append(line)
+        if heading := RETURNS.match(line):
+            plain += [f"{heading[1]}    ..", ""]
+    lines[:] = plain
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
