@@ -12,6 +12,11 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 Shape: TypeAlias = tuple[int, ...]
 
 _BYTES_AT_A_TIME = 2**20
+_NOT_PLAIN = {
+    "filled": "filled(...), or drop the masked rows",
+    "toarray": "toarray()",
+}
+"""A method by which masked and sparse arrays are known, and how it makes plain ones."""
 
 
 def describe(shape: Shape) -> str:
@@ -27,9 +32,15 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return an array, a list, a frame, a series or a tensor as an array, uncopied if possible.
 
     Raises:
-        TypeError: a tensor that gradients are recorded for, or that isn't in this memory.
+        TypeError: a masked or a sparse array; a tensor that gradients are recorded for, or that
+            isn't in this memory.
         ValueError: lists of unequal length.
     """
+    for method, way in _NOT_PLAIN.items():
+        if hasattr(value, method):
+            raise TypeError(
+                f"{name} is a {type(value).__name__}, not a plain array: pass {name}.{way}"
+            )
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:

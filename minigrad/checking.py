@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
 from minigrad.arrays import Array, Shape, as_data
+from minigrad.config import as_object
 from minigrad.copies import Rewind, in_double
 from minigrad.data import as_rows
 from minigrad.layers.base import Layer
@@ -97,7 +98,7 @@ class GradientReport:
 
 
 def check_gradients(
-    model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, *, tolerance: float = 1e-6
+    model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss | str, *, tolerance: float = 1e-6
 ) -> GradientReport:
     """Compare every analytic gradient, of the parameters and of the input, with a difference.
 
@@ -111,7 +112,7 @@ def check_gradients(
         model: a `Sequential`, or any single layer.
         x: a few rows of input; each number of a parameter costs two evaluations.
         y: targets.
-        loss: the loss object.
+        loss: a loss, or a name for its defaults.
         tolerance: the relative error that still passes.
 
     Returns:
@@ -129,6 +130,7 @@ def check_gradients(
     >>> report.passed
     True
     """
+    loss = as_object(Loss, loss, "loss")
     subject = _double(model, as_data(x, "x").shape[1:])
     assert subject.output_shape is not None
     rows = as_rows(x, y, output_shape=subject.output_shape, loss=loss)
@@ -158,7 +160,7 @@ class _Objective:
 
     def __call__(self, x: Array) -> float:
         self.rewind()
-        j = self.loss.forward(self.model.forward(x), self.target)
+        j = self.loss.measure(self.model.forward(x), self.target)
         return j + self.parameters.penalty()
 
 

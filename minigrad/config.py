@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from minigrad.synonyms import SYNONYMS
+
 T = TypeVar("T")
 C = TypeVar("C", bound="type[Configurable]")
 P = ParamSpec("P")
@@ -36,12 +38,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("sigmod", ["sigmoid", "tanh"])
     "did you mean 'sigmoid'? Known: 'sigmoid', 'tanh'"
     """
-    import difflib
-
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    guess = f"did you mean '{close[0]}'? " if close else ""
-    return f"{guess}Known: {', '.join(map(repr, known))}"
+    guess = _guess(name, known)
+    return f"{f'{guess} Known:' if guess else 'the known ones are'} {_listed(known, ', ')}"
 
 
 def names_options(call: Callable[P, T]) -> Callable[P, T]:
@@ -133,8 +132,35 @@ def registered(kind: type[T]) -> dict[str, type[T]]:
     return {name: cls for name, cls in sorted(_REGISTERED.items()) if issubclass(cls, kind)}
 
 
-def by_name(kind: type[T], name: str, argument: str) -> T:
+def as_object(
+    kind: type[T], value: T | str, argument: str, *, suggested: tuple[type, ...] = ()
+) -> T:
+    """Return the object that an option means: itself, or by its name.
+
+    Raises:
+        TypeError: neither a name nor an object of this kind.
+        ValueError: as `by_name`.
+
+    >>> from minigrad import Loss
+    >>> as_object(Loss, "mse", "loss")
+    MSELoss()
+    """
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str):
+        return by_name(kind, value, argument, suggested=suggested)
+    way = f"{value.__name__}()" if isinstance(value, type) else "or a name"
+    raise TypeError(f"{argument} must be a {kind.__name__}, got {value!r}: pass an object, {way}")
+
+
+def by_name(kind: type[T], name: str, argument: str, *, suggested: tuple[type, ...] = ()) -> T:
     """Make the object that an option means by a name, with its defaults.
+
+    Args:
+        kind: of which class it is.
+        name: its class's in snake case; "_loss" may be left out.
+        argument: what messages call the option.
+        suggested: the classes whose names a message lists; by default all of this kind.
 
     Raises:
         ValueError: no registered class has that name.
@@ -146,7 +172,9 @@ def by_name(kind: type[T], name: str, argument: str) -> T:
     known = {snake_case(class_name): cls for class_name, cls in registered(kind).items()}
     cls = known.get(name) or known.get(f"{name}_loss")
     if cls is None:
-        raise ValueError(f"{argument}={name!r} is not known: {nearest(name, known)}")
+        some = suggested or kind
+        listed = [n.removesuffix("_loss") for n, c in known.items() if issubclass(c, some)]
+        raise ValueError(f"{argument}={name!r} is not known: {nearest(name, listed)}")
     try:
         return cls()
     except TypeError as error:
@@ -267,11 +295,26 @@ def _checked_config(value: Configurable) -> dict[str, Any]:
 def _known(name: Any, known: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
     if not isinstance(name, str) or name not in known:
         way = "decorate it with @minigrad.register, or pass" if kind == "class" else "pass"
+        guess = _guess(str(name), known)
         raise ValueError(
-            f"no {kind} '{name}' is known: {way} custom_objects={{'{name}': {name}}}; "
-            + nearest(str(name), known)
+            f"no {kind} '{name}' is known: {way} custom_objects={{'{name}': {name}}}"
+            + (f"; {guess}" if guess else "")
         )
     return known[name]
+
+
+def _guess(name: str, known: Iterable[str]) -> str:
+    """Ask for the known names that are meant: by another library's name, or nearly this one."""
+    import difflib
+
+    lower = {other.lower(): other for other in known}
+    close = [n for n in SYNONYMS.get(name.lower(), ()) if n in lower]
+    close = close or difflib.get_close_matches(name.lower(), lower, n=1)
+    return f"did you mean {_listed([lower[n] for n in close], ' or ')}?" if close else ""
+
+
+def _listed(names: Iterable[str], separator: str) -> str:
+    return separator.join(map(repr, names))
 
 
 def _identity(cls: type) -> tuple[str, str]:
@@ -296,7 +339,9 @@ def _wrong_call(
                 return f"{what} has no option '{name}': {nearest(name, arguments)}"
     positional = len(kinds) - len(named)
     if named and inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > positional:
-        return f"{what} takes these by name: {', '.join(f'{name}=...' for name in named)}"
+        several = all(isinstance(argument, Configurable) for argument in args[1:])
+        way = f"; several go in a list, {what}([..., ...])" if several else ""
+        return f"{what} takes these by name: {', '.join(f'{name}=...' for name in named)}{way}"
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextvars import copy_context
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from typing_extensions import Self
@@ -12,7 +13,7 @@ from typing_extensions import Self
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-VARIABLE = "MINIGRAD_THREADS"
+_VARIABLE = "MINIGRAD_THREADS"
 
 
 def thread_count(asked: int | None = None) -> int:
@@ -24,19 +25,21 @@ def thread_count(asked: int | None = None) -> int:
     >>> thread_count(2)
     2
     """
-    source, value = "threads", asked
-    if value is None:
-        said = os.environ.get(VARIABLE, "")
-        if not said:
-            return (
-                len(os.sched_getaffinity(0))
-                if hasattr(os, "sched_getaffinity")
-                else (os.cpu_count() or 1)
-            )
-        source, value = VARIABLE, int(said) if said.isdecimal() else -1
-    if value < 1:
-        raise ValueError(f"{source} must be a whole number of at least 1, got {value}")
-    return value
+    source: str = "threads"
+    given: object = asked
+    if asked is None:
+        source, given = _VARIABLE, os.environ.get(_VARIABLE) or _cores()
+    count = int(given) if isinstance(given, str) and given.isdecimal() else given
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"{source} must be a whole number of at least 1, got {given!r}")
+    return int(count)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Crew:

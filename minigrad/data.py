@@ -223,6 +223,10 @@ def _class_weight(class_weight: Mapping[int, float], y: NDArray[Any]) -> Array:
     weight = np.empty(len(y))
     for label in np.unique(classes):
         if label not in class_weight:
+            if label % 1:
+                raise ValueError(
+                    f"class_weight needs class labels, and y holds {label}: pass sample_weight"
+                )
             raise ValueError(
                 f"class_weight has no weight for class {label}: it knows {sorted(class_weight)}"
             )

@@ -47,7 +47,9 @@ class BatchGradient:
         self.rows = block_rows(model)
         _keep_freed_memory()
         self._members = [_Member(model, loss)]
-        self._crew = crew_for(model, threads)
+        # Layers that draw random numbers must draw them in the order of the blocks.
+        in_order = any(layer.draws for _, layer in model.walk())
+        self._crew = Crew(1) if in_order else crew_for(model, threads)
         self._penalized = any(p.penalty is not None for p in self.parameters)
 
     def __call__(
@@ -176,14 +178,9 @@ def block_rows(model: Layer) -> int:
 
 
 def crew_for(model: Layer, threads: int | None) -> Crew:
-    """Return the threads that work on a model's blocks: one where several wouldn't pay.
-
-    Layers that draw random numbers must draw them in the order of the blocks.
-    """
+    """Return the threads that work on a model's blocks: one where several wouldn't pay."""
     count = thread_count(threads)
-    in_order = any(layer.draws for _, layer in model.walk())
-    alone = in_order or (threads is None and max(_widths(model), default=0) >= _WIDE)
-    return Crew(1 if alone else count)
+    return Crew(1 if threads is None and max(_widths(model)) >= _WIDE else count)
 
 
 def _keep_freed_memory() -> None:

@@ -36,6 +36,11 @@ class Network(Chain):
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
         self.rng, self.entropy = as_rng(rng)
+        if isinstance(input_shape, int):
+            raise TypeError(
+                f"{self.label} expects input_shape as a tuple, got {input_shape}: "
+                f"pass input_shape=({input_shape},)"
+            )
         if input_shape is not None:
             self.build_for(tuple(input_shape))
 

@@ -21,17 +21,17 @@ def positive(value: float, name: str, owner: object) -> float:
     ...
     ValueError: SGD expects learning_rate > 0, got -1
     """
-    return _checked(value, f"{name} > 0", lambda v: 0 < v < inf, owner)
+    return float(_checked(value, f"{name} > 0", lambda v: 0 < v < inf, owner))
 
 
 def not_negative(value: float, name: str, owner: object) -> float:
     """Return `value` as a float of zero or above; raises as `positive` does."""
-    return _checked(value, f"{name} >= 0", lambda v: 0 <= v < inf, owner)
+    return float(_checked(value, f"{name} >= 0", lambda v: 0 <= v < inf, owner))
 
 
 def below_one(value: float, name: str, owner: object) -> float:
     """Return `value` as a float from zero to below one; raises as `positive` does."""
-    return _checked(value, f"0 <= {name} < 1", lambda v: 0 <= v < 1, owner)
+    return float(_checked(value, f"0 <= {name} < 1", lambda v: 0 <= v < 1, owner))
 
 
 def whole(value: int, name: str, owner: object, *, least: int = 1) -> int:
@@ -44,12 +44,13 @@ def whole(value: int, name: str, owner: object, *, least: int = 1) -> int:
     ValueError: StepDecay expects a whole number decay_steps >= 1, got 2.5
     """
     expected = f"a whole number {name} >= {least}"
-    return int(_checked(value, expected, lambda v: least <= v < inf and v % 1 == 0, owner))
+    _checked(value, expected, lambda v: least <= v < inf and v % 1 == 0, owner)
+    return int(value)
 
 
-def _checked(value: Any, expected: str, holds: Callable[[Any], bool], owner: object) -> float:
+def _checked(value: Any, expected: str, holds: Callable[[Any], bool], owner: object) -> Real:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{type(owner).__name__} expects {expected}, got {value!r}")
     if not holds(value):
         raise ValueError(f"{type(owner).__name__} expects {expected}, got {value!r}")
-    return float(value)
+    return value

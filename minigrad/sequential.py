@@ -13,7 +13,7 @@ from typing_extensions import override
 from minigrad import engine, training
 from minigrad.arrays import Array, Shape, as_data, check_finite
 from minigrad.code import code
-from minigrad.config import by_name, names_options, register
+from minigrad.config import as_object, names_options, register
 from minigrad.data import Rows, as_pair, as_rows, split
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
@@ -21,7 +21,7 @@ from minigrad.metrics import Metric, named_metrics
 from minigrad.network import Network
 from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
-from minigrad.ranges import whole
+from minigrad.ranges import below_one, whole
 from minigrad.rng import RNGLike
 from minigrad.streams import Accept, Batches, Stream, as_batches, as_validation
 from minigrad.summary import notes, summary
@@ -105,14 +105,8 @@ class Sequential(Network):
             TypeError: a class in the place of an object, or something else.
             ValueError: an unknown name.
         """
-        if isinstance(optimizer, str):
-            optimizer = by_name(Optimizer, optimizer, "optimizer")
-        if isinstance(loss, str):
-            loss = by_name(Loss, loss, "loss")
-        for argument, value, kind in (("optimizer", optimizer, Optimizer), ("loss", loss, Loss)):
-            if not isinstance(value, kind):
-                hint = f": pass an object, {value.__name__}()" if isinstance(value, type) else ""
-                raise TypeError(f"{argument} must be a {kind.__name__}, got {value!r}{hint}")
+        optimizer = as_object(Optimizer, optimizer, "optimizer")
+        loss = as_object(Loss, loss, "loss")
         self.optimizer, self.loss = optimizer, loss
         self.metrics = named_metrics(metrics, threshold=loss.decision_threshold)
 
@@ -151,7 +145,8 @@ class Sequential(Network):
                 an iterable has its own.
             validation_data: (x, y), (x, y, sample_weight), or an iterable of such batches, that
                 are only measured, after each epoch.
-            validation_split: or this fraction of the rows, chosen at random once for the model.
+            validation_split: or this fraction of the rows, chosen at random once for the model:
+                later calls with the same rows and fraction hold out the same ones.
             sample_weight: a weight for each row; a mean loss is the weighted mean.
             class_weight: a weight for each class, multiplied into the rows' weights.
             callbacks: what else happens at each epoch: callbacks, or functions of (epoch, figures).
@@ -170,9 +165,9 @@ class Sequential(Network):
             DivergedError: a loss or gradient isn't finite; the last good parameters are kept.
         """
         optimizer, loss = self._compiled("fit")
-        whole(epochs, "epochs", self)
+        epochs = whole(epochs, "epochs", self)
         if batch_size is not None:
-            whole(batch_size, "batch_size", self)
+            batch_size = whole(batch_size, "batch_size", self)
         followers, speaker = as_callbacks(callbacks), progress(verbose)
         data = as_batches(
             x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
@@ -182,7 +177,7 @@ class Sequential(Network):
             if validation_split:
                 raise ValueError("give validation_data or validation_split, not both")
             validation = as_validation(validation_data, self._rows_from(loss), epochs=epochs)
-        elif validation_split:
+        elif below_one(validation_split, "validation_split", self):
             if isinstance(data, Stream):
                 raise ValueError("validation_split needs arrays x and y: pass validation_data")
             if self._split_seed is None:
@@ -357,9 +352,7 @@ class Sequential(Network):
         """
         from minigrad.explain import Explanation
 
-        if isinstance(loss, str):
-            loss = by_name(Loss, loss, "loss")
-        loss = loss or self.loss
+        loss = self.loss if loss is None else as_object(Loss, loss, "loss")
         if loss is None:
             raise ValueError(
                 "explain needs a loss, where backpropagation starts: pass one, such as "
@@ -408,12 +401,12 @@ class Sequential(Network):
         """
         from minigrad.diagnose import diagnose
 
-        if isinstance(loss, str):
-            loss = by_name(Loss, loss, "loss")
-        if isinstance(optimizer, str):
-            optimizer = by_name(Optimizer, optimizer, "optimizer")
+        if loss is not None:
+            loss = as_object(Loss, loss, "loss")
+        if optimizer is not None:
+            optimizer = as_object(Optimizer, optimizer, "optimizer")
         if batch_size is not None:
-            whole(batch_size, "batch_size", self)
+            batch_size = whole(batch_size, "batch_size", self)
         return diagnose(self, x, y, loss=loss, optimizer=optimizer, batch_size=batch_size)
 
     def summary(self) -> None:

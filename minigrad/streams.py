@@ -149,7 +149,10 @@ def as_validation(
     try:
         if not arrays:
             return Stream(cast("Batches", data), accept, epochs=epochs)
-        x, y, *weight = cast("Sequence[ArrayLike]", data)
+        given = cast("Sequence[ArrayLike]", data)
+        if len(given) not in (2, 3):
+            raise ValueError(f"expected (x, y) or (x, y, sample_weight), got {len(given)} items")
+        x, y, *weight = given
         return accept(x, y, *weight)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError

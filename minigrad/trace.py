@@ -30,6 +30,11 @@ class Step:
     input_delta: Array | None = None
     gradients: dict[str, Array] | None = None
 
+    @property
+    def label(self) -> str:
+        """The layer's type and path, as messages give them."""
+        return f"{type(self.layer).__name__} '{self.path}'"
+
 
 @dataclass
 class Trace:
@@ -83,18 +88,14 @@ def first_not_finite(recorded: Trace) -> str | None:
     """Name the first layer whose output, or then whose gradient, isn't finite."""
     for step in recorded.steps:
         if not np.isfinite(step.output).all():
-            return f"the output of {_place(step)}"
+            return f"the output of {step.label}"
     for step in recorded.backward:
         for name, gradient in (step.gradients or {}).items():
             if not np.isfinite(gradient).all():
-                return f"the gradient of '{name}' of {_place(step)}"
+                return f"the gradient of '{name}' of {step.label}"
         if step.input_delta is not None and not np.isfinite(step.input_delta).all():
-            return f"the delta that leaves {_place(step)}"
+            return f"the delta that leaves {step.label}"
     return None
-
-
-def _place(step: Step) -> str:
-    return f"{type(step.layer).__name__} '{step.path}'"
 
 
 def _listen(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -> None:

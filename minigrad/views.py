@@ -17,7 +17,7 @@ from minigrad.pictures import histograms as draw_histograms
 from minigrad.pictures import network_diagram
 from minigrad.pictures import surface as draw_surface
 from minigrad.sequential import Sequential
-from minigrad.trace import Trace, trace
+from minigrad.trace import Step, Trace, trace
 
 _MOST_ROWS = 1000
 _NODES = 81
@@ -47,7 +47,7 @@ def network(model: Sequential, *, title: str = "") -> str:
     for path, layer in _in_line(model):
         width = prod(layer.output_shape or ())
         if width == widths[-1] and not any(layer.named_parameters()):
-            names[-1] += f", {path}"
+            names[-1] += f", {layer.name}"
             continue
         shape = widths[-1], width
         matrices = [p.value for _, p in layer.own_parameters() if p.shape == shape]
@@ -69,8 +69,8 @@ def histograms(
     """Draw how each layer's output is spread over some rows, and with y its gradients.
 
     The columns are the outputs; dJ/doutput, the layer's delta; and dJ/dparameters of those layers
-    that have any. What a container passes on from its last layer is drawn there only. Of more than
-    1,000 rows it takes the first ones. The model isn't touched.
+    that have any. What a container passes on from its last layer is drawn once. Of more than 1,000
+    rows it takes the first ones. The model isn't touched.
 
     Args:
         model: the model, built.
@@ -91,14 +91,15 @@ def histograms(
     [True, True, True, True]
     """
     recorded = _recorded(model, x, y, loss or model.loss)
-    columns: dict[str, dict[str, ArrayLike]] = {"output": {}, "delta": {}, "gradient": {}}
-    drawn: list[Array] = []
+    shown: dict[int, Step] = {}
     for step in recorded.steps:
-        if not any(step.output is array for array in drawn):
-            drawn.append(step.output)
-            columns["output"][step.path] = step.output
-            if step.delta is not None:
-                columns["delta"][step.path] = step.delta
+        if id(step.output) not in shown or step.layer.own_parameters():
+            shown[id(step.output)] = step
+    columns: dict[str, dict[str, ArrayLike]] = {"output": {}, "delta": {}, "gradient": {}}
+    for step in shown.values():
+        columns["output"][step.path] = step.output
+        if step.delta is not None:
+            columns["delta"][step.path] = step.delta
         if step.gradients:
             columns["gradient"][step.path] = np.concatenate(
                 [gradient.ravel() for gradient in step.gradients.values()]

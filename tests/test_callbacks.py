@@ -217,7 +217,7 @@ def test_auto_does_not_guess() -> None:
     [
         ("los", "did you mean 'loss'? Known: 'loss', 'mae'; val_... needs validation_data or val"),
         ("val_loss", "monitors 'val_loss', not reported: did you mean 'loss'?"),
-        ("accuracy", "monitors 'accuracy', not reported: Known: 'loss', 'mae'"),
+        ("accuracy", "monitors 'accuracy', not reported: the known ones are 'loss', 'mae'"),
     ],
 )
 @pytest.mark.parametrize(

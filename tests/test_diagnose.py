@@ -129,6 +129,10 @@ FAULTS = {
         lambda: net(Dense(8), Logarithm(name="log"), Dense(1)),
         X, Y, MSELoss(), "not_finite", "log",
     ),
+    "loss not finite": (
+        lambda: net(Dense(1, weight_initializer=Constant(1e200))), X, Y, MSELoss(),
+        "not_finite", None,
+    ),
     "constant input": (
         fine, X * [1, 1, 0, 1] + [0, 0, 2, 0], Y, MSELoss(), "constant_inputs", None,
     ),
@@ -464,7 +468,7 @@ def test_rows_are_chosen_when_there_are_many() -> None:
     diagnosis = net(Dense(128), Tanh(), Dense(1), width=200).diagnose(x, x[:, 1], MSELoss(), SLOW)
     assert diagnosis["not_finite"].evidence["first_row"] == 49_999
     assert diagnosis.notes[0] == (
-        "the data was looked at by 10,000 of 50,000 rows, the network by 673"
+        "looked at 10,000 of 50,000 rows, and ran the network on 673 of them"
     )
 
 
@@ -475,7 +479,7 @@ def test_rows_are_chosen_when_there_are_many() -> None:
         ((X, Y[:7], MSELoss()), ValueError, "as many rows"),
         ((X[:, :3], Y, MSELoss()), ValueError, "expects input of shape"),
         ((X.astype(int), Y, MSELoss()), TypeError, "integers"),
-        ((X, Y, "mse_los"), ValueError, "did you mean 'mse_loss'"),
+        ((X, Y, "mses"), ValueError, "did you mean 'mse"),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused(arguments, error, said: str) -> None:

@@ -1,5 +1,7 @@
 """Each error says which layer or argument, what was expected, what came, and what to do."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -7,11 +9,18 @@ import pytest
 
 from minigrad import (
     SGD,
+    BatchNorm,
     Chain,
     Dense,
     DivergedError,
+    Dropout,
+    History,
+    Layer,
+    Loss,
     MSELoss,
+    Parallel,
     ReLU,
+    Residual,
     Sequential,
     Sigmoid,
     Tanh,
@@ -130,6 +139,128 @@ def test_not_a_layer() -> None:
         Sequential([])
 
 
+@pytest.mark.parametrize(
+    ("layer", "missing"), [(Dense(3), "weight"), (BatchNorm(), "gamma"), (Dropout(0.5), "rng")]
+)
+def test_an_unbuilt_layer(layer: Layer, missing: str) -> None:
+    name = type(layer).__name__
+    with says(AttributeError, f"{name} has no attribute '{missing}' before it is built: put it in"):
+        layer.forward(X)
+    for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(copied) == repr(layer)
+    with pytest.raises(AttributeError, match=r"has no attribute 'wieght'$"):
+        _ = make().layers[0].wieght  # type: ignore[attr-defined]
+
+
+def test_backward_that_returns_nothing() -> None:
+    class Mute(Tanh):
+        def backward(self, delta):
+            super().backward(delta)
+
+    message = "backward of Mute 'mute_1' returned None: return dJ/dinput"
+    first, inner = Sequential([Mute(), Dense(1)]), Sequential([Dense(2), Chain([Mute()]), Dense(1)])
+    inner.compile(optimizer="sgd", loss="mse")
+    with says(TypeError, message):
+        inner.fit(X, Y, verbose=0)
+    for model in (first, inner, Mute(name="mute_1")):
+        with says(TypeError, message):
+            check_gradients(model, X, X if isinstance(model, Mute) else Y, "mse")
+
+
+def test_a_loss_that_is_half_defined() -> None:
+    class Square(Loss):
+        def forward(self, prediction, target, **options):
+            return float(((prediction - target) ** 2).mean())
+
+    class Lone(Loss):
+        def __init__(self) -> None:
+            pass
+
+        def terms(self, prediction, target):
+            return prediction - target
+
+    model = make()
+    for loss, error, message in (
+        (Square(), NotImplementedError, "Square must define terms(prediction, target)"),
+        (Lone(), TypeError, "terms of Lone must return a pair, the terms and their derivative"),
+    ):
+        model.compile(optimizer="sgd", loss=loss)
+        with says(error, message):
+            model.fit(X, Y, verbose=0)
+        with says(error, message):
+            check_gradients(model, X, Y, loss)
+
+
+def test_a_loss_without_super_init_is_a_mean() -> None:
+    class Half(Loss):
+        def __init__(self) -> None:
+            self.factor = 0.5
+
+        def terms(self, prediction, target):
+            error = prediction - target
+            return self.factor * error**2, 2 * self.factor * error
+
+    assert Half().forward(X, X + 1) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("make_it", "message"),
+    [
+        (lambda: Dense(3, ReLU), "activation must be a Layer, got <class"),
+        (lambda: Dense(3, ReLU), "pass an object, ReLU()"),
+        (lambda: Dense(3, np.tanh), "got <ufunc 'tanh'>: pass an object, or a name"),
+        (lambda: Dense("3"), "Dense expects a whole number units >= 1, got '3'"),
+        (lambda: Sequential(Dense(3), Dense(1)), "several go in a list, Sequential([..., ...])"),
+        (lambda: Residual(Dense(3), Dense(1)), "several go in a list, Residual([..., ...])"),
+        (lambda: Sequential(Dense(3)), "expects a list of layers, got Dense(3): pass a list"),
+        (lambda: Parallel(Dense(3)), "expects a list of layers, got Dense(3): pass a list"),
+        (lambda: Sequential([Dense(3)], input_shape=4), "got 4: pass input_shape=(4,)"),
+        (lambda: SGD().step(make()), "got a Sequential: pass model.parameters"),
+        (lambda: make().compile(optimizer="sgd", loss="mse", metrics="mae"), "metrics=['mae']"),
+        (lambda: make().predict(np.ma.array(X)), "x is a MaskedArray, not a plain array: pass x.f"),
+    ],
+)
+def test_the_wrong_kind_of_argument(make_it, message: str) -> None:
+    with says(TypeError, message):
+        make_it()
+
+
+def test_sparse_data() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with says(TypeError, "x is a csr_matrix, not a plain array: pass x.toarray()"):
+        make().predict(sparse.csr_matrix(X))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ("binary_crossentropy", "did you mean 'bce' or 'bce_with_logits'?"),
+        ("sparse_categorical_crossentropy", "did you mean 'cross_entropy'?"),
+        ("mean_squared_error", "did you mean 'mse'?"),
+        ("MSE", "did you mean 'mse'? Known: 'bce', 'bce_with_logits', 'cross_entropy',"),
+        ("zzz", "loss='zzz' is not known: the known ones are 'bce'"),
+    ],
+)
+def test_names_of_other_libraries(loss: str, message: str) -> None:
+    with says(ValueError, message):
+        make().compile(optimizer="sgd", loss=loss)
+
+
+def test_only_activations_are_suggested_as_such() -> None:
+    with pytest.raises(ValueError, match=r"'log_softmax'.*'softmax'") as caught:
+        Dense(3, "zzz")
+    assert "'dense'" not in str(caught.value)
+
+
+def test_a_figure_that_is_not_there() -> None:
+    with says(KeyError, "the history has no figure 'acc': did you mean 'accuracy'? Known: 'acc"):
+        _ = History(loss=[1.0], accuracy=[0.5])["acc"]
+    model = make()
+    model.compile(optimizer="sgd", loss="mse", metrics=[np.subtract])
+    with says(TypeError, "the metric 'subtract' must return a number, got a ndarray of shape (8"):
+        model.evaluate(X, Y)
+
+
 def test_an_unbuilt_model_has_no_parameters() -> None:
     with says(RuntimeError, "Sequential isn't built yet, so it has no parameters: pass input_sh"):
         _ = Sequential([Dense(2)]).parameters
@@ -162,10 +293,10 @@ def test_compile_with_what_is_not_known() -> None:
     [
         ({"epochs": 0}, "Sequential expects a whole number epochs >= 1, got 0"),
         ({"batch_size": 2.5}, "Sequential expects a whole number batch_size >= 1, got 2.5"),
-        ({"validation_split": 1.0}, "leaves 8 to validate and 0 to train"),
+        ({"validation_split": 1.0}, "Sequential expects 0 <= validation_split < 1, got 1.0"),
         ({"sample_weight": np.ones(3)}, "sample_weight needs shape (8,), a weight a row"),
         ({"sample_weight": -np.ones(8)}, "sample_weight must not be negative"),
-        ({"class_weight": {7: 1.0}}, "class_weight has no weight for class 0.5"),
+        ({"class_weight": {7: 1.0}}, "class_weight needs class labels, and y holds 0.5: pass"),
     ],
 )
 def test_options_out_of_range(options, message: str) -> None:

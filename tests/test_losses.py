@@ -505,7 +505,7 @@ def test_class_weights_are_their_rows_weights(loss, y, width, weights, expected)
     ("loss", "y", "width", "weights", "message"),
     [
         (CrossEntropyLoss(), [0, 2, 1, 2], 3, {0: 1, 1: 2}, "for class 2: it knows [0, 1]"),
-        (BCELoss(), [0.3, 1.0, 1.0, 0.0], 1, {0: 1, 1: 2}, "no weight for class 0.3"),
+        (BCELoss(), [0.3, 1.0, 1.0, 0.0], 1, {0: 1, 1: 2}, "needs class labels, and y holds 0.3"),
         (BCELoss(), np.ones((4, 3)), 3, {0: 1, 1: 2}, "a single class a row, and y of shape"),
         (CrossEntropyLoss(), np.full((4, 2), 0.5), 2, {0: 1, 1: 2}, "one-hot: pass sample_weight"),
         (CrossEntropyLoss(), [0, 1, 1, 0], 2, {0: 1, 1: -2}, "must be finite, not negative"),

@@ -66,7 +66,8 @@ def diagnose(
     )
     findings += [*data.constant_inputs(rows.x), *data.constant_targets(rows.y)]
     notes = [_looked_at(len(inputs), rows, patient)]
-    findings += _examine(patient, notes)
+    with np.errstate(all="ignore"):
+        findings += _examine(patient, notes)
     return Diagnosis(findings, notes=notes)
 
 
@@ -107,10 +108,10 @@ def _not_finite(patient: Patient, path: str, place: str) -> Finding:
         "If it is a parameter, begin anew with a lower learning rate; else scale the inputs, draw "
         "smaller initial weights, or look at that layer's forward and backward.",
         {"rows": len(patient.sample)},
-        path,
+        path or None,
     )
 
 
 def _looked_at(count: int, rows: Rows, patient: Patient) -> str:
-    told = f"the data was looked at by {number(len(rows))} of {number(count)} rows"
-    return f"{told}, the network by {number(len(patient.sample))}"
+    told = f"looked at {number(len(rows))} of {number(count)} rows"
+    return f"{told}, and ran the network on {number(len(patient.sample))} of them"

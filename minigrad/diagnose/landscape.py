@@ -44,6 +44,5 @@ class Landscape:
 
     def step(self, optimizer: Optimizer) -> Vector:
         """Return where an optimizer's step leads from the theta of the last call."""
-        with np.errstate(all="ignore"):
-            optimizer.step(self.parameters)
+        optimizer.step(self.parameters)
         return self.parameters.value.astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
-from math import inf, prod
+from math import inf, isfinite, prod
 
 import numpy as np
 
@@ -79,13 +79,13 @@ class Patient:
         for path, parameter in self.model.named_parameters():
             if not np.isfinite(parameter.value).all():
                 return path.rpartition(".")[0], f"the parameter '{path}'"
-        place = first_not_finite(self.trace)
-        if place is not None:
-            steps = self.trace.steps
-            return next(step.path for step in steps if place.endswith(step.label)), place
-        if self.trace.j is not None and not np.isfinite(self.trace.j):
+        place, j = first_not_finite(self.trace), self.trace.j
+        if j is not None and not isfinite(j) and not (place or "").startswith("the output"):
             return "", "the loss"
-        return None
+        if place is None:
+            return None
+        steps = self.trace.steps
+        return next(step.path for step in steps if place.endswith(step.label)), place
 
     @cached_property
     def last(self) -> list[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self, override
 
@@ -100,6 +100,20 @@ class Layer(Cached):
 
     def __init__(self, *, name: str = "") -> None:
         self.name = name
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is missing, and that `build` makes most of it."""
+            special = name.startswith("__")  # copy and pickle ask for these
+            label, way = type(self).__name__ if special else self.label, ""
+            if not special and self.output_shape is None and not self.own_parameters():
+                way = (
+                    " before it is built: put it in Sequential([...], input_shape=...), or call "
+                    "build(input_shape, rng)"
+                )
+            message = f"{label} has no attribute '{name}'{way}"
+            raise AttributeError(message, name=name, obj=self)
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Make the parameters for this input shape, and return the output shape."""

@@ -13,7 +13,7 @@ from minigrad.arrays import Array, Shape
 from minigrad.config import register
 from minigrad.layers.base import Layer, connect
 from minigrad.layers.chain import Chain
-from minigrad.layers.family import Ties, name_layers
+from minigrad.layers.family import Ties, listed, name_layers
 from minigrad.rng import RNG
 
 Branch: TypeAlias = Layer | Sequence[Layer]
@@ -107,7 +107,7 @@ class Parallel(Layer):
         super().__init__(name=name)
         if merge not in ("add", "mean", "concat"):
             raise ValueError(f"{self.label} expects merge='add', 'mean' or 'concat', got {merge!r}")
-        self.layers = [as_layer(layer) for layer in layers]
+        self.layers = [as_layer(layer) for layer in listed(layers, self.label)]
         self.merge: Merge = merge
         name_layers(self.layers, self.label)
 

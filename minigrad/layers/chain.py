@@ -10,7 +10,7 @@ from typing_extensions import Self, override
 from minigrad.arrays import Array, Shape
 from minigrad.config import nearest, register
 from minigrad.layers.base import Layer, connect
-from minigrad.layers.family import Ties, name_layers
+from minigrad.layers.family import Ties, listed, name_layers
 from minigrad.rng import RNG
 
 R = TypeVar("R")
@@ -41,7 +41,7 @@ class Chain(Layer):
 
     def __init__(self, layers: Sequence[Layer], *, name: str = "") -> None:
         super().__init__(name=name)
-        self.layers = list(layers)
+        self.layers = listed(layers, self.label)
         name_layers(self.layers, self.label)
 
     def __len__(self) -> int:
@@ -93,7 +93,10 @@ class Chain(Layer):
 
     @override
     def backward(self, delta: Array) -> Array:
-        return self._down_to(self.layers[0].backward, delta)
+        input_delta = self._down_to(self.layers[0].backward, delta)
+        if input_delta is None:
+            raise _no_delta(self.layers[0])
+        return input_delta
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -106,6 +109,8 @@ class Chain(Layer):
         ties.start()
         for layer in self.layers[:0:-1]:
             delta = layer.backward(delta)
+            if delta is None:
+                raise _no_delta(layer)
             if ties:
                 ties.read(layer)
         result = first(delta)
@@ -113,3 +118,7 @@ class Chain(Layer):
             ties.read(self.layers[0])
             ties.assign()
         return result
+
+
+def _no_delta(layer: Layer) -> TypeError:
+    return TypeError(f"backward of {layer.label} returned None: return dJ/dinput")

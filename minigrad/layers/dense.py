@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
 from minigrad.arrays import Array, Shape
-from minigrad.config import by_name, register, snake_case
+from minigrad.config import as_object, register, snake_case
 from minigrad.initializers import InitializerLike, check_initializer
+from minigrad.layers.activations import Activation
 from minigrad.layers.base import Layer, connect
+from minigrad.layers.softmax import LogSoftmax, Softmax
 from minigrad.parameters import Parameter, Penalty
 from minigrad.penalties import check_penalty
+from minigrad.ranges import whole
 from minigrad.rng import RNG
+
+_ACTIVATIONS = (Activation, Softmax, LogSoftmax)
 
 
 @register
@@ -41,7 +45,9 @@ class Dense(Layer):
         name: see `Layer`.
 
     Raises:
-        ValueError: `units` below 1, an unknown initializer, input with another feature count.
+        TypeError: `units` is no number, `activation` neither a layer nor a name.
+        ValueError: `units` below 1 or not whole, an unknown initializer, input with another
+            feature count.
 
     Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 5.3.
 
@@ -75,14 +81,11 @@ class Dense(Layer):
         name: str = "",
     ) -> None:
         super().__init__(name=name)
-        self.units = operator.index(units)
-        if self.units < 1:
-            raise ValueError(f"{self.label} needs at least one unit, got units={units}")
+        self.units = whole(units, "units", self)
         check_initializer(weight_initializer, "weight_initializer")
         check_initializer(bias_initializer, "bias_initializer")
-        if isinstance(activation, str):
-            activation = by_name(Layer, activation, "activation")
         if activation is not None:
+            activation = as_object(Layer, activation, "activation", suggested=_ACTIVATIONS)
             activation.name = activation.name or snake_case(type(activation).__name__)
         self.activation = activation
         self.use_bias = use_bias

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from minigrad.arrays import Array
 from minigrad.config import snake_case
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter
+
+T = TypeVar("T")
 
 
 def name_layers(layers: Sequence[Layer], owner: str) -> None:
@@ -45,6 +48,17 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
             numbers[kind] += 1
             layer.name = f"{kind}_{numbers[kind]}"
         taken[layer.name] = layer
+
+
+def listed(layers: Iterable[T], owner: str) -> list[T]:
+    """Return what a container was given as a list.
+
+    Raises:
+        TypeError: a single layer.
+    """
+    if not isinstance(layers, Iterable):
+        raise TypeError(f"{owner} expects a list of layers, got {layers!r}: pass a list, [...]")
+    return list(layers)
 
 
 def has_default_name(layer: Layer) -> bool:

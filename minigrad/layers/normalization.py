@@ -53,6 +53,7 @@ class Normalization(Layer):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
+        gamma = self.gamma.value  # not there before it is built
         assert self.input_shape is not None
         self.check_input(x, self.input_shape)
         x = np.asarray(x, order=self.order)
@@ -61,7 +62,7 @@ class Normalization(Layer):
         n: Array = (x - mean) * rate
         if training:
             self.cache = n, rate
-        h = n * self.gamma.value
+        h = n * gamma
         h += self.beta.value
         return h
 

@@ -50,10 +50,13 @@ class Loss(Cached):
     decision_threshold: ClassVar[float] = 0.5
     """The prediction above which class 1 is meant: 0 where predictions are logits."""
 
+    reduction: Reduction = "mean"
+    scale: float = 1.0
+
     def __init__(self, *, reduction: Reduction = "mean", scale: float = 1.0) -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
-        self.reduction: Reduction = reduction
+        self.reduction = reduction
         self.scale = scale
 
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
@@ -104,7 +107,13 @@ class Loss(Cached):
         training: bool = True,
     ) -> float:
         """Do what `forward` does for targets and weights that were checked, as training's are."""
-        terms, slope = self.terms(prediction, self.cast(target, prediction.dtype))
+        pair = self.terms(prediction, self.cast(target, prediction.dtype))
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(
+                f"terms of {self.label} must return a pair, the terms and their derivative by the "
+                f"prediction; got a {type(pair).__name__}"
+            )
+        terms, slope = pair
         rows = len(terms)
         if sample_weight is not None:
             factors = sample_weight.astype(terms.dtype, copy=False)

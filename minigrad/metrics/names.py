@@ -97,6 +97,9 @@ def named_metrics(metrics: Sequence[str | Metric], *, threshold: float = 0.5) ->
         TypeError: neither a name nor a function.
         ValueError: an unknown name, or one name twice.
     """
+    if isinstance(metrics, str) or callable(metrics):
+        given = repr(metrics) if isinstance(metrics, str) else getattr(metrics, "__name__", "...")
+        raise TypeError(f"metrics must be a list, got {metrics!r}: pass a list, metrics=[{given}]")
     found: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):

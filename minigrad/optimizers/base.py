@@ -115,6 +115,11 @@ class Optimizer(Configurable):
         Raises:
             ValueError: this optimizer holds the state of a model of another size or dtype.
         """
+        if isinstance(parameters, Configurable):
+            raise TypeError(
+                f"step of {type(self).__name__} expects parameters, got a "
+                f"{type(parameters).__name__}: pass model.parameters"
+            )
         if not isinstance(parameters, Parameters):
             parameters = Parameters(parameters)
         slots = self.slots

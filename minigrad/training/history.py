@@ -32,6 +32,9 @@ class History(dict[str, list[float]]):
         2  0.25000
     """
 
+    def __missing__(self, name: str) -> list[float]:
+        raise KeyError(self._unknown(name))
+
     def append(self, figures: Mapping[str, float]) -> None:
         """Add one epoch's figures."""
         if self.keys() == figures.keys():
@@ -173,8 +176,11 @@ class History(dict[str, list[float]]):
         names = [name for name in self if _is_loss(name)] if names is None else list(names)
         for name in names:
             if name not in self:
-                raise ValueError(f"the history has no figure {name!r}: {nearest(name, self)}")
+                raise ValueError(self._unknown(name))
         return names
+
+    def _unknown(self, name: str) -> str:
+        return f"the history has no figure {name!r}: {nearest(str(name), self)}"
 
 
 def _is_loss(name: str) -> bool:

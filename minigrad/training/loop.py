@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,8 +222,9 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the loss and the metrics over all rows, with nothing remembered or drawn."""
     seen = _Seen(loss, metrics)
+    most = block_rows(model)
     for batch in data.batches(None, None):
-        for block in blocks(len(batch), min(block_rows(model), batch.chunk)):
+        for block in blocks(len(batch), min(most, batch.chunk)):
             part = batch.take(block)
             prediction = model.forward(part.x, training=False)
             j = loss.measure(prediction, part.y, part.weight, training=False)
@@ -240,7 +241,14 @@ def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 def measure(metrics: Mapping[str, Metric], target: Array, prediction: Array) -> dict[str, float]:
     """Return each metric's value over a whole set."""
-    return {name: float(metric(target, prediction)) for name, metric in metrics.items()}
+    figures = {name: metric(target, prediction) for name, metric in metrics.items()}
+    for name, figure in figures.items():
+        if np.ndim(figure) or not isinstance(figure, SupportsFloat):
+            raise TypeError(
+                f"the metric '{name}' must return a number, got a {type(figure).__name__} of shape "
+                f"{np.shape(figure)}: return its mean"
+            )
+    return {name: float(figure) for name, figure in figures.items()}
 
 
 def finite(vector: Array) -> bool:

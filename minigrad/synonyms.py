@@ -1,0 +1,14 @@
+"""What Keras and scikit-learn call things that have other names here, for messages."""
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "binary_crossentropy": ("bce", "bce_with_logits"),
+    "categorical_crossentropy": ("cross_entropy",),
+    "sparse_categorical_crossentropy": ("cross_entropy",),
+    "mean_squared_error": ("mse",),
+    "mean_absolute_error": ("l1", "mae"),
+    "mae": ("l1",),
+    "acc": ("accuracy",),
+    "swish": ("silu",),
+    "linear": ("identity",),
+    "lr": ("learning_rate",),
+}

@@ -1,0 +1,66 @@
+"""The result is the same bits for any number of threads, and in another process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minigrad import SGD, Dense, Dropout, MSELoss, Sequential, Sigmoid
+from minigrad.crew import Crew, thread_count
+
+PROGRAM = """
+import numpy as np
+from minigrad import SGD, Dense, Sequential, Sigmoid
+x = np.random.default_rng(0).uniform(size=(150_000, 2))
+model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
+model.compile(optimizer=SGD(learning_rate=0.5), loss="mse")
+model.fit(x, x.sum(axis=1), epochs=3, batch_size=None, verbose=0)
+print(model.parameters.value.tobytes().hex(), end="")
+"""
+
+
+def trained(threads: int | None, *layers) -> Sequential:
+    x = np.random.default_rng(0).uniform(size=(150_000, 2))
+    model = Sequential([Dense(3), Sigmoid(), *layers, Dense(1)], input_shape=(2,), rng=4)
+    model.compile(optimizer=SGD(learning_rate=0.5), loss=MSELoss())
+    model.fit(x, x.sum(axis=1), epochs=3, batch_size=None, threads=threads, verbose=0)
+    np.testing.assert_array_equal(
+        model.predict(x, threads=threads), model.predict(x, threads=1), strict=True
+    )
+    return model
+
+
+@pytest.mark.parametrize("threads", [2, 4, None])
+@pytest.mark.parametrize("layers", [[], [Dropout(0.3)]], ids=["plain", "dropout"])
+def test_same_bits(threads: int | None, layers) -> None:
+    one = trained(1, *[type(layer)(0.3) for layer in layers])
+    several = trained(threads, *[type(layer)(0.3) for layer in layers])
+    np.testing.assert_array_equal(one.parameters.value, several.parameters.value, strict=True)
+    assert one.history == several.history
+
+
+def test_same_bits_in_another_process() -> None:
+    said = subprocess.check_output([sys.executable, "-c", PROGRAM], text=True)
+    assert said == trained(2).parameters.value.tobytes().hex()
+
+
+def test_a_job_that_fails_is_heard() -> None:
+    def job(member: int) -> None:
+        if member:
+            raise ValueError("the second one")
+
+    with Crew(2) as crew, pytest.raises(ValueError, match="the second one"):
+        crew.run(job)
+
+
+def test_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIGRAD_THREADS", "3")
+    assert thread_count() == 3
+    assert thread_count(1) == 1
+    for bad in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match=f"threads must be a whole number .* got {bad}"):
+            thread_count(bad)  # type: ignore[arg-type]
+    monkeypatch.setenv("MINIGRAD_THREADS", "two")
+    with pytest.raises(ValueError, match="MINIGRAD_THREADS must be .* got 'two'"):
+        thread_count()
