@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.config import Configurable, registered, snake_case
+from minigrad.config import Configurable, registered
+from minigrad.names import snake_case
 
 _WIDTH = 88
 _LARGEST_ARRAY = 100

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.synonyms import SYNONYMS
+from minigrad.names import guess, names_options, nearest, snake_case
 
 T = TypeVar("T")
 C = TypeVar("C", bound="type[Configurable]")
-P = ParamSpec("P")
 
 _REGISTERED: dict[str, type[Configurable]] = {}
-
-
-def snake_case(name: str) -> str:
-    """Turn a class name into the name that an option takes.
-
-    >>> snake_case("GlorotUniform"), snake_case("LeakyReLU"), snake_case("MSELoss")
-    ('glorot_uniform', 'leaky_relu', 'mse_loss')
-    """
-    for word in ("ReLU", "SiLU", "RMSprop", "AdamW"):
-        name = name.replace(word, word.capitalize())
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known name is meant, for the end of a message.
-
-    >>> nearest("sigmod", ["sigmoid", "tanh"])
-    "did you mean 'sigmoid'? Known: 'sigmoid', 'tanh'"
-    """
-    known = sorted(known)
-    guess = _guess(name, known)
-    return f"{f'{guess} Known:' if guess else 'the known ones are'} {_listed(known, ', ')}"
-
-
-def names_options(call: Callable[P, T]) -> Callable[P, T]:
-    """Make an option that doesn't exist fail with the nearest that does; a decorator.
-
-    The constructors of all `Configurable` classes have it.
-
-    >>> from minigrad import SGD
-    >>> SGD(momentun=0.9)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    TypeError: SGD has no option 'momentun': did you mean 'momentum'? Known: 'clip_norm', ...
-    """
-
-    @functools.wraps(call)
-    def called(*args: P.args, **options: P.kwargs) -> T:
-        try:
-            return call(*args, **options)
-        except TypeError:
-            wrong = _wrong_call(call, args, options)
-            if wrong is None:
-                raise
-        raise TypeError(wrong)
-
-    return called
 
 
 class Configurable:
@@ -295,54 +245,16 @@ def _checked_config(value: Configurable) -> dict[str, Any]:
 def _known(name: Any, known: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
     if not isinstance(name, str) or name not in known:
         way = "decorate it with @minigrad.register, or pass" if kind == "class" else "pass"
-        guess = _guess(str(name), known)
+        meant = guess(str(name), known)
         raise ValueError(
             f"no {kind} '{name}' is known: {way} custom_objects={{'{name}': {name}}}"
-            + (f"; {guess}" if guess else "")
+            + (f"; {meant}" if meant else "")
         )
     return known[name]
 
 
-def _guess(name: str, known: Iterable[str]) -> str:
-    """Ask for the known names that are meant: by another library's name, or nearly this one."""
-    import difflib
-
-    lower = {other.lower(): other for other in known}
-    close = [n for n in SYNONYMS.get(name.lower(), ()) if n in lower]
-    close = close or difflib.get_close_matches(name.lower(), lower, n=1)
-    return f"did you mean {_listed([lower[n] for n in close], ' or ')}?" if close else ""
-
-
-def _listed(names: Iterable[str], separator: str) -> str:
-    return separator.join(map(repr, names))
-
-
 def _identity(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
-
-
-def _wrong_call(
-    call: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]
-) -> str | None:
-    """Say what is wrong with the names or the number of a call's arguments, if anything is."""
-    made = type(args[0]) if args else type
-    inherited = getattr(made.__init__, "__wrapped__", None) is call
-    what = made.__name__ if inherited else call.__qualname__.removesuffix(".__init__")
-    what = what.rpartition(".")[2]
-    arguments = dict(inspect.signature(call).parameters)
-    kinds = [argument.kind for argument in arguments.values()]
-    named = [name for name, argument in arguments.items() if argument.kind is argument.KEYWORD_ONLY]
-    arguments.pop("self", None)
-    if inspect.Parameter.VAR_KEYWORD not in kinds:
-        for name in options:
-            if name not in arguments:
-                return f"{what} has no option '{name}': {nearest(name, arguments)}"
-    positional = len(kinds) - len(named)
-    if named and inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > positional:
-        several = all(isinstance(argument, Configurable) for argument in args[1:])
-        way = f"; several go in a list, {what}([..., ...])" if several else ""
-        return f"{what} takes these by name: {', '.join(f'{name}=...' for name in named)}{way}"
-    return None
 
 
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:

@@ -13,11 +13,12 @@ from typing_extensions import override
 from minigrad import engine, training
 from minigrad.arrays import Array, Shape, as_data, check_finite
 from minigrad.code import code
-from minigrad.config import as_object, names_options, register
+from minigrad.config import as_object, register
 from minigrad.data import Rows, as_pair, as_rows, split
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
 from minigrad.metrics import Metric, named_metrics
+from minigrad.names import names_options
 from minigrad.network import Network
 from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer

@@ -342,7 +342,9 @@ def test_an_option_that_is_like_none() -> None:
     with pytest.raises(TypeError) as caught:
         SGD(lr=1)
     known = "'clip_norm', 'clip_value', 'learning_rate', 'momentum', 'nesterov', 'weight_decay'"
-    assert str(caught.value) == f"SGD has no option 'lr': did you mean 'learning_rate'? Known: {known}"
+    assert (
+        str(caught.value) == f"SGD has no option 'lr': did you mean 'learning_rate'? Known: {known}"
+    )
 
 
 def test_a_typo_in_compile_and_fit() -> None:

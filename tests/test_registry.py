@@ -22,14 +22,8 @@ from minigrad import (
     check_gradients,
     check_layer,
 )
-from minigrad.config import (
-    Configurable,
-    by_name,
-    from_config,
-    registered,
-    snake_case,
-    to_config,
-)
+from minigrad.config import Configurable, by_name, from_config, registered, to_config
+from minigrad.names import snake_case
 
 
 def built(layer_example, **options) -> Sequential:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from minigrad.config import nearest
 from minigrad.exercises.grading import grade
 from minigrad.exercises.tasks import TASKS, Task
 from minigrad.layers.base import Layer
+from minigrad.names import nearest
 
 USAGE = """usage: python -m minigrad.exercises                  the list
        python -m minigrad.exercises start NAME       writes NAME.py here

@@ -8,9 +8,10 @@ from typing import TypeVar, overload
 from typing_extensions import Self, override
 
 from minigrad.arrays import Array, Shape
-from minigrad.config import nearest, register
+from minigrad.config import register
 from minigrad.layers.base import Layer, connect
 from minigrad.layers.family import Ties, listed, name_layers
+from minigrad.names import nearest
 from minigrad.rng import RNG
 
 R = TypeVar("R")

@@ -8,11 +8,12 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.arrays import Array, Shape
-from minigrad.config import as_object, register, snake_case
+from minigrad.config import as_object, register
 from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.activations import Activation
 from minigrad.layers.base import Layer, connect
 from minigrad.layers.softmax import LogSoftmax, Softmax
+from minigrad.names import snake_case
 from minigrad.parameters import Parameter, Penalty
 from minigrad.penalties import check_penalty
 from minigrad.ranges import whole

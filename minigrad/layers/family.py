@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from minigrad.arrays import Array
-from minigrad.config import snake_case
 from minigrad.layers.base import Layer
+from minigrad.names import snake_case
 from minigrad.parameters import Parameter
 
 T = TypeVar("T")

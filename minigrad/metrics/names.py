@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from minigrad.arrays import Array
-from minigrad.config import Configurable, nearest, register
+from minigrad.config import Configurable, register
 from minigrad.metrics.classification import (
     accuracy,
     binary_accuracy,
@@ -19,6 +19,7 @@ from minigrad.metrics.classification import (
     top_k_accuracy,
 )
 from minigrad.metrics.regression import mae, mse, r2, rmse
+from minigrad.names import nearest
 from minigrad.ranges import whole
 
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from minigrad.config import nearest
 from minigrad.files.atomic import atomic_write
+from minigrad.names import nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

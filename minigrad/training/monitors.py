@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from typing_extensions import override
 
 from minigrad.arrays import Array
-from minigrad.config import nearest
 from minigrad.layers.base import Layer
+from minigrad.names import nearest
 from minigrad.ranges import not_negative, whole
 from minigrad.training.callbacks import Callback
 
