@@ -23,15 +23,20 @@ def processors() -> list[int]:
 
 
 def environment(threads: int, *, float64: bool) -> dict[str, str]:
-    """Every library's own way of being told how many threads it may use."""
+    """Every library's own way of being told how many threads it may use.
+
+    Compiled files are written, as they are for an installed package: import time depends on it.
+    """
     names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
     return {
         **os.environ,
         **{f"{name}_NUM_THREADS": str(threads) for name in names},
+        "MINIGRAD_THREADS": str(threads),
         "NPROC": str(threads),
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "KERAS_BACKEND": "jax",
         "JAX_PLATFORMS": "cpu",
+        "PYTHONDONTWRITEBYTECODE": "",
         "JAX_ENABLE_X64": str(int(float64)),
     }
 
