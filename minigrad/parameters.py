@@ -180,6 +180,8 @@ class Parameters(Sequence[Parameter]):
                 start += parameter.size
         self._vectors = common
         self._views = self._side_by_side(common)
+        self._pieces: list[tuple[slice, Array, Array]] = []
+        self._pieces_for: tuple[int, ...] = ()
 
     @property
     def value(self) -> Array:
@@ -239,6 +241,25 @@ class Parameters(Sequence[Parameter]):
             end = p._start + p.size if p.trainable else -1
         for first, place in runs:
             yield first, self._vectors.value[place], self._vectors.grad[place]
+
+    def trainable_pieces(self, most: int) -> list[tuple[slice, Array, Array]]:
+        """Return (place, value, grad) for the runs of `trainable_runs`, cut into `most` numbers.
+
+        They are the same list as long as the same parameters are trainable.
+        """
+        wanted = (most, *[p.trainable for p in self._items])
+        if wanted != self._pieces_for:
+            self._pieces_for = wanted
+            self._pieces = [
+                (
+                    slice(start + first, start + min(first + most, value.size)),
+                    value[first : first + most],
+                    grad[first : first + most],
+                )
+                for start, value, grad in self.trainable_runs()
+                for first in range(0, value.size, most)
+            ]
+        return self._pieces
 
     def _side_by_side(self, vectors: _Vectors) -> tuple[Array, Array] | None:
         """Return the pieces of the vectors that hold these parameters, if nothing else is there."""

@@ -235,11 +235,13 @@ def test_without_training_nothing_is_remembered(kind) -> None:
     ids=repr,
 )
 def test_saturated(loss, prediction, target, terms, slope, dtype) -> None:
-    with np.errstate(all="raise"):
-        found = loss.terms(np.array(prediction, dtype)[:, None], np.array(target, dtype)[:, None])
-    for ours, expected in zip(found, (terms, slope), strict=True):
+    loss.reduction = "sum"
+    for row, wanted, term, derivative in zip(prediction, target, terms, slope, strict=True):
+        with np.errstate(all="raise"):
+            j = loss.forward(np.array([[row]], dtype), np.array([[wanted]], dtype))
+        assert j == pytest.approx(term, rel=1e-6, abs=1e-30)
         np.testing.assert_allclose(
-            ours, np.array(expected, dtype)[:, None], rtol=1e-6, atol=1e-30, strict=True
+            loss.backward(), np.array([[derivative]], dtype), rtol=1e-6, atol=1e-30, strict=True
         )
 
 

@@ -71,7 +71,7 @@ def assert_same(actual: Sequential, expected: Sequential) -> None:
     """All that was saved agrees, every bit of it, and loading left nothing behind."""
     for (path, one), (same_path, other) in zip(actual.walk(), expected.walk(), strict=True):
         assert (path, type(one)) == (same_path, type(other))
-        assert vars(one).keys() - {"_cache"} == vars(other).keys() - {"_cache"}
+        assert vars(one).keys() - {"cache"} == vars(other).keys() - {"cache"}
     assert repr(actual) == repr(expected)
     assert bits(arrays_of(actual)) == bits(arrays_of(expected))
     assert actual.history == expected.history

@@ -51,9 +51,10 @@ def sigmoid(z: Array) -> Array:
     >>> sigmoid(np.array([-745.0, 0.0, 745.0]))
     array([5.e-324, 5.e-001, 1.e+000])
     """
-    a: Array = np.minimum(z, 40)  # where 1 is the nearest number; exp(z) would overflow at 710
-    np.exp(a, out=a)
-    a /= 1 + a
+    if not np.maximum.reduce(z, axis=None, initial=0.0) <= 40:  # a pass less where it is
+        z = np.minimum(z, 40.0)  # where 1 is the nearest number; exp would overflow at 710
+    a: Array = np.exp(z)
+    a /= 1.0 + a
     return a
 
 
@@ -80,7 +81,7 @@ class Sigmoid(Activation):
 
     @override
     def derivative(self, cached: Array) -> Array:
-        slope = 1 - cached
+        slope = 1.0 - cached
         slope *= cached
         return slope
 
@@ -105,7 +106,7 @@ class Tanh(Activation):
     @override
     def derivative(self, cached: Array) -> Array:
         slope = cached * cached
-        np.subtract(1, slope, out=slope)
+        np.subtract(1.0, slope, out=slope)
         return slope
 
 

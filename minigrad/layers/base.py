@@ -26,33 +26,35 @@ class Cached(Configurable):
     equation: str = ""
     """What `explain` tells with numbers, such as "a = tanh(z); g' = 1 - a^2": z or x is the input,
     attributes go by their names, and sum(...) is over the row. A loss says l and l' of a and t."""
-    _cache: Any = None
-
-    @property
-    def cache(self) -> Any:
-        """What the last `forward` left for `backward`.
-
-        Raises:
-            RuntimeError: no `forward` in training mode came before.
-        """
-        if self._cache is None:
-            raise RuntimeError(
-                f"backward of {self.label} was called before forward: "
-                "call forward(..., training=True) first"
-            )
-        return self._cache
-
-    @cache.setter
-    def cache(self, value: Any) -> None:
-        self._cache = value
+    cache: Any
+    """What the last `forward` left for `backward`; RuntimeError where none in training came."""
 
     @property
     def label(self) -> str:
         """What messages call it."""
         return type(self).__name__
 
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is missing: it is asked only then."""
+            if name == "cache":
+                raise RuntimeError(
+                    f"backward of {self.label} was called before forward: "
+                    "call forward(..., training=True) first"
+                )
+            special = name.startswith("__")  # copy and pickle ask for these, of half-made objects
+            message = f"{type(self).__name__ if special else self.label} has no attribute '{name}'"
+            raise AttributeError(
+                message if special else message + self._way_to(name), name=name, obj=self
+            )
+
+    def _way_to(self, name: str) -> str:
+        """Return what a message adds about an attribute that is missing."""
+        return ""
+
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_cache"}
+        return {key: value for key, value in self.__dict__.items() if key != "cache"}
 
 
 class Layer(Cached):
@@ -101,19 +103,14 @@ class Layer(Cached):
     def __init__(self, *, name: str = "") -> None:
         self.name = name
 
-    if not TYPE_CHECKING:  # a type checker knows what there is
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what is missing, and that `build` makes most of it."""
-            special = name.startswith("__")  # copy and pickle ask for these
-            label, way = type(self).__name__ if special else self.label, ""
-            if not special and self.output_shape is None and not self.own_parameters():
-                way = (
-                    " before it is built: put it in Sequential([...], input_shape=...), or call "
-                    "build(input_shape, rng)"
-                )
-            message = f"{label} has no attribute '{name}'{way}"
-            raise AttributeError(message, name=name, obj=self)
+    @override
+    def _way_to(self, name: str) -> str:
+        if self.output_shape is not None or self.own_parameters():
+            return ""
+        return (
+            " before it is built: put it in Sequential([...], input_shape=...), or call "
+            "build(input_shape, rng)"
+        )
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Make the parameters for this input shape, and return the output shape."""

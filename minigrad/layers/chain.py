@@ -81,7 +81,8 @@ class Chain(Layer):
         shape = input_shape
         for layer in self.layers:
             shape = connect(layer, shape, rng)
-        self._ties = Ties(self.layers)
+        ties = Ties(self.layers)
+        self._ties = ties if ties else None
         return shape
 
     @override
@@ -107,15 +108,16 @@ class Chain(Layer):
         """Send delta back through all layers but the first, and then through `first`."""
         self.check_delta(delta, self.cache)
         ties = self._ties
-        ties.start()
+        if ties is not None:
+            ties.start()
         for layer in self.layers[:0:-1]:
             delta = layer.backward(delta)
             if delta is None:
                 raise _no_delta(layer)
-            if ties:
+            if ties is not None:
                 ties.read(layer)
         result = first(delta)
-        if ties:
+        if ties is not None:
             ties.read(self.layers[0])
             ties.assign()
         return result

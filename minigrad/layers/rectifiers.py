@@ -29,11 +29,11 @@ class ReLU(Activation):
 
     @override
     def function(self, z: Array) -> Array:
-        return np.maximum(z, 0)
+        return np.maximum(z, 0.0)
 
     @override
     def derivative(self, cached: Array) -> Array:
-        return (cached > 0).astype(cached.dtype)
+        return (cached > 0.0).astype(cached.dtype)
 
 
 @register

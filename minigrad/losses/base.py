@@ -95,7 +95,8 @@ class Loss(Cached):
                     f"{self.label} expects sample_weight of shape {prediction.shape[:1]}, got "
                     f"{sample_weight.shape}"
                 )
-        return self.measure(prediction, target, sample_weight, total, training=training)
+        with np.errstate(under="ignore"):
+            return self.measure(prediction, target, sample_weight, total, training=training)
 
     def measure(
         self,

@@ -99,9 +99,8 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
         z = prediction
         # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), whose exponential can't overflow.
-        with np.errstate(under="ignore"):
-            terms = np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z)))
-            return terms, sigmoid(z) - target
+        terms = np.maximum(z, 0.0) - target * z + np.log1p(np.exp(-np.abs(z)))
+        return terms, sigmoid(z) - target
 
 
 @register
@@ -159,25 +158,26 @@ class CrossEntropyLoss(Loss):
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        z = prediction - np.maximum.reduce(prediction, axis=1, keepdims=True)
-        with np.errstate(under="ignore"):
-            slope: Array = np.exp(z)
-            total = np.add.reduce(slope, axis=1, keepdims=True)
-            slope /= total
-        terms: Array = np.log(total[:, 0])
-        kept, classes = 1 - self.label_smoothing, z.shape[1]
+        # A class a row, as Dense lays its output: what goes over rows then runs along them.
+        z = np.subtract(prediction.T, np.maximum.reduce(prediction, axis=1), order="C")
+        slope: Array = np.exp(z)
+        total = np.add.reduce(slope, axis=0)
+        slope /= total
+        terms: Array = np.log(total)
+        classes, rows = z.shape
+        kept = 1.0 - self.label_smoothing
         if target.ndim == 1:
-            place = np.arange(len(z)), target
-            terms -= kept * z[place]
-            slope[place] -= kept
+            place = np.arange(rows) + rows * target  # of [k = y] in all of z
+            terms -= kept * z.ravel()[place]
+            slope.ravel()[place] -= kept
         else:
-            share = kept * target / target.sum(axis=1, keepdims=True)
-            terms -= (share * z).sum(axis=1)
+            share = kept * target.T / np.add.reduce(target, axis=1)
+            terms -= np.add.reduce(share * z, axis=0)
             slope -= share
         if self.label_smoothing:
-            terms -= self.label_smoothing * z.mean(axis=1)
+            terms -= self.label_smoothing * z.mean(axis=0)
             slope -= self.label_smoothing / classes
-        return terms, slope
+        return terms, slope.T
 
 
 @register

@@ -34,7 +34,7 @@ class MSELoss(Loss):
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
         error = prediction - target
-        return error * error, 2 * error
+        return error * error, 2.0 * error
 
 
 @register

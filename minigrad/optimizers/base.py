@@ -126,16 +126,12 @@ class Optimizer(Configurable):
         if slots:
             self._prepare(parameters, slots)
         clip = self._clipping(parameters)
-        for start, value, grad in parameters.trainable_runs():
-            for first in range(0, value.size, _CHUNK):
-                last = min(first + _CHUNK, value.size)
-                theta, g = value[first:last], grad[first:last]
-                if clip is not None:
-                    g = clip(g)
-                if self.weight_decay:
-                    g = self.decay(theta, g)
-                place = slice(start + first, start + last)
-                self.update(theta, g, {slot: self.state[slot][place] for slot in slots})
+        for place, theta, g in parameters.trainable_pieces(_CHUNK):
+            if clip is not None:
+                g = clip(g)
+            if self.weight_decay:
+                g = self.decay(theta, g)
+            self.update(theta, g, {slot: self.state[slot][place] for slot in slots})
         self.steps += 1
 
     def _clipping(self, parameters: Parameters) -> Callable[[Array], Array] | None:
