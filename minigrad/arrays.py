@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import prod
 from typing import Any, TypeAlias
 
@@ -27,18 +26,6 @@ def describe(shape: Shape) -> str:
     ('(batch, 64)', '(batch,)')
     """
     return f"(batch, {', '.join(map(str, shape))})" if shape else "(batch,)"
-
-
-@lru_cache(maxsize=4)
-def ones(rows: int, dtype: np.dtype[np.floating[Any]]) -> Array:
-    """Return a read-only vector 1 of ones: a sum over rows is the product 1^T x, and fastest so.
-
-    >>> ones(3, np.dtype("float64")) @ np.array([[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]])
-    array([ 6., 15.])
-    """
-    vector = np.ones(rows, dtype)
-    vector.flags.writeable = False
-    return vector
 
 
 def as_array(value: ArrayLike, name: str) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape, ones
+from minigrad.arrays import Array, Shape
 from minigrad.config import as_object, register
 from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.activations import Activation
@@ -29,7 +29,7 @@ class Dense(Layer):
     Backward, with delta = dJ/dz of shape (batch, units):
 
         dJ/dW = x^T delta        Equations 6 and 11: sum over rows of delta_k a_j
-        dJ/db = 1^T delta        sum over rows of delta
+        dJ/db = sum over rows of delta
         dJ/dx = delta W^T        the sum over k of delta_k w_jk in Equation 10
 
     Args:
@@ -146,7 +146,7 @@ class Dense(Layer):
             delta = self.activation.backward(delta)
         np.dot(x.T, delta, out=self.weight.grad)
         if self.bias is not None:
-            np.dot(ones(len(delta), delta.dtype), delta, out=self.bias.grad)
+            np.add.reduce(delta, axis=0, out=self.bias.grad)
         return delta
 
     @override
