@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -94,8 +93,9 @@ def check_finite(array: NDArray[Any], name: str) -> None:
     ...
     ValueError: x holds nan at index (1, 0); expected finite numbers: drop or fill such rows
     """
-    row_bytes = array.itemsize * prod(array.shape[1:])
-    step = max(1, _BYTES_AT_A_TIME // max(1, row_bytes))
+    step = len(array)
+    if array.nbytes > _BYTES_AT_A_TIME:
+        step = max(1, _BYTES_AT_A_TIME * step // array.nbytes)
     for start in range(0, len(array), step):
         rows = array[start : start + step]
         finite = np.isfinite(rows)

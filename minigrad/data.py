@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minigrad.arrays import Array, Shape, as_array, as_data, check_finite
 from minigrad.losses import Loss
+from minigrad.orders import random_order
 from minigrad.rng import RNG
 
 _CHUNK_BYTES = 16 * 2**20
@@ -77,7 +78,7 @@ class Rows:
         if batch_size is None or batch_size >= rows:
             yield self
             return
-        order = None if rng is None else rng.permutation(rows)
+        order = None if rng is None else random_order(rows, rng)
         chunk_rows = max(1, self.chunk // batch_size) * batch_size
         for start in range(0, rows, chunk_rows):
             place = slice(start, start + chunk_rows)

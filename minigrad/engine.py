@@ -142,10 +142,12 @@ class _Member:
 
 def predict(model: Layer, x: Array, *, threads: int | None = None) -> Array:
     """Return the outputs for all rows, block by block; nothing is remembered."""
-    places = list(blocks(len(x), block_rows(model)))
+    if threads is not None:
+        thread_count(threads)
+    if len(x) <= _LEAST_ROWS or len(x) <= (most := block_rows(model)):
+        return model.forward(x, training=False)
+    places = list(blocks(len(x), most))
     first = model.forward(x[places[0]], training=False)
-    if len(places) == 1:
-        return first
     outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
     outputs[places[0]] = first
     with crew_for(model, threads) as crew:
