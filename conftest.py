@@ -1,10 +1,13 @@
 """The code blocks of the pages are tests: each page's run in order, as one program."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
@@ -29,3 +32,16 @@ pytest_collect_file = Sybil(
     setup=enter_a_folder_of_its_own,
     teardown=leave_it,
 ).pytest()
+
+
+@pytest.fixture(autouse=True)
+def _registered_in_its_example_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Forget the classes that a docstring's example registers."""
+    yield
+    if isinstance(request.node, pytest.DoctestItem):
+        from minigrad.config import _REGISTERED
+
+        for name, cls in [*_REGISTERED.items()]:
+            module = sys.modules.get(cls.__module__)
+            if module is not None and not hasattr(module, name):
+                del _REGISTERED[name]

@@ -29,7 +29,11 @@ _NOISE = 1e-5
 
 @dataclass(frozen=True)
 class Comparison:
-    """One array's gradient: where it is, and the index that fits worst."""
+    """One array's gradient: where it is, and the index that fits worst.
+
+    >>> Comparison("dense_1", "weight", (0, 1), analytic=2.0, numeric=1.0, error=0.5).place
+    'dense_1.weight[0, 1]'
+    """
 
     layer: str
     parameter: str

@@ -19,7 +19,14 @@ _REGISTERED: dict[str, type[Configurable]] = {}
 
 
 class Configurable:
-    """Reads its configuration from the attributes that are named as its constructor's arguments."""
+    """Reads its configuration from the attributes that are named as its constructor's arguments.
+
+    >>> from minigrad import SGD
+    >>> SGD(learning_rate=0.1, momentum=0.9)
+    SGD(learning_rate=0.1, momentum=0.9)
+    >>> SGD(learning_rate=0.1, momentum=0.9).get_config()["momentum"]
+    0.9
+    """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -64,8 +71,20 @@ class Configurable:
 def register(cls: C) -> C:
     """Make a class known by its name, so that `minigrad.load` finds it; a class decorator.
 
+    Options then take its name too, in snake case. It is known to this process only.
+
     Raises:
         ValueError: another class of that name is registered.
+
+    >>> from minigrad import Activation, Dense
+    >>> @register
+    ... class Square(Activation):
+    ...     def function(self, z):
+    ...         return z * z
+    ...     def derivative(self, cached):
+    ...         return 2 * cached
+    >>> Dense(3, activation="square").activation
+    Square(name='square')
     """
     other = _REGISTERED.get(cls.__name__)
     if other is not None and _identity(other) != _identity(cls):
@@ -78,7 +97,12 @@ def register(cls: C) -> C:
 
 
 def registered(kind: type[T]) -> dict[str, type[T]]:
-    """Return the registered subclasses of `kind`, by class name, in order of their names."""
+    """Return the registered subclasses of `kind`, by class name, in order of their names.
+
+    >>> from minigrad import Optimizer
+    >>> list(registered(Optimizer))[:2]
+    ['Adagrad', 'Adam']
+    """
     return {name: cls for name, cls in sorted(_REGISTERED.items()) if issubclass(cls, kind)}
 
 

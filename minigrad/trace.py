@@ -38,7 +38,14 @@ class Step:
 
 @dataclass
 class Trace:
-    """The steps in the order in which the layers finished forward, and in that of backward."""
+    """The steps in the order in which the layers finished forward, and in that of backward.
+
+    >>> from minigrad import Dense, MSELoss, Sequential
+    >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(2,))
+    >>> recorded = trace(model, np.array([[1.0, 2.0]]), np.array([[1.0]]), MSELoss())
+    >>> recorded["dense_1"].output, recorded["dense_1"].delta, recorded.j
+    (array([[3.]]), array([[4.]]), 4.0)
+    """
 
     steps: list[Step]
     backward: list[Step]

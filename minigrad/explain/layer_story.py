@@ -17,6 +17,14 @@ class LayerStory:
     Args:
         place: the layer in the pass.
         activation: the activation that follows it, or that it is.
+
+    >>> from minigrad import Dense, Sequential, Sigmoid
+    >>> model = Sequential([Dense(1, weight_initializer="zeros"), Sigmoid()], input_shape=(2,))
+    >>> story = model.explain(np.array([[3.0, 1.0]]), np.array([1.0]), loss="mse")["dense_1"]
+    >>> story.z, story.activation, story.delta
+    (array([[0.]]), array([[0.5]]), array([[-0.25]]))
+    >>> story.weight_gradients.shape
+    (1, 2, 1)
     """
 
     def __init__(self, place: Place, activation: Place | None) -> None:

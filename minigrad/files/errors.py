@@ -2,4 +2,17 @@
 
 
 class FileFormatError(ValueError):
-    """Raised for what is not a valid file of this package, and for what such a file cannot hold."""
+    """Raised for what is not a valid file of this package, and for what such a file cannot hold.
+
+    Its message begins with the file. A file that isn't there, or can't be read, is an `OSError`.
+
+    >>> import pathlib, tempfile
+    >>> from minigrad import load
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.safetensors")
+    ...     path.touch()
+    ...     load(path)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    minigrad.files.errors.FileFormatError: '...net.safetensors': ...
+    """

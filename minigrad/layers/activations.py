@@ -16,7 +16,26 @@ class Activation(Layer):
     """Element by element: a = g(z), and dJ/dz = dJ/da * g'(z).
 
     A new one defines `function` and `derivative`. Where the derivative is simpler in terms of the
-    output, it sets `from_output`, and `derivative` is given a in the place of z.
+    output, it sets `from_output`, and `derivative` is given a in the place of z. Both return new
+    arrays of the shape and the dtype they are given, which may be any.
+
+    Args:
+        name: see `Layer`.
+
+    Raises:
+        RuntimeError: `backward` before a `forward` in training mode.
+        ValueError: a delta that doesn't have the output's shape.
+
+    >>> class Square(Activation):
+    ...     def function(self, z):
+    ...         return z * z
+    ...     def derivative(self, cached):
+    ...         return 2 * cached
+    >>> layer = Square()
+    >>> layer.forward(np.array([[-1.0, 3.0]]))
+    array([[1., 9.]])
+    >>> layer.backward(np.array([[1.0, 1.0]]))
+    array([[-2.,  6.]])
     """
 
     from_output: ClassVar[bool] = False

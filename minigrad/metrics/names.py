@@ -97,6 +97,9 @@ def named_metrics(metrics: Sequence[str | Metric], *, threshold: float = 0.5) ->
     Raises:
         TypeError: neither a name nor a function.
         ValueError: an unknown name, or one name twice.
+
+    >>> named_metrics(["mae", "top_3_accuracy"])["top_3_accuracy"]
+    TopK(k=3)
     """
     if isinstance(metrics, str) or callable(metrics):
         given = repr(metrics) if isinstance(metrics, str) else getattr(metrics, "__name__", "...")

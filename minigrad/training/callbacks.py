@@ -20,6 +20,18 @@ class Callback:
     `training` is the running `fit`: `training.model`, `training.optimizer`, `training.history`,
     and `training.stop = True` ends it after this epoch. `figures` holds the epoch's numbers.
     Epochs count from 1, on over several fits.
+
+    >>> import numpy as np
+    >>> from minigrad import Dense, Sequential
+    >>> class GoodEnough(Callback):
+    ...     def on_epoch_end(self, training, epoch, figures):
+    ...         training.stop = figures["loss"] < 0.01
+    >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    >>> model.compile(optimizer="sgd", loss="mse")
+    >>> x = np.array([[0.0], [1.0]])
+    >>> history = model.fit(x, x, epochs=1000, callbacks=[GoodEnough()], verbose=0)
+    >>> history["loss"][-1] < 0.01, history.epochs < 1000
+    (True, True)
     """
 
     def on_train_begin(self, training: Training) -> None:
@@ -40,6 +52,9 @@ class EachEpoch(Callback):
 
     Args:
         function: takes the epoch and its figures, a dict of numbers by name.
+
+    >>> EachEpoch(print).on_epoch_end(None, 3, {"loss": 0.25})
+    3 {'loss': 0.25}
     """
 
     def __init__(self, function: EpochFunction) -> None:

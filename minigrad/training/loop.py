@@ -26,7 +26,20 @@ from minigrad.training.progress import Progress
 
 
 class DivergedError(ArithmeticError):
-    """Training met a loss or a gradient that isn't finite; the last good parameters are kept."""
+    """Training met a loss or a gradient that isn't finite; the last good parameters are kept.
+
+    The message names the epoch, the batch, and what first wasn't finite, a layer or the loss.
+
+    >>> from minigrad import SGD, Dense, Sequential
+    >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(1,))
+    >>> model.compile(optimizer=SGD(learning_rate=1e200), loss="mse")
+    >>> model.fit(np.ones((2, 1)), np.zeros(2), epochs=9, verbose=0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    minigrad.training.loop.DivergedError: training stopped at epoch 2, batch 1: ...
+    >>> bool(np.isfinite(model.parameters.value).all())
+    True
+    """
 
 
 class Training:

@@ -35,6 +35,16 @@ class Monitor(Callback):
     Attributes:
         best: the best value so far; None before the first.
         best_epoch: the epoch that had it.
+
+    Raises:
+        TypeError, ValueError: another mode; a `min_delta` that isn't a number of zero or above.
+
+    >>> class Cheer(Monitor):
+    ...     def on_epoch_end(self, training, epoch, figures):
+    ...         if self.improved(epoch, figures):
+    ...             training.say(f"epoch {epoch} is the best so far")
+    >>> Cheer(monitor="accuracy", mode="max").min_delta
+    0.0
     """
 
     def __init__(self, *, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
