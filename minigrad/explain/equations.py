@@ -1,8 +1,4 @@
-"""The tutorial's equations 1 to 11, and which of them each part of the computation is.
-
-i, j and k count the units of three layers in a row. Only the last three were meant; but as δ[j]
-has the form of δ[k], Equation 11 takes it back through any number of layers.
-"""
+"""The tutorial's equations 1 to 11, and which of them each part of the computation is."""
 
 from __future__ import annotations
 
@@ -21,6 +17,8 @@ EQUATIONS: Final = {
     10: "∂E/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
     11: "∂E/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
 }
+"""By their numbers; i, j and k count the units of three layers in a row. Only the last three were
+meant; but as δ[j] has the form of δ[k], Equation 11 takes it back through any number of layers."""
 
 _TAGS: Final = {
     # part: (in the output layer, in a layer before it)

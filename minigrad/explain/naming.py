@@ -1,8 +1,4 @@
-"""What the arrays of a pass are called, at any depth, as in the tutorial: z1, a1, w1, b1, δ1.
-
-The number counts the `Dense` layers. A `Dense` gives z, an activation a, any other layer h or what
-its `equation` calls its output; dJ/dz is δ. A name that is taken gets a prime.
-"""
+"""What the arrays of a pass are called, at any depth, as in the tutorial: z1, a1, w1, b1, δ1."""
 
 from __future__ import annotations
 
@@ -16,6 +12,9 @@ from minigrad.explain.places import Place
 
 class Naming:
     """Names all places of a pass, and finds arrays and layers by their names.
+
+    The number in a name counts the `Dense` layers. A `Dense` gives z, an activation a, any other
+    layer h or what its `equation` calls its output; dJ/dz is δ. A name that is taken gets a prime.
 
     Args:
         places: in forward order; each is given its names.

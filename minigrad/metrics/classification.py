@@ -1,10 +1,4 @@
-"""Metrics of predicted classes, all of them read off the confusion matrix or the ranks.
-
-What they take is what the losses take. For several classes, predictions of shape (n, classes) whose
-largest number is the class meant, and as targets class indices of shape (n,) or one-hot rows. For
-two classes, predictions of shape (n, 1) or (n,), above `threshold` where class 1 is meant, and as
-targets, of that shape or (n,), the labels 0 and 1, or -1 and 1, or probabilities of class 1.
-"""
+"""Metrics of predicted classes, all of them read off the confusion matrix or the ranks."""
 
 from __future__ import annotations
 
@@ -21,9 +15,14 @@ Classes = NDArray[np.intp]
 def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
     """Share of the rows whose class is predicted; the shapes say how classes are told.
 
+    All metrics of classes take what the losses take.
+
     Args:
-        target: class indices or one-hot rows, or the labels of two classes.
-        prediction: of shape (n, classes), or (n, 1) for two.
+        target: for several classes, indices of shape (n,) or one-hot rows; for two classes, of
+            the predictions' shape or (n,), the labels 0 and 1, or -1 and 1, or probabilities of
+            class 1.
+        prediction: of shape (n, classes), the largest number being the class meant; for two
+            classes of shape (n, 1) or (n,).
         threshold: for two classes, the prediction above which class 1 is meant: 0.5 for
             probabilities, 0 for logits. Named in `compile`, a metric takes the loss's.
 

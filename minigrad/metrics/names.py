@@ -34,6 +34,7 @@ METRICS: dict[str, Metric] = {
     **{metric.__name__: metric for metric in (mae, mse, rmse, r2)},
     **_DECIDING,
 }
+"""What the names in `compile` mean; "top_3_accuracy" and the like are known beside them."""
 _TOP_K = re.compile(r"top_([1-9]\d*)_accuracy")
 
 

@@ -1,9 +1,4 @@
-"""The colours of every picture: names with a light and a dark value, and the style sheet they make.
-
-`stylesheet` gives each colour two classes, `fill-NAME` and `stroke-NAME`. Each rule sets the light
-value first, for renderers that know no custom properties, and then the property, which
-`prefers-color-scheme` switches.
-"""
+"""The colours of every picture, each light and dark, and the style sheet they make."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -56,6 +51,10 @@ SIZES: Final[Mapping[str, float]] = MappingProxyType({"small": 11.5, "body": 13.
 
 def stylesheet(scope: str) -> str:
     """CSS in which every rule begins with the selector `scope`.
+
+    Each colour has two classes, `fill-NAME` and `stroke-NAME`. Their rules set the light value
+    first, for renderers that know no custom properties, and then the property, which
+    `prefers-color-scheme` switches.
 
     >>> ".fill-ink{fill:#1c2128;fill:var(--ink)}" in stylesheet("#p")
     True
