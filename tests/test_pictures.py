@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minigrad.pictures import histograms, line_chart, network_diagram, surface
@@ -255,6 +255,7 @@ def test_auto_takes_a_logarithm_where_it_helps(values: list[float], log: bool) -
 
 
 @given(st.lists(st.floats() | st.none(), min_size=1, max_size=30), st.booleans())
+@example(values=[0.0, 5e-324], log=False)
 def test_any_numbers_can_be_drawn(values: list[Any], log: bool) -> None:
     drawable = [v for v in values if v is not None and abs(v) <= 1e300 and (v > 0 or not log)]
     if not drawable:
