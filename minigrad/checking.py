@@ -18,6 +18,7 @@ from minigrad.copies import Rewind, in_double
 from minigrad.data import as_rows
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
+from minigrad.paths import join
 from minigrad.sequential import Sequential
 
 _STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
@@ -43,10 +44,14 @@ class Comparison:
     error: float
 
     @property
+    def path(self) -> str:
+        """Such as "dense_1.weight"; "input" for the input."""
+        return join(self.layer, self.parameter)
+
+    @property
     def place(self) -> str:
         """Such as "dense_1.weight[0, 2]"."""
-        name = f"{self.layer}.{self.parameter}".lstrip(".")
-        return f"{name}[{', '.join(map(str, self.index))}]"
+        return f"{self.path}[{', '.join(map(str, self.index))}]"
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,14 @@ class GradientReport:
             head = f"FAILED: {worst.place} is {worst.analytic:.6g}, central differences give "
             head += f"{worst.numeric:.6g} "
             head += f"(relative error {worst.error:.1e} > {self.tolerance:.1e})"
-        names = [f"{c.layer}.{c.parameter}".lstrip(".") for c in self.comparisons]
-        wide = max(16, *map(len, names))
+        wide = max(16, *(len(c.path) for c in self.comparisons))
         rows = [
             f"  {'gradient':{wide}}  {'worst index':12} {'analytic':>11}  {'numeric':>11}    error"
         ]
-        for name, c in zip(names, self.comparisons, strict=True):
+        for c in self.comparisons:
             verdict = "" if c.error <= self.tolerance else "  FAILED"
             rows.append(
-                f"  {name:{wide}}  {c.index!s:12} {c.analytic:11.3e}  {c.numeric:11.3e}  "
+                f"  {c.path:{wide}}  {c.index!s:12} {c.analytic:11.3e}  {c.numeric:11.3e}  "
                 f"{c.error:.1e}{verdict}"
             )
         return "\n".join([head, *rows])

@@ -13,6 +13,7 @@ from minigrad.data import as_pair, as_rows
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.losses import Loss
+from minigrad.paths import join
 from minigrad.pictures import histograms as draw_histograms
 from minigrad.pictures import network_diagram
 from minigrad.pictures import surface as draw_surface
@@ -180,7 +181,7 @@ def _in_line(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
         yield path, layer
         return
     for inner in layer.layers:
-        yield from _in_line(inner, f"{path}.{inner.name}".lstrip("."))
+        yield from _in_line(inner, join(path, inner.name))
 
 
 def _recorded(model: Sequential, x: ArrayLike, y: ArrayLike | None, loss: Loss | None) -> Trace:

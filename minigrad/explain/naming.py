@@ -8,6 +8,7 @@ from collections import Counter
 from minigrad.arrays import Array, Shape
 from minigrad.explain.lines import Symbol
 from minigrad.explain.places import Place
+from minigrad.paths import join
 
 
 class Naming:
@@ -101,7 +102,7 @@ class Naming:
             part = f"|{word(place.path)}" if self._holders[id(parameter)] > 1 else ""
             gradient = f"∂J/∂{name}{part}"
             place.parameters[attribute] = name, gradient, parameter
-            first = f"{place.path}.{attribute}", parameter.shape, [f"∂J/∂{name}"]
+            first = join(place.path, attribute), parameter.shape, [f"∂J/∂{name}"]
             gradients = self._parameters.setdefault(name, first)[2]
             if part:
                 gradients.insert(-1, gradient)

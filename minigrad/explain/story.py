@@ -23,6 +23,7 @@ from minigrad.explain.totals import shared_steps
 from minigrad.files.atomic import atomic_write
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
+from minigrad.paths import join
 from minigrad.trace import trace
 
 _PAGE_ROWS = 8
@@ -129,7 +130,7 @@ class Explanation:
             known = sorted(held) or "none"
             raise ValueError(f"'{path}' has no parameter '{parameter}', it has {known}")
         symbol, gradient, array = held[parameter]
-        place = flat(index, array.value.shape, f"{path}.{parameter}")
+        place = flat(index, array.value.shape, join(path, parameter))
         value = number(float(array.value.ravel()[place]))
         lines = [f"  {at(symbol, array.shape, place)} = {value}"]
         for name in dict.fromkeys((gradient, f"∂J/∂{symbol}")):

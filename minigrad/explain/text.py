@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from minigrad.explain.choice import Choice
 from minigrad.explain.lines import Line, Step, Term, at, number
+from minigrad.paths import join
 
 if TYPE_CHECKING:
     from minigrad.explain.story import Explanation
@@ -108,7 +109,7 @@ def opening(explanation: Explanation, choice: Choice) -> list[str]:
                 index = example.removeprefix(symbol) or "[...]"
                 told.append(
                     f"Indices are those of the arrays, from 0: {example} is "
-                    f"{place.path}.{attribute}.value{index}."
+                    f"{join(place.path, attribute)}.value{index}."
                 )
     told.append(
         "In parentheses: the tutorial's equation that a line is; (as 8) takes the place of (8)."

@@ -13,9 +13,10 @@ import numpy as np
 from minigrad.arrays import Array, Shape
 from minigrad.config import from_config, registered
 from minigrad.files.generators import rebuild_rng
-from minigrad.files.weights import Tensors, arrays_of, fill, first_paths, join
+from minigrad.files.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter, Penalty
+from minigrad.paths import join
 from minigrad.rng import RNG, is_rng
 from minigrad.sequential import Sequential
 

@@ -14,6 +14,7 @@ from minigrad.files import safetensors
 from minigrad.files.atomic import atomic_write
 from minigrad.files.errors import FileFormatError
 from minigrad.layers.base import Layer
+from minigrad.paths import join
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
@@ -69,15 +70,6 @@ def put(arrays: Tensors, name: str, array: NDArray[Any]) -> None:
     if name in arrays:
         raise ValueError(f"two arrays are named '{name}': give each layer a name of its own")
     arrays[name] = array
-
-
-def join(path: str, name: str) -> str:
-    """Return the path of what has this name in the layer at `path`.
-
-    >>> join("dense_1", "weight"), join("", "dense_1")
-    ('dense_1.weight', 'dense_1')
-    """
-    return f"{path}.{name}".lstrip(".")
 
 
 def fill(

@@ -10,6 +10,7 @@ import numpy as np
 from minigrad.arrays import Array, Shape
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter
+from minigrad.paths import join
 from minigrad.rng import is_rng, rng_state
 from minigrad.sequential import Sequential
 
@@ -62,7 +63,7 @@ def state(layer: Layer) -> Iterator[tuple[str, tuple[object, object]]]:
     """Yield, for each attribute, its place, the object there, and what can change inside it."""
     for path, inner in layer.walk(layer.name):
         for name, value in vars(inner).items():
-            yield f"{path}.{name}", (value, _content(value))
+            yield join(path, name), (value, _content(value))
 
 
 def _content(value: object) -> object:

@@ -15,6 +15,7 @@ from minigrad.config import from_config, to_config
 from minigrad.layer_rules.example import ROWS, Example, draws, locked, state
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
+from minigrad.paths import join
 from minigrad.rng import is_rng
 
 DTYPES = ("float64", "float32")
@@ -103,7 +104,7 @@ def _keeps_the_dtype(example: Example) -> None:
         inferred = layer.forward(example.x(dtype), training=False)
         named = {"forward": output, "forward in inference": inferred, "backward": back}
         for path, inner in layer.walk(layer.name):
-            named |= {f"the buffer {path}.{b}": getattr(inner, b) for b in inner.buffers}
+            named |= {f"the buffer {join(path, b)}": getattr(inner, b) for b in inner.buffers}
         for what, array in named.items():
             need(array.dtype == dtype, f"in {dtype}, {what} gives {array.dtype}")
 
@@ -232,7 +233,7 @@ def _has_its_buffers(example: Example) -> None:
         for name in layer.buffers:
             array = getattr(layer, name, None)
             found = type(array).__name__
-            need(isinstance(array, np.ndarray), f"{path}.{name} is a {found}")
+            need(isinstance(array, np.ndarray), f"{join(path, name)} is a {found}")
 
 
 @rule("its configuration makes an equal layer")
