@@ -328,7 +328,8 @@ class Sequential(Network):
 
         weights.load_weights(self, path)
 
-    def explain(self, x: ArrayLike, y: ArrayLike, loss: Loss | str | None = None) -> Explanation:
+    @names_options
+    def explain(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | str | None = None) -> Explanation:
         """Tell how these rows went forward and back, as equations with this network's numbers.
 
         The model isn't touched. What is returned holds every layer's arrays, prints as text, and
@@ -340,12 +341,12 @@ class Sequential(Network):
             loss: a loss, or a name for its defaults; by default the compiled one.
 
         Raises:
-            ValueError: no loss is given and the model isn't compiled.
+            RuntimeError: no loss is given and the model isn't compiled.
             TypeError, ValueError: data that can't be used.
 
         >>> from minigrad import Dense, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
-        >>> explanation = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), "mse_loss")
+        >>> explanation = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), loss="mse")
         >>> explanation["dense_1"].weight_gradients.shape
         (1, 2, 3)
         >>> explanation
@@ -355,20 +356,21 @@ class Sequential(Network):
 
         loss = self.loss if loss is None else as_object(Loss, loss, "loss")
         if loss is None:
-            raise ValueError(
+            raise RuntimeError(
                 "explain needs a loss, where backpropagation starts: pass one, such as "
-                "explain(x, y, MSELoss()), or compile the model"
+                "explain(x, y, loss=MSELoss()), or compile the model"
             )
         rows = self._rows(x, y, loss)
         return Explanation(self, self._accept(rows.x), rows.y, loss)
 
+    @names_options
     def diagnose(
         self,
         x: ArrayLike,
         y: ArrayLike,
+        *,
         loss: Loss | str | None = None,
         optimizer: Optimizer | str | None = None,
-        *,
         batch_size: int | None = None,
     ) -> Diagnosis:
         """Find what keeps the model from learning these rows, with the evidence in numbers.
@@ -394,7 +396,8 @@ class Sequential(Network):
         >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
         >>> x = np.random.default_rng(0).uniform(size=(100, 2))
-        >>> diagnosis = model.diagnose(x, x.sum(axis=1), MSELoss(), SGD(learning_rate=0.1))
+        >>> y, sgd = x.sum(axis=1), SGD(learning_rate=0.1)
+        >>> diagnosis = model.diagnose(x, y, loss=MSELoss(), optimizer=sgd)
         >>> diagnosis
         Diagnosis(1 error: targets_out_of_range)
         >>> diagnosis["targets_out_of_range"].evidence["highest_output"]

@@ -220,7 +220,7 @@ def frozen() -> Sequential:
 @pytest.mark.parametrize("name", FAULTS)
 def test_finds_the_fault(name: str) -> None:
     make, x, y, loss, kind, layer = FAULTS[name]
-    diagnosis = make().diagnose(x, y, loss, SLOW)
+    diagnosis = make().diagnose(x, y, loss=loss, optimizer=SLOW)
     assert kind in diagnosis.kinds
     finding = diagnosis[kind]
     assert finding.layer == layer
@@ -285,12 +285,12 @@ def sequences() -> Sequential:
 @pytest.mark.parametrize("name", HEALTHY)
 def test_finds_nothing_where_nothing_is(name: str) -> None:
     make, x, y, loss, optimizer = HEALTHY[name]
-    diagnosis = make().diagnose(x, y, loss, optimizer)
+    diagnosis = make().diagnose(x, y, loss=loss, optimizer=optimizer)
     assert not diagnosis, str(diagnosis)
 
 
 def test_an_output_at_the_end_that_the_targets_are_beyond_is_not_called_saturated() -> None:
-    diagnosis = yes_or_no_saturated(9.0).diagnose(X, LABELS + 1.5, MSELoss())
+    diagnosis = yes_or_no_saturated(9.0).diagnose(X, LABELS + 1.5, loss=MSELoss())
     assert diagnosis.kinds == ["targets_out_of_range"]
 
 
@@ -310,13 +310,13 @@ def test_an_output_at_the_end_that_the_targets_are_beyond_is_not_called_saturate
 )
 def test_evidence_is_the_number_itself(name: str, evidence: dict[str, float]) -> None:
     make, x, y, loss, kind, _ = FAULTS[name]
-    found = make().diagnose(x, y, loss, SLOW)[kind].evidence
+    found = make().diagnose(x, y, loss=loss, optimizer=SLOW)[kind].evidence
     assert {key: found[key] for key in evidence} == pytest.approx(evidence, rel=1e-6, abs=1e-9)
 
 
 def test_where_a_nan_is_is_said() -> None:
-    assert "x[7, 2]" in str(fine().diagnose(with_nan(X), Y, MSELoss()))
-    assert "'dense_2.weight'" in str(poisoned().diagnose(X, Y, MSELoss()))
+    assert "x[7, 2]" in str(fine().diagnose(with_nan(X), Y, loss=MSELoss()))
+    assert "'dense_2.weight'" in str(poisoned().diagnose(X, Y, loss=MSELoss()))
 
 
 def test_vanishing_is_told_as_the_ratio_of_deltas() -> None:
@@ -327,7 +327,7 @@ def test_vanishing_is_told_as_the_ratio_of_deltas() -> None:
     for layer in reversed(model.layers):
         sizes.append(np.linalg.norm(delta))
         delta = layer.backward(delta)
-    found = model.diagnose(X, Y, loss)["vanishing_gradients"].evidence
+    found = model.diagnose(X, Y, loss=loss)["vanishing_gradients"].evidence
     assert found["ratio"] == pytest.approx(sizes[-1] / sizes[0])
     assert found["factor_a_layer"] == pytest.approx((sizes[-1] / sizes[0]) ** (1 / 8))
 
@@ -337,7 +337,11 @@ def tutorials_faults(learning_rate: float = 0.01, **options) -> tuple[Sequential
     x, t = tutorial.sum_of_two(rng)
     model = tutorial.network(rng)
     sgd = SGD(learning_rate=learning_rate)
-    return model, model.diagnose(x, t, tutorial.half_squared_error(), sgd, **options), Rows(x, t)
+    return (
+        model,
+        model.diagnose(x, t, loss=tutorial.half_squared_error(), optimizer=sgd, **options),
+        Rows(x, t),
+    )
 
 
 def largest_eigenvalue(model: Sequential, rows: Rows) -> float:
@@ -394,10 +398,12 @@ def test_a_learning_rate_is_held_against_the_limit(options) -> None:
     curvature = 2 * np.linalg.eigvalsh(design.T @ design / 200)[-1]
     m = options.get("momentum", 0.0)
     limit = 2 * (1 + m) / curvature / (1 + 2 * m if "nesterov" in options else 1)
-    high = model.diagnose(x, y, MSELoss(), SGD(learning_rate=1.1 * limit, **options))
+    high = model.diagnose(x, y, loss=MSELoss(), optimizer=SGD(learning_rate=1.1 * limit, **options))
     assert high.kinds == ["learning_rate"]
     assert high[0].evidence["limit"] == pytest.approx(limit, rel=1e-3)
-    assert not model.diagnose(x, y, MSELoss(), SGD(learning_rate=0.9 * limit, **options))
+    assert not model.diagnose(
+        x, y, loss=MSELoss(), optimizer=SGD(learning_rate=0.9 * limit, **options)
+    )
 
 
 def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
@@ -406,15 +412,15 @@ def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
         Dense(16), from_zero, Residual([LayerNorm(), Dense(16), GELU(), Dense(16)]), Dense(1)
     )
     diagnosis = model.diagnose(
-        X, X[:, 0] * X[:, 1], MSELoss(), SGD(learning_rate=0.03, momentum=0.9)
+        X, X[:, 0] * X[:, 1], loss=MSELoss(), optimizer=SGD(learning_rate=0.03, momentum=0.9)
     )
     assert not diagnosis
     assert "the learning rate 0.03 is above 2 / lambda_max, yet" in diagnosis.notes[1]
 
 
 def test_without_an_optimizer_or_with_an_adaptive_one_it_says_so() -> None:
-    assert "no optimizer was given" in str(fine().diagnose(X, Y, MSELoss()))
-    assert "no limit for Adam" in str(fine().diagnose(X, Y, MSELoss(), Adam()))
+    assert "no optimizer was given" in str(fine().diagnose(X, Y, loss=MSELoss()))
+    assert "no limit for Adam" in str(fine().diagnose(X, Y, loss=MSELoss(), optimizer=Adam()))
 
 
 def test_leaves_the_model_alone() -> None:
@@ -439,7 +445,7 @@ def test_a_model_that_is_not_built_stays_so_and_draws_nothing() -> None:
     model = Sequential([Dense(8), Tanh(), Dense(1)], rng=rng)
     state = rng.bit_generator.state
     built = Sequential([Dense(8), Tanh(), Dense(1)], input_shape=(4,), rng=0)
-    assert str(model.diagnose(X, Y, MSELoss())) == str(built.diagnose(X, Y, MSELoss()))
+    assert str(model.diagnose(X, Y, loss=MSELoss())) == str(built.diagnose(X, Y, loss=MSELoss()))
     assert model.output_shape is None
     assert rng.bit_generator.state == state
 
@@ -449,7 +455,7 @@ def test_every_layer_of_the_library_is_free_of_wrong_gradients(layer_example) ->
     model = Sequential([layer], input_shape=shape, rng=0)
     x = np.random.default_rng(1).normal(size=(40, *shape))
     y = model.predict(np.random.default_rng(2).normal(size=(40, *shape)))
-    diagnosis = model.diagnose(x, y, MSELoss(), SLOW)
+    diagnosis = model.diagnose(x, y, loss=MSELoss(), optimizer=SLOW)
     wrong = {"wrong_gradients", "not_finite", "loss_mismatch", "targets_out_of_range"}
     assert not wrong & set(diagnosis.kinds)
 
@@ -459,13 +465,15 @@ def test_every_loss_of_the_library_is_at_peace_with_a_linear_output(loss_example
     last = [Sigmoid()] if isinstance(loss, BCELoss) else []
     x = np.random.default_rng(1).normal(size=(5, 4))
     model = net(Dense(8), Tanh(), Dense(prediction.shape[1]), *last)
-    assert not model.diagnose(x, target, loss, SLOW)
+    assert not model.diagnose(x, target, loss=loss, optimizer=SLOW)
 
 
 def test_rows_are_chosen_when_there_are_many() -> None:
     x = np.random.default_rng(0).normal(size=(50_000, 200))
     x[-1, 3] = np.nan
-    diagnosis = net(Dense(128), Tanh(), Dense(1), width=200).diagnose(x, x[:, 1], MSELoss(), SLOW)
+    diagnosis = net(Dense(128), Tanh(), Dense(1), width=200).diagnose(
+        x, x[:, 1], loss=MSELoss(), optimizer=SLOW
+    )
     assert diagnosis["not_finite"].evidence["first_row"] == 49_999
     assert diagnosis.notes[0] == (
         "looked at 10,000 of 50,000 rows, and ran the network on 673 of them"
@@ -473,23 +481,23 @@ def test_rows_are_chosen_when_there_are_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("x", "y", "loss", "error", "said"),
     [
-        ((X, Y), RuntimeError, "diagnose needs a loss"),
-        ((X, Y[:7], MSELoss()), ValueError, "as many rows"),
-        ((X[:, :3], Y, MSELoss()), ValueError, "expects input of shape"),
-        ((X.astype(int), Y, MSELoss()), TypeError, "integers"),
-        ((X, Y, "mses"), ValueError, "did you mean 'mse"),
+        (X, Y, None, RuntimeError, "diagnose needs a loss"),
+        (X, Y[:7], MSELoss(), ValueError, "as many rows"),
+        (X[:, :3], Y, MSELoss(), ValueError, "expects input of shape"),
+        (X.astype(int), Y, MSELoss(), TypeError, "integers"),
+        (X, Y, "mses", ValueError, "did you mean 'mse"),
     ],
 )
-def test_what_cannot_be_looked_at_is_refused(arguments, error, said: str) -> None:
+def test_what_cannot_be_looked_at_is_refused(x, y, loss, error, said: str) -> None:
     with pytest.raises(error, match=said):
-        fine().diagnose(*arguments)
+        fine().diagnose(x, y, loss=loss)
 
 
 def test_names_stand_for_defaults_and_a_compiled_model_knows_its_own() -> None:
     model = fine()
-    named = str(model.diagnose(X, Y, "mse", "sgd"))
+    named = str(model.diagnose(X, Y, loss="mse", optimizer="sgd"))
     model.compile(optimizer=SGD(), loss=MSELoss())
     assert str(model.diagnose(X, Y)) == named
 

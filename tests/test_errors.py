@@ -376,3 +376,16 @@ def test_a_run_that_blows_up_stops_without_a_warning() -> None:
     assert np.isfinite(model.parameters.value).all()
     with says(DivergedError, "the loss is not finite"):
         make().fit(X, np.full((8, 1), 1e200), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda m: m.explain(X, Y, MSELoss()), "explain takes these by name: loss=..."),
+        (lambda m: m.diagnose(X, Y, MSELoss()), "diagnose takes these by name: loss=..., optim"),
+        (lambda m: m.diagnose(X, Y, los="mse"), "no option 'los': did you mean 'loss'?"),
+    ],
+)
+def test_options_go_by_name(ask, message: str) -> None:
+    with says(TypeError, message):
+        ask(make())

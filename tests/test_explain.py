@@ -209,7 +209,7 @@ def network(*widths, activation=Sigmoid, dtype="float64", rng=4):
 
 def test_two_three_one_agrees_with_loops_line_by_line():
     model = network(2, 3, 1)
-    explanation = model.explain(np.array([[0.3, -0.7]]), np.array([[1.5]]), HALF)
+    explanation = model.explain(np.array([[0.3, -0.7]]), np.array([[1.5]]), loss=HALF)
     text = str(explanation)
     held_against_loops(text, by_loops(model, "Sigmoid", [0.3, -0.7], [1.5]))
     assert adds_up(text) == 33
@@ -221,7 +221,7 @@ def test_two_three_one_agrees_with_loops_line_by_line():
 def test_five_layers_with_every_activation_agree_with_loops(name):
     model = network(3, 4, 2, 5, 3, 2, activation=registered(Layer)[name])
     x, t = [0.4, -1.1, 0.9], [0.25, -0.5]
-    text = model.explain(np.array([x]), np.array([t]), HALF).text(most=ALL)
+    text = model.explain(np.array([x]), np.array([t]), loss=HALF).text(most=ALL)
     held_against_loops(text, by_loops(model, name, x, t))
     assert adds_up(text) > 100
 
@@ -229,7 +229,7 @@ def test_five_layers_with_every_activation_agree_with_loops(name):
 def test_the_arrays_are_those_of_the_pass():
     model = network(2, 3, 1)
     x, y = np.array([[0.3, -0.7], [1.0, 0.5]]), np.array([[1.5], [0.0]])
-    first = model.explain(x, y, MSELoss())["dense_1"]
+    first = model.explain(x, y, loss=MSELoss())["dense_1"]
     prediction = model.forward(x)
     loss = MSELoss()
     loss.forward(prediction, y)
@@ -253,7 +253,7 @@ def test_every_layer_is_told_in_sums_that_add_up(layer_example):
     x = np.random.default_rng(1).normal(size=(3, *shape))
     y = np.random.default_rng(2).normal(size=(3, 2))
     before = pickle.dumps(model)
-    explanation = model.explain(x, y, MSELoss())
+    explanation = model.explain(x, y, loss=MSELoss())
     text = explanation.text(row=1, most=ALL)
     assert pickle.dumps(model) == before
     assert max(map(len, text.splitlines())) <= 100
@@ -275,7 +275,7 @@ def test_the_gradients_told_are_those_that_training_takes(layer_example):
     model = Sequential([layer, Flatten(), Dense(2)], input_shape=shape, rng=0)
     x = np.random.default_rng(1).normal(size=(3, *shape))
     y = np.random.default_rng(2).normal(size=(3, 2))
-    explanation = model.explain(x, y, MSELoss())
+    explanation = model.explain(x, y, loss=MSELoss())
     loss = MSELoss()
     twin = pickle.loads(pickle.dumps(model))
     j = loss.forward(twin.forward(x), y)
@@ -292,7 +292,7 @@ def test_the_gradients_told_are_those_that_training_takes(layer_example):
 def test_every_loss_is_told_by_its_equation(loss_example):
     loss, prediction, target = loss_example
     model = Sequential([Identity()], input_shape=prediction.shape[1:])
-    explanation = model.explain(prediction, target, loss)
+    explanation = model.explain(prediction, target, loss=loss)
     for row in range(len(prediction)):
         text = explanation.text(row=row, most=ALL)
         assert adds_up(text) >= 5
@@ -353,7 +353,7 @@ class Gate(Layer):
 def test_a_custom_layer_takes_part_with_no_work(custom, rows):
     model = Sequential([Dense(2), custom(), Dense(1)], input_shape=(2,), rng=4)
     x = np.random.default_rng(0).normal(size=(rows, 2))
-    explanation = model.explain(x, x[:, :1], MSELoss())
+    explanation = model.explain(x, x[:, :1], loss=MSELoss())
     text = str(explanation)
     assert adds_up(text) > 10
     told = {line: middle for line, (middle, _, _) in lines_of(text).items()}
@@ -376,7 +376,7 @@ def test_a_layer_whose_backward_does_not_fit_is_told_without_a_false_sum():
             return delta**2
 
     model = Sequential([Dense(2), Wrong(), Dense(1)], input_shape=(2,), rng=4)
-    text = str(model.explain(np.ones((1, 2)), np.ones((1, 1)), MSELoss()))
+    text = str(model.explain(np.ones((1, 2)), np.ones((1, 1)), loss=MSELoss()))
     assert lines_of(text)["δ1[0]"][0] == ""
 
 
@@ -386,7 +386,7 @@ def test_a_loss_that_goes_its_own_way():
             self.cache = np.ones_like(prediction)
             return float(prediction.sum())
 
-    explanation = network(2, 1).explain(np.ones((1, 2)), np.ones((1, 1)), Own())
+    explanation = network(2, 1).explain(np.ones((1, 2)), np.ones((1, 1)), loss=Own())
     printed = lines_of(str(explanation))
     assert printed["J"][1] == pytest.approx(explanation.prediction[0, 0], rel=1e-5)
     assert printed["∂J/∂a1[0]"] == ("", 1.0, "as 2")
@@ -395,7 +395,7 @@ def test_a_loss_that_goes_its_own_way():
 def test_infinite_and_missing_numbers_are_told_without_a_warning(tmp_path):
     model = Sequential([Dense(3), ReLU(), Dense(1)], input_shape=(2,), rng=0)
     model.layers[0].weight.value = [[np.inf, np.nan, 1.0], [0.0, 1.0, -np.inf]]
-    explanation = model.explain(np.array([[0.0, 1.0]]), np.ones((1, 1)), MSELoss())
+    explanation = model.explain(np.array([[0.0, 1.0]]), np.ones((1, 1)), loss=MSELoss())
     printed = lines_of(str(explanation))
     assert printed["z1[0]"][0] == "0 + 0 × inf + 1 × 0"
     assert math.isnan(printed["z1[0]"][1])
@@ -410,7 +410,7 @@ def test_branches_sharing_and_penalties_add_up():
     Sequential([first], input_shape=(3,), rng=1)
     shared = Dense(3, weight=first.weight)
     model = Sequential([first, shared, Parallel([Dense(1), Dense(1)])], input_shape=(3,), rng=1)
-    explanation = model.explain(np.eye(3)[:2], np.ones((2, 1)), MSELoss())
+    explanation = model.explain(np.eye(3)[:2], np.ones((2, 1)), loss=MSELoss())
     text = explanation.text(most=ALL)
     printed = lines_of(text)
     assert adds_up(text) > 20
@@ -423,7 +423,7 @@ def test_branches_sharing_and_penalties_add_up():
 def test_float32_stays_float32_and_dropout_tells_what_it_dropped():
     model = Sequential([Dense(8), Dropout(0.5), Dense(1)], input_shape=(2,), rng=1, dtype="float32")
     x = np.ones((2, 2), np.float32)
-    explanation = model.explain(x, np.ones((2, 1)), MSELoss())
+    explanation = model.explain(x, np.ones((2, 1)), loss=MSELoss())
     story = explanation["dropout_1"]
     assert {story.input.dtype, story.output.dtype, story.delta.dtype} == {np.dtype(np.float32)}
     assert explanation["dense_1"].weight_gradients.dtype == np.float32
@@ -435,7 +435,7 @@ def test_float32_stays_float32_and_dropout_tells_what_it_dropped():
 
 def test_it_is_the_same_each_time():
     model = Sequential([Dense(4), Dropout(0.5), Dense(1)], input_shape=(2,), rng=1)
-    told = [str(model.explain(np.ones((2, 2)), np.ones((2, 1)), HALF)) for _ in range(2)]
+    told = [str(model.explain(np.ones((2, 2)), np.ones((2, 1)), loss=HALF)) for _ in range(2)]
     assert told[0] == told[1]
 
 
@@ -445,7 +445,7 @@ def wide():
         [Flatten(), Dense(512, "relu"), Swish(), Dense(10)], input_shape=(28, 28), rng=0
     )
     x = np.random.default_rng(0).random((20, 28, 28))
-    return model.explain(x, np.arange(20) % 10, CrossEntropyLoss())
+    return model.explain(x, np.arange(20) % 10, loss=CrossEntropyLoss())
 
 
 def test_wide_layers_stay_small(wide):
@@ -473,7 +473,7 @@ NASTY = "</script><script>alert(1)</script>&\"'\\{%_^~#$ 日本ß"
 
 def test_names_are_escaped_everywhere(tmp_path):
     model = Sequential([Dense(2, name=NASTY), Sigmoid()], input_shape=(2,), rng=0)
-    explanation = model.explain(np.ones((1, 2)), np.ones((1, 2)), MSELoss())
+    explanation = model.explain(np.ones((1, 2)), np.ones((1, 2)), loss=MSELoss())
     explanation.to_html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
@@ -494,8 +494,8 @@ def test_latex_compiles(tmp_path, wide):
     )
     x = np.random.default_rng(0).normal(size=(2, 2)) * 1e-7
     explanations = [
-        network(2, 3, 1).explain(np.ones((1, 2)), np.ones((1, 1)), HALF),
-        model.explain(x, np.array([0, 3]), CrossEntropyLoss()),
+        network(2, 3, 1).explain(np.ones((1, 2)), np.ones((1, 1)), loss=HALF),
+        model.explain(x, np.array([0, 3]), loss=CrossEntropyLoss()),
         wide,
     ]
     for explanation in explanations:
@@ -509,13 +509,13 @@ def test_latex_compiles(tmp_path, wide):
 @pytest.mark.parametrize(
     ("ask", "error", "said"),
     [
-        (lambda m, e: m.explain(np.ones((1, 2)), np.ones((1, 1))), ValueError, "needs a loss"),
+        (lambda m, e: m.explain(np.ones((1, 2)), np.ones((1, 1))), RuntimeError, "needs a loss"),
         (
-            lambda m, e: m.explain(np.ones((1, 3)), np.ones((1, 1)), HALF),
+            lambda m, e: m.explain(np.ones((1, 3)), np.ones((1, 1)), loss=HALF),
             ValueError,
             r"\(batch, 2\)",
         ),
-        (lambda m, e: m.explain(np.ones((1, 2)), np.ones((1, 1)), "msa"), ValueError, "msa"),
+        (lambda m, e: m.explain(np.ones((1, 2)), np.ones((1, 1)), loss="msa"), ValueError, "msa"),
         (lambda m, e: e.text(row=1), ValueError, "row must be from 0 to 0, got 1"),
         (
             lambda m, e: e["dense_7"],
@@ -531,7 +531,7 @@ def test_latex_compiles(tmp_path, wide):
 )
 def test_errors_say_what_to_do(ask: Any, error, said):
     model = network(2, 3, 1)
-    explanation = model.explain(np.ones((1, 2)), np.ones((1, 1)), HALF)
+    explanation = model.explain(np.ones((1, 2)), np.ones((1, 1)), loss=HALF)
     with pytest.raises(error, match=said):
         ask(model, explanation)
 
@@ -540,7 +540,7 @@ def test_the_compiled_loss_is_the_default():
     model = network(2, 3, 1)
     model.compile(optimizer="sgd", loss=HALF)
     x, y = np.ones((1, 2)), np.ones((1, 1))
-    assert str(model.explain(x, y)) == str(model.explain(x, y, HALF))
+    assert str(model.explain(x, y)) == str(model.explain(x, y, loss=HALF))
 
 
 def test_import_minigrad_leaves_it_alone():

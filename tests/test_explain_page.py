@@ -167,7 +167,7 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
 def explanation():
     model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
     loss = MSELoss(reduction="sum", scale=0.5)
-    return model.explain(np.array([[0.967, 0.547]]), np.array([1.514]), loss)
+    return model.explain(np.array([[0.967, 0.547]]), np.array([1.514]), loss=loss)
 
 
 @pytest.fixture
@@ -358,7 +358,7 @@ def test_rows_and_wide_layers(browser, tmp_path):
     layers = [Dense(300, "relu", name="</script><b>"), Dense(4)]
     model = Sequential(layers, input_shape=(50,), rng=4)
     x = np.random.default_rng(0).normal(size=(20, 50))
-    explanation = model.explain(x, x[:, :4], MSELoss())
+    explanation = model.explain(x, x[:, :4], loss=MSELoss())
     explanation.to_html(tmp_path / "page.html", rows=[2, 7], units={"</script><b>": [123]})
     browser.show(1280, 900)
     browser.open(tmp_path / "page.html")
