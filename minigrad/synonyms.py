@@ -1,4 +1,4 @@
-"""What Keras and scikit-learn call things that have other names here, for messages."""
+"""What other libraries call things that have other names here, for messages."""
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "binary_crossentropy": ("bce", "bce_with_logits"),
@@ -11,4 +11,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "swish": ("silu",),
     "linear": ("identity",),
     "lr": ("learning_rate",),
+    "on_train_start": ("on_train_begin",),
+    "on_train_finish": ("on_train_end",),
+    "on_epoch_start": ("on_epoch_begin",),
+    "on_epoch_finish": ("on_epoch_end",),
+    "on_train_epoch_start": ("on_epoch_begin",),
+    "on_train_epoch_end": ("on_epoch_end",),
 }

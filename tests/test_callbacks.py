@@ -101,6 +101,29 @@ def test_what_is_no_callback(callbacks, message: str) -> None:
         make().fit(X, Y, callbacks=callbacks, verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_epoch_finish", "on_epoch_end"),
+        ("on_epoch_start", "on_epoch_begin"),
+        ("on_epoch_ends", "on_epoch_end"),
+        ("on_batch_end", "on_epoch_end"),
+    ],
+)
+def test_a_moment_that_there_is_not_is_refused(name: str, meant: str) -> None:
+    message = rf"Mine has a method '{name}', which training never calls: did you mean '{meant}'\?"
+    with pytest.raises(TypeError, match=message):
+        type("Mine", (Callback,), {name: lambda self, training: None})
+    with pytest.raises(TypeError, match=message):
+        type("Mine", (EarlyStopping, type("Mixin", (), {name: print})), {})
+    type("Mine", (Callback,), {"on_disk": True, f"_{name}": print})
+
+
+def test_a_scheduler_takes_a_function() -> None:
+    with pytest.raises(TypeError, match="expects a function of the epoch, got"):
+        LearningRateScheduler(0.1)
+
+
 def test_when_a_callback_fails_those_that_began_are_ended() -> None:
     first, second = Record(), Record()
     with says(ValueError, "EarlyStopping monitors 'val_los', not reported"):

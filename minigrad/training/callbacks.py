@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
+from minigrad.names import nearest
+
 if TYPE_CHECKING:
     from minigrad.training import Training
 
@@ -16,6 +18,8 @@ EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 
 class Callback:
     """Does nothing at each moment; a new one overrides what it needs.
+
+    A method `on_...` of another name is refused where the class is made.
 
     `training` is the running `fit`: `training.model`, `training.optimizer`, `training.history`,
     and `training.stop = True` ends it after this epoch. `figures` holds the epoch's numbers.
@@ -33,6 +37,21 @@ class Callback:
     >>> history["loss"][-1] < 0.01, history.epochs < 1000
     (True, True)
     """
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a method named as a moment that there isn't.
+
+        Raises:
+            TypeError: such a method.
+        """
+        super().__init_subclass__()
+        moments = [name for name in vars(Callback) if name.startswith("on_")]
+        for name in dir(cls):
+            if name.startswith("on_") and name not in moments and callable(getattr(cls, name)):
+                raise TypeError(
+                    f"{cls.__name__} has a method '{name}', which training never calls: "
+                    f"{nearest(name, moments)}"
+                )
 
     def on_train_begin(self, training: Training) -> None:
         """Before the first epoch."""
@@ -100,7 +119,8 @@ class LearningRateScheduler(Callback):
         schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate.
 
     Raises:
-        TypeError, ValueError: while training, a rate that isn't a number above zero.
+        TypeError: `schedule` isn't a function; while training, a rate that isn't a number.
+        ValueError: while training, a rate that isn't above zero.
 
     >>> import numpy as np
     >>> from minigrad import SGD, Dense, Sequential
@@ -114,6 +134,10 @@ class LearningRateScheduler(Callback):
     """
 
     def __init__(self, schedule: Callable[[int], float]) -> None:
+        if not callable(schedule):
+            raise TypeError(
+                f"LearningRateScheduler expects a function of the epoch, got {schedule!r}"
+            )
         self.schedule = schedule
 
     @override
