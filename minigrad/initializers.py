@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from minigrad.arrays import Array, Shape
 from minigrad.config import Configurable, by_name, register
+from minigrad.ranges import not_negative, number
 from minigrad.rng import RNG
 
 
@@ -104,21 +105,33 @@ class Ones(Initializer):
 class Constant(Initializer):
     """The same value everywhere.
 
+    Args:
+        value: a finite number.
+
+    Raises:
+        TypeError, ValueError: it isn't.
+
     >>> Constant(0.1)((2,), np.random.default_rng(0))
     array([0.1, 0.1])
     """
 
     def __init__(self, value: float) -> None:
-        self.value = value
+        self.value = number(value, "value", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
-        return np.full(shape, float(self.value))
+        return np.full(shape, self.value)
 
 
 @register
 class Normal(Initializer):
     """The normal distribution N(0, scale^2); `Normal()` draws what NumPy's `randn` draws.
+
+    Args:
+        scale: the standard deviation, zero or more.
+
+    Raises:
+        TypeError, ValueError: a scale out of its range.
 
     >>> Normal()((2, 1), np.random.RandomState(4))
     array([[0.05056171],
@@ -126,7 +139,7 @@ class Normal(Initializer):
     """
 
     def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
+        self.scale = not_negative(scale, "scale", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -137,12 +150,18 @@ class Normal(Initializer):
 class Uniform(Initializer):
     """The uniform distribution over (-scale, scale).
 
+    Args:
+        scale: zero or more.
+
+    Raises:
+        TypeError, ValueError: a scale out of its range.
+
     >>> bool(np.abs(Uniform(0.1)((5, 5), np.random.default_rng(0))).max() < 0.1)
     True
     """
 
     def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
+        self.scale = not_negative(scale, "scale", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -276,6 +295,12 @@ class LecunUniform(_Fitted):
 class Orthogonal(Initializer):
     """A random matrix with orthonormal rows or columns, whichever are fewer, times `gain`.
 
+    Args:
+        gain: a finite number.
+
+    Raises:
+        TypeError, ValueError: it isn't.
+
     Source: Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear
     neural networks, ICLR 2014.
 
@@ -285,7 +310,7 @@ class Orthogonal(Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = number(gain, "gain", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:

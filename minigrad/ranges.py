@@ -8,6 +8,11 @@ from numbers import Real
 from typing import Any
 
 
+def number(value: float, name: str, owner: object) -> float:
+    """Return `value` as a float; raises as `positive` does."""
+    return float(_checked(value, f"a finite number {name}", lambda v: -inf < v < inf, owner))
+
+
 def positive(value: float, name: str, owner: object) -> float:
     """Return `value` as a float above zero.
 
@@ -25,12 +30,26 @@ def positive(value: float, name: str, owner: object) -> float:
 
 
 def not_negative(value: float, name: str, owner: object) -> float:
-    """Return `value` as a float of zero or above; raises as `positive` does."""
+    """Return `value` as a float of zero or above; raises as `positive` does.
+
+    >>> from minigrad import L2
+    >>> L2("much")
+    Traceback (most recent call last):
+    ...
+    TypeError: L2 expects strength >= 0, got 'much'
+    """
     return float(_checked(value, f"{name} >= 0", lambda v: 0 <= v < inf, owner))
 
 
 def below_one(value: float, name: str, owner: object) -> float:
-    """Return `value` as a float from zero to below one; raises as `positive` does."""
+    """Return `value` as a float from zero to below one; raises as `positive` does.
+
+    >>> from minigrad import Dropout
+    >>> Dropout(1)
+    Traceback (most recent call last):
+    ...
+    ValueError: Dropout expects 0 <= rate < 1, got 1
+    """
     return float(_checked(value, f"0 <= {name} < 1", lambda v: 0 <= v < 1, owner))
 
 

@@ -11,18 +11,23 @@ import pytest
 
 import minigrad
 from minigrad import (
+    Constant,
     Identity,
     Initializer,
     Layer,
     Loss,
+    Normal,
     Optimizer,
+    Orthogonal,
     Parameter,
     Parameters,
     Sequential,
+    Uniform,
     check_gradients,
     check_layer,
 )
 from minigrad.config import Configurable, by_name, from_config, registered, to_config
+from minigrad.metrics import AtThreshold, TopK
 from minigrad.names import snake_case
 
 
@@ -198,6 +203,23 @@ def test_a_copied_optimizer_goes_on_in_the_same_bits(optimizer) -> None:
         values.append(twin.value)
     np.testing.assert_array_equal(values[0], values[2], strict=True)
     np.testing.assert_array_equal(values[1], values[2], strict=True)
+
+
+@pytest.mark.parametrize("wrong", ["a", None, math.nan, math.inf, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: Constant(v),
+        lambda v: Normal(v),
+        lambda v: Uniform(v),
+        lambda v: Orthogonal(v),
+        lambda v: AtThreshold("accuracy", threshold=v),
+        lambda v: TopK(k=v),
+    ],
+)
+def test_an_option_that_is_a_number_is_checked(make, wrong) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"expects .*, got {wrong!r}"):
+        make(wrong)
 
 
 @pytest.mark.parametrize("kind", [Layer, Loss, Optimizer, Initializer], ids=lambda k: k.__name__)

@@ -20,7 +20,7 @@ from minigrad.metrics.classification import (
 )
 from minigrad.metrics.regression import mae, mse, r2, rmse
 from minigrad.names import nearest
-from minigrad.ranges import whole
+from minigrad.ranges import number, whole
 
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]
 """A function of (target, prediction). `target` comes as the loss takes it: of the predictions'
@@ -47,7 +47,7 @@ class AtThreshold(Configurable):
         threshold: between 0 and 1 for probabilities; 0 is even odds for logits.
 
     Raises:
-        ValueError: another name.
+        TypeError, ValueError: another name; a threshold that isn't a finite number.
 
     >>> import numpy as np
     >>> sure = AtThreshold("precision", threshold=0.9)
@@ -59,7 +59,7 @@ class AtThreshold(Configurable):
         if metric not in _DECIDING:
             raise ValueError(f"AtThreshold({metric!r}) is not known: {nearest(metric, _DECIDING)}")
         self.metric = self.__name__ = metric
-        self.threshold = threshold
+        self.threshold = number(threshold, "threshold", self)
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:
         """Return the metric's value over a whole set."""
@@ -69,6 +69,9 @@ class AtThreshold(Configurable):
 @register
 class TopK(Configurable):
     """`top_k_accuracy` for a k; its name is "top_5_accuracy" for 5.
+
+    Args:
+        k: at least 1; when it is called, at most the number of classes.
 
     Raises:
         TypeError, ValueError: k isn't a whole number of at least 1.
