@@ -13,7 +13,8 @@ from minigrad.arrays import Array, Shape
 from minigrad.config import register
 from minigrad.layers.base import Layer, connect
 from minigrad.layers.chain import Chain
-from minigrad.layers.family import Ties, listed, name_layers
+from minigrad.layers.family import listed, name_layers
+from minigrad.layers.ties import Ties
 from minigrad.rng import RNG
 
 Branch: TypeAlias = Layer | Sequence[Layer]

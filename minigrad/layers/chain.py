@@ -10,7 +10,8 @@ from typing_extensions import Self, override
 from minigrad.arrays import Array, Shape
 from minigrad.config import register
 from minigrad.layers.base import Layer, connect
-from minigrad.layers.family import Ties, listed, name_layers
+from minigrad.layers.family import listed, name_layers
+from minigrad.layers.ties import Ties
 from minigrad.names import nearest
 from minigrad.rng import RNG
 

@@ -1,4 +1,4 @@
-"""What layers in one container owe each other: names, and gradients of what they share."""
+"""A container's layers: a list of them, each once, each with a name of its own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from minigrad.arrays import Array
 from minigrad.layers.base import Layer
 from minigrad.names import snake_case
-from minigrad.parameters import Parameter
 
 T = TypeVar("T")
 
@@ -65,50 +63,6 @@ def has_default_name(layer: Layer) -> bool:
     """Tell whether a layer's name is its type and a number, as `name_layers` gives it."""
     kind = re.escape(snake_case(type(layer).__name__))
     return re.fullmatch(rf"{kind}(_\d+)?", layer.name) is not None
-
-
-class Ties:
-    """Adds the gradients that several children of a container assign to a parameter they share.
-
-    Each child assigns; the container reads after each, and assigns the sum.
-    """
-
-    def __init__(self, children: Sequence[Layer]) -> None:
-        held = [{id(p): p for _, p in child.named_parameters()} for child in children]
-        count = Counter(key for parameters in held for key in parameters)
-        self._shared = [
-            (child, [p for key, p in parameters.items() if count[key] > 1])
-            for child, parameters in zip(children, held, strict=True)
-        ]
-        self._any = any(shared for _, shared in self._shared)
-        self._sums: list[tuple[Parameter, Array]] = []
-
-    def __bool__(self) -> bool:
-        return self._any
-
-    def start(self) -> None:
-        """Forget what was read before, as by a backward that an error cut short."""
-        self._sums.clear()
-
-    def read(self, child: Layer) -> None:
-        """Add what `child` has just assigned."""
-        for holder, shared in self._shared:
-            if holder is not child:
-                continue
-            for parameter in shared:
-                self._add(parameter)
-
-    def assign(self) -> None:
-        """Give each shared parameter the sum."""
-        for parameter, total in self._sums:
-            parameter.grad = total
-
-    def _add(self, parameter: Parameter) -> None:
-        for held, total in self._sums:
-            if held is parameter:
-                total += parameter.grad
-                return
-        self._sums.append((parameter, parameter.grad.copy()))
 
 
 def _refuse_twice(layers: Sequence[Layer], owner: str) -> None:
