@@ -14,7 +14,8 @@ import pytest
 
 from minigrad import SGD, Dense, EarlyStopping, Identity, Sequential, Tanh
 from minigrad.training import progress as module
-from minigrad.training.progress import Line, Lines, Progress, fitted, progress
+from minigrad.training.progress import Line, Lines, Progress, progress
+from minigrad.training.wording import fitted
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Literal, TextIO, TypeAlias
 
 from typing_extensions import override
+
+from minigrad.training.wording import clock, fitted, ranked, short, told
 
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
@@ -18,7 +20,6 @@ _STAND_SECONDS = 1.0
 """In a run of more epochs than that, lines this far apart are left standing on a terminal."""
 _DRAWING_SHARE = 20
 """Drawing may take one part in so many of the time, on a slow terminal too."""
-_BAR = 20
 
 
 def progress(verbose: Verbose) -> Progress:
@@ -203,7 +204,7 @@ class Line(Lines):
             self._replace("")
             return
         head, figures = self._unsaid
-        self._replace(fitted([(head, 0), *_ranked(figures)], self._width()))
+        self._replace(fitted([(head, 0), *ranked(figures)], self._width()))
         self.write("\n")
         self.stream.flush()
         self._shown, self._unsaid = "", None
@@ -218,12 +219,12 @@ class Line(Lines):
         seconds: float,
     ) -> None:
         """Draw the line, whose less important parts give way on a narrow terminal."""
-        ranked = [(self.head(), 0), (count, 8), *_ranked(figures)]
-        ranked.append((f"{short(rows / max(seconds, 1e-9))} rows/s", 9))
+        parts = [(self.head(), 0), (count, 8), *ranked(figures)]
+        parts.append((f"{short(rows / max(seconds, 1e-9))} rows/s", 9))
         done = (self.epoch - 1 - self._first + (share or 0.0)) / (self.epochs - self._first)
         if done:
-            ranked.append((f"{clock((now - self._start) * (1 / done - 1))} left", 3))
-        self._replace(fitted([r for r in ranked if r[0]], self._width(), share))
+            parts.append((f"{clock((now - self._start) * (1 / done - 1))} left", 3))
+        self._replace(fitted([part for part in parts if part[0]], self._width(), share))
         spent = perf_counter() - now
         self._due = now + max(_REDRAW_SECONDS, _DRAWING_SHARE * spent)
 
@@ -243,65 +244,3 @@ class Line(Lines):
         except (OSError, ValueError, AttributeError):
             columns = 0
         return max(1, (columns or 80) - 1)
-
-
-def told(figures: Mapping[str, float]) -> list[str]:
-    """Write figures with five digits.
-
-    >>> told({"loss": 0.25, "mae": 123456.0})
-    ['loss 0.25000', 'mae 1.2346e+05']
-    """
-    return [f"{name} {value:#.5g}" for name, value in figures.items()]
-
-
-def _ranked(figures: Mapping[str, float]) -> list[tuple[str, int]]:
-    ranks = {"loss": 1, "val_loss": 2}
-    return list(zip(told(figures), (ranks.get(name, 4) for name in figures), strict=True))
-
-
-def fitted(ranked: Sequence[tuple[str, int]], width: int, share: float | None = None) -> str:
-    """Join parts into a line; where it's too long those of the highest rank give way.
-
-    With `share`, how much is done, what room is left holds a bar after the first part.
-
-    >>> ranked = [("epoch 1/9", 0), ("12/80", 8), ("loss 0.25", 1), ("mae 0.5", 4)]
-    >>> fitted(ranked, 60, 0.3)
-    'epoch 1/9  [======>.............]  12/80  loss 0.25  mae 0.5'
-    >>> fitted(ranked, 29, 0.3)
-    'epoch 1/9  loss 0.25  mae 0.5'
-    """
-    parts = list(ranked)
-    while len(parts) > 1 and len("  ".join(text for text, _ in parts)) > width:
-        worst = max(range(len(parts)), key=lambda index: (parts[index][1], index))
-        del parts[worst]
-    texts = [text for text, _ in parts]
-    room = min(_BAR, width - len("  ".join(texts)) - 4)
-    if share is not None and room >= 5:
-        filled = round(share * room)
-        bar = "=" * filled if filled == room else "=" * filled + ">"
-        texts.insert(1, f"[{bar.ljust(room, '.')}]")
-    return "  ".join(texts)[:width]
-
-
-def short(number: float) -> str:
-    """Write a number with two digits or three.
-
-    >>> short(83.7), short(1234.0), short(56_789.0), short(2.5e6)
-    ('84', '1.2k', '57k', '2.5M')
-    """
-    units = iter("kMGT")
-    unit = ""
-    while number >= 999.5:
-        number, unit = number / 1000, next(units)
-    return f"{number:.1f}{unit}" if unit and number < 9.95 else f"{number:.0f}{unit}"
-
-
-def clock(seconds: float) -> str:
-    """Write a time as minutes and seconds, or with hours.
-
-    >>> clock(7.2), clock(83.0), clock(3 * 3600 + 62.0)
-    ('0:07', '1:23', '3:01:02')
-    """
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
