@@ -136,7 +136,8 @@ class BatchNorm(Normalization):
     1e-3, its running variance the biased one.
 
     A batch whose statistics aren't finite leaves the running ones alone. Freezing the layer stops
-    the update of gamma and beta, and not the running statistics.
+    the update of gamma and beta alone: in training it still takes the batch's statistics, and moves
+    the running ones. (A frozen one of Keras's runs as in inference.) `momentum=0` keeps those.
 
     Args:
         momentum: the weight of a new batch in the running statistics, from 0 to below 1.

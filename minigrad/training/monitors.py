@@ -97,7 +97,10 @@ class Monitor(Callback):
 class EarlyStopping(Monitor):
     """Stops training when a figure gets no better, and puts the best parameters back.
 
-    They are put back however training ends, also by Ctrl-C.
+    They are put back however training ends, also by Ctrl-C, and with them the layers' buffers, such
+    as running statistics. The optimizer's state and learning rate, the random state and the history
+    stay those of the last epoch; to go on from the best one as if nothing had come after it, load
+    what `ModelCheckpoint(path, save_best_only=True)` saved.
 
     Args:
         monitor: the figure that is followed.
