@@ -18,6 +18,9 @@ class L1(Penalty):
     Args:
         strength: the factor, zero or more.
 
+    Raises:
+        TypeError, ValueError: a factor out of its range.
+
     Source: Tibshirani, Regression shrinkage and selection via the lasso, 1996; Keras's `L1`.
 
     >>> L1(0.5).value(np.array([-3.0, 1.0])), L1(0.5).derivative(np.array([-3.0, 1.0]))
@@ -42,6 +45,9 @@ class L2(Penalty):
     Args:
         strength: the factor, zero or more.
 
+    Raises:
+        TypeError, ValueError: a factor out of its range.
+
     Source: Bishop 2006, equation 5.112; without its 1/2, as Keras's `L2`.
 
     >>> L2(0.5).value(np.array([-3.0, 1.0])), L2(0.5).derivative(np.array([-3.0, 1.0]))
@@ -63,7 +69,10 @@ class L1L2(Penalty):
 
     Args:
         l1: the first factor, zero or more.
-        l2: the second.
+        l2: the second, likewise.
+
+    Raises:
+        TypeError, ValueError: a factor out of its range.
 
     Source: Zou and Hastie, Regularization and variable selection via the elastic net, 2005;
     Keras's `L1L2`.
