@@ -65,8 +65,8 @@ from minigrad.metrics import confusion_matrix
 from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
-from minigrad.parameters import Parameter, Parameters, Penalty
-from minigrad.penalties import L1, L1L2, L2
+from minigrad.parameters import Parameter, Parameters
+from minigrad.penalties import L1, L1L2, L2, Penalty
 from minigrad.sequential import Sequential
 from minigrad.training import DivergedError
 from minigrad.training.callbacks import Callback, CSVLogger, LearningRateScheduler

@@ -15,6 +15,7 @@ from minigrad.arrays import Array
 from minigrad.crew import Crew, thread_count
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
+from minigrad.parameters import Parameters
 
 _BLOCK_BYTES = 4 * 2**20
 """What one block's activations may fill: they stay in the cache, and are long enough that threads
@@ -40,17 +41,23 @@ class BatchGradient:
         model: the network, built.
         loss: what is differentiated.
         threads: None for as many as pay.
+
+    Attributes:
+        parameters: the model's.
+        rows: how many a block holds.
+        penalty: the penalties that the last J contains.
     """
 
     def __init__(self, model: Layer, loss: Loss, *, threads: int | None = None) -> None:
         self.parameters = model.parameters
         self.rows = block_rows(model)
         _keep_freed_memory()
-        self._members = [_Member(model, loss)]
-        # Layers that draw random numbers must draw them in the order of the blocks.
-        in_order = any(layer.draws for _, layer in model.walk())
+        self._members = [_Member(model, loss, self.parameters)]
+        # What a layer draws, or counts in its buffers, depends on the order of the blocks.
+        in_order = any(layer.draws or layer.buffers for _, layer in model.walk())
         self._crew = Crew(1) if in_order else crew_for(model, threads)
         self._penalized = any(p.penalty is not None for p in self.parameters)
+        self.penalty = 0.0
 
     def __call__(
         self,
@@ -61,11 +68,12 @@ class BatchGradient:
     ) -> float:
         """Return J; the predictions on the way are written into `predictions`, if it is given."""
         if len(x) <= self.rows:
-            j = self._members[0].part(x, y, sample_weight, None, predictions)
+            j = self._members[0].part(x[:], y[:], sample_weight, None, predictions)
         else:
             j = self._in_blocks(x, y, sample_weight, predictions)
         if self._penalized:
-            j += self.parameters.penalty()
+            self.penalty = self.parameters.penalty()
+            j += self.penalty
             self.parameters.add_penalty_gradients()
         return j
 
@@ -77,6 +85,8 @@ class BatchGradient:
         predictions: Array | None,
     ) -> float:
         threads = self._crew.threads
+        if self.parameters.moved:
+            del self._members[1:]
         while len(self._members) < threads:
             self._members.append(self._members[0].replica())
         total = float(len(x) if sample_weight is None else sample_weight.sum())
@@ -95,7 +105,7 @@ class BatchGradient:
                     weight = None if sample_weight is None else sample_weight[block]
                     into = None if predictions is None else predictions[block]
                     part = member.part(x[block], y[block], weight, total, into)
-                    results[number] = part, member.grad.copy()
+                    results[number] = part, member.parameters.grad.copy()
 
             self._crew.run(work)
             for part, block_grad in results:
@@ -114,14 +124,17 @@ class BatchGradient:
 class _Member:
     """What one thread works with: a model, a loss, and where their gradient is."""
 
-    def __init__(self, model: Layer, loss: Loss) -> None:
+    def __init__(self, model: Layer, loss: Loss, parameters: Parameters) -> None:
         self.model = model
         self.loss = loss
-        self.grad = model.parameters.grad
+        self.parameters = parameters
 
     def replica(self) -> _Member:
         """Return one for another thread, of the same values."""
-        return _Member(self.model.replica(), copy.copy(self.loss))
+        model = self.model.replica()
+        twins = dict(zip(self.model.parameters, model.parameters, strict=True))
+        parameters = Parameters(twins[parameter] for parameter in self.parameters)
+        return _Member(model, copy.copy(self.loss), parameters)
 
     def part(
         self,

@@ -8,11 +8,10 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from typing_extensions import override
+from typing_extensions import Self, override
 
 from minigrad.arrays import Array, Shape
-from minigrad.config import Configurable
-from minigrad.ranges import not_negative
+from minigrad.penalties import Penalty
 
 
 class _Vectors:
@@ -21,25 +20,8 @@ class _Vectors:
     def __init__(self, size: int, dtype: DTypeLike) -> None:
         self.value: Array = np.zeros(size, dtype)
         self.grad: Array = np.zeros(size, dtype)
-
-
-class Penalty(Configurable):
-    """A term that training adds to the loss for a parameter, and its derivative to the gradient.
-
-    Args:
-        strength: the factor on it.
-    """
-
-    def __init__(self, strength: float) -> None:
-        self.strength = not_negative(strength, "strength", self)
-
-    def value(self, weight: Array) -> float:
-        """Return the term."""
-        raise NotImplementedError(f"{type(self).__name__} must define value(weight)")
-
-    def derivative(self, weight: Array) -> Array:
-        """Return its derivative, a new array of the weight's shape."""
-        raise NotImplementedError(f"{type(self).__name__} must define derivative(weight)")
+        self.left = False
+        """Whether a parameter has moved out, so that this is no longer all of them."""
 
 
 class Parameter:
@@ -122,6 +104,8 @@ class Parameter:
 
     def _move(self, vectors: _Vectors, start: int) -> None:
         """Live in the vectors from now on, at `start`, with the same numbers."""
+        if self._vectors is not None:
+            self._vectors.left = True
         value, grad, place = self._value, self._grad, slice(start, start + self.size)
         self._value = vectors.value[place].reshape(value.shape)
         self._grad = vectors.grad[place].reshape(value.shape)
@@ -152,7 +136,9 @@ class Parameters(Sequence[Parameter]):
     """Parameters in order, each once, and the flat vectors that hold them.
 
     Parameters that don't yet live in one common vector are moved into a new one, with their
-    numbers. What they hold is then both here, flat, and there, in shape.
+    numbers. What they hold is then both here, flat, and there, in shape. Should some of them be
+    moved on later, as by another model that they become part of, all are gathered anew when they
+    are next asked for; arrays that were taken before stay behind.
 
     Args:
         parameters: any number of them; one that comes twice is held once.
@@ -169,6 +155,9 @@ class Parameters(Sequence[Parameter]):
 
     def __init__(self, parameters: Iterable[Parameter], *, dtype: DTypeLike | None = None) -> None:
         self._items = tuple(dict.fromkeys(parameters))
+        self._gather(dtype)
+
+    def _gather(self, dtype: DTypeLike | None = None) -> None:
         held = {id(p._vectors): p._vectors for p in self._items}
         common = next(iter(held.values())) if len(held) == 1 else None
         target = np.dtype(dtype or np.result_type(*(p.value for p in self._items), np.float32))
@@ -182,6 +171,15 @@ class Parameters(Sequence[Parameter]):
         self._views = self._side_by_side(common)
         self._pieces: list[tuple[slice, Array, Array]] = []
         self._pieces_for: tuple[int, ...] = ()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[Parameter, ...]]]:
+        """Gather the parameters of a copy in a vector of their own."""
+        return type(self), (self._items,)
+
+    @property
+    def moved(self) -> bool:
+        """Whether some have been moved on since they were last asked for."""
+        return self._vectors.left
 
     @property
     def value(self) -> Array:
@@ -208,7 +206,7 @@ class Parameters(Sequence[Parameter]):
 
     def twins(self) -> list[Parameter]:
         """Return as many parameters with the same values, shared, and gradients of their own."""
-        vectors = copy.copy(self._vectors)
+        vectors = copy.copy(self._settled())
         vectors.grad = np.zeros_like(vectors.grad)
         return [p._twin(vectors) for p in self._items]
 
@@ -227,6 +225,7 @@ class Parameters(Sequence[Parameter]):
 
         `start` counts from the first parameter here; both arrays are flat views.
         """
+        vectors = self._settled()
         if self._views and all([p.trainable for p in self._items]):
             yield 0, *self._views
             return
@@ -240,13 +239,14 @@ class Parameters(Sequence[Parameter]):
             position += p.size
             end = p._start + p.size if p.trainable else -1
         for first, place in runs:
-            yield first, self._vectors.value[place], self._vectors.grad[place]
+            yield first, vectors.value[place], vectors.grad[place]
 
     def trainable_pieces(self, most: int) -> list[tuple[slice, Array, Array]]:
         """Return (place, value, grad) for the runs of `trainable_runs`, cut into `most` numbers.
 
         They are the same list as long as the same parameters are trainable.
         """
+        self._settled()
         wanted = (most, *[p.trainable for p in self._items])
         if wanted != self._pieces_for:
             self._pieces_for = wanted
@@ -261,6 +261,12 @@ class Parameters(Sequence[Parameter]):
             ]
         return self._pieces
 
+    def _settled(self) -> _Vectors:
+        """Return the vectors that hold all of them, gathered anew if some have been moved on."""
+        if self._vectors.left:
+            self._gather()
+        return self._vectors
+
     def _side_by_side(self, vectors: _Vectors) -> tuple[Array, Array] | None:
         """Return the pieces of the vectors that hold these parameters, if nothing else is there."""
         start = end = self._items[0]._start if self._items else 0
@@ -271,6 +277,7 @@ class Parameters(Sequence[Parameter]):
         return vectors.value[start:end], vectors.grad[start:end]
 
     def _flat(self) -> tuple[Array, Array]:
+        self._settled()
         if self._views is None:
             raise ValueError(
                 "these parameters don't lie side by side in their model's vector, because one "

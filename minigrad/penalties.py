@@ -6,9 +6,38 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.arrays import Array
-from minigrad.config import register
-from minigrad.parameters import Penalty
+from minigrad.config import Configurable, register
 from minigrad.ranges import not_negative
+
+
+class Penalty(Configurable):
+    """A term that training adds to the loss for a parameter, and its derivative to the gradient.
+
+    Args:
+        strength: the factor on it.
+
+    Raises:
+        TypeError, ValueError: a strength that isn't a number of zero or above.
+
+    >>> class Fourth(Penalty):
+    ...     def value(self, weight):
+    ...         return self.strength * float((weight**4).sum())
+    ...     def derivative(self, weight):
+    ...         return 4 * self.strength * weight**3
+    >>> Fourth(0.5).value(np.array([1.0, 2.0])), Fourth(0.5).derivative(np.array([1.0, 2.0]))
+    (8.5, array([ 2., 16.]))
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = not_negative(strength, "strength", self)
+
+    def value(self, weight: Array) -> float:
+        """Return the term."""
+        raise NotImplementedError(f"{type(self).__name__} must define value(weight)")
+
+    def derivative(self, weight: Array) -> Array:
+        """Return its derivative, a new array of the weight's shape."""
+        raise NotImplementedError(f"{type(self).__name__} must define derivative(weight)")
 
 
 @register

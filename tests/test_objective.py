@@ -5,7 +5,7 @@ import pytest
 from typing_extensions import override
 
 from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid, Tanh
-from minigrad.parameters import Penalty
+from minigrad.penalties import Penalty
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 2))

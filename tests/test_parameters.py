@@ -206,3 +206,78 @@ def test_parameters_in_a_list_are_found() -> None:
         "two_factors_1.factors_1",
     ]
     assert check_gradients(model, np.ones((2, 3)), np.zeros((2, 3)), MSELoss())
+
+
+class TestMovedOn:
+    """Parameters that become part of another model's vector are still those of the first."""
+
+    def test_their_flat_arrays_are_gathered_anew(self) -> None:
+        inner = make()
+        parameters = inner.parameters
+        value = parameters.value.copy()
+        outer = Sequential([inner, Dense(1)], input_shape=(2,))
+        np.testing.assert_array_equal(parameters.value, value, strict=True)
+        x = np.ones((3, 2))
+        loss = MSELoss()
+        loss.forward(outer.forward(x), np.zeros((3, 1)))
+        outer.backward(loss.backward())
+        SGD(learning_rate=0.5).step(parameters)
+        assert (inner.parameters.value != value).any()
+        assert_one_vector(inner)
+
+    def test_an_objective_follows(self) -> None:
+        inner = make()
+        x, y = np.ones((3, 2)), np.zeros((3, 2))
+        f = inner.objective(x, y, loss=MSELoss())
+        theta = inner.parameters.value.copy()
+        expected = f(theta), f(2 * theta)
+        Sequential([inner, Dense(1)], input_shape=(2,))
+        for found, wanted in zip((f(theta), f(2 * theta)), expected, strict=True):
+            assert found[0] == wanted[0]
+            np.testing.assert_array_equal(found[1], wanted[1], strict=True)
+
+    @pytest.mark.parametrize("rows", [40, 150_000])
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_in_the_midst_of_training(self, rows: int, threads: int) -> None:
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(rows, 3)), rng.normal(size=(rows, 1))
+        values = []
+        for disturbed in (False, True):
+            encoder = Sequential([Dense(4), Sigmoid()], input_shape=(3,), rng=0)
+            one = Sequential([encoder, Dense(1)], input_shape=(3,), rng=1)
+            two = Sequential([encoder, Dense(1)], input_shape=(3,), rng=2)
+            for model in (one, two):
+                model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=MSELoss())
+
+            def disturb(epoch: int, figures: object) -> None:
+                two.evaluate(x, y)  # noqa: B023
+                one.best = copy.deepcopy(one)  # noqa: B023
+
+            one.fit(
+                x,
+                y,
+                epochs=3,
+                batch_size=None,
+                threads=threads,
+                verbose=0,
+                callbacks=[disturb] if disturbed else [],
+            )
+            values.append(np.concatenate([p.value.ravel() for p in one.parameters][:4]))
+        np.testing.assert_array_equal(*values, strict=True)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))], ids=["deepcopy", "pickle"]
+)
+def test_copies_of_parameters_and_objectives_work_as_they_do(again) -> None:
+    model = make()
+    parameters = again(model.parameters)
+    parameters.value = np.ones(parameters.size)
+    assert all((p.value == 1).all() for p in parameters)
+    assert not (model.parameters.value == 1).all()
+    f = model.objective(np.ones((3, 2)), np.zeros((3, 2)), loss=MSELoss())
+    theta = model.parameters.value.copy()
+    g = again(f)
+    for point in (theta, 2 * theta):
+        for ours, theirs in zip(f(point), g(point), strict=True):
+            np.testing.assert_array_equal(ours, theirs, strict=True)

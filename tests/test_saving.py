@@ -43,7 +43,7 @@ from minigrad import (
 from minigrad.config import Configurable, registered
 from minigrad.files import safetensors
 from minigrad.files.weights import arrays_of
-from minigrad.parameters import Penalty
+from minigrad.penalties import Penalty
 from minigrad.rng import rng_state
 
 X = np.random.default_rng(0).uniform(size=(40, 4))

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from minigrad import SGD, Dense, Dropout, MSELoss, Sequential, Sigmoid
+from minigrad import SGD, Dense, Dropout, Layer, MSELoss, Sequential, Sigmoid
 from minigrad.crew import Crew, thread_count
 
 PROGRAM = """
@@ -38,6 +38,29 @@ def test_same_bits(threads: int | None, layers) -> None:
     several = trained(threads, *[type(layer)(0.3) for layer in layers])
     np.testing.assert_array_equal(one.parameters.value, several.parameters.value, strict=True)
     assert one.history == several.history
+
+
+class Counts(Layer):
+    """Passes rows on, and counts them."""
+
+    buffers = ("seen",)
+
+    def build(self, input_shape, rng):
+        self.seen = np.zeros(1)
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.seen = self.seen + len(x)
+        return x.copy()
+
+    def backward(self, delta):
+        return delta.copy()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_buffers_see_every_block(threads: int) -> None:
+    assert trained(threads, Counts())["counts_1"].seen == [450_000]
 
 
 def test_same_bits_in_another_process() -> None:

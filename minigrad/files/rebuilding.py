@@ -15,8 +15,9 @@ from minigrad.config import from_config, registered
 from minigrad.files.generators import rebuild_rng
 from minigrad.files.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.layers.base import Layer
-from minigrad.parameters import Parameter, Penalty
+from minigrad.parameters import Parameter
 from minigrad.paths import join
+from minigrad.penalties import Penalty
 from minigrad.rng import RNG, is_rng
 from minigrad.sequential import Sequential
 

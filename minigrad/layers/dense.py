@@ -14,8 +14,8 @@ from minigrad.layers.activations import Activation
 from minigrad.layers.base import Layer, connect
 from minigrad.layers.softmax import LogSoftmax, Softmax
 from minigrad.names import snake_case
-from minigrad.parameters import Parameter, Penalty
-from minigrad.penalties import check_penalty
+from minigrad.parameters import Parameter
+from minigrad.penalties import Penalty, check_penalty
 from minigrad.ranges import whole
 from minigrad.rng import RNG
 
@@ -144,6 +144,8 @@ class Dense(Layer):
         self.check_delta(delta, (len(x), self.units))
         if self.activation is not None:
             delta = self.activation.backward(delta)
+        if delta.dtype != x.dtype:
+            raise TypeError(f"{self.label} expects delta of dtype {x.dtype}, got {delta.dtype}")
         np.dot(x.T, delta, out=self.weight.grad)
         if self.bias is not None:
             np.add.reduce(delta, axis=0, out=self.bias.grad)
