@@ -62,6 +62,9 @@ class Network(Chain):
     def forward(self, x: Array, *, training: bool = True) -> Array:
         """Return the prediction for a batch; with `training`, each layer keeps what it needs.
 
+        What it keeps may be the prediction itself: write `prediction - y`, and change it in place
+        (`prediction -= y`) only after `backward`.
+
         Raises:
             TypeError: x isn't floating.
             ValueError: x is empty, or its rows don't have the input shape.

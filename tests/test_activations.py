@@ -27,6 +27,7 @@ from minigrad import (
     Softplus,
     Softsign,
     Tanh,
+    check_gradients,
 )
 from minigrad.layers.normal import normal
 
@@ -189,3 +190,45 @@ def test_an_option_that_is_a_numpy_number_keeps_float32() -> None:
     layer = LeakyReLU(np.float64(0.1))
     assert layer.forward(np.ones((1, 1), np.float32)).dtype == np.float32
     assert repr(layer) == "LeakyReLU(slope=0.1)"
+
+
+class HalfSquare(Activation):
+    """a = z^2 / 2, whose derivative is z itself."""
+
+    def function(self, z):
+        return z * z / 2
+
+    def derivative(self, cached):
+        return cached
+
+
+class Step(HalfSquare):
+    """The same where z > 0, else 0 beyond: a derivative of booleans times z."""
+
+    def function(self, z):
+        return np.maximum(z, 0)
+
+    def derivative(self, cached):
+        return cached > 0
+
+
+@pytest.mark.parametrize("activation", [HalfSquare, Step])
+def test_what_derivative_hands_back_is_not_written_to(activation) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    kept = x.copy()
+    model = Sequential([activation(), Dense(1)], input_shape=(3,), rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(x, np.zeros(6), batch_size=None, epochs=2, verbose=0)
+    np.testing.assert_array_equal(x, kept, strict=True)
+    assert check_gradients(model, x, np.zeros(6), "mse").passed
+
+
+def test_a_derivative_of_another_dtype_is_named() -> None:
+    class Wide(HalfSquare):
+        def derivative(self, cached):
+            return cached * np.array([1.0])
+
+    model = Sequential([Dense(2), Wide(), Dense(1)], input_shape=(3,), dtype="float32", rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    with pytest.raises(TypeError, match="Dense 'dense_1' expects delta of dtype float32, got floa"):
+        model.fit(np.ones((4, 3)), np.zeros(4), verbose=0)

@@ -612,3 +612,64 @@ def test_scikit_learn_computes_the_same() -> None:
     assert CrossEntropyLoss().forward(z, y, sample_weight=WEIGHT) == pytest.approx(
         theirs, rel=1e-13
     )
+
+
+class Critic(Loss):
+    """t a, whose derivative is the target itself."""
+
+    def terms(self, prediction, target):
+        return prediction * target, target
+
+
+@pytest.mark.parametrize("weight", [None, np.arange(1.0, 5.0)])
+def test_what_terms_hands_back_is_not_written_to(weight) -> None:
+    x, y = np.ones((4, 2)), np.arange(4.0)[:, None]
+    model = Sequential([Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=Critic())
+    model.fit(x, y, batch_size=None, epochs=2, sample_weight=weight, verbose=0)
+    np.testing.assert_array_equal(y, np.arange(4.0)[:, None], strict=True)
+    assert check_gradients(model, x, y, Critic()).passed
+
+
+def test_the_derivative_of_a_loss_is_the_callers_own() -> None:
+    loss = MSELoss()
+    loss.forward(np.array([[1.0]]), np.array([[0.0]]))
+    slope = loss.backward()
+    slope *= 0
+    np.testing.assert_array_equal(loss.backward(), np.array([[2.0]]), strict=True)
+
+
+class Odd(Loss):
+    """Terms as they are given."""
+
+    def __init__(self, terms, slope) -> None:
+        super().__init__()
+        self.given = terms, slope
+
+    def terms(self, prediction, target):
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("terms", "slope", "error", "message"),
+    [
+        (np.ones((1, 1)), np.ones((3, 1)), ValueError, "terms of Odd must be one a row or one an"),
+        (np.ones((3, 1)), np.ones((3, 3)), ValueError, "Odd expects a derivative of the pred"),
+        (np.ones((3, 1)), np.ones((3, 1), "f4"), TypeError, "Odd expects a derivative of the pred"),
+    ],
+)
+def test_terms_that_do_not_fit_are_refused(terms, slope, error, message: str) -> None:
+    with says(error, message):
+        Odd(terms, slope).forward(np.ones((3, 1)), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize("scale", ["2", None, math.nan, math.inf])
+def test_a_scale_is_a_finite_number(scale) -> None:
+    for kind in (MSELoss, HuberLoss, CrossEntropyLoss):
+        with says((TypeError, ValueError), f"{kind.__name__} expects a finite number scale"):
+            kind(scale=scale)
+
+
+def test_whole_numbers_are_no_prediction() -> None:
+    with says(TypeError, "MSELoss expects predictions that are floating numbers, got dtype int64"):
+        MSELoss().forward(np.array([[1]]), np.array([[0.5]]))

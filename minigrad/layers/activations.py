@@ -45,7 +45,7 @@ class Activation(Layer):
         raise NotImplementedError(f"{self.label} must define function(z)")
 
     def derivative(self, cached: Array) -> Array:
-        """Return g'(z), a new array, from z or, with `from_output`, from g(z)."""
+        """Return g'(z), from z or, with `from_output`, from g(z)."""
         raise NotImplementedError(f"{self.label} must define derivative(z)")
 
     @override
@@ -59,9 +59,8 @@ class Activation(Layer):
     def backward(self, delta: Array) -> Array:
         cached = self.cache
         self.check_delta(delta, cached.shape)
-        slope: Array = self.derivative(cached)
-        slope *= delta
-        return slope
+        input_delta: Array = self.derivative(cached) * delta
+        return input_delta
 
 
 def sigmoid(z: Array) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.arrays import Array, Shape
 from minigrad.layers.base import Cached
+from minigrad.ranges import number
 from minigrad.targets import like_prediction
 
 Reduction: TypeAlias = Literal["mean", "sum"]
@@ -30,8 +31,10 @@ class Loss(Cached):
         scale: a factor on J; 0.5 with "sum" gives the tutorial's Equation 1.
 
     Raises:
-        ValueError: another reduction; targets whose shape isn't the prediction's. Targets of shape
-            (n,) are taken for predictions of shape (n, 1) and for nothing else.
+        TypeError: a scale that is no number.
+        ValueError: another reduction; a scale that isn't finite; targets whose shape isn't the
+            prediction's. Targets of shape (n,) are taken for predictions of shape (n, 1) and for
+            nothing else.
 
     >>> class LogCosh(Loss):
     ...     def terms(self, prediction, target):
@@ -57,10 +60,10 @@ class Loss(Cached):
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
         self.reduction = reduction
-        self.scale = scale
+        self.scale = number(scale, "scale", self)
 
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        """Return the terms, of shape (n, ...), and dterm/dprediction; both new arrays."""
+        """Return the terms, one a row or one an element, and dterm/dprediction."""
         raise NotImplementedError(f"{self.label} must define terms(prediction, target)")
 
     def forward(
@@ -75,13 +78,19 @@ class Loss(Cached):
         """Return J of a batch, and with `training` remember what `backward` returns.
 
         Args:
-            prediction: of shape (n, ...), n > 0.
+            prediction: floating numbers of shape (n, ...), n > 0.
             target: of the same shape, or (n,) for predictions of shape (n, 1).
             sample_weight: a weight for each row, of shape (n,).
             total: the rows, or the sum of weights, that a mean divides by; by default this
                 batch's own. A part of a batch is given the whole batch's.
             training: False writes nothing on this object.
         """
+        prediction = np.asarray(prediction)
+        if prediction.dtype.kind != "f":
+            raise TypeError(
+                f"{self.label} expects predictions that are floating numbers, got dtype "
+                f"{prediction.dtype}: pass prediction.astype(float)"
+            )
         if not len(prediction):
             raise ValueError(
                 f"{self.label} expects at least one row, got predictions of shape "
@@ -115,11 +124,13 @@ class Loss(Cached):
                 f"prediction; got a {type(pair).__name__}"
             )
         terms, slope = pair
-        rows = len(terms)
+        rows = len(prediction)
+        if slope.shape != prediction.shape or slope.dtype != prediction.dtype or len(terms) != rows:
+            raise self._other_terms(terms, slope, prediction)
         if sample_weight is not None:
             factors = sample_weight.astype(terms.dtype, copy=False)
-            terms *= factors.reshape(rows, *[1] * (terms.ndim - 1))
-            slope *= factors.reshape(rows, *[1] * (slope.ndim - 1))
+            terms = terms * factors.reshape(rows, *[1] * (terms.ndim - 1))
+            slope = slope * factors.reshape(rows, *[1] * (slope.ndim - 1))
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
@@ -127,14 +138,31 @@ class Loss(Cached):
             divisor = total * (terms.size // rows)
             factor = factor / divisor if divisor else 0.0
         if training:
-            slope *= factor
-            self.cache = slope
+            self.cache = slope * factor  # new, as `terms` may have returned what it was given
         return factor * float(np.add.reduce(terms, axis=None))
 
     def backward(self) -> Array:
-        """Return dJ/dprediction for the last `forward`."""
-        slope: Array = self.cache
+        """Return dJ/dprediction for the last `forward`, a new array."""
+        slope: Array = self.cache.copy(order="K")
         return slope
+
+    def _other_terms(self, terms: Array, slope: Array, prediction: Array) -> Exception:
+        """Return what to raise for terms that don't fit the prediction."""
+        if len(terms) != len(prediction):
+            return ValueError(
+                f"terms of {self.label} must be one a row or one an element: got terms of shape "
+                f"{terms.shape} for predictions of shape {prediction.shape}"
+            )
+        if slope.shape != prediction.shape:
+            return ValueError(
+                f"{self.label} expects a derivative of the predictions' shape {prediction.shape}, "
+                f"got {slope.shape}: hold the target's shape, and those that the layers declare, "
+                "against it"
+            )
+        return TypeError(
+            f"{self.label} expects a derivative of the predictions' dtype {prediction.dtype}, got "
+            f"{slope.dtype}: make constants Python numbers, or of that dtype"
+        )
 
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
         """Return the target in the shape of predictions of `shape`.
