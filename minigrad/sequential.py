@@ -104,9 +104,10 @@ class Sequential(Network):
 
         Raises:
             TypeError: a class in the place of an object, or something else.
-            ValueError: an unknown name.
+            ValueError: an unknown name, or an optimizer that remembers another model's steps.
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
+        optimizer.check_free(p for _, p in self.named_parameters())
         loss = as_object(Loss, loss, "loss")
         self.optimizer, self.loss = optimizer, loss
         self.metrics = named_metrics(metrics, threshold=loss.decision_threshold)

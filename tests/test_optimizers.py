@@ -3,7 +3,7 @@
 import copy
 import importlib.util
 import json
-from math import sqrt
+from math import inf, nan, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from minigrad import (
     Parameter,
     Parameters,
     RMSprop,
+    Schedule,
     Sequential,
     Tanh,
 )
@@ -198,6 +199,34 @@ def test_a_model_of_another_size_or_dtype(optimizer: Optimizer) -> None:
     with pytest.raises(ValueError, match=message.format("float64", "float32")):
         optimizer.step(some_parameters(13, dtype="float32"))
     assert optimizer.steps == 1
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "gone"])
+def test_what_it_remembers_of_another_model_is_refused(keep: bool) -> None:
+    optimizer = SGD(momentum=0.9)
+    first = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    first.compile(optimizer=optimizer, loss="mse")
+    first.fit(np.ones((8, 1)), np.zeros(8), batch_size=2, verbose=0)
+    first.compile(optimizer=optimizer, loss="l1")
+    if not keep:
+        del first
+    second = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    with pytest.raises(ValueError, match="this SGD remembers 4 steps of another model: make a new"):
+        second.compile(optimizer=optimizer, loss="mse")
+    second.compile(optimizer=copy.deepcopy(optimizer), loss="mse")
+
+
+@pytest.mark.parametrize("rate", [nan, -0.1, inf])
+def test_a_schedule_gives_rates(rate: float) -> None:
+    class Wrong(Schedule):
+        def __call__(self, step: int) -> float:
+            return rate
+
+    parameters = some_parameters()
+    kept = parameters.value.copy()
+    with pytest.raises(ValueError, match=f"SGD expects a learning rate .* gives {rate} for step 0"):
+        SGD(learning_rate=Wrong(initial_learning_rate=0.1)).step(parameters)
+    np.testing.assert_array_equal(parameters.value, kept, strict=True)
 
 
 def test_sgd_takes_whole_numbers() -> None:

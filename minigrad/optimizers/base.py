@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import isfinite, sqrt
+from collections.abc import Callable, Iterable, Sequence
+from math import inf, isfinite, sqrt
+from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -78,6 +80,10 @@ class Optimizer(Configurable):
         self.clip_value = None if clip_value is None else positive(clip_value, "clip_value", self)
         self.steps = 0
         self.state: dict[str, Array] = {}
+        self._first: ref[Parameter] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_first": None}
 
     @property
     def learning_rate(self) -> float | Schedule:
@@ -94,7 +100,16 @@ class Optimizer(Configurable):
     def rate(self) -> float:
         """The learning rate of the step that comes next, or that is under way."""
         rate = self._learning_rate
-        return float(rate(self.steps)) if isinstance(rate, Schedule) else rate
+        return self._scheduled(rate) if isinstance(rate, Schedule) else rate
+
+    def _scheduled(self, schedule: Schedule) -> float:
+        rate = float(schedule(self.steps))
+        if not 0 <= rate < inf:
+            raise ValueError(
+                f"{type(self).__name__} expects a learning rate of zero or above; {schedule!r} "
+                f"gives {rate} for step {self.steps}"
+            )
+        return rate
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -134,6 +149,18 @@ class Optimizer(Configurable):
             self.update(theta, g, {slot: self.state[slot][place] for slot in slots})
         self.steps += 1
 
+    def check_free(self, parameters: Iterable[Parameter]) -> None:
+        """Refuse to go on with what was remembered of parameters that aren't among these.
+
+        Raises:
+            ValueError: this optimizer has trained another model.
+        """
+        if self._first is not None and all(p is not self._first() for p in parameters):
+            raise ValueError(
+                f"this {type(self).__name__} remembers {self.steps} steps of another model: make a "
+                "new optimizer for each model"
+            )
+
     def _clipping(self, parameters: Parameters) -> Callable[[Array], Array] | None:
         """Return what clips a piece of this step's gradient; None where nothing is to be done."""
         if self.clip_value is not None:
@@ -149,6 +176,8 @@ class Optimizer(Configurable):
     def _prepare(self, parameters: Parameters, slots: tuple[str, ...]) -> None:
         size = parameters.size
         dtype = parameters[0].value.dtype if size else np.dtype(np.float64)
+        if size and self._first is None:
+            self._first = ref(parameters[0])
         for slot in slots:
             held = self.state.get(slot)
             if held is None:
