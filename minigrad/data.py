@@ -181,7 +181,13 @@ def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
             f"{len(rows) - held_out} to train: choose a fraction between 0 and 1"
         )
     order = np.random.default_rng(seed).permutation(len(rows))
-    return _pick(rows, np.sort(order[held_out:])), _pick(rows, np.sort(order[:held_out]))
+    parts = _pick(rows, np.sort(order[held_out:])), _pick(rows, np.sort(order[:held_out]))
+    for part, use in zip(parts, ("train", "validate"), strict=True):
+        if not part.total:
+            raise ValueError(
+                f"all {len(part)} rows to {use} have the weight 0: choose another validation_split"
+            )
+    return parts
 
 
 def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad import SGD, CrossEntropyLoss, Dense, Sequential, Tanh
+from minigrad import SGD, BatchNorm, CrossEntropyLoss, Dense, Sequential, Tanh
 from minigrad.data import Picked, Rows, split
 
 RNG = np.random.default_rng(0)
@@ -301,6 +301,19 @@ class TestBatches:
         unsized.fit(Unsized(), epochs=2, verbose=0)
         same(listed, unsized)
 
+    def test_a_source_that_fills_the_same_arrays_again(self) -> None:
+        def source():
+            x, y = np.empty((20, 2)), np.empty(20)
+            for start in range(0, 100, 20):
+                x[...], y[...] = X[start : start + 20], Y[start : start + 20]
+                yield x, y
+
+        expected, found = (make(metrics=["mse"]) for _ in range(2))
+        expected.fit(X, Y, batch_size=20, shuffle=False, verbose=0)
+        found.fit(source, verbose=0)
+        assert found.history["mse"] == pytest.approx(expected.history["mse"])
+        assert found.evaluate(source)["mse"] == pytest.approx(expected.evaluate(X, Y)["mse"])
+
     def test_a_torch_loader(self) -> None:
         torch = pytest.importorskip("torch")
         data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
@@ -335,6 +348,27 @@ class TestSplit:
                 X, Y, validation_split=0.3, batch_size=batch_size, epochs=2, verbose=0, **options
             )
         same(copied, picked)
+
+    def test_one_batch_of_picked_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        expected, found = (
+            Sequential([BatchNorm(), Dense(1)], input_shape=(2,), rng=0) for _ in range(2)
+        )
+        for model in (expected, found):
+            model.compile(optimizer="sgd", loss="mse")
+            model.fit(X, Y, batch_size=None, validation_split=0.2, epochs=2, verbose=0)
+            monkeypatch.setattr("minigrad.data._COPY_BYTES", 0)
+        assert found.history == expected.history
+
+    def test_rows_without_weight_are_no_part(self) -> None:
+        model = make()
+        weight = np.ones(len(X))
+        model.fit(X, Y, validation_split=0.5, sample_weight=weight, verbose=0)
+        assert model._split_seed is not None
+        numbered = Rows(X, np.arange(100.0)[:, None])
+        _, validation = split(numbered, 0.5, model._split_seed)
+        weight[validation.y.ravel().astype(int)] = 0
+        with says(ValueError, "all 50 rows to validate have the weight 0"):
+            model.fit(X, Y, validation_split=0.5, sample_weight=weight, verbose=0)
 
     def test_picked_rows(self) -> None:
         array, index = RNG.uniform(size=(9, 3)), np.array([7, 0, 2])

@@ -378,6 +378,16 @@ def test_a_run_that_blows_up_stops_without_a_warning() -> None:
         make().fit(X, np.full((8, 1), 1e200), verbose=0)
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_step_beyond_all_numbers_is_said(epochs: int) -> None:
+    model = Sequential([Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=1e308), loss=MSELoss())
+    with says(DivergedError, "training stopped at the end of epoch 1: a step has made the param"):
+        model.fit(X, np.full((8, 1), 1e5), epochs=epochs, batch_size=None, verbose=0)
+    with says(DivergedError, "the step before has made the parameters infinite or NaN"):
+        model.fit(X, np.full((8, 1), 1e5), batch_size=None, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

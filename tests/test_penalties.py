@@ -118,6 +118,14 @@ def test_l2_is_half_of_a_weight_decay() -> None:
     )
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_reported_loss_has_the_penalty_once(reduction: str) -> None:
+    model = make(L2(1.0))
+    model.compile(optimizer=SGD(learning_rate=1e-15), loss=MSELoss(reduction=reduction))
+    history = model.fit(X, Y, batch_size=3, verbose=0)
+    assert history["loss"][0] == pytest.approx(model.evaluate(X, Y)["loss"], rel=1e-9)
+
+
 def test_l1_drives_weights_to_zero() -> None:
     x = np.random.default_rng(0).normal(size=(200, 6))
     y = 3 * x[:, 0] - 2 * x[:, 1]

@@ -159,16 +159,22 @@ class Training:
     def _train_epoch(
         self, data: Rows | Stream, batch_size: int | None, batches: int | None
     ) -> dict[str, float]:
-        seen = _Seen(self.loss, self.metrics)
+        seen = _Seen(self.loss, self.metrics, reused=isinstance(data, Stream))
         progress, ctrl_c = self.progress, self._ctrl_c
         in_place = progress.in_place
         for number, batch in enumerate(data.batches(batch_size, self.rng), start=1):
             predictions = self._room_for_predictions(batch) if self.metrics else None
-            seen.add(self._step(batch, number, predictions), batch, predictions)
+            j = self._step(batch, number, predictions)
+            seen.add(j, batch, predictions, self._gradient.penalty)
             if in_place and progress.due():
                 progress.batch(number, seen.rows, seen.figures)
             if ctrl_c.presses and number != batches:
                 raise KeyboardInterrupt
+        if not finite(self._gradient.parameters.value):
+            raise DivergedError(
+                f"training stopped at the end of epoch {self.epoch + 1}: a step has made the "
+                f"parameters infinite or NaN; lower the learning rate ({self.optimizer.rate})"
+            )
         progress.end_batches(seen.rows)
         return seen.figures()
 
@@ -186,10 +192,15 @@ class Training:
 
         recorded = trace(self.model, batch.x, batch.y, self.loss, sample_weight=batch.weight)
         place = first_not_finite(recorded) or "the loss"
+        kept = (
+            "the parameters of the last good step are kept"
+            if finite(self._gradient.parameters.value)
+            else "the step before has made the parameters infinite or NaN"
+        )
         raise DivergedError(
             f"training stopped at epoch {self.epoch + 1}, batch {number}: {place} is not finite "
-            f"(loss {j}); the parameters of the last good step are kept: lower the learning rate "
-            f"({self.optimizer.rate}), or scale the data"
+            f"(loss {j}); {kept}: lower the learning rate ({self.optimizer.rate}), or scale the "
+            "data"
         )
 
     def _room_for_predictions(self, batch: Rows) -> Array:
@@ -199,31 +210,44 @@ class Training:
 
 
 class _Seen:
-    """What batches, or blocks of rows, add up to."""
+    """What batches, or blocks of rows, add up to.
 
-    def __init__(self, loss: Loss, metrics: Mapping[str, Metric]) -> None:
+    Args:
+        loss: says whether the figures are means or sums.
+        metrics: measured on all rows in the end.
+        reused: whether the batches' arrays may be written over by the next ones.
+    """
+
+    def __init__(self, loss: Loss, metrics: Mapping[str, Metric], *, reused: bool = False) -> None:
         self.rows = 0
-        self._j = self._weight = 0.0
+        self._j = self._penalty = self._weight = 0.0
+        self._reused = reused
         self._mean = loss.reduction == "mean"
         self._metrics = metrics
         self._targets: list[NDArray[Any]] = []
         self._predictions: list[Array] = []
 
-    def add(self, j: float, part: Rows, predictions: Array | None) -> None:
-        """Add the loss of some rows, and their predictions where there are metrics."""
+    def add(self, j: float, part: Rows, predictions: Array | None, penalty: float = 0.0) -> None:
+        """Add the loss of some rows, and their predictions where there are metrics.
+
+        A sum grows by each batch's, but the penalty that is in each is counted once: its mean.
+        """
         self.rows += len(part.x)
-        if not self._mean:
-            self._j += j
-        elif weight := part.total:
+        if weight := part.total:
             self._weight += weight
-            self._j += (j - self._j) * (weight / self._weight)
+            share = weight / self._weight
+            if self._mean:
+                self._j += (j - self._j) * share
+            else:
+                self._j += j - penalty
+                self._penalty += (penalty - self._penalty) * share
         if predictions is not None:
-            self._targets.append(part.y)
+            self._targets.append(part.y.copy() if self._reused else part.y)
             self._predictions.append(predictions)
 
     def figures(self) -> dict[str, float]:
         """Return the loss and the metrics over all that was added."""
-        figures = {"loss": self._j}
+        figures = {"loss": self._j + self._penalty}
         if self._predictions:
             target, prediction = joined(self._targets), joined(self._predictions)
             figures.update(measure(self._metrics, target, prediction))
@@ -234,7 +258,7 @@ def evaluate(
     model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
 ) -> dict[str, float]:
     """Return the loss and the metrics over all rows, with nothing remembered or drawn."""
-    seen = _Seen(loss, metrics)
+    seen = _Seen(loss, metrics, reused=isinstance(data, Stream))
     most = block_rows(model)
     for batch in data.batches(None, None):
         for block in blocks(len(batch), min(most, batch.chunk)):
