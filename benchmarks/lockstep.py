@@ -15,6 +15,15 @@ from benchmarks.peers.base import RefusalError
 from benchmarks.workloads import Workload
 
 ROOT = Path(__file__).parents[1]
+HELD_BACK = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_DEBUG_CPU_TYPE",
+    "ONEDNN_MAX_CPU_ISA",
+    "NPY_DISABLE_CPU_FEATURES",
+)
+"""Variables by which a library is told to compute as on another processor."""
 
 
 def processors() -> list[int]:
@@ -25,11 +34,12 @@ def processors() -> list[int]:
 def environment(threads: int, *, float64: bool) -> dict[str, str]:
     """Every library's own way of being told how many threads it may use.
 
-    Compiled files are written, as they are for an installed package: import time depends on it.
+    What holds a library to an older processor than this one is left out. Compiled files are
+    written, as they are for an installed package: import time depends on it.
     """
     names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in HELD_BACK},
         **{f"{name}_NUM_THREADS": str(threads) for name in names},
         "MINIGRAD_THREADS": str(threads),
         "NPROC": str(threads),

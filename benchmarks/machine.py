@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks.lockstep import HELD_BACK
+
 PACKAGES = ("numpy", "torch", "jax", "keras", "scikit-learn", "neuralnetlib")
 
 
@@ -35,8 +37,12 @@ def describe(threads: int) -> str:
     """One sentence for the head of a report."""
     packages = ", ".join(f"{package} {number}" for package, number in versions().items())
     load = os.getloadavg()[0]
+    held_back = [f"{name}={os.environ[name]}" for name in HELD_BACK if name in os.environ]
+    left_out = (
+        f" Set here, and left out for every peer: {', '.join(held_back)}." if held_back else ""
+    )
     return (
         f"{processor()}, {os.cpu_count()} processors, {threads} threads for every peer, "
         f"load {load:.1f} at the start; {platform.system()}, "
-        f"Python {platform.python_version()}, {packages}."
+        f"Python {platform.python_version()}, {packages}.{left_out}"
     )
