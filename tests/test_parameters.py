@@ -163,6 +163,18 @@ def test_plain_parameters_are_packed_at_need() -> None:
     assert Parameters([a, b, a]).size == 3
 
 
+@pytest.mark.parametrize("option", ["weight", "weight_initializer"])
+def test_an_array_in_fortran_order_is_taken(option: str) -> None:
+    start = np.asfortranarray(np.arange(6.0).reshape(3, 2))
+    layer = Dense(2, **{option: Parameter(start) if option == "weight" else start})
+    layer.build((3,), np.random.default_rng(0))
+    x, delta = np.ones((4, 3)), np.ones((4, 2))
+    layer.forward(x)
+    layer.backward(delta)
+    np.testing.assert_array_equal(layer.weight.value, start, strict=True)
+    np.testing.assert_array_equal(layer.weight.grad, x.T @ delta, strict=True)
+
+
 def test_frozen_runs() -> None:
     a, b, c = (Parameter(np.full(n, float(n))) for n in (1, 2, 3))
     parameters = Parameters([a, b, c])
