@@ -15,6 +15,7 @@ from minigrad import (
     Dropout,
     Flatten,
     Identity,
+    Layer,
     MSELoss,
     Parallel,
     ReLU,
@@ -24,7 +25,10 @@ from minigrad import (
     Sigmoid,
     Tanh,
     check_gradients,
+    load,
 )
+from minigrad.layers.base import connect
+from minigrad.summary import summary
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 3))
@@ -242,6 +246,53 @@ def test_a_shared_parameter_frozen_once_is_frozen_everywhere() -> None:
     model.backward(np.ones((6, 3)))
     SGD(learning_rate=1.0).step(model.parameters)
     np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+
+
+class Sum(Layer):
+    """The sum of what its layers give, none of which it names."""
+
+    def __init__(self, first, others, *, name="") -> None:
+        super().__init__(name=name)
+        self.first, self.others = first, others
+
+    def build(self, input_shape, rng):
+        for layer in self.others:
+            connect(layer, input_shape, rng)
+        return connect(self.first, input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        return sum(layer.forward(x, training=training) for layer in (self.first, *self.others))
+
+    def backward(self, delta):
+        return sum(layer.backward(delta) for layer in (self.first, *self.others))
+
+
+def test_layers_without_a_name_go_by_their_attributes(tmp_path) -> None:
+    layer = Sum(Dense(2), [Chain([Dense(2)]), Dense(2, name="last")])
+    model = Sequential([layer, Dense(1)], input_shape=(3,), rng=0)
+    paths = ["sum_1.first", "sum_1.others_0.dense_1", "sum_1.last", "dense_1"]
+    assert [p for p, _ in model.named_parameters()] == [
+        f"{path}.{name}" for path in paths for name in ("weight", "bias")
+    ]
+    assert set(paths) <= model.activations(X).keys()
+    assert model["sum_1.first"] is layer.first
+    assert check_gradients(model, X, np.ones((6, 1)), MSELoss())
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", custom_objects={"Sum": Sum})
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
+
+
+def test_a_second_name_for_a_layer_is_no_second_layer(tmp_path) -> None:
+    model = two_branches()
+    paths = [path for path, _ in model.walk()]
+    table = summary(model)
+    model.encoder, model.deep = model.layers[0], model["both.left.in"]
+    assert model.children == [*model.layers, model.deep]
+    assert [path for path, _ in model.walk()] == paths
+    assert summary(model) == table
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
 
 
 def test_layers_by_index_and_by_name() -> None:

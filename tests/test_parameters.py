@@ -218,3 +218,68 @@ def test_parameters_in_a_list_are_found() -> None:
         "two_factors_1.factors_1",
     ]
     assert check_gradients(model, np.ones((2, 3)), np.zeros((2, 3)), MSELoss())
+
+
+class Gains(Layer):
+    """Keeps its parameters in a dict, and a layer in another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = {"dense": Dense(3)}
+
+    def build(self, input_shape, rng):
+        self.held = {"gain": Parameter(np.ones(input_shape)), 2: Parameter(np.zeros(input_shape))}
+        return self.inner["dense"].build(input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x
+        scaled = x * self.held["gain"].value + self.held[2].value
+        return self.inner["dense"].forward(scaled, training=training)
+
+    def backward(self, delta):
+        delta = self.inner["dense"].backward(delta)
+        self.held["gain"].grad = (delta * self.cache).sum(axis=0)
+        self.held[2].grad = delta.sum(axis=0)
+        return delta * self.held["gain"].value
+
+
+def test_what_is_in_a_dict_is_found() -> None:
+    model = Sequential([Gains()], input_shape=(3,), rng=0)
+    assert [path for path, _ in model.named_parameters()] == [
+        "gains_1.held_gain",
+        "gains_1.held_2",
+        "gains_1.inner_dense.weight",
+        "gains_1.inner_dense.bias",
+    ]
+    assert check_gradients(model, np.ones((2, 3)), np.zeros((2, 3)), MSELoss())
+    model.layers[0].trainable = False
+    assert not any(p.trainable for p in model.parameters)
+
+
+def test_a_replica_has_gradients_of_its_own_for_what_is_in_a_dict() -> None:
+    layer = Sequential([Gains()], input_shape=(3,), rng=0).layers[0]
+    twin = layer.replica()
+    twin.forward(np.ones((2, 3)))
+    twin.backward(np.ones((2, 3)))
+    assert (twin.parameters.grad != 0).all()
+    assert (layer.parameters.grad == 0).all()
+    assert np.shares_memory(twin.held["gain"].value, layer.held["gain"].value)
+
+
+class Deep(Gains):
+    """Says itself what it holds, in places that nothing else looks into."""
+
+    def own_parameters(self):
+        return [("gain", self.held["gain"])]
+
+    @property
+    def children(self):
+        return [Dense(1), Dense(1, name="named")]
+
+
+def test_a_layer_may_say_what_it_holds() -> None:
+    layer = Deep()
+    layer.build((3,), np.random.default_rng(0))
+    assert [path for path, _ in layer.named_parameters()] == ["gain"]
+    assert [path for path, _ in layer.walk()] == ["", "children_0", "named"]
