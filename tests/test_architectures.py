@@ -38,6 +38,10 @@ def says(error: type[Exception], message: str):
     return pytest.raises(error, match=re.escape(message))
 
 
+def through_pickle(model: Sequential) -> Sequential:
+    return pickle.loads(pickle.dumps(model))
+
+
 def two_branches(**options) -> Sequential:
     left = Chain([Dense(4, name="in"), Tanh(), Dense(2, name="out")], name="left")
     right = Residual([Dense(3, "sigmoid"), Dense(3)], name="right")
@@ -163,7 +167,7 @@ def test_gradients_of_a_shared_parameter_add_up(name: str) -> None:
     assert model.parameters.size == 9
     target = np.ones((6, *model.output_shape))
     assert check_gradients(model, X, target, MSELoss())
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+    for twin in (copy.deepcopy(model), through_pickle(model)):
         assert twin.parameters.size == 9
         assert check_gradients(twin, X, target, MSELoss())
         np.testing.assert_array_equal(twin.predict(X), model.predict(X), strict=True)
@@ -233,7 +237,7 @@ def test_a_container_freezes_what_is_in_it(ahead: bool) -> None:
 def test_freezing_survives_copies() -> None:
     model = two_branches()
     model["both.left"].trainable = False
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+    for twin in (copy.deepcopy(model), through_pickle(model)):
         assert [p.trainable for p in twin.parameters] == [p.trainable for p in model.parameters]
         assert not twin["both.left.in"].trainable
 
@@ -293,6 +297,80 @@ def test_a_second_name_for_a_layer_is_no_second_layer(tmp_path) -> None:
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
+
+
+def test_a_built_layer_keeps_its_name() -> None:
+    one = Sequential([Dense(3)], input_shape=(3,), rng=0)
+    two = Sequential([Dense(3), Dense(1)], input_shape=(3,), rng=0)
+    three = Sequential([Dense(3), two[0], Tanh(), Dense(3)], input_shape=(3,), rng=0)
+    assert [layer.name for layer in three] == ["dense_2", "dense_1", "tanh_1", "dense_3"]
+    with says(ValueError, "two layers of Sequential are named 'dense_1', and both are built"):
+        Sequential([one[0], two[0]])
+    assert [layer.name for layer in two] == ["dense_1", "dense_2"]
+    assert list(two.activations(X)) == ["dense_1", "dense_2"]
+    one[0].name = "other"
+    assert [layer.name for layer in Sequential([one[0], two[0]])] == ["other", "dense_1"]
+
+
+def test_layers_may_be_added_until_the_build(tmp_path) -> None:
+    model = Sequential([Dense(4)], rng=0)
+    both = Parallel([Dense(2)])
+    both.layers.append(Dense(2))
+    model.layers += [Dense(4), both]
+    model.layers.append(Tanh())
+    model.predict(X)
+    assert [layer.name for layer in model] == ["dense_1", "dense_2", "parallel_1", "tanh_1"]
+    assert [layer.name for layer in both.layers] == ["dense_1", "dense_2"]
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("add", "error", "message"),
+    [
+        (lambda m: m[0], ValueError, "Dense 'dense_1' stands twice in Sequential"),
+        (lambda m: Dense(3, name="last"), ValueError, "two layers of Sequential are named 'last'"),
+        (lambda m: Tanh, TypeError, "layers[2] of Sequential is <class"),
+    ],
+)
+def test_what_is_added_is_checked(add, error: type[Exception], message: str) -> None:
+    model = Sequential([Dense(3), Dense(3, name="last")], rng=0)
+    model.layers.append(add(model))
+    with says(error, message):
+        model.predict(X)
+
+
+CHANGES = {
+    "append": lambda layers: layers.append(Tanh()),
+    "extend": lambda layers: layers.extend([Tanh()]),
+    "insert": lambda layers: layers.insert(0, Tanh()),
+    "delete": lambda layers: layers.__delitem__(0),
+    "pop": lambda layers: layers.pop(),
+    "replace": lambda layers: layers.__setitem__(slice(1), [Tanh()]),
+    "reverse": lambda layers: layers.reverse(),
+    "sort": lambda layers: layers.sort(key=repr),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("again", [lambda model: model, copy.deepcopy, through_pickle])
+def test_the_layers_of_a_built_model_stay(change: str, again) -> None:
+    model = again(two_branches())
+    for layers in (model.layers, model["both"].layers, model["both.left"].layers):
+        kept = list(layers)
+        with says(TypeError, "of a built model stay: make a new one, Sequential([*model.layers,"):
+            CHANGES[change](layers)
+        assert layers == kept
+    with says(TypeError, "stay"):
+        model.layers += [Tanh()]
+
+
+def test_a_new_head_on_the_layers_of_a_built_model() -> None:
+    model = two_branches()
+    longer = Sequential([*model.layers, Tanh(), Dense(2)])
+    np.testing.assert_array_equal(longer[:2].predict(X), model.predict(X), strict=True)
+    assert longer.predict(X).shape == (6, 2)
 
 
 def test_layers_by_index_and_by_name() -> None:

@@ -10,6 +10,7 @@ from typing_extensions import Self, override
 from minigrad.arrays import Array, Shape
 from minigrad.config import register
 from minigrad.layers.base import Layer, connect
+from minigrad.layers.built import BuiltLayers
 from minigrad.layers.family import Ties, listed, name_layers
 from minigrad.names import nearest
 from minigrad.rng import RNG
@@ -25,11 +26,12 @@ class Chain(Layer):
     `chain[:2]` is a chain of the first two, the same objects.
 
     Args:
-        layers: the layers; those without a name get one, such as 'dense_1'.
+        layers: the layers; those without a name get one, such as 'dense_1'. The list of them,
+            `chain.layers`, may be changed until they are built.
         name: see `Layer`.
 
     Raises:
-        TypeError: something isn't a `Layer`.
+        TypeError: something isn't a `Layer`, or `layers` is changed after the build.
         ValueError: no layers, one of them twice, or two of the same name.
 
     >>> from minigrad import Dense, Tanh
@@ -78,9 +80,12 @@ class Chain(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        if self._stored is None:  # those of a file have its names
+            name_layers(self.layers, self.label)
         shape = input_shape
         for layer in self.layers:
             shape = connect(layer, shape, rng)
+        self.layers = BuiltLayers(self.layers)
         ties = Ties(self.layers)
         self._ties = ties if ties else None
         return shape
