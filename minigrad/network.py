@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import Self, override
 
 from minigrad.arrays import Array, Shape, as_data
+from minigrad.config import Configurable
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.parameters import Parameters
@@ -86,7 +88,8 @@ class Network(Chain):
     @override
     def _part(self, layers: list[Layer]) -> Self:
         input_shape = layers[0].input_shape if layers else None
-        return type(self)(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
+        cls = self._made_as(Network)
+        return cls(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
 
     @override
     def get_config(self) -> dict[str, Any]:
@@ -97,6 +100,19 @@ class Network(Chain):
             "dtype": self.dtype.name,
             "name": self.name,
         }
+
+    @override
+    def repr_arguments(self) -> list[tuple[str, Any]]:
+        """Return those of a subclass's own too, which are the attributes of their names.
+
+        Raises:
+            TypeError: it doesn't keep one.
+        """
+        shown, known = super().repr_arguments(), self.get_config().keys()
+        if own := [name for name in signature(type(self)).parameters if name not in known]:
+            held = Configurable.get_config(self)
+            shown += [(f"{name}=", held[name]) for name in own]
+        return shown
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Gather the parameters of a copy in one vector of its own."""

@@ -408,6 +408,40 @@ def test_a_slice_is_a_model_of_the_same_layers(dtype: str) -> None:
         model[5:]
 
 
+class Net(Sequential):
+    def __init__(self, width, depth=1) -> None:
+        super().__init__([*(Dense(width) for _ in range(depth)), Dense(1)], input_shape=(3,), rng=0)
+        self.width, self.depth = width, depth
+
+
+class Forgetful(Sequential):
+    def __init__(self, width) -> None:
+        super().__init__([Dense(width), Dense(1)], input_shape=(3,), rng=0)
+
+
+class Wide(Chain):
+    def __init__(self, width) -> None:
+        super().__init__([Dense(width), Dense(1)])
+
+
+class Named(Sequential):
+    """Takes what a Sequential takes."""
+
+
+def test_a_slice_of_a_model_with_arguments_of_its_own_is_a_plain_one() -> None:
+    net = Net(4, depth=2)
+    assert type(net[:1]) is type(Forgetful(4)[:1]) is Sequential
+    np.testing.assert_array_equal(net[1:].predict(net[:1].predict(X)), net.predict(X), strict=True)
+    assert type(Wide(4)[:1]) is Chain
+    assert type(Named([Dense(1)], rng=0)[:1]) is Named
+
+
+def test_the_code_of_a_model_with_arguments_of_its_own() -> None:
+    assert repr(Net(4, depth=2)) == "Net(width=4, depth=2)"
+    assert repr(Forgetful(4)) == "<Forgetful>"
+    assert repr(Named([Dense(1)])) == "Named([Dense(1)])"
+
+
 def test_a_slice_of_what_is_not_built_yet() -> None:
     model = Sequential([Dense(4), Tanh(), Dense(1)], rng=0)
     assert model[:2].predict(X).shape == (6, 4)

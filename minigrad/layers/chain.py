@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from typing import TypeVar, overload
 
 from typing_extensions import Self, override
@@ -76,7 +77,15 @@ class Chain(Layer):
         return self.layers[key]
 
     def _part(self, layers: list[Layer]) -> Self:
-        return type(self)(layers)
+        return self._made_as(Chain)(layers)
+
+    def _made_as(self, base: type[Chain]) -> type[Self]:
+        """Return the class of this object, or the first above it that takes `base`'s arguments."""
+        arguments = signature(base).parameters.keys()
+        classes = (
+            cls for cls in type(self).__mro__ if signature(cls).parameters.keys() == arguments
+        )
+        return next(classes)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
