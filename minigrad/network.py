@@ -47,10 +47,17 @@ class Network(Chain):
             self.build_for(tuple(input_shape))
 
     def build_for(self, input_shape: Shape) -> None:
-        """Build all layers as the outermost model, and gather their parameters in one vector."""
+        """Build all layers as the outermost model, and gather their parameters in one vector.
+
+        Models inside take this one's dtype, as long as they aren't built.
+
+        Raises:
+            ValueError: rows of this shape don't fit, or a layer was built in another dtype.
+        """
         if self.output_shape is None:
-            self.output_shape = self.build(input_shape, self.rng)
-            self.input_shape = input_shape
+            output_shape = self.build(input_shape, self.rng)
+            self._refuse_other_dtypes()
+            self.input_shape, self.output_shape = input_shape, output_shape
         for _, layer in self.walk():
             if isinstance(layer, Network):
                 layer.dtype = self.dtype
@@ -59,6 +66,18 @@ class Network(Chain):
         for path, parameter in self.named_parameters():
             parameter.name = path
         Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
+
+    def _refuse_other_dtypes(self) -> None:
+        """Refuse parameters that another model holds, and computes with in another dtype."""
+        for _, layer in self.walk():
+            for name, parameter in layer.own_parameters():
+                dtype = parameter.value.dtype
+                if parameter._vectors is not None and dtype != self.dtype:
+                    raise ValueError(
+                        f"the {name} of {layer.label} was built in {dtype} by another model, and "
+                        f"{self.label} has dtype {self.dtype}: give both the same dtype=, or make "
+                        "a new layer, and set its parameters' values from that one's"
+                    )
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:

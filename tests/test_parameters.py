@@ -90,12 +90,40 @@ def test_a_built_model_nests_with_its_numbers() -> None:
     assert inner.parameters.value.base is model.parameters.value.base
 
 
+def test_nesting_moves_the_vectors() -> None:
+    inner = Sequential([Dense(4), Sigmoid()], input_shape=(3,), rng=5)
+    early, kept = inner.parameters.value, inner.parameters.value.copy()
+    Sequential([inner, Dense(1)], input_shape=(3,), rng=0)
+    early[:] = 0
+    np.testing.assert_array_equal(inner.parameters.value, kept, strict=True)
+    inner.parameters.value[:] = 0
+    assert not inner.layers[0].weight.value.any()
+
+
 def test_a_float32_model_casts_what_nests_in_it() -> None:
     model = make(dtype="float32")
     assert model.parameters.value.dtype == np.float32
     assert model.layers[1].dtype == np.float32
     assert model.forward(np.ones((3, 2))).dtype == np.float32
     assert model.backward(np.ones((3, 2), np.float32)).dtype == np.float32
+
+
+def test_what_was_built_in_another_dtype_is_refused() -> None:
+    inner = Sequential([Dense(3)], input_shape=(3,), rng=0, dtype="float32")
+    kept = inner.predict(np.ones((1, 3)))
+    says = "the weight of Dense 'dense_1' was built in float32 by another model, and Sequential has"
+    with pytest.raises(ValueError, match=says + " dtype float64"):
+        Sequential([inner, Dense(1)], input_shape=(3,))
+    with pytest.raises(ValueError, match="the weight of Dense 'dense_2' was built in float32"):
+        Sequential([Dense(3, name="dense_2", weight=inner[0].weight)], input_shape=(3,))
+    unbuilt = Sequential([Dense(3), inner[0]])
+    with pytest.raises(ValueError, match=says):
+        unbuilt.predict(np.ones((1, 3)))
+    np.testing.assert_array_equal(inner.predict(np.ones((1, 3))), kept, strict=True)
+    outer = Sequential([inner, Dense(1)], dtype="float32")
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    assert check_gradients(outer, x, np.ones((4, 1)), MSELoss())
+    assert outer.predict(x).dtype == np.float32
 
 
 def test_shared_gradients_add() -> None:
