@@ -37,8 +37,8 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
         if layer.name and (layer.name not in taken or built or not has_default_name(layer)):
             if layer.name in taken:
                 way = (
-                    ", and both are built: rename one in its model too, layer.name = '...', or "
-                    "nest the models that they are from"
+                    ", and both are built: give one another, layer.name = '...', or nest the "
+                    "models that they are from"
                     if built
                     else ": give each its own name="
                 )
