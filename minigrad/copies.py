@@ -23,6 +23,7 @@ def in_double(model: N, input_shape: Shape) -> N:
     dtype('float64')
     """
     twin = copy.deepcopy(model)
+    twin.build_for(input_shape)
     twin.dtype = np.dtype(np.float64)
     twin.build_for(input_shape)
     return twin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import Self, override
 
 from minigrad.arrays import Array, Shape, as_data
+from minigrad.config import Configurable
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.parameters import Parameters
@@ -45,10 +47,17 @@ class Network(Chain):
             self.build_for(tuple(input_shape))
 
     def build_for(self, input_shape: Shape) -> None:
-        """Build all layers as the outermost model, and gather their parameters in one vector."""
+        """Build all layers as the outermost model, and gather their parameters in one vector.
+
+        Models inside take this one's dtype, as long as they aren't built.
+
+        Raises:
+            ValueError: rows of this shape don't fit, or a layer was built in another dtype.
+        """
         if self.output_shape is None:
-            self.output_shape = self.build(input_shape, self.rng)
-            self.input_shape = input_shape
+            output_shape = self.build(input_shape, self.rng)
+            self._refuse_other_dtypes()
+            self.input_shape, self.output_shape = input_shape, output_shape
         for _, layer in self.walk():
             if isinstance(layer, Network):
                 layer.dtype = self.dtype
@@ -57,6 +66,18 @@ class Network(Chain):
         for path, parameter in self.named_parameters():
             parameter.name = path
         Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
+
+    def _refuse_other_dtypes(self) -> None:
+        """Refuse parameters that another model holds, and computes with in another dtype."""
+        for _, layer in self.walk():
+            for name, parameter in layer.own_parameters():
+                dtype = parameter.value.dtype
+                if parameter._vectors is not None and dtype != self.dtype:
+                    raise ValueError(
+                        f"the {name} of {layer.label} was built in {dtype} by another model, and "
+                        f"{self.label} has dtype {self.dtype}: give both the same dtype=, or make "
+                        "a new layer, and set its parameters' values from that one's"
+                    )
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -89,7 +110,8 @@ class Network(Chain):
     @override
     def _part(self, layers: list[Layer]) -> Self:
         input_shape = layers[0].input_shape if layers else None
-        return type(self)(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
+        cls = self._made_as(Network)
+        return cls(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
 
     @override
     def get_config(self) -> dict[str, Any]:
@@ -100,6 +122,19 @@ class Network(Chain):
             "dtype": self.dtype.name,
             "name": self.name,
         }
+
+    @override
+    def repr_arguments(self) -> list[tuple[str, Any]]:
+        """Return those of a subclass's own too, which are the attributes of their names.
+
+        Raises:
+            TypeError: it doesn't keep one.
+        """
+        shown, known = super().repr_arguments(), self.get_config().keys()
+        if own := [name for name in signature(type(self)).parameters if name not in known]:
+            held = Configurable.get_config(self)
+            shown += [(f"{name}=", held[name]) for name in own]
+        return shown
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Gather the parameters of a copy in one vector of its own."""

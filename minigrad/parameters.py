@@ -54,7 +54,7 @@ class Parameter:
         trainable: bool = True,
         penalty: Penalty | None = None,
     ) -> None:
-        array = np.array(value)
+        array = np.array(value, order="C")
         if array.dtype.kind not in "fiu":
             raise TypeError(f"a Parameter holds floating numbers, got dtype {array.dtype}")
         self._value: Array = array if array.dtype.kind == "f" else array.astype(np.float64)

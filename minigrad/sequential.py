@@ -42,6 +42,9 @@ class Sequential(Network):
     `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
     objects with the same weights, which predicts what they give.
 
+    The parameters of a model in another live in the outer one's vectors once that is built: take
+    their `value` and `grad` anew then, as the arrays that they gave before are no longer theirs.
+
     Args:
         layers: the layers, in order; those without a name get one, such as 'dense_1'.
         input_shape: the shape of one row, such as (2,); without it the model builds itself at the
@@ -49,12 +52,14 @@ class Sequential(Network):
         rng: draws the initial weights, and later the order of the rows: an int, a `SeedSequence`,
             a `Generator` or a `RandomState`; None draws entropy, which `model.entropy` keeps, so
             that `rng=model.entropy` repeats the run.
-        dtype: "float64", or "float32"; all computing is done in it.
+        dtype: "float64", or "float32"; all computing is done in it. A model in this one takes it
+            too; what is built already must have it.
         name: see `Layer`.
 
     Raises:
         TypeError: something isn't a `Layer`.
-        ValueError: no layers, one layer object twice, two of the same name, another dtype.
+        ValueError: no layers, one layer object twice, two of the same name, another dtype, or a
+            layer that was built in another.
 
     >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)

@@ -15,6 +15,7 @@ from minigrad import (
     Dropout,
     Flatten,
     Identity,
+    Layer,
     MSELoss,
     Parallel,
     ReLU,
@@ -24,7 +25,10 @@ from minigrad import (
     Sigmoid,
     Tanh,
     check_gradients,
+    load,
 )
+from minigrad.layers.base import connect
+from minigrad.summary import summary
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 3))
@@ -32,6 +36,10 @@ X = RNG.normal(size=(6, 3))
 
 def says(error: type[Exception], message: str):
     return pytest.raises(error, match=re.escape(message))
+
+
+def through_pickle(model: Sequential) -> Sequential:
+    return pickle.loads(pickle.dumps(model))
 
 
 def two_branches(**options) -> Sequential:
@@ -159,7 +167,7 @@ def test_gradients_of_a_shared_parameter_add_up(name: str) -> None:
     assert model.parameters.size == 9
     target = np.ones((6, *model.output_shape))
     assert check_gradients(model, X, target, MSELoss())
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+    for twin in (copy.deepcopy(model), through_pickle(model)):
         assert twin.parameters.size == 9
         assert check_gradients(twin, X, target, MSELoss())
         np.testing.assert_array_equal(twin.predict(X), model.predict(X), strict=True)
@@ -229,7 +237,7 @@ def test_a_container_freezes_what_is_in_it(ahead: bool) -> None:
 def test_freezing_survives_copies() -> None:
     model = two_branches()
     model["both.left"].trainable = False
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+    for twin in (copy.deepcopy(model), through_pickle(model)):
         assert [p.trainable for p in twin.parameters] == [p.trainable for p in model.parameters]
         assert not twin["both.left.in"].trainable
 
@@ -242,6 +250,127 @@ def test_a_shared_parameter_frozen_once_is_frozen_everywhere() -> None:
     model.backward(np.ones((6, 3)))
     SGD(learning_rate=1.0).step(model.parameters)
     np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+
+
+class Sum(Layer):
+    """The sum of what its layers give, none of which it names."""
+
+    def __init__(self, first, others, *, name="") -> None:
+        super().__init__(name=name)
+        self.first, self.others = first, others
+
+    def build(self, input_shape, rng):
+        for layer in self.others:
+            connect(layer, input_shape, rng)
+        return connect(self.first, input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        return sum(layer.forward(x, training=training) for layer in (self.first, *self.others))
+
+    def backward(self, delta):
+        return sum(layer.backward(delta) for layer in (self.first, *self.others))
+
+
+def test_layers_without_a_name_go_by_their_attributes(tmp_path) -> None:
+    layer = Sum(Dense(2), [Chain([Dense(2)]), Dense(2, name="last")])
+    model = Sequential([layer, Dense(1)], input_shape=(3,), rng=0)
+    paths = ["sum_1.first", "sum_1.others_0.dense_1", "sum_1.last", "dense_1"]
+    assert [p for p, _ in model.named_parameters()] == [
+        f"{path}.{name}" for path in paths for name in ("weight", "bias")
+    ]
+    assert set(paths) <= model.activations(X).keys()
+    assert model["sum_1.first"] is layer.first
+    assert check_gradients(model, X, np.ones((6, 1)), MSELoss())
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", custom_objects={"Sum": Sum})
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
+
+
+def test_a_second_name_for_a_layer_is_no_second_layer(tmp_path) -> None:
+    model = two_branches()
+    paths = [path for path, _ in model.walk()]
+    table = summary(model)
+    model.encoder, model.deep = model.layers[0], model["both.left.in"]
+    assert model.children == [*model.layers, model.deep]
+    assert [path for path, _ in model.walk()] == paths
+    assert summary(model) == table
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
+
+
+def test_a_built_layer_keeps_its_name() -> None:
+    one = Sequential([Dense(3)], input_shape=(3,), rng=0)
+    two = Sequential([Dense(3), Dense(1)], input_shape=(3,), rng=0)
+    three = Sequential([Dense(3), two[0], Tanh(), Dense(3)], input_shape=(3,), rng=0)
+    assert [layer.name for layer in three] == ["dense_2", "dense_1", "tanh_1", "dense_3"]
+    with says(ValueError, "two layers of Sequential are named 'dense_1', and both are built"):
+        Sequential([one[0], two[0]])
+    assert [layer.name for layer in two] == ["dense_1", "dense_2"]
+    assert list(two.activations(X)) == ["dense_1", "dense_2"]
+    one[0].name = "other"
+    assert [layer.name for layer in Sequential([one[0], two[0]])] == ["other", "dense_1"]
+
+
+def test_layers_may_be_added_until_the_build(tmp_path) -> None:
+    model = Sequential([Dense(4)], rng=0)
+    both = Parallel([Dense(2)])
+    both.layers.append(Dense(2))
+    model.layers += [Dense(4), both]
+    model.layers.append(Tanh())
+    model.predict(X)
+    assert [layer.name for layer in model] == ["dense_1", "dense_2", "parallel_1", "tanh_1"]
+    assert [layer.name for layer in both.layers] == ["dense_1", "dense_2"]
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("add", "error", "message"),
+    [
+        (lambda m: m[0], ValueError, "Dense 'dense_1' stands twice in Sequential"),
+        (lambda m: Dense(3, name="last"), ValueError, "two layers of Sequential are named 'last'"),
+        (lambda m: Tanh, TypeError, "layers[2] of Sequential is <class"),
+    ],
+)
+def test_what_is_added_is_checked(add, error: type[Exception], message: str) -> None:
+    model = Sequential([Dense(3), Dense(3, name="last")], rng=0)
+    model.layers.append(add(model))
+    with says(error, message):
+        model.predict(X)
+
+
+CHANGES = {
+    "append": lambda layers: layers.append(Tanh()),
+    "extend": lambda layers: layers.extend([Tanh()]),
+    "insert": lambda layers: layers.insert(0, Tanh()),
+    "delete": lambda layers: layers.__delitem__(0),
+    "pop": lambda layers: layers.pop(),
+    "replace": lambda layers: layers.__setitem__(slice(1), [Tanh()]),
+    "reverse": lambda layers: layers.reverse(),
+    "sort": lambda layers: layers.sort(key=repr),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("again", [lambda model: model, copy.deepcopy, through_pickle])
+def test_the_layers_of_a_built_model_stay(change: str, again) -> None:
+    model = again(two_branches())
+    for layers in (model.layers, model["both"].layers, model["both.left"].layers):
+        kept = list(layers)
+        with says(TypeError, "of a built model stay: make a new one, Sequential([*model.layers,"):
+            CHANGES[change](layers)
+        assert layers == kept
+    with says(TypeError, "stay"):
+        model.layers += [Tanh()]
+
+
+def test_a_new_head_on_the_layers_of_a_built_model() -> None:
+    model = two_branches()
+    longer = Sequential([*model.layers, Tanh(), Dense(2)])
+    np.testing.assert_array_equal(longer[:2].predict(X), model.predict(X), strict=True)
+    assert longer.predict(X).shape == (6, 2)
 
 
 def test_layers_by_index_and_by_name() -> None:
@@ -277,6 +406,40 @@ def test_a_slice_is_a_model_of_the_same_layers(dtype: str) -> None:
     assert [p.name for p in model.parameters][:2] == ["dense_1.weight", "dense_1.bias"]
     with says(ValueError, "Sequential needs at least one layer"):
         model[5:]
+
+
+class Net(Sequential):
+    def __init__(self, width, depth=1) -> None:
+        super().__init__([*(Dense(width) for _ in range(depth)), Dense(1)], input_shape=(3,), rng=0)
+        self.width, self.depth = width, depth
+
+
+class Forgetful(Sequential):
+    def __init__(self, width) -> None:
+        super().__init__([Dense(width), Dense(1)], input_shape=(3,), rng=0)
+
+
+class Wide(Chain):
+    def __init__(self, width) -> None:
+        super().__init__([Dense(width), Dense(1)])
+
+
+class Named(Sequential):
+    """Takes what a Sequential takes."""
+
+
+def test_a_slice_of_a_model_with_arguments_of_its_own_is_a_plain_one() -> None:
+    net = Net(4, depth=2)
+    assert type(net[:1]) is type(Forgetful(4)[:1]) is Sequential
+    np.testing.assert_array_equal(net[1:].predict(net[:1].predict(X)), net.predict(X), strict=True)
+    assert type(Wide(4)[:1]) is Chain
+    assert type(Named([Dense(1)], rng=0)[:1]) is Named
+
+
+def test_the_code_of_a_model_with_arguments_of_its_own() -> None:
+    assert repr(Net(4, depth=2)) == "Net(width=4, depth=2)"
+    assert repr(Forgetful(4)) == "<Forgetful>"
+    assert repr(Named([Dense(1)])) == "Named([Dense(1)])"
 
 
 def test_a_slice_of_what_is_not_built_yet() -> None:

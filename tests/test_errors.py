@@ -19,6 +19,7 @@ from minigrad import (
     Loss,
     MSELoss,
     Parallel,
+    Parameter,
     ReLU,
     Residual,
     Sequential,
@@ -210,6 +211,8 @@ def test_a_loss_without_super_init_is_a_mean() -> None:
         (lambda: Dense(3, ReLU), "pass an object, ReLU()"),
         (lambda: Dense(3, np.tanh), "got <ufunc 'tanh'>: pass an object, or a name"),
         (lambda: Dense("3"), "Dense expects a whole number units >= 1, got '3'"),
+        (lambda: Dense(3, weight=np.ones((2, 3))), "from numbers, pass weight_initializer="),
+        (lambda: Dense(3, bias=3), "bias of Dense must be a Parameter of another layer, to share"),
         (lambda: Sequential(Dense(3), Dense(1)), "several go in a list, Sequential([..., ...])"),
         (lambda: Residual(Dense(3), Dense(1)), "several go in a list, Residual([..., ...])"),
         (lambda: Sequential(Dense(3)), "expects a list of layers, got Dense(3): pass a list"),
@@ -223,6 +226,11 @@ def test_a_loss_without_super_init_is_a_mean() -> None:
 def test_the_wrong_kind_of_argument(make_it, message: str) -> None:
     with says(TypeError, message):
         make_it()
+
+
+def test_a_bias_to_share_and_none() -> None:
+    with says(ValueError, "a bias to share and use_bias=False: leave one out"):
+        Dense(3, use_bias=False, bias=Parameter(np.zeros(3)))
 
 
 def test_sparse_data() -> None:

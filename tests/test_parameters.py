@@ -90,12 +90,40 @@ def test_a_built_model_nests_with_its_numbers() -> None:
     assert inner.parameters.value.base is model.parameters.value.base
 
 
+def test_nesting_moves_the_vectors() -> None:
+    inner = Sequential([Dense(4), Sigmoid()], input_shape=(3,), rng=5)
+    early, kept = inner.parameters.value, inner.parameters.value.copy()
+    Sequential([inner, Dense(1)], input_shape=(3,), rng=0)
+    early[:] = 0
+    np.testing.assert_array_equal(inner.parameters.value, kept, strict=True)
+    inner.parameters.value[:] = 0
+    assert not inner.layers[0].weight.value.any()
+
+
 def test_a_float32_model_casts_what_nests_in_it() -> None:
     model = make(dtype="float32")
     assert model.parameters.value.dtype == np.float32
     assert model.layers[1].dtype == np.float32
     assert model.forward(np.ones((3, 2))).dtype == np.float32
     assert model.backward(np.ones((3, 2), np.float32)).dtype == np.float32
+
+
+def test_what_was_built_in_another_dtype_is_refused() -> None:
+    inner = Sequential([Dense(3)], input_shape=(3,), rng=0, dtype="float32")
+    kept = inner.predict(np.ones((1, 3)))
+    says = "the weight of Dense 'dense_1' was built in float32 by another model, and Sequential has"
+    with pytest.raises(ValueError, match=says + " dtype float64"):
+        Sequential([inner, Dense(1)], input_shape=(3,))
+    with pytest.raises(ValueError, match="the weight of Dense 'dense_2' was built in float32"):
+        Sequential([Dense(3, name="dense_2", weight=inner[0].weight)], input_shape=(3,))
+    unbuilt = Sequential([Dense(3), inner[0]])
+    with pytest.raises(ValueError, match=says):
+        unbuilt.predict(np.ones((1, 3)))
+    np.testing.assert_array_equal(inner.predict(np.ones((1, 3))), kept, strict=True)
+    outer = Sequential([inner, Dense(1)], dtype="float32")
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    assert check_gradients(outer, x, np.ones((4, 1)), MSELoss())
+    assert outer.predict(x).dtype == np.float32
 
 
 def test_shared_gradients_add() -> None:
@@ -161,6 +189,18 @@ def test_plain_parameters_are_packed_at_need() -> None:
     SGD(learning_rate=0.5).step([a, b])
     np.testing.assert_array_equal(a.value, [0.5, 0.5])
     assert Parameters([a, b, a]).size == 3
+
+
+@pytest.mark.parametrize("option", ["weight", "weight_initializer"])
+def test_an_array_in_fortran_order_is_taken(option: str) -> None:
+    start = np.asfortranarray(np.arange(6.0).reshape(3, 2))
+    layer = Dense(2, **{option: Parameter(start) if option == "weight" else start})
+    layer.build((3,), np.random.default_rng(0))
+    x, delta = np.ones((4, 3)), np.ones((4, 2))
+    layer.forward(x)
+    layer.backward(delta)
+    np.testing.assert_array_equal(layer.weight.value, start, strict=True)
+    np.testing.assert_array_equal(layer.weight.grad, x.T @ delta, strict=True)
 
 
 def test_frozen_runs() -> None:
@@ -281,3 +321,68 @@ def test_copies_of_parameters_and_objectives_work_as_they_do(again) -> None:
     for point in (theta, 2 * theta):
         for ours, theirs in zip(f(point), g(point), strict=True):
             np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+class Gains(Layer):
+    """Keeps its parameters in a dict, and a layer in another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = {"dense": Dense(3)}
+
+    def build(self, input_shape, rng):
+        self.held = {"gain": Parameter(np.ones(input_shape)), 2: Parameter(np.zeros(input_shape))}
+        return self.inner["dense"].build(input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x
+        scaled = x * self.held["gain"].value + self.held[2].value
+        return self.inner["dense"].forward(scaled, training=training)
+
+    def backward(self, delta):
+        delta = self.inner["dense"].backward(delta)
+        self.held["gain"].grad = (delta * self.cache).sum(axis=0)
+        self.held[2].grad = delta.sum(axis=0)
+        return delta * self.held["gain"].value
+
+
+def test_what_is_in_a_dict_is_found() -> None:
+    model = Sequential([Gains()], input_shape=(3,), rng=0)
+    assert [path for path, _ in model.named_parameters()] == [
+        "gains_1.held_gain",
+        "gains_1.held_2",
+        "gains_1.inner_dense.weight",
+        "gains_1.inner_dense.bias",
+    ]
+    assert check_gradients(model, np.ones((2, 3)), np.zeros((2, 3)), MSELoss())
+    model.layers[0].trainable = False
+    assert not any(p.trainable for p in model.parameters)
+
+
+def test_a_replica_has_gradients_of_its_own_for_what_is_in_a_dict() -> None:
+    layer = Sequential([Gains()], input_shape=(3,), rng=0).layers[0]
+    twin = layer.replica()
+    twin.forward(np.ones((2, 3)))
+    twin.backward(np.ones((2, 3)))
+    assert (twin.parameters.grad != 0).all()
+    assert (layer.parameters.grad == 0).all()
+    assert np.shares_memory(twin.held["gain"].value, layer.held["gain"].value)
+
+
+class Deep(Gains):
+    """Says itself what it holds, in places that nothing else looks into."""
+
+    def own_parameters(self):
+        return [("gain", self.held["gain"])]
+
+    @property
+    def children(self):
+        return [Dense(1), Dense(1, name="named")]
+
+
+def test_a_layer_may_say_what_it_holds() -> None:
+    layer = Deep()
+    layer.build((3,), np.random.default_rng(0))
+    assert [path for path, _ in layer.named_parameters()] == ["gain"]
+    assert [path for path, _ in layer.walk()] == ["", "children_0", "named"]

@@ -411,9 +411,10 @@ class TestWhatAFileHolds:
         assert type(nested.layers[1]) is Wide
 
     def test_names_that_no_config_tells(self, path: Path) -> None:
-        model = Sequential([Scale(2.0), Scale(), Dense(1)], input_shape=(4,), rng=1)
+        model = Sequential([Scale(2.0), Scale(), Dense(1)], rng=1)
         model.layers[1].name = "second"
         del model.layers[0]
+        model.build_for((4,))
         loaded = through(model, path)
         assert next(loaded.named_parameters())[0] == "second.factor"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import Self, override
 
@@ -14,6 +14,8 @@ from minigrad.config import Configurable
 from minigrad.initializers import InitializerLike, initialize
 from minigrad.parameters import Parameter, Parameters
 from minigrad.rng import RNG
+
+T = TypeVar("T")
 
 
 class Cached(Configurable):
@@ -61,7 +63,16 @@ class Layer(Cached):
     """Base of all layers; a custom one defines `forward`, `backward`, and `build` if it must.
 
     Shapes exclude the batch axis. What `forward` and `backward` return is new, and what they were
-    given is not written to. Parameters and layers that are attributes are found by themselves.
+    given is not written to.
+
+    Parameters and layers are found by themselves where they are attributes, or in a list, tuple or
+    dict that is one: each parameter goes by its attribute, with its place or key in 'factors_0'
+    and 'factors_gain', and so does a layer that has no name. What lies deeper, as in a list of
+    lists, is found only if `own_parameters` or `children` is overridden to return it.
+
+    A container of one's own builds the layers in it by `minigrad.layers.base.connect`, and runs
+    each once a pass. Where they share a `Parameter`, it adds up the gradients that they assign, as
+    `Chain` and `Parallel` do: otherwise the last one's stays, which `check_gradients` shows.
 
     Args:
         name: what messages and `model["name"]` call it; by default its type and a number.
@@ -193,14 +204,8 @@ class Layer(Cached):
 
     @property
     def children(self) -> list[Layer]:
-        """The layers that are attributes of this one, alone or in a list or tuple."""
-        found: list[Layer] = []
-        for value in vars(self).values():
-            if isinstance(value, Layer):
-                found.append(value)
-            elif isinstance(value, (list, tuple)):
-                found.extend(item for item in value if isinstance(item, Layer))
-        return found
+        """The layers that are attributes of this one, or in a list, tuple or dict; each once."""
+        return list({id(layer): layer for _, layer in _held(self, Layer)}.values())
 
     @property
     def parameters(self) -> Parameters:
@@ -221,10 +226,26 @@ class Layer(Cached):
         return code(self)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
-        """Yield (path, layer) for this layer and all below it; its own path is `path`."""
-        yield path, self
-        for child in self.children:
-            yield from child.walk(f"{path}.{child.name}".lstrip("."))
+        """Yield (path, layer) for this layer and all below it, each once; its own path is `path`.
+
+        Paths are of names; a layer that has none goes by the attribute that holds it.
+        """
+        waiting, seen = [(path, self)], set[int]()
+        while waiting:
+            path, layer = waiting.pop()
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield path, layer
+                below = [(f"{path}.{n}".lstrip("."), child) for n, child in layer.named_children()]
+                waiting.extend(reversed(below))
+
+    def named_children(self) -> list[tuple[str, Layer]]:
+        """Return (name, layer) for each of `children`."""
+        places = {id(layer): name for name, layer in reversed([*_held(self, Layer)])}
+        return [
+            (child.name or places.get(id(child), f"children_{i}"), child)
+            for i, child in enumerate(self.children)
+        ]
 
     def replica(self) -> Self:
         """Return a copy that shares this layer's values, and has gradients and caches of its own.
@@ -234,7 +255,10 @@ class Layer(Cached):
         parameters = self.parameters
         memo: dict[int, Any] = dict(zip(map(id, parameters), parameters.twins(), strict=True))
         for value in vars(self).values():
-            if isinstance(value, (Configurable, dict)) and not isinstance(value, Layer):
+            inside = value.values() if isinstance(value, dict) else [value]
+            if isinstance(value, (Configurable, dict)) and not any(
+                isinstance(item, (Layer, Parameter)) for item in inside
+            ):
                 memo[id(value)] = value
         return copy.deepcopy(self, memo)
 
@@ -250,16 +274,22 @@ class Layer(Cached):
     def own_parameters(self) -> list[tuple[str, Parameter]]:
         """Return (attribute, parameter) for this layer's own parameters, not its children's.
 
-        Those in a list or tuple are named by their place in it, as in 'factors_0'.
+        Those in a list, tuple or dict are named by place or key, as in 'factors_0'.
         """
-        found: list[tuple[str, Parameter]] = []
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                found.append((name, value))
-            elif isinstance(value, (list, tuple)):
-                items = enumerate(value)
-                found.extend((f"{name}_{i}", v) for i, v in items if isinstance(v, Parameter))
-        return found
+        return list(_held(self, Parameter))
+
+
+def _held(layer: Layer, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Yield (name, object) for what a layer holds of a kind, in the order of its attributes."""
+    for name, value in vars(layer).items():
+        items: Iterable[tuple[Any, Any]] = ()
+        if isinstance(value, kind):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            items = enumerate(value)
+        elif isinstance(value, dict):
+            items = value.items()
+        yield from ((f"{name}_{key}", item) for key, item in items if isinstance(item, kind))
 
 
 def features(layer: Layer, input_shape: Shape) -> int:

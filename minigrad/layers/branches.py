@@ -12,6 +12,7 @@ from typing_extensions import override
 from minigrad.arrays import Array, Shape
 from minigrad.config import register
 from minigrad.layers.base import Layer, connect
+from minigrad.layers.built import BuiltLayers
 from minigrad.layers.chain import Chain
 from minigrad.layers.family import listed, name_layers
 from minigrad.layers.ties import Ties
@@ -114,7 +115,10 @@ class Parallel(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        if self._stored is None:  # those of a file have its names
+            name_layers(self.layers, self.label)
         shapes = [connect(layer, input_shape, rng) for layer in self.layers]
+        self.layers = BuiltLayers(self.layers)
         self._ties = Ties(self.layers)
         alike = {shape[:-1] if self.merge == "concat" else shape for shape in shapes}
         if len(alike) > 1 or (self.merge == "concat" and () in shapes):

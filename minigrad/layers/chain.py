@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from typing import TypeVar, overload
 
 from typing_extensions import Self, override
@@ -10,6 +11,7 @@ from typing_extensions import Self, override
 from minigrad.arrays import Array, Shape
 from minigrad.config import register
 from minigrad.layers.base import Layer, connect
+from minigrad.layers.built import BuiltLayers
 from minigrad.layers.family import listed, name_layers
 from minigrad.layers.ties import Ties
 from minigrad.names import nearest
@@ -26,11 +28,12 @@ class Chain(Layer):
     `chain[:2]` is a chain of the first two, the same objects.
 
     Args:
-        layers: the layers; those without a name get one, such as 'dense_1'.
+        layers: the layers; those without a name get one, such as 'dense_1'. The list of them,
+            `chain.layers`, may be changed until they are built.
         name: see `Layer`.
 
     Raises:
-        TypeError: something isn't a `Layer`.
+        TypeError: something isn't a `Layer`, or `layers` is changed after the build.
         ValueError: no layers, one of them twice, or two of the same name.
 
     >>> from minigrad import Dense, Tanh
@@ -75,13 +78,24 @@ class Chain(Layer):
         return self.layers[key]
 
     def _part(self, layers: list[Layer]) -> Self:
-        return type(self)(layers)
+        return self._made_as(Chain)(layers)
+
+    def _made_as(self, base: type[Chain]) -> type[Self]:
+        """Return the class of this object, or the first above it that takes `base`'s arguments."""
+        arguments = signature(base).parameters.keys()
+        classes = (
+            cls for cls in type(self).__mro__ if signature(cls).parameters.keys() == arguments
+        )
+        return next(classes)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        if self._stored is None:  # those of a file have its names
+            name_layers(self.layers, self.label)
         shape = input_shape
         for layer in self.layers:
             shape = connect(layer, shape, rng)
+        self.layers = BuiltLayers(self.layers)
         ties = Ties(self.layers)
         self._ties = ties if ties else None
         return shape

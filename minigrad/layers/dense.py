@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,10 @@ class Dense(Layer):
         name: see `Layer`.
 
     Raises:
-        TypeError: `units` is no number, `activation` neither a layer nor a name.
-        ValueError: `units` below 1 or not whole, an unknown initializer, input with another
-            feature count.
+        TypeError: `units` is no number, `activation` neither a layer nor a name, `weight` or
+            `bias` no `Parameter`.
+        ValueError: `units` below 1 or not whole, an unknown initializer, a bias to share and
+            `use_bias=False`, input with another feature count.
 
     Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 5.3.
 
@@ -94,7 +96,12 @@ class Dense(Layer):
         self.bias_initializer = bias_initializer
         self.weight_penalty = check_penalty(weight_penalty, "weight_penalty")
         self.bias_penalty = check_penalty(bias_penalty, "bias_penalty")
-        self._shared = {"weight": weight, "bias": bias}
+        _check_shared(weight, "weight")
+        _check_shared(bias, "bias")
+        if bias is not None and not use_bias:
+            raise ValueError("Dense was given a bias to share and use_bias=False: leave one out")
+        # No dict, which would be looked into for parameters: `build` makes them attributes.
+        self._shared = SimpleNamespace(weight=weight, bias=bias)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -172,7 +179,7 @@ class Dense(Layer):
         penalty: Penalty | None,
         rng: RNG,
     ) -> Parameter:
-        shared = self._shared[name]
+        shared: Parameter | None = getattr(self._shared, name)
         if shared is None:
             return Parameter(self.initial(name, initializer, shape, rng), penalty=penalty)
         if penalty is not None:
@@ -185,3 +192,11 @@ class Dense(Layer):
                 f"{self.label} needs a {name} of shape {shape}, got {shared!r} to share"
             )
         return shared
+
+
+def _check_shared(parameter: object, argument: str) -> None:
+    if parameter is not None and not isinstance(parameter, Parameter):
+        raise TypeError(
+            f"{argument} of Dense must be a Parameter of another layer, to share it, got "
+            f"{type(parameter).__name__}: to start from numbers, pass {argument}_initializer="
+        )

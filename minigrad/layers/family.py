@@ -16,6 +16,8 @@ T = TypeVar("T")
 def name_layers(layers: Sequence[Layer], owner: str) -> None:
     """Name the layers that have no name by type and number, and refuse what can't live together.
 
+    A layer that is built keeps its name, by which other models know it, and files.
+
     Raises:
         TypeError: something isn't a `Layer`.
         ValueError: no layers, one layer object twice, or one name twice.
@@ -28,12 +30,17 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
             raise TypeError(f"layers[{index}] of {owner} is {layer!r}, expected a Layer{hint}")
     _refuse_twice(layers, owner)
     taken: dict[str, Layer] = {}
-    for layer in layers:
-        if layer.name and not (layer.name in taken and has_default_name(layer)):
+    for layer in sorted(layers, key=lambda layer: layer.output_shape is None):
+        built = layer.output_shape is not None
+        if layer.name and (layer.name not in taken or built or not has_default_name(layer)):
             if layer.name in taken:
-                raise ValueError(
-                    f"two layers of {owner} are named '{layer.name}': give each its own name="
+                way = (
+                    ", and both are built: give one another, layer.name = '...', or nest the "
+                    "models that they are from"
+                    if built
+                    else ": give each its own name="
                 )
+                raise ValueError(f"two layers of {owner} are named '{layer.name}'{way}")
             if "." in layer.name:
                 raise ValueError(f"the name '{layer.name}' has a dot, which paths are made of")
             taken[layer.name] = layer

@@ -138,14 +138,13 @@ class Loss(Cached):
             divisor = total * (terms.size // rows)
             factor = factor / divisor if divisor else 0.0
         if training:
-            self.cache = slope, factor
+            self.cache = slope * factor  # new, as `terms` may have returned what it was given
         return factor * float(np.add.reduce(terms, axis=None))
 
     def backward(self) -> Array:
         """Return dJ/dprediction for the last `forward`, a new array."""
-        slope, factor = self.cache
-        product: Array = slope * factor
-        return product
+        slope: Array = self.cache.copy(order="K")
+        return slope
 
     def _other_terms(self, terms: Array, slope: Array, prediction: Array) -> Exception:
         """Return what to raise for terms that don't fit the prediction."""
