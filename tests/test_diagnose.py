@@ -43,7 +43,7 @@ from minigrad import (
     tutorial,
 )
 from minigrad.data import Rows
-from minigrad.diagnose import Diagnosis, Finding
+from minigrad.diagnose import Diagnosis, Finding, diagnose
 from minigrad.diagnose.landscape import Landscape
 
 ROOT = Path(minigrad.__file__).parent.parent
@@ -398,6 +398,43 @@ def test_a_learning_rate_is_held_against_the_limit(options) -> None:
     assert high.kinds == ["learning_rate"]
     assert high[0].evidence["limit"] == pytest.approx(limit, rel=1e-3)
     assert not model.diagnose(x, y, MSELoss(), SGD(learning_rate=0.9 * limit, **options))
+
+
+def test_weights_are_those_of_the_loss() -> None:
+    x = np.random.default_rng(1).normal(size=(200, 3))
+    y, weight = x @ [1.0, -1.0, 0.5], np.repeat([0.0, 1.0, 7.0, 1.0], 50)
+    design = np.column_stack([x, np.ones(200)])
+    curvature = 2 * np.linalg.eigvalsh(design.T @ (weight[:, None] * design) / weight.sum())[-1]
+    model, sgd = net(Dense(1), width=3), SGD(learning_rate=2.2 / curvature)
+    found = diagnose(model, x, y, loss=MSELoss(), optimizer=sgd, sample_weight=weight)
+    assert found["learning_rate"].evidence["limit"] == pytest.approx(2 / curvature, rel=1e-3)
+    sgd = SGD(learning_rate=1.8 / curvature)
+    assert not diagnose(model, x, y, loss=MSELoss(), optimizer=sgd, sample_weight=weight)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_weight_of_three_is_the_row_thrice_and_of_zero_the_row_left_out(reduction: str) -> None:
+    loss, model = L1Loss(reduction=reduction), yes_or_no(ReLU())
+    times = np.repeat([0, 1, 3], 100)
+    found = diagnose(model, X, Y, loss=loss, sample_weight=times)["targets_out_of_range"].evidence
+    same = diagnose(model, np.repeat(X, times, axis=0), np.repeat(Y, times), loss=loss)
+    expected = same["targets_out_of_range"].evidence
+    for name in ("floor", "loss_floor"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-9)
+    labels = CLASSES.astype(float)
+    only = diagnose(yes_or_no(), X, labels, loss=MSELoss(), class_weight={0: 0, 1: 2, 2: 0})
+    assert only["constant_targets"].evidence == {"rows": (CLASSES == 1).sum(), "value": 1.0}
+    assert only.notes[0].startswith(f"looked at {(CLASSES == 1).sum()} of 300 rows")
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    for x in (X, with_nan(X)):
+        with pytest.raises(ValueError, match=r"sample_weight needs shape .* got \(7,\)"):
+            diagnose(fine(), x, Y, loss=MSELoss(), sample_weight=np.ones(7))
+    with pytest.raises(ValueError, match="no weight for class 2"):
+        diagnose(classifier(), X, CLASSES, loss=CrossEntropyLoss(), class_weight={0: 1, 1: 1})
+    weighted = diagnose(fine(), with_nan(X), Y, loss=MSELoss(), sample_weight=np.ones(300))
+    assert weighted.kinds == ["not_finite"]
 
 
 def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:

@@ -107,7 +107,8 @@ def _task(patient: Patient) -> _Task:
     loss.reduction, loss.scale = "mean", 1.0
     shape = (len(rows), *(patient.model.output_shape or ()))
     floor, constant = (
-        least(loss, rows.y, shape, *patient.reach, constant=same) for same in (False, True)
+        least(loss, rows.y, shape, *patient.reach, constant=same, weight=rows.weight)
+        for same in (False, True)
     )
     return _Task(rows, loss, 0.0 if floor < 1e-9 * constant else floor, constant)
 

@@ -35,7 +35,8 @@ class Landscape:
         twin = in_double(model, model.input_shape)
         self.parameters = twin.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
-        self._objective = Objective(twin, copy.copy(loss), Rows(np.asarray(rows.x, float), rows.y))
+        rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
+        self._objective = Objective(twin, copy.copy(loss), rows)
         self._rewind = Rewind(twin)
 
     def __call__(self, theta: Vector) -> tuple[float, Vector]:

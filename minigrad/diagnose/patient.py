@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.data import Rows
 from minigrad.diagnose.landscape import Landscape
-from minigrad.diagnose.reach import last_layers, least, reach
+from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
 from minigrad.sequential import Sequential
@@ -30,10 +30,10 @@ class Patient:
 
     Args:
         model: a copy, built.
-        rows: finite rows in a random order, with targets in the loss's own form.
+        rows: finite rows in a random order, with targets in the loss's own form, none of weight 0.
         loss: what it is trained with; None where it can't take the targets.
         optimizer: what it is trained by; None where nobody knows.
-        batch_rows: how many rows a step sees.
+        batch_rows: how many of such rows a step sees.
 
     Attributes:
         sample: the rows that the network is run on: as many as are cheap.
@@ -59,7 +59,8 @@ class Patient:
         """All that it computes for the sample: back, too, unless the loss refuses it."""
         if self.refusal is not None:
             return trace(self.model, self.sample.x)
-        return trace(self.model, self.sample.x, self.sample.y, self.loss)
+        sample = self.sample
+        return trace(self.model, sample.x, sample.y, self.loss, sample_weight=sample.weight)
 
     @cached_property
     def refusal(self) -> str | None:
@@ -104,13 +105,13 @@ class Patient:
         """How much of the loss of the best constant prediction is left: 0 when all is learned."""
         if self.loss is None or self.refusal is not None:
             return inf
-        shape = self.trace.prediction.shape
+        shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
         try:
-            constant = least(self.loss, self.sample.y, shape, *self.reach, constant=True)
+            constant = least(self.loss, y, shape, *self.reach, constant=True, weight=weight)
         except ValueError:
             return inf
-        terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
-        return float(terms.mean()) / constant if constant > 0 else inf
+        terms = self.loss.terms(self.trace.prediction, y)[0]
+        return mean_term(terms, weight) / constant if constant > 0 else inf
 
     @property
     def terms_scale(self) -> float:
@@ -119,7 +120,8 @@ class Patient:
         if self.loss.reduction == "mean":
             return self.loss.scale
         terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
-        return self.loss.scale * self.batch_rows * (terms.size / len(terms))
+        mean_weight = self.sample.total / len(self.sample)
+        return self.loss.scale * self.batch_rows * mean_weight * (terms.size / len(terms))
 
     @property
     def steps(self) -> int:
