@@ -1,5 +1,6 @@
 """Each finding on a network that has the fault and on one that hasn't, and no false alarm."""
 
+import copy
 import math
 import pickle
 import re
@@ -33,9 +34,11 @@ from minigrad import (
     LeakyReLU,
     MSELoss,
     Normal,
+    Optimizer,
     Parameter,
     ReLU,
     Residual,
+    RMSprop,
     Sequential,
     Sigmoid,
     Softmax,
@@ -45,6 +48,7 @@ from minigrad import (
 from minigrad.data import Rows
 from minigrad.diagnose import Diagnosis, Finding, diagnose
 from minigrad.diagnose.landscape import Landscape
+from minigrad.optimizers.schedules import ExponentialDecay
 
 ROOT = Path(minigrad.__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -447,6 +451,60 @@ def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
     )
     assert not diagnosis
     assert "the learning rate 0.03 is above 2 / lambda_max, yet" in diagnosis.notes[1]
+
+
+def relu(**options) -> Sequential:
+    return net(Dense(32, "relu", weight_initializer="he_normal"), Dense(1), **options)
+
+
+DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (Adam(learning_rate=10.0), "10 is too high"),
+        (RMSprop(learning_rate=1.0), "1 is too high"),
+        (Adam(learning_rate=1e-9), "1e-09 is too low"),
+        (SGD(learning_rate=1e-9), "1e-09 is too low"),
+        (SGD(learning_rate=1e-17), "1e-17 is too low"),
+        (SGD(learning_rate=DECAYING), "1e-09 is too low"),
+    ],
+    ids=str,
+)
+def test_a_rate_out_of_all_proportion_is_found_by_trial(optimizer: Optimizer, said: str) -> None:
+    found = relu().diagnose(X, Y, MSELoss(), optimizer)
+    assert found.kinds == ["learning_rate"]
+    assert said in found[0].title
+    evidence = found[0].evidence
+    other = evidence.get("lower_rate", evidence.get("higher_rate"))
+    better = evidence.get("loss_at_lower_rate", evidence.get("loss_at_higher_rate"))
+    mended = copy.copy(optimizer)
+    mended.learning_rate = other
+    assert not relu().diagnose(X, Y, MSELoss(), mended)
+    model = relu()
+    model.compile(optimizer=mended, loss=MSELoss())
+    steps = int(evidence["trial_steps"])
+    j = model.fit(X, Y, epochs=steps, batch_size=None, verbose=0)["loss"]
+    assert np.mean(j[-10:]) == pytest.approx(better, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [Adam(), Adam(learning_rate=1e-5), Adam(learning_rate=0.3), SGD(learning_rate=1e-4), "adagrad"],
+    ids=str,
+)
+def test_a_rate_that_is_only_not_the_best_is_left_alone(optimizer: Optimizer) -> None:
+    assert not relu().diagnose(X, Y, MSELoss(), optimizer)
+
+
+def test_no_rate_is_blamed_where_none_does_better() -> None:
+    noise = np.random.default_rng(5).normal(size=300)
+    assert not net(Dense(1)).diagnose(X, noise, MSELoss(), Adam())
+    model = relu()
+    model.compile(optimizer=Adam(learning_rate=0.01), loss=MSELoss())
+    model.fit(X, Y, epochs=300, batch_size=None, verbose=0)
+    assert not model.diagnose(X, Y, optimizer=Adam(learning_rate=1e-6))
 
 
 def test_without_an_optimizer_or_with_an_adaptive_one_it_says_so() -> None:

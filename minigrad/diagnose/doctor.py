@@ -15,6 +15,7 @@ from minigrad.diagnose.findings import Diagnosis, Finding, number
 from minigrad.diagnose.gradients import fading_gradients
 from minigrad.diagnose.match import reachable_targets, unusable_targets
 from minigrad.diagnose.patient import Patient
+from minigrad.diagnose.proportion import out_of_proportion
 from minigrad.diagnose.rate import learning_rate
 from minigrad.diagnose.slopes import wrong_gradients
 from minigrad.losses import Loss
@@ -122,7 +123,7 @@ def _examine(patient: Patient, notes: list[str]) -> list[Finding]:
     wrong = list(wrong_gradients(patient))
     findings += wrong
     if not wrong:  # else the curvature that they make means nothing
-        findings += learning_rate(patient, notes)
+        findings += list(learning_rate(patient, notes)) or list(out_of_proportion(patient))
     if not unreachable:  # else it can't learn these rows, and nobody would ask
         findings += capacity(patient, notes)
     return findings

@@ -12,7 +12,7 @@ from minigrad.data import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
-from minigrad.optimizers import Optimizer
+from minigrad.optimizers import Adam, Optimizer
 from minigrad.sequential import Sequential
 from minigrad.trace import Step, Trace, first_not_finite, trace
 
@@ -103,15 +103,39 @@ class Patient:
     @cached_property
     def left(self) -> float:
         """How much of the loss of the best constant prediction is left: 0 when all is learned."""
+        if self.loss is None or not 0 < self.constant < inf:
+            return inf
+        terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
+        return mean_term(terms, self.sample.weight) / self.constant
+
+    @cached_property
+    def constant(self) -> float:
+        """The mean term that the best constant prediction has; infinite where the loss has none."""
         if self.loss is None or self.refusal is not None:
             return inf
         shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
         try:
-            constant = least(self.loss, y, shape, *self.reach, constant=True, weight=weight)
+            return least(self.loss, y, shape, *self.reach, constant=True, weight=weight)
         except ValueError:
             return inf
-        terms = self.loss.terms(self.trace.prediction, y)[0]
-        return mean_term(terms, weight) / constant if constant > 0 else inf
+
+    @cached_property
+    def compares(self) -> bool:
+        """Whether the loss depends on prediction - target alone, as those of regression do."""
+        some = self.sample.take(slice(_LEAST_ROWS))
+        p, t = self.trace.prediction[:_LEAST_ROWS].astype(np.float64), some.y
+        if self.loss is None or self.refusal is not None or p.shape != t.shape:
+            return False
+        try:
+            terms, moved = (self.loss.terms(p + by, t + by)[0] for by in (0.0, 1.7))
+        except ValueError:
+            return False
+        return np.allclose(terms, moved, rtol=1e-6, atol=1e-6 * float(np.abs(t).max(initial=1.0)))
+
+    @property
+    def trainer(self) -> Optimizer:
+        """What trials descend by: the optimizer, or Adam where nobody knows."""
+        return self.optimizer or Adam()
 
     @property
     def terms_scale(self) -> float:
