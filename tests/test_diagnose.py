@@ -57,7 +57,18 @@ X = RNG.normal(size=(300, 4))
 Y = np.sin(X[:, 0]) + X[:, 1]
 CLASSES = RNG.integers(0, 3, size=300)
 LABELS = (X[:, 0] * X[:, 1] > 0).astype(float)
+ORDERED = np.digitize(X[:, 0] + 0.5 * X[:, 1], [-1.0, -0.3, 0.3, 1.0]).astype(float)
 SLOW = SGD(learning_rate=0.05)
+
+
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """Return five clouds of points, and which of them each is in."""
+    rng = np.random.default_rng(7)
+    which = rng.integers(0, 5, size=300)
+    return 2 * rng.normal(size=(5, 4))[which] + rng.normal(size=(300, 4)), which
+
+
+BLOBS = blobs()
 
 
 class Flipped(Activation):
@@ -91,12 +102,34 @@ class Logarithm(Activation):
         return 1 / z
 
 
+class Linear(Activation):
+    def function(self, z):
+        return 3 * z
+
+    def derivative(self, z):
+        return 3 + 0 * z
+
+
+class Grown(Activation):
+    """Numbers about 10,000 from numbers about 0."""
+
+    def function(self, z):
+        return 1e4 + 100 * z
+
+    def derivative(self, z):
+        return 100 + 0 * z
+
+
 def net(*layers: Layer, width: int = 4, **options) -> Sequential:
     return Sequential(layers, input_shape=(width,), rng=0, **options)
 
 
 def fine(**options) -> Sequential:
     return net(Dense(16), Tanh(), Dense(1), **options)
+
+
+def relu(**options) -> Sequential:
+    return net(Dense(32, "relu", weight_initializer="he_normal"), Dense(1), **options)
 
 
 def poisoned() -> Sequential:
@@ -208,6 +241,35 @@ FAULTS = {
         X, Y, MSELoss(), "wrong_gradients", "dense_2",
     ),
     "frozen": (lambda: frozen(), X, Y, MSELoss(), "capacity", None),
+    "targets of 10,000": (relu, X, 100 * Y + 1e4, MSELoss(), "unscaled_targets", None),
+    "targets of 10,000 among others": (
+        lambda: net(Dense(16), Tanh(), Dense(2)),
+        X, np.column_stack([Y, Y + 1e4]), L1Loss(), "unscaled_targets", None,
+    ),
+    "targets of 0.00001": (relu, X, 1e-5 * Y, L1Loss(), "unscaled_targets", None),
+    "class numbers": (
+        fine, BLOBS[0], BLOBS[1].astype(float), MSELoss(), "class_numbers", None,
+    ),
+    "class numbers from 1": (
+        fine, BLOBS[0], BLOBS[1] + 1.0, L1Loss(), "class_numbers", None,
+    ),
+    "softmax and squared error": (
+        lambda: net(Dense(32), Tanh(), Dense(5, weight_initializer=Normal(scale=3.0)), Softmax()),
+        BLOBS[0], np.eye(5)[BLOBS[1]], MSELoss(), "squared_classes", None,
+    ),
+    "no activation": (
+        lambda: net(Dense(16), Dense(8), Dense(1)), X, Y, MSELoss(), "linear_stack", "dense_1",
+    ),
+    "no activation at one place": (
+        lambda: net(
+            Dense(16), Tanh(), Dense(16), Linear(), Dropout(0.1), Dense(8), Tanh(), Dense(1)
+        ),
+        X, Y, MSELoss(), "linear_stack", "dense_2",
+    ),
+    "no activation in a branch": (
+        lambda: net(Dense(16), Tanh(), Residual([Dense(32), Dense(16)]), Tanh(), Dense(1)),
+        X, Y, MSELoss(), "linear_stack", "residual_1.chain_1.dense_1",
+    ),
 }  # fmt: skip
 
 
@@ -264,8 +326,42 @@ HEALTHY = {
     "deep relu": (
         lambda: deep(ReLU, 8, weight_initializer="he_normal"), X, Y, MSELoss(), Adam(),
     ),
+    "ordered numbers": (fine, X, ORDERED, MSELoss(), Adam()),
+    "three ordered numbers": (fine, X, np.minimum(ORDERED, 2), MSELoss(), Adam()),
+    "numbers in no order that shows": (fine, X, CLASSES.astype(float), MSELoss(), Adam()),
+    "numbers of a bent order": (fine, X, np.minimum(np.abs(X[:, 0]) // 0.5, 3), MSELoss(), Adam()),
+    "class numbers that a softmax tells apart": (
+        lambda: net(Dense(16), Tanh(), Dense(5)), *BLOBS, CrossEntropyLoss(), Adam()
+    ),
+    "softmax and squared error, fast": (
+        lambda: net(Dense(32), Tanh(), Dense(5), Softmax()),
+        BLOBS[0], np.eye(5)[BLOBS[1]], MSELoss(), Adam(learning_rate=0.01),
+    ),
+    "scale within reason": (fine, X, 4 * Y + 20, MSELoss(), Adam()),
+    "targets of 10,000, and an output for them": (
+        lambda: net(Dense(16), Tanh(), Dense(1), Grown()), X, 100 * Y + 1e4, L1Loss(), Adam(),
+    ),
+    "few of class 1": (
+        yes_or_no, X, (X[:, 0] > 2).astype(float), BCEWithLogitsLoss(), Adam(),
+    ),
+    "bottleneck": (lambda: net(Dense(2), Dense(4)), X, X, MSELoss(), Adam()),
+    "linear": (lambda: net(Dense(1)), X, X[:, 0] - X[:, 1], MSELoss(), Adam()),
+    "projection that stays": (lambda: projected(), X, Y, MSELoss(), Adam(learning_rate=0.01)),
+    "entering a branch": (
+        lambda: net(Dense(16), Residual([Dense(16), ReLU(), Dense(16)]), Dense(1)),
+        X, Y, MSELoss(), Adam(),
+    ),
+    "hardly bent": (
+        lambda: net(Dense(16), LeakyReLU(0.9), Dense(1)), X, Y, MSELoss(), Adam(),
+    ),
     "sequences": (lambda: sequences(), np.repeat(X[:, :, None], 2, axis=2), X, MSELoss(), SLOW),
 }  # fmt: skip
+
+
+def projected() -> Sequential:
+    model = net(Dense(64), Dense(1))
+    model["dense_1"].trainable = False
+    return model
 
 
 def sequences() -> Sequential:
@@ -309,6 +405,10 @@ def test_an_output_at_the_end_that_the_targets_are_beyond_is_not_called_saturate
         ("relu and signed targets", {"floor": np.abs(np.minimum(Y, 0)).mean()}),
         ("custom range", {"lowest_output": 2.0, "highest_output": 3.0}),
         ("softmax before logits loss", {"floor": math.log(math.e + 2) - 1, "free_floor": 0.0}),
+        ("no activation", {"layers": 3, "parameters": 225, "parameters_of_one": 5}),
+        ("no activation in a branch", {"layers": 2, "parameters": 1072, "parameters_of_one": 272}),
+        ("targets of 10,000", {"mean": (100 * Y + 1e4).mean(), "deviation": 100 * Y.std()}),
+        ("class numbers", {"classes": 5}),
         ("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
     ],
 )
@@ -451,10 +551,6 @@ def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
     )
     assert not diagnosis
     assert "the learning rate 0.03 is above 2 / lambda_max, yet" in diagnosis.notes[1]
-
-
-def relu(**options) -> Sequential:
-    return net(Dense(32, "relu", weight_initializer="he_normal"), Dense(1), **options)
 
 
 DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)

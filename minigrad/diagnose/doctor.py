@@ -11,12 +11,15 @@ from numpy.typing import ArrayLike
 from minigrad.data import Rows, as_pair, as_rows
 from minigrad.diagnose import data, units
 from minigrad.diagnose.capacity import capacity
+from minigrad.diagnose.classes import class_numbers, squared_classes
 from minigrad.diagnose.findings import Diagnosis, Finding, number
 from minigrad.diagnose.gradients import fading_gradients
+from minigrad.diagnose.linear import linear_stack
 from minigrad.diagnose.match import reachable_targets, unusable_targets
 from minigrad.diagnose.patient import Patient
 from minigrad.diagnose.proportion import out_of_proportion
 from minigrad.diagnose.rate import learning_rate
+from minigrad.diagnose.scale import unscaled_targets
 from minigrad.diagnose.slopes import wrong_gradients
 from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
@@ -114,6 +117,7 @@ def _examine(patient: Patient, notes: list[str]) -> list[Finding]:
         *units.inactive_units(patient),
         *units.identical_units(patient),
         *fading_gradients(patient),
+        *linear_stack(patient),
     ]
     if patient.loss is None or patient.refusal is not None:
         return findings
@@ -125,6 +129,9 @@ def _examine(patient: Patient, notes: list[str]) -> list[Finding]:
     if not wrong:  # else the curvature that they make means nothing
         findings += list(learning_rate(patient, notes)) or list(out_of_proportion(patient))
     if not unreachable:  # else it can't learn these rows, and nobody would ask
+        if not wrong:
+            findings += unscaled_targets(patient)
+            findings += [*class_numbers(patient), *squared_classes(patient)]
         findings += capacity(patient, notes)
     return findings
 

@@ -8,6 +8,7 @@ from math import inf, isfinite, prod
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.data import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, mean_term, reach
@@ -103,9 +104,13 @@ class Patient:
     @cached_property
     def left(self) -> float:
         """How much of the loss of the best constant prediction is left: 0 when all is learned."""
+        return self.share(self.trace.prediction)
+
+    def share(self, prediction: Array) -> float:
+        """Return the loss of predictions for the sample, as a share of the best constant's."""
         if self.loss is None or not 0 < self.constant < inf:
             return inf
-        terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
+        terms = self.loss.terms(prediction, self.sample.y)[0]
         return mean_term(terms, self.sample.weight) / self.constant
 
     @cached_property
@@ -155,11 +160,16 @@ class Patient:
 
     def landscape(self) -> Landscape:
         """Return J of one batch as a function of the parameters, by the sample."""
+        return Landscape(self.model, self.batch_loss, self.sample)
+
+    @property
+    def batch_loss(self) -> Loss:
+        """The loss, scaled so that the sample's is that of one batch."""
         assert self.loss is not None
         loss = copy.copy(self.loss)
         if loss.reduction == "sum":
             loss.scale *= self.batch_rows / len(self.sample)
-        return Landscape(self.model, loss, self.sample)
+        return loss
 
     @property
     def _row_cost(self) -> int:
