@@ -44,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _grade(path: Path) -> int:
+    if not path.exists() and not path.suffix:
+        path = path.with_suffix(".py")
     if not path.exists():
         made = f": {COMMAND} start {path.stem} writes it" if path.stem in TASKS else ""
         raise SystemExit(f"there is no file {path}{made}")

@@ -13,13 +13,24 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.checking import _difference
 from minigrad.exercises.mistakes import of_delta, of_parameter
-from minigrad.exercises.tasks import Forward, Task
+from minigrad.exercises.tasks import Forward, Task, UnfitError
 from minigrad.layers.base import Layer, connect
 
 ROWS, FEATURES = 5, 3
 RATE, ROOM = 0.25, 0.05
 STEP = 1e-6
 METHODS = {"__init__", "build", "forward", "backward"}
+HINTS = {
+    "columns by one of": "is a transpose missing, or are the factors the wrong way round?",
+    "not aligned": "is a transpose missing, or are the factors the wrong way round?",
+    "could not be broadcast": "is a * in the place of an @, or a sum missing?",
+    "name 'np' is": "import numpy as np",
+    "NameError": "forward's variables are gone by then, what it left in self.cache is there",
+    "and 'Parameter'": "its numbers are in .value",
+    "'Parameter' and": "its numbers are in .value",
+    "no attribute 'value'": "is it still a Parameter? Its gradient is assigned to .grad",
+}
+"""What errors of Python and NumPy may come from, by a part of what they say."""
 NONE: Final[Mapping[str, Array]] = MappingProxyType({})
 
 
@@ -44,6 +55,8 @@ def grade(layer: Layer, task: Task) -> list[str]:
         return wrong or _grade_backward(layer, x, delta, task.forward)
     except NotImplementedError as error:
         return [f"it isn't written yet: {error}"]
+    except UnfitError as error:
+        return [str(error)]
     except Exception as error:
         return [_explain(error)]
 
@@ -67,12 +80,16 @@ def _grade_backward(layer: Layer, x: Array, delta: Array, forward: Forward) -> l
     def objective() -> float:
         return float((layer.forward(x) * delta).sum())
 
+    values = [parameter.value.copy() for _, parameter in layer.own_parameters()]
     layer.forward(x)
     lent = delta.copy()
     layer.backward(lent)
     if not np.array_equal(lent, delta):
         return ["backward writes into the delta that it was given: make a new array"]
     held = layer.own_parameters()
+    for (name, parameter), value in zip(held, values, strict=True):
+        if not np.array_equal(parameter.value, value):
+            return [f"backward changes the value of {name}: assign {name}.grad, and leave the rest"]
     first = [parameter.grad.copy() for _, parameter in held]
     passed_down = layer.backward(delta.copy())  # twice: gradients are assigned, not added up
     wrong = []
@@ -189,15 +206,14 @@ def _explain(error: Exception) -> str:
     """Say what was raised, in which method and line, and what it may come from."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in METHODS]
     place = f"{frames[-1].name}, line {frames[-1].lineno}, " if frames else "it "
-    message = f"raises {type(error).__name__}: {error}"
-    if isinstance(error, ValueError) and "the gradient of Parameter" in message:
-        return f"{error}: is it summed over the rows, axis 0?"
+    message = f"raises {type(error).__name__}: {error}".rstrip()
+    if "the gradient of Parameter" in message:
+        return f"{error}: sum over the rows, and over them alone, by axis=0"
     inner = re.search(r"matmul: .*size (\d+) is different from (\d+)", message)
     if inner:
         message = f"multiplies a matrix of {inner[2]} columns by one of {inner[1]} rows"
-    if inner or "not aligned" in message:
-        message += ": is a transpose missing, or are the factors the wrong way round?"
-    return f"{place}{message}"
+    hints = [hint for sign, hint in HINTS.items() if sign in message]
+    return f"{place}{message}" + (f": {hints[0]}" if hints else "")
 
 
 def _differences(value: Array, objective: Callable[[], float]) -> Array:
