@@ -129,6 +129,12 @@ def test_a_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> Non
             "backward, line 17, raises NameError: name 'a' is not "
             "defined: forward's variables are gone by then",
         ),
+        (
+            "slope",
+            "a = 1 / (1 + np.exp(-x))",
+            "a = b",
+            "forward, line 10, raises NameError: name 'b' is not defined\n",
+        ),
         ("dropout", "/ (1 - self.rate)", "/ self.rate", "in training the mean of ones becomes"),
         ("dropout", ">= self.rate", "< self.rate", "it drops 7"),
         ("slope", "delta * a", "-delta * a", "has the wrong sign"),

@@ -25,12 +25,12 @@ HINTS = {
     "not aligned": "is a transpose missing, or are the factors the wrong way round?",
     "could not be broadcast": "is a * in the place of an @, or a sum missing?",
     "name 'np' is": "import numpy as np",
-    "NameError": "forward's variables are gone by then, what it left in self.cache is there",
+    "^backward.*NameError": "forward's variables are gone by then, what it left in self.cache is there",
     "and 'Parameter'": "its numbers are in .value",
     "'Parameter' and": "its numbers are in .value",
     "no attribute 'value'": "is it still a Parameter? Its gradient is assigned to .grad",
 }
-"""What errors of Python and NumPy may come from, by a part of what they say."""
+"""What errors of Python and NumPy may come from, by a pattern of what is told."""
 NONE: Final[Mapping[str, Array]] = MappingProxyType({})
 
 
@@ -212,8 +212,9 @@ def _explain(error: Exception) -> str:
     inner = re.search(r"matmul: .*size (\d+) is different from (\d+)", message)
     if inner:
         message = f"multiplies a matrix of {inner[2]} columns by one of {inner[1]} rows"
-    hints = [hint for sign, hint in HINTS.items() if sign in message]
-    return f"{place}{message}" + (f": {hints[0]}" if hints else "")
+    told = f"{place}{message}"
+    hints = [hint for sign, hint in HINTS.items() if re.search(sign, told)]
+    return f"{told}: {hints[0]}" if hints else told
 
 
 def _differences(value: Array, objective: Callable[[], float]) -> Array:
