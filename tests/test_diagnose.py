@@ -110,6 +110,26 @@ class Linear(Activation):
         return 3 + 0 * z
 
 
+class Lookup(Layer):
+    """A row of a table for each whole number from 0 to 9, and an error for any other."""
+
+    def build(self, input_shape, rng):
+        self.table = Parameter(rng.normal(size=(10, 4)))
+        return (4,)
+
+    def forward(self, x, *, training=True):
+        index = x[:, 0].astype(int)
+        if training:
+            self.cache = index
+        return self.table.value[index]
+
+    def backward(self, delta):
+        grad = np.zeros((10, 4))
+        np.add.at(grad, self.cache, delta)
+        self.table.grad = grad
+        return np.zeros((len(delta), 1))
+
+
 class Grown(Activation):
     """Numbers about 10,000 from numbers about 0."""
 
@@ -246,6 +266,7 @@ FAULTS = {
         lambda: net(Dense(16), Tanh(), Dense(2)),
         X, np.column_stack([Y, Y + 1e4]), L1Loss(), "unscaled_targets", None,
     ),
+    "targets that spread": (fine, X, 1e4 * (Y - Y.mean()), L1Loss(), "unscaled_targets", None),
     "targets of 0.00001": (relu, X, 1e-5 * Y, L1Loss(), "unscaled_targets", None),
     "class numbers": (
         fine, BLOBS[0], BLOBS[1].astype(float), MSELoss(), "class_numbers", None,
@@ -259,6 +280,10 @@ FAULTS = {
     ),
     "no activation": (
         lambda: net(Dense(16), Dense(8), Dense(1)), X, Y, MSELoss(), "linear_stack", "dense_1",
+    ),
+    "no activation, in float32": (
+        lambda: net(Dense(16), Dense(1), dtype="float32"),
+        X, Y, MSELoss(), "linear_stack", "dense_1",
     ),
     "no activation at one place": (
         lambda: net(
@@ -350,6 +375,10 @@ HEALTHY = {
     "entering a branch": (
         lambda: net(Dense(16), Residual([Dense(16), ReLU(), Dense(16)]), Dense(1)),
         X, Y, MSELoss(), Adam(),
+    ),
+    "embedding": (
+        lambda: net(Lookup(), Dense(1), width=1),
+        np.arange(300.0).reshape(-1, 1) % 10, np.cos(np.arange(300) % 10), MSELoss(), Adam(),
     ),
     "hardly bent": (
         lambda: net(Dense(16), LeakyReLU(0.9), Dense(1)), X, Y, MSELoss(), Adam(),

@@ -24,7 +24,6 @@ _ORDERS = 200
 _IN_ORDER = 1.3
 _EXPLAINED = 0.1
 _RIDGE = 0.01
-_STEPS = 300
 _LEFT = 0.2
 _BETTER = 2.0
 
@@ -77,7 +76,7 @@ def squared_classes(patient: Patient) -> Iterator[Finding]:
     """
     if not patient.compares or not _is_distribution(patient):
         return
-    steps, rate = min(_STEPS, patient.steps), patient.trainer.rate
+    steps, rate = patient.trial_steps, patient.trainer.rate
     loss = patient.batch_loss
     other = _LogLoss(reduction=loss.reduction, scale=loss.scale)
     own, cross = (_trained(patient, tried, steps) for tried in (loss, other))

@@ -79,13 +79,13 @@ def diagnose(
         weight = np.asarray(sample_weight)
         if weight.shape == fine.shape:  # of any other, as_rows tells what is wrong with it
             sample_weight = weight[fine]
+    rows, usable = Rows(inputs, targets), True
     try:
         targets = loss.match(targets, (len(inputs), *twin.output_shape))
     except (TypeError, ValueError) as error:
         findings.append(unusable_targets(error))
-        usable, rows = None, Rows(inputs, targets)
-    else:
-        usable = copy.copy(loss)
+        usable = False
+    if usable:
         rows = as_rows(
             inputs,
             targets,
@@ -97,7 +97,9 @@ def diagnose(
     counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:MOST_ROWS])
-    patient = Patient(twin, rows, usable, optimizer, max(1, round(batch_rows)))
+    patient = Patient(
+        twin, rows, copy.copy(loss) if usable else None, optimizer, max(1, round(batch_rows))
+    )
     findings += [*data.constant_inputs(rows.x), *data.constant_targets(rows.y)]
     notes = [_looked_at(count, rows, patient)]
     with np.errstate(all="ignore"):

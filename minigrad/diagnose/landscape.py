@@ -19,7 +19,8 @@ from minigrad.sequential import Sequential
 
 Vector = NDArray[np.float64]
 
-_LAST = 10
+LAST = 10
+"""Steps that the J at the end of a descent is averaged over."""
 
 
 class Landscape:
@@ -77,7 +78,7 @@ class Landscape:
                 return inf
             seen.append(j)
             theta = self.step(mover)
-        return float(np.mean(seen[-_LAST:]))
+        return float(np.mean(seen[-LAST:]))
 
     def predict(self) -> Array:
         """Return what is predicted with the parameters as the last call or step left them."""

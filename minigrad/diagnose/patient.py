@@ -24,6 +24,7 @@ _GRADIENT = 20_000_000
 _DESCENT = 2_000_000_000
 """What a gradient may cost, and what a descent: rows times parameters, times steps."""
 _FEWEST_STEPS, _MOST_STEPS = 20, 1500
+_TRIAL_STEPS = 300
 
 
 class Patient:
@@ -157,6 +158,11 @@ class Patient:
         """How many steps of descent on the sample are cheap."""
         affordable = _DESCENT // (len(self.sample) * self._row_cost)
         return min(_MOST_STEPS, max(_FEWEST_STEPS, affordable))
+
+    @property
+    def trial_steps(self) -> int:
+        """How many of them a trial takes that is one of several."""
+        return min(_TRIAL_STEPS, self.steps)
 
     def landscape(self) -> Landscape:
         """Return J of one batch as a function of the parameters, by the sample."""

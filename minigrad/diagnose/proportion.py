@@ -15,7 +15,6 @@ _LEARNED = 0.5
 _NOTHING = 0.9
 """Both are shares of a loss: so much is left where a rate does well, and where it does nothing."""
 _HALVING = 1e5
-_STEPS = 300
 _ROUNDING = 1e-9
 
 
@@ -30,7 +29,7 @@ def out_of_proportion(patient: Patient) -> Iterator[Finding]:
     optimizer = patient.optimizer
     if optimizer is None:
         return
-    landscape, steps, rate = patient.landscape(), min(_STEPS, patient.steps), optimizer.rate
+    landscape, steps, rate = patient.landscape(), patient.trial_steps, optimizer.rate
     start = landscape(landscape.start)[0]
     end = landscape.descend(optimizer, steps)
     trial = _Trial(type(optimizer).__name__, rate, steps, start, end)

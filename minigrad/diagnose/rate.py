@@ -8,13 +8,12 @@ import numpy as np
 
 from minigrad.diagnose.curvature import largest_curvature, stability_limit
 from minigrad.diagnose.findings import Finding, number
-from minigrad.diagnose.landscape import Landscape, Vector
+from minigrad.diagnose.landscape import LAST, Landscape, Vector
 from minigrad.diagnose.patient import Patient
 from minigrad.optimizers import SGD
 
 _BETWEEN = 50
 """Steps after which the curvature is measured anew; a tenth of that where J rises."""
-_LAST = 10
 _FAR = 4
 _CHEAP = 100
 """With fewer steps to spend, a rate this far below the limit isn't tried."""
@@ -111,7 +110,7 @@ def _stable_descent(
             curvature, measured = _curvature(landscape, theta), step
         seen.append(j)
         theta = theta - (min(1 / curvature, fastest) if curvature > 0 else fastest) * g
-    return float(np.mean(seen[-_LAST:])), _curvature(landscape, theta)
+    return float(np.mean(seen[-LAST:])), _curvature(landscape, theta)
 
 
 def _curvature(landscape: Landscape, theta: Vector) -> float:

@@ -16,7 +16,6 @@ from minigrad.diagnose.patient import Patient
 _FAR = 10.0
 _LARGE = 30.0
 _SMALL = 1e-3
-_STEPS = 300
 _LEFT = 0.3
 _BETTER = 3.0
 
@@ -39,7 +38,7 @@ def unscaled_targets(patient: Patient) -> Iterator[Finding]:
     larger = deviation / np.maximum(size, _SMALL)
     if away.max() <= _FAR and larger.max() <= _LARGE:
         return
-    steps = min(_STEPS, patient.steps)
+    steps = patient.trial_steps
     raw = _error(patient, np.zeros_like(mean), np.ones_like(deviation), steps)
     scaled = _error(patient, mean, deviation, steps)
     if raw < _LEFT or raw < _BETTER * scaled:

@@ -25,7 +25,7 @@ HINTS = {
     "not aligned": "is a transpose missing, or are the factors the wrong way round?",
     "could not be broadcast": "is a * in the place of an @, or a sum missing?",
     "name 'np' is": "import numpy as np",
-    "^backward.*NameError": "forward's variables are gone by then, what it left in self.cache is there",
+    "^backward.*NameError": "forward's variables are gone by then; self.cache is there",
     "and 'Parameter'": "its numbers are in .value",
     "'Parameter' and": "its numbers are in .value",
     "no attribute 'value'": "is it still a Parameter? Its gradient is assigned to .grad",
