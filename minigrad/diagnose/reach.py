@@ -100,6 +100,8 @@ def least(
     2.0
     >>> round(least(MSELoss(), target, (2, 1), constant=True), 6)
     1.5625
+    >>> round(least(MSELoss(), target, (2, 1), constant=True, weight=np.array([1.0, 3.0])), 6)
+    1.171875
     """
     ends = _finite_ends(target, low, high)
     p = np.full(shape, np.clip(0.0, *ends))
