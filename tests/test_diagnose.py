@@ -1,5 +1,6 @@
 """Each finding on a network that has the fault and on one that hasn't, and no false alarm."""
 
+import copy
 import math
 import pickle
 import re
@@ -27,15 +28,19 @@ from minigrad import (
     Dense,
     Dropout,
     HingeLoss,
+    HuberLoss,
     L1Loss,
     Layer,
     LayerNorm,
     LeakyReLU,
+    Loss,
     MSELoss,
     Normal,
+    Optimizer,
     Parameter,
     ReLU,
     Residual,
+    RMSprop,
     Sequential,
     Sigmoid,
     Softmax,
@@ -43,8 +48,10 @@ from minigrad import (
     tutorial,
 )
 from minigrad.data import Rows
-from minigrad.diagnose import Diagnosis, Finding
+from minigrad.diagnose import Diagnosis, Finding, diagnose
 from minigrad.diagnose.landscape import Landscape
+from minigrad.diagnose.patient import Patient
+from minigrad.optimizers.schedules import ExponentialDecay
 
 ROOT = Path(minigrad.__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -53,7 +60,18 @@ X = RNG.normal(size=(300, 4))
 Y = np.sin(X[:, 0]) + X[:, 1]
 CLASSES = RNG.integers(0, 3, size=300)
 LABELS = (X[:, 0] * X[:, 1] > 0).astype(float)
+ORDERED = np.digitize(X[:, 0] + 0.5 * X[:, 1], [-1.0, -0.3, 0.3, 1.0]).astype(float)
 SLOW = SGD(learning_rate=0.05)
+
+
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """Return five clouds of points, and which of them each is in."""
+    rng = np.random.default_rng(7)
+    which = rng.integers(0, 5, size=300)
+    return 2 * rng.normal(size=(5, 4))[which] + rng.normal(size=(300, 4)), which
+
+
+BLOBS = blobs()
 
 
 class Flipped(Activation):
@@ -87,12 +105,56 @@ class Logarithm(Activation):
         return 1 / z
 
 
+class Linear(Activation):
+    def function(self, z):
+        return 3 * z
+
+    def derivative(self, z):
+        return 3 + 0 * z
+
+
+class Lookup(Layer):
+    """A row of a table for each whole number from 0 to 9, and an error for any other."""
+
+    def build(self, input_shape, rng):
+        self.table = Parameter(rng.normal(size=(10, 4)))
+        return (4,)
+
+    def forward(self, x, *, training=True):
+        if x.min() < 0:
+            raise ValueError("whole numbers from 0 only")
+        index = x[:, 0].astype(int)
+        if training:
+            self.cache = index
+        return self.table.value[index]
+
+    def backward(self, delta):
+        grad = np.zeros((10, 4))
+        np.add.at(grad, self.cache, delta)
+        self.table.grad = grad
+        return np.zeros((len(delta), 1))
+
+
+class Grown(Activation):
+    """Numbers about 10,000 from numbers about 0."""
+
+    def function(self, z):
+        return 1e4 + 100 * z
+
+    def derivative(self, z):
+        return 100 + 0 * z
+
+
 def net(*layers: Layer, width: int = 4, **options) -> Sequential:
     return Sequential(layers, input_shape=(width,), rng=0, **options)
 
 
 def fine(**options) -> Sequential:
     return net(Dense(16), Tanh(), Dense(1), **options)
+
+
+def relu(**options) -> Sequential:
+    return net(Dense(32, "relu", weight_initializer="he_normal"), Dense(1), **options)
 
 
 def poisoned() -> Sequential:
@@ -204,6 +266,40 @@ FAULTS = {
         X, Y, MSELoss(), "wrong_gradients", "dense_2",
     ),
     "frozen": (lambda: frozen(), X, Y, MSELoss(), "capacity", None),
+    "targets of 10,000": (relu, X, 100 * Y + 1e4, MSELoss(), "unscaled_targets", None),
+    "targets of 10,000 among others": (
+        lambda: net(Dense(16), Tanh(), Dense(2)),
+        X, np.column_stack([Y, Y + 1e4]), L1Loss(), "unscaled_targets", None,
+    ),
+    "targets that spread": (fine, X, 1e4 * (Y - Y.mean()), L1Loss(), "unscaled_targets", None),
+    "targets of 0.00001": (relu, X, 1e-5 * Y, L1Loss(), "unscaled_targets", None),
+    "class numbers": (
+        fine, BLOBS[0], BLOBS[1].astype(float), MSELoss(), "class_numbers", None,
+    ),
+    "class numbers from 1": (
+        fine, BLOBS[0], BLOBS[1] + 1.0, L1Loss(), "class_numbers", None,
+    ),
+    "softmax and squared error": (
+        lambda: net(Dense(32), Tanh(), Dense(5, weight_initializer=Normal(scale=3.0)), Softmax()),
+        BLOBS[0], np.eye(5)[BLOBS[1]], MSELoss(), "squared_classes", None,
+    ),
+    "no activation": (
+        lambda: net(Dense(16), Dense(8), Dense(1)), X, Y, MSELoss(), "linear_stack", "dense_1",
+    ),
+    "no activation, in float32": (
+        lambda: net(Dense(16), Dense(1), dtype="float32"),
+        X, Y, MSELoss(), "linear_stack", "dense_1",
+    ),
+    "no activation at one place": (
+        lambda: net(
+            Dense(16), Tanh(), Dense(16), Linear(), Dropout(0.1), Dense(8), Tanh(), Dense(1)
+        ),
+        X, Y, MSELoss(), "linear_stack", "dense_2",
+    ),
+    "no activation in a branch": (
+        lambda: net(Dense(16), Tanh(), Residual([Dense(32), Dense(16)]), Tanh(), Dense(1)),
+        X, Y, MSELoss(), "linear_stack", "residual_1.chain_1.dense_1",
+    ),
 }  # fmt: skip
 
 
@@ -260,8 +356,49 @@ HEALTHY = {
     "deep relu": (
         lambda: deep(ReLU, 8, weight_initializer="he_normal"), X, Y, MSELoss(), Adam(),
     ),
+    "ordered numbers": (fine, X, ORDERED, MSELoss(), Adam()),
+    "three ordered numbers": (fine, X, np.minimum(ORDERED, 2), MSELoss(), Adam()),
+    "numbers in no order that shows": (fine, X, CLASSES.astype(float), MSELoss(), Adam()),
+    "numbers of a bent order": (fine, X, np.minimum(np.abs(X[:, 0]) // 0.5, 3), MSELoss(), Adam()),
+    "class numbers that a softmax tells apart": (
+        lambda: net(Dense(16), Tanh(), Dense(5)), *BLOBS, CrossEntropyLoss(), Adam()
+    ),
+    "softmax and squared error, fast": (
+        lambda: net(Dense(32), Tanh(), Dense(5), Softmax()),
+        BLOBS[0], np.eye(5)[BLOBS[1]], MSELoss(), Adam(learning_rate=0.01),
+    ),
+    "scale within reason": (fine, X, 4 * Y + 20, MSELoss(), Adam()),
+    "targets of 10,000, and an output for them": (
+        lambda: net(Dense(16), Tanh(), Dense(1), Grown()), X, 100 * Y + 1e4, L1Loss(), Adam(),
+    ),
+    "one of class 1": (
+        yes_or_no, X, (X[:, 0] == X[:, 0].max()).astype(float), BCEWithLogitsLoss(), Adam(),
+    ),
+    "far, but soon there": (
+        lambda: net(Dense(1)), X, X[:, 0] + 30, MSELoss(), SGD(learning_rate=0.1)
+    ),
+    "bottleneck": (lambda: net(Dense(2), Dense(4)), X, X, MSELoss(), Adam()),
+    "linear": (lambda: net(Dense(1)), X, X[:, 0] - X[:, 1], MSELoss(), Adam()),
+    "projection that stays": (lambda: projected(), X, Y, MSELoss(), Adam(learning_rate=0.01)),
+    "entering a branch": (
+        lambda: net(Dense(16), Residual([Dense(16), ReLU(), Dense(16)]), Dense(1)),
+        X, Y, MSELoss(), Adam(),
+    ),
+    "embedding": (
+        lambda: net(Lookup(), Dense(1), width=1),
+        np.arange(300.0).reshape(-1, 1) % 10, np.cos(np.arange(300) % 10), MSELoss(), Adam(),
+    ),
+    "hardly bent": (
+        lambda: net(Dense(16), LeakyReLU(0.9), Dense(1)), X, Y, MSELoss(), Adam(),
+    ),
     "sequences": (lambda: sequences(), np.repeat(X[:, :, None], 2, axis=2), X, MSELoss(), SLOW),
 }  # fmt: skip
+
+
+def projected() -> Sequential:
+    model = net(Dense(64), Dense(1))
+    model["dense_1"].trainable = False
+    return model
 
 
 def sequences() -> Sequential:
@@ -305,6 +442,10 @@ def test_an_output_at_the_end_that_the_targets_are_beyond_is_not_called_saturate
         ("relu and signed targets", {"floor": np.abs(np.minimum(Y, 0)).mean()}),
         ("custom range", {"lowest_output": 2.0, "highest_output": 3.0}),
         ("softmax before logits loss", {"floor": math.log(math.e + 2) - 1, "free_floor": 0.0}),
+        ("no activation", {"layers": 3, "parameters": 225, "parameters_of_one": 5}),
+        ("no activation in a branch", {"layers": 2, "parameters": 1072, "parameters_of_one": 272}),
+        ("targets of 10,000", {"mean": (100 * Y + 1e4).mean(), "deviation": 100 * Y.std()}),
+        ("class numbers", {"classes": 5}),
         ("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
     ],
 )
@@ -406,6 +547,67 @@ def test_a_learning_rate_is_held_against_the_limit(options) -> None:
     )
 
 
+def test_weights_are_those_of_the_loss() -> None:
+    x = np.random.default_rng(1).normal(size=(200, 3))
+    y, weight = x @ [1.0, -1.0, 0.5], np.repeat([0.0, 1.0, 7.0, 1.0], 50)
+    design = np.column_stack([x, np.ones(200)])
+    curvature = 2 * np.linalg.eigvalsh(design.T @ (weight[:, None] * design) / weight.sum())[-1]
+    model, sgd = net(Dense(1), width=3), SGD(learning_rate=2.2 / curvature)
+    found = diagnose(model, x, y, loss=MSELoss(), optimizer=sgd, sample_weight=weight)
+    assert found["learning_rate"].evidence["limit"] == pytest.approx(2 / curvature, rel=1e-3)
+    sgd = SGD(learning_rate=1.8 / curvature)
+    assert not diagnose(model, x, y, loss=MSELoss(), optimizer=sgd, sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("loss", "compares"),
+    [
+        (MSELoss(), True),
+        (L1Loss(reduction="sum"), True),
+        (HuberLoss(), True),
+        (BCEWithLogitsLoss(), False),
+        (HingeLoss(), False),
+    ],
+    ids=str,
+)
+def test_a_loss_of_differences_is_told_from_others(loss: Loss, compares: bool) -> None:
+    target = np.where(LABELS == 1, 1.0, -1.0 if isinstance(loss, HingeLoss) else 0.0)
+    assert Patient(fine(), Rows(X, target[:, None]), loss, None, 300).compares == compares
+    assert not Patient(classifier(), Rows(X, CLASSES), CrossEntropyLoss(), None, 300).compares
+
+
+def test_the_deltas_that_are_looked_at_are_weighted() -> None:
+    weight, loss = np.linspace(0.1, 3, 300), MSELoss()
+    patient = Patient(fine(), Rows(X, Y.reshape(-1, 1), weight), loss, None, 300)
+    j = loss.forward(fine().predict(X), Y, sample_weight=weight)
+    assert patient.trace.j == pytest.approx(j)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_weight_of_three_is_the_row_thrice_and_of_zero_the_row_left_out(reduction: str) -> None:
+    loss, model = L1Loss(reduction=reduction), yes_or_no(ReLU())
+    times = np.repeat([0, 1, 3], 100)
+    found = diagnose(model, X, Y, loss=loss, sample_weight=times)["targets_out_of_range"].evidence
+    same = diagnose(model, np.repeat(X, times, axis=0), np.repeat(Y, times), loss=loss)
+    expected = same["targets_out_of_range"].evidence
+    for name in ("floor", "loss_floor"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-9)
+    labels = CLASSES.astype(float)
+    only = diagnose(yes_or_no(), X, labels, loss=MSELoss(), class_weight={0: 0, 1: 2, 2: 0})
+    assert only["constant_targets"].evidence == {"rows": (CLASSES == 1).sum(), "value": 1.0}
+    assert only.notes[0].startswith(f"looked at {(CLASSES == 1).sum()} of 300 rows")
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    for x in (X, with_nan(X)):
+        with pytest.raises(ValueError, match=r"sample_weight needs shape .* got \(7,\)"):
+            diagnose(fine(), x, Y, loss=MSELoss(), sample_weight=np.ones(7))
+    with pytest.raises(ValueError, match="no weight for class 2"):
+        diagnose(classifier(), X, CLASSES, loss=CrossEntropyLoss(), class_weight={0: 1, 1: 1})
+    weighted = diagnose(fine(), with_nan(X), Y, loss=MSELoss(), sample_weight=np.ones(300))
+    assert weighted.kinds == ["not_finite"]
+
+
 def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
     from_zero = Residual([Dense(16), ReLU(), Dense(16, weight_initializer="zeros")])
     model = net(
@@ -416,6 +618,55 @@ def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
     )
     assert not diagnosis
     assert "the learning rate 0.03 is above 2 / lambda_max, yet" in diagnosis.notes[1]
+
+
+DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (Adam(learning_rate=10.0), "10 is too high"),
+        (RMSprop(learning_rate=1.0), "1 is too high"),
+        (Adam(learning_rate=1e-9), "1e-09 is too low"),
+        (SGD(learning_rate=1e-9), "1e-09 is too low"),
+        (SGD(learning_rate=1e-17), "1e-17 is too low"),
+        (SGD(learning_rate=DECAYING), "1e-09 is too low"),
+    ],
+    ids=str,
+)
+def test_a_rate_out_of_all_proportion_is_found_by_trial(optimizer: Optimizer, said: str) -> None:
+    found = relu().diagnose(X, Y, MSELoss(), optimizer)
+    assert found.kinds == ["learning_rate"]
+    assert said in found[0].title
+    evidence = found[0].evidence
+    other = evidence.get("lower_rate", evidence.get("higher_rate"))
+    better = evidence.get("loss_at_lower_rate", evidence.get("loss_at_higher_rate"))
+    mended = copy.copy(optimizer)
+    mended.learning_rate = other
+    assert not relu().diagnose(X, Y, MSELoss(), mended)
+    model = relu()
+    model.compile(optimizer=mended, loss=MSELoss())
+    steps = int(evidence["trial_steps"])
+    j = model.fit(X, Y, epochs=steps, batch_size=None, verbose=0)["loss"]
+    assert np.mean(j[-10:]) == pytest.approx(better, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [Adam(), Adam(learning_rate=1e-5), Adam(learning_rate=0.3), SGD(learning_rate=1e-4), "adagrad"],
+    ids=str,
+)
+def test_a_rate_that_is_only_not_the_best_is_left_alone(optimizer: Optimizer) -> None:
+    assert not relu().diagnose(X, Y, MSELoss(), optimizer)
+
+
+def test_no_rate_is_blamed_where_none_does_better() -> None:
+    noise = np.random.default_rng(5).normal(size=300)
+    assert not net(Dense(1)).diagnose(X, noise, MSELoss(), Adam())
+    model = net(Dense(1))
+    model["dense_1"].weight.value = np.linalg.lstsq(X, noise)[0].reshape(-1, 1)
+    assert not model.diagnose(X, noise, MSELoss(), Adam(learning_rate=1e-9))
 
 
 def test_without_an_optimizer_or_with_an_adaptive_one_it_says_so() -> None:

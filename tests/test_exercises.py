@@ -13,10 +13,11 @@ SOLUTIONS = Path(__file__).parent / "solutions"
 SHEETS = {
     "slope": ["what backward returns, dJ/dx, is delta itself: the derivative is missing"],
     "product": ["the gradient of weight is the transpose of what it should be"],
-    "bias": ["the gradient of Parameter has shape (3,), got (5, 3): is it summed over the rows?"],
+    "bias": ["the gradient of Parameter has shape (3,), got (5, 3): sum over the rows"],
     "dropout": [
-        "in inference it must change nothing, but ones come out as 0.50",
-        "in training the mean of ones becomes 0.5",
+        "in inference it must change nothing, but ones come out as 0.75",
+        "in training the mean of ones becomes 0.75 at a rate of 0.25: divide what is kept by the "
+        "probability of keeping it, 0.75,",
     ],
     "softplus": ["it isn't written yet: write backward"],
     "scale": ["it isn't written yet: make self.factor"],
@@ -47,11 +48,100 @@ def test_a_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     ("name", "old", "new", "words"),
     [
         ("slope", "a * (1 - a)", "(1 - a)", "expected"),
+        ("slope", "delta * a * (1 - a)", "a * (1 - a)", "is g'(z) alone: multiply it by delta"),
+        ("slope", "a * (1 - a)", "a", "is delta a: multiply by the derivative g'(z), not by a"),
+        ("slope", "self.cache = a", "self.cache = x", "is delta z (1 - z): that formula is for a"),
+        ("slope", "delta * a", "delta / a / a", "expected"),
+        ("slope", "delta * a * (1 - a)", "delta / (a * (1 - a))", "is delta / g'(z)"),
+        (
+            "slope",
+            "return delta * a * (1 - a)",
+            "delta *= a * (1 - a)\n        return delta",
+            "backward writes into the delta that it was given",
+        ),
+        ("slope", "return delta * a", "delta = delta * a", "is a NoneType: is a return missing?"),
+        ("slope", "a = self.cache", "a = 1 / (1 + np.exp(-self.cache))", "is delta g'(a)"),
+        ("slope", "delta * a * (1 - a)", "delta.sum(axis=0)", "has shape (3,), expected (5, 3)"),
+        ("softplus", "exp(-self.cache)", "exp(self.cache)", "is delta g'(-z): the derivative is"),
+        ("softplus", "delta / (", "1 / (", "is g'(z) alone: multiply it by delta"),
+        ("softplus", "delta / (1 + np.exp(-self.cache))", "delta * self.cache", "is delta z: mult"),
+        ("product", "value.T", "value", "is delta W: W must be transposed"),
+        ("product", "value.T", "value * -1", "is delta W: W must be transposed; and its sign is"),
+        (
+            "product",
+            "x.T @ delta",
+            "x @ delta",
+            "backward, line 19, multiplies a matrix of 3 columns by one of 5 rows: is a transpose",
+        ),
+        ("product", "x.T @ delta", "x.T @ delta / len(x)", "is a mean over the rows: it must be"),
+        ("product", "x.T @ delta", "x.T @ delta / len(x) ** 2", "divided by the rows twice"),
+        (
+            "product",
+            "x.T @ delta",
+            "-x.T @ delta / len(x)",
+            "has the wrong sign, and is a mean over the rows",
+        ),
+        ("product", "x.T @ delta", "x.T @ delta / x.size", "divided by the rows and the features"),
+        ("product", "x.T @ delta", "2 * x.T @ delta", "is twice what it should be"),
+        ("product", "x.T @ delta", "x.T @ x", "is x^T x: the second factor must be delta"),
+        ("scale", "(delta * self.cache).sum", "delta.sum", "is the sum of delta alone"),
+        ("scale", "(delta * self.cache).sum", "self.cache.sum", "is the sum of x alone"),
+        (
+            "scale",
+            "(delta * self.cache).sum(axis=0)",
+            "delta.sum(0) * self.cache.sum(0)",
+            "is (sum of x) (sum of delta)",
+        ),
+        ("scale", "delta * self.factor.value", "delta * self.cache", "is delta x: that is what"),
+        (
+            "scale",
+            "delta * self.factor.value",
+            "self.factor.value + 0 * delta",
+            "is the parameter alone: multiply it by delta",
+        ),
+        (
+            "scale",
+            "sum(axis=0)",
+            "sum(axis=1)",
+            "got (5,): sum over the rows, and over them",
+        ),
+        ("scale", "np.ones(input_shape)", "np.ones(1)", "factor has shape (1,), expected (3,)"),
+        (
+            "scale",
+            "Parameter(np.ones(input_shape))",
+            "np.ones(input_shape)",
+            "it has 0 Parameters, expected one: make it in build",
+        ),
+        ("scale", "x * self.factor.value", "x * self.factor", "its numbers are in .value"),
+        ("scale", "self.factor.grad =", "self.factor =", "Its gradient is assigned to .grad"),
+        (
+            "product",
+            "self.weight.grad = x.T",
+            "self.weight.value -= x.T",
+            "backward changes the value of weight: assign weight.grad",
+        ),
+        ("product", "x.T @ delta", "x.T * delta", "is a * in the place of an @"),
+        ("product", "x.T @ delta", "np.dot(x.T, delta)", "import numpy as np"),
+        (
+            "slope",
+            "a = self.cache",
+            "pass",
+            "backward, line 17, raises NameError: name 'a' is not "
+            "defined: forward's variables are gone by then",
+        ),
+        (
+            "slope",
+            "a = 1 / (1 + np.exp(-x))",
+            "a = b",
+            "forward, line 10, raises NameError: name 'b' is not defined\n",
+        ),
+        ("dropout", "/ (1 - self.rate)", "/ self.rate", "in training the mean of ones becomes"),
+        ("dropout", ">= self.rate", "< self.rate", "it drops 7"),
         ("slope", "delta * a", "-delta * a", "has the wrong sign"),
         ("slope", "delta * a", "3 * delta * a", "is 3 times what it should be"),
-        ("product", "grad = x", "grad += x", "added to what was there: assign it"),
+        ("product", "grad = x", "grad += x", "is added to what was there (+=): assign it (=)"),
         ("bias", "sum(axis=0)", "mean(axis=0)", "is a mean over the rows: it must be their sum"),
-        ("bias", "delta.sum(axis=0)", "delta[0]", "holds the delta of one row"),
+        ("bias", "delta.sum(axis=0)", "delta[0]", "holds row 0 of delta: it must be summed"),
         ("scale", "(delta * self.cache).sum", "(0 * self.cache).sum", "is zero: was it assigned?"),
         ("scale", "return delta * self", "return delta + 0 * self", "is delta itself"),
         ("dropout", "return delta * self.cache", "return delta * 1", "same scaled mask"),
@@ -73,11 +163,34 @@ def test_a_sheet_is_never_overwritten() -> None:
     assert Path("slope.py").read_text() == "mine"
 
 
+def test_start_says_what_to_run_next(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["start", "slope"]) == 0
+    command = capsys.readouterr().out.splitlines()[-1].removesuffix(".py").split()
+    assert command[:3] == ["python", "-m", "minigrad.exercises"]
+    assert main(command[3:]) == 1
+
+
+def test_a_copy_under_another_name_is_graded(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["start", "bias"])
+    Path("bias.py").rename("second try.py")
+    assert main(["grade", "second try.py"]) == 1
+    assert "sum over the rows" in capsys.readouterr().out
+    Path("mine.py").write_text(Path("second try.py").read_text().partition('"""\n')[2])
+    with pytest.raises(SystemExit, match=r"which exercise is mine\.py\? Let it begin with"):
+        main(["grade", "mine.py"])
+
+
 def test_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="did you mean 'slope'"):
         main(["start", "slpoe"])
     with pytest.raises(SystemExit, match=r"no file slope\.py"):
         main(["grade", "slope.py"])
+    Path("slope.py").write_text("a = 1\nb = a / 0")
+    assert main(["grade", "slope.py"]) == 1
+    assert "doesn't run: ZeroDivisionError: division by zero (line 2)" in capsys.readouterr().out
+    Path("slope.py").write_text("x = 1")
+    assert main(["grade", "slope.py"]) == 1
+    assert "defines no Layer" in capsys.readouterr().out
     Path("slope.py").write_text("x =")
     assert main(["grade", "slope.py"]) == 1
     assert "doesn't run: SyntaxError" in capsys.readouterr().out

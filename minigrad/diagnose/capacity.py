@@ -20,6 +20,7 @@ from minigrad.optimizers import Adam
 _ROWS = 10
 _LEFT = 0.2
 """What may be left of the loss that the best constant prediction has."""
+_MANY = 10
 _STEPS = 500
 _PARAMETER_STEPS = 300_000_000
 _RATES = (0.03, 0.003)
@@ -75,12 +76,13 @@ def capacity(patient: Patient, notes: list[str]) -> Iterator[Finding]:
 def _finding(task: _Task, trainable: int, reached: float) -> Finding:
     left = (reached - task.floor) / (task.constant - task.floor)
     rows = len(task.rows)
+    much = f"{left:.0%} of" if left < _MANY else f"{number(round(left))} times"
     return Finding(
         "capacity",
         "warning",
         f"the network can't learn {rows} rows by heart",
         f"{_STEPS} steps of Adam on a copy, with {rows} rows and {number(trainable)} trainable "
-        f"parameters, leave {left:.0%} of the loss that a constant prediction has (mean term "
+        f"parameters, leave {much} the loss that a constant prediction has (mean term "
         f"{number(reached)}, constant {number(task.constant)}, least possible "
         f"{number(task.floor)}).",
         "Look at the other findings first. If there are none: is a layer frozen, or too narrow, "
@@ -107,7 +109,8 @@ def _task(patient: Patient) -> _Task:
     loss.reduction, loss.scale = "mean", 1.0
     shape = (len(rows), *(patient.model.output_shape or ()))
     floor, constant = (
-        least(loss, rows.y, shape, *patient.reach, constant=same) for same in (False, True)
+        least(loss, rows.y, shape, *patient.reach, constant=same, weight=rows.weight)
+        for same in (False, True)
     )
     return _Task(rows, loss, 0.0 if floor < 1e-9 * constant else floor, constant)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.data import Rows, as_pair
+from minigrad.data import Rows, as_pair, as_rows
 from minigrad.diagnose import data, units
 from minigrad.diagnose.capacity import capacity
+from minigrad.diagnose.classes import class_numbers, squared_classes
 from minigrad.diagnose.findings import Diagnosis, Finding, number
 from minigrad.diagnose.gradients import fading_gradients
+from minigrad.diagnose.linear import linear_stack
 from minigrad.diagnose.match import reachable_targets, unusable_targets
 from minigrad.diagnose.patient import Patient
+from minigrad.diagnose.proportion import out_of_proportion
 from minigrad.diagnose.rate import learning_rate
+from minigrad.diagnose.scale import unscaled_targets
 from minigrad.diagnose.slopes import wrong_gradients
 from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
@@ -31,8 +36,26 @@ def diagnose(
     loss: Loss | None = None,
     optimizer: Optimizer | None = None,
     batch_size: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Mapping[int, float] | None = None,
 ) -> Diagnosis:
-    """Find what keeps a model from learning these rows; see `Sequential.diagnose`."""
+    """Find what keeps a model from learning these rows; see `Sequential.diagnose`.
+
+    Weights of rows and classes are those of `fit`: rows of weight 0 are left out, and the loss, its
+    floor, its curvature and all trials are those of the weighted rows.
+
+    Raises:
+        RuntimeError: no loss is given and the model isn't compiled.
+        TypeError, ValueError: x and y aren't rows that the model takes, or the weights don't fit.
+
+    >>> from minigrad import Dense, MSELoss
+    >>> model = Sequential([Dense(1, "sigmoid")], input_shape=(1,), rng=0)
+    >>> x = np.linspace(0, 1, 5).reshape(-1, 1)
+    >>> diagnose(model, x, 2 * x, loss=MSELoss())
+    Diagnosis(1 error: targets_out_of_range)
+    >>> diagnose(model, x, 2 * x, loss=MSELoss(), sample_weight=[1, 1, 1, 0, 0])
+    Diagnosis(nothing found: print it)
+    """
     loss, optimizer = loss or model.loss, optimizer or model.optimizer
     if loss is None:
         raise RuntimeError(
@@ -42,30 +65,43 @@ def diagnose(
     twin = copy.deepcopy(model)
     twin.check_input_shape(inputs)
     assert twin.output_shape is not None
+    count = len(inputs)
     fine_x, fine_y = data.finite_rows(inputs), data.finite_rows(targets)
     findings = [
         *data.not_finite(inputs, fine_x, "x"),
         *data.not_finite(targets, fine_y, "y"),
     ]
-    order = np.random.default_rng(0).permutation(np.flatnonzero(fine_x & fine_y))[:MOST_ROWS]
-    if not len(order):
+    fine = fine_x & fine_y
+    if not fine.any():
         return Diagnosis(findings, notes=["no row is left to look at the rest"])
-    usable = True
+    if not fine.all():
+        inputs, targets = inputs[fine], targets[fine]
+        weight = np.asarray(sample_weight)
+        if weight.shape == fine.shape:  # of any other, as_rows tells what is wrong with it
+            sample_weight = weight[fine]
+    rows, usable = Rows(inputs, targets), True
     try:
         targets = loss.match(targets, (len(inputs), *twin.output_shape))
     except (TypeError, ValueError) as error:
         findings.append(unusable_targets(error))
         usable = False
-    rows = Rows(inputs[order], targets[order])
+    if usable:
+        rows = as_rows(
+            inputs,
+            targets,
+            output_shape=twin.output_shape,
+            loss=loss,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
+    counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
+    batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
+    rows = rows.take(np.random.default_rng(0).permutation(counted)[:MOST_ROWS])
     patient = Patient(
-        twin,
-        rows,
-        copy.copy(loss) if usable else None,
-        optimizer,
-        min(batch_size or len(inputs), len(inputs)),
+        twin, rows, copy.copy(loss) if usable else None, optimizer, max(1, round(batch_rows))
     )
     findings += [*data.constant_inputs(rows.x), *data.constant_targets(rows.y)]
-    notes = [_looked_at(len(inputs), rows, patient)]
+    notes = [_looked_at(count, rows, patient)]
     with np.errstate(all="ignore"):
         findings += _examine(patient, notes)
     return Diagnosis(findings, notes=notes)
@@ -83,6 +119,7 @@ def _examine(patient: Patient, notes: list[str]) -> list[Finding]:
         *units.inactive_units(patient),
         *units.identical_units(patient),
         *fading_gradients(patient),
+        *linear_stack(patient),
     ]
     if patient.loss is None or patient.refusal is not None:
         return findings
@@ -92,8 +129,11 @@ def _examine(patient: Patient, notes: list[str]) -> list[Finding]:
     wrong = list(wrong_gradients(patient))
     findings += wrong
     if not wrong:  # else the curvature that they make means nothing
-        findings += learning_rate(patient, notes)
+        findings += list(learning_rate(patient, notes)) or list(out_of_proportion(patient))
     if not unreachable:  # else it can't learn these rows, and nobody would ask
+        if not wrong:
+            findings += unscaled_targets(patient)
+            findings += [*class_numbers(patient), *squared_classes(patient)]
         findings += capacity(patient, notes)
     return findings
 

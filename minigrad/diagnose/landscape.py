@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import copy
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.arrays import Array
 from minigrad.copies import Rewind, in_double
 from minigrad.data import Rows
 from minigrad.losses import Loss
 from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
+from minigrad.optimizers.schedules import Schedule
 from minigrad.sequential import Sequential
 
 Vector = NDArray[np.float64]
+
+LAST = 10
+"""Steps that the J at the end of a descent is averaged over."""
 
 
 class Landscape:
@@ -35,7 +41,9 @@ class Landscape:
         twin = in_double(model, model.input_shape)
         self.parameters = twin.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
-        self._objective = Objective(twin, copy.copy(loss), Rows(np.asarray(rows.x, float), rows.y))
+        self._twin = twin
+        self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
+        self._objective = Objective(twin, copy.copy(loss), self._rows)
         self._rewind = Rewind(twin)
 
     def __call__(self, theta: Vector) -> tuple[float, Vector]:
@@ -46,3 +54,33 @@ class Landscape:
         """Return where an optimizer's step leads from the theta of the last call."""
         optimizer.step(self.parameters)
         return self.parameters.value.astype(np.float64)
+
+    def descend(self, optimizer: Optimizer, steps: int, *, rate: float | None = None) -> float:
+        """Descend from the start as the optimizer does, and return J, averaged over the last steps.
+
+        Infinite where J or its gradient isn't finite on the way.
+
+        Args:
+            optimizer: copied, and nothing that it remembers.
+            steps: how many.
+            rate: a learning rate in the place of its own.
+        """
+        mover = copy.copy(optimizer)
+        mover.state = {}
+        if rate is not None:
+            mover.learning_rate = rate
+        if not isinstance(mover.learning_rate, Schedule):
+            mover.steps = 0
+        theta, seen = self.start, list[float]()
+        for _ in range(steps):
+            j, g = self(theta)
+            if not (isfinite(j) and np.isfinite(g).all()):
+                return inf
+            seen.append(j)
+            theta = self.step(mover)
+        return float(np.mean(seen[-LAST:]))
+
+    def predict(self) -> Array:
+        """Return what is predicted with the parameters as the last call or step left them."""
+        self._rewind()
+        return self._twin.forward(self._rows.x)

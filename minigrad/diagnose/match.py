@@ -60,10 +60,10 @@ def _floor(patient: Patient, loss: Loss, last: Step) -> Iterator[Finding]:
     width = patient.model.output_shape or ()
     rows = patient.rows.take(slice(max(_LEAST_ROWS, _MOST_NUMBERS // prod(width))))
     shape = (len(rows), *width)
-    floor = least(loss, rows.y, shape, *patient.reach)
+    floor = least(loss, rows.y, shape, *patient.reach, weight=rows.weight)
     try:
-        free = least(loss, rows.y, shape)
-        constant = least(loss, rows.y, shape, constant=True)
+        free = least(loss, rows.y, shape, weight=rows.weight)
+        constant = least(loss, rows.y, shape, constant=True, weight=rows.weight)
     except ValueError:
         return  # the loss takes no numbers but those that the network gives
     if floor - free <= _TOLERATED * max(constant - free, 1e-9):

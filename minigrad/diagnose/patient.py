@@ -8,11 +8,12 @@ from math import inf, isfinite, prod
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.data import Rows
 from minigrad.diagnose.landscape import Landscape
-from minigrad.diagnose.reach import last_layers, least, reach
+from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
-from minigrad.optimizers import Optimizer
+from minigrad.optimizers import Adam, Optimizer
 from minigrad.sequential import Sequential
 from minigrad.trace import Step, Trace, first_not_finite, trace
 
@@ -23,6 +24,7 @@ _GRADIENT = 20_000_000
 _DESCENT = 2_000_000_000
 """What a gradient may cost, and what a descent: rows times parameters, times steps."""
 _FEWEST_STEPS, _MOST_STEPS = 20, 1500
+_TRIAL_STEPS = 300
 
 
 class Patient:
@@ -30,10 +32,10 @@ class Patient:
 
     Args:
         model: a copy, built.
-        rows: finite rows in a random order, with targets in the loss's own form.
+        rows: finite rows in a random order, with targets in the loss's own form, none of weight 0.
         loss: what it is trained with; None where it can't take the targets.
         optimizer: what it is trained by; None where nobody knows.
-        batch_rows: how many rows a step sees.
+        batch_rows: how many of such rows a step sees.
 
     Attributes:
         sample: the rows that the network is run on: as many as are cheap.
@@ -59,7 +61,8 @@ class Patient:
         """All that it computes for the sample: back, too, unless the loss refuses it."""
         if self.refusal is not None:
             return trace(self.model, self.sample.x)
-        return trace(self.model, self.sample.x, self.sample.y, self.loss)
+        sample = self.sample
+        return trace(self.model, sample.x, sample.y, self.loss, sample_weight=sample.weight)
 
     @cached_property
     def refusal(self) -> str | None:
@@ -102,15 +105,43 @@ class Patient:
     @cached_property
     def left(self) -> float:
         """How much of the loss of the best constant prediction is left: 0 when all is learned."""
+        return self.share(self.trace.prediction)
+
+    def share(self, prediction: Array) -> float:
+        """Return the loss of predictions for the sample, as a share of the best constant's."""
+        if self.loss is None or not 0 < self.constant < inf:
+            return inf
+        terms = self.loss.terms(prediction, self.sample.y)[0]
+        return mean_term(terms, self.sample.weight) / self.constant
+
+    @cached_property
+    def constant(self) -> float:
+        """The mean term that the best constant prediction has; infinite where the loss has none."""
         if self.loss is None or self.refusal is not None:
             return inf
-        shape = self.trace.prediction.shape
+        shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
         try:
-            constant = least(self.loss, self.sample.y, shape, *self.reach, constant=True)
+            return least(self.loss, y, shape, *self.reach, constant=True, weight=weight)
         except ValueError:
             return inf
-        terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
-        return float(terms.mean()) / constant if constant > 0 else inf
+
+    @cached_property
+    def compares(self) -> bool:
+        """Whether the loss depends on prediction - target alone, as those of regression do."""
+        some = self.sample.take(slice(_LEAST_ROWS))
+        p, t = self.trace.prediction[:_LEAST_ROWS].astype(np.float64), some.y
+        if self.loss is None or self.refusal is not None or p.shape != t.shape:
+            return False
+        try:
+            terms, moved = (self.loss.terms(p + by, t + by)[0] for by in (0.0, 1.7))
+        except ValueError:
+            return False
+        return np.allclose(terms, moved, rtol=1e-6, atol=1e-6 * float(np.abs(t).max(initial=1.0)))
+
+    @property
+    def trainer(self) -> Optimizer:
+        """What trials descend by: the optimizer, or Adam where nobody knows."""
+        return self.optimizer or Adam()
 
     @property
     def terms_scale(self) -> float:
@@ -119,7 +150,8 @@ class Patient:
         if self.loss.reduction == "mean":
             return self.loss.scale
         terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
-        return self.loss.scale * self.batch_rows * (terms.size / len(terms))
+        mean_weight = self.sample.total / len(self.sample)
+        return self.loss.scale * self.batch_rows * mean_weight * (terms.size / len(terms))
 
     @property
     def steps(self) -> int:
@@ -127,13 +159,23 @@ class Patient:
         affordable = _DESCENT // (len(self.sample) * self._row_cost)
         return min(_MOST_STEPS, max(_FEWEST_STEPS, affordable))
 
+    @property
+    def trial_steps(self) -> int:
+        """How many of them a trial takes that is one of several."""
+        return min(_TRIAL_STEPS, self.steps)
+
     def landscape(self) -> Landscape:
         """Return J of one batch as a function of the parameters, by the sample."""
+        return Landscape(self.model, self.batch_loss, self.sample)
+
+    @property
+    def batch_loss(self) -> Loss:
+        """The loss, scaled so that the sample's is that of one batch."""
         assert self.loss is not None
         loss = copy.copy(self.loss)
         if loss.reduction == "sum":
             loss.scale *= self.batch_rows / len(self.sample)
-        return Landscape(self.model, loss, self.sample)
+        return loss
 
     @property
     def _row_cost(self) -> int:

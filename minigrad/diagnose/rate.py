@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from math import inf, isfinite
 
 import numpy as np
 
 from minigrad.diagnose.curvature import largest_curvature, stability_limit
 from minigrad.diagnose.findings import Finding, number
-from minigrad.diagnose.landscape import Landscape, Vector
+from minigrad.diagnose.landscape import LAST, Landscape, Vector
 from minigrad.diagnose.patient import Patient
 from minigrad.optimizers import SGD
 
 _BETWEEN = 50
 """Steps after which the curvature is measured anew; a tenth of that where J rises."""
-_LAST = 10
 _FAR = 4
 _CHEAP = 100
 """With fewer steps to spend, a rate this far below the limit isn't tried."""
@@ -38,11 +35,12 @@ def learning_rate(patient: Patient, notes: list[str]) -> Iterator[Finding]:
     """
     optimizer = patient.optimizer
     if not isinstance(optimizer, SGD):
-        why = "no optimizer was given"
+        said = "the learning rate was not looked at: no optimizer was given"
         if optimizer is not None:
-            why = f"2 / lambda_max is no limit for {type(optimizer).__name__}, which gives each "
-            why += "parameter a step of its own"
-        notes.append(f"the learning rate was not looked at: {why}")
+            said = f"the learning rate {number(optimizer.rate)} was held against a trial alone: "
+            said += f"2 / lambda_max is no limit for {type(optimizer).__name__}, which gives each "
+            said += "parameter a step of its own"
+        notes.append(said)
         return
     landscape, steps, rate = patient.landscape(), patient.steps, optimizer.rate
     here = _curvature(landscape, landscape.start)
@@ -51,7 +49,7 @@ def learning_rate(patient: Patient, notes: list[str]) -> Iterator[Finding]:
     stable, further = _stable_descent(landscape, optimizer, steps, here)
     if rate <= min(stability_limit(optimizer, c) for c in (here, further)):
         return
-    tried = _descent(landscape, optimizer, steps)
+    tried = landscape.descend(optimizer, steps)
     finding = _finding(patient, optimizer, (here, further), steps, (stable, tried))
     if tried >= stable:
         yield finding
@@ -112,21 +110,7 @@ def _stable_descent(
             curvature, measured = _curvature(landscape, theta), step
         seen.append(j)
         theta = theta - (min(1 / curvature, fastest) if curvature > 0 else fastest) * g
-    return float(np.mean(seen[-_LAST:])), _curvature(landscape, theta)
-
-
-def _descent(landscape: Landscape, optimizer: SGD, steps: int) -> float:
-    """Descend as the optimizer does, and return J, averaged over the last steps."""
-    mover = copy.copy(optimizer)
-    mover.state = {}
-    theta, seen = landscape.start, list[float]()
-    for _ in range(steps):
-        j, g = landscape(theta)
-        if not (isfinite(j) and np.isfinite(g).all()):
-            return inf
-        seen.append(j)
-        theta = landscape.step(mover)
-    return float(np.mean(seen[-_LAST:]))
+    return float(np.mean(seen[-LAST:])), _curvature(landscape, theta)
 
 
 def _curvature(landscape: Landscape, theta: Vector) -> float:

@@ -75,6 +75,7 @@ def least(
     high: float = inf,
     *,
     constant: bool = False,
+    weight: Array | None = None,
 ) -> float:
     """Return the least mean term of a loss that any predictions from `low` to `high` have.
 
@@ -88,6 +89,7 @@ def least(
         low: the least prediction; -inf for none.
         high: the largest prediction.
         constant: whether all rows have the same prediction.
+        weight: of each row, for a weighted mean.
 
     Raises:
         ValueError: the loss takes no such predictions.
@@ -98,6 +100,8 @@ def least(
     2.0
     >>> round(least(MSELoss(), target, (2, 1), constant=True), 6)
     1.5625
+    >>> round(least(MSELoss(), target, (2, 1), constant=True, weight=np.array([1.0, 3.0])), 6)
+    1.171875
     """
     ends = _finite_ends(target, low, high)
     p = np.full(shape, np.clip(0.0, *ends))
@@ -106,10 +110,15 @@ def least(
         for _ in range(_ROUNDS):
             slope = loss.terms(p, target)[1]
             if constant:
-                slope = np.broadcast_to(slope.mean(axis=0), shape)
+                slope = np.broadcast_to(np.average(slope, axis=0, weights=weight), shape)
             p = np.clip(p - step * np.sign(slope), *ends)
             step *= _SHRINK
-        return float(loss.terms(p, target)[0].mean())
+        return mean_term(loss.terms(p, target)[0], weight)
+
+
+def mean_term(terms: Array, weight: Array | None) -> float:
+    """Return the mean of a loss's terms, weighted by row."""
+    return float(np.average(terms.reshape(len(terms), -1).mean(axis=1), weights=weight))
 
 
 def _finite_ends(target: NDArray[np.generic], low: float, high: float) -> tuple[float, float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,9 +15,10 @@ from minigrad.exercises.tasks import TASKS, Task
 from minigrad.layers.base import Layer
 from minigrad.names import nearest
 
-USAGE = """usage: python -m minigrad.exercises                  the list
-       python -m minigrad.exercises start NAME       writes NAME.py here
-       python -m minigrad.exercises grade NAME.py    says what is wrong with it"""
+COMMAND = "python -m minigrad.exercises"
+USAGE = f"""usage: {COMMAND}                  the list
+       {COMMAND} start NAME       writes NAME.py here
+       {COMMAND} grade FILE.py    says what is wrong with it"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             if path.exists():
                 raise SystemExit(f"{path} is there already, and stays as it is")
             path.write_text(files(__package__).joinpath("sheets", path.name).read_text())
-            print(f"wrote {path}: read it, mend it, then grade {path}")
+            print(f"wrote {path}: read it, mend it, then run\n  {COMMAND} grade {path}")
         case ["grade", file]:
             return _grade(Path(file))
         case _:
@@ -41,14 +44,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _grade(path: Path) -> int:
-    task = _task(path.stem)
+    if not path.exists() and not path.suffix:
+        path = path.with_suffix(".py")
     if not path.exists():
-        raise SystemExit(f"there is no file {path}: start {task.name} writes it")
+        made = f": {COMMAND} start {path.stem} writes it" if path.stem in TASKS else ""
+        raise SystemExit(f"there is no file {path}{made}")
     try:
         defined = runpy.run_path(str(path))
     except Exception as error:
-        print(f"{path} doesn't run: {type(error).__name__}: {error}")
+        print(f"{path} doesn't run: {type(error).__name__}: {error}{_line(error, path)}")
         return 1
+    task = _task_of(path, defined.get("__doc__") or "")
     layers = [
         value
         for value in defined.values()
@@ -62,6 +68,25 @@ def _grade(path: Path) -> int:
         print(f"- {sentence}")
     print("" if wrong else f"{layers[-1].__name__} is right.")
     return 1 if wrong else 0
+
+
+def _task_of(path: Path, docstring: str) -> Task:
+    """Return the exercise that a file is about, by the sheet's first line or the file's name."""
+    named = re.match(r'\s*Exercise "(\w+)"', docstring)
+    if named:
+        return _task(named[1])
+    if path.stem in TASKS:
+        return TASKS[path.stem]
+    raise SystemExit(
+        f"which exercise is {path}? Let it begin with the sheet's first line, such as "
+        f'"""Exercise "slope": ..., or name the file after one: {", ".join(TASKS)}'
+    )
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Say which line of a file an error comes from, if it doesn't say so itself."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return f" (line {frames[-1].lineno})" if frames else ""
 
 
 def _task(name: str) -> Task:

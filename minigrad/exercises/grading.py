@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.exercises.tasks import Task
+from minigrad.checking import _difference
+from minigrad.exercises.mistakes import of_delta, of_parameter
+from minigrad.exercises.tasks import Forward, Task, UnfitError
 from minigrad.layers.base import Layer, connect
 
 ROWS, FEATURES = 5, 3
+RATE, ROOM = 0.25, 0.05
+STEP = 1e-6
+METHODS = {"__init__", "build", "forward", "backward"}
+HINTS = {
+    "columns by one of": "is a transpose missing, or are the factors the wrong way round?",
+    "not aligned": "is a transpose missing, or are the factors the wrong way round?",
+    "could not be broadcast": "is a * in the place of an @, or a sum missing?",
+    "name 'np' is": "import numpy as np",
+    "^backward.*NameError": "forward's variables are gone by then; self.cache is there",
+    "and 'Parameter'": "its numbers are in .value",
+    "'Parameter' and": "its numbers are in .value",
+    "no attribute 'value'": "is it still a Parameter? Its gradient is assigned to .grad",
+}
+"""What errors of Python and NumPy may come from, by a pattern of what is told."""
+NONE: Final[Mapping[str, Array]] = MappingProxyType({})
 
 
 def grade(layer: Layer, task: Task) -> list[str]:
@@ -23,7 +44,7 @@ def grade(layer: Layer, task: Task) -> list[str]:
     """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, FEATURES))
-    weights = rng.normal(size=(ROWS, FEATURES))
+    delta = rng.normal(size=(ROWS, FEATURES))
     try:
         connect(layer, (FEATURES,), np.random.default_rng(1))
         for _, parameter in layer.own_parameters():
@@ -31,9 +52,11 @@ def grade(layer: Layer, task: Task) -> list[str]:
         if task.forward is None:
             return _grade_dropout(layer)
         wrong = _grade_forward(layer, x, task)
-        return wrong or _grade_backward(layer, x, weights)
+        return wrong or _grade_backward(layer, x, delta, task.forward)
     except NotImplementedError as error:
         return [f"it isn't written yet: {error}"]
+    except UnfitError as error:
+        return [str(error)]
     except Exception as error:
         return [_explain(error)]
 
@@ -51,30 +74,57 @@ def _grade_forward(layer: Layer, x: Array, task: Task) -> list[str]:
     return []
 
 
-def _grade_backward(layer: Layer, x: Array, weights: Array) -> list[str]:
-    """Hold each gradient of J = sum of weights * output against differences."""
+def _grade_backward(layer: Layer, x: Array, delta: Array, forward: Forward) -> list[str]:
+    """Hold each gradient of J = sum of delta * output against differences."""
 
     def objective() -> float:
-        return float((layer.forward(x) * weights).sum())
+        return float((layer.forward(x) * delta).sum())
 
+    values = [parameter.value.copy() for _, parameter in layer.own_parameters()]
     layer.forward(x)
-    layer.backward(weights)
-    passed_down = layer.backward(weights)  # twice: gradients are assigned, not added up
-    gradients = {
-        f"the gradient of {name}": (parameter.grad.copy(), _differences(parameter.value, objective))
-        for name, parameter in layer.own_parameters()
-    }
-    gradients["what backward returns, dJ/dx,"] = (passed_down, _differences(x, objective))
+    lent = delta.copy()
+    layer.backward(lent)
+    if not np.array_equal(lent, delta):
+        return ["backward writes into the delta that it was given: make a new array"]
+    held = layer.own_parameters()
+    for (name, parameter), value in zip(held, values, strict=True):
+        if not np.array_equal(parameter.value, value):
+            return [f"backward changes the value of {name}: assign {name}.grad, and leave the rest"]
+    first = [parameter.grad.copy() for _, parameter in held]
+    passed_down = layer.backward(delta.copy())  # twice: gradients are assigned, not added up
     wrong = []
-    for name, (got, expected) in gradients.items():
-        if np.shape(got) != expected.shape:
-            wrong.append(f"{name} has shape {np.shape(got)}, expected {expected.shape}")
-        elif not np.allclose(got, expected, rtol=1e-5, atol=1e-7):
-            wrong.append(f"{name} {compare(got, expected, weights)}")
+    for (name, parameter), once in zip(held, first, strict=True):
+        got = parameter.grad.copy()
+        expected = _differences(parameter.value, objective)
+        if _fits(once, expected) and _fits(got, 2 * expected):
+            told = "is added to what was there (+=): assign it (=)"
+        else:
+            told = _told(got, expected, of_parameter(parameter.value, x, delta))
+        if told:
+            wrong.append(f"the gradient of {name} {told}")
+    told = _told(passed_down, _differences(x, objective), of_delta(forward, layer, x, delta))
+    if told:
+        wrong.append(f"what backward returns, dJ/dx, {told}")
     return wrong
 
 
+def _told(got: object, expected: Array, mistakes: Mapping[str, Array]) -> str:
+    """Say what is wrong with an array that backward made; nothing if it is right."""
+    if not isinstance(got, np.ndarray):
+        return f"is a {type(got).__name__}: is a return missing?"
+    if got.shape != expected.shape:
+        return f"has shape {got.shape}, expected {expected.shape}"
+    return "" if _fits(got, expected) else compare(got, expected, mistakes)
+
+
+def _fits(got: Array, expected: Array) -> bool:
+    return np.allclose(got, expected, rtol=1e-5, atol=1e-7)
+
+
 def _grade_dropout(layer: Layer) -> list[str]:
+    """Try it at a rate that isn't 1/2, where dropped and kept would look the same."""
+    layer = type(layer)(rate=RATE)  # type: ignore[call-arg]
+    connect(layer, (FEATURES,), np.random.default_rng(1))
     ones = np.ones((2000, FEATURES))
     quiet = layer.forward(ones, training=False)
     loud = layer.forward(ones)
@@ -84,10 +134,14 @@ def _grade_dropout(layer: Layer) -> list[str]:
             "in inference it must change nothing, but ones come out as "
             f"{float(np.mean(quiet)):.2f}: scale in training, not here"
         )
-    if abs(float(np.mean(loud)) - 1) > 0.1:
+    dropped = float(np.mean(loud == 0))
+    if abs(dropped - RATE) > ROOM:
+        wrong.append(f"in training it drops {dropped:.0%} of the numbers, and rate is {RATE:.0%}")
+    elif abs(float(np.mean(loud)) - 1) > ROOM:
         wrong.append(
-            f"in training the mean of ones becomes {float(np.mean(loud)):.2f}: divide what is kept "
-            "by the probability of keeping it, so that the mean stays 1"
+            f"in training the mean of ones becomes {float(np.mean(loud)):.2f} at a rate of {RATE}: "
+            f"divide what is kept by the probability of keeping it, {1 - RATE}, so that the mean "
+            "stays 1"
         )
     back = layer.backward(np.ones_like(ones))
     if not np.allclose(back, loud):
@@ -95,8 +149,13 @@ def _grade_dropout(layer: Layer) -> list[str]:
     return wrong
 
 
-def compare(got: Array, expected: Array, delta: Array | None = None) -> str:
+def compare(got: Array, expected: Array, mistakes: Mapping[str, Array] = NONE) -> str:
     """Say how an array differs from what it should be, by the likeliest mistake.
+
+    Args:
+        got: what was computed.
+        expected: what is right, of the same shape.
+        mistakes: what usual mistakes make of it, by what to say of them.
 
     >>> compare(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 3.0], [2.0, 4.0]]))
     'is the transpose of what it should be'
@@ -105,46 +164,61 @@ def compare(got: Array, expected: Array, delta: Array | None = None) -> str:
         return "is not finite"
     if not got.any():
         return "is zero: was it assigned?"
-    if delta is not None and got.shape == delta.shape and np.allclose(got, delta):
-        return "is delta itself: the derivative is missing"
-    if got.ndim == 2 and got.shape == got.T.shape and np.allclose(got.T, expected, rtol=1e-5):
-        return "is the transpose of what it should be"
     nonzero = np.abs(expected) > 1e-9
     ratios = got[nonzero] / expected[nonzero]
     if ratios.size and np.allclose(ratios, ratios.flat[0], rtol=1e-4):
         return _factor(float(ratios.flat[0]))
-    if delta is not None and got.shape == delta.shape[1:]:
-        for row in delta:
-            if np.allclose(got, row):
-                return "holds the delta of one row: it must be summed over the rows"
+    if got.ndim == 2 and got.shape == got.T.shape:
+        mistakes = {"is the transpose of what it should be": expected.T, **mistakes}
+    for said, wrong in mistakes.items():
+        for sign, also in ((1, ""), (-1, "; and its sign is wrong")):
+            if wrong.shape == got.shape and np.allclose(got, sign * wrong, rtol=1e-4, atol=1e-7):
+                return said + also
     index = np.unravel_index(int(np.argmax(np.abs(got - expected))), got.shape)
     return f"is {got[index]:.4g} at index {tuple(map(int, index))}, expected {expected[index]:.4g}"
 
 
 def _factor(ratio: float) -> str:
-    if np.isclose(ratio, -1):
-        return "has the wrong sign"
-    if np.isclose(ratio, 1 / ROWS):
-        return "is a mean over the rows: it must be their sum"
-    if np.isclose(ratio, 2):
-        return "is twice what it should be, or added to what was there: assign it"
+    """Say what a wrong factor comes from, with its sign first."""
+    size = _size(abs(ratio))
+    if ratio > 0:
+        return size
+    return "has the wrong sign" + (f", and {size}" if not np.isclose(ratio, -1) else "")
+
+
+def _size(ratio: float) -> str:
+    loss = "the loss has taken the mean already"
+    named = {
+        1 / ROWS: f"is a mean over the rows: it must be their sum, as {loss}",
+        1 / ROWS**2: f"is divided by the rows twice: it must be their sum, as {loss}",
+        1 / FEATURES: "is a mean over the features: leave them apart",
+        1 / (ROWS * FEATURES): f"is divided by the rows and the features: {loss}",
+        ROWS: f"is multiplied by the rows, {ROWS} here: sum once only",
+        2: "is twice what it should be",
+    }
+    for factor, said in named.items():
+        if np.isclose(ratio, factor, rtol=1e-4):
+            return said
     return f"is {ratio:.4g} times what it should be"
 
 
 def _explain(error: Exception) -> str:
-    message = str(error)
-    if isinstance(error, ValueError) and "the gradient of Parameter" in message:
-        return f"{message}: is it summed over the rows?"
-    return f"it raises {type(error).__name__}: {message}"
+    """Say what was raised, in which method and line, and what it may come from."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in METHODS]
+    place = f"{frames[-1].name}, line {frames[-1].lineno}, " if frames else "it "
+    message = f"raises {type(error).__name__}: {error}".rstrip()
+    if "the gradient of Parameter" in message:
+        return f"{error}: sum over the rows, and over them alone, by axis=0"
+    inner = re.search(r"matmul: .*size (\d+) is different from (\d+)", message)
+    if inner:
+        message = f"multiplies a matrix of {inner[2]} columns by one of {inner[1]} rows"
+    told = f"{place}{message}"
+    hints = [hint for sign, hint in HINTS.items() if re.search(sign, told)]
+    return f"{told}: {hints[0]}" if hints else told
 
 
 def _differences(value: Array, objective: Callable[[], float]) -> Array:
-    slopes = np.zeros_like(value)
+    slopes = np.empty_like(value)
     for index in np.ndindex(value.shape):
-        kept, step = value[index], 1e-6
-        value[index] = kept + step
-        above = objective()
-        value[index] = kept - step
-        slopes[index] = (above - objective()) / (2 * step)
-        value[index] = kept
+        slopes[index] = _difference(value, index, STEP, objective)
     return slopes

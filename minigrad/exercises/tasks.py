@@ -26,20 +26,30 @@ class Task:
     forward: Forward | None
 
 
-def _parameter(layer: Layer) -> Array:
+class UnfitError(ValueError):
+    """A layer doesn't hold the parameter that its exercise asks for."""
+
+
+def _parameter(layer: Layer, axes: int = 1) -> Array:
+    """Return the one array of parameters, with a number for each feature along each axis."""
     held = layer.own_parameters()
     if len(held) != 1:
-        raise ValueError(
-            f"expected one Parameter as an attribute, found {len(held)}: make it in build"
+        raise UnfitError(
+            f"it has {len(held)} Parameters, expected one: make it in build, by "
+            "self.NAME = Parameter(array)"
         )
-    return held[0][1].value
+    assert layer.input_shape is not None
+    (name, parameter), shape = held[0], layer.input_shape * axes
+    if parameter.shape != shape:
+        raise UnfitError(f"{name} has shape {parameter.shape}, expected {shape}: see input_shape")
+    return parameter.value
 
 
 TASKS = {
     task.name: task
     for task in (
         Task("slope", "a sigmoid that forgets its derivative", lambda _, x: 1 / (1 + np.exp(-x))),
-        Task("product", "a product the wrong way round", lambda layer, x: x @ _parameter(layer)),
+        Task("product", "a product the wrong way round", lambda layer, x: x @ _parameter(layer, 2)),
         Task("bias", "a gradient that isn't summed", lambda layer, x: x + _parameter(layer)),
         Task("dropout", "scaling in the wrong mode", None),
         Task("softplus", "half written: find the derivative", lambda _, x: np.log1p(np.exp(x))),
