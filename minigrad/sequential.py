@@ -378,6 +378,8 @@ class Sequential(Network):
         loss: Loss | str | None = None,
         optimizer: Optimizer | str | None = None,
         batch_size: int | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
     ) -> Diagnosis:
         """Find what keeps the model from learning these rows, with the evidence in numbers.
 
@@ -391,6 +393,8 @@ class Sequential(Network):
             optimizer: likewise. Without one the learning rate isn't looked at.
             batch_size: the rows of a step, as `fit` will have; None takes all of them as one batch.
                 It matters to the learning rate where the loss is a sum.
+            sample_weight: a weight for each row, as for `fit`.
+            class_weight: a weight for each class, likewise.
 
         Returns:
             Findings, the gravest first; false where nothing was found. It prints as text.
@@ -417,7 +421,16 @@ class Sequential(Network):
             optimizer = as_object(Optimizer, optimizer, "optimizer")
         if batch_size is not None:
             batch_size = whole(batch_size, "batch_size", self)
-        return diagnose(self, x, y, loss=loss, optimizer=optimizer, batch_size=batch_size)
+        return diagnose(
+            self,
+            x,
+            y,
+            loss=loss,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
 
     def summary(self) -> None:
         """Print a table of the layers: their shapes, parameters, and whether they are trained.

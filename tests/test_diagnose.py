@@ -636,7 +636,7 @@ DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)
     ids=str,
 )
 def test_a_rate_out_of_all_proportion_is_found_by_trial(optimizer: Optimizer, said: str) -> None:
-    found = relu().diagnose(X, Y, MSELoss(), optimizer)
+    found = relu().diagnose(X, Y, loss=MSELoss(), optimizer=optimizer)
     assert found.kinds == ["learning_rate"]
     assert said in found[0].title
     evidence = found[0].evidence
@@ -644,7 +644,7 @@ def test_a_rate_out_of_all_proportion_is_found_by_trial(optimizer: Optimizer, sa
     better = evidence.get("loss_at_lower_rate", evidence.get("loss_at_higher_rate"))
     mended = copy.copy(optimizer)
     mended.learning_rate = other
-    assert not relu().diagnose(X, Y, MSELoss(), mended)
+    assert not relu().diagnose(X, Y, loss=MSELoss(), optimizer=mended)
     model = relu()
     model.compile(optimizer=mended, loss=MSELoss())
     steps = int(evidence["trial_steps"])
@@ -658,15 +658,15 @@ def test_a_rate_out_of_all_proportion_is_found_by_trial(optimizer: Optimizer, sa
     ids=str,
 )
 def test_a_rate_that_is_only_not_the_best_is_left_alone(optimizer: Optimizer) -> None:
-    assert not relu().diagnose(X, Y, MSELoss(), optimizer)
+    assert not relu().diagnose(X, Y, loss=MSELoss(), optimizer=optimizer)
 
 
 def test_no_rate_is_blamed_where_none_does_better() -> None:
     noise = np.random.default_rng(5).normal(size=300)
-    assert not net(Dense(1)).diagnose(X, noise, MSELoss(), Adam())
+    assert not net(Dense(1)).diagnose(X, noise, loss=MSELoss(), optimizer=Adam())
     model = net(Dense(1))
     model["dense_1"].weight.value = np.linalg.lstsq(X, noise)[0].reshape(-1, 1)
-    assert not model.diagnose(X, noise, MSELoss(), Adam(learning_rate=1e-9))
+    assert not model.diagnose(X, noise, loss=MSELoss(), optimizer=Adam(learning_rate=1e-9))
 
 
 def test_without_an_optimizer_or_with_an_adaptive_one_it_says_so() -> None:
