@@ -49,6 +49,8 @@ class BatchGradient:
     """
 
     def __init__(self, model: Layer, loss: Loss, *, threads: int | None = None) -> None:
+        for _, layer in model.walk():
+            layer.tie()
         self.parameters = model.parameters
         self.rows = block_rows(model)
         _keep_freed_memory()

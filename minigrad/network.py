@@ -15,6 +15,7 @@ from minigrad.config import Configurable
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.parameters import Parameters
+from minigrad.ranges import whole
 from minigrad.rng import RNGLike, as_rng
 
 
@@ -44,7 +45,7 @@ class Network(Chain):
                 f"pass input_shape=({input_shape},)"
             )
         if input_shape is not None:
-            self.build_for(tuple(input_shape))
+            self.build_for(tuple(whole(n, "input_shape", self) for n in input_shape))
 
     def build_for(self, input_shape: Shape) -> None:
         """Build all layers as the outermost model, and gather their parameters in one vector.
@@ -63,9 +64,20 @@ class Network(Chain):
                 layer.dtype = self.dtype
             for name in layer.buffers:
                 setattr(layer, name, getattr(layer, name).astype(self.dtype))
+            layer.tie()
         for path, parameter in self.named_parameters():
             parameter.name = path
-        Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
+        self._gathered()
+
+    @property
+    @override
+    def parameters(self) -> Parameters:
+        self.check_built()
+        return self._gathered()
+
+    def _gathered(self) -> Parameters:
+        parameters = (p for _, p in self.named_parameters())
+        return Parameters(parameters, dtype=self.dtype, alone=True)
 
     def _refuse_other_dtypes(self) -> None:
         """Refuse parameters that another model holds, and computes with in another dtype."""
@@ -94,7 +106,7 @@ class Network(Chain):
 
     def _accept(self, x: ArrayLike) -> Array:
         """Return x as rows of the input shape in the model's dtype."""
-        if not (isinstance(x, np.ndarray) and x.dtype == self.dtype and x.size):
+        if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = as_data(x, "x").astype(self.dtype, copy=False)
         self.check_input_shape(x)
         return x

@@ -143,6 +143,8 @@ class Parameters(Sequence[Parameter]):
     Args:
         parameters: any number of them; one that comes twice is held once.
         dtype: of the vectors; by default what the parameters have.
+        alone: whether they must lie side by side, as a model's do; part of a vector may not, where
+            one of them is shared.
 
     >>> weight, bias = Parameter(np.ones((2, 3))), Parameter(np.zeros(3))
     >>> parameters = Parameters([weight, bias])
@@ -153,22 +155,31 @@ class Parameters(Sequence[Parameter]):
     array([6., 7., 8.])
     """
 
-    def __init__(self, parameters: Iterable[Parameter], *, dtype: DTypeLike | None = None) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        *,
+        dtype: DTypeLike | None = None,
+        alone: bool = False,
+    ) -> None:
         self._items = tuple(dict.fromkeys(parameters))
+        self._alone = alone
         self._gather(dtype)
 
     def _gather(self, dtype: DTypeLike | None = None) -> None:
         held = {id(p._vectors): p._vectors for p in self._items}
         common = next(iter(held.values())) if len(held) == 1 else None
         target = np.dtype(dtype or np.result_type(*(p.value for p in self._items), np.float32))
-        if common is None or common.value.dtype != target:
+        views = None if common is None else self._side_by_side(common)
+        if common is None or common.value.dtype != target or (self._alone and views is None):
             common = _Vectors(sum(p.size for p in self._items), target)
             start = 0
             for parameter in self._items:
                 parameter._move(common, start)
                 start += parameter.size
+            views = common.value, common.grad
         self._vectors = common
-        self._views = self._side_by_side(common)
+        self._views = views
         self._pieces: list[tuple[slice, Array, Array]] = []
         self._pieces_for: tuple[int, ...] = ()
 

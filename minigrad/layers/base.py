@@ -105,6 +105,8 @@ class Layer(Cached):
     """True where a row's output depends on other rows; such a model runs whole batches."""
     draws: bool = False
     """True where `forward` draws random numbers; such a model runs its row blocks in order."""
+    least_rows: int = 1
+    """The fewest rows that a batch must have in training."""
     buffers: tuple[str, ...] = ()
     """Names of attributes that are arrays, not trained, and saved with the model."""
     _frozen: bool = False
@@ -214,12 +216,19 @@ class Layer(Cached):
         Raises:
             RuntimeError: it isn't built yet.
         """
+        self.check_built()
+        return Parameters(p for _, p in self.named_parameters())
+
+    def check_built(self) -> None:
+        """Refuse to go on without parameters."""
         if self.output_shape is None and not any(p for _, p in self.named_parameters()):
             raise RuntimeError(
                 f"{self.label} isn't built yet, so it has no parameters: pass input_shape= to the "
                 "model, or call build(input_shape, rng)"
             )
-        return Parameters(p for _, p in self.named_parameters())
+
+    def tie(self) -> None:
+        """Find out which parameters its children share; a container adds up their gradients."""
 
     @override
     def __repr__(self) -> str:

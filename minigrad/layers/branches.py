@@ -62,7 +62,13 @@ class Residual(Layer):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        h = x + self.layer.forward(x, training=training)
+        f = self.layer.forward(x, training=training)
+        if f.shape != x.shape:
+            raise ValueError(
+                f"{self.label} adds the output of {self.layer.label} to its input, and one has "
+                f"shape {f.shape}, the other {x.shape}: return from forward what build declares"
+            )
+        h = x + f
         if training:
             self.cache = h.shape
         return h
@@ -119,7 +125,7 @@ class Parallel(Layer):
             name_layers(self.layers, self.label)
         shapes = [connect(layer, input_shape, rng) for layer in self.layers]
         self.layers = BuiltLayers(self.layers)
-        self._ties = Ties(self.layers)
+        self.tie()
         alike = {shape[:-1] if self.merge == "concat" else shape for shape in shapes}
         if len(alike) > 1 or (self.merge == "concat" and () in shapes):
             said = ", ".join(f"{s} of {n.label}" for s, n in zip(shapes, self.layers, strict=True))
@@ -134,11 +140,21 @@ class Parallel(Layer):
         return (*shapes[0][:-1], sum(widths))
 
     @override
+    def tie(self) -> None:
+        self._ties = Ties(self.layers)
+
+    @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         outputs = [layer.forward(x, training=training) for layer in self.layers]
         if self.merge == "concat":
             h: Array = np.concatenate(outputs, axis=-1)
         else:
+            for layer, output in zip(self.layers, outputs, strict=True):
+                if output.shape != outputs[0].shape:
+                    raise ValueError(
+                        f"{self.label} expects outputs of one shape, got {outputs[0].shape}, and "
+                        f"{output.shape} of {layer.label}: return from forward what build declares"
+                    )
             h = reduce(np.add, outputs)
             if self.merge == "mean":
                 h = h / len(outputs)

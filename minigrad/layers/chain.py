@@ -96,9 +96,13 @@ class Chain(Layer):
         for layer in self.layers:
             shape = connect(layer, shape, rng)
         self.layers = BuiltLayers(self.layers)
+        self.tie()
+        return shape
+
+    @override
+    def tie(self) -> None:
         ties = Ties(self.layers)
         self._ties = ties if ties else None
-        return shape
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -175,6 +176,7 @@ class BatchNorm(Normalization):
         output_shape = super().build(input_shape, rng)
         self.running_mean = self.initial("running_mean", "zeros", self.beta.shape, rng)
         self.running_variance = self.initial("running_variance", "ones", self.beta.shape, rng)
+        self.least_rows = 2 if prod(input_shape[:-1]) == 1 else 1
         return output_shape
 
     @override

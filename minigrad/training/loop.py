@@ -99,7 +99,14 @@ class Training:
         validation: Rows | Stream | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> History:
-        """Train for some epochs, or until Ctrl-C, and return what they reported."""
+        """Train for some epochs, or until Ctrl-C, and return what they reported.
+
+        Raises:
+            ValueError: rows without weight, or batches of too few rows for a layer.
+            DivergedError: a loss, a gradient or a parameter isn't finite.
+        """
+        if isinstance(data, Rows):
+            self._check(data, batch_size)
         self.epochs = self.epoch + epochs
         if isinstance(data, Rows) and data.count(batch_size) == 1:
             data = data.features_first()
@@ -124,6 +131,18 @@ class Training:
                     "those of the last finished step"
                 )
         return self.history
+
+    def _check(self, data: Rows, batch_size: int | None) -> None:
+        if not data.total:
+            raise ValueError(f"all {len(data)} rows to train have the weight 0")
+        last = len(data) if batch_size is None else (len(data) - 1) % batch_size + 1
+        for _, layer in self.model.walk():
+            if last < layer.least_rows:
+                raise ValueError(
+                    f"{layer.label} needs batches of at least {layer.least_rows} rows in training, "
+                    f"and {len(data)} rows in batches of {batch_size} leave {last}: choose another "
+                    "batch_size"
+                )
 
     def say(self, text: str) -> None:
         """Say something in a line of its own, unless the run is silent."""
