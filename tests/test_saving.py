@@ -696,6 +696,37 @@ class TestBadFiles:
         assert str(raised.value).startswith(repr(str(path)))
         assert len(str(raised.value)) < 2500
 
+    @pytest.mark.parametrize(
+        "place",
+        ["architecture", LAYER, f"{LAYER}/config/weight_initializer", "compiled/loss"],
+    )
+    @pytest.mark.parametrize("kind", ["function", "class", "partial", "method"])
+    def test_call_nothing_with_arguments_of_their_own(
+        self, place: str, kind: str, saved: bytes, path: Path
+    ) -> None:
+        called: list[Any] = []
+
+        def run(**options: Any) -> None:
+            called.append(options)
+
+        class Process:
+            def __init__(self, **options: Any) -> None:
+                called.append(options)
+
+        given = {
+            "function": run,
+            "class": Process,
+            "partial": functools.partial(run, shell=True),
+            "method": Process.__init__,
+        }
+        path.write_bytes(saved)
+        edit(path, put(place, {"class": "met", "config": {"cmd": "rm"}}))
+        with pytest.raises(
+            FileFormatError, match=r"custom_objects\['met'\] can't be made .* got (<|functools)"
+        ):
+            load(path, custom_objects={"met": given[kind]})
+        assert called == []
+
     def test_no_layer_takes_memory_for_a_shape_that_no_array_has(
         self, layer_example: tuple[Layer, tuple[int, ...]], path: Path
     ) -> None:
