@@ -540,6 +540,24 @@ class TestWeights:
             model.load_weights(path)
         assert_array_equal(model.parameters.value, before, strict=True)
 
+    def test_numbers_too_large_for_the_model_are_named_and_nothing_changes(
+        self, path: Path
+    ) -> None:
+        wide, narrow = small(1), small(2, dtype="float32")
+        wide.parameters.value = wide.parameters.value + 1
+        wide.parameters[-1].value = np.array([1e39])
+        wide.save_weights(path)
+        before = bits(arrays_of(narrow))
+        with pytest.raises(
+            FileFormatError, match=r"'dense_2.bias' holds a number too large for the model's float32"
+        ):
+            narrow.load_weights(path)
+        assert bits(arrays_of(narrow)) == before
+        wide.parameters[-1].value = np.array([np.inf])
+        wide.save_weights(path)
+        narrow.load_weights(path)
+        assert np.isinf(narrow.parameters[-1].value).all()
+
     def test_a_model_that_is_not_built_explains_itself(self, path: Path) -> None:
         with pytest.raises(RuntimeError, match="isn't built yet"):
             Sequential([Dense(2)]).load_weights(path)
