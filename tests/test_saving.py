@@ -549,7 +549,8 @@ class TestWeights:
         wide.save_weights(path)
         before = bits(arrays_of(narrow))
         with pytest.raises(
-            FileFormatError, match=r"'dense_2.bias' holds a number too large for the model's float32"
+            FileFormatError,
+            match=r"'dense_2.bias' holds a number too large for the model's float32",
         ):
             narrow.load_weights(path)
         assert bits(arrays_of(narrow)) == before
