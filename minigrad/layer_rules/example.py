@@ -58,6 +58,18 @@ def draws(layer: Layer) -> bool:
     return any(inner.draws for _, inner in layer.walk())
 
 
+def ties_rows(layer: Layer) -> bool:
+    """Tell whether it, or a layer in it, says that it ties rows together."""
+    return any(inner.ties_rows for _, inner in layer.walk())
+
+
+def shares(layer: Layer) -> bool:
+    """Tell whether it, or a layer in it, was given a parameter before it was built."""
+    held = [value for _, inner in layer.walk() for value in vars(inner).values()]
+    held += [inner for value in held if isinstance(value, dict) for inner in value.values()]
+    return any(isinstance(value, Parameter) for value in held)
+
+
 def state(layer: Layer) -> Iterator[tuple[str, tuple[object, object]]]:
     """Yield, for each attribute, its place, the object there, and what can change inside it."""
     for path, inner in layer.walk(layer.name):
