@@ -3,7 +3,8 @@
 What they take is what the losses take. For several classes, predictions of shape (n, classes) whose
 largest number is the class meant, and as targets class indices of shape (n,) or one-hot rows. For
 two classes, predictions of shape (n, 1) or (n,), above `threshold` where class 1 is meant, and as
-targets, of that shape or (n,), the labels 0 and 1, or -1 and 1, or probabilities of class 1.
+targets, of that shape or (n,), the labels 0 and 1, or -1 and 1, or probabilities of class 1; by
+default `threshold` lies halfway between the labels.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from minigrad.targets import check_classes, check_range, like_prediction
 Classes = NDArray[np.intp]
 
 
-def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Share of the rows whose class is predicted; the shapes say how classes are told.
 
     Args:
         target: class indices or one-hot rows, or the labels of two classes.
         prediction: of shape (n, classes), or (n, 1) for two.
-        threshold: for two classes, the prediction above which class 1 is meant: 0.5 for
-            probabilities, 0 for logits. Named in `compile`, a metric takes the loss's.
+        threshold: for two classes, the prediction above which class 1 is meant: 0 for logits. By
+            default it is halfway between the labels, 0 where targets hold -1 and else 0.5, as for
+            probabilities. Named in `compile`, a metric takes the loss's.
 
     Raises:
         TypeError: class indices that are floats.
@@ -42,7 +44,9 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5
     return float(np.mean(true == predicted))
 
 
-def binary_accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def binary_accuracy(
+    target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
+) -> float:
     """Share of the labels, of one or several a row, that are predicted.
 
     Args:
@@ -80,7 +84,7 @@ def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> f
     return float(np.mean((largest == true[:, None]).any(axis=1)))
 
 
-def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Of what is predicted as a class, the share that is of it: TP / (TP + FP).
 
     For two classes it is that of class 1. For several it is the mean over the classes that occur
@@ -95,7 +99,7 @@ def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.
     return _mean_share(hits, predicted, actual + predicted)
 
 
-def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Of what is of a class, the share that is predicted as it: TP / (TP + FN).
 
     Two and several classes as in `precision`. A class without a target counts 0.
@@ -107,7 +111,7 @@ def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) 
     return _mean_share(hits, actual, actual + predicted)
 
 
-def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Harmonic mean of a class's precision and recall: 2 TP / (2 TP + FP + FN).
 
     Two and several classes as in `precision`: the mean of the classes' F1, not the F1 of the means.
@@ -121,7 +125,7 @@ def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> f
 
 
 def confusion_matrix(
-    target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5
+    target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
 ) -> NDArray[np.intp]:
     """Count the rows of class i that are predicted as class j, in row i and column j.
 
@@ -135,7 +139,7 @@ def confusion_matrix(
 
 
 def _confusion(
-    target: ArrayLike, prediction: ArrayLike, threshold: float, owner: str
+    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
 ) -> NDArray[np.intp]:
     true, predicted, classes = _classes(target, prediction, threshold, owner)
     pairs = np.bincount(true * classes + predicted, minlength=classes**2)
@@ -143,7 +147,7 @@ def _confusion(
 
 
 def _counts(
-    target: ArrayLike, prediction: ArrayLike, threshold: float, owner: str
+    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return for each class, or for class 1 of two, the hits, the targets and the predictions."""
     counted = _confusion(target, prediction, threshold, owner)
@@ -161,7 +165,7 @@ def _mean_share(part: NDArray[np.intp], whole: NDArray[np.intp], occurs: NDArray
 
 
 def _classes(
-    target: ArrayLike, prediction: ArrayLike, threshold: float, owner: str
+    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
 ) -> tuple[Classes, Classes, int]:
     """Return each row's class, the class predicted for it, and the number of classes."""
     scores, given = np.asarray(prediction), np.asarray(target)
@@ -184,7 +188,7 @@ def _several(target: NDArray[Any], scores: NDArray[Any], owner: str) -> Classes:
 
 
 def _labels(
-    target: ArrayLike, prediction: NDArray[Any], threshold: float, owner: str
+    target: ArrayLike, prediction: NDArray[Any], threshold: float | None, owner: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return for each label whether it is class 1, and whether that is predicted."""
     true = like_prediction(np.asarray(target), prediction.shape, owner, integers=True)
@@ -193,6 +197,8 @@ def _labels(
         "labels are 0 and 1, or -1 and 1; more classes need a unit each, and numbers 'mae' or 'r2'"
     )
     check_range(true, -1, 1, "y", owner, way)
+    if threshold is None:
+        threshold = 0.0 if true.min() < 0 else 0.5
     return true > 0.5, prediction > threshold
 
 
