@@ -54,7 +54,7 @@ def span(values: Numbers, *, log: bool = False, pad: float = 0.04) -> tuple[floa
         first, last = math.log10(low), math.log10(high)
         room = pad * (last - first) if last - first > 1e-3 else 0.3
         return 10.0 ** max(first - room, -320.0), 10.0 ** min(last + room, 305.0)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-290):
         room = 0.1 * abs(high) if abs(high) > 1e-290 else 1.0
         return low - room, high + room
     room = pad * (high - low)
