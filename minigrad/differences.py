@@ -86,7 +86,7 @@ class Differences:
         """Return errors and differences for all steps that rounding allows, and if J has a kink.
 
         On a kink the two one-sided differences stay apart; elsewhere they approach each other as
-        fast as the step shrinks.
+        fast as the step shrinks. A kink so near that it lies within the last step alone counts too.
         """
         tried: list[tuple[float, float]] = []
         longer, wide, steady, kink = math.nan, math.inf, False, False
