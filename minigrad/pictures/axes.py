@@ -53,8 +53,9 @@ def span(values: Numbers, *, log: bool = False, pad: float = 0.04) -> tuple[floa
     if log:
         first, last = math.log10(low), math.log10(high)
         room = pad * (last - first) if last - first > 1e-3 else 0.3
-        return 10.0 ** max(first - room, -320.0), 10.0 ** min(last + room, 305.0)
-    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-290):
+        lowest = min(low, 10.0 ** max(first - room, -320.0))
+        return lowest, 10.0 ** min(max(last + room, -300.0), 305.0)
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-300):
         room = 0.1 * abs(high) if abs(high) > 1e-290 else 1.0
         return low - room, high + room
     room = pad * (high - low)
