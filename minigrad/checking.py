@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,21 +17,21 @@ from minigrad.arrays import Array, Shape, as_data
 from minigrad.config import as_object
 from minigrad.copies import Rewind, in_double
 from minigrad.data import as_rows
+from minigrad.differences import Differences, scale
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
 from minigrad.paths import join
 from minigrad.sequential import Sequential
-
-_STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
-"""Several, as one of them may straddle the kink of a ReLU."""
-_GOOD = 1e-8
-_NOISE = 1e-5
-"""Gradients below this part of J are lost in the rounding of J."""
+from minigrad.trace import first_not_finite, trace
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One array's gradient: where it is, and the index that fits worst.
+
+    `beside_kink` is true where numbers of the array lie on a kink of J, as the bias 0 of a ReLU
+    does under a row of zeros: it was compared at points nearby as well, and what fits worst is
+    from there or here.
 
     >>> Comparison("dense_1", "weight", (0, 1), analytic=2.0, numeric=1.0, error=0.5).place
     'dense_1.weight[0, 1]'
@@ -42,6 +43,7 @@ class Comparison:
     analytic: float
     numeric: float
     error: float
+    beside_kink: bool = False
 
     @property
     def path(self) -> str:
@@ -98,6 +100,7 @@ class GradientReport:
         ]
         for c in self.comparisons:
             verdict = "" if c.error <= self.tolerance else "  FAILED"
+            verdict += "  beside a kink" if c.beside_kink else ""
             rows.append(
                 f"  {c.path:{wide}}  {c.index!s:12} {c.analytic:11.3e}  {c.numeric:11.3e}  "
                 f"{c.error:.1e}{verdict}"
@@ -112,9 +115,15 @@ def check_gradients(
 
     For each number p of them, (J(p + h) - J(p - h)) / 2h is held against the gradient that
     `backward` computed. The error is |analytic - numeric| over the larger of the two, or over
-    1e-3 of the largest gradient in its array, or 1e-5 of J, where both are small. The check runs
-    in float64 on a copy, with the same random numbers at each evaluation; the model is left as it
-    is.
+    1e-3 of the largest gradient in its array, or 1e-5 of J, where both are small. The step h is
+    about 1e-5; where that doesn't fit, one that does is looked for, from the size of the array's
+    numbers down. The check runs in float64 on a copy, with the same random numbers at each
+    evaluation; the model is left as it is.
+
+    On a kink, as at a bias of 0 under a ReLU and a row of zeros, J has no derivative: its one-sided
+    differences don't meet, and any slope between is right. An array with such numbers is compared
+    again at points nearby, on either side, to which all inputs and parameters are moved by up to a
+    hundredth of their size.
 
     Args:
         model: a `Sequential`, or any single layer.
@@ -127,7 +136,7 @@ def check_gradients(
         A report: true if it passed, and a table when it is printed.
 
     Raises:
-        TypeError, ValueError: data that the model can't take.
+        TypeError, ValueError: data that the model can't take; a loss that isn't finite for it.
 
     Source: Bishop 2006, equation 5.69.
 
@@ -142,34 +151,78 @@ def check_gradients(
     subject = _double(model, as_data(x, "x").shape[1:])
     assert subject.output_shape is not None
     rows = as_rows(x, y, output_shape=subject.output_shape, loss=loss)
-    inputs = rows.x.astype(np.float64)
-    objective = _Objective(subject, loss, rows.y)
-    least = _NOISE * abs(objective(inputs)) + 1e-10
-    subject.backward(objective.loss.backward())
-    input_gradient = subject.backward(objective.loss.backward())  # twice: assigned, not added up
-    objective.parameters.add_penalty_gradients()
-    arrays = {id(p): (path, p.value, p.grad.copy()) for path, p in subject.named_parameters()}
-    comparisons = [
-        _compare(*array, lambda: objective(inputs), least)
-        for array in [*arrays.values(), ("input", inputs, input_gradient)]
-    ]
+    objective = _Objective(subject, loss, rows.x.astype(np.float64), rows.y)
+    objective.check_finite()
+    here = objective.compare(range(len(objective.arrays)), tolerance)
+    comparisons = [found.smooth for found in here]
+    on_kinks = [number for number, found in enumerate(here) if found.kinked]
+    for seed, way in itertools.product(range(2), (1, -1)) if on_kinks else ():
+        objective.move(way, np.random.default_rng(seed))
+        for number, found in zip(on_kinks, objective.compare(on_kinks, tolerance), strict=True):
+            worst = max(comparisons[number], *filter(None, found), key=_error)
+            comparisons[number] = replace(worst, beside_kink=True)
     return GradientReport(tuple(comparisons), tolerance)
 
 
-class _Objective:
-    """J as a function of whatever arrays hold, with the same random numbers each time."""
+class _Found(NamedTuple):
+    """The worst numbers of one array: of those where J is smooth, and of those on a kink."""
 
-    def __init__(self, model: Sequential, loss: Loss, target: NDArray[Any]) -> None:
+    smooth: Comparison
+    kinked: Comparison | None
+
+
+class _Objective:
+    """J as a function of what arrays hold, with the same random numbers each time."""
+
+    def __init__(self, model: Sequential, loss: Loss, x: Array, target: NDArray[Any]) -> None:
         self.model = model
         self.parameters = model.parameters
         self.loss = copy.copy(loss)
+        self.x = x
         self.target = target
         self.rewind = Rewind(model)
+        arrays = {id(p): (path, p.value) for path, p in model.named_parameters()}
+        self.arrays = [*arrays.values(), ("input", x)]
+        self.starts = [value.copy() for _, value in self.arrays]
 
-    def __call__(self, x: Array) -> float:
+    def __call__(self) -> float:
         self.rewind()
-        j = self.loss.measure(self.model.forward(x), self.target)
+        j = self.loss.measure(self.model.forward(self.x), self.target)
         return j + self.parameters.penalty()
+
+    def check_finite(self) -> None:
+        """Refuse to compare what no difference can be taken of."""
+        with np.errstate(all="ignore"):
+            j = self()
+        if not math.isfinite(j):
+            recorded = trace(self.model, self.x, self.target, self.loss)
+            raise ValueError(
+                f"the loss is {j} for these rows, as {first_not_finite(recorded) or 'the loss'} is "
+                "not finite: check finite parameters, such as those of a new model"
+            )
+
+    def compare(self, numbers: Iterable[int], tolerance: float) -> list[_Found]:
+        """Hold the gradients of the arrays of these numbers against differences."""
+        gradients = self._gradients()
+        differences = [
+            (self.arrays[n][0], Differences(self, self.arrays[n][1], gradients[n], tolerance))
+            for n in numbers
+        ]
+        return list(itertools.starmap(_compare, differences))
+
+    def move(self, way: int, rng: np.random.Generator) -> None:
+        """Put all numbers at random a little beside where they were, or at the opposite side."""
+        for start, (_, value) in zip(self.starts, self.arrays, strict=True):
+            away = rng.uniform(0.005, 0.01, value.shape) * rng.choice([-1, 1], value.shape)
+            value[...] = start + way * scale(start) * away
+
+    def _gradients(self) -> list[Array]:
+        self()
+        self.model.backward(self.loss.backward())
+        back = self.model.backward(self.loss.backward())  # twice: assigned, not added up
+        self.parameters.add_penalty_gradients()
+        gradients = {id(p): p.grad.copy() for _, p in self.model.named_parameters()}
+        return [*gradients.values(), back]
 
 
 def _double(model: Layer, input_shape: Shape) -> Sequential:
@@ -179,36 +232,20 @@ def _double(model: Layer, input_shape: Shape) -> Sequential:
     return in_double(model, input_shape)
 
 
-def _compare(
-    place: str, value: Array, analytic: Array, objective: Callable[[], float], least: float
-) -> Comparison:
-    """Return the worst number of one array."""
+def _compare(place: str, differences: Differences) -> _Found:
+    """Return the worst numbers of one array."""
     layer, _, parameter = place.rpartition(".")
-    least = max(least, 1e-3 * float(np.abs(analytic).max(initial=0.0)))
-    worst = Comparison(layer, parameter, (), 0.0, 0.0, -1.0)
-    for index in np.ndindex(value.shape):
-        claimed = float(analytic[index])
-        tried = []
-        for step in _STEPS:
-            numeric = _difference(value, index, step, objective)
-            error = abs(claimed - numeric) / max(abs(claimed), abs(numeric), least)
-            tried.append((error if math.isfinite(error) else math.inf, numeric))
-            if error < _GOOD:
-                break
-        error, numeric = min(tried)
-        if error > worst.error:
-            worst = Comparison(layer, parameter, index, claimed, numeric, error)
-    return worst
+    smooth, kinked = Comparison(layer, parameter, (), 0.0, 0.0, -1.0), None
+    for index in np.ndindex(differences.value.shape):
+        error, numeric, kink = differences(index)
+        claimed = float(differences.claimed[index])
+        comparison = Comparison(layer, parameter, index, claimed, numeric, error)
+        if kink and error > differences.tolerance:
+            kinked = max(kinked or comparison, comparison, key=_error)
+        else:
+            smooth = max(smooth, comparison, key=_error)
+    return _Found(smooth, kinked)
 
 
-def _difference(
-    value: Array, index: tuple[int, ...], step: float, objective: Callable[[], float]
-) -> float:
-    kept = value[index]
-    h = step * max(1.0, abs(float(kept)))
-    value[index] = kept + h
-    above = objective()
-    value[index] = kept - h
-    below = objective()
-    value[index] = kept
-    return (above - below) / (2 * h)
+def _error(comparison: Comparison) -> float:
+    return comparison.error

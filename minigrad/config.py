@@ -203,27 +203,42 @@ def to_config(value: Any, where: str, arrays: dict[str, NDArray[Any]] | None = N
     )
 
 
+def make(cls: type[Configurable], options: Mapping[str, Any]) -> Configurable:
+    """Make an object of a class from its configuration."""
+    return cls(**options)
+
+
 def from_config(
     config: Any,
     custom_objects: Mapping[str, Callable[..., Any]] | None = None,
     arrays: dict[str, NDArray[Any]] | None = None,
+    *,
+    make: Callable[[type[Configurable], Mapping[str, Any]], Configurable] = make,
 ) -> Any:
     """Make the object again that `to_config` described, from registered classes alone.
 
     Args:
         config: the description; nothing in it is imported or run.
-        custom_objects: classes that aren't registered, and functions, by their names.
+        custom_objects: classes that aren't registered, and functions, by their names. Of the
+            classes, only those that are `Configurable` are made; a function is handed on, and
+            never called.
         arrays: the arrays that `to_config` set aside; those that are used are taken out.
+        make: makes each object, from its class and configuration.
 
     Raises:
-        ValueError: a class or function is not known, or the description has no such form.
+        ValueError: a class or function is not known, a class isn't `Configurable`, or the
+            description has no such form.
 
     >>> from minigrad import Tanh
     >>> from_config({"class": "Tanh", "config": {}})
     Tanh()
     """
+
+    def inner(config: Any) -> Any:
+        return from_config(config, custom_objects, arrays, make=make)
+
     if isinstance(config, list):
-        return [from_config(item, custom_objects, arrays) for item in config]
+        return [inner(item) for item in config]
     if not isinstance(config, dict):
         return config
     custom = custom_objects or {}
@@ -232,16 +247,22 @@ def from_config(
             raise ValueError(f"the array {config['array']!r} is missing, or used twice")
         return arrays.pop(config["array"])
     if config.keys() == {"items"}:
-        return dict(from_config(config["items"], custom_objects, arrays))
+        return dict(inner(config["items"]))
     if config.keys() == {"function"}:
         return _known(config["function"], custom, "function")
     if config.keys() != {"class", "config"}:
         raise ValueError(f"expected a description with 'class' and 'config', got {sorted(config)}")
     name = config["class"]
     cls = _known(name, {**_REGISTERED, **custom}, "class")
-    options = {key: from_config(v, custom_objects, arrays) for key, v in config["config"].items()}
+    # A file chooses the name and the arguments: of a function they could do anything.
+    if not (isinstance(cls, type) and issubclass(cls, Configurable)):
+        raise ValueError(
+            f"custom_objects['{name}'] can't be made from a description: expected a subclass of "
+            f"Layer, Loss, Optimizer or another Configurable, got {cls!r}"
+        )
+    options = {key: inner(v) for key, v in config["config"].items()}
     try:
-        return cls(**options)
+        return make(cls, options)
     except TypeError as error:
         raise ValueError(f"{name} can't be made from {options}: {error}") from error
 

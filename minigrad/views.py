@@ -17,6 +17,7 @@ from minigrad.paths import join
 from minigrad.pictures import histograms as draw_histograms
 from minigrad.pictures import network_diagram
 from minigrad.pictures import surface as draw_surface
+from minigrad.pictures.values import is_drawable
 from minigrad.sequential import Sequential
 from minigrad.trace import Step, Trace, trace
 
@@ -132,7 +133,7 @@ def surface(
     Raises:
         RuntimeError: the model isn't built yet.
         TypeError, ValueError: rows without two inputs, or that the model can't take; no such
-            output.
+            output; rows too far apart to draw, or outputs of which none is finite.
 
     >>> from minigrad import Dense, Sigmoid
     >>> model = Sequential([Dense(1), Sigmoid()], input_shape=(2,), rng=4)
@@ -147,12 +148,18 @@ def surface(
             f"a surface has two inputs, so x must be of shape (rows, 2), got {points.shape}"
         )
     check_finite(points, "x")
-    ends = [_widened(column) for column in points.T]
+    ends = [_widened(points[:, axis], axis) for axis in (0, 1)]
     across, up = np.meshgrid(*(np.linspace(*pair, _NODES) for pair in ends))
-    grid = model.predict(np.stack([across.ravel(), up.ravel()], axis=1))
-    grid = grid.reshape(len(grid), -1)
+    with np.errstate(all="ignore"):  # where the output isn't finite the picture stays empty
+        predicted = model.predict(np.stack([across.ravel(), up.ravel()], axis=1))
+    grid = predicted.reshape(len(predicted), -1).astype(np.float64)
     if not 0 <= output < grid.shape[1]:
         raise ValueError(f"the model has outputs 0 to {grid.shape[1] - 1}, got output={output}")
+    if not is_drawable(grid[:, output]).any():
+        raise ValueError(
+            f"the model predicts {grid[0, output]} or the like all over this area, which can't be "
+            f"drawn (output {output}): check that its parameters are finite, and not huge"
+        )
     targets = None
     if y is not None:
         given = np.asarray(y).reshape(len(points), -1)
@@ -199,8 +206,12 @@ def _recorded(model: Sequential, x: ArrayLike, y: ArrayLike | None, loss: Loss |
     return trace(model, rows.x, rows.y, loss)
 
 
-def _widened(column: Array) -> tuple[float, float]:
+def _widened(column: Array, axis: int) -> tuple[float, float]:
     """Return the range of an input, and some room around it."""
     low, high = float(column.min()), float(column.max())
-    room = _MARGIN * (high - low) or 0.5
+    room = _MARGIN * (high - low) or max(0.5, _MARGIN * abs(high))
+    if not is_drawable(np.array([low - room, high + room])).all():
+        raise ValueError(
+            f"x[:, {axis}] runs from {low:.3g} to {high:.3g}, which can't be drawn: scale the data"
+        )
     return low - room, high + room

@@ -305,6 +305,18 @@ def test_save_best_only(tmp_path: Path) -> None:
     assert saved[4:] == [5, 5]
 
 
+def test_save_best_only_begins_anew_with_another_model(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(
+        tmp_path / "{score}.safetensors", monitor="score", mode="max", save_best_only=True
+    )
+    for scores in ([5, 9, 7], [2, 1, 3]):
+        model = make(metrics=[scripted(scores)])
+        model.fit(X, Y, epochs=3, callbacks=[saving], verbose=0)
+        assert saving.best == max(scores)
+    assert (saving.best, saving.best_epoch) == (3, 3)
+    assert sorted(p.stem for p in tmp_path.iterdir()) == ["2.0", "3.0", "5.0", "9.0"]
+
+
 def test_the_best_of_a_run_that_goes_on_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     model = make(metrics=[scripted([1, 3, 2, 2.5, 4])])

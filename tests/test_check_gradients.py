@@ -6,11 +6,15 @@ import pytest
 from minigrad import (
     Activation,
     Dense,
+    Hardtanh,
+    HingeLoss,
     Layer,
+    LeakyReLU,
     Loss,
     MSELoss,
     Parameter,
     ReLU,
+    Residual,
     Sequential,
     Sigmoid,
     Softmax,
@@ -68,6 +72,11 @@ class MeanBias(Dense):
 class WrongInput(Dense):
     def backward(self, delta):
         return 1.001 * super().backward(delta)
+
+
+class StillInput(Dense):
+    def backward(self, delta):
+        return 0 * super().backward(delta)
 
 
 class WrongBeta(Swish):
@@ -158,3 +167,88 @@ def test_loss_is_left_alone() -> None:
     check_gradients(Dense(1), X, np.zeros(6), loss)
     with pytest.raises(RuntimeError, match="backward of MSELoss was called before forward"):
         loss.backward()
+
+
+XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+TRUTH = np.array([1.0, 0.0, 0.0, 1.0])
+
+
+class SteepReLU(ReLU):
+    def derivative(self, cached):
+        return 1.001 * super().derivative(cached)
+
+
+class WrongAtZero(Activation):
+    """Smooth, and wrong at a single point, which no kink excuses."""
+
+    def function(self, z):
+        return z * z + z
+
+    def derivative(self, cached):
+        return np.where(cached == 0, 0.5, 2 * cached + 1)
+
+
+@pytest.mark.parametrize("start", [0.0, 1e-7, -3e-6, 2e-5])
+@pytest.mark.parametrize("kind", [ReLU, LeakyReLU, Hardtanh])
+@pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
+def test_a_kink_is_no_fault(kind: type[Layer], start: float, loss: str) -> None:
+    bias = np.full(4, start) + (kind is Hardtanh)
+    layers = [Dense(4, kind(), bias_initializer=bias), Residual([Dense(4, "relu")]), Dense(1)]
+    model = Sequential(layers, input_shape=(2,), rng=0)
+    report = check_gradients(model, XOR, TRUTH, loss)
+    assert report.passed, report
+    if not start:
+        (row,) = (row for row in str(report).splitlines() if row.startswith("  dense_1.bias"))
+        assert row.endswith("  beside a kink")
+
+
+def test_kinks_that_pull_two_ways() -> None:
+    """Here the gradient, 0, lies outside of the two one-sided differences."""
+    model = Sequential([Dense(1, "relu", weight_initializer="zeros")], input_shape=(1,), rng=0)
+    report = check_gradients(model, np.array([[1.0], [-1.0]]), np.array([1.0, 3.0]), "mse")
+    assert report.passed, report
+
+
+@pytest.mark.parametrize(
+    ("layers", "place"),
+    [
+        ([MeanBias(1), ReLU()], "mean_bias_1.bias[0]"),
+        ([MeanBias(4), ReLU(), Dense(1)], "mean_bias_1.bias["),
+        ([Dense(4), SteepReLU(), Dense(1)], "dense_1.bias["),
+        ([ReLU(), WrongInput(1)], "input["),
+        ([Dense(4), ReLU(), TransposedWeight(4), ReLU(), Dense(1)], "transposed_weight_1.weight["),
+        ([Dense(4), ReLU(), NoSlope(), Dense(1)], "dense_1.bias["),
+        ([WrongAtZero(), Dense(1)], "input["),
+    ],
+)
+def test_a_kink_excuses_nothing_beside_it(layers: list[Layer], place: str) -> None:
+    report = check_gradients(Sequential(layers, input_shape=(2,), rng=0), XOR, TRUTH, "mse")
+    assert not report
+    assert place in [c.place[: len(place)] for c in report.comparisons if c.error > 1e-6], report
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e-3, 1e3, 1e6, 1e12])
+def test_arrays_of_any_scale(scale: float) -> None:
+    weight = np.random.default_rng(0).normal(size=(3, 4)) / scale
+    y = np.random.default_rng(1).normal(size=(6, 1))
+
+    def check(kind: type[Dense]):
+        first = kind(4, weight_initializer=weight)
+        return check_gradients(Sequential([first, Tanh(), Dense(1)], rng=0), scale * X, y, "mse")
+
+    report = check(Dense)
+    assert report.passed, report
+    assert not any(c.beside_kink for c in report.comparisons)
+    for wrong, place in ((WrongInput, "input"), (MeanBias, "bias"), (StillInput, "input")):
+        report = check(wrong)
+        failing = [c.parameter for c in report.comparisons if c.error > report.tolerance]
+        assert failing == [place], report
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("loss", [HingeLoss(), MSELoss()])
+def test_a_loss_that_is_not_finite_is_named(number: float, loss: Loss) -> None:
+    weight = np.full((3, 1), number)
+    model = Sequential([Dense(1, weight_initializer=weight)], input_shape=(3,), rng=0)
+    with pytest.raises(ValueError, match=r"as the output of Dense 'dense_1' is not finite: check"):
+        check_gradients(model, X, np.ones(6), loss)

@@ -5,7 +5,18 @@ import time
 import numpy as np
 import pytest
 
-from minigrad import BatchNorm, Dense, Dropout, Identity, Layer, Parameter, Sequential, check_layer
+from minigrad import (
+    BatchNorm,
+    Chain,
+    Dense,
+    Dropout,
+    Identity,
+    Layer,
+    Parameter,
+    Sequential,
+    Tanh,
+    check_layer,
+)
 from minigrad.layer_rules.rules import RULES
 
 
@@ -128,6 +139,16 @@ class Centred(Scaled):
         return back - back.mean(axis=0)
 
 
+class Halved(Scaled):
+    """Divides by the number of rows."""
+
+    def forward(self, x, *, training=True):
+        return super().forward(x / len(x), training=training)
+
+    def backward(self, delta):
+        return super().backward(delta) / len(delta)
+
+
 class Noisy(Scaled):
     def build(self, input_shape, rng):
         self.rng = rng
@@ -136,6 +157,42 @@ class Noisy(Scaled):
     def forward(self, x, *, training=True):
         noise = self.rng.normal(size=x.shape).astype(x.dtype) if training else 0
         return super().forward(x + noise, training=training)
+
+
+class CentredNoise(Noisy):
+    """Draws, as it says, and ties its rows."""
+
+    draws = True
+
+    def forward(self, x, *, training=True):
+        return super().forward(x - x.mean(axis=0) if training else x, training=training)
+
+    def backward(self, delta):
+        back = super().backward(delta)
+        return back - back.mean(axis=0)
+
+
+class Running(Scaled):
+    """Moves a buffer by each batch it is given."""
+
+    buffers = ("largest",)
+
+    def build(self, input_shape, rng):
+        self.largest = np.zeros(input_shape)
+        return super().build(input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.largest = self.moved(x).astype(x.dtype)
+        return super().forward(x, training=training)
+
+    def moved(self, x):
+        return np.maximum(self.largest, x.max(axis=0))
+
+
+class RunningMean(Running):
+    def moved(self, x):
+        return 0.9 * self.largest + 0.1 * x.mean(axis=0)
 
 
 class GlobalNoise(Scaled):
@@ -214,6 +271,13 @@ BROKEN = [
     (Overwriting(), "inference between forward", "other numbers after it"),
     (Racing(), "eight threads at once infer", ""),
     (Centred(), "a row's output depends on", "rows 2 and 3 give other numbers without the others"),
+    (CentredNoise(), "a row's output depends on", "rows 2 and 3 give other numbers among others"),
+    (Halved(), "a row's output depends on", "rows 2 and 3 give other numbers without the others"),
+    (
+        RunningMean(),
+        "training moves buffers",
+        "running_mean_1.largest ends with other numbers: set",
+    ),
     (Noisy(), "random numbers come from", "the same rows give two outputs, undeclared"),
     (GlobalNoise(), "random numbers come from", "it draws from NumPy's global state"),
     (Exponential(), "x of -10,000 and 10,000", "overflow encountered in exp"),
@@ -244,10 +308,17 @@ def test_there_is_a_broken_layer_for_every_rule() -> None:
 def test_one_fault_is_one_broken_rule() -> None:
     faults = {type(layer).__name__: len(check_layer(layer, (3,)).broken) for layer, _, _ in BROKEN}
     alone = (MeanGradient, HalfShortcut, Upcast, PassedOn, OwnCache, GlobalNoise)
+    alone += (Centred, CentredNoise, Halved, RunningMean)
     assert {faults[cls.__name__] for cls in alone} == {1}
 
 
-@pytest.mark.parametrize("layer", [Scaled(), Dense(2), Dropout(0.5), BatchNorm()])
+SHARED = Dense(2, weight=Parameter(np.ones((3, 2))), bias_initializer="normal")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Scaled(), Dense(2), Dropout(0.5), BatchNorm(), Running(), SHARED, Chain([SHARED, Tanh()])],
+)
 def test_passes_what_keeps_the_rules(layer: Layer) -> None:
     report = check_layer(layer, (3,))
     assert report.passed, report

@@ -111,9 +111,11 @@ def test_every_form_of_a_target_counts_the_same(metric) -> None:
     labels, p = y > 0, rng.uniform(size=(40, 1))
     expected = metric(labels, p)
     smooth = np.where(labels, 0.9, 0.1)
-    for target in (labels.astype(int), labels[:, None] * 1.0, 2 * labels - 1, smooth):
+    for target in (labels.astype(int), labels[:, None] * 1.0, smooth):
         np.testing.assert_array_equal(metric(target, p), expected, strict=True)
     np.testing.assert_array_equal(metric(labels, p[:, 0]), expected, strict=True)
+    np.testing.assert_array_equal(metric(2 * labels - 1, 2 * p - 1), expected, strict=True)
+    np.testing.assert_array_equal(metric(2 * labels - 1, p, threshold=0.5), expected, strict=True)
 
 
 def test_many_classes_do_not_wrap_small_indices() -> None:
@@ -207,6 +209,20 @@ def test_a_name_takes_the_threshold_of_the_loss(loss, threshold: float) -> None:
     assert 0 < meant.sum() != (prediction[:, 0] > 0.5 - threshold).sum()
     assert measured["accuracy"] == measured["binary_accuracy"] == np.mean(meant == (y == 1))
     assert measured["f1"] == f1(y, meant.astype(float))
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
+def test_labels_of_either_sign_are_parted_at_zero(loss: str) -> None:
+    y = 2.0 * np.random.default_rng(1).integers(0, 2, size=50) - 1
+    prediction, measured = fitted(loss, y, "accuracy", "binary_accuracy", f1)
+    meant = prediction[:, 0] > 0
+    assert meant.sum() != (prediction[:, 0] > 0.5).sum()
+    assert measured["accuracy"] == measured["binary_accuracy"] == np.mean(meant == (y == 1))
+    assert measured["f1"] == f1(y == 1, meant)
+    near = np.array([0.2, 0.4, -0.2, -0.4])
+    assert accuracy(np.array([1, 1, -1, -1]), near) == 1.0
+    assert accuracy(np.array([1, 1, -1, -1]), near, threshold=0.5) == 0.5
+    assert accuracy(np.array([1, 1, 0, 0]), near) == 0.5
 
 
 def test_a_threshold_of_ones_own() -> None:

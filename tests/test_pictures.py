@@ -254,6 +254,8 @@ def test_auto_takes_a_logarithm_where_it_helps(values: list[float], log: bool) -
     assert ("loss (log scale)" in texts(chart(series={"a": values}, log_y="auto"))) is log
 
 
+@example([0.0, 5e-324], False)
+@example([-1e-300, 1e-291], False)
 @given(st.lists(st.floats() | st.none(), min_size=1, max_size=30), st.booleans())
 @example(values=[0.0, 5e-324], log=False)
 def test_any_numbers_can_be_drawn(values: list[Any], log: bool) -> None:

@@ -541,6 +541,25 @@ class TestWeights:
             model.load_weights(path)
         assert_array_equal(model.parameters.value, before, strict=True)
 
+    def test_numbers_too_large_for_the_model_are_named_and_nothing_changes(
+        self, path: Path
+    ) -> None:
+        wide, narrow = small(1), small(2, dtype="float32")
+        wide.parameters.value = wide.parameters.value + 1
+        wide.parameters[-1].value = np.array([1e39])
+        wide.save_weights(path)
+        before = bits(arrays_of(narrow))
+        with pytest.raises(
+            FileFormatError,
+            match=r"'dense_2.bias' holds a number too large for the model's float32",
+        ):
+            narrow.load_weights(path)
+        assert bits(arrays_of(narrow)) == before
+        wide.parameters[-1].value = np.array([np.inf])
+        wide.save_weights(path)
+        narrow.load_weights(path)
+        assert np.isinf(narrow.parameters[-1].value).all()
+
     def test_a_model_that_is_not_built_explains_itself(self, path: Path) -> None:
         with pytest.raises(RuntimeError, match="isn't built yet"):
             Sequential([Dense(2)]).load_weights(path)
@@ -696,6 +715,37 @@ class TestBadFiles:
             load(path)
         assert str(raised.value).startswith(repr(str(path)))
         assert len(str(raised.value)) < 2500
+
+    @pytest.mark.parametrize(
+        "place",
+        ["architecture", LAYER, f"{LAYER}/config/weight_initializer", "compiled/loss"],
+    )
+    @pytest.mark.parametrize("kind", ["function", "class", "partial", "method"])
+    def test_call_nothing_with_arguments_of_their_own(
+        self, place: str, kind: str, saved: bytes, path: Path
+    ) -> None:
+        called: list[Any] = []
+
+        def run(**options: Any) -> None:
+            called.append(options)
+
+        class Process:
+            def __init__(self, **options: Any) -> None:
+                called.append(options)
+
+        given = {
+            "function": run,
+            "class": Process,
+            "partial": functools.partial(run, shell=True),
+            "method": Process.__init__,
+        }
+        path.write_bytes(saved)
+        edit(path, put(place, {"class": "met", "config": {"cmd": "rm"}}))
+        with pytest.raises(
+            FileFormatError, match=r"custom_objects\['met'\] can't be made .* got (<|functools)"
+        ):
+            load(path, custom_objects={"met": given[kind]})
+        assert called == []
 
     def test_no_layer_takes_memory_for_a_shape_that_no_array_has(
         self, layer_example: tuple[Layer, tuple[int, ...]], path: Path

@@ -150,6 +150,41 @@ def test_what_cannot_be_drawn_is_refused(call, error, said: str) -> None:
         call(small())
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -1e308])
+def test_a_surface_that_is_nowhere_finite_is_refused(number: float) -> None:
+    first = Dense(
+        1, weight_initializer=np.full((2, 1), number), bias_initializer=np.full(1, number)
+    )
+    model = Sequential([first, Dense(1)], input_shape=(2,), rng=0)
+    with pytest.raises(
+        ValueError, match=r"predicts .*(nan|inf|e\+30\d) or .*drawn \(output 0\): check"
+    ):
+        views.surface(model, X[:1])
+
+
+def test_a_surface_that_is_finite_in_part_is_drawn() -> None:
+    first = Dense(1, weight_initializer=np.full((2, 1), 1e308))
+    assert views.surface(Sequential([first, Tanh()], input_shape=(2,), rng=0), X).startswith("<svg")
+    assert views.surface(Sequential([first], input_shape=(2,), rng=0), X / 1e10).startswith("<svg")
+    narrow = Sequential([Dense(1), Tanh()], input_shape=(2,), rng=0, dtype="float32")
+    assert views.surface(narrow, np.array([[1e39, 0.0], [-1e39, 1.0]])).startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ([1e308, -1e308], r"x\[:, 1\] runs from -1e\+308 to 1e\+308, which can't be drawn: scale"),
+        ([1e308, 9e307], r"x\[:, 1\] runs from 9e\+307 to 1e\+308"),
+        ([1e305, 1e305], r"x\[:, 1\] runs from 1e\+305 to 1e\+305"),
+    ],
+)
+def test_points_too_large_to_draw_are_named(column: list[float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        views.surface(small(), np.array([[0.0, 1.0], column]).T)
+    far = np.array([[0.0, 1.0], [1e17, 1e17]]).T
+    assert views.surface(small(), far).startswith("<svg ")
+
+
 def test_a_model_is_left_alone() -> None:
     model = Sequential([Dense(3), ReLU(), Dropout(0.5), Dense(1)], input_shape=(2,), rng=0)
     model.compile(optimizer=SGD(), loss=MSELoss())

@@ -18,9 +18,10 @@ def load(
     """Return the model that `Sequential.save` wrote; `fit` then goes on in the same bits.
 
     Nothing in the file is run or imported: its classes are looked up among the registered ones
-    and `custom_objects`. Shapes are compared before memory is taken for them, in each layer that
-    makes its arrays with `Layer.initial`, as those of this package do; another custom layer
-    takes what its `build` asks for.
+    and `custom_objects`, of which only subclasses of `Layer`, `Loss`, `Optimizer` and the like are
+    made, and no function is called. Shapes are compared before memory is taken for them, in each
+    layer that makes its arrays with `Layer.initial`, as those of this package do; another custom
+    layer takes what its `build` asks for.
 
     Args:
         path: the file.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping
-from functools import partial
 from types import NoneType
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.arrays import Array, Shape
-from minigrad.config import from_config, registered
+from minigrad.config import Configurable, from_config, make
 from minigrad.files.generators import rebuild_rng
 from minigrad.files.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.layers.base import Layer
@@ -106,14 +105,7 @@ class _Rebuilding:
 
     def construct(self) -> Sequential:
         """Make all layers, and build none."""
-        known: CustomObjects = {**registered(Sequential), **self.custom_objects}
-        models: CustomObjects = {
-            name: partial(self._sequential, cls)
-            for name, cls in known.items()
-            if getattr(cls, "__init__", None) is Sequential.__init__
-        }
-        custom = {**self.custom_objects, **models}
-        model = from_config(self.document["architecture"], custom, self.tensors)
+        model = self._make(self.document["architecture"])
         if not isinstance(model, Sequential):
             raise TypeError(f"expected a Sequential, got {model!r}")
         _name(model, "", self.document["names"])
@@ -206,9 +198,17 @@ class _Rebuilding:
         """Copy the arrays that the file has by these names."""
         fill(own, {n: self.tensors.pop(n) for n in own if n in self.tensors}, casting="no")
 
+    def _make(self, description: Any) -> Any:
+        return from_config(description, self.custom_objects, self.tensors, make=self._made)
+
+    def _made(self, cls: type[Configurable], options: Mapping[str, Any]) -> Configurable:
+        if issubclass(cls, Sequential) and cls.__init__ is Sequential.__init__:
+            return self._sequential(cls, **options)
+        return make(cls, options)
+
     def _sequential(
         self,
-        cls: Callable[..., Sequential],
+        cls: type[Sequential],
         *,
         layers: list[Layer],
         input_shape: list[int] | None,
@@ -222,9 +222,6 @@ class _Rebuilding:
                 _check_type("an axis of input_shape", axis, {int})
             self.unbuilt.append((model, tuple(input_shape)))
         return model
-
-    def _make(self, description: Any) -> Any:
-        return from_config(description, self.custom_objects, self.tensors)
 
 
 def _name(layer: Layer, path: str, names: Mapping[str, Any]) -> None:

@@ -78,9 +78,11 @@ def fill(
     """Copy `given` into the arrays of a model, all or none.
 
     Raises:
-        ValueError: one is missing, has no place, or has another shape or dtype.
+        ValueError: one is missing, has no place, has another shape or dtype, or holds a number
+            that the model's dtype can't.
     """
     problems = [f"'{name}' is missing" for name in own if name not in given]
+    cast: Tensors = {}
     for name, array in given.items():
         if name not in own:
             problems.append(f"'{name}' has no place in the model")
@@ -90,10 +92,16 @@ def fill(
             problems.append(f"'{name}' has shape {array.shape}, the model's {there.shape}")
         elif not np.can_cast(array.dtype, there.dtype, casting):
             problems.append(f"'{name}' has dtype {array.dtype}, the model's {there.dtype}")
+        else:
+            try:
+                with np.errstate(over="raise"):
+                    cast[name] = array.astype(there.dtype, copy=False)
+            except FloatingPointError:
+                problems.append(f"'{name}' holds a number too large for the model's {there.dtype}")
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError(f"it doesn't fit the model: {'; '.join(problems[:5])}{more}")
-    for name, array in given.items():
+    for name, array in cast.items():
         own[name][...] = array
 
 

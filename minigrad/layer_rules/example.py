@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sized
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -57,6 +58,20 @@ def locked(array: Array) -> Array:
 def draws(layer: Layer) -> bool:
     """Tell whether it, or a layer in it, says that it draws random numbers."""
     return any(inner.draws for _, inner in layer.walk())
+
+
+def ties_rows(layer: Layer) -> bool:
+    """Tell whether it, or a layer in it, says that it ties rows together."""
+    return any(inner.ties_rows for _, inner in layer.walk())
+
+
+def shares(layer: Layer) -> bool:
+    """Tell whether it, or a layer in it, was given a parameter before it was built."""
+    held = [value for _, inner in layer.walk() for value in vars(inner).values()]
+    groups = [vars(value) for value in held if isinstance(value, SimpleNamespace)]
+    groups += [value for value in held if isinstance(value, dict)]
+    held += [inner for group in groups for inner in group.values()]
+    return any(isinstance(value, Parameter) for value in held)
 
 
 def state(layer: Layer) -> Iterator[tuple[str, tuple[object, object]]]:

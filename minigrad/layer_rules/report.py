@@ -14,8 +14,8 @@ from minigrad.layers.base import Layer
 class LayerReport:
     """What `check_layer` found: for each broken rule, how it shows.
 
-    >>> print(LayerReport("Scale()", {"forward keeps its word": "it gave 3 rows for 2"}, 19))
-    FAILED: Scale() breaks 1 of 19 rules
+    >>> print(LayerReport("Scale()", {"forward keeps its word": "it gave 3 rows for 2"}, 20))
+    FAILED: Scale() breaks 1 of 20 rules
       forward keeps its word:
         it gave 3 rows for 2
     """
@@ -62,12 +62,12 @@ def check_layer(layer: Layer, input_shape: Shape) -> LayerReport:
     >>> import numpy as np
     >>> from minigrad import Dense, Tanh
     >>> print(check_layer(Dense(2), (3,)))
-    passed: Dense(2) keeps all 19 rules
+    passed: Dense(2) keeps all 20 rules
     >>> class Bent(Tanh):
     ...     def derivative(self, cached):
     ...         return 1 - cached
     >>> print(check_layer(Bent(), (1,)))  # doctest: +ELLIPSIS
-    FAILED: Bent() breaks 1 of 19 rules
+    FAILED: Bent() breaks 1 of 20 rules
       backward gives the exact derivatives of what forward gives:
         with MSELoss(), input[...] is ..., central differences give ... (relative error ...)
     """

@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.arrays import Array
 from minigrad.checking import check_gradients
 from minigrad.config import from_config, to_config
-from minigrad.layer_rules.example import ROWS, Example, draws, locked, state
+from minigrad.copies import Rewind
+from minigrad.layer_rules.example import ROWS, Example, draws, locked, shares, state, ties_rows
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
 from minigrad.paths import join
@@ -44,6 +46,11 @@ def need(holds: bool, found: str) -> None:
     """Fail with what was found, unless a condition holds."""
     if not holds:
         raise BrokenRuleError(found)
+
+
+def close(one: Array, two: Array) -> bool:
+    """Tell whether two arrays hold the same numbers, but for rounding."""
+    return one.shape == two.shape and np.allclose(one, two, rtol=1e-9, atol=1e-12)
 
 
 @rule("build makes the parameters, and returns the shape of an output row")
@@ -191,15 +198,35 @@ def _infers_in_threads(example: Example) -> None:
 @rule("a row's output depends on that row alone, unless ties_rows is True")
 def _ties_no_rows(example: Example) -> None:
     layer = example.built()
-    if layer.ties_rows or any(inner.ties_rows for _, inner in layer.walk()):
+    if ties_rows(layer):
         return
-    for training in (False,) if draws(layer) else (False, True):
-        whole = layer.forward(example.x(), training=training)
-        part = layer.forward(example.x()[2:4], training=training)
-        need(
-            np.allclose(whole[2:4], part, rtol=1e-9, atol=1e-12),
-            f"with training={training}, rows 2 and 3 give other numbers without the others",
-        )
+    x, others = example.x(), example.x(seed=9)
+    others[2:4] = x[2:4]
+    for training in (False, True):
+        alone = f"with training={training}, rows 2 and 3 give other numbers"
+        rewind = Rewind(layer)
+        whole = layer.forward(x, training=training)[2:4]
+        if not (training and draws(layer)):  # fewer rows would draw other numbers
+            part = layer.forward(x[2:4], training=training)
+            need(close(whole, part), f"{alone} without the others")
+        rewind()
+        among_others = layer.forward(others, training=training)[2:4]
+        need(close(whole, among_others), f"{alone} among others")
+
+
+@rule("training moves buffers by blocks of rows as by the whole batch, unless ties_rows is True")
+def _moves_buffers_by_rows(example: Example) -> None:
+    whole, parts = example.built(), example.built()
+    if ties_rows(whole):
+        return
+    x = example.x()
+    whole.forward(x)
+    for block in (x[:2], x[2:]):
+        parts.forward(block)
+    for (path, one), (_, two) in zip(whole.walk(whole.name), parts.walk(), strict=True):
+        for name in one.buffers:
+            same = close(getattr(one, name), getattr(two, name))
+            need(same, f"{path}.{name} ends with other numbers: set ties_rows = True")
 
 
 @rule("random numbers come from the rng given to build, and draws is True where there are any")
@@ -248,6 +275,8 @@ def _is_made_from_its_config(example: Example) -> None:
     for name in inspect.signature(type(layer)).parameters:
         kept, made = getattr(layer, name, None), getattr(again, name, None)
         need(is_rng(kept) or repr(kept) == repr(made), f"{name}={kept!r} became {made!r}")
+    if shares(layer):  # what is shared is no part of a configuration
+        return
     twin = Example(again, example.input_shape).built()
     same = np.array_equal(example.trained(example.built())[0], example.trained(twin)[0])
     need(same, "built from the same seed, it gives another output")

@@ -12,7 +12,7 @@ from minigrad.targets import check_classes, check_range, like_prediction
 Classes = NDArray[np.intp]
 
 
-def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Share of the rows whose class is predicted; the shapes say how classes are told.
 
     All metrics of classes take what the losses take.
@@ -23,8 +23,9 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5
             class 1.
         prediction: of shape (n, classes), the largest number being the class meant; for two
             classes of shape (n, 1) or (n,).
-        threshold: for two classes, the prediction above which class 1 is meant: 0.5 for
-            probabilities, 0 for logits. Named in `compile`, a metric takes the loss's.
+        threshold: for two classes, the prediction above which class 1 is meant. By default it is
+            halfway between the labels, 0 where targets hold -1 and else 0.5, as for probabilities;
+            for logits it is 0. Named in `compile`, a metric takes the loss's.
 
     Raises:
         TypeError: class indices that are floats.
@@ -41,7 +42,9 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5
     return float(np.mean(true == predicted))
 
 
-def binary_accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def binary_accuracy(
+    target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
+) -> float:
     """Share of the labels, of one or several a row, that are predicted.
 
     Args:
@@ -79,7 +82,7 @@ def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> f
     return float(np.mean((largest == true[:, None]).any(axis=1)))
 
 
-def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Of what is predicted as a class, the share that is of it: TP / (TP + FP).
 
     For two classes it is that of class 1. For several it is the mean over the classes that occur
@@ -94,7 +97,7 @@ def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.
     return _mean_share(hits, predicted, actual + predicted)
 
 
-def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Of what is of a class, the share that is predicted as it: TP / (TP + FN).
 
     Two and several classes as in `precision`. A class without a target counts 0.
@@ -106,7 +109,7 @@ def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) 
     return _mean_share(hits, actual, actual + predicted)
 
 
-def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> float:
+def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Harmonic mean of a class's precision and recall: 2 TP / (2 TP + FP + FN).
 
     Two and several classes as in `precision`: the mean of the classes' F1, not the F1 of the means.
@@ -120,7 +123,7 @@ def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5) -> f
 
 
 def confusion_matrix(
-    target: ArrayLike, prediction: ArrayLike, *, threshold: float = 0.5
+    target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
 ) -> NDArray[np.intp]:
     """Count the rows of class i that are predicted as class j, in row i and column j.
 
@@ -134,7 +137,7 @@ def confusion_matrix(
 
 
 def _confusion(
-    target: ArrayLike, prediction: ArrayLike, threshold: float, owner: str
+    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
 ) -> NDArray[np.intp]:
     true, predicted, classes = _classes(target, prediction, threshold, owner)
     pairs = np.bincount(true * classes + predicted, minlength=classes**2)
@@ -142,7 +145,7 @@ def _confusion(
 
 
 def _counts(
-    target: ArrayLike, prediction: ArrayLike, threshold: float, owner: str
+    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return for each class, or for class 1 of two, the hits, the targets and the predictions."""
     counted = _confusion(target, prediction, threshold, owner)
@@ -160,7 +163,7 @@ def _mean_share(part: NDArray[np.intp], whole: NDArray[np.intp], occurs: NDArray
 
 
 def _classes(
-    target: ArrayLike, prediction: ArrayLike, threshold: float, owner: str
+    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
 ) -> tuple[Classes, Classes, int]:
     """Return each row's class, the class predicted for it, and the number of classes."""
     scores, given = np.asarray(prediction), np.asarray(target)
@@ -183,7 +186,7 @@ def _several(target: NDArray[Any], scores: NDArray[Any], owner: str) -> Classes:
 
 
 def _labels(
-    target: ArrayLike, prediction: NDArray[Any], threshold: float, owner: str
+    target: ArrayLike, prediction: NDArray[Any], threshold: float | None, owner: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return for each label whether it is class 1, and whether that is predicted."""
     true = like_prediction(np.asarray(target), prediction.shape, owner, integers=True)
@@ -192,6 +195,8 @@ def _labels(
         "labels are 0 and 1, or -1 and 1; more classes need a unit each, and numbers 'mae' or 'r2'"
     )
     check_range(true, -1, 1, "y", owner, way)
+    if threshold is None:
+        threshold = 0.0 if true.min() < 0 else 0.5
     return true > 0.5, prediction > threshold
 
 

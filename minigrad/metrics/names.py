@@ -44,7 +44,8 @@ class AtThreshold(Configurable):
 
     Args:
         metric: "accuracy", "binary_accuracy", "precision", "recall" or "f1".
-        threshold: between 0 and 1 for probabilities; 0 is even odds for logits.
+        threshold: between 0 and 1 for probabilities; 0 is even odds for logits. By default it is
+            halfway between the labels, 0 for -1 and 1 and else 0.5.
 
     Raises:
         TypeError, ValueError: another name; a threshold that isn't a finite number.
@@ -55,11 +56,11 @@ class AtThreshold(Configurable):
     1.0
     """
 
-    def __init__(self, metric: str, *, threshold: float) -> None:
+    def __init__(self, metric: str, *, threshold: float | None = None) -> None:
         if metric not in _DECIDING:
             raise ValueError(f"AtThreshold({metric!r}) is not known: {nearest(metric, _DECIDING)}")
         self.metric = self.__name__ = metric
-        self.threshold = number(threshold, "threshold", self)
+        self.threshold = None if threshold is None else number(threshold, "threshold", self)
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:
         """Return the metric's value over a whole set."""
@@ -131,7 +132,8 @@ def _by_name(name: str, threshold: float) -> Metric:
     if top:
         return TopK(k=int(top[1]))
     if name in _DECIDING:
-        return AtThreshold(name, threshold=threshold)
+        # 0.5, which every loss has that says no other, is halfway between 0 and 1 alone.
+        return AtThreshold(name, threshold=None if threshold == 0.5 else threshold)
     if name in METRICS:
         return METRICS[name]
     known = nearest(name, [*METRICS, "top_5_accuracy"])

@@ -201,7 +201,8 @@ class ModelCheckpoint(Monitor):
         monitor: the figure that says which is best.
         mode: "min", "max", or "auto", by the figure's name.
         save_best_only: save only epochs that are better than all before; those of a file that is
-            there already and belongs to the model's history count.
+            there already and belongs to the model's history count. It begins anew with a model that
+            wasn't trained yet.
 
     Raises:
         ValueError: when training begins, a figure that isn't reported.
@@ -246,6 +247,8 @@ class ModelCheckpoint(Monitor):
             raise FileNotFoundError(f"ModelCheckpoint: no folder {folder!r} to save in: make it")
         if self.save_best_only:
             super().on_train_begin(training)
+            if not training.past.epochs:  # another model, or one that begins anew
+                self.best, self.best_epoch = None, 0
             if self.best is None and os.path.exists(self.path):
                 for epoch, value in enumerate(training.past.get(self.monitor, ()), start=1):
                     self.improved(epoch, {self.monitor: value})

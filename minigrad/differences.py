@@ -1,0 +1,147 @@
+"""How J changes with one number of an array: its slope there, and whether J has a kink there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from minigrad.arrays import Array
+
+_STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
+"""Several, as one of them may straddle the kink of a ReLU."""
+_GOOD = 1e-8
+_NOISE = 1e-5
+"""Slopes below this part of J are lost in the rounding of J."""
+_ROUNDING = 2.0**-50
+"""The part of J that an evaluation may be off by."""
+
+
+class Found(NamedTuple):
+    """What differences say of one claimed slope: the nearest of them, and its relative error."""
+
+    error: float
+    numeric: float
+    kink: bool
+
+
+class Differences:
+    """J around a point, as one array's numbers move, held against the slopes that are claimed.
+
+    Steps of about 1e-5 come first. Where none of them fits, smaller and smaller ones follow, from a
+    hundredth of the array's size down to where the rounding of J is larger than the tolerance; so
+    an array may be of any scale.
+
+    Args:
+        objective: gives J for what the array holds.
+        value: the array; each number is put back after it was moved.
+        claimed: dJ/dvalue, of its shape.
+        tolerance: the relative error that is looked for.
+
+    >>> p = np.array([3.0, 0.0])
+    >>> differences = Differences(lambda: p[0] ** 2 + abs(p[1]), p, np.array([6.0, 1.0]))
+    >>> differences((0,)).error < 1e-6, differences((0,)).kink, differences((1,)).kink
+    (True, False, True)
+    """
+
+    def __init__(
+        self,
+        objective: Callable[[], float],
+        value: Array,
+        claimed: Array,
+        tolerance: float = 1e-6,
+    ) -> None:
+        self.objective = objective
+        self.value = value
+        self.claimed = claimed
+        self.tolerance = tolerance
+        self.scale = scale(value)
+        self.j = float(objective())
+        self.lost = _ROUNDING * abs(self.j)
+        least = (_NOISE * abs(self.j) + 1e-10) / max(1.0, self.scale)
+        self.least = max(least, 1e-3 * float(np.abs(claimed).max(initial=0.0)))
+
+    def __call__(self, index: tuple[int, ...]) -> Found:
+        """Compare the slope by one number; the error is relative to the larger of the two."""
+        claimed = float(self.claimed[index])
+        unit = max(1.0, abs(float(self.value[index])))
+        tried: list[tuple[float, float]] = []
+        for step in _STEPS:
+            numeric, _ = self._difference(index, unit * step)
+            tried.append((self._error(claimed, numeric), numeric))
+            if tried[-1][0] < _GOOD:
+                break
+        kink = False
+        if min(tried)[0] > self.tolerance:
+            more, kink = self._search(index, claimed)
+            tried += more
+        error, numeric = min(tried)
+        return Found(error, numeric, kink)
+
+    def _search(
+        self, index: tuple[int, ...], claimed: float
+    ) -> tuple[list[tuple[float, float]], bool]:
+        """Return errors and differences for all steps that rounding allows, and if J has a kink.
+
+        On a kink the two one-sided differences stay apart; elsewhere they approach each other as
+        fast as the step shrinks. A kink so near that it lies within the last step alone counts too.
+        """
+        tried: list[tuple[float, float]] = []
+        longer, wide, steady, kink = math.nan, math.inf, False, False
+        for power in range(2, 21):
+            h = max(1.0, self.scale) * 10.0**-power
+            with np.errstate(over="ignore", invalid="ignore"):  # the first steps may be huge
+                numeric, apart = self._difference(index, h)
+            lost = self.lost / h
+            if not lost < self.tolerance * self._size(claimed, numeric):
+                break
+            # Where the curvature jumps, differences approach the slope only as fast as h shrinks.
+            straight = numeric + (numeric - longer) / 9
+            tried += [(self._error(claimed, n, lost), n) for n in (numeric, straight)]
+            was_steady, steady = steady, apart > 0.2 * wide
+            kink = apart > 100 * lost and (steady or was_steady)
+            longer, wide = numeric, apart
+        return tried, kink and math.isfinite(claimed)
+
+    def _error(self, claimed: float, numeric: float, lost: float = 0.0) -> float:
+        """Return the relative error, and at least what rounding makes of it."""
+        error = max(abs(claimed - numeric), lost) / self._size(claimed, numeric)
+        return error if math.isfinite(error) else math.inf
+
+    def _size(self, claimed: float, numeric: float) -> float:
+        return max(abs(claimed), abs(numeric), self.least)
+
+    def _difference(self, index: tuple[int, ...], h: float) -> tuple[float, float]:
+        """Return the central difference, and how far the two one-sided ones are apart."""
+        above, below, width = around(self.objective, self.value, index, h)
+        return (above - below) / width, abs(above - self.j - (self.j - below)) / h
+
+
+def around(
+    objective: Callable[[], float], value: Array, index: tuple[int, ...], h: float
+) -> tuple[float, float, float]:
+    """Return J with one number moved up by h, and down by h, and how far these are apart.
+
+    >>> p = np.array([3.0])
+    >>> above, below, width = around(lambda: p[0] ** 2, p, (0,), 0.5)
+    >>> (above - below) / width
+    6.0
+    """
+    kept = float(value[index])
+    value[index] = up = kept + h
+    above = float(objective())
+    value[index] = down = kept - h
+    below = float(objective())
+    value[index] = kept
+    return above, below, up - down or math.nan
+
+
+def scale(value: Array) -> float:
+    """Return the root mean square of an array, or 1 where it is all zero.
+
+    >>> scale(np.array([3.0, -3.0])), scale(np.zeros(2))
+    (3.0, 1.0)
+    """
+    return float(np.sqrt(np.mean(np.square(value)))) or 1.0 if value.size else 1.0
