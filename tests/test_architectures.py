@@ -493,3 +493,56 @@ def test_a_branched_model_trains() -> None:
     model.compile(optimizer="adam", loss="mse")
     history = model.fit(x, y, epochs=60, batch_size=20, verbose=0)
     assert history["loss"][-1] < 0.02 < 0.1 < history["loss"][0]
+
+
+class Squeeze(Layer):
+    """Gives (n,) where it declares (n, features)."""
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x.shape
+        return x[:, 0]
+
+    def backward(self, delta):
+        return np.zeros(self.cache)
+
+
+@pytest.mark.parametrize(
+    ("around", "message"),
+    [
+        (lambda inner: Residual(inner), "adds the output of Squeeze 'squeeze_1' to its input"),
+        (lambda inner: Parallel([Identity(), inner]), "and (4,) of Squeeze 'squeeze_1': return"),
+        (lambda inner: inner, "MSELoss expects a derivative of the predictions' shape (4,), got"),
+    ],
+    ids=["residual", "parallel", "loss"],
+)
+def test_an_output_that_is_not_as_declared_is_not_broadcast(around, message: str) -> None:
+    model = Sequential([Dense(1), around(Squeeze())], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call(np.ones((4, 2)), np.ones((4, 1)))
+
+
+def test_parameters_shared_after_the_build_and_slices_that_share() -> None:
+    model = Sequential([Dense(3), Tanh(), Dense(3), Dense(1)], input_shape=(3,), rng=0)
+    model[2].weight = model[0].weight
+    expected = Sequential([Dense(3), Tanh()], input_shape=(3,), rng=0)
+    expected = Sequential(
+        [*expected.layers, Dense(3, weight=expected[0].weight), Dense(1)], input_shape=(3,), rng=0
+    )
+    for path, parameter in model.named_parameters():
+        attribute = path.rpartition(".")[2]
+        getattr(expected[path.rpartition(".")[0]], attribute).value = parameter.value
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 3))
+    for each in (model, expected):
+        each.compile(optimizer=SGD(learning_rate=0.1), loss="mse")
+        each.fit(x, y[:, 0], epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, expected.parameters.value, strict=True)
+
+    part = model[1:]
+    part.compile(optimizer=SGD(learning_rate=0.1, momentum=0.5), loss="mse")
+    before = model.predict(x)
+    part.fit(x, y[:, 0], verbose=0)
+    assert (model.predict(x) != before).all()
+    assert model.parameters.size == expected.parameters.size

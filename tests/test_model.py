@@ -222,3 +222,49 @@ def test_sgd_with_momentum_follows_its_equation() -> None:
             v = 0.9 * v + g
             theta = theta - 0.1 * (g + 0.9 * v if nesterov else v)
         np.testing.assert_allclose(p.value, theta, rtol=1e-15, strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_its_vector_has_its_dtype_whatever_is_in_it(dtype: str) -> None:
+    model = Sequential([Identity()], input_shape=(2,), dtype=dtype)
+    assert model.parameters.value.dtype == dtype
+    model = make(dtype=dtype)
+    model[0].bias = Parameter(np.zeros(3, "float64" if dtype == "float32" else "float32"))
+    assert model.parameters.value.dtype == dtype
+    assert model.predict(X).dtype == dtype
+
+
+@pytest.mark.parametrize("shape", [(3.5,), "3", (None, 3), (-3,), (0,), (True,)])
+def test_an_input_shape_of_anything_but_whole_numbers(shape) -> None:
+    with pytest.raises((TypeError, ValueError), match="Sequential expects a whole number input_sh"):
+        Sequential([Dense(3)], input_shape=shape)
+
+
+def test_numpy_numbers_make_an_input_shape() -> None:
+    model = Sequential([Identity()], input_shape=tuple(np.array([2])))
+    assert model.output_shape == (2,)
+    assert type(model.output_shape[0]) is int
+
+
+def test_a_masked_array_is_no_input_by_hand_either() -> None:
+    model = make()
+    with pytest.raises(TypeError, match="x is a MaskedArray, not a plain array"):
+        model.forward(np.ma.masked_array(X))
+
+
+def test_rows_that_weigh_nothing_are_no_training() -> None:
+    model = make()
+    model.compile(optimizer="sgd", loss="mse")
+    labels = (Y > 1).astype(float)
+    with pytest.raises(ValueError, match="all 100 rows to train have the weight 0"):
+        model.fit(X, labels, sample_weight=labels, class_weight={0: 1, 1: 0}, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["loss", "epoch", "val_mae"])
+def test_a_metric_has_a_name_of_its_own(name: str) -> None:
+    def metric(target, prediction):
+        return 0.0
+
+    metric.__name__ = name
+    with pytest.raises(ValueError, match=f"two figures are named '{name}': give"):
+        make().compile(optimizer="sgd", loss="mse", metrics=[metric])

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from minigrad import SGD, BatchNorm, Dense, DivergedError, LayerNorm, MSELoss, Sequential, Tanh
+from minigrad import (
+    SGD,
+    BatchNorm,
+    Dense,
+    DivergedError,
+    Flatten,
+    LayerNorm,
+    MSELoss,
+    Sequential,
+    Tanh,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(3, 2, size=(40, 3))
@@ -135,3 +145,24 @@ def test_a_model_that_ties_rows_runs_whole_batches(rows: int) -> None:
         fitted.parameters.value, by_hand.parameters.value, rtol=1e-9, atol=1e-12
     )
     np.testing.assert_allclose(fitted[1].running_mean, by_hand[1].running_mean, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "left"), [(33, 32, 1), (5, 1, 1), (1, None, 1), (7, 3, 1)]
+)
+def test_a_single_row_left_over_is_said_before_training(rows, batch_size, left) -> None:
+    model = Sequential([BatchNorm(), Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    before = model.parameters.value.copy()
+    message = rf"needs batches of at least 2 rows in training, and {rows} rows .* leave {left}"
+    with pytest.raises(ValueError, match=f"BatchNorm 'batch_norm_1' {message}"):
+        model.fit(np.ones((rows, 2)), np.ones(rows), batch_size=batch_size, verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+    assert (model[0].running_mean == 0).all()
+
+
+def test_a_single_row_of_several_places_has_a_variance() -> None:
+    model = Sequential([BatchNorm(), Flatten(), Dense(1)], input_shape=(3, 2), rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    x = np.random.default_rng(0).normal(size=(5, 3, 2))
+    model.fit(x, np.ones(5), batch_size=2, verbose=0)

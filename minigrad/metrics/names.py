@@ -101,7 +101,8 @@ def named_metrics(metrics: Sequence[str | Metric], *, threshold: float = 0.5) ->
 
     Raises:
         TypeError: neither a name nor a function.
-        ValueError: an unknown name, or one name twice.
+        ValueError: an unknown name, one name twice, or one that a history has for itself: "loss",
+            "epoch", "val_...".
 
     >>> named_metrics(["mae", "top_3_accuracy"])["top_3_accuracy"]
     TopK(k=3)
@@ -121,7 +122,7 @@ def named_metrics(metrics: Sequence[str | Metric], *, threshold: float = 0.5) ->
             raise TypeError(
                 f"metrics must be names or functions of (target, prediction), got {metric!r}"
             )
-        if name in found or name == "loss":
+        if name in found or name in ("loss", "epoch") or name.startswith("val_"):
             raise ValueError(f"two figures are named '{name}': give each metric its own __name__")
         found[name] = function
     return found
