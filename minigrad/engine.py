@@ -70,7 +70,7 @@ class BatchGradient:
     ) -> float:
         """Return J; the predictions on the way are written into `predictions`, if it is given."""
         if len(x) <= self.rows:
-            j = self._members[0].part(x[:], y[:], sample_weight, None, predictions)
+            j = self._members[0].part(x, y, sample_weight, None, predictions)
         else:
             j = self._in_blocks(x, y, sample_weight, predictions)
         if self._penalized:

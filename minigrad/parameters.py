@@ -22,6 +22,8 @@ class _Vectors:
         self.grad: Array = np.zeros(size, dtype)
         self.left = False
         """Whether a parameter has moved out, so that this is no longer all of them."""
+        self.freezings = 0
+        """How often one of them was frozen or thawed."""
 
 
 class Parameter:
@@ -62,7 +64,7 @@ class Parameter:
         self._vectors: _Vectors | None = None
         self._start = 0
         self.name = name
-        self.trainable = trainable
+        self._trainable = trainable
         self.penalty = penalty
 
     @property
@@ -84,6 +86,17 @@ class Parameter:
     def grad(self, new: ArrayLike) -> None:
         self._check_shape("gradient", new)
         self._grad[...] = new
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change the value."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, new: bool) -> None:
+        self._trainable = new
+        if self._vectors is not None:
+            self._vectors.freezings += 1
 
     @property
     def shape(self) -> Shape:
@@ -181,7 +194,7 @@ class Parameters(Sequence[Parameter]):
         self._vectors = common
         self._views = views
         self._pieces: list[tuple[slice, Array, Array]] = []
-        self._pieces_for: tuple[int, ...] = ()
+        self._pieces_for: tuple[int, int] | None = None
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Parameter, ...]]]:
         """Gather the parameters of a copy in a vector of their own."""
@@ -255,10 +268,9 @@ class Parameters(Sequence[Parameter]):
     def trainable_pieces(self, most: int) -> list[tuple[slice, Array, Array]]:
         """Return (place, value, grad) for the runs of `trainable_runs`, cut into `most` numbers.
 
-        They are the same list as long as the same parameters are trainable.
+        They are the same list until a parameter is frozen or thawed.
         """
-        self._settled()
-        wanted = (most, *[p.trainable for p in self._items])
+        wanted = most, self._settled().freezings
         if wanted != self._pieces_for:
             self._pieces_for = wanted
             self._pieces = [
