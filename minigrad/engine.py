@@ -51,13 +51,12 @@ class BatchGradient:
     def __init__(self, model: Layer, loss: Loss, *, threads: int | None = None) -> None:
         for _, layer in model.walk():
             layer.tie()
+        plan = Plan(model)
         self.parameters = model.parameters
-        self.rows = block_rows(model)
+        self.rows = plan.rows
         _keep_freed_memory()
         self._members = [_Member(model, loss, self.parameters)]
-        # What a layer draws, or counts in its buffers, depends on the order of the blocks.
-        in_order = any(layer.draws or layer.buffers for _, layer in model.walk())
-        self._crew = Crew(1) if in_order else crew_for(model, threads)
+        self._crew = Crew(1) if plan.in_order else plan.crew(threads)
         self._penalized = any(p.penalty is not None for p in self.parameters)
         self.penalty = 0.0
 
@@ -159,13 +158,13 @@ def predict(model: Layer, x: Array, *, threads: int | None = None) -> Array:
     """Return the outputs for all rows, block by block; nothing is remembered."""
     if threads is not None:
         thread_count(threads)
-    if len(x) <= _LEAST_ROWS or len(x) <= (most := block_rows(model)):
+    if len(x) <= _LEAST_ROWS or len(x) <= (plan := Plan(model)).rows:
         return model.forward(x, training=False)
-    places = list(blocks(len(x), most))
+    places = list(blocks(len(x), plan.rows))
     first = model.forward(x[places[0]], training=False)
     outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
     outputs[places[0]] = first
-    with crew_for(model, threads) as crew:
+    with plan.crew(threads) as crew:
 
         def work(member: int) -> None:
             for block in places[1 + member :: crew.threads]:
@@ -186,18 +185,39 @@ def blocks(rows: int, most: int) -> Iterator[slice]:
         yield slice(first, min(first + size, rows))
 
 
-def block_rows(model: Layer) -> int:
-    """Return how many rows a block holds, from the widths of the model's layers and their dtype."""
-    if any(layer.ties_rows for _, layer in model.walk()):
-        return np.iinfo(np.int64).max
-    itemsize = max((p.value.itemsize for _, p in model.named_parameters()), default=8)
-    return max(_LEAST_ROWS, _BLOCK_BYTES // max(1, sum(_widths(model)) * itemsize))
+class Plan:
+    """How a model's rows are best worked through.
 
+    Args:
+        model: the network, built.
 
-def crew_for(model: Layer, threads: int | None) -> Crew:
-    """Return the threads that work on a model's blocks: one where several wouldn't pay."""
-    count = thread_count(threads)
-    return Crew(1 if threads is None and max(_widths(model)) >= _WIDE else count)
+    Attributes:
+        rows: how many a block holds, by the widths of the layers and their dtype.
+        in_order: whether blocks must come one after the other in training: what a layer draws, or
+            counts in its buffers, depends on that.
+
+    >>> from minigrad import BatchNorm, Dense, Sequential
+    >>> Plan(Sequential([Dense(1000)], input_shape=(24,))).rows
+    1024
+    >>> Plan(Sequential([BatchNorm()], input_shape=(24,))).rows == np.iinfo(np.int64).max
+    True
+    """
+
+    def __init__(self, model: Layer) -> None:
+        layers = [layer for _, layer in model.walk()]
+        shapes = [layer.output_shape for layer in layers if not layer.children]
+        widths = [prod(shape or ()) for shape in (model.input_shape, *shapes)]
+        itemsize = max((p.value.itemsize for x in layers for _, p in x.own_parameters()), default=8)
+        self.rows: int = np.iinfo(np.int64).max
+        if not any(layer.ties_rows for layer in layers):
+            self.rows = max(_LEAST_ROWS, _BLOCK_BYTES // max(1, sum(widths) * itemsize))
+        self.in_order = any(layer.draws or layer.buffers for layer in layers)
+        self._wide = max(widths) >= _WIDE
+
+    def crew(self, threads: int | None) -> Crew:
+        """Return the threads that work on the blocks: one where several wouldn't pay."""
+        count = thread_count(threads)
+        return Crew(1 if threads is None and self._wide else count)
 
 
 def _keep_freed_memory() -> None:
@@ -207,9 +227,3 @@ def _keep_freed_memory() -> None:
     seen a larger piece freed. This one is never touched, so it costs nothing.
     """
     np.empty(2 * _BLOCK_BYTES, np.uint8)
-
-
-def _widths(model: Layer) -> list[int]:
-    """Return how many numbers a row has at the input and after each layer."""
-    layers = [layer for _, layer in model.walk() if not layer.children]
-    return [prod(shape or ()) for shape in (model.input_shape, *(x.output_shape for x in layers))]

@@ -250,10 +250,13 @@ class Layer(Cached):
 
     def named_children(self) -> list[tuple[str, Layer]]:
         """Return (name, layer) for each of `children`."""
+        children = self.children
+        if all([child.name for child in children]):
+            return [(child.name, child) for child in children]
         places = {id(layer): name for name, layer in reversed([*_held(self, Layer)])}
         return [
             (child.name or places.get(id(child), f"children_{i}"), child)
-            for i, child in enumerate(self.children)
+            for i, child in enumerate(children)
         ]
 
     def replica(self) -> Self:
@@ -291,14 +294,14 @@ class Layer(Cached):
 def _held(layer: Layer, kind: type[T]) -> Iterator[tuple[str, T]]:
     """Yield (name, object) for what a layer holds of a kind, in the order of its attributes."""
     for name, value in vars(layer).items():
-        items: Iterable[tuple[Any, Any]] = ()
         if isinstance(value, kind):
             yield name, value
-        elif isinstance(value, (list, tuple)):
-            items = enumerate(value)
-        elif isinstance(value, dict):
-            items = value.items()
-        yield from ((f"{name}_{key}", item) for key, item in items if isinstance(item, kind))
+        elif isinstance(value, (list, tuple, dict)):
+            items: Iterable[tuple[Any, Any]]
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in items:
+                if isinstance(item, kind):
+                    yield f"{name}_{key}", item
 
 
 def features(layer: Layer, input_shape: Shape) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from minigrad.arrays import Array
 from minigrad.data import Rows
-from minigrad.engine import BatchGradient, block_rows, blocks
+from minigrad.engine import BatchGradient, Plan, blocks
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
 from minigrad.metrics import Metric
@@ -163,7 +163,8 @@ class Training:
             callback.on_epoch_begin(self, self.epoch + 1)
         figures = self._train_epoch(data, batch_size, batches)
         if validation is not None:
-            seen = evaluate(self.model, self.loss, self.metrics, validation)
+            rows = self._gradient.rows
+            seen = evaluate(self.model, self.loss, self.metrics, validation, rows=rows)
             figures.update({f"val_{name}": value for name, value in seen.items()})
         self.epoch += 1
         self.history.append(figures)
@@ -276,11 +277,19 @@ class _Seen:
 
 
 def evaluate(
-    model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
+    model: Layer,
+    loss: Loss,
+    metrics: Mapping[str, Metric],
+    data: Rows | Stream,
+    *,
+    rows: int | None = None,
 ) -> dict[str, float]:
-    """Return the loss and the metrics over all rows, with nothing remembered or drawn."""
+    """Return the loss and the metrics over all rows, with nothing remembered or drawn.
+
+    `rows` says how many to take at a time; by default it is found out.
+    """
     seen = _Seen(loss, metrics, reused=isinstance(data, Stream))
-    most = block_rows(model)
+    most = rows or Plan(model).rows
     for batch in data.batches(None, None):
         for block in blocks(len(batch), min(most, batch.chunk)):
             part = batch.take(block)
