@@ -213,6 +213,11 @@ def _row_weight(sample_weight: ArrayLike, rows: int) -> Array:
 
 def _class_weight(class_weight: Mapping[int, float], y: NDArray[Any]) -> Array:
     """Give each row the weight of its class: an index, a label, or the place of a row's one."""
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            "class_weight must be a dict of a weight for each class, such as {0: 1.0, 1: 5.0}, "
+            f"got {class_weight!r}"
+        )
     given = [float(weight) for weight in class_weight.values()]
     if not (np.isfinite(given).all() and min(given, default=0) >= 0 and any(given)):
         raise ValueError(

@@ -56,6 +56,7 @@ class BatchGradient:
         self.rows = plan.rows
         _keep_freed_memory()
         self._members = [_Member(model, loss, self.parameters)]
+        self._home: object = self.parameters.home
         self._crew = Crew(1) if plan.in_order else plan.crew(threads)
         self._penalized = any(p.penalty is not None for p in self.parameters)
         self.penalty = 0.0
@@ -86,7 +87,8 @@ class BatchGradient:
         predictions: Array | None,
     ) -> float:
         threads = self._crew.threads
-        if self.parameters.moved:
+        if self._home is not self.parameters.home:
+            self._home = self.parameters.home
             del self._members[1:]
         while len(self._members) < threads:
             self._members.append(self._members[0].replica())
@@ -114,6 +116,10 @@ class BatchGradient:
                 grad += block_grad
         self.parameters.grad = grad
         return j
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what shares values: a copy makes its own."""
+        return {**self.__dict__, "_members": self._members[:1], "_home": None}
 
     def __enter__(self) -> Self:
         return self

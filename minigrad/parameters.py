@@ -24,6 +24,8 @@ class _Vectors:
         """Whether a parameter has moved out, so that this is no longer all of them."""
         self.freezings = 0
         """How often one of them was frozen or thawed."""
+        self.fixed = False
+        """Whether they stay here: a replica's values are another model's."""
 
 
 class Parameter:
@@ -184,7 +186,8 @@ class Parameters(Sequence[Parameter]):
         common = next(iter(held.values())) if len(held) == 1 else None
         target = np.dtype(dtype or np.result_type(*(p.value for p in self._items), np.float32))
         views = None if common is None else self._side_by_side(common)
-        if common is None or common.value.dtype != target or (self._alone and views is None):
+        apart = common is None or (self._alone and views is None and not common.fixed)
+        if common is None or common.value.dtype != target or apart:
             common = _Vectors(sum(p.size for p in self._items), target)
             start = 0
             for parameter in self._items:
@@ -201,9 +204,9 @@ class Parameters(Sequence[Parameter]):
         return type(self), (self._items,)
 
     @property
-    def moved(self) -> bool:
-        """Whether some have been moved on since they were last asked for."""
-        return self._vectors.left
+    def home(self) -> object:
+        """What holds all of them: another object once some have been moved on."""
+        return self._settled()
 
     @property
     def value(self) -> Array:
@@ -232,6 +235,7 @@ class Parameters(Sequence[Parameter]):
         """Return as many parameters with the same values, shared, and gradients of their own."""
         vectors = copy.copy(self._settled())
         vectors.grad = np.zeros_like(vectors.grad)
+        vectors.fixed = True
         return [p._twin(vectors) for p in self._items]
 
     def penalty(self) -> float:

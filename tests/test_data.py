@@ -119,6 +119,11 @@ class TestWhatFitIsGiven:
         with says(ValueError, "validation_data: "):
             make().fit(X, Y, validation_data=data)
 
+    @pytest.mark.parametrize("weight", ["balanced", [1.0, 2.0]])
+    def test_class_weights_that_are_no_dict(self, weight) -> None:
+        with says(TypeError, "class_weight must be a dict of a weight for each class, such as {0:"):
+            make().fit(X, np.round(Y / 2), class_weight=weight, verbose=0)
+
 
 class TestArraysOfOthers:
     def test_lists(self) -> None:

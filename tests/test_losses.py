@@ -654,6 +654,8 @@ class Odd(Loss):
     ("terms", "slope", "error", "message"),
     [
         (np.ones((1, 1)), np.ones((3, 1)), ValueError, "terms of Odd must be one a row or one an"),
+        (np.float64(1.0), np.ones((3, 1)), ValueError, "one an element, before they are added up"),
+        (np.ones((3, 1)), 1.0, ValueError, "Odd expects a derivative of the pred"),
         (np.ones((3, 1)), np.ones((3, 3)), ValueError, "Odd expects a derivative of the pred"),
         (np.ones((3, 1)), np.ones((3, 1), "f4"), TypeError, "Odd expects a derivative of the pred"),
     ],

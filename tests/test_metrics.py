@@ -311,3 +311,13 @@ def test_scikit_learn_computes_the_same(seed: int, classes: int) -> None:
     assert mse(t, a) == pytest.approx(theirs.mean_squared_error(t, a))
     assert rmse(t, a) == pytest.approx(theirs.mean_squared_error(t, a) ** 0.5)
     assert r2(t[:, 1:], a[:, 1:]) == pytest.approx(theirs.r2_score(t[:, 1:], a[:, 1:]))
+
+
+def test_a_confusion_matrix_of_logits_needs_a_threshold() -> None:
+    target, logits = np.array([0, 1, 1]), np.array([[-2.0], [0.3], [4.0]])
+    with pytest.raises(ValueError, match="confusion_matrix expects 0 to 1: pass threshold=0 for l"):
+        confusion_matrix(target, logits)
+    expected = np.array([[1, 0], [0, 2]])
+    np.testing.assert_array_equal(confusion_matrix(target, logits, threshold=0), expected)
+    signs = np.array([-1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(confusion_matrix(signs, logits), expected)

@@ -216,6 +216,25 @@ def test_what_it_remembers_of_another_model_is_refused(keep: bool) -> None:
     second.compile(optimizer=copy.deepcopy(optimizer), loss="mse")
 
 
+def test_two_models_compiled_with_one_optimizer() -> None:
+    optimizer = SGD(momentum=0.9)
+    one, two = (Sequential([Dense(1)], input_shape=(1,), rng=0) for _ in range(2))
+    for model in (one, two):
+        model.compile(optimizer=optimizer, loss="mse")
+    one.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
+    with pytest.raises(ValueError, match="this SGD remembers 1 steps of another model"):
+        two.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
+
+
+def test_an_update_that_returns_the_new_value_is_refused() -> None:
+    class Functional(Optimizer):
+        def update(self, value, grad, state):
+            return value - self.rate * grad
+
+    with pytest.raises(TypeError, match="update of Functional returned something: change value in"):
+        Functional(learning_rate=0.1).step(some_parameters())
+
+
 @pytest.mark.parametrize("rate", [nan, -0.1, inf])
 def test_a_schedule_gives_rates(rate: float) -> None:
     class Wrong(Schedule):

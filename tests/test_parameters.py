@@ -386,3 +386,61 @@ def test_a_layer_may_say_what_it_holds() -> None:
     layer.build((3,), np.random.default_rng(0))
     assert [path for path, _ in layer.named_parameters()] == ["gain"]
     assert [path for path, _ in layer.walk()] == ["", "children_0", "named"]
+
+
+BLOCKS = np.random.default_rng(0).normal(size=(150_000, 3))
+"""More rows than a block holds."""
+
+
+def test_replicas_share_values_where_a_model_inside_shares_a_parameter() -> None:
+    values = []
+    for threads in (1, 2):
+        first = Dense(3, "tanh")
+        Sequential([first], input_shape=(3,), rng=0)
+        inner = Sequential([Dense(3, "tanh", weight=first.weight), Dense(1)])
+        model = Sequential([first, Dense(3, "tanh"), inner], input_shape=(3,), rng=0)
+        model.compile(optimizer=SGD(learning_rate=0.3), loss=MSELoss())
+        y = BLOCKS[:, 0]
+        model.fit(BLOCKS, y, batch_size=None, epochs=3, threads=threads, verbose=0)
+        values.append(model.parameters.value.copy())
+    np.testing.assert_array_equal(*values, strict=True)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda model, f: Sequential([model, Dense(1)], input_shape=(3,)),
+        lambda model, f: None,
+        lambda model, f: copy.deepcopy(f),
+        lambda model, f: pickle.loads(pickle.dumps(f)),
+    ],
+    ids=["moved", "kept", "deepcopy", "pickle"],
+)
+def test_an_objective_over_many_rows_keeps_no_old_replicas(
+    then, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIGRAD_THREADS", "2")
+    model = Sequential([Dense(4, "tanh"), Dense(1)], input_shape=(3,), rng=0)
+    f = model.objective(BLOCKS, BLOCKS[:, 0], loss=MSELoss())
+    theta = model.parameters.value.copy()
+    expected = f(theta), f(0 * theta)
+    other = then(model, f)
+    again = f if other is None or isinstance(other, Sequential) else other
+    for found, wanted in zip((again(theta), again(0 * theta)), expected, strict=True):
+        assert found[0] == wanted[0]
+        np.testing.assert_array_equal(found[1], wanted[1], strict=True)
+
+
+def test_a_small_batch_between_does_not_hide_that_parameters_moved() -> None:
+    losses = []
+    for disturbed in (False, True):
+        encoder = Sequential([Dense(4), Sigmoid()], input_shape=(3,), rng=0)
+        one = Sequential([encoder, Dense(1)], input_shape=(3,), rng=1)
+        two = Sequential([encoder, Dense(1)], input_shape=(3,), rng=2)
+        one.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+        y = BLOCKS[:, 0]
+        callbacks = [lambda epoch, figures, two=two: two.parameters] if disturbed else []
+        batches = [(BLOCKS[:50], y[:50]), (BLOCKS, y)]
+        one.fit(batches, epochs=3, threads=2, verbose=0, callbacks=callbacks)
+        losses.append(one.history["loss"])
+    assert losses[0] == losses[1]

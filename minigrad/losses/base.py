@@ -125,8 +125,13 @@ class Loss(Cached):
             )
         terms, slope = pair
         rows = len(prediction)
-        if slope.shape != prediction.shape or slope.dtype != prediction.dtype or len(terms) != rows:
-            raise self._other_terms(terms, slope, prediction)
+        try:
+            fit = slope.shape == prediction.shape and slope.dtype == prediction.dtype
+            fit = fit and len(terms) == rows
+        except (AttributeError, TypeError):  # numbers that are no arrays
+            fit = False
+        if not fit:
+            raise self._other_terms(np.asarray(terms), np.asarray(slope), prediction)
         if sample_weight is not None:
             factors = sample_weight.astype(terms.dtype, copy=False)
             terms = terms * factors.reshape(rows, *[1] * (terms.ndim - 1))
@@ -148,10 +153,11 @@ class Loss(Cached):
 
     def _other_terms(self, terms: Array, slope: Array, prediction: Array) -> Exception:
         """Return what to raise for terms that don't fit the prediction."""
-        if len(terms) != len(prediction):
+        if terms.shape[:1] != prediction.shape[:1]:
             return ValueError(
-                f"terms of {self.label} must be one a row or one an element: got terms of shape "
-                f"{terms.shape} for predictions of shape {prediction.shape}"
+                f"terms of {self.label} must be one a row or one an element, before they are "
+                f"added up: got terms of shape {terms.shape} for predictions of shape "
+                f"{prediction.shape}"
             )
         if slope.shape != prediction.shape:
             return ValueError(

@@ -127,13 +127,19 @@ def confusion_matrix(
 ) -> NDArray[np.intp]:
     """Count the rows of class i that are predicted as class j, in row i and column j.
 
-    Arguments and errors are those of `accuracy`; for two classes it is 2 by 2.
+    Arguments and errors are those of `accuracy`; for two classes it is 2 by 2. Predictions that
+    look like logits, beyond 0 to 1 for labels 0 and 1, need a threshold: 0.
 
     >>> confusion_matrix(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     array([[0, 1],
            [1, 1]])
     """
-    return _confusion(target, prediction, threshold, "confusion_matrix")
+    counted = _confusion(target, prediction, threshold, "confusion_matrix")
+    scores = np.asarray(prediction)
+    if threshold is None and scores.shape[1:] in ((), (1,)) and np.min(target) >= 0:
+        way = "pass threshold=0 for logits, and else the number above which class 1 is meant"
+        check_range(scores, 0, 1, "the prediction", "confusion_matrix", way)
+    return counted
 
 
 def _confusion(

@@ -146,7 +146,12 @@ class Optimizer(Configurable):
                 g = clip(g)
             if self.weight_decay:
                 g = self.decay(theta, g)
-            self.update(theta, g, {slot: self.state[slot][place] for slot in slots})
+            slot_pieces = {slot: self.state[slot][place] for slot in slots}
+            if self.update(theta, g, slot_pieces) is not None:  # type: ignore[func-returns-value]
+                raise TypeError(
+                    f"update of {type(self).__name__} returned something: change value in place, "
+                    "as in value -= ..., and return nothing"
+                )
         self.steps += 1
 
     def check_free(self, parameters: Iterable[Parameter]) -> None:

@@ -89,6 +89,7 @@ class Training:
         self.stop = self.interrupted = False
         self._ctrl_c = CtrlC()
         self._gradient = BatchGradient(model, loss, threads=threads)
+        optimizer.check_free(self._gradient.parameters)
 
     def run(
         self,
