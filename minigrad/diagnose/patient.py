@@ -13,8 +13,8 @@ from minigrad.data import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
+from minigrad.network import Network
 from minigrad.optimizers import Adam, Optimizer
-from minigrad.sequential import Sequential
 from minigrad.trace import Step, Trace, first_not_finite, trace
 
 _LEAST_ROWS = 256
@@ -43,7 +43,7 @@ class Patient:
 
     def __init__(
         self,
-        model: Sequential,
+        model: Network,
         rows: Rows,
         loss: Loss | None,
         optimizer: Optimizer | None,

@@ -170,7 +170,7 @@ class _Rebuilding:
                 _check_type(f"the entropy of '{path}'", layer.entropy, {int, NoneType})
         if places:
             raise ValueError(f"random states that have no layer: {[*places][:5]}")
-        model._split_seed = self.document["split_seed"]
+        model.split_seed = self.document["split_seed"]
 
     def restore_training(self, model: Sequential) -> None:
         """Compile the model, and set how far its training came."""
@@ -179,7 +179,7 @@ class _Rebuilding:
             if figures is None or figures.dtype != np.float64 or figures.ndim != 1:
                 raise ValueError(f"expected a row of F64 as 'history.{name}', got {figures!r}")
             model.history[name] = figures.tolist()
-        model._planned = self.document["planned"]
+        model.planned_epochs = self.document["planned"]
         compiled = self.document["compiled"]
         if compiled is None:
             return

@@ -81,9 +81,9 @@ def _describe(model: Sequential, tensors: Tensors) -> dict[str, Any]:
             for path, m in layers
             if isinstance(m, Sequential) and m.entropy is not None
         },
-        "split_seed": model._split_seed,
+        "split_seed": model.split_seed,
         "history": list(model.history),
-        "planned": model._planned,
+        "planned": model.planned_epochs,
     }
 
 
