@@ -108,7 +108,7 @@ class _Rebuilding:
         model = self._make(self.document["architecture"])
         if not isinstance(model, Sequential):
             raise TypeError(f"expected a Sequential, got {model!r}")
-        _name(model, "", self.document["names"])
+        _name(model, self.document["names"])
         return model
 
     def build(self, model: Sequential) -> None:
@@ -224,13 +224,13 @@ class _Rebuilding:
         return model
 
 
-def _name(layer: Layer, path: str, names: Mapping[str, Any]) -> None:
-    """Name the layers below as they were, also those whose config doesn't tell their name."""
-    told = names.get(path, ())
-    for child, name in zip(layer.children, told, strict=False):  # `build` may make more children
-        _check_type(f"a name in '{path}'", name, {str})
-        child.name = name
-        _name(child, join(path, name), names)
+def _name(model: Layer, names: Mapping[str, Any]) -> None:
+    """Name all layers as they were, also those whose config doesn't tell their name."""
+    for path, layer in model.walk():  # which asks for the children's names when they have them
+        told = names.get(path, ())
+        for child, name in zip(layer.children, told, strict=False):  # `build` may make more
+            _check_type(f"a name in '{path}'", name, {str})
+            child.name = name
 
 
 def _share_when_built(
@@ -250,10 +250,23 @@ def _share_when_built(
             if first.shape != own.shape:
                 raise ValueError(f"'{name}' can't share the {first!r} of another layer")
             if first is not own:
-                setattr(layer, attribute, first)
+                _exchange(layer, own, first)
         return output_shape
 
     vars(layer)["build"] = build_and_share
+
+
+def _exchange(layer: Layer, old: Parameter, new: Parameter) -> None:
+    """Put `new` where a layer holds `old`: an attribute, or a list, tuple or dict that is one."""
+    for name, value in list(vars(layer).items()):
+        if value is old:
+            setattr(layer, name, new)
+        elif isinstance(value, dict):
+            value.update({key: new for key, item in value.items() if item is old})
+        elif isinstance(value, (list, tuple)) and any(item is old for item in value):
+            items = [new if item is old else item for item in value]
+            kind = type(value)
+            setattr(layer, name, getattr(kind, "_make", kind)(items))  # `_make` of a NamedTuple
 
 
 def _check_fields(name: str, value: Any, fields: Mapping[str, set[type]]) -> None:
