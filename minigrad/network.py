@@ -88,7 +88,7 @@ class Network(Chain):
         for _, layer in self.walk():
             for name, parameter in layer.own_parameters():
                 dtype = parameter.value.dtype
-                if parameter._vectors is not None and dtype != self.dtype:
+                if parameter.held and dtype != self.dtype:
                     raise ValueError(
                         f"the {name} of {layer.label} was built in {dtype} by another model, and "
                         f"{self.label} has dtype {self.dtype}: give both the same dtype=, or make "

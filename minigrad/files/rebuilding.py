@@ -15,7 +15,7 @@ from minigrad.files.generators import rebuild_rng
 from minigrad.files.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter
-from minigrad.paths import join
+from minigrad.paths import apart, join
 from minigrad.penalties import Penalty
 from minigrad.rng import RNG, is_rng
 from minigrad.sequential import Sequential
@@ -117,7 +117,7 @@ class _Rebuilding:
         stored: defaultdict[str, dict[str, Array]] = defaultdict(dict)
         _check_known(shared.values(), self.tensors)
         for name in [*self.tensors, *shared]:
-            path, _, attribute = name.rpartition(".")
+            path, attribute = apart(name)
             stored[path][attribute] = self.tensors[shared.get(name, name)]
         layers = list(model.walk())
         firsts: dict[str, Parameter] = {}
@@ -125,12 +125,12 @@ class _Rebuilding:
             for name in layer.buffers:
                 if join(path, name) in shared:  # many could stand for one array
                     raise ValueError(f"'{join(path, name)}' can't be shared: it is no parameter")
-            layer._stored = stored[path]
+            layer.file_arrays = stored[path]
             _share_when_built(layer, path, shared, firsts)
         for sequential, input_shape in self.unbuilt:
             sequential.build_for(input_shape)
         for _, layer in layers:
-            del layer._stored, vars(layer)["build"]
+            del layer.file_arrays, vars(layer)["build"]
         if first_paths(model) != shared:
             raise ValueError(f"the model can't share its parameters so: {shared}")
 

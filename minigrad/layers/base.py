@@ -14,6 +14,7 @@ from minigrad.code import code
 from minigrad.config import Configurable
 from minigrad.initializers import InitializerLike, initialize
 from minigrad.parameters import Parameter, Parameters
+from minigrad.paths import join
 from minigrad.rng import RNG
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class Layer(Cached):
     buffers: tuple[str, ...] = ()
     """Names of attributes that are arrays, not trained, and saved with the model."""
     _frozen: bool = False
-    _stored: Mapping[str, Array] | None = None
+    file_arrays: Mapping[str, Array] | None = None
     """While a file is being loaded, its arrays for this layer, by attribute."""
 
     def __init__(self, *, name: str = "") -> None:
@@ -97,10 +98,10 @@ class Layer(Cached):
         Raises:
             ValueError: an unknown initializer, or an array of another shape.
         """
-        if self._stored is not None:
-            if name not in self._stored:
+        if self.file_arrays is not None:
+            if name not in self.file_arrays:
                 raise ValueError(f"the array '{name}' of {self.label} is missing")
-            source = self._stored[name]
+            source = self.file_arrays[name]
         return initialize(source, shape, rng, f"the {name} of {self.label}")
 
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -205,7 +206,7 @@ class Layer(Cached):
             if id(layer) not in seen:
                 seen.add(id(layer))
                 yield path, layer
-                below = [(f"{path}.{n}".lstrip("."), child) for n, child in layer.named_children()]
+                below = [(join(path, name), child) for name, child in layer.named_children()]
                 waiting.extend(reversed(below))
 
     def named_children(self) -> list[tuple[str, Layer]]:
@@ -238,7 +239,7 @@ class Layer(Cached):
         """
         for path, layer in self.walk():
             for attribute, parameter in layer.own_parameters():
-                yield f"{path}.{attribute}".lstrip("."), parameter
+                yield join(path, attribute), parameter
 
     def own_parameters(self) -> list[tuple[str, Parameter]]:
         """Return (attribute, parameter) for this layer's own parameters, not its children's.
