@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minigrad.arrays import Array, Shape
-from minigrad.config import Configurable, from_config, make
+from minigrad.config import Configurable
+from minigrad.description import from_config, make
 from minigrad.files.generators import rebuild_rng
 from minigrad.files.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.layers.base import Layer

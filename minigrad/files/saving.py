@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.config import Configurable, to_config
+from minigrad.config import Configurable
+from minigrad.description import to_config
 from minigrad.files import safetensors
 from minigrad.files.atomic import atomic_write
 from minigrad.files.generators import describe_rng

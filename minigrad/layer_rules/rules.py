@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from minigrad.arrays import Array
 from minigrad.checking import check_gradients
-from minigrad.config import from_config, to_config
 from minigrad.copies import Rewind
+from minigrad.description import from_config, to_config
 from minigrad.layer_rules.example import ROWS, Example, draws, locked, shares, state, ties_rows
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
