@@ -20,7 +20,7 @@ from minigrad.data import as_rows
 from minigrad.differences import Differences, scale
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
-from minigrad.paths import join
+from minigrad.paths import apart, join
 from minigrad.sequential import Sequential
 from minigrad.trace import first_not_finite, trace
 
@@ -234,7 +234,7 @@ def _double(model: Layer, input_shape: Shape) -> Sequential:
 
 def _compare(place: str, differences: Differences) -> _Found:
     """Return the worst numbers of one array."""
-    layer, _, parameter = place.rpartition(".")
+    layer, parameter = apart(place)
     smooth, kinked = Comparison(layer, parameter, (), 0.0, 0.0, -1.0), None
     for index in np.ndindex(differences.value.shape):
         error, numeric, kink = differences(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from inspect import signature
 from typing import Any
@@ -10,19 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typing_extensions import Self, override
 
-from minigrad.arrays import Array, Shape, as_data
+from minigrad import engine
+from minigrad.arrays import Array, Shape, as_data, check_finite
 from minigrad.config import Configurable
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.parameters import Parameters
 from minigrad.ranges import whole
 from minigrad.rng import RNGLike, as_rng
+from minigrad.summary import summary
 
 
 class Network(Chain):
-    """What `Sequential` is before it is trained: see there for the arguments.
+    """What a `Sequential` is without targets: it predicts, and shows itself.
 
-    The outermost network builds all layers, and gathers their parameters in its vector.
+    Its arguments are those of `Sequential`. The outermost network builds all layers, and gathers
+    their parameters in its vector.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class Network(Chain):
         for _, layer in self.walk():
             for name, parameter in layer.own_parameters():
                 dtype = parameter.value.dtype
-                if parameter._vectors is not None and dtype != self.dtype:
+                if parameter.held and dtype != self.dtype:
                     raise ValueError(
                         f"the {name} of {layer.label} was built in {dtype} by another model, and "
                         f"{self.label} has dtype {self.dtype}: give both the same dtype=, or make "
@@ -118,6 +122,69 @@ class Network(Chain):
         if x.shape[1:] != self.input_shape:
             assert self.input_shape is not None
             self.layers[0].check_input(x, self.input_shape)
+
+    def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
+        """Return the outputs for all rows; safe from many threads at once.
+
+        `threads` is as in `fit`.
+
+        Raises:
+            TypeError: x isn't floating.
+            ValueError: x is empty, has NaN or infinity, or rows of another shape.
+        """
+        data = as_data(x, "x")
+        check_finite(data, "x")
+        self.check_input_shape(data)
+        return engine.predict(self, data, threads=threads)
+
+    def activations(self, x: ArrayLike) -> dict[str, Array]:
+        """Return what each layer gives for these rows in inference, by its path, in order.
+
+        Raises:
+            TypeError, ValueError: as `predict`.
+
+        >>> from minigrad import Dense, Sequential, Sigmoid
+        >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
+        >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
+        {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
+        """
+        from minigrad.trace import trace
+
+        data = as_data(x, "x")
+        check_finite(data, "x")
+        recorded = trace(self, self._accept(data), training=False)
+        return {step.path: step.output for step in recorded.steps if step.path}
+
+    def summary(self) -> None:
+        """Print a table of the layers: their shapes, parameters, and whether they are trained.
+
+        `minigrad.summary.summary(model)` returns the same text.
+        """
+        print(summary(self))
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters and buffers alone, by path, into a safetensors file.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        from minigrad.files import weights
+
+        weights.save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the parameters and buffers from a file of `save_weights`, `save` or another tool.
+
+        Names and shapes must be this model's; another dtype is converted.
+
+        Raises:
+            FileFormatError: not such a file; the model is then left as it was.
+            OSError: the file can't be read.
+            RuntimeError: the model isn't built yet.
+        """
+        from minigrad.files import weights
+
+        weights.load_weights(self, path)
 
     @override
     def _part(self, layers: list[Layer]) -> Self:

@@ -110,6 +110,11 @@ class Parameter:
         """How many numbers it holds."""
         return self._value.size
 
+    @property
+    def held(self) -> bool:
+        """Whether it lives in flat vectors, as in a built model's."""
+        return self._vectors is not None
+
     def _check_shape(self, what: str, new: ArrayLike) -> None:
         if np.shape(new) != self._value.shape:
             owner = f"Parameter '{self.name}'" if self.name else "Parameter"

@@ -8,3 +8,13 @@ def join(path: str, name: str) -> str:
     ('dense_1.weight', 'dense_1')
     """
     return f"{path}.{name}" if path else name
+
+
+def apart(path: str) -> tuple[str, str]:
+    """Return the path of the layer that holds what is at `path`, and its own name there.
+
+    >>> apart("residual_1.dense_1.weight"), apart("dense_1")
+    (('residual_1.dense_1', 'weight'), ('', 'dense_1'))
+    """
+    holder, _, name = path.rpartition(".")
+    return holder, name

@@ -10,33 +10,30 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from minigrad import engine, training
-from minigrad.arrays import Array, Shape, as_data, check_finite
+from minigrad import training
+from minigrad.arrays import Shape
 from minigrad.code import code
 from minigrad.config import as_object, register
-from minigrad.data import Rows, as_pair, as_rows, split
+from minigrad.data import Rows, split
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
-from minigrad.metrics import Metric, named_metrics
 from minigrad.names import names_options
-from minigrad.network import Network
-from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
 from minigrad.ranges import below_one, whole
 from minigrad.rng import RNGLike
-from minigrad.streams import Accept, Batches, Stream, as_batches, as_validation
+from minigrad.streams import Batches, Stream, as_batches, as_validation
 from minigrad.summary import notes, summary
+from minigrad.supervised import Supervised
 from minigrad.training.callbacks import Callback, EpochFunction, as_callbacks
 from minigrad.training.history import History
 from minigrad.training.progress import Verbose, progress
 
 if TYPE_CHECKING:
     from minigrad.diagnose import Diagnosis
-    from minigrad.explain import Explanation
 
 
 @register
-class Sequential(Network):
+class Sequential(Supervised):
     """A network: layers one after another. It is itself a layer, so it nests.
 
     `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
@@ -55,6 +52,12 @@ class Sequential(Network):
         dtype: "float64", or "float32"; all computing is done in it. A model in this one takes it
             too; what is built already must have it.
         name: see `Layer`.
+
+    Attributes:
+        history: the figures of all epochs so far.
+        planned_epochs: how many there will be when the running `fit` ends, or would have been
+            where it was cut short; else None.
+        split_seed: chooses the rows that `validation_split` holds out; None until it has to.
 
     Raises:
         TypeError: something isn't a `Layer`.
@@ -84,38 +87,9 @@ class Sequential(Network):
         name: str = "",
     ) -> None:
         super().__init__(layers, input_shape=input_shape, rng=rng, dtype=dtype, name=name)
-        self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
-        self.metrics: dict[str, Metric] = {}
         self.history = History()
-        self._split_seed: int | None = None
-        self._planned: int | None = None  # how many epochs there will be when a running fit ends
-
-    @names_options
-    def compile(
-        self,
-        *,
-        optimizer: Optimizer | str,
-        loss: Loss | str,
-        metrics: Sequence[str | Metric] = (),
-    ) -> None:
-        """Say how the model is trained.
-
-        Args:
-            optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
-            loss: such as `MSELoss()`, or a name for its defaults: "mse".
-            metrics: reported beside the loss: names such as "mae", "accuracy" or "top_3_accuracy",
-                or functions of (target, prediction).
-
-        Raises:
-            TypeError: a class in the place of an object, or something else.
-            ValueError: an unknown name, or an optimizer that remembers another model's steps.
-        """
-        optimizer = as_object(Optimizer, optimizer, "optimizer")
-        optimizer.check_free(p for _, p in self.named_parameters())
-        loss = as_object(Loss, loss, "loss")
-        self.optimizer, self.loss = optimizer, loss
-        self.metrics = named_metrics(metrics, threshold=loss.decision_threshold)
+        self.split_seed: int | None = None
+        self.planned_epochs: int | None = None
 
     @names_options
     def fit(
@@ -179,17 +153,7 @@ class Sequential(Network):
         data = as_batches(
             x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
         )
-        validation: Rows | Stream | None = None
-        if validation_data is not None:
-            if validation_split:
-                raise ValueError("give validation_data or validation_split, not both")
-            validation = as_validation(validation_data, self._rows_from(loss), epochs=epochs)
-        elif below_one(validation_split, "validation_split", self):
-            if isinstance(data, Stream):
-                raise ValueError("validation_split needs arrays x and y: pass validation_data")
-            if self._split_seed is None:
-                self._split_seed = int(self.rng.bytes(4).hex(), 16)
-            data, validation = split(data, validation_split, self._split_seed)
+        data, validation = self._parted(data, loss, validation_data, validation_split, epochs)
         if isinstance(data, Stream) and batch_size not in (None, 32):
             raise ValueError("batch_size needs arrays x and y: batches are taken as they come")
         run = training.Training(
@@ -202,7 +166,7 @@ class Sequential(Network):
             progress=speaker,
             threads=threads,
         )
-        self._planned = self.history.epochs + epochs
+        self.planned_epochs = self.history.epochs + epochs
         history = run.run(
             data,
             epochs=epochs,
@@ -211,85 +175,29 @@ class Sequential(Network):
             callbacks=followers,
         )
         if not run.interrupted:
-            self._planned = None
+            self.planned_epochs = None
         return history
 
-    def evaluate(
+    def _parted(
         self,
-        x: ArrayLike | Batches,
-        y: ArrayLike | None = None,
-        *,
-        sample_weight: ArrayLike | None = None,
-    ) -> dict[str, float]:
-        """Return the loss and the metrics over all rows, by name; x and y are as in `fit`.
-
-        Raises:
-            RuntimeError: the model isn't compiled.
-            TypeError, ValueError: as `fit`.
-        """
-        _, loss = self._compiled("evaluate")
-        data = as_batches(x, y, self._rows_from(loss), sample_weight=sample_weight)
-        return training.evaluate(self, loss, self.metrics, data)
-
-    def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
-        """Return the outputs for all rows; safe from many threads at once.
-
-        `threads` is as in `fit`.
-
-        Raises:
-            TypeError: x isn't floating.
-            ValueError: x is empty, has NaN or infinity, or rows of another shape.
-        """
-        data = as_data(x, "x")
-        check_finite(data, "x")
-        self.check_input_shape(data)
-        return engine.predict(self, data, threads=threads)
-
-    def activations(self, x: ArrayLike) -> dict[str, Array]:
-        """Return what each layer gives for these rows in inference, by its path, in order.
-
-        Raises:
-            TypeError, ValueError: as `predict`.
-
-        >>> from minigrad import Dense, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
-        >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
-        {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
-        """
-        from minigrad.trace import trace
-
-        data = as_data(x, "x")
-        check_finite(data, "x")
-        recorded = trace(self, self._accept(data), training=False)
-        return {step.path: step.output for step in recorded.steps if step.path}
-
-    def objective(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        *,
-        loss: Loss | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Objective:
-        """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers.
-
-        `scipy.optimize.minimize(f, model.parameters.value.copy(), jac=True, method="L-BFGS-B")`
-        takes it as it is. Each call sets the model's parameters to theta; the last one isn't
-        always the best: assign `result.x` in the end. See `Objective`.
-
-        Args:
-            x: as in `fit`.
-            y: as in `fit`.
-            loss: J; by default the compiled loss.
-            sample_weight: as in `fit`.
-
-        Raises:
-            RuntimeError: no loss is given, and the model isn't compiled.
-            TypeError, ValueError: as `fit`.
-        """
-        if loss is None:
-            _, loss = self._compiled("objective")
-        return Objective(self, loss, self._rows(x, y, loss, sample_weight))
+        data: Rows | Stream,
+        loss: Loss,
+        validation_data: Batches | Sequence[ArrayLike] | None,
+        validation_split: float,
+        epochs: int,
+    ) -> tuple[Rows | Stream, Rows | Stream | None]:
+        """Return what to train on, and what to validate by."""
+        if validation_data is not None:
+            if validation_split:
+                raise ValueError("give validation_data or validation_split, not both")
+            return data, as_validation(validation_data, self._rows_from(loss), epochs=epochs)
+        if not below_one(validation_split, "validation_split", self):
+            return data, None
+        if isinstance(data, Stream):
+            raise ValueError("validation_split needs arrays x and y: pass validation_data")
+        if self.split_seed is None:
+            self.split_seed = int(self.rng.bytes(4).hex(), 16)
+        return split(data, validation_split, self.split_seed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of the model into one safetensors file; `minigrad.load(path)` reads it.
@@ -309,65 +217,6 @@ class Sequential(Network):
         from minigrad.files import saving
 
         saving.save(self, path)
-
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters and buffers alone, by path, into a safetensors file.
-
-        Raises:
-            OSError: the file can't be written.
-        """
-        from minigrad.files import weights
-
-        weights.save_weights(self, path)
-
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Take the parameters and buffers from a file of `save_weights`, `save` or another tool.
-
-        Names and shapes must be this model's; another dtype is converted.
-
-        Raises:
-            FileFormatError: not such a file; the model is then left as it was.
-            OSError: the file can't be read.
-            RuntimeError: the model isn't built yet.
-        """
-        from minigrad.files import weights
-
-        weights.load_weights(self, path)
-
-    @names_options
-    def explain(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | str | None = None) -> Explanation:
-        """Tell how these rows went forward and back, as equations with this network's numbers.
-
-        The model isn't touched. What is returned holds every layer's arrays, prints as text, and
-        writes itself as LaTeX and as a page to step through.
-
-        Args:
-            x: rows of the input shape; a few of them.
-            y: a target for each row.
-            loss: a loss, or a name for its defaults; by default the compiled one.
-
-        Raises:
-            RuntimeError: no loss is given and the model isn't compiled.
-            TypeError, ValueError: data that can't be used.
-
-        >>> from minigrad import Dense, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
-        >>> explanation = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), loss="mse")
-        >>> explanation["dense_1"].weight_gradients.shape
-        (1, 2, 3)
-        >>> explanation
-        Explanation(rows=1, layers=3, steps=14, J=0.415753): print it
-        """
-        from minigrad.explain import Explanation
-
-        loss = self.loss if loss is None else as_object(Loss, loss, "loss")
-        if loss is None:
-            raise RuntimeError(
-                "explain needs a loss, where backpropagation starts: pass one, such as "
-                "explain(x, y, loss=MSELoss()), or compile the model"
-            )
-        rows = self._rows(x, y, loss)
-        return Explanation(self, self._accept(rows.x), rows.y, loss)
 
     @names_options
     def diagnose(
@@ -432,54 +281,12 @@ class Sequential(Network):
             class_weight=class_weight,
         )
 
-    def summary(self) -> None:
-        """Print a table of the layers: their shapes, parameters, and whether they are trained.
-
-        `minigrad.summary.summary(model)` returns the same text.
-        """
-        print(summary(self))
-
-    def _rows_from(self, loss: Loss, class_weight: Mapping[int, float] | None = None) -> Accept:
-        """Return what checks inputs, targets and weights, and makes rows of them."""
-
-        def accept(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
-            return self._rows(x, y, loss, weight, class_weight)
-
-        return accept
-
-    def _rows(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        loss: Loss,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
-    ) -> Rows:
-        inputs, targets = as_pair(x, y)
-        self.check_input_shape(inputs)
-        assert self.output_shape is not None
-        return as_rows(
-            inputs,
-            targets,
-            output_shape=self.output_shape,
-            loss=loss,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
-
-    def _compiled(self, what: str) -> tuple[Optimizer, Loss]:
-        if self.optimizer is None or self.loss is None:
-            raise RuntimeError(
-                f"{what} needs a compiled model: call model.compile(optimizer=..., loss=...) first"
-            )
-        return self.optimizer, self.loss
-
     @override
     def __repr__(self) -> str:
         """Return the code that makes it, and in comments what that can't say."""
         told = list(notes(self))
-        if self._planned is not None:
-            done = f"{self.history.epochs} of {self._planned}"
+        if self.planned_epochs is not None:
+            done = f"{self.history.epochs} of {self.planned_epochs}"
             told.insert(0, f"in the middle of training: {done} epochs are done")
         return "\n".join([code(self), *(f"# {note}" for note in told)])
 

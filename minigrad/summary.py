@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from minigrad.arrays import describe
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter
+from minigrad.paths import apart
 
 _UNKNOWN = "?"
 
@@ -56,7 +57,7 @@ def _row(path: str, layer: Layer) -> tuple[str, str, str, str, str]:
     trainable = {parameter.trainable for parameter in parameters}
     kind = {(True,): "yes", (False,): "no", (False, True): "partly"}
     return (
-        "  " * path.count(".") + path.rpartition(".")[2],
+        "  " * path.count(".") + apart(path)[1],
         type(layer).__name__,
         describe(layer.output_shape) if layer.output_shape is not None else _UNKNOWN,
         f"{sum(p.size for p in parameters):,}" if built or parameters else _UNKNOWN,

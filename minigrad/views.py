@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.arrays import Array, Shape, check_finite
-from minigrad.data import as_pair, as_rows
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.losses import Loss
+from minigrad.network import Network
 from minigrad.paths import join
 from minigrad.pictures import histograms as draw_histograms
 from minigrad.pictures import network_diagram
 from minigrad.pictures import surface as draw_surface
 from minigrad.pictures.values import is_drawable
-from minigrad.sequential import Sequential
+from minigrad.supervised import Supervised
 from minigrad.trace import Step, Trace, trace
 
 _MOST_ROWS = 1000
@@ -26,7 +26,7 @@ _NODES = 81
 _MARGIN = 0.05
 
 
-def network(model: Sequential, *, title: str = "") -> str:
+def network(model: Network, *, title: str = "") -> str:
     """Draw the layers of a model: units and weighted edges where narrow, blocks where wide.
 
     A layer without parameters that keeps the width, such as an activation, is named under the
@@ -39,7 +39,7 @@ def network(model: Sequential, *, title: str = "") -> str:
     Raises:
         RuntimeError: the model isn't built yet.
 
-    >>> from minigrad import Dense, Sigmoid
+    >>> from minigrad import Dense, Sequential, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
     >>> network(model).count("<circle")
     6
@@ -61,7 +61,7 @@ def network(model: Sequential, *, title: str = "") -> str:
 
 
 def histograms(
-    model: Sequential,
+    model: Supervised,
     x: ArrayLike,
     y: ArrayLike | None = None,
     *,
@@ -85,7 +85,7 @@ def histograms(
         RuntimeError: the model isn't built; or y is given, but no loss, and it isn't compiled.
         TypeError, ValueError: data that the model can't take.
 
-    >>> from minigrad import Dense, MSELoss, Sigmoid
+    >>> from minigrad import Dense, MSELoss, Sequential, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
     >>> x = np.random.default_rng(0).uniform(size=(100, 2))
     >>> svg = histograms(model, x, x.sum(axis=1), loss=MSELoss())
@@ -111,7 +111,7 @@ def histograms(
 
 
 def surface(
-    model: Sequential,
+    model: Network,
     x: ArrayLike,
     y: ArrayLike | None = None,
     *,
@@ -135,7 +135,7 @@ def surface(
         TypeError, ValueError: rows without two inputs, or that the model can't take; no such
             output; rows too far apart to draw, or outputs of which none is finite.
 
-    >>> from minigrad import Dense, Sigmoid
+    >>> from minigrad import Dense, Sequential, Sigmoid
     >>> model = Sequential([Dense(1), Sigmoid()], input_shape=(2,), rng=4)
     >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> surface(model, x, [0, 1, 1, 1], boundary=0.5).startswith("<svg ")
@@ -175,7 +175,7 @@ def surface(
     )
 
 
-def _built(model: Sequential) -> Shape:
+def _built(model: Network) -> Shape:
     """Return the input shape."""
     if model.input_shape is None:
         raise RuntimeError("the model isn't built yet: pass it input_shape=, or fit it")
@@ -191,18 +191,14 @@ def _in_line(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
         yield from _in_line(inner, join(path, inner.name))
 
 
-def _recorded(model: Sequential, x: ArrayLike, y: ArrayLike | None, loss: Loss | None) -> Trace:
+def _recorded(model: Supervised, x: ArrayLike, y: ArrayLike | None, loss: Loss | None) -> Trace:
     """Run some rows forward and, with targets, back."""
     _built(model)
     if y is None:
         return trace(model, np.asarray(x)[:_MOST_ROWS], training=False)
     if loss is None:
         raise RuntimeError("gradients need a loss: pass loss=, or compile the model")
-    inputs, targets = as_pair(x, y)
-    model.check_input_shape(inputs)
-    assert model.output_shape is not None
-    rows = as_rows(inputs, targets, output_shape=model.output_shape, loss=loss)
-    rows = rows.take(slice(_MOST_ROWS))
+    rows = model.rows(x, y, loss).take(slice(_MOST_ROWS))
     return trace(model, rows.x, rows.y, loss)
 
 

@@ -368,9 +368,9 @@ class TestSplit:
         model = make()
         weight = np.ones(len(X))
         model.fit(X, Y, validation_split=0.5, sample_weight=weight, verbose=0)
-        assert model._split_seed is not None
+        assert model.split_seed is not None
         numbered = Rows(X, np.arange(100.0)[:, None])
-        _, validation = split(numbered, 0.5, model._split_seed)
+        _, validation = split(numbered, 0.5, model.split_seed)
         weight[validation.y.ravel().astype(int)] = 0
         with says(ValueError, "all 50 rows to validate have the weight 0"):
             model.fit(X, Y, validation_split=0.5, sample_weight=weight, verbose=0)

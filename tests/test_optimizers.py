@@ -25,7 +25,7 @@ from minigrad import (
     Sequential,
     Tanh,
 )
-from minigrad.config import from_config, to_config
+from minigrad.description import from_config, to_config
 from minigrad.optimizers import base
 
 REFERENCE = Path(__file__).with_name("reference") / "optimizers.json"

@@ -26,7 +26,8 @@ from minigrad import (
     check_gradients,
     check_layer,
 )
-from minigrad.config import Configurable, by_name, from_config, registered, to_config
+from minigrad.config import Configurable, by_name, registered
+from minigrad.description import from_config, to_config
 from minigrad.metrics import AtThreshold, TopK
 from minigrad.names import snake_case
 

@@ -12,7 +12,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -43,6 +43,7 @@ from minigrad import (
 from minigrad.config import Configurable, registered
 from minigrad.files import safetensors
 from minigrad.files.weights import arrays_of
+from minigrad.layers.base import connect
 from minigrad.penalties import Penalty
 from minigrad.rng import rng_state
 
@@ -249,6 +250,26 @@ class TestGoesOn:
         assert paths["second.inner.weight"] is paths["first.weight"]
         assert "second.inner.weight" not in safetensors.load(path)[0]
 
+    def test_what_is_shared_from_lists_and_dicts(self, path: Path) -> None:
+        one, two = Factors(), Factors()
+        model = Sequential([one, two, Dense(1)], input_shape=(4,), rng=1)
+        two.listed[1] = one.listed[0]
+        two.keyed["gain"] = one.keyed["gain"]
+        two.tupled = (one.tupled[0], 7)
+        two.pair = two.pair._replace(offset=one.pair.offset)
+        model.compile(optimizer=Adam(), loss="mse")
+        fit(model, 1)
+        loaded = through(model, path, Factors=Factors)
+        fit(model, 2)
+        fit(loaded, 2)
+        assert_same(loaded, model)
+        first, second = cast("list[Factors]", loaded.layers)[:2]
+        assert second.listed[1] is first.listed[0]
+        assert second.keyed["gain"] is first.keyed["gain"]
+        assert second.keyed["note"] == 3
+        assert second.tupled == (first.tupled[0], 7)
+        assert second.pair.offset is first.pair.offset
+
     def test_slots_no_longer_used_are_left_out(self, path: Path) -> None:
         model = small()
         fit(model, 1)
@@ -355,6 +376,72 @@ class Classifier(Sequential):
         return np.asarray(self.predict(x).argmax(axis=1))
 
 
+class Pair(NamedTuple):
+    gain: Parameter
+    offset: Parameter
+
+
+class Factors(Layer):
+    """A layer that keeps its parameters in a list, a dict, a tuple and a NamedTuple."""
+
+    @override
+    def build(self, input_shape: Any, rng: Any) -> Any:
+        self.listed = [self.made(input_shape), self.made(input_shape)]
+        self.keyed = {"gain": self.made(input_shape), "note": 3}
+        self.tupled = (self.made(input_shape), 7)
+        self.pair = Pair(self.made(input_shape), self.made(input_shape))
+        return input_shape
+
+    def made(self, shape: Any) -> Parameter:
+        return Parameter(np.ones(shape))
+
+    @property
+    def gains(self) -> tuple[Parameter, ...]:
+        return *self.listed, cast("Parameter", self.keyed["gain"]), self.tupled[0], self.pair.gain
+
+    @override
+    def forward(self, x: NDArray[Any], *, training: bool = True) -> NDArray[Any]:
+        product = np.prod([gain.value for gain in self.gains], axis=0)
+        if training:
+            self.cache = x, product
+        return np.asarray(x * product + self.pair.offset.value)
+
+    @override
+    def backward(self, delta: NDArray[Any]) -> NDArray[Any]:
+        x, product = self.cache
+        self.pair.offset.grad = delta.sum(axis=0)
+        for gain in self.gains:
+            gain.grad = (delta * x * product / gain.value).sum(axis=0)
+        return np.asarray(delta * product)
+
+
+class Holder(Layer):
+    """A container of one's own, that names none of the layers in it."""
+
+    def __init__(self, first: Layer, others: dict[str, Layer]) -> None:
+        super().__init__()
+        self.first = first
+        self.others = others
+
+    @override
+    def build(self, input_shape: Any, rng: Any) -> Any:
+        for layer in self.children:
+            input_shape = connect(layer, input_shape, rng)
+        return input_shape
+
+    @override
+    def forward(self, x: NDArray[Any], *, training: bool = True) -> NDArray[Any]:
+        for layer in self.children:
+            x = layer.forward(x, training=training)
+        return x
+
+    @override
+    def backward(self, delta: NDArray[Any]) -> NDArray[Any]:
+        for layer in reversed(self.children):
+            delta = layer.backward(delta)
+        return delta
+
+
 class Wide(Sequential):
     """A model of one's own that makes its layers, and builds itself."""
 
@@ -417,6 +504,21 @@ class TestWhatAFileHolds:
         model.build_for((4,))
         loaded = through(model, path)
         assert next(loaded.named_parameters())[0] == "second.factor"
+
+    def test_names_within_layers_that_have_none(self, path: Path) -> None:
+        deep = Holder(Scale(2.0), {"a": Scale(), "b": Scale(3.0)})
+        deep.others["b"].name = "last"
+        model = Sequential([Holder(deep, {}), Dense(1)], input_shape=(4,), rng=1)
+        model.compile(optimizer="sgd", loss="mse")
+        loaded = through(model, path, Holder=Holder, Scale=Scale)
+        fit(model, 1)
+        fit(loaded, 1)
+        assert_same(loaded, model)
+        assert list(arrays_of(loaded))[:3] == [
+            "holder_1.first.first.factor",
+            "holder_1.first.others_a.factor",
+            "holder_1.first.last.factor",
+        ]
 
     def test_arrays_and_special_numbers_among_the_options(self, path: Path) -> None:
         weight = np.array([[np.inf, -0.0, np.nan]], dtype=np.float32)

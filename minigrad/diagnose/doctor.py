@@ -23,13 +23,13 @@ from minigrad.diagnose.scale import unscaled_targets
 from minigrad.diagnose.slopes import wrong_gradients
 from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
-from minigrad.sequential import Sequential
+from minigrad.supervised import Supervised
 
 MOST_ROWS = 10_000
 
 
 def diagnose(
-    model: Sequential,
+    model: Supervised,
     x: ArrayLike,
     y: ArrayLike,
     *,
@@ -48,7 +48,7 @@ def diagnose(
         RuntimeError: no loss is given and the model isn't compiled.
         TypeError, ValueError: x and y aren't rows that the model takes, or the weights don't fit.
 
-    >>> from minigrad import Dense, MSELoss
+    >>> from minigrad import Dense, MSELoss, Sequential
     >>> model = Sequential([Dense(1, "sigmoid")], input_shape=(1,), rng=0)
     >>> x = np.linspace(0, 1, 5).reshape(-1, 1)
     >>> diagnose(model, x, 2 * x, loss=MSELoss())

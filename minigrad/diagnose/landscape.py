@@ -12,10 +12,10 @@ from minigrad.arrays import Array
 from minigrad.copies import Rewind, in_double
 from minigrad.data import Rows
 from minigrad.losses import Loss
+from minigrad.network import Network
 from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
 from minigrad.optimizers.schedules import Schedule
-from minigrad.sequential import Sequential
 
 Vector = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Landscape:
         parameters: the copy's, which each call sets.
     """
 
-    def __init__(self, model: Sequential, loss: Loss, rows: Rows) -> None:
+    def __init__(self, model: Network, loss: Loss, rows: Rows) -> None:
         assert model.input_shape is not None
         twin = in_double(model, model.input_shape)
         self.parameters = twin.parameters

@@ -12,6 +12,7 @@ from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.patient import Patient
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter
+from minigrad.paths import apart
 from minigrad.trace import Step
 
 _SIZES = (0.1, 3.0, 100.0)
@@ -58,7 +59,7 @@ def _runs(steps: list[Step]) -> Iterator[list[Step]]:
     chains: dict[str, list[Step]] = {}
     for step in steps:
         if step.path:
-            chains.setdefault(step.path.rpartition(".")[0], []).append(step)
+            chains.setdefault(apart(step.path)[0], []).append(step)
     for chain in chains.values():
         straight = [_is_linear(step.layer, step.input.shape[1:]) for step in chain]
         run = chain[:1] if straight[0] else []

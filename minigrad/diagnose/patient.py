@@ -13,8 +13,9 @@ from minigrad.data import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
+from minigrad.network import Network
 from minigrad.optimizers import Adam, Optimizer
-from minigrad.sequential import Sequential
+from minigrad.paths import apart
 from minigrad.trace import Step, Trace, first_not_finite, trace
 
 _LEAST_ROWS = 256
@@ -43,7 +44,7 @@ class Patient:
 
     def __init__(
         self,
-        model: Sequential,
+        model: Network,
         rows: Rows,
         loss: Loss | None,
         optimizer: Optimizer | None,
@@ -81,7 +82,7 @@ class Patient:
         """The path of the layer where numbers stop being finite, and the place, if any does."""
         for path, parameter in self.model.named_parameters():
             if not np.isfinite(parameter.value).all():
-                return path.rpartition(".")[0], f"the parameter '{path}'"
+                return apart(path)[0], f"the parameter '{path}'"
         place, j = first_not_finite(self.trace), self.trace.j
         if j is not None and not isfinite(j) and not (place or "").startswith("the output"):
             return "", "the loss"

@@ -10,6 +10,7 @@ from minigrad.diagnose.curvature import beside
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.patient import Patient
+from minigrad.paths import apart
 
 _ROWS = 64
 _STEP = 1e-5
@@ -48,7 +49,7 @@ def wrong_gradients(patient: Patient) -> Iterator[Finding]:
 
 def _finding(wrong: list[tuple[str, float, float]], parameters: int) -> Finding:
     name, size, slope = wrong[-1]
-    path = name.rpartition(".")[0]
+    path = apart(name)[0]
     return Finding(
         "wrong_gradients",
         "error",

@@ -12,6 +12,7 @@ from minigrad.explain.equations import tag
 from minigrad.explain.lines import Factors, Limit, Line, Step, Symbol, at, summed
 from minigrad.explain.naming import Naming
 from minigrad.explain.places import Place
+from minigrad.explain.steps import input_delta_step, output_step
 from minigrad.layers.branches import Parallel, Residual
 
 
@@ -68,16 +69,11 @@ class Branches:
         indexed = [at(symbol.name, symbol.shape, "k") for symbol, _, _ in self.ways]
         scale = "" if self.factor == 1 else f"1/{len(names)} "
         joined = f"{at(h.name, h.shape, 'k')} = {' + '.join(scale + way for way in indexed)}"
-        return Step(
-            phase="forward",
-            path=self.place.path,
+        return output_step(
+            self.place,
             title="the branches meet",
             equation=f"{h.name} = concat({', '.join(names)})" if self.concat else joined,
             tag=tag("output", hidden=self.place.hidden, exact=False),
-            name=h.name,
-            symbol=h,
-            shape=h.shape,
-            values=lambda row: output[row],
             tell=tell,
         )
 
@@ -106,16 +102,11 @@ class Branches:
             )
 
         names = " + ".join(at(name, x.shape, "k") for name, _ in back)
-        yield Step(
-            phase="backward",
-            path=place.path,
+        yield input_delta_step(
+            place,
             title="the branches' deltas add up",
             equation=f"{at(place.input_delta_name, x.shape, 'k')} = {names}",
             tag=tag("input delta", hidden=place.hidden, exact=False),
-            name=place.input_delta_name,
-            symbol=x,
-            shape=x.shape,
-            values=lambda row: input_delta[row],
             tell=tell,
         )
 

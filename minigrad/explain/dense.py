@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from minigrad.explain.equations import tag
 from minigrad.explain.lines import Factors, Limit, Line, Step, Term, at, summed
 from minigrad.explain.places import Place
+from minigrad.explain.steps import input_delta_step, output_step
 from minigrad.explain.totals import gradient_step
 
 
@@ -32,16 +33,11 @@ def forward(place: Place) -> Step:
         return summed(name, z_row[unit], inputs * column, factors, limit=limit, first=first)
 
     added = f"{bias[0]}[k] + " if bias is not None else ""
-    return Step(
-        phase="forward",
-        path=place.path,
+    return output_step(
+        place,
         title="weighted sums of the inputs",
         equation=f"{z.name}[k] = {added}Σ_j {x.name}[j] {w}[j,k]",
         tag=tag("output", hidden=place.hidden),
-        name=z.name,
-        symbol=z,
-        shape=z.shape,
-        values=lambda row: place.output[row],
         tell=tell,
     )
 
@@ -119,15 +115,10 @@ def _input_delta(place: Place) -> Step:
         name = at(place.input_delta_name, x.shape, j)
         return summed(name, input_delta[row, j], back * weights, factors, limit=limit)
 
-    return Step(
-        phase="backward",
-        path=place.path,
+    return input_delta_step(
+        place,
         title="back through the weights",
         equation=f"{place.input_delta_name}[j] = Σ_k {place.h.delta}[k] {w}[j,k]",
         tag=tag("input delta", hidden=place.hidden),
-        name=place.input_delta_name,
-        symbol=x,
-        shape=x.shape,
-        values=lambda row: input_delta[row],
         tell=tell,
     )

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 
 from minigrad.arrays import Array, Shape
+from minigrad.cached import Cached
 from minigrad.explain.formula import put, with_sums
 from minigrad.explain.lines import Limit, at, largest, number
-from minigrad.layers.base import Cached
 
 _MEANS: Final[dict[str, Callable[[Array], float]]] = {
     "mean": lambda array: float(array.mean()),

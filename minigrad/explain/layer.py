@@ -13,6 +13,7 @@ from minigrad.explain.jacobian import Jacobian
 from minigrad.explain.lines import Factors, Limit, Line, Step, Term, at, summed
 from minigrad.explain.naming import word
 from minigrad.explain.places import Place
+from minigrad.explain.steps import input_delta_step, output_step
 from minigrad.explain.totals import gradient_step
 from minigrad.layers.activations import Activation
 from minigrad.layers.dropout import Dropout
@@ -34,9 +35,8 @@ def forward(place: Place) -> Step:
             return Line(name, value, (Term(factors, value),))
         return Line(name, value, formula=_numbers(place, expression, row, unit, limit))
 
-    return Step(
-        phase="forward",
-        path=place.path,
+    return output_step(
+        place,
         title="the activation" if place.activates else "the output",
         equation=(
             f"{at(h.name, h.shape, 'k')} = {_names(place, expression)}"
@@ -44,10 +44,6 @@ def forward(place: Place) -> Step:
             else f"{h.name} = {word(place.layer.name or 'layer')}({x.name})"
         ),
         tag=tag("output", hidden=place.hidden, exact=isinstance(place.layer, Activation)),
-        name=h.name,
-        symbol=h,
-        shape=h.shape,
-        values=lambda row: place.output[row],
         tell=tell,
     )
 
@@ -101,17 +97,12 @@ def _through_slope(place: Place, slopes: Array) -> Step:
         name = at(place.input_delta_name, x.shape, unit)
         return Line(name, passed, (Term(factors, passed),))
 
-    return Step(
-        phase="backward",
-        path=place.path,
+    return input_delta_step(
+        place,
         title="delta: back through the activation",
         equation=f"{at(place.input_delta_name, x.shape, 'k')} = "
         f"{at(h.delta, h.shape, 'k')} {place.slope_at('k')}",
         tag=tag("delta", hidden=place.hidden),
-        name=place.input_delta_name,
-        symbol=x,
-        shape=x.shape,
-        values=lambda row: input_delta[row],
         tell=tell,
     )
 
@@ -178,17 +169,12 @@ def through_jacobian(place: Place, jacobian: Jacobian) -> Step:
 
         return summed(name, passed, deltas[used] * slopes[used], factors, limit=limit)
 
-    return Step(
-        phase="backward",
-        path=place.path,
+    return input_delta_step(
+        place,
         title="back through the layer",
         equation=f"{at(place.input_delta_name, x.shape, 'k')} = "
         f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]",
         tag=tag("input delta", hidden=place.hidden, exact=False),
-        name=place.input_delta_name,
-        symbol=x,
-        shape=x.shape,
-        values=lambda row: input_delta[row],
         tell=tell,
     )
 

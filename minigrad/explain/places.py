@@ -13,6 +13,7 @@ from minigrad.layers.activations import Activation
 from minigrad.layers.base import Layer
 from minigrad.layers.dense import Dense
 from minigrad.parameters import Parameter
+from minigrad.paths import apart
 from minigrad.trace import Step as Passed
 from minigrad.trace import Trace
 
@@ -90,7 +91,7 @@ def places(recorded: Trace) -> list[Place]:
 
 def _in_order(path: str, steps: dict[str, Passed]) -> Iterator[Place]:
     step = steps[path]
-    inner = [s for p, s in steps.items() if p and p.rpartition(".")[0] == path]
+    inner = [s for p, s in steps.items() if p and apart(p)[0] == path]
     if inner and _place(step, inner).linear:
         (activation,) = inner
         sums = copy.copy(step)

@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minigrad.arrays import Array, Shape
-from minigrad.config import Configurable, from_config, make
+from minigrad.config import Configurable
+from minigrad.description import from_config, make
 from minigrad.files.generators import rebuild_rng
 from minigrad.files.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.layers.base import Layer
 from minigrad.parameters import Parameter
-from minigrad.paths import join
+from minigrad.paths import apart, join
 from minigrad.penalties import Penalty
 from minigrad.rng import RNG, is_rng
 from minigrad.sequential import Sequential
@@ -108,7 +109,7 @@ class _Rebuilding:
         model = self._make(self.document["architecture"])
         if not isinstance(model, Sequential):
             raise TypeError(f"expected a Sequential, got {model!r}")
-        _name(model, "", self.document["names"])
+        _name(model, self.document["names"])
         return model
 
     def build(self, model: Sequential) -> None:
@@ -117,7 +118,7 @@ class _Rebuilding:
         stored: defaultdict[str, dict[str, Array]] = defaultdict(dict)
         _check_known(shared.values(), self.tensors)
         for name in [*self.tensors, *shared]:
-            path, _, attribute = name.rpartition(".")
+            path, attribute = apart(name)
             stored[path][attribute] = self.tensors[shared.get(name, name)]
         layers = list(model.walk())
         firsts: dict[str, Parameter] = {}
@@ -125,12 +126,12 @@ class _Rebuilding:
             for name in layer.buffers:
                 if join(path, name) in shared:  # many could stand for one array
                     raise ValueError(f"'{join(path, name)}' can't be shared: it is no parameter")
-            layer._stored = stored[path]
+            layer.file_arrays = stored[path]
             _share_when_built(layer, path, shared, firsts)
         for sequential, input_shape in self.unbuilt:
             sequential.build_for(input_shape)
         for _, layer in layers:
-            del layer._stored, vars(layer)["build"]
+            del layer.file_arrays, vars(layer)["build"]
         if first_paths(model) != shared:
             raise ValueError(f"the model can't share its parameters so: {shared}")
 
@@ -170,7 +171,7 @@ class _Rebuilding:
                 _check_type(f"the entropy of '{path}'", layer.entropy, {int, NoneType})
         if places:
             raise ValueError(f"random states that have no layer: {[*places][:5]}")
-        model._split_seed = self.document["split_seed"]
+        model.split_seed = self.document["split_seed"]
 
     def restore_training(self, model: Sequential) -> None:
         """Compile the model, and set how far its training came."""
@@ -179,7 +180,7 @@ class _Rebuilding:
             if figures is None or figures.dtype != np.float64 or figures.ndim != 1:
                 raise ValueError(f"expected a row of F64 as 'history.{name}', got {figures!r}")
             model.history[name] = figures.tolist()
-        model._planned = self.document["planned"]
+        model.planned_epochs = self.document["planned"]
         compiled = self.document["compiled"]
         if compiled is None:
             return
@@ -224,13 +225,13 @@ class _Rebuilding:
         return model
 
 
-def _name(layer: Layer, path: str, names: Mapping[str, Any]) -> None:
-    """Name the layers below as they were, also those whose config doesn't tell their name."""
-    told = names.get(path, ())
-    for child, name in zip(layer.children, told, strict=False):  # `build` may make more children
-        _check_type(f"a name in '{path}'", name, {str})
-        child.name = name
-        _name(child, join(path, name), names)
+def _name(model: Layer, names: Mapping[str, Any]) -> None:
+    """Name all layers as they were, also those whose config doesn't tell their name."""
+    for path, layer in model.walk():  # which asks for the children's names when they have them
+        told = names.get(path, ())
+        for child, name in zip(layer.children, told, strict=False):  # `build` may make more
+            _check_type(f"a name in '{path}'", name, {str})
+            child.name = name
 
 
 def _share_when_built(
@@ -250,10 +251,23 @@ def _share_when_built(
             if first.shape != own.shape:
                 raise ValueError(f"'{name}' can't share the {first!r} of another layer")
             if first is not own:
-                setattr(layer, attribute, first)
+                _exchange(layer, own, first)
         return output_shape
 
     vars(layer)["build"] = build_and_share
+
+
+def _exchange(layer: Layer, old: Parameter, new: Parameter) -> None:
+    """Put `new` where a layer holds `old`: an attribute, or a list, tuple or dict that is one."""
+    for name, value in list(vars(layer).items()):
+        if value is old:
+            setattr(layer, name, new)
+        elif isinstance(value, dict):
+            value.update({key: new for key, item in value.items() if item is old})
+        elif isinstance(value, (list, tuple)) and any(item is old for item in value):
+            items = [new if item is old else item for item in value]
+            kind = type(value)
+            setattr(layer, name, getattr(kind, "_make", kind)(items))  # `_make` of a NamedTuple
 
 
 def _check_fields(name: str, value: Any, fields: Mapping[str, set[type]]) -> None:

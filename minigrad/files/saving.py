@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.config import Configurable, to_config
+from minigrad.config import Configurable
+from minigrad.description import to_config
 from minigrad.files import safetensors
 from minigrad.files.atomic import atomic_write
 from minigrad.files.generators import describe_rng
@@ -81,9 +82,9 @@ def _describe(model: Sequential, tensors: Tensors) -> dict[str, Any]:
             for path, m in layers
             if isinstance(m, Sequential) and m.entropy is not None
         },
-        "split_seed": model._split_seed,
+        "split_seed": model.split_seed,
         "history": list(model.history),
-        "planned": model._planned,
+        "planned": model.planned_epochs,
     }
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from minigrad.arrays import Array
 from minigrad.checking import check_gradients
-from minigrad.config import from_config, to_config
 from minigrad.copies import Rewind
+from minigrad.description import from_config, to_config
 from minigrad.layer_rules.example import ROWS, Example, draws, locked, shares, state, ties_rows
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
@@ -226,7 +226,7 @@ def _moves_buffers_by_rows(example: Example) -> None:
     for (path, one), (_, two) in zip(whole.walk(whole.name), parts.walk(), strict=True):
         for name in one.buffers:
             same = close(getattr(one, name), getattr(two, name))
-            need(same, f"{path}.{name} ends with other numbers: set ties_rows = True")
+            need(same, f"{join(path, name)} ends with other numbers: set ties_rows = True")
 
 
 @rule("random numbers come from the rng given to build, and draws is True where there are any")

@@ -4,59 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import Self, override
 
 from minigrad.arrays import Array, Shape, describe
+from minigrad.cached import Cached
 from minigrad.code import code
 from minigrad.config import Configurable
 from minigrad.initializers import InitializerLike, initialize
 from minigrad.parameters import Parameter, Parameters
+from minigrad.paths import join
 from minigrad.rng import RNG
 
 T = TypeVar("T")
-
-
-class Cached(Configurable):
-    """One cache rule: `forward` remembers in `self.cache` what `backward` needs, while training.
-
-    Reading the cache before it was written raises, naming the object. It is no part of a copy or
-    a pickle.
-    """
-
-    equation: str = ""
-    """What `explain` tells with numbers, such as "a = tanh(z); g' = 1 - a^2": z or x is the input,
-    attributes go by their names, and sum(...) is over the row. A loss says l and l' of a and t."""
-    cache: Any
-    """What the last `forward` left for `backward`; RuntimeError where none in training came."""
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return type(self).__name__
-
-    if not TYPE_CHECKING:  # a type checker knows what there is
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what is missing: it is asked only then."""
-            if name == "cache":
-                raise RuntimeError(
-                    f"backward of {self.label} was called before forward: "
-                    "call forward(..., training=True) first"
-                )
-            special = name.startswith("__")  # copy and pickle ask for these, of half-made objects
-            message = f"{type(self).__name__ if special else self.label} has no attribute '{name}'"
-            raise AttributeError(
-                message if special else message + self._way_to(name), name=name, obj=self
-            )
-
-    def _way_to(self, name: str) -> str:
-        """Return what a message adds about an attribute that is missing."""
-        return ""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "cache"}
 
 
 class Layer(Cached):
@@ -110,7 +71,7 @@ class Layer(Cached):
     buffers: tuple[str, ...] = ()
     """Names of attributes that are arrays, not trained, and saved with the model."""
     _frozen: bool = False
-    _stored: Mapping[str, Array] | None = None
+    file_arrays: Mapping[str, Array] | None = None
     """While a file is being loaded, its arrays for this layer, by attribute."""
 
     def __init__(self, *, name: str = "") -> None:
@@ -137,10 +98,10 @@ class Layer(Cached):
         Raises:
             ValueError: an unknown initializer, or an array of another shape.
         """
-        if self._stored is not None:
-            if name not in self._stored:
+        if self.file_arrays is not None:
+            if name not in self.file_arrays:
                 raise ValueError(f"the array '{name}' of {self.label} is missing")
-            source = self._stored[name]
+            source = self.file_arrays[name]
         return initialize(source, shape, rng, f"the {name} of {self.label}")
 
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -245,7 +206,7 @@ class Layer(Cached):
             if id(layer) not in seen:
                 seen.add(id(layer))
                 yield path, layer
-                below = [(f"{path}.{n}".lstrip("."), child) for n, child in layer.named_children()]
+                below = [(join(path, name), child) for name, child in layer.named_children()]
                 waiting.extend(reversed(below))
 
     def named_children(self) -> list[tuple[str, Layer]]:
@@ -281,7 +242,7 @@ class Layer(Cached):
         """
         for path, layer in self.walk():
             for attribute, parameter in layer.own_parameters():
-                yield f"{path}.{attribute}".lstrip("."), parameter
+                yield join(path, attribute), parameter
 
     def own_parameters(self) -> list[tuple[str, Parameter]]:
         """Return (attribute, parameter) for this layer's own parameters, not its children's.

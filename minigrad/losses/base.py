@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.arrays import Array, Shape
-from minigrad.layers.base import Cached
+from minigrad.cached import Cached
 from minigrad.ranges import number
 from minigrad.targets import like_prediction
 

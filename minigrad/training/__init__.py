@@ -1,5 +1,6 @@
 """Training: the loop, what happens beside it, and what is shown and kept of it."""
 
-from minigrad.training.loop import DivergedError, Training, evaluate, finite, joined
+from minigrad.training.loop import DivergedError, Training
+from minigrad.training.measuring import evaluate
 
-__all__ = ["DivergedError", "Training", "evaluate", "finite", "joined"]
+__all__ = ["DivergedError", "Training", "evaluate"]
