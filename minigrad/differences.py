@@ -15,6 +15,8 @@ _STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
 _GOOD = 1e-8
 _NOISE = 1e-5
 """Slopes below this part of J are lost in the rounding of J."""
+_ENOUGH = 5
+"""So many wrong slopes say that the array's gradient is wrong: others aren't searched through."""
 _ROUNDING = 2.0**-50
 """The part of J that an evaluation may be off by."""
 
@@ -60,6 +62,7 @@ class Differences:
         self.scale = scale(value)
         self.j = float(objective())
         self.lost = _ROUNDING * abs(self.j)
+        self.wrong = 0
         least = (_NOISE * abs(self.j) + 1e-10) / max(1.0, self.scale)
         self.least = max(least, 1e-3 * float(np.abs(claimed).max(initial=0.0)))
 
@@ -74,10 +77,11 @@ class Differences:
             if tried[-1][0] < _GOOD:
                 break
         kink = False
-        if min(tried)[0] > self.tolerance:
+        if min(tried)[0] > self.tolerance and self.wrong < _ENOUGH:
             more, kink = self._search(index, claimed)
             tried += more
         error, numeric = min(tried)
+        self.wrong += error > self.tolerance and not kink
         return Found(error, numeric, kink)
 
     def _search(

@@ -49,8 +49,6 @@ class BatchGradient:
     """
 
     def __init__(self, model: Layer, loss: Loss, *, threads: int | None = None) -> None:
-        for _, layer in model.walk():
-            layer.tie()
         plan = Plan(model)
         self.parameters = model.parameters
         self.rows = plan.rows

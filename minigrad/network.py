@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from inspect import signature
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import Self, override
 
 from minigrad import engine
-from minigrad.arrays import Array, Shape, as_data, check_finite
+from minigrad.arrays import Array, Shape, as_data, check_finite, describe
 from minigrad.config import Configurable
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
@@ -62,13 +63,13 @@ class Network(Chain):
         if self.output_shape is None:
             output_shape = self.build(input_shape, self.rng)
             self._refuse_other_dtypes()
+            self._refuse_equal_paths()
             self.input_shape, self.output_shape = input_shape, output_shape
         for _, layer in self.walk():
             if isinstance(layer, Network):
                 layer.dtype = self.dtype
             for name in layer.buffers:
                 setattr(layer, name, getattr(layer, name).astype(self.dtype))
-            layer.tie()
         for path, parameter in self.named_parameters():
             parameter.name = path
         self._gathered()
@@ -80,8 +81,20 @@ class Network(Chain):
         return self._gathered()
 
     def _gathered(self) -> Parameters:
+        """Gather what is found now: a parameter may have been shared since."""
+        for _, layer in self.walk():
+            layer.tie()
         parameters = (p for _, p in self.named_parameters())
         return Parameters(parameters, dtype=self.dtype, alone=True)
+
+    def _refuse_equal_paths(self) -> None:
+        """Refuse two layers that messages and files couldn't tell apart."""
+        paths = Counter(path for path, _ in self.walk())
+        twice = [path for path, count in paths.items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"two layers of {self.label} go by '{twice[0]}': give each its own name="
+            )
 
     def _refuse_other_dtypes(self) -> None:
         """Refuse parameters that another model holds, and computes with in another dtype."""
@@ -106,7 +119,13 @@ class Network(Chain):
             TypeError: x isn't floating.
             ValueError: x is empty, or its rows don't have the input shape.
         """
-        return super().forward(self._accept(x), training=training)
+        output = super().forward(self._accept(x), training=training)
+        if output.shape[1:] != self.output_shape:
+            raise ValueError(
+                f"{self.label} gave an output of shape {output.shape}, and its layers declare "
+                f"{describe(self.output_shape or ())}: return from forward what build declares"
+            )
+        return output
 
     def _accept(self, x: ArrayLike) -> Array:
         """Return x as rows of the input shape in the model's dtype."""

@@ -189,6 +189,8 @@ class Parameters(Sequence[Parameter]):
     def _gather(self, dtype: DTypeLike | None = None) -> None:
         held = {id(p._vectors): p._vectors for p in self._items}
         common = next(iter(held.values())) if len(held) == 1 else None
+        if common is not None and common.left:
+            common = None  # what is left of another model's
         target = np.dtype(dtype or np.result_type(*(p.value for p in self._items), np.float32))
         views = None if common is None else self._side_by_side(common)
         apart = common is None or (self._alone and views is None and not common.fixed)

@@ -291,7 +291,8 @@ def test_a_second_name_for_a_layer_is_no_second_layer(tmp_path) -> None:
     paths = [path for path, _ in model.walk()]
     table = summary(model)
     model.encoder, model.deep = model.layers[0], model["both.left.in"]
-    assert model.children == [*model.layers, model.deep]
+    model.teacher = Sequential([Dense(2)], input_shape=(3,))
+    assert model.children == list(model.layers)
     assert [path for path, _ in model.walk()] == paths
     assert summary(model) == table
     model.save(tmp_path / "model")
@@ -512,7 +513,7 @@ class Squeeze(Layer):
     [
         (lambda inner: Residual(inner), "adds the output of Squeeze 'squeeze_1' to its input"),
         (lambda inner: Parallel([Identity(), inner]), "and (4,) of Squeeze 'squeeze_1': return"),
-        (lambda inner: inner, "MSELoss expects a derivative of the predictions' shape (4,), got"),
+        (lambda inner: inner, "Sequential gave an output of shape (4,), and its layers declare"),
     ],
     ids=["residual", "parallel", "loss"],
 )
@@ -546,3 +547,41 @@ def test_parameters_shared_after_the_build_and_slices_that_share() -> None:
     part.fit(x, y[:, 0], verbose=0)
     assert (model.predict(x) != before).all()
     assert model.parameters.size == expected.parameters.size
+
+
+def test_by_hand_too_a_parameter_may_be_shared_after_the_build() -> None:
+    model = Sequential([Dense(3), Tanh(), Dense(3)], input_shape=(3,), rng=0)
+    model[2].weight = model[0].weight
+    parameters = model.parameters
+    x, delta = np.random.default_rng(0).normal(size=(2, 5, 3))
+    model.forward(x)
+    model.backward(delta)
+    hidden = np.tanh(x @ model[0].weight.value)
+    below = delta @ model[0].weight.value.T * (1 - hidden**2)
+    np.testing.assert_allclose(model[0].weight.grad, x.T @ below + hidden.T @ delta, rtol=1e-12)
+    assert parameters.size == 9 + 3 + 3
+
+
+class Pair(Layer):
+    """Adds what two layers give."""
+
+    def __init__(self, a: Layer, b: Layer, name: str = "") -> None:
+        super().__init__(name=name)
+        self.a, self.b = a, b
+
+    def build(self, input_shape, rng):
+        connect(self.b, input_shape, rng)
+        return connect(self.a, input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        return self.a.forward(x, training=training) + self.b.forward(x, training=training)
+
+    def backward(self, delta):
+        return self.a.backward(delta) + self.b.backward(delta)
+
+
+@pytest.mark.parametrize("names", [("", "a"), ("q", "q")])
+def test_two_layers_of_one_path_are_refused_before_training(names) -> None:
+    one, other = (Dense(4, name=name) for name in names)
+    with says(ValueError, f"two layers of Sequential go by 'pair_1.{names[1]}': give each its own"):
+        Sequential([Pair(one, other)], input_shape=(3,))

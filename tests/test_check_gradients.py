@@ -252,3 +252,23 @@ def test_a_loss_that_is_not_finite_is_named(number: float, loss: Loss) -> None:
     model = Sequential([Dense(1, weight_initializer=weight)], input_shape=(3,), rng=0)
     with pytest.raises(ValueError, match=r"as the output of Dense 'dense_1' is not finite: check"):
         check_gradients(model, X, np.ones(6), loss)
+
+
+def test_a_wrong_array_is_not_searched_through_to_its_end() -> None:
+    calls = 0
+
+    class Wrong(Dense):
+        def forward(self, x, *, training=True):
+            nonlocal calls
+            calls += 1
+            return super().forward(x, training=training)
+
+        def backward(self, delta):
+            back = super().backward(delta)
+            self.weight.grad *= 0.5
+            return back
+
+    model = Sequential([Wrong(8), Dense(2)], input_shape=(20,), rng=0)
+    x, y = np.random.default_rng(0).normal(size=(3, 20)), np.zeros((3, 2))
+    assert not check_gradients(model, x, y, "mse")
+    assert calls < 14 * (8 * 20 + 8 + 18 + 60)

@@ -675,3 +675,15 @@ def test_a_scale_is_a_finite_number(scale) -> None:
 def test_whole_numbers_are_no_prediction() -> None:
     with says(TypeError, "MSELoss expects predictions that are floating numbers, got dtype int64"):
         MSELoss().forward(np.array([[1]]), np.array([[0.5]]))
+
+
+def test_terms_may_be_of_more_digits_than_the_prediction() -> None:
+    class Precise(MSELoss):
+        def terms(self, prediction, target):
+            terms, slope = super().terms(prediction, target)
+            return terms.astype(float), slope
+
+    loss = Precise()
+    prediction = np.ones((3, 1), np.float32)
+    loss.forward(prediction, np.zeros((3, 1)), sample_weight=np.arange(3.0))
+    assert loss.backward().dtype == np.float32

@@ -226,6 +226,25 @@ def test_two_models_compiled_with_one_optimizer() -> None:
         two.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
 
 
+def test_what_an_optimizer_forgets_or_never_keeps_is_no_memory() -> None:
+    def trained(optimizer: Optimizer) -> Sequential:
+        model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+        model.compile(optimizer=optimizer, loss="mse")
+        model.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
+        return model
+
+    plain = SGD(learning_rate=0.1)
+    assert [trained(plain), trained(plain)]
+    reset = Adam()
+    trained(reset)
+    reset.steps, reset.state = 0, {}
+    assert trained(reset)
+    scheduled = SGD(learning_rate=CosineDecay(initial_learning_rate=0.5, decay_steps=10))
+    trained(scheduled)
+    with pytest.raises(ValueError, match="this SGD remembers 1 steps of another model"):
+        trained(scheduled)
+
+
 def test_an_update_that_returns_the_new_value_is_refused() -> None:
     class Functional(Optimizer):
         def update(self, value, grad, state):

@@ -49,6 +49,12 @@ class Chain(Layer):
         self.layers = listed(layers, self.label)
         name_layers(self.layers, self.label)
 
+    @property
+    @override
+    def children(self) -> list[Layer]:
+        """The layers that it runs. Another layer that is an attribute is no part of it."""
+        return list(self.layers)
+
     def __len__(self) -> int:
         return len(self.layers)
 

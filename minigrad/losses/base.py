@@ -135,7 +135,9 @@ class Loss(Cached):
         if sample_weight is not None:
             factors = sample_weight.astype(terms.dtype, copy=False)
             terms = terms * factors.reshape(rows, *[1] * (terms.ndim - 1))
-            slope = slope * factors.reshape(rows, *[1] * (slope.ndim - 1))
+            slope = slope * factors.astype(slope.dtype, copy=False).reshape(
+                rows, *[1] * (slope.ndim - 1)
+            )
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
@@ -167,7 +169,7 @@ class Loss(Cached):
             )
         return TypeError(
             f"{self.label} expects a derivative of the predictions' dtype {prediction.dtype}, got "
-            f"{slope.dtype}: make constants Python numbers, or of that dtype"
+            f"{slope.dtype}: make its constants of that dtype, or end with .astype(...)"
         )
 
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:

@@ -138,6 +138,8 @@ class Optimizer(Configurable):
         if not isinstance(parameters, Parameters):
             parameters = Parameters(parameters)
         slots = self.slots
+        if self._first is None and parameters:
+            self._first = ref(parameters[0])
         if slots:
             self._prepare(parameters, slots)
         clip = self._clipping(parameters)
@@ -160,7 +162,10 @@ class Optimizer(Configurable):
         Raises:
             ValueError: this optimizer has trained another model.
         """
-        if self._first is not None and all(p is not self._first() for p in parameters):
+        remembers = self.steps and (self.state or isinstance(self.learning_rate, Schedule))
+        if not remembers or self._first is None:
+            return
+        if all(p is not self._first() for p in parameters):
             raise ValueError(
                 f"this {type(self).__name__} remembers {self.steps} steps of another model: make a "
                 "new optimizer for each model"
@@ -181,8 +186,6 @@ class Optimizer(Configurable):
     def _prepare(self, parameters: Parameters, slots: tuple[str, ...]) -> None:
         size = parameters.size
         dtype = parameters[0].value.dtype if size else np.dtype(np.float64)
-        if size and self._first is None:
-            self._first = ref(parameters[0])
         for slot in slots:
             held = self.state.get(slot)
             if held is None:
