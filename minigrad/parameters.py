@@ -288,7 +288,7 @@ class Parameters(Sequence[Parameter]):
                 (
                     slice(start + first, start + min(first + most, value.size)),
                     value[first : first + most],
-                    grad[first : first + most],
+                    _read_only(grad[first : first + most]),
                 )
                 for start, value, grad in self.trainable_runs()
                 for first in range(0, value.size, most)
@@ -342,3 +342,8 @@ class Parameters(Sequence[Parameter]):
     @override
     def __repr__(self) -> str:
         return "\n".join(map(repr, self._items)) or "no parameters"
+
+
+def _read_only(view: Array) -> Array:
+    view.flags.writeable = False
+    return view

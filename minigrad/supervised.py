@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from numpy.typing import ArrayLike
 from minigrad import training
 from minigrad.config import as_object
 from minigrad.data import Rows, as_pair, as_rows
+from minigrad.layers.activations import Sigmoid
+from minigrad.layers.base import Layer
+from minigrad.layers.softmax import Softmax
 from minigrad.losses import Loss
 from minigrad.metrics import Metric, named_metrics
 from minigrad.names import names_options
@@ -55,12 +59,24 @@ class Supervised(Network):
         Raises:
             TypeError: a class in the place of an object, or something else.
             ValueError: an unknown name, or an optimizer that remembers another model's steps.
+
+        Warns:
+            UserWarning: the model ends in a Softmax or a Sigmoid, and the loss has one in it.
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_free(p for _, p in self.named_parameters())
         loss = as_object(Loss, loss, "loss")
         self.optimizer, self.loss = optimizer, loss
         self.metrics = named_metrics(metrics, threshold=loss.decision_threshold)
+        last: Layer = self
+        while last.children:
+            last = last.children[-1]
+        if loss.takes_logits and isinstance(last, (Softmax, Sigmoid)):
+            warnings.warn(
+                f"{last.label} makes probabilities, and {loss.label} makes them once more: it "
+                f"takes logits, so leave {last.label} out",
+                stacklevel=3,
+            )
 
     def evaluate(
         self,

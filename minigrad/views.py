@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.arrays import Array, Shape, check_finite
+from minigrad.config import as_object
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
 from minigrad.losses import Loss
@@ -65,7 +66,7 @@ def histograms(
     x: ArrayLike,
     y: ArrayLike | None = None,
     *,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     title: str = "",
 ) -> str:
     """Draw how each layer's output is spread over some rows, and with y its gradients.
@@ -78,7 +79,7 @@ def histograms(
         model: the model, built.
         x: rows of the input shape.
         y: a target for each row; without it only the outputs are drawn.
-        loss: by default the compiled one.
+        loss: a loss, or a name for its defaults; by default the compiled one.
         title: by default it counts the rows.
 
     Raises:
@@ -92,7 +93,8 @@ def histograms(
     >>> [word in svg for word in ("output", "delta", "gradient", "sigmoid_1")]
     [True, True, True, True]
     """
-    recorded = _recorded(model, x, y, loss or model.loss)
+    loss = as_object(Loss, loss, "loss") if loss is not None else model.loss
+    recorded = _recorded(model, x, y, loss)
     shown: dict[int, Step] = {}
     for step in recorded.steps:
         if id(step.output) not in shown or step.layer.own_parameters():

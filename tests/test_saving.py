@@ -161,7 +161,8 @@ class TestGoesOn:
 
     def test_with_every_loss(self, loss_example: tuple[Loss, Any, Any], path: Path) -> None:
         loss, _, target = loss_example
-        model = Sequential([Dense(3, "sigmoid")], input_shape=(2,), rng=1)
+        activation = None if loss.takes_logits else "sigmoid"
+        model = Sequential([Dense(3, activation)], input_shape=(2,), rng=1)
         model.compile(optimizer="adam", loss=loss)
         x = np.random.default_rng(0).normal(size=(len(target), 2))
         loaded = through(model, path)

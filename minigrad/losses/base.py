@@ -50,6 +50,8 @@ class Loss(Cached):
 
     takes_integers: ClassVar[bool] = False
     """Whether integer and boolean targets are taken as the numbers they are."""
+    takes_logits: ClassVar[bool] = False
+    """Whether it makes probabilities of the predictions itself."""
     decision_threshold: ClassVar[float] = 0.5
     """The prediction above which class 1 is meant: 0 where predictions are logits."""
 

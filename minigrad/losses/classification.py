@@ -93,6 +93,7 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
     """
 
     equation = "l = log(1 + exp(z)) - t z; l' = sigmoid(z) - t"
+    takes_logits = True
     decision_threshold = 0.0
 
     @override
@@ -140,6 +141,7 @@ class CrossEntropyLoss(Loss):
     """
 
     equation = "l = log(sum(exp(z))) - sum(t z); l' = exp(z) / sum(exp(z)) - t"
+    takes_logits = True
 
     def __init__(
         self, *, label_smoothing: float = 0.0, reduction: Reduction = "mean", scale: float = 1.0

@@ -14,6 +14,7 @@ from minigrad.config import Configurable
 from minigrad.optimizers.schedules import Schedule
 from minigrad.parameters import Parameter, Parameters
 from minigrad.ranges import not_negative, positive
+from minigrad.synonyms import SYNONYMS
 
 _CHUNK = 65_536
 """Numbers changed at a time: what a step makes on the way then stays in the cache."""
@@ -148,11 +149,17 @@ class Optimizer(Configurable):
                 g = clip(g)
             if self.weight_decay:
                 g = self.decay(theta, g)
-            slot_pieces = {slot: self.state[slot][place] for slot in slots}
-            if self.update(theta, g, slot_pieces) is not None:  # type: ignore[func-returns-value]
+            pieces = [self.state[slot][place] for slot in slots]
+            held = dict(zip(slots, pieces, strict=True))
+            if self.update(theta, g, held) is not None:  # type: ignore[func-returns-value]
                 raise TypeError(
                     f"update of {type(self).__name__} returned something: change value in place, "
                     "as in value -= ..., and return nothing"
+                )
+            if [*map(id, held.values())] != [*map(id, pieces)]:
+                raise TypeError(
+                    f"update of {type(self).__name__} put new arrays into state: name in slots "
+                    "what it keeps, and change those in place, as in state[slot] *= ..."
                 )
         self.steps += 1
 
@@ -160,8 +167,14 @@ class Optimizer(Configurable):
         """Refuse to go on with what was remembered of parameters that aren't among these.
 
         Raises:
+            AttributeError: something was set by another library's name for it.
             ValueError: this optimizer has trained another model.
         """
+        for name in vars(self).keys() & SYNONYMS.keys():
+            raise AttributeError(
+                f"this {type(self).__name__} has an attribute '{name}', which it doesn't read: "
+                f"set {SYNONYMS[name][0]}"
+            )
         remembers = self.steps and (self.state or isinstance(self.learning_rate, Schedule))
         if not remembers or self._first is None:
             return
