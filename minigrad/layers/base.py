@@ -210,7 +210,7 @@ class Layer(Cached):
                 waiting.extend(reversed(below))
 
     def named_children(self) -> list[tuple[str, Layer]]:
-        """Return (name, layer) for each of `children`."""
+        """Return (name, layer) for each of `children`; one without a name goes by its attribute."""
         places = {id(layer): name for name, layer in reversed([*_held(self, Layer)])}
         return [
             (child.name or places.get(id(child), f"children_{i}"), child)

@@ -128,7 +128,9 @@ class Optimizer(Configurable):
         """Make one step from the gradients that the parameters hold.
 
         Raises:
-            ValueError: this optimizer holds the state of a model of another size or dtype.
+            TypeError: a model in the place of its parameters.
+            ValueError: this optimizer holds the state of a model of another size or dtype; a
+                schedule gives a rate below zero.
         """
         if isinstance(parameters, Configurable):
             raise TypeError(
