@@ -138,9 +138,9 @@ def as_rows(
         class_weight: a weight for each class.
 
     Raises:
-        TypeError: not floating numbers.
+        TypeError: not floating numbers, or targets of a kind that the loss can't take.
         ValueError: no rows, unequal numbers of rows, NaN or infinity, or a shape that the loss
-            can't take.
+            can't take; weights that are negative, all zero, of another shape, or not for a class.
     """
     inputs, targets = as_pair(x, y)
     check_finite(inputs, "x")
@@ -172,7 +172,7 @@ def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
     """Return training and validation rows, chosen at random; the same ones for the same seed.
 
     Raises:
-        ValueError: a fraction that leaves either of them without a row.
+        ValueError: a fraction that leaves either of them without a row, or without a weight.
     """
     held_out = round(len(rows) * fraction)
     if not 0 < held_out < len(rows):

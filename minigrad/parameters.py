@@ -40,6 +40,10 @@ class Parameter:
         trainable: False keeps an optimizer from changing the value, and does nothing else.
         penalty: a term that training adds to the loss for it.
 
+    Raises:
+        TypeError: a value that isn't of real numbers; whole ones are made floating.
+        ValueError: when it is assigned to, a value or gradient of another shape.
+
     >>> p = Parameter(np.ones((2, 3)))
     >>> p.grad = np.full((2, 3), 0.5)
     >>> p

@@ -60,9 +60,9 @@ class Sequential(Supervised):
         split_seed: chooses the rows that `validation_split` holds out; None until it has to.
 
     Raises:
-        TypeError: something isn't a `Layer`.
-        ValueError: no layers, one layer object twice, two of the same name, another dtype, or a
-            layer that was built in another.
+        TypeError: something isn't a `Layer`, or `input_shape` is a number.
+        ValueError: as `Chain`; another dtype, or a layer that was built in another; rows of that
+            shape, which a layer can't take.
 
     >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
@@ -141,8 +141,8 @@ class Sequential(Supervised):
 
         Raises:
             RuntimeError: the model isn't compiled.
-            TypeError, ValueError: data that can't be used, said before anything is changed; only
-                later batches of an iterable are checked as they come.
+            TypeError, ValueError: data or options that can't be used, said before anything is
+                changed; only later batches of an iterable are checked as they come.
             DivergedError: a loss or gradient isn't finite; the last good parameters are kept.
         """
         optimizer, loss = self._compiled("fit")

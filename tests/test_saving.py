@@ -133,7 +133,8 @@ class TestGoesOn:
 
     def test_with_every_schedule(self, examples: list[Any], path: Path) -> None:
         schedules = [example for example in examples if isinstance(example, Schedule)]
-        assert {type(schedule) for schedule in schedules} == set(registered(Schedule).values())
+        ours = {c for c in registered(Schedule).values() if c.__module__.startswith("minigrad.")}
+        assert {type(schedule) for schedule in schedules} == ours
         for schedule in schedules:
             model = small()
             model.compile(optimizer=Adam(learning_rate=schedule), loss="mse")

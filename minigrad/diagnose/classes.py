@@ -136,8 +136,7 @@ def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, 
     """Return the variance that a linear fit explains, as numbered and as numbered at random.
 
     Ridge regression on the inputs, or on some mixtures of very many: of all classes' indicators at
-    once, as a fit is linear in what it fits. Half of the rows are fitted,
-    the others explained.
+    once, as a fit is linear in what it fits. Half of the rows are fitted, the others explained.
     """
     rng = np.random.default_rng(0)
     x = x.astype(np.float64)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from minigrad.data import Rows, as_pair, as_rows
+from minigrad.data import Rows, as_pair
 from minigrad.diagnose import data, units
 from minigrad.diagnose.capacity import capacity
 from minigrad.diagnose.classes import class_numbers, squared_classes
@@ -64,7 +65,6 @@ def diagnose(
     inputs, targets = as_pair(x, y)
     twin = copy.deepcopy(model)
     twin.check_input_shape(inputs)
-    assert twin.output_shape is not None
     count = len(inputs)
     fine_x, fine_y = data.finite_rows(inputs), data.finite_rows(targets)
     findings = [
@@ -77,34 +77,39 @@ def diagnose(
     if not fine.all():
         inputs, targets = inputs[fine], targets[fine]
         weight = np.asarray(sample_weight)
-        if weight.shape == fine.shape:  # of any other, as_rows tells what is wrong with it
+        if weight.shape == fine.shape:  # of any other, `rows` tells what is wrong with it
             sample_weight = weight[fine]
-    rows, usable = Rows(inputs, targets), True
-    try:
-        targets = loss.match(targets, (len(inputs), *twin.output_shape))
-    except (TypeError, ValueError) as error:
-        findings.append(unusable_targets(error))
-        usable = False
-    if usable:
-        rows = as_rows(
-            inputs,
-            targets,
-            output_shape=twin.output_shape,
-            loss=loss,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
+    rows, refused = _taken(twin, inputs, targets, loss, sample_weight, class_weight)
+    if refused is not None:
+        findings.append(unusable_targets(refused))
     counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:MOST_ROWS])
-    patient = Patient(
-        twin, rows, copy.copy(loss) if usable else None, optimizer, max(1, round(batch_rows))
-    )
+    taking = copy.copy(loss) if refused is None else None
+    patient = Patient(twin, rows, taking, optimizer, max(1, round(batch_rows)))
     findings += [*data.constant_inputs(rows.x), *data.constant_targets(rows.y)]
     notes = [_looked_at(count, rows, patient)]
     with np.errstate(all="ignore"):
         findings += _examine(patient, notes)
     return Diagnosis(findings, notes=notes)
+
+
+def _taken(
+    model: Supervised,
+    inputs: NDArray[Any],
+    targets: NDArray[Any],
+    loss: Loss,
+    sample_weight: ArrayLike | None,
+    class_weight: Mapping[int, float] | None,
+) -> tuple[Rows, Exception | None]:
+    """Return the rows as the loss takes them; or as they are, and why it can't."""
+    assert model.output_shape is not None
+    try:
+        targets = loss.match(targets, (len(inputs), *model.output_shape))
+    except (TypeError, ValueError) as error:
+        return Rows(inputs, targets), error
+    rows = model.rows(inputs, targets, loss, sample_weight=sample_weight, class_weight=class_weight)
+    return rows, None
 
 
 def _examine(patient: Patient, notes: list[str]) -> list[Finding]:

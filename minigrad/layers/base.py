@@ -210,7 +210,7 @@ class Layer(Cached):
                 waiting.extend(reversed(below))
 
     def named_children(self) -> list[tuple[str, Layer]]:
-        """Return (name, layer) for each of `children`."""
+        """Return (name, layer) for each of `children`; one without a name goes by its attribute."""
         children = self.children
         if all([child.name for child in children]):
             return [(child.name, child) for child in children]

@@ -34,7 +34,7 @@ class Chain(Layer):
 
     Raises:
         TypeError: something isn't a `Layer`, or `layers` is changed after the build.
-        ValueError: no layers, one of them twice, or two of the same name.
+        ValueError: no layers, one of them twice, two of the same name, or a name with a dot.
 
     >>> from minigrad import Dense, Tanh
     >>> chain = Chain([Dense(3), Chain([Tanh(), Dense(1)])])

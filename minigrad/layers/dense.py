@@ -50,7 +50,8 @@ class Dense(Layer):
         TypeError: `units` is no number, `activation` neither a layer nor a name, `weight` or
             `bias` no `Parameter`.
         ValueError: `units` below 1 or not whole, an unknown initializer, a bias to share and
-            `use_bias=False`, input with another feature count.
+            `use_bias=False`; when it is built, a parameter to share that has another shape, or a
+            penalty too; input with another feature count.
 
     Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 5.3.
 

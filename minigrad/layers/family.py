@@ -20,7 +20,7 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
 
     Raises:
         TypeError: something isn't a `Layer`.
-        ValueError: no layers, one layer object twice, or one name twice.
+        ValueError: no layers, one layer object twice, one name twice, or a name with a dot.
     """
     if not layers:
         raise ValueError(f"{owner} needs at least one layer")

@@ -32,9 +32,7 @@ class Loss(Cached):
 
     Raises:
         TypeError: a scale that is no number.
-        ValueError: another reduction; a scale that isn't finite; targets whose shape isn't the
-            prediction's. Targets of shape (n,) are taken for predictions of shape (n, 1) and for
-            nothing else.
+        ValueError: another reduction; a scale that isn't finite.
 
     >>> class LogCosh(Loss):
     ...     def terms(self, prediction, target):
@@ -81,11 +79,16 @@ class Loss(Cached):
 
         Args:
             prediction: floating numbers of shape (n, ...), n > 0.
-            target: of the same shape, or (n,) for predictions of shape (n, 1).
+            target: of the same shape; (n,) is taken for predictions of shape (n, 1), and for
+                nothing else.
             sample_weight: a weight for each row, of shape (n,).
             total: the rows, or the sum of weights, that a mean divides by; by default this
                 batch's own. A part of a batch is given the whole batch's.
             training: False writes nothing on this object.
+
+        Raises:
+            TypeError: predictions that aren't floating numbers, or targets that `match` refuses.
+            ValueError: no rows; targets or weights of another shape.
         """
         prediction = np.asarray(prediction)
         if prediction.dtype.kind != "f":

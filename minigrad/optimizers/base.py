@@ -129,7 +129,9 @@ class Optimizer(Configurable):
         """Make one step from the gradients that the parameters hold.
 
         Raises:
-            ValueError: this optimizer holds the state of a model of another size or dtype.
+            TypeError: a model in the place of its parameters.
+            ValueError: this optimizer holds the state of a model of another size or dtype; a
+                schedule gives a rate below zero.
         """
         if isinstance(parameters, Configurable):
             raise TypeError(
@@ -149,14 +151,14 @@ class Optimizer(Configurable):
                 g = clip(g)
             if self.weight_decay:
                 g = self.decay(theta, g)
-            pieces = [self.state[slot][place] for slot in slots]
-            held = dict(zip(slots, pieces, strict=True))
+            pieces = {slot: self.state[slot][place] for slot in slots}
+            held = pieces.copy()
             if self.update(theta, g, held) is not None:  # type: ignore[func-returns-value]
                 raise TypeError(
                     f"update of {type(self).__name__} returned something: change value in place, "
                     "as in value -= ..., and return nothing"
                 )
-            if [*map(id, held.values())] != [*map(id, pieces)]:
+            if len(held) > len(pieces) or any(held[s] is not pieces[s] for s in slots):
                 raise TypeError(
                     f"update of {type(self).__name__} put new arrays into state: name in slots "
                     "what it keeps, and change those in place, as in state[slot] *= ..."
