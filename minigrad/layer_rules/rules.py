@@ -95,7 +95,8 @@ def _has_exact_gradients(example: Example) -> None:
         report = check_gradients(example.model(), example.x(), target, loss)
         said = str(report).splitlines()[0].removeprefix("FAILED: ")
         if not report.passed:
-            raise BrokenRuleError(f"with {loss!r}, {said}{run_twice(example)}")
+            hint = f"; {report.worst.hint}" if report.worst.hint else run_twice(example)
+            raise BrokenRuleError(f"with {loss!r}, {said}{hint}")
 
 
 @rule("backward_parameters assigns the gradients that backward assigns")
