@@ -179,3 +179,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'minigrad' has no attribute '{name}'")
     return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Name what is public, for completion; also what isn't imported yet."""
+    return [*__all__, "__version__"]

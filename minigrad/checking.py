@@ -31,7 +31,7 @@ class Comparison:
 
     `beside_kink` is true where numbers of the array lie on a kink of J, as the bias 0 of a ReLU
     does under a row of zeros: it was compared at points nearby as well, and what fits worst is
-    from there or here.
+    from there or here. `hint` says what the array is to its differences, if that tells a cause.
 
     >>> Comparison("dense_1", "weight", (0, 1), analytic=2.0, numeric=1.0, error=0.5).place
     'dense_1.weight[0, 1]'
@@ -44,6 +44,7 @@ class Comparison:
     numeric: float
     error: float
     beside_kink: bool = False
+    hint: str = ""
 
     @property
     def path(self) -> str:
@@ -101,6 +102,7 @@ class GradientReport:
         for c in self.comparisons:
             verdict = "" if c.error <= self.tolerance else "  FAILED"
             verdict += "  beside a kink" if c.beside_kink else ""
+            verdict += f"  {c.hint}" if c.hint else ""
             rows.append(
                 f"  {c.path:{wide}}  {c.index!s:12} {c.analytic:11.3e}  {c.numeric:11.3e}  "
                 f"{c.error:.1e}{verdict}"
@@ -118,7 +120,8 @@ def check_gradients(
     1e-3 of the largest gradient in its array, or 1e-5 of J, where both are small. The step h is
     about 1e-5; where that doesn't fit, one that does is looked for, from the size of the array's
     numbers down. The check runs in float64 on a copy, with the same random numbers at each
-    evaluation; the model is left as it is.
+    evaluation; the model is left as it is. An array that is a multiple of its differences as a
+    whole, such as twice, is said to be so.
 
     On a kink, as at a bias of 0 under a ReLU and a row of zeros, J has no derivative: its one-sided
     differences don't meet, and any slope between is right. An array with such numbers is compared
@@ -208,7 +211,7 @@ class _Objective:
             (self.arrays[n][0], Differences(self, self.arrays[n][1], gradients[n], tolerance))
             for n in numbers
         ]
-        return list(itertools.starmap(_compare, differences))
+        return [_compare(place, found, len(self.x)) for place, found in differences]
 
     def move(self, way: int, rng: np.random.Generator) -> None:
         """Put all numbers at random a little beside where they were, or at the opposite side."""
@@ -232,8 +235,8 @@ def _double(model: Layer, input_shape: Shape) -> Sequential:
     return in_double(model, input_shape)
 
 
-def _compare(place: str, differences: Differences) -> _Found:
-    """Return the worst numbers of one array."""
+def _compare(place: str, differences: Differences, rows: int) -> _Found:
+    """Return the worst numbers of one array, for so many rows of input."""
     layer, parameter = apart(place)
     smooth, kinked = Comparison(layer, parameter, (), 0.0, 0.0, -1.0), None
     for index in np.ndindex(differences.value.shape):
@@ -244,7 +247,25 @@ def _compare(place: str, differences: Differences) -> _Found:
             kinked = max(kinked or comparison, comparison, key=_error)
         else:
             smooth = max(smooth, comparison, key=_error)
+    if smooth.error > differences.tolerance:
+        smooth = replace(smooth, hint=_hint(differences.factor(), rows))
     return _Found(smooth, kinked)
+
+
+def _hint(factor: float, rows: int) -> str:
+    """Say what it may come from that a gradient is the right one times this factor.
+
+    >>> _hint(-1.0, 6), _hint(3.0, 6)
+    ('minus: a sign?', '')
+    """
+    known = {
+        float(rows): f"{rows} times: a sum for a mean?",
+        1 / rows: f"1/{rows}: a mean for a sum?",
+        2.0: "twice: added up (+=)?",
+        0.5: "half: a 2 left out?",
+        -1.0: "minus: a sign?",
+    }
+    return next((said for f, said in known.items() if math.isclose(factor, f, rel_tol=1e-4)), "")
 
 
 def _error(comparison: Comparison) -> float:

@@ -17,6 +17,8 @@ _NOISE = 1e-5
 """Slopes below this part of J are lost in the rounding of J."""
 _ENOUGH = 5
 """So many wrong slopes say that the array's gradient is wrong: others aren't searched through."""
+_ALIKE = 1e-5
+"""How near, by their largest, claimed slopes must be to a multiple of the differences."""
 _ROUNDING = 2.0**-50
 """The part of J that an evaluation may be off by."""
 
@@ -83,6 +85,23 @@ class Differences:
         error, numeric = min(tried)
         self.wrong += error > self.tolerance and not kink
         return Found(error, numeric, kink)
+
+    def factor(self) -> float:
+        """Return the one number that all slopes times it are what is claimed; NaN if none is.
+
+        >>> p = np.array([3.0, 1.0])
+        >>> twice = Differences(lambda: (p**2).sum(), p, np.array([12.0, 4.0]))
+        >>> round(twice.factor(), 6)
+        2.0
+        """
+        numeric = np.empty_like(self.claimed)
+        for index in np.ndindex(self.value.shape):
+            unit = max(1.0, abs(float(self.value[index])))
+            numeric[index], _ = self._difference(index, unit * _STEPS[0])
+        square = float(np.vdot(numeric, numeric))
+        factor = float(np.vdot(numeric, self.claimed)) / square if square else math.nan
+        off = float(np.abs(self.claimed - factor * numeric).max())
+        return factor if off <= _ALIKE * float(np.abs(self.claimed).max()) else math.nan
 
     def _search(
         self, index: tuple[int, ...], claimed: float

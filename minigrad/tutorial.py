@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,8 +118,8 @@ def train(
 
 def repeat_the_tutorial(
     x: Array, y: Array, rng: np.random.RandomState
-) -> tuple[list[Figure], History]:
-    """Return its figures beside ours, in its order of drawing, and the history of the run."""
+) -> tuple[list[Figure], Array]:
+    """Return its figures beside ours, in its order of drawing, and the run's squared errors."""
     model = network(rng)
     history = train(model, x, y, learning_rate=0.01)
     sample = rng.rand(1, 2)
@@ -159,7 +159,7 @@ def repeat_the_tutorial(
             PRINTED_UNTRAINED,
         ),
     ]
-    return figures, history
+    return figures, squared_errors(model, history, x, y)
 
 
 def squared_error(model: Sequential, x: Array, y: Array) -> float:
@@ -180,17 +180,18 @@ def mended(x: Array, y: Array) -> dict[str, tuple[Sequential, History]]:
     return runs
 
 
-def curves(history: History, runs: dict[str, tuple[Sequential, History]]) -> str:
+def squared_errors(model: Sequential, history: History, x: Array, y: Array) -> Array:
+    """Return what `squared_error` was after each update; an epoch's loss is that before its own."""
+    loss = model.loss
+    assert loss is not None
+    unit = loss.scale * (1 if loss.reduction == "mean" else len(x))
+    return np.append(np.array(history["loss"][1:]) / unit, squared_error(model, x, y))
+
+
+def curves(series: Mapping[str, ArrayLike]) -> str:
     """Return the picture of squared error per row against the update, as SVG."""
     from minigrad.pictures import line_chart
 
-    per_row = 2 / ROWS
-    first, *others = runs
-    series: dict[str, ArrayLike] = {
-        "tutorial, rate 0.01": np.array(history["loss"]) * per_row,
-        first: np.array(runs[first][1]["loss"]) * per_row,
-        **{name: runs[name][1]["loss"] for name in others},
-    }
     return line_chart(
         series,
         title="A 2-3-1 network learns the sum of two numbers",
@@ -219,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rng = np.random.RandomState(4)
     x, y = sum_of_two(rng)
     print(f"\n2. The sum of two numbers: {ROWS:,} rows, {ITERATIONS:,} updates at rate 0.01\n")
-    figures, history = repeat_the_tutorial(x, y, rng)
+    figures, errors = repeat_the_tutorial(x, y, rng)
     print(f"  {'':34}{'tutorial':>16}{'minigrad':>16}  {'must agree':22}does")
     print("\n".join(map(str, figures)))
     print(_WHY)
@@ -227,11 +228,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("3. What the tutorial didn't do\n")
     print(f"  {'':34}{'squared error':>16}{'mean |error|':>16}  {'updates':>8}")
     runs = mended(x, y)
+    series: dict[str, ArrayLike] = {"tutorial, rate 0.01": errors}
     for name, (model, seen) in runs.items():
+        series[name] = squared_errors(model, seen, x, y)
         missed = float(np.abs(model.predict(x) - y).mean())
         print(f"  {name:34}{squared_error(model, x, y):16.8f}{missed:16.8f}  {seen.epochs:8,}")
 
-    atomic_write(path, [curves(history, runs).encode()])
+    atomic_write(path, [curves(series).encode()])
     print(f"\nThe loss curves are in {path}")
     learned = all(
         squared_error(*run) < 1e-3 for run in ((runs[n][0], x, y) for n in list(runs)[1:])

@@ -135,6 +135,32 @@ def test_fails_and_names_the_place(wrong: Layer, place: str) -> None:
     assert str(report).startswith(f"FAILED: {place}[")
 
 
+@pytest.mark.parametrize("start", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (WrongBeta(name="swish"), "minus: a sign?"),
+        (AddsUp(name="adding"), "twice: added up (+=)?"),
+        (MeanBias(2, name="averaged"), "1/6: a mean for a sum?"),
+        (TransposedWeight(3, name="turned"), ""),
+    ],
+)
+def test_says_what_a_gradient_is_to_the_right_one(wrong: Layer, hint: str, start: float) -> None:
+    y = np.full((6, getattr(wrong, "units", 3)), start)
+    report = check_gradients(wrong, X, y, MSELoss())
+    (failing,) = [c for c in report.comparisons if c.error > report.tolerance]
+    assert failing.hint == hint
+    (row,) = (row for row in str(report).splitlines() if "  FAILED" in row)
+    assert row.endswith(f"  FAILED  {hint}" if hint else "  FAILED")
+    assert len(row) <= 100
+
+
+def test_says_that_a_loss_gives_half() -> None:
+    model = Sequential([Dense(2)], input_shape=(3,), rng=0)
+    report = check_gradients(model, X, np.zeros((6, 2)), WrongLoss())
+    assert {c.hint for c in report.comparisons} == {"half: a 2 left out?"}
+
+
 def test_finds_it_deep_in_a_model() -> None:
     layers = [Dense(4), Tanh(), MeanBias(3, name="odd"), Tanh(), Dense(1)]
     model = Sequential(layers, input_shape=(3,), rng=0)

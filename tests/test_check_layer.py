@@ -18,6 +18,7 @@ from minigrad import (
     check_layer,
 )
 from minigrad.layer_rules.rules import RULES
+from minigrad.layers.base import connect
 
 
 class Scaled(Layer):
@@ -256,11 +257,61 @@ class DeafWhenFrozen(Scaled):
         return back if self.trainable else 0 * back
 
 
+class Unsummed(Scaled):
+    def backward(self, delta):
+        self.factor.grad = delta * self.cache
+        return delta * self.factor.value
+
+
+class PlainArrays(Scaled):
+    buffers = ("known",)
+
+    def build(self, input_shape, rng):
+        self.known, self.shift, self.start = np.ones(3), np.zeros(3), np.ones(3)
+        return super().build(input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        return super().forward(x, training=training) + self.shift
+
+
+class Wrapped(Layer):
+    """Says nothing itself of a backward before forward."""
+
+    def __init__(self, inner, *, name=""):
+        super().__init__(name=name)
+        self.inner = inner
+
+    def build(self, input_shape, rng):
+        return connect(self.inner, input_shape, rng)
+
+    def forward(self, x, *, training=True):
+        return self.inner.forward(x, training=training)
+
+    def backward(self, delta):
+        return self.inner.backward(delta)
+
+
+class Unconnected(Wrapped):
+    def build(self, input_shape, rng):
+        return self.inner.build(input_shape, rng)
+
+
+class Twice(Wrapped):
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x.shape
+        return super().forward(x, training=training) + super().forward(x / 2, training=training)
+
+    def backward(self, delta):
+        self.check_delta(delta, self.cache)
+        return super().backward(delta) / 2 + super().backward(delta)
+
+
 BROKEN = [
     (NoShape(), "build makes the parameters", "must return its output shape"),
     (OtherShape(), "forward gives rows of", "build returned (3, 1); for 6 rows with training=True"),
     (SummedDelta(), "backward returns dJ/dx", "x has shape (6, 3), and backward gave (3,)"),
-    (MeanGradient(), "backward gives the exact", "mean_gradient_1.factor["),
+    (MeanGradient(), "backward gives the exact", "; 1/6: a mean for a sum?"),
     (HalfShortcut(), "backward_parameters assigns", "the gradient of 'factor' is another"),
     (Upcast(), "all numbers have the dtype", "in float32, forward gives float64"),
     (InPlace(), "what forward and backward return", "read-only"),
@@ -310,6 +361,36 @@ def test_one_fault_is_one_broken_rule() -> None:
     alone = (MeanGradient, HalfShortcut, Upcast, PassedOn, OwnCache, GlobalNoise)
     alone += (Centred, CentredNoise, Halved, RunningMean)
     assert {faults[cls.__name__] for cls in alone} == {1}
+
+
+@pytest.mark.parametrize(
+    ("layer", "rule", "hint"),
+    [
+        (Unsummed(), "backward returns", "got (6, 3): sum over the batch axis, as .sum(axis=0)"),
+        (
+            PlainArrays(),
+            "all numbers have",
+            "float64: plain_arrays_1.shift and plain_arrays_1.start are arrays that no model casts",
+        ),
+        (Wrapped(Tanh()), "backward before forward", "; read self.cache before a layer inside"),
+        (Unconnected(Chain([Tanh()])), "build makes", "unconnected_1.inner has no output_shape"),
+        (Twice(Chain([Tanh()])), "backward gives the exact", "twice_1.inner runs 2 times a pass"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Layer) else "",
+)
+def test_one_cause_is_told_once_with_what_to_do(layer: Layer, rule: str, hint: str) -> None:
+    report = check_layer(layer, (3,))
+    ((sentence, found),) = report.broken.items()
+    assert sentence.startswith(rule)
+    assert hint in found
+
+
+def test_what_an_error_hides_is_counted() -> None:
+    report = check_layer(Unsummed(), (3,))
+    assert report.untried == 10
+    head = f"breaks 1 of {len(RULES)} rules; 10 are left until that is mended"
+    assert str(report).splitlines()[0].endswith(head)
+    assert check_layer(NoShape(), (3,)).untried == len(RULES) - 1
 
 
 SHARED = Dense(2, weight=Parameter(np.ones((3, 2))), bias_initializer="normal")

@@ -32,8 +32,10 @@ from minigrad import (
     Sigmoid,
 )
 from minigrad.config import registered
+from minigrad.explain import EQUATIONS
 from minigrad.explain.lines import Limit
 from minigrad.layers import Activation
+from minigrad.layers.base import connect
 
 HALF = MSELoss(reduction="sum", scale=0.5)
 ALL = 10**6
@@ -420,6 +422,57 @@ def test_branches_sharing_and_penalties_add_up():
     assert printed["δ2[0]"][0].count("+") + printed["δ2[0]"][0].count(" - ") == 1
 
 
+class Apart(Layer):
+    """A container of its own kind, whose layers pass deltas on to one another."""
+
+    def __init__(self, first, second, *, name=""):
+        super().__init__(name=name)
+        self.first = first
+        self.second = second
+
+    def build(self, input_shape, rng):
+        return connect(self.second, connect(self.first, input_shape, rng), rng)
+
+    def forward(self, x, *, training=True):
+        return x + self.second.forward(self.first.forward(x, training=training), training=training)
+
+    def backward(self, delta):
+        return delta + self.first.backward(self.second.backward(delta))
+
+
+def test_a_delta_is_told_once_before_it_is_used():
+    layers = [Apart(Dense(3, "tanh"), Dense(2)), Dense(1)]
+    model = Sequential(layers, input_shape=(2,), rng=1)
+    explanation = model.explain(np.array([[1.0, 2.0]]), np.ones((1, 1)), loss=MSELoss())
+    names = [step.name for step in explanation.steps]
+    assert len(set(names)) == len(names)
+    assert names.index("δ2") < names.index("∂J/∂a1") < names.index("δ1") < names.index("∂J/∂w1")
+    printed = lines_of(str(explanation))
+    assert printed["δ2[0]"][0] == "∂J/∂h2[0]"
+    assert "×" in printed["∂J/∂a1[0]"][0]
+    assert "×" in printed["δ1[0]"][0]
+
+
+def test_no_title_is_cut():
+    weight = Parameter(np.ones((2, 2)))
+    names = [f"{'a long name ' * 9}{place}" for place in range(2)]
+    tied = [Dense(2, weight=weight, use_bias=False, name=name) for name in names]
+    model = Sequential([Parallel(tied)], input_shape=(2,), rng=1)
+    text = str(model.explain(np.ones((1, 2)), np.ones((1, 2)), loss=MSELoss()))
+    assert "..." not in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert re.search(r"gradient of a parameter that 2\s+places\s+share +as Equation 7$", text, re.M)
+
+
+def test_the_text_ends_with_its_equations():
+    model = network(2, 1)
+    text = str(model.explain(np.ones((1, 2)), np.ones((1, 1)), loss=HALF))
+    _, end = text.split("\nEQUATIONS\n")
+    used = {n for _, _, tag in lines_of(text).values() for n in re.findall(r"\d+", tag)}
+    assert set(re.findall(r"^  \((\d+)\)", end, re.M)) == used
+    assert f"  (5)  {EQUATIONS[5]}\n" in end
+
+
 def test_float32_stays_float32_and_dropout_tells_what_it_dropped():
     model = Sequential([Dense(8), Dropout(0.5), Dense(1)], input_shape=(2,), rng=1, dtype="float32")
     x = np.ones((2, 2), np.float32)
@@ -450,7 +503,7 @@ def wide():
 
 def test_wide_layers_stay_small(wide):
     text = wide.text(row=3)
-    assert len(text.splitlines()) < 250
+    assert len(text.splitlines()) < 270
     assert max(map(len, text.splitlines())) <= 100
     assert adds_up(text) > 40
     assert "... and 508 more" in text

@@ -34,6 +34,12 @@ def test_public_names_exist_and_are_documented() -> None:
         assert getattr(minigrad, name).__doc__, name
 
 
+def test_completion_offers_the_public_names_alone() -> None:
+    code = "import minigrad; print(*dir(minigrad))"
+    offered = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert offered == sorted([*minigrad.__all__, "__version__"])
+
+
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 

@@ -131,6 +131,14 @@ class TestGoesOn:
         assert loaded.parameters.value.dtype == dtype
         assert_array_equal(loaded.predict(X), whole.predict(X), strict=True)
 
+    @pytest.mark.parametrize("suffix", [".h5", ".keras", ".pt", ".pkl", ""])
+    def test_whatever_the_name_ends_in(self, suffix: str, path: Path) -> None:
+        model = small()
+        other = path.with_suffix(suffix)
+        assert_same(through(model, other), model)
+        model.save(path)
+        assert other.read_bytes() == path.read_bytes()
+
     def test_with_every_schedule(self, examples: list[Any], path: Path) -> None:
         schedules = [example for example in examples if isinstance(example, Schedule)]
         ours = {c for c in registered(Schedule).values() if c.__module__.startswith("minigrad.")}

@@ -200,6 +200,10 @@ class Run:
     def __init__(self, rate: float = 1.0) -> None:
         self.optimizer = SGD(learning_rate=rate)
         self.past: dict[str, list[float]] = {}
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def rates(self, plateau: ReduceOnPlateau, figures: list[float]) -> list[float]:
         """Return the learning rate after each epoch."""
@@ -259,6 +263,29 @@ def test_a_plateau_in_fit() -> None:
     for epochs in (2, 2, 3):
         model.fit(X, Y, epochs=epochs, callbacks=[plateau], verbose=0)
     assert model.optimizer.learning_rate == 1e-9 / 8
+
+
+def test_a_plateau_says_when_it_reduces() -> None:
+    run = Run()
+    run.rates(ReduceOnPlateau(factor=0.5, patience=2, min_learning_rate=0.3), [1.0] * 9)
+    assert run.said == [
+        "learning rate 0.5 after epoch 3: no better val_loss in 2 epochs",
+        "learning rate 0.3 after epoch 5: no better val_loss in 2 epochs",
+    ]
+    at_once = Run()
+    at_once.rates(ReduceOnPlateau(patience=1), [math.nan])
+    assert at_once.said == ["learning rate 0.1 after epoch 1: no better val_loss in 1 epoch"]
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (2, 4)])
+def test_a_silent_run_silences_a_plateau(verbose, lines: int, capsys) -> None:
+    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=1e-9), loss="mse")
+    plateau = ReduceOnPlateau(monitor="loss", patience=2)
+    model.fit(X, Y, epochs=3, callbacks=[plateau], verbose=verbose)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == lines
+    assert said[3:] == ["learning rate 1e-10 after epoch 3: no better loss in 2 epochs"][:lines]
 
 
 def test_a_plateau_of_nothing() -> None:

@@ -1,9 +1,12 @@
 """The tutorial: its figures, and a plain transcription of its mathematics to be matched."""
 
+import re
+
 import numpy as np
 import pytest
 
 from minigrad import tutorial
+from minigrad.pictures.values import format_number
 
 X_FIRST = [[0.96702984, 0.54723225], [0.97268436, 0.71481599], [0.69772882, 0.2160895]]
 X_LAST = [[0.63652491, 0.84404444], [0.01889563, 0.3513995], [0.0708804, 0.09866774]]
@@ -72,7 +75,13 @@ def test_lesson_holds_and_draws(tmp_path, capsys, monkeypatch) -> None:
     said = capsys.readouterr().out
     assert "955.62804742    955.62804742  each digit" in said
     assert "  NO" not in said
-    assert (tmp_path / "curves.svg").read_text().startswith("<svg")
+    picture = (tmp_path / "curves.svg").read_text()
+    assert picture.startswith("<svg")
+    figures = re.findall(r"^  squared error per row, trained +\S+ +(\S+)", said, re.MULTILINE)
+    for name in ("sigmoid, rate 0.001", "linear output", "deeper, linear"):
+        figures += re.findall(rf"^  {name} +(\S+)", said, re.MULTILINE)
+    drawn = re.findall(r" to (\S+) at 1?[02],000, lowest", picture)
+    assert drawn == [format_number(float(figure)) for figure in figures]
     assert tutorial.main(["--help"]) == 2
 
 

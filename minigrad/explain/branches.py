@@ -42,6 +42,7 @@ class Branches:
                 self.ways.append((symbol, child.output, child.delta))
             if child.input_delta is not None and id(child.input_delta) in naming.deltas:
                 self.back.append((naming.deltas[id(child.input_delta)], child.input_delta))
+        self._passed = naming.deltas
         self.factor = 1 / len(self.ways) if mean else 1.0
         self._widths = [symbol.shape[-1] if symbol.shape else 1 for symbol, _, _ in self.ways]
 
@@ -77,11 +78,17 @@ class Branches:
             tell=tell,
         )
 
-    def split(self) -> Iterator[Step]:
-        """Tell the delta that each branch is given."""
-        for way, (symbol, _, delta) in enumerate(self.ways):
-            if delta is not None and symbol != self.place.h:
-                yield self._given(way, symbol, delta)
+    def split(self) -> dict[str, Step]:
+        """Tell the delta that each branch is given, by its output's name.
+
+        What another layer inside passed back is told there.
+        """
+        return {
+            symbol.name: self._given(way, symbol, delta)
+            for way, (symbol, _, delta) in enumerate(self.ways)
+            if delta is not None and symbol != self.place.h
+            if self._passed.get(id(delta)) != symbol.delta
+        }
 
     def gather(self) -> Iterator[Step]:
         """Tell dJ/dinput, when delta has come through all branches."""
@@ -112,10 +119,11 @@ class Branches:
 
     def _given(self, way: int, symbol: Symbol, delta: Array) -> Step:
         place, name, shape = self.place, symbol.delta, symbol.shape
+        follows = self.known or delta is place.delta
 
         def tell(row: int, unit: int, limit: Limit) -> Line:
             line, value = at(name, shape, unit), float(delta[row].ravel()[unit])
-            if not self.known or place.delta is None:
+            if not follows or place.delta is None:
                 return Line(line, value)
             there = self._target(way, unit) if self.concat else unit
             came = float(place.delta[row].ravel()[there])
@@ -129,7 +137,7 @@ class Branches:
             phase="backward",
             path=place.path,
             title=f"the delta of {symbol.name}",
-            equation=at(name, shape, "k") + (right if self.known else ""),
+            equation=at(name, shape, "k") + (right if follows else ""),
             tag=tag("input delta", hidden=place.hidden, exact=False),
             name=name,
             symbol=symbol,

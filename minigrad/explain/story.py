@@ -212,9 +212,13 @@ class Explanation:
 
     def _backward(self) -> Iterator[Step]:
         yield self._objective.backward()
+        given: dict[str, Step] = {}
+        """By its output, the delta that a container gives a layer inside."""
         for place in reversed(self.naming.places):
             if place.delta is None or place.input_delta is None:
                 continue
+            if place.h.name in given:
+                yield given.pop(place.h.name)
             if place.linear:
                 yield from dense.backward(place)
             elif not place.inner:
@@ -222,5 +226,5 @@ class Explanation:
             elif place.enters:
                 yield from Branches(place, self.naming).gather()
             else:
-                yield from Branches(place, self.naming).split()
+                given |= Branches(place, self.naming).split()
         yield from shared_steps(self.naming.places)

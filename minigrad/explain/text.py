@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from minigrad.explain.choice import Choice
+from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.lines import Line, Step, Term, at, number
 from minigrad.paths import join
 
@@ -27,7 +28,7 @@ def text(explanation: Explanation, choice: Choice) -> str:
             phase = step.phase
             written += ["", _HEADS[phase]]
         written += ["", *_step(step, place, choice)]
-    return "\n".join(written)
+    return "\n".join([*written, "", *_equations(explanation.steps)])
 
 
 def pieces(line: Line) -> list[str]:
@@ -112,7 +113,7 @@ def opening(explanation: Explanation, choice: Choice) -> list[str]:
                     f"{join(place.path, attribute)}.value{index}."
                 )
     told.append(
-        "In parentheses: the tutorial's equation that a line is; (as 8) takes the place of (8)."
+        "In parentheses: which of the equations 1 to 11 a line is; (as 8) takes the place of (8)."
     )
     if any(step.size > limit.most for step in explanation.steps):
         told.append(f"Of more than {limit.most}, the {limit.few} that matter most are told.")
@@ -121,15 +122,25 @@ def opening(explanation: Explanation, choice: Choice) -> list[str]:
 
 def _step(step: Step, place: int, choice: Choice) -> Iterator[str]:
     where = f"{step.path}: " if step.path else ""
-    head = f"{place}. {where}{step.title}"
     equations = named(step.tag)
-    yield f"{_cut(head, WIDTH - len(equations) - 2):{WIDTH - len(equations)}}{equations}"
+    head = f"{place}. {where}{step.title}".split(" ")
+    *rows, last = wrapped(head, WIDTH - len(equations) - 2, "    ")
+    yield from (*rows, f"{last:{WIDTH - len(equations)}}{equations}")
     yield from (f"  {row}" for row in wrapped(step.equation.split(" "), WIDTH - 2, "    "))
     lines = choice.lines(step)
     for line in lines:
         yield from told(line, step.tag)
     if len(lines) < step.size:
         yield f"  ... and {step.size - len(lines)} more"
+
+
+def _equations(steps: Sequence[Step]) -> Iterator[str]:
+    """Write out the equations that these steps are, or take the place of."""
+    told = {int(n) for step in steps for n in step.tag.removeprefix("as ").split(", ")}
+    yield "EQUATIONS"
+    yield ""
+    yield "  i, j and k count the units of three layers in a row"
+    yield from (f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in told)
 
 
 def _fit(sentence: str) -> list[str]:
@@ -142,7 +153,3 @@ def _cut_in_pieces(row: str, width: int, indent: str) -> list[str]:
     import textwrap
 
     return textwrap.wrap(row, width, subsequent_indent=indent, drop_whitespace=False)
-
-
-def _cut(words: str, width: int) -> str:
-    return words if len(words) <= width else f"{words[: width - 3]}..."

@@ -100,7 +100,7 @@ def _shared_step(symbol: str, held: list[tuple[Place, str]]) -> Step:
     return Step(
         phase="backward",
         path=held[0][0].path,
-        title="gradient of a shared parameter: " + ", ".join(place.path for place, _ in held),
+        title=f"gradient of a parameter that {len(held)} places share",
         equation=f"∂J/∂{symbol} = {' + '.join(names)}{penalty.equation}",
         tag="as 7",
         name=f"∂J/∂{symbol}",

@@ -28,6 +28,9 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     'history.loss' and the like, in float64; 'array.0' and so on, the arrays among the layers'
     options and in the random state. The metadata: 'format', 'version', 'minigrad' (the version
     that wrote it), and 'model': JSON, with Python's NaN and Infinity.
+
+    The format is the same whatever the path ends in, as it is in `load`: "net.h5" is no HDF5 file,
+    and isn't refused either, since a save often ends a long run.
     """
     import json
 

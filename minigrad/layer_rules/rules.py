@@ -15,6 +15,7 @@ from minigrad.checking import check_gradients
 from minigrad.copies import Rewind
 from minigrad.description import from_config, to_config
 from minigrad.layer_rules.example import ROWS, Example, draws, locked, shares, state, ties_rows
+from minigrad.layer_rules.hints import not_cast, not_connected, run_twice
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
 from minigrad.paths import join
@@ -53,9 +54,13 @@ def close(one: Array, two: Array) -> bool:
     return one.shape == two.shape and np.allclose(one, two, rtol=1e-9, atol=1e-12)
 
 
-@rule("build makes the parameters, and returns the shape of an output row")
+@rule("build makes the parameters, connects layers inside, and returns the shape of an output row")
 def _builds(example: Example) -> None:
-    example.built()
+    for path in not_connected(example.built()):
+        raise BrokenRuleError(
+            f"{path} has no output_shape then: build it by minigrad.layers.base.connect(layer, "
+            "input_shape, rng), and not by its own build"
+        )
 
 
 @rule("forward gives rows of the shape that build returned")
@@ -73,7 +78,7 @@ def _declares_its_shape(example: Example) -> None:
         )
 
 
-@rule("backward returns dJ/dx, of the shape of x")
+@rule("backward returns dJ/dx, of the shape of x, and assigns gradients of the parameters' shapes")
 def _returns_an_input_delta(example: Example) -> None:
     _, back = example.trained(example.built())
     need(isinstance(back, np.ndarray), f"backward returned a {type(back).__name__}")
@@ -89,7 +94,9 @@ def _has_exact_gradients(example: Example) -> None:
     for loss in (MSELoss(), MSELoss(reduction="sum", scale=0.5)):
         report = check_gradients(example.model(), example.x(), target, loss)
         said = str(report).splitlines()[0].removeprefix("FAILED: ")
-        need(report.passed, f"with {loss!r}, {said}")
+        if not report.passed:
+            hint = f"; {report.worst.hint}" if report.worst.hint else run_twice(example)
+            raise BrokenRuleError(f"with {loss!r}, {said}{hint}")
 
 
 @rule("backward_parameters assigns the gradients that backward assigns")
@@ -107,13 +114,14 @@ def _has_equal_backward_parameters(example: Example) -> None:
 def _keeps_the_dtype(example: Example) -> None:
     for dtype in DTYPES:
         layer = example.built(dtype)
+        why = not_cast(layer, dtype)
         output, back = example.trained(layer, dtype)
         inferred = layer.forward(example.x(dtype), training=False)
         named = {"forward": output, "forward in inference": inferred, "backward": back}
         for path, inner in layer.walk(layer.name):
             named |= {f"the buffer {join(path, b)}": getattr(inner, b) for b in inner.buffers}
         for what, array in named.items():
-            need(array.dtype == dtype, f"in {dtype}, {what} gives {array.dtype}")
+            need(array.dtype == dtype, f"in {dtype}, {what} gives {array.dtype}{why}")
 
 
 @rule("what forward and backward return is new, and what they are given stays as it was")
@@ -140,7 +148,8 @@ def _refuses_backward_first(example: Example) -> None:
         try:
             call(np.ones(shape))
         except RuntimeError as error:
-            need(layer.label in str(error) or layer.name in str(error), f"it says: {error}")
+            way = "; read self.cache before a layer inside runs" if layer.children else ""
+            need(layer.label in str(error) or layer.name in str(error), f"it says: {error}{way}")
         else:
             raise BrokenRuleError("nothing was raised: keep what backward needs in self.cache")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class ReduceOnPlateau(Monitor):
     """After each `patience` epochs in a row without a better value, eta <- factor * eta.
 
+    A line says so, unless the run is silent.
+
     The epochs of earlier fits count, as the model's history has them, so that training which was
     stopped and goes on later reduces at the same epochs.
 
@@ -79,10 +81,15 @@ class ReduceOnPlateau(Monitor):
 
     @override
     def on_epoch_end(self, training: Training, epoch: int, figures: dict[str, float]) -> None:
-        if self._runs_out(epoch, figures):
-            optimizer = training.optimizer
-            reduced = max(self.factor * optimizer.rate, self.min_learning_rate)
-            optimizer.learning_rate = min(optimizer.rate, reduced)
+        optimizer = training.optimizer
+        reduced = max(self.factor * optimizer.rate, self.min_learning_rate)
+        if self._runs_out(epoch, figures) and reduced < optimizer.rate:
+            optimizer.learning_rate = reduced
+            epochs = f"{self.patience} epoch{'s' * (self.patience > 1)}"
+            training.say(
+                f"learning rate {reduced:.4g} after epoch {epoch}: no better {self.monitor} in "
+                f"{epochs}"
+            )
 
     def _runs_out(self, epoch: int, figures: Mapping[str, float]) -> bool:
         """Take an epoch's figure in, and tell whether patience has run out."""

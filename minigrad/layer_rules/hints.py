@@ -1,0 +1,71 @@
+"""Likely causes: what a layer that breaks a rule shows of how it came to that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from minigrad.arrays import Array
+from minigrad.layer_rules.example import ROWS, Example
+from minigrad.layers.base import Layer
+from minigrad.paths import join
+
+
+def not_summed(error: Exception, example: Example) -> str:
+    """Say so if an error is about a gradient that has a row for each row of the batch."""
+    shapes = [parameter.shape for _, parameter in example.built().named_parameters()]
+    if any(str(error).endswith(f" has shape {s}, got {(ROWS, *s)}") for s in shapes):
+        return ": sum over the batch axis, as .sum(axis=0) does"
+    return ""
+
+
+def not_cast(layer: Layer, dtype: str) -> str:
+    """Name the arrays of a built layer that its model couldn't cast, as it doesn't know them."""
+    plain = [
+        join(path, name)
+        for path, inner in layer.walk(layer.name)
+        for name, value in vars(inner).items()
+        if isinstance(value, np.ndarray)
+        and value.dtype.kind == "f"
+        and value.dtype != dtype
+        and name not in inner.buffers
+    ]
+    if not plain:
+        return ""
+    return (
+        f": {' and '.join(plain)} {'is an array' if len(plain) == 1 else 'are arrays'} that no "
+        "model casts, trains or saves: make a Parameter of what is trained, and name the rest in "
+        "buffers"
+    )
+
+
+def run_twice(example: Example) -> str:
+    """Name a layer inside that `forward` runs more than once."""
+    layer = example.built()
+    runs = Counter[str]()
+
+    def counted(path: str, forward: Callable[..., Array]) -> Callable[..., Array]:
+        def run(x: Array, *, training: bool = True) -> Array:
+            runs[path] += 1
+            return forward(x, training=training)
+
+        return run
+
+    for path, inner in layer.walk(layer.name):
+        if inner is not layer:
+            vars(inner)["forward"] = counted(path, inner.forward)
+    layer.forward(example.x())
+    for path, times in runs.items():
+        if times > 1:
+            return (
+                f": {path} runs {times} times a pass, and its cache holds the last alone; make a "
+                "layer for each run, and share its Parameter"
+            )
+    return ""
+
+
+def not_connected(layer: Layer) -> list[str]:
+    """Return the paths of layers inside that `connect` didn't build."""
+    return [path for path, inner in layer.walk(layer.name) if inner.output_shape is None]
