@@ -44,6 +44,7 @@ class Network(Chain):
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
         self.rng, self.entropy = as_rng(rng)
+        self._shares = False  # whether a parameter had several places when they were gathered last
         if isinstance(input_shape, int):
             raise TypeError(
                 f"{self.label} expects input_shape as a tuple, got {input_shape}: "
@@ -82,10 +83,13 @@ class Network(Chain):
 
     def _gathered(self) -> Parameters:
         """Gather what is found now: a parameter may have been shared since."""
-        for _, layer in self.walk():
-            layer.tie()
-        parameters = (p for _, p in self.named_parameters())
-        return Parameters(parameters, dtype=self.dtype, alone=True)
+        found = [p for _, p in self.named_parameters()]
+        shares = len(set(found)) < len(found)
+        if shares or self._shares:
+            for _, layer in self.walk():
+                layer.tie()
+        self._shares = shares
+        return Parameters(found, dtype=self.dtype, alone=True)
 
     def _refuse_equal_paths(self) -> None:
         """Refuse two layers that messages and files couldn't tell apart."""

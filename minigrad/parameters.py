@@ -122,8 +122,10 @@ class Parameter:
     def _check_shape(self, what: str, new: ArrayLike) -> None:
         if np.shape(new) != self._value.shape:
             owner = f"Parameter '{self.name}'" if self.name else "Parameter"
+            rows = what == "gradient" and np.shape(new)[1:] == self._value.shape
+            way = ": sum over the rows, as .sum(axis=0) does" if rows else ""
             raise ValueError(
-                f"the {what} of {owner} has shape {self._value.shape}, got {np.shape(new)}"
+                f"the {what} of {owner} has shape {self._value.shape}, got {np.shape(new)}{way}"
             )
 
     def _move(self, vectors: _Vectors, start: int) -> None:
@@ -318,8 +320,8 @@ class Parameters(Sequence[Parameter]):
         self._settled()
         if self._views is None:
             raise ValueError(
-                "these parameters don't lie side by side in their model's vector, because one "
-                "of them is shared; read each one's value, or model.parameters.value"
+                "these parameters don't lie side by side in their model's vector: others lie "
+                "between them, or one is shared; read each one's value, or model.parameters.value"
             )
         return self._views
 

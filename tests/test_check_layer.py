@@ -366,7 +366,7 @@ def test_one_fault_is_one_broken_rule() -> None:
 @pytest.mark.parametrize(
     ("layer", "rule", "hint"),
     [
-        (Unsummed(), "backward returns", "got (6, 3): sum over the batch axis, as .sum(axis=0)"),
+        (Unsummed(), "backward returns", "got (6, 3): sum over the rows, as .sum(axis=0)"),
         (
             PlainArrays(),
             "all numbers have",

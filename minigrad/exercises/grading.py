@@ -208,7 +208,8 @@ def _explain(error: Exception) -> str:
     place = f"{frames[-1].name}, line {frames[-1].lineno}, " if frames else "it "
     message = f"raises {type(error).__name__}: {error}".rstrip()
     if "the gradient of Parameter" in message:
-        return f"{error}: sum over the rows, and over them alone, by axis=0"
+        told = str(error).partition(": sum")[0]
+        return f"{told}: sum over the rows, and over them alone, by axis=0"
     inner = re.search(r"matmul: .*size (\d+) is different from (\d+)", message)
     if inner:
         message = f"multiplies a matrix of {inner[2]} columns by one of {inner[1]} rows"

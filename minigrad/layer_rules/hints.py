@@ -8,17 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.layer_rules.example import ROWS, Example
+from minigrad.layer_rules.example import Example
 from minigrad.layers.base import Layer
 from minigrad.paths import join
-
-
-def not_summed(error: Exception, example: Example) -> str:
-    """Say so if an error is about a gradient that has a row for each row of the batch."""
-    shapes = [parameter.shape for _, parameter in example.built().named_parameters()]
-    if any(str(error).endswith(f" has shape {s}, got {(ROWS, *s)}") for s in shapes):
-        return ": sum over the batch axis, as .sum(axis=0) does"
-    return ""
 
 
 def not_cast(layer: Layer, dtype: str) -> str:
