@@ -143,7 +143,8 @@ class Sequential(Supervised):
             RuntimeError: the model isn't compiled.
             TypeError, ValueError: data or options that can't be used, said before anything is
                 changed; only later batches of an iterable are checked as they come.
-            DivergedError: a loss or gradient isn't finite; the last good parameters are kept.
+            DivergedError: a loss or a gradient isn't finite, and the last good parameters are kept;
+                or a step was so large that the parameters aren't.
         """
         optimizer, loss = self._compiled("fit")
         epochs = whole(epochs, "epochs", self)

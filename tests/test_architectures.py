@@ -585,3 +585,20 @@ def test_two_layers_of_one_path_are_refused_before_training(names) -> None:
     one, other = (Dense(4, name=name) for name in names)
     with says(ValueError, f"two layers of Sequential go by 'pair_1.{names[1]}': give each its own"):
         Sequential([Pair(one, other)], input_shape=(3,))
+
+
+def test_copies_of_one_built_layer_get_names_of_their_own() -> None:
+    model = Sequential([Dense(3)], input_shape=(3,), rng=0)
+    clones = Sequential([copy.deepcopy(model[0]) for _ in range(3)], input_shape=(3,))
+    assert [layer.name for layer in clones] == ["dense_1", "dense_2", "dense_3"]
+    assert model[0].name == "dense_1"
+
+
+def test_numpy_numbers_are_an_output_shape() -> None:
+    class Flat(Flatten):
+        def build(self, input_shape, rng):
+            return (np.prod(input_shape),)
+
+    model = Sequential([Flat(), Dense(1)], input_shape=(2, 3))
+    assert model[0].output_shape == (6,)
+    assert type(model[0].output_shape[0]) is int

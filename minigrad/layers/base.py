@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral
 from typing import Any, TypeVar
 
 from typing_extensions import Self, override
@@ -294,11 +295,13 @@ def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
             )
         return layer.output_shape
     output_shape = layer.build(input_shape, rng)
-    if not isinstance(output_shape, tuple) or not all(isinstance(n, int) for n in output_shape):
+    whole = isinstance(output_shape, tuple) and all(isinstance(n, Integral) for n in output_shape)
+    if not whole:
         raise TypeError(
             f"build of {layer.label} must return its output shape, a tuple of int without the "
             f"batch axis; got {output_shape!r}"
         )
+    output_shape = tuple(map(int, output_shape))
     layer.input_shape, layer.output_shape = input_shape, output_shape
     if layer._frozen:
         for _, parameter in layer.own_parameters():

@@ -16,7 +16,7 @@ T = TypeVar("T")
 def name_layers(layers: Sequence[Layer], owner: str) -> None:
     """Name the layers that have no name by type and number, and refuse what can't live together.
 
-    A layer that is built keeps its name, by which other models know it, and files.
+    A layer of another model keeps its name, by which that one knows it, and files.
 
     Raises:
         TypeError: something isn't a `Layer`.
@@ -30,8 +30,8 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
             raise TypeError(f"layers[{index}] of {owner} is {layer!r}, expected a Layer{hint}")
     _refuse_twice(layers, owner)
     taken: dict[str, Layer] = {}
-    for layer in sorted(layers, key=lambda layer: layer.output_shape is None):
-        built = layer.output_shape is not None
+    for layer in sorted(layers, key=lambda layer: not _is_settled(layer)):
+        built = _is_settled(layer)
         if layer.name and (layer.name not in taken or built or not has_default_name(layer)):
             if layer.name in taken:
                 way = (
@@ -70,6 +70,12 @@ def has_default_name(layer: Layer) -> bool:
     """Tell whether a layer's name is its type and a number, as `name_layers` gives it."""
     kind = re.escape(snake_case(type(layer).__name__))
     return re.fullmatch(rf"{kind}(_\d+)?", layer.name) is not None
+
+
+def _is_settled(layer: Layer) -> bool:
+    """Tell whether a layer is built, and not a copy that no model holds."""
+    built = layer.output_shape is not None
+    return built and all(parameter.held for _, parameter in layer.named_parameters())
 
 
 def _refuse_twice(layers: Sequence[Layer], owner: str) -> None:

@@ -25,7 +25,9 @@ from minigrad.training.progress import Progress
 
 
 class DivergedError(ArithmeticError):
-    """Training met a loss or a gradient that isn't finite; the last good parameters are kept.
+    """Training met a loss, a gradient or parameters that aren't finite.
+
+    The last good parameters are kept, unless a step of a huge rate has overflowed them itself.
 
     The message names the epoch, the batch, and what first wasn't finite, a layer or the loss.
 
