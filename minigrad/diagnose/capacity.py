@@ -54,8 +54,8 @@ def capacity(patient: Patient, scaled: Patient | None, notes: list[str]) -> Iter
 
     What counts is the loss above the floor that the last activation sets, as a share of what the
     best constant prediction leaves. If they aren't learned, they are tried again with standardised
-    targets, as the scale of the targets is no fault of the network. Fewer parameters than
-    twice the numbers to learn, or rows that a constant fits, say nothing.
+    targets, as the scale of the targets is no fault of the network. Fewer parameters than twice the
+    numbers to learn, or rows that a constant fits, say nothing.
     """
     task = _task(patient)
     trainable = sum(p.size for p in patient.model.parameters if p.trainable)
@@ -80,11 +80,13 @@ def capacity(patient: Patient, scaled: Patient | None, notes: list[str]) -> Iter
     if steps < _STEPS:
         notes.append(f"{len(task.rows)} rows weren't learned by heart in {steps} steps")
         return
-    task, reached = min(results, key=lambda result: result[0].left(result[1]))
-    yield _finding(task, trainable, reached)
+    best, reached = min(results, key=lambda result: round(result[0].left(result[1]), 2))
+    yield _finding(
+        best, trainable, reached, "" if best is task else ", their targets standardised,"
+    )
 
 
-def _finding(task: _Task, trainable: int, reached: float) -> Finding:
+def _finding(task: _Task, trainable: int, reached: float, how: str) -> Finding:
     left = task.left(reached)
     rows = len(task.rows)
     much = f"{left:.0%} of" if left < _MANY else f"{number(round(left))} times"
@@ -92,8 +94,8 @@ def _finding(task: _Task, trainable: int, reached: float) -> Finding:
         "capacity",
         "warning",
         f"the network can't learn {rows} rows by heart",
-        f"{_STEPS} steps of Adam on a copy, with {rows} rows and {number(trainable)} trainable "
-        f"parameters, leave {much} the loss that a constant prediction has: "
+        f"{_STEPS} steps of Adam on a copy, with {rows} rows{how} and {number(trainable)} "
+        f"trainable parameters, leave {much} the loss that a constant prediction has: "
         f"{number(reached)} of {number(task.constant)}, with {number(task.floor)} the least "
         "possible.",
         "Look at the other findings first. If there are none: is a layer frozen, or too narrow, "

@@ -14,13 +14,14 @@ from minigrad.diagnose.patient import Patient
 
 _FAR = 10.0
 _LARGE = 12.0
-_SMALL = 0.1
+_SMALL = 0.5
 """Smaller first predictions come of small inputs or of weights that begin at zero."""
 _LEFT = 0.3
 _BETTER = 3.0
 _WORSE = 1.5
 _NOTHING = 0.99
 _SOMETHING = 0.8
+"""Where nothing is learned, and what of it is left where something is."""
 _HOPELESS = 2.0
 """An error so large with standardised targets, too, is the learning rate's."""
 
