@@ -74,6 +74,18 @@ def blobs() -> tuple[np.ndarray, np.ndarray]:
 BLOBS = blobs()
 
 
+def diabetes_like(*, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return small inputs, and targets of mean 152 and deviation 77, half of it noise; or scaled.
+
+    They are as in scikit-learn's load_diabetes.
+    """
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(442, 10))
+    z = x[:, 2] + x[:, 8] - 0.5 * x[:, 4] + 1.5 * rng.normal(size=442)
+    z = (z - z.mean()) / z.std()
+    return (x, z) if scaled else (0.048 * x, 152 + 77 * z)
+
+
 class Flipped(Activation):
     """A tanh whose derivative has the wrong sign."""
 
@@ -271,6 +283,10 @@ FAULTS = {
         lambda: net(Dense(16), Tanh(), Dense(2)),
         X, np.column_stack([Y, Y + 1e4]), L1Loss(), "unscaled_targets", None,
     ),
+    "targets as in load_diabetes": (
+        lambda: net(Dense(32), ReLU(), Dense(16), ReLU(), Dense(1), width=10),
+        *diabetes_like(scaled=False), MSELoss(), "unscaled_targets", None,
+    ),
     "targets that spread": (fine, X, 1e4 * (Y - Y.mean()), L1Loss(), "unscaled_targets", None),
     "targets of 0.00001": (relu, X, 1e-5 * Y, L1Loss(), "unscaled_targets", None),
     "class numbers": (
@@ -322,6 +338,8 @@ def test_finds_the_fault(name: str) -> None:
     assert finding.layer == layer
     assert all(isinstance(value, (int, float)) for value in finding.evidence.values())
     assert max(map(len, str(diagnosis).splitlines())) <= 100
+    if kind != "not_finite":
+        assert not re.search(r"\b(inf|nan)\b", str(diagnosis))
 
 
 HEALTHY = {
@@ -366,6 +384,14 @@ HEALTHY = {
     "softmax and squared error, fast": (
         lambda: net(Dense(32), Tanh(), Dense(5), Softmax()),
         BLOBS[0], np.eye(5)[BLOBS[1]], MSELoss(), Adam(learning_rate=0.01),
+    ),
+    "scaled, as load_diabetes should be": (
+        lambda: net(Dense(32), ReLU(), Dense(16), ReLU(), Dense(1), width=10),
+        *diabetes_like(scaled=True), MSELoss(), Adam(),
+    ),
+    "a last layer that begins at zero": (
+        lambda: net(Dense(32, "relu"), Dense(1, weight_initializer="zeros")),
+        X, Y + 3, MSELoss(), Adam(),
     ),
     "scale within reason": (fine, X, 4 * Y + 20, MSELoss(), Adam()),
     "targets of 10,000, and an output for them": (
@@ -618,6 +644,85 @@ def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
     )
     assert not diagnosis
     assert "the learning rate 0.03 is above 2 / lambda_max, yet" in diagnosis.notes[1]
+
+
+def test_a_rate_that_ends_as_low_as_a_stable_one_is_noted_only() -> None:
+    y, sgd = np.abs(50 + 20 * Y), SGD(learning_rate=100.0)
+    found = net(Dense(1, "sigmoid")).diagnose(X, y, loss=MSELoss(), optimizer=sgd)
+    assert found.kinds == ["targets_out_of_range"]
+    assert "the learning rate 100 is above 2 / lambda_max, yet" in found.notes[1]
+
+
+def test_what_grows_beyond_all_bounds_is_told_in_words() -> None:
+    found = fine().diagnose(X, Y, loss=MSELoss(), optimizer=SGD(learning_rate=10.0))
+    assert found.kinds == ["learning_rate"]
+    assert found[0].evidence["loss_at_this_rate"] == math.inf
+    for said in (" ".join(str(found).split()), found._repr_html_()):
+        assert "at 10 let J grow beyond all bounds, the stable ones end at" in said
+        assert not re.search(r"\b(inf|nan)\b", said)
+
+
+def test_a_floor_is_told_once_and_a_share_below_all_is_not_called_100_percent() -> None:
+    y = np.linspace(0.9, 100, 300)
+    said = str(yes_or_no(Sigmoid()).diagnose(X, y, loss=MSELoss(), optimizer=SLOW))
+    assert "over 99% of them lie outside. So the loss can't fall below" in " ".join(said.split())
+    assert "J of a batch" not in said
+    said = str(yes_or_no(Sigmoid()).diagnose(X, y, loss=MSELoss(reduction="sum"), optimizer=SLOW))
+    assert "on average, nor J of a batch of 300 rows below" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("hidden", [(32,), (32, 16)], ids=str)
+@pytest.mark.parametrize("optimizer", [Adam(), SGD(), None], ids=str)
+def test_raw_diabetes_targets_are_named_alone_and_scaled_ones_are_healthy(
+    hidden, optimizer
+) -> None:
+    x, y = pytest.importorskip("sklearn.datasets").load_diabetes(return_X_y=True)
+
+    def examined(x, y) -> Diagnosis:
+        model = net(*(Dense(n, "relu") for n in hidden), Dense(1), width=10)
+        return model.diagnose(x, y, loss=MSELoss(), optimizer=optimizer)
+
+    found = examined(x, y)
+    assert found.kinds == ["unscaled_targets"]
+    evidence = found[0].evidence
+    assert evidence["error_after_trial"] > 0.99  # the mean alone has 1
+    assert evidence["error_if_standardised"] < 0.8
+    scaled = (y - y.mean()) / y.std()
+    assert not examined(x, scaled)
+    assert not examined(x / x.std(axis=0), scaled)
+
+
+def test_eleven_parameters_are_not_asked_to_learn_ten_numbers() -> None:
+    x, y = pytest.importorskip("sklearn.datasets").load_diabetes(return_X_y=True)
+    scaled = (y - y.mean()) / y.std()
+    found = net(Dense(1), width=10).diagnose(x, scaled, loss=MSELoss(), optimizer=Adam())
+    assert not found
+    assert "it has 11 trainable parameters for 10 numbers" in found.notes[-1]
+
+
+PERCENT = np.clip(48 + 20 * X[:, 0] + 10 * np.sin(X[:, 1]), 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kinds"),
+    [
+        (Adam(), ["unscaled_targets"]),
+        (Adam(learning_rate=1.0), []),
+        (SGD(learning_rate=10.0), ["learning_rate"]),
+    ],
+    ids=str,
+)
+def test_ten_rows_are_not_blamed_for_the_scale_or_the_rate(optimizer, kinds: list[str]) -> None:
+    model = net(Dense(8), Tanh(), Dense(1))
+    assert model.diagnose(X, PERCENT, loss=MSELoss(), optimizer=optimizer).kinds == kinds
+
+
+def test_a_rate_that_standardised_targets_can_stand_is_not_blamed() -> None:
+    found = relu().diagnose(X, 1000 * Y, loss=MSELoss(), optimizer=SGD(learning_rate=0.05))
+    assert found.kinds == ["unscaled_targets"]
+    assert found[0].evidence["error_after_trial"] == math.inf
+    assert "let J grow beyond all bounds; with standardised targets" in " ".join(str(found).split())
+    assert "the learning rate was looked at with standardised targets" in found.notes
 
 
 DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)

@@ -18,6 +18,8 @@ from minigrad.losses import Loss
 from minigrad.optimizers import Adam
 
 _ROWS = 10
+_ENOUGH = 2
+"""With fewer parameters for each number, one system of equations may be too much for 500 steps."""
 _LEFT = 0.2
 """What may be left of the loss that the best constant prediction has."""
 _MANY = 10
@@ -37,24 +39,29 @@ class _Task:
     floor: float
     constant: float
 
+    def left(self, reached: float) -> float:
+        """Return the share of what a constant leaves above the floor."""
+        return (reached - self.floor) / (self.constant - self.floor)
+
     @property
     def goal(self) -> float:
         """The mean term at which they count as learned."""
         return self.floor + _LEFT * (self.constant - self.floor)
 
 
-def capacity(patient: Patient, notes: list[str]) -> Iterator[Finding]:
+def capacity(patient: Patient, scaled: Patient | None, notes: list[str]) -> Iterator[Finding]:
     """Train a copy on ten rows by Adam, until a fifth of the loss is left or the steps are used up.
 
     What counts is the loss above the floor that the last activation sets, as a share of what the
-    best constant prediction leaves. Fewer parameters than numbers to learn, or rows that a
-    constant fits, say nothing.
+    best constant prediction leaves. If they aren't learned, they are tried again with standardised
+    targets, as the scale of the targets is no fault of the network. Fewer parameters than twice the
+    numbers to learn, or rows that a constant fits, say nothing.
     """
     task = _task(patient)
     trainable = sum(p.size for p in patient.model.parameters if p.trainable)
     numbers = len(task.rows) * prod(patient.model.output_shape or ())
     untried = f"whether it can learn {len(task.rows)} rows by heart was not tried"
-    if trainable < numbers:
+    if trainable < _ENOUGH * numbers:
         parameters = f"{number(trainable)} trainable parameters"
         notes.append(f"{untried}: it has {parameters} for {number(numbers)} numbers")
         return
@@ -62,37 +69,43 @@ def capacity(patient: Patient, notes: list[str]) -> Iterator[Finding]:
         notes.append(f"{untried}: a constant fits them")
         return
     steps = min(_STEPS, _PARAMETER_STEPS // trainable)
-    reached = inf
-    for rate in _RATES:
-        reached = min(reached, _trained(patient, task, rate, steps))
-        if reached <= task.goal:
-            return
+    results = list[tuple[_Task, float]]()
+    for tried in [task] if scaled is None else [task, _task(scaled)]:
+        reached = inf
+        for rate in _RATES:
+            reached = min(reached, _trained(patient, tried, rate, steps))
+            if reached <= tried.goal:
+                return
+        results.append((tried, reached))
     if steps < _STEPS:
         notes.append(f"{len(task.rows)} rows weren't learned by heart in {steps} steps")
         return
-    yield _finding(task, trainable, reached)
+    best, reached = min(results, key=lambda result: round(result[0].left(result[1]), 2))
+    yield _finding(
+        best, trainable, reached, "" if best is task else ", their targets standardised,"
+    )
 
 
-def _finding(task: _Task, trainable: int, reached: float) -> Finding:
-    left = (reached - task.floor) / (task.constant - task.floor)
+def _finding(task: _Task, trainable: int, reached: float, how: str) -> Finding:
+    left = task.left(reached)
     rows = len(task.rows)
     much = f"{left:.0%} of" if left < _MANY else f"{number(round(left))} times"
     return Finding(
         "capacity",
         "warning",
         f"the network can't learn {rows} rows by heart",
-        f"{_STEPS} steps of Adam on a copy, with {rows} rows and {number(trainable)} trainable "
-        f"parameters, leave {much} the loss that a constant prediction has (mean term "
-        f"{number(reached)}, constant {number(task.constant)}, least possible "
-        f"{number(task.floor)}).",
+        f"{_STEPS} steps of Adam on a copy, with {rows} rows{how} and {number(trainable)} "
+        f"trainable parameters, leave {much} the loss that a constant prediction has: "
+        f"{number(reached)} of {number(task.constant)}, with {number(task.floor)} the least "
+        "possible.",
         "Look at the other findings first. If there are none: is a layer frozen, or too narrow, "
         "or a penalty too strong?",
         {
             "rows": rows,
             "parameters": trainable,
             "steps": _STEPS,
-            "mean_term": reached,
-            "constant": task.constant,
+            "loss": reached,
+            "loss_of_a_constant": task.constant,
             "floor": task.floor,
             "left": left,
         },

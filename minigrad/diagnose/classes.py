@@ -80,7 +80,7 @@ def squared_classes(patient: Patient) -> Iterator[Finding]:
     loss = patient.batch_loss
     other = _LogLoss(reduction=loss.reduction, scale=loss.scale)
     own, cross = (_trained(patient, tried, steps) for tried in (loss, other))
-    if own[0] < _LEFT or own[0] < _BETTER * cross[0]:
+    if not (own[0] >= _LEFT and own[0] >= _BETTER * cross[0]):  # nor where one of them is NaN
         return
     name = type(patient.loss).__name__
     yield Finding(

@@ -20,7 +20,7 @@ from minigrad.diagnose.match import reachable_targets, unusable_targets
 from minigrad.diagnose.patient import Patient
 from minigrad.diagnose.proportion import out_of_proportion
 from minigrad.diagnose.rate import learning_rate
-from minigrad.diagnose.scale import unscaled_targets
+from minigrad.diagnose.scale import standardised, unscaled_targets
 from minigrad.diagnose.slopes import wrong_gradients
 from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
@@ -133,13 +133,20 @@ def _examine(patient: Patient, notes: list[str]) -> list[Finding]:
         return findings
     wrong = list(wrong_gradients(patient))
     findings += wrong
+    scaled = None if unreachable else standardised(patient)
     if not wrong:  # else the curvature that they make means nothing
-        findings += list(learning_rate(patient, notes)) or list(out_of_proportion(patient))
+        off_scale = list(unscaled_targets(patient, scaled))
+        findings += off_scale
+        tried = patient
+        if off_scale and scaled:  # a rate that suits them suits no others
+            tried = scaled
+            if patient.optimizer is not None:
+                notes.append("the learning rate was looked at with standardised targets")
+        findings += list(learning_rate(tried, notes)) or list(out_of_proportion(tried))
     if not unreachable:  # else it can't learn these rows, and nobody would ask
         if not wrong:
-            findings += unscaled_targets(patient)
             findings += [*class_numbers(patient), *squared_classes(patient)]
-        findings += capacity(patient, notes)
+        findings += capacity(patient, scaled, notes)
     return findings
 
 

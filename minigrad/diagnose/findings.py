@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Final, Literal, TypeAlias, overload
 
 from typing_extensions import override
@@ -40,9 +41,14 @@ class Finding:
     evidence: Mapping[str, float] = field(default_factory=dict)
     layer: str | None = None
 
+    @property
+    def told(self) -> dict[str, str]:
+        """The evidence as it is printed, without infinite numbers: what has no bound is no news."""
+        return {name: number(value) for name, value in self.evidence.items() if isfinite(value)}
+
     @override
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {number(value)}" for name, value in self.evidence.items())
+        told = ", ".join(f"{name} {value}" for name, value in self.told.items())
         parts = {"": self.why, "evidence: ": told, "to do: ": self.remedy}
         return "\n".join(
             [
@@ -138,6 +144,27 @@ def number(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}"
     return f"{value:.4g}"
+
+
+def ending(j: float) -> str:
+    """Say where a trial's J ends.
+
+    >>> from math import inf
+    >>> ending(0.5), ending(inf)
+    ('end at J = 0.5', 'let J grow beyond all bounds')
+    """
+    return f"end at J = {number(j)}" if isfinite(j) else "let J grow beyond all bounds"
+
+
+def percent(share: float) -> str:
+    """Write a share in whole percent, and 0% and 100% only where it is nothing and all.
+
+    >>> percent(0.256), percent(0.9967), percent(1.0), percent(0.003)
+    ('26%', 'over 99%', '100%', 'under 1%')
+    """
+    if 0.995 <= share < 1:
+        return "over 99%"
+    return "under 1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _wrapped(said: str, indent: str = "") -> str:

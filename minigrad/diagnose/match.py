@@ -8,7 +8,7 @@ from math import isfinite, prod
 import numpy as np
 
 from minigrad.data import Rows
-from minigrad.diagnose.findings import Finding, number
+from minigrad.diagnose.findings import Finding, number, percent
 from minigrad.diagnose.patient import Patient
 from minigrad.diagnose.reach import least
 from minigrad.losses import Loss
@@ -76,10 +76,12 @@ def _floor(patient: Patient, loss: Loss, last: Step) -> Iterator[Finding]:
         "highest_output": high,
     }
     can = f"Whatever its weights are, the network gives numbers {_between(low, high)}"
-    so = (
-        f"the mean term of the loss can't fall below {number(floor)}, nor J of a batch below "
-        f"{number(evidence['loss_floor'])}"
-    )
+    so = f"the loss can't fall below {number(floor)}"
+    if evidence["loss_floor"] != floor:
+        so += (
+            f" on average, nor J of a batch of {number(patient.batch_rows)} rows below "
+            f"{number(evidence['loss_floor'])}"
+        )
     outside = _share_outside(rows, shape, patient.reach)
     yield (
         _outside(rows, last, can, so, evidence | {"share_outside": outside})
@@ -88,8 +90,8 @@ def _floor(patient: Patient, loss: Loss, last: Step) -> Iterator[Finding]:
             "loss_mismatch",
             "error",
             f"{last.label} and {type(loss).__name__} don't belong together",
-            f"{can}. This loss wants free numbers, which bring the mean term to {number(free)}; "
-            f"with these, {so}.",
+            f"{can}. This loss wants free numbers, which bring it down to {number(free)}; "
+            f"with these {so}.",
             f"Leave {last.label} out: this loss takes the numbers before it.",
             evidence | {"free_floor": free},
             last.path,
@@ -104,7 +106,7 @@ def _outside(rows: Rows, last: Step, can: str, so: str, evidence: dict[str, floa
         "error",
         f"the targets lie outside what {last.label} can give",
         f"{can}; the targets go from {number(low)} to {number(high)}, and "
-        f"{evidence['share_outside']:.0%} of them lie outside. So {so}.",
+        f"{percent(evidence['share_outside'])} of them lie outside. So {so}.",
         f"Leave {last.label} out, so that the output is linear; or scale the targets into "
         f"its range.{_class_hint(rows)}",
         evidence | {"lowest_target": low, "highest_target": high},

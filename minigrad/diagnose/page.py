@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from minigrad.diagnose.findings import Diagnosis, Finding, number
+from minigrad.diagnose.findings import Diagnosis, Finding
 from minigrad.pictures.palette import FONT, variables
 
 _SCOPE: Final = ".minigrad-diagnosis"
@@ -40,8 +40,8 @@ def page(diagnosis: Diagnosis) -> str:
 
 def _article(finding: Finding) -> str:
     evidence = "".join(
-        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(number(value))}</dd>"
-        for name, value in finding.evidence.items()
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(value)}</dd>"
+        for name, value in finding.told.items()
     )
     return (
         f'<article class="{escape(finding.severity)}">'

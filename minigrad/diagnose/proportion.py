@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from minigrad.diagnose.findings import Finding, number
+from minigrad.diagnose.findings import Finding, ending, number
 from minigrad.diagnose.patient import Patient
 
 _LOWER = [10.0**-k for k in range(1, 6)]
@@ -88,9 +88,9 @@ def _too_high(trial: _Trial, constant: float, other: float, better: float) -> Fi
         "learning_rate",
         "error",
         f"the learning rate {number(trial.rate)} is too high",
-        f"{trial.told} lead from J = {number(trial.start)} to {number(trial.end)}, and the best "
-        f"constant prediction has {number(constant)}: nothing is learned. At {number(other)} they "
-        f"lead to {number(better)}.",
+        f"{trial.told} begin at J = {number(trial.start)} and {ending(trial.end)}; the best "
+        f"constant prediction has {number(constant)}, so nothing is learned. At {number(other)} "
+        f"they {ending(better)}.",
         f"Lower it to about {number(other)}, the best of those tried.",
         trial.evidence
         | {"loss_of_a_constant": constant, "lower_rate": other, "loss_at_lower_rate": better},
@@ -105,8 +105,8 @@ def _too_low(trial: _Trial, other: float, better: float) -> Finding:
         "error",
         f"the learning rate {number(trial.rate)} is too low",
         f"{trial.told} lower J = {number(trial.start)} by {number(trial.start - trial.end)}: "
-        f"{pace if trial.pace else 'it stays as it is'}. At {number(other)} they lead to "
-        f"{number(better)}.",
+        f"{pace if trial.pace else 'it stays as it is'}. At {number(other)} they "
+        f"{ending(better)}.",
         f"Raise it to about {number(other)}, the best of those tried.",
         trial.evidence
         | {"steps_to_halve": halving, "higher_rate": other, "loss_at_higher_rate": better},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 
 import numpy as np
 
 from minigrad.diagnose.curvature import largest_curvature, stability_limit
-from minigrad.diagnose.findings import Finding, number
+from minigrad.diagnose.findings import Finding, ending, number
 from minigrad.diagnose.landscape import LAST, Landscape, Vector
 from minigrad.diagnose.patient import Patient
 from minigrad.optimizers import SGD
@@ -17,6 +18,10 @@ _BETWEEN = 50
 _FAR = 4
 _CHEAP = 100
 """With fewer steps to spend, a rate this far below the limit isn't tried."""
+_HIGHER = 0.01
+"""Of the way down: a trial that ends by no more than this above the stable one ends as low."""
+_SEEN = 0.001
+"""And of J, which is told in four digits."""
 
 
 def learning_rate(patient: Patient, notes: list[str]) -> Iterator[Finding]:
@@ -25,9 +30,9 @@ def learning_rate(patient: Patient, notes: list[str]) -> Iterator[Finding]:
     The curvature changes on the way, and often grows: so it is measured at the parameters as they
     are, and again where some steps of descent at a stable rate (half the limit, measured anew
     again and again) lead. A rate above one of the two limits is a fault if descent at that rate,
-    tried from the same start, ends higher than the stable one did. If it ends lower, it has found
-    flatter ground by itself, as descent often does a little above the limit, and only a note is
-    made. All of this is done on copies, with one batch of the sample's rows.
+    tried from the same start, ends clearly higher than the stable one did. If it doesn't, it has
+    found flatter ground by itself, as descent often does a little above the limit, and only a note
+    is made. All of this is done on copies, with one batch of the sample's rows.
 
     Source of the growth, and of what happens above the limit: Cohen et al., Gradient descent on
     neural networks typically occurs at the edge of stability, ICLR 2021; Lewkowycz et al., The
@@ -43,20 +48,26 @@ def learning_rate(patient: Patient, notes: list[str]) -> Iterator[Finding]:
         notes.append(said)
         return
     landscape, steps, rate = patient.landscape(), patient.steps, optimizer.rate
-    here = _curvature(landscape, landscape.start)
+    start, here = landscape(landscape.start)[0], _curvature(landscape, landscape.start)
     if steps < _CHEAP and rate < stability_limit(optimizer, here) / _FAR:
         return
     stable, further = _stable_descent(landscape, optimizer, steps, here)
+    if not all(map(isfinite, (here, stable, further))):
+        notes.append(
+            f"the learning rate {number(rate)} was not held against 2 / lambda_max: the curvature "
+            "is not finite"
+        )
+        return
     if rate <= min(stability_limit(optimizer, c) for c in (here, further)):
         return
     tried = landscape.descend(optimizer, steps)
     finding = _finding(patient, optimizer, (here, further), steps, (stable, tried))
-    if tried >= stable:
+    if tried > stable + max(_HIGHER * (start - stable), _SEEN * abs(stable)):
         yield finding
     else:
         notes.append(
             f"the learning rate {number(rate)} is above 2 / lambda_max, yet {number(steps)} steps "
-            f"at it bring J lower ({number(tried)}) than a stable rate does ({number(stable)})"
+            f"at it bring J to {number(tried)}, and as many at a stable rate to {number(stable)}"
         )
 
 
@@ -74,11 +85,11 @@ def _finding(
         "learning_rate",
         "error" if rate > limit else "warning",
         f"the learning rate {number(rate)} is too high",
-        f"{_formula(optimizer)}. At the parameters as they are lambda_max is {number(here)}, the "
-        f"limit {number(limit)}; after {number(steps)} trial steps at a stable rate it is "
-        f"{number(further)}, the limit {number(limit_further)}. Tried on a copy, {number(steps)} "
-        f"steps at {number(rate)} end at J = {number(tried)}, the stable ones at "
-        f"{number(stable)}. {_batches(patient)}",
+        f"{_formula(optimizer)}. At the parameters as they are lambda_max is "
+        f"{number(here)}{_limit(limit)}; after {number(steps)} trial steps at a stable rate it is "
+        f"{number(further)}{_limit(limit_further)}. Tried on a copy, {number(steps)} steps at "
+        f"{number(rate)} {ending(tried)}, the stable ones end at {number(stable)}. "
+        f"{_batches(patient)}",
         f"Lower it to {most / 2:.2g}, half the lower limit, or take Adam().",
         {
             "learning_rate": rate,
@@ -115,6 +126,10 @@ def _stable_descent(
 
 def _curvature(landscape: Landscape, theta: Vector) -> float:
     return largest_curvature(lambda at: landscape(at)[1], theta)
+
+
+def _limit(limit: float) -> str:
+    return f", the limit {number(limit)}" if isfinite(limit) else ", and sets no limit"
 
 
 def _formula(optimizer: SGD) -> str:

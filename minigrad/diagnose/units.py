@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.arrays import Array
-from minigrad.diagnose.findings import Finding, number
+from minigrad.diagnose.findings import Finding, number, percent
 from minigrad.diagnose.patient import Patient
 from minigrad.diagnose.reach import reach
 from minigrad.layers.base import Layer
@@ -91,8 +91,8 @@ def _saturated(
         "saturated_units",
         "warning",
         f"{step.label} is saturated",
-        f"In {share:.0%} of its values the slope is below {_SATURATED:.0%} of its steepest: there "
-        "delta hardly passes, and what is before it hardly learns.",
+        f"In {percent(share)} of its values the slope is below {_SATURATED:.0%} of its "
+        "steepest: there delta hardly passes, and what is before it hardly learns.",
         "Scale the inputs, or draw smaller initial weights ('glorot_uniform'); if training came "
         "here, begin anew with a lower learning rate.",
         {
@@ -113,9 +113,9 @@ def _dead(step: Step, flat: NDArray[np.bool_]) -> Iterator[Finding]:
         "dead_units",
         "error" if share == 1 else "warning",
         f"{'all' if share == 1 else 'many'} units of {step.label} are dead",
-        f"{number(int(dead.sum()))} of its {number(dead.size)} units ({share:.0%}) are off in all "
-        f"{number(len(flat))} rows looked at. Their slope is 0 there, so what is before them gets "
-        "no gradient, and they stay off.",
+        f"{number(int(dead.sum()))} of its {number(dead.size)} units ({percent(share)}) are off in "
+        f"all {number(len(flat))} rows looked at. Their slope is 0 there, so what is before them "
+        "gets no gradient, and they stay off.",
         "Lower the learning rate, start biases at zero and weights by 'he_normal', scale the "
         "inputs; or take LeakyReLU(), whose slope is never 0.",
         {"dead": int(dead.sum()), "units": dead.size, "share": share},
