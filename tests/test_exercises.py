@@ -1,5 +1,7 @@
 """The grader names what is wrong in words, and passes what is right."""
 
+import itertools
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,9 @@ import pytest
 
 from minigrad.exercises.__main__ import main
 from minigrad.exercises.grading import compare
+from minigrad.exercises.mistakes import Numbers
 from minigrad.exercises.tasks import TASKS
+from minigrad.layers.base import connect
 
 SOLUTIONS = Path(__file__).parent / "solutions"
 SHEETS = {
@@ -41,13 +45,50 @@ def test_a_sheet_is_graded_in_words(name: str, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("name", TASKS)
 def test_a_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grade", str(SOLUTIONS / f"{name}.py")]) == 0
-    assert "is right." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "is right. " in said
+    later = list(TASKS)[list(TASKS).index(name) + 1 :]
+    if later:
+        assert said.endswith(f" is right. Next: python -m minigrad.exercises start {later[0]}\n")
+    else:
+        assert said.endswith(" is right. That is the last of the list.\n")
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "words"),
     [
-        ("slope", "a * (1 - a)", "(1 - a)", "expected"),
+        (
+            "slope",
+            "a * (1 - a)",
+            "(1 - a)",
+            "is delta (1 - a): of the derivative, a (1 - a), the a",
+        ),
+        ("slope", "a * (1 - a)", "(a - 1)", "the a is missing; and its sign is wrong"),
+        (
+            "slope",
+            "a * (1 - a)",
+            "(1 - a**2)",
+            "is delta (1 - a^2): that is the derivative of tanh",
+        ),
+        ("slope", "a * (1 - a)", "(1 - a) ** 2", "at index"),
+        ("slope", "delta * a", "delta + a", "is delta + g'(z): the chain rule multiplies"),
+        ("slope", "delta * a * (1 - a)", "delta + a", "at index"),
+        ("slope", "(1 - a)", "(1 - a) / len(a)", "dJ/dx, is divided by the rows: it must not be"),
+        ("slope", "(1 - a)", "(1 - a) / 3", "is divided by the features: it must not be divided"),
+        (
+            "slope",
+            "(1 - a)",
+            "(1 - a) / a.size",
+            "is divided by the rows and the features: it must",
+        ),
+        ("slope", "(1 - a)", "(1 - a) * 2", "is twice what it should be"),
+        ("softplus", "delta / (1", "delta + 1 / (1", "is delta + g'(z): the chain rule multiplies"),
+        (
+            "softplus",
+            "delta / (1 + np.exp(-self.cache))",
+            "delta * (1 - np.logaddexp(0, self.cache))",
+            "at index",
+        ),
         ("slope", "delta * a * (1 - a)", "a * (1 - a)", "is g'(z) alone: multiply it by delta"),
         ("slope", "a * (1 - a)", "a", "is delta a: multiply by the derivative g'(z), not by a"),
         ("slope", "self.cache = a", "self.cache = x", "is delta z (1 - z): that formula is for a"),
@@ -83,6 +124,39 @@ def test_a_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> Non
         ),
         ("product", "x.T @ delta", "x.T @ delta / x.size", "divided by the rows and the features"),
         ("product", "x.T @ delta", "2 * x.T @ delta", "is twice what it should be"),
+        (
+            "product",
+            "x.T @ delta",
+            "x[:1].T @ delta[:1]",
+            "is row 0's alone: the rows must be summed",
+        ),
+        ("product", "x.T @ delta", "x[-1:].T @ delta[-1:]", "is row 4's alone: the rows must be"),
+        ("product", "x.T @ delta", "x[:1].T @ delta[1:2]", "at index"),
+        ("product", "x.T @ delta", "x[:2].T @ delta[:2]", "at index"),
+        (
+            "product",
+            "x.T @ delta",
+            "x @ delta.T",
+            "got (5, 5): that is a number for each pair of rows; transpose the first factor, not",
+        ),
+        ("product", "x.T @ delta", "delta @ x.T", "transpose the first factor, not the second"),
+        ("product", "x.T @ delta", "x * delta", "a product of matrices, by @, sums over the rows"),
+        ("product", "x.T @ delta", "(x * delta).sum(axis=0)", "and nothing else must be summed"),
+        (
+            "product",
+            "x.T @ delta",
+            "x[:, :, None] * delta[:, None, :]",
+            "got (5, 3, 3): sum over the rows, by axis=0",
+        ),
+        ("product", "return delta @", "return 0.2 * delta @", "dJ/dx, is divided by the rows: it"),
+        (
+            "product",
+            "weight.grad =",
+            "weight.gard =",
+            "is zero: assign weight.grad; weight.gard is re",
+        ),
+        ("product", "self.weight.grad =", "self.weight.note =", "weight.note is read by nothing"),
+        ("product", "self.weight.grad = x.T @ delta", "pass", "is zero: was it assigned?"),
         ("product", "x.T @ delta", "x.T @ x", "is x^T x: the second factor must be delta"),
         ("scale", "(delta * self.cache).sum", "delta.sum", "is the sum of delta alone"),
         ("scale", "(delta * self.cache).sum", "self.cache.sum", "is the sum of x alone"),
@@ -141,7 +215,18 @@ def test_a_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> Non
         ("slope", "delta * a", "3 * delta * a", "is 3 times what it should be"),
         ("product", "grad = x", "grad += x", "is added to what was there (+=): assign it (=)"),
         ("bias", "sum(axis=0)", "mean(axis=0)", "is a mean over the rows: it must be their sum"),
-        ("bias", "delta.sum(axis=0)", "delta[0]", "holds row 0 of delta: it must be summed"),
+        ("bias", "delta.sum(axis=0)", "delta[0]", "is row 0's alone: the rows must be summed"),
+        ("bias", "delta.sum(axis=0)", "delta[:2].sum(axis=0)", "at index"),
+        ("bias", "delta.sum(axis=0)", "delta.T @ delta", "got (3, 3): no product of matrices"),
+        ("bias", "return delta.copy()", "return delta * self.bias.value", "at index"),
+        ("bias", "x + self.bias.value", "(x + self.bias.value) / len(x)", "is divided by the rows"),
+        (
+            "scale",
+            "self.cache).sum(axis=0)",
+            "self.cache)[2]",
+            "is row 2's alone: the rows must be",
+        ),
+        ("scale", "(delta * self.cache).sum(axis=0)", "self.cache @ delta.T", "no product of matr"),
         ("scale", "(delta * self.cache).sum", "(0 * self.cache).sum", "is zero: was it assigned?"),
         ("scale", "return delta * self", "return delta + 0 * self", "is delta itself"),
         ("dropout", "return delta * self.cache", "return delta * 1", "same scaled mask"),
@@ -156,11 +241,54 @@ def test_other_mistakes(name: str, old: str, new: str, words: str, capsys) -> No
     assert words in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.forward])
+def test_no_two_mistakes_make_the_same_numbers(name: str) -> None:
+    task, rng = TASKS[name], np.random.default_rng(0)
+    forward = task.forward
+    assert forward is not None
+    layer = runpy.run_path(str(SOLUTIONS / f"{name}.py"))
+    (made,) = (v() for v in layer.values() if isinstance(v, type) and v.__module__ == "<run_path>")
+    connect(made, (3,), rng)
+    for _, parameter in made.own_parameters():
+        parameter.value = rng.normal(size=parameter.shape)
+    x, delta = rng.normal(size=(2, 5, 3))
+    made.forward(x)
+    right = made.backward(delta)
+    held = [parameter for _, parameter in made.own_parameters()]
+    of = Numbers(lambda z: forward(made, z), x, delta, held[0].value if held else np.empty(0))
+    even = "is delta g'(-z)" if name == "slope" else None  # a sigmoid's slope is the same at -z
+    through = [v for said, v in task.through(of).items() if not even or even not in said]
+    for arrays in ([right, *through], [*(p.grad for p in held), *task.gradient(of).values()]):
+        for one, other in itertools.combinations(arrays, 2):
+            assert one.shape == other.shape
+            assert not np.allclose(abs(one), abs(other), rtol=1e-3)
+
+
+def test_what_a_parameter_held_before_is_no_gradient(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (SOLUTIONS / "product.py").read_text()
+    noted = text.replace("return input_shape", "self.weight.note = 1\n        return input_shape")
+    Path("product.py").write_text(noted.replace("self.weight.grad = x.T @ delta", "pass"))
+    assert main(["grade", "product.py"]) == 1
+    assert "is zero: was it assigned?" in capsys.readouterr().out
+    extra = text.replace("x.T @ delta", "x.T @ delta\n        self.weight.note = 1")
+    Path("product.py").write_text(extra)
+    assert main(["grade", "product.py"]) == 0
+
+
 def test_a_sheet_is_never_overwritten() -> None:
     Path("slope.py").write_text("mine")
     with pytest.raises(SystemExit, match="stays as it is"):
         main(["start", "slope"])
     assert Path("slope.py").read_text() == "mine"
+
+
+def test_what_is_wrong_is_all_that_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["start", "dropout"])
+    capsys.readouterr()
+    assert main(["grade", "dropout.py"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) > 1
+    assert all(line.startswith("- ") for line in said)
 
 
 def test_start_says_what_to_run_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,8 +66,16 @@ def _grade(path: Path) -> int:
     wrong = grade(layers[-1](), task)
     for sentence in wrong:
         print(f"- {sentence}")
-    print("" if wrong else f"{layers[-1].__name__} is right.")
-    return 1 if wrong else 0
+    if wrong:
+        return 1
+    print(f"{layers[-1].__name__} is right. {_next(task)}")
+    return 0
+
+
+def _next(task: Task) -> str:
+    names = list(TASKS)
+    after = names[names.index(task.name) + 1 :]
+    return f"Next: {COMMAND} start {after[0]}" if after else "That is the last of the list."
 
 
 def _task_of(path: Path, docstring: str) -> Task:

@@ -12,8 +12,8 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.differences import around
-from minigrad.exercises.mistakes import of_delta, of_parameter
-from minigrad.exercises.tasks import Forward, Task, UnfitError
+from minigrad.exercises.mistakes import Numbers
+from minigrad.exercises.tasks import Task, UnfitError
 from minigrad.layers.base import Layer, connect
 
 ROWS, FEATURES = 5, 3
@@ -31,6 +31,39 @@ HINTS = {
     "no attribute 'value'": "is it still a Parameter? Its gradient is assigned to .grad",
 }
 """What errors of Python and NumPy may come from, by a pattern of what is told."""
+_NO_PRODUCT = "no product of matrices, by @, belongs here; sum over the rows alone, by axis=0"
+SHAPES = {
+    f"shape {(FEATURES, FEATURES)}, got {(ROWS, ROWS)}": (
+        "that is a number for each pair of rows; transpose the first factor, not the second"
+    ),
+    f"shape {(FEATURES, FEATURES)}, got {(ROWS, FEATURES, FEATURES)}": (
+        "sum over the rows, by axis=0"
+    ),
+    f"shape {(FEATURES, FEATURES)}": (
+        "a product of matrices, by @, sums over the rows, and nothing else must be summed"
+    ),
+    f"shape {(FEATURES,)}, got {(FEATURES, FEATURES)}": _NO_PRODUCT,
+    f"shape {(FEATURES,)}, got {(ROWS, ROWS)}": _NO_PRODUCT,
+    "": "sum over the rows, and over them alone, by axis=0",
+}
+"""What to do about a gradient of the wrong shape, by the first words that are in what is told."""
+_LOSS = "the loss has taken the mean already"
+SUMMED = {
+    1 / ROWS: f"is a mean over the rows: it must be their sum, as {_LOSS}",
+    1 / ROWS**2: f"is divided by the rows twice: it must be their sum, as {_LOSS}",
+    1 / FEATURES: "is a mean over the features: leave them apart",
+    1 / (ROWS * FEATURES): f"is divided by the rows and the features: {_LOSS}",
+    ROWS: f"is multiplied by the rows, {ROWS} here: sum once only",
+    2: "is twice what it should be",
+}
+"""What a wrong factor comes from in a sum over the rows."""
+APART = {
+    1 / ROWS: "is divided by the rows: it must not be divided, as it is no sum over the rows",
+    1 / FEATURES: "is divided by the features: it must not be divided",
+    1 / (ROWS * FEATURES): "is divided by the rows and the features: it must not be divided",
+    2: "is twice what it should be",
+}
+"""What a wrong factor comes from in an array that has the rows apart."""
 NONE: Final[Mapping[str, Array]] = MappingProxyType({})
 
 
@@ -52,7 +85,7 @@ def grade(layer: Layer, task: Task) -> list[str]:
         if task.forward is None:
             return _grade_dropout(layer)
         wrong = _grade_forward(layer, x, task)
-        return wrong or _grade_backward(layer, x, delta, task.forward)
+        return wrong or _grade_backward(layer, x, delta, task)
     except NotImplementedError as error:
         return [f"it isn't written yet: {error}"]
     except UnfitError as error:
@@ -74,13 +107,16 @@ def _grade_forward(layer: Layer, x: Array, task: Task) -> list[str]:
     return []
 
 
-def _grade_backward(layer: Layer, x: Array, delta: Array, forward: Forward) -> list[str]:
+def _grade_backward(layer: Layer, x: Array, delta: Array, task: Task) -> list[str]:
     """Hold each gradient of J = sum of delta * output against differences."""
+    forward = task.forward
+    assert forward is not None
 
     def objective() -> float:
         return float((layer.forward(x) * delta).sum())
 
     values = [parameter.value.copy() for _, parameter in layer.own_parameters()]
+    known = [set(vars(parameter)) for _, parameter in layer.own_parameters()]
     layer.forward(x)
     lent = delta.copy()
     layer.backward(lent)
@@ -92,29 +128,35 @@ def _grade_backward(layer: Layer, x: Array, delta: Array, forward: Forward) -> l
             return [f"backward changes the value of {name}: assign {name}.grad, and leave the rest"]
     first = [parameter.grad.copy() for _, parameter in held]
     passed_down = layer.backward(delta.copy())  # twice: gradients are assigned, not added up
+    value = held[0][1].value if held else np.empty(0)
+    made_of = Numbers(lambda z: forward(layer, z), x, delta, value)
     wrong = []
-    for (name, parameter), once in zip(held, first, strict=True):
+    for (name, parameter), once, names in zip(held, first, known, strict=True):
         got = parameter.grad.copy()
         expected = _differences(parameter.value, objective)
         if _fits(once, expected) and _fits(got, 2 * expected):
             told = "is added to what was there (+=): assign it (=)"
+        elif not got.any() and (strays := vars(parameter).keys() - names):
+            told = f"is zero: assign {name}.grad; {name}.{min(strays)} is read by nothing"
         else:
-            told = _told(got, expected, of_parameter(parameter.value, x, delta))
+            told = _told(got, expected, task.gradient(made_of), summed=True)
         if told:
             wrong.append(f"the gradient of {name} {told}")
-    told = _told(passed_down, _differences(x, objective), of_delta(forward, layer, x, delta))
+    told = _told(passed_down, _differences(x, objective), task.through(made_of))
     if told:
         wrong.append(f"what backward returns, dJ/dx, {told}")
     return wrong
 
 
-def _told(got: object, expected: Array, mistakes: Mapping[str, Array]) -> str:
+def _told(
+    got: object, expected: Array, mistakes: Mapping[str, Array], *, summed: bool = False
+) -> str:
     """Say what is wrong with an array that backward made; nothing if it is right."""
     if not isinstance(got, np.ndarray):
         return f"is a {type(got).__name__}: is a return missing?"
     if got.shape != expected.shape:
         return f"has shape {got.shape}, expected {expected.shape}"
-    return "" if _fits(got, expected) else compare(got, expected, mistakes)
+    return "" if _fits(got, expected) else compare(got, expected, mistakes, summed=summed)
 
 
 def _fits(got: Array, expected: Array) -> bool:
@@ -149,13 +191,16 @@ def _grade_dropout(layer: Layer) -> list[str]:
     return wrong
 
 
-def compare(got: Array, expected: Array, mistakes: Mapping[str, Array] = NONE) -> str:
+def compare(
+    got: Array, expected: Array, mistakes: Mapping[str, Array] = NONE, *, summed: bool = False
+) -> str:
     """Say how an array differs from what it should be, by the likeliest mistake.
 
     Args:
         got: what was computed.
         expected: what is right, of the same shape.
         mistakes: what usual mistakes make of it, by what to say of them.
+        summed: whether it is a sum over the rows, as a parameter's gradient is.
 
     >>> compare(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 3.0], [2.0, 4.0]]))
     'is the transpose of what it should be'
@@ -167,7 +212,7 @@ def compare(got: Array, expected: Array, mistakes: Mapping[str, Array] = NONE) -
     nonzero = np.abs(expected) > 1e-9
     ratios = got[nonzero] / expected[nonzero]
     if ratios.size and np.allclose(ratios, ratios.flat[0], rtol=1e-4):
-        return _factor(float(ratios.flat[0]))
+        return _factor(float(ratios.flat[0]), summed=summed)
     if got.ndim == 2 and got.shape == got.T.shape:
         mistakes = {"is the transpose of what it should be": expected.T, **mistakes}
     for said, wrong in mistakes.items():
@@ -178,24 +223,15 @@ def compare(got: Array, expected: Array, mistakes: Mapping[str, Array] = NONE) -
     return f"is {got[index]:.4g} at index {tuple(map(int, index))}, expected {expected[index]:.4g}"
 
 
-def _factor(ratio: float) -> str:
+def _factor(ratio: float, *, summed: bool) -> str:
     """Say what a wrong factor comes from, with its sign first."""
-    size = _size(abs(ratio))
+    size = _size(abs(ratio), SUMMED if summed else APART)
     if ratio > 0:
         return size
     return "has the wrong sign" + (f", and {size}" if not np.isclose(ratio, -1) else "")
 
 
-def _size(ratio: float) -> str:
-    loss = "the loss has taken the mean already"
-    named = {
-        1 / ROWS: f"is a mean over the rows: it must be their sum, as {loss}",
-        1 / ROWS**2: f"is divided by the rows twice: it must be their sum, as {loss}",
-        1 / FEATURES: "is a mean over the features: leave them apart",
-        1 / (ROWS * FEATURES): f"is divided by the rows and the features: {loss}",
-        ROWS: f"is multiplied by the rows, {ROWS} here: sum once only",
-        2: "is twice what it should be",
-    }
+def _size(ratio: float, named: Mapping[float, str]) -> str:
     for factor, said in named.items():
         if np.isclose(ratio, factor, rtol=1e-4):
             return said
@@ -209,7 +245,7 @@ def _explain(error: Exception) -> str:
     message = f"raises {type(error).__name__}: {error}".rstrip()
     if "the gradient of Parameter" in message:
         told = str(error).partition(": sum")[0]
-        return f"{told}: sum over the rows, and over them alone, by axis=0"
+        return f"{told}: {next(hint for shapes, hint in SHAPES.items() if shapes in told)}"
     inner = re.search(r"matmul: .*size (\d+) is different from (\d+)", message)
     if inner:
         message = f"multiplies a matrix of {inner[2]} columns by one of {inner[1]} rows"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigrad.arrays import Array
+from minigrad.exercises import mistakes
+from minigrad.exercises.mistakes import Mistakes
 from minigrad.layers.base import Layer
 
 Forward = Callable[[Layer, Array], Array]
@@ -15,15 +17,18 @@ Forward = Callable[[Layer, Array], Array]
 
 @dataclass(frozen=True)
 class Task:
-    """An exercise: its sheet's name, what it is about, and the right forward.
+    """An exercise: its sheet's name, what it is about, the right forward, and usual mistakes.
 
     `forward` is given the layer, for its parameters, and x. None means that forward draws random
     numbers, which must be zero or scaled so that the mean is kept, and do nothing in inference.
+    `through` makes the mistakes in what is passed down, `gradient` those in the parameter's.
     """
 
     name: str
     about: str
     forward: Forward | None
+    through: Mistakes = mistakes.none
+    gradient: Mistakes = mistakes.none
 
 
 class UnfitError(ValueError):
@@ -48,11 +53,38 @@ def _parameter(layer: Layer, axes: int = 1) -> Array:
 TASKS = {
     task.name: task
     for task in (
-        Task("slope", "a sigmoid that forgets its derivative", lambda _, x: 1 / (1 + np.exp(-x))),
-        Task("product", "a product the wrong way round", lambda layer, x: x @ _parameter(layer, 2)),
-        Task("bias", "a gradient that isn't summed", lambda layer, x: x + _parameter(layer)),
+        Task(
+            "slope",
+            "a sigmoid that forgets its derivative",
+            lambda _, x: 1 / (1 + np.exp(-x)),
+            through=mistakes.through_a_sigmoid,
+        ),
+        Task(
+            "product",
+            "a product the wrong way round",
+            lambda layer, x: x @ _parameter(layer, 2),
+            through=mistakes.through_a_product,
+            gradient=mistakes.of_a_product,
+        ),
+        Task(
+            "bias",
+            "a gradient that isn't summed",
+            lambda layer, x: x + _parameter(layer),
+            gradient=mistakes.of_a_bias,
+        ),
         Task("dropout", "scaling in the wrong mode", None),
-        Task("softplus", "half written: find the derivative", lambda _, x: np.log1p(np.exp(x))),
-        Task("scale", "a layer from nothing", lambda layer, x: x * _parameter(layer)),
+        Task(
+            "softplus",
+            "half written: find the derivative",
+            lambda _, x: np.log1p(np.exp(x)),
+            through=mistakes.through_a_curve,
+        ),
+        Task(
+            "scale",
+            "a layer from nothing",
+            lambda layer, x: x * _parameter(layer),
+            through=mistakes.through_a_scale,
+            gradient=mistakes.of_a_scale,
+        ),
     )
 }
