@@ -105,9 +105,7 @@ class Differences:
         off = float(np.abs(self.claimed - factor * numeric).max())
         return factor if off <= _ALIKE * float(np.abs(self.claimed).max()) else math.nan
 
-    def _search(
-        self, index: tuple[int, ...], claimed: float
-    ) -> list[tuple[float, float, float]]:
+    def _search(self, index: tuple[int, ...], claimed: float) -> list[tuple[float, float, float]]:
         """Return errors, differences and steps, for all steps that rounding allows."""
         tried: list[tuple[float, float, float]] = []
         longer = math.nan
