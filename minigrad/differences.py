@@ -108,18 +108,19 @@ class Differences:
     def _search(self, index: tuple[int, ...], claimed: float) -> list[tuple[float, float, float]]:
         """Return errors, differences and steps, for all steps that rounding allows."""
         tried: list[tuple[float, float, float]] = []
-        longer = math.nan
-        for power in range(2, 21):
-            h = max(1.0, self.scale) * 10.0**-power
+        longer: list[float] = []
+        for half in range(4, 41):
+            h = max(1.0, self.scale) * 10.0 ** (-half / 2)
             with np.errstate(over="ignore", invalid="ignore"):  # the first steps may be huge
-                numeric = self._difference(index, h)
+                row = [self._difference(index, h)]
             lost = self.lost / h
-            if not lost < self.tolerance * self._size(claimed, numeric):
+            if not lost < self.tolerance * self._size(claimed, row[0]):
                 break
-            # Without their errors of order h^2, longer steps serve, which rounding spoils less.
-            straight = numeric + (numeric - longer) / 99
-            tried += [(self._error(claimed, n, lost), n, h) for n in (straight, numeric)]
-            longer = numeric
+            # Without their errors of order h^2 and h^4, longer steps serve: rounding spoils less.
+            for order, before in zip((1, 2), longer, strict=False):
+                row.append(row[-1] + (row[-1] - before) / (10**order - 1))
+            tried += [(self._error(claimed, n, lost), n, h) for n in reversed(row)]
+            longer = row
         return tried
 
     def _error(self, claimed: float, numeric: float, lost: float = 0.0) -> float:
