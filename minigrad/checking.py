@@ -31,9 +31,10 @@ _LINES = 4
 class Comparison:
     """One array's gradient: where it is, and the index that fits worst.
 
-    `beside_kink` is true where numbers of the array lie on a kink of J, as the bias 0 of a ReLU
-    does under a row of zeros: it was compared at points nearby as well, and what fits worst is
-    from there or here. `hint` says what the array is to its differences, if that tells a cause.
+    `beside_kink` is true where the array doesn't fit at the point itself, and J has a kink there
+    (or bends so much that differences settle nothing), as with the bias 0 of a ReLU under a row of
+    zeros: it was compared at points nearby, and what fits worst is from there. `hint` says what the
+    array is to its differences, if that tells a cause.
 
     >>> Comparison("dense_1", "weight", (0, 1), analytic=2.0, numeric=1.0, error=0.5).place
     'dense_1.weight[0, 1]'
@@ -125,10 +126,11 @@ def check_gradients(
     evaluation; the model is left as it is. An array that is a multiple of its differences as a
     whole, such as twice, is said to be so.
 
-    On a kink, as at a bias of 0 under a ReLU and a row of zeros, J has no derivative: its one-sided
-    differences don't meet, and any slope between is right. An array with such numbers is compared
-    again at points nearby, on either side, to which all inputs and parameters are moved by up to a
-    hundredth of their size.
+    On a kink, as at a bias of 0 under a ReLU and a row of zeros, J has no derivative, and the
+    gradient there is a choice. So where numbers fail, and J bends by as much on lines through the
+    point along which all inputs and parameters move, their array is judged by six points nearby, on
+    either side, to which all move by up to a hundredth of their size: a gradient that fails at two
+    is wrong. (What a gradient is on the kink itself isn't judged.)
 
     Args:
         model: a `Sequential`, or any single layer.

@@ -16,7 +16,7 @@ _GOOD = 1e-8
 _NOISE = 1e-5
 """Slopes below this part of J are lost in the rounding of J."""
 _ENOUGH = 5
-"""So many wrong slopes say that the array's gradient is wrong: others aren't searched through."""
+"""So many wrong slopes say that the array's gradient is wrong: the others are given one step."""
 _ALIKE = 1e-5
 """How near, by their largest, claimed slopes must be to a multiple of the differences."""
 _ROUNDING = 2.0**-50
@@ -75,12 +75,13 @@ class Differences:
         claimed = float(self.claimed[index])
         unit = max(1.0, abs(float(self.value[index])))
         tried: list[tuple[float, float, float]] = []
-        for step in _STEPS:
+        enough = len(self.missed) == _ENOUGH
+        for step in _STEPS[:1] if enough else _STEPS:
             numeric = self._difference(index, unit * step)
             tried.append((self._error(claimed, numeric), numeric, unit * step))
             if tried[-1][0] < _GOOD:
                 break
-        if min(tried)[0] > self.tolerance and len(self.missed) < _ENOUGH:
+        if min(tried)[0] > self.tolerance and not enough:
             tried += self._search(index, claimed)
             if min(tried)[0] > self.tolerance:
                 _, numeric, h = tried[-1]

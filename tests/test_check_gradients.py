@@ -242,7 +242,7 @@ def test_kinks_that_pull_two_ways() -> None:
 @pytest.mark.parametrize("loss", ["mse", "huber", "bce_with_logits"])
 @pytest.mark.parametrize("kind", [ReLU, LeakyReLU, SELU])
 def test_kinks_that_no_number_shows_alone(kind: type[Layer], loss: str) -> None:
-    """A bias of 0 moves the units behind it to one side, whichever way it goes, or bends alone."""
+    """As a bias of 0 moves either way, the units behind it may all go to the same side."""
     for seed in range(20):
         layers = [Dense(2, kind()), Dense(2, kind()), Dense(1)]
         model = Sequential(layers, input_shape=(2,), rng=seed)
@@ -284,9 +284,10 @@ def test_inputs_that_are_not_scaled() -> None:
         assert report.passed, report
 
 
-@pytest.mark.parametrize("kind", [ReLU, LeakyReLU, SELU])
+@pytest.mark.parametrize(
+    ("kind", "side"), [(ReLU, 1), (LeakyReLU, 1), (LeakyReLU, -1), (SELU, 1), (SELU, -1)]
+)
 @pytest.mark.parametrize("where", [np.s_[:, 1], np.s_[0]], ids=["a unit", "a row"])
-@pytest.mark.parametrize("side", [-1, 1])
 def test_what_is_wrong_in_part_is_found_beside_a_kink(kind, where, side: int) -> None:
     """Row 0 lies on the kinks; wrong is one unit, or that row, and that on one side alone."""
 
@@ -299,15 +300,13 @@ def test_what_is_wrong_in_part_is_found_beside_a_kink(kind, where, side: int) ->
         def derivative(self, cached):
             return self.wrong * super().derivative(cached)
 
-    if kind is ReLU and side < 0:
-        pytest.skip("0 is right, whatever times it")
     for seed in range(5):
         model = Sequential(
             [Dense(4), Partly(), Dense(4, kind()), Dense(1)], input_shape=(2,), rng=seed
         )
         report = check_gradients(model, XOR, TRUTH, "bce_with_logits")
-        assert not report
         failing = [c.path for c in report.comparisons if c.error > report.tolerance]
+        assert failing
         assert set(failing) <= {"dense_1.weight", "dense_1.bias", "input"}, report
 
 
@@ -373,4 +372,4 @@ def test_a_wrong_array_is_not_searched_through_to_its_end() -> None:
     model = Sequential([Wrong(8), Dense(2)], input_shape=(20,), rng=0)
     x, y = np.random.default_rng(0).normal(size=(3, 20)), np.zeros((3, 2))
     assert not check_gradients(model, x, y, "mse")
-    assert calls < 14 * (8 * 20 + 8 + 18 + 60)
+    assert calls < 8 * (8 * 20 + 8 + 18 + 60)
