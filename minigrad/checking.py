@@ -130,7 +130,7 @@ def check_gradients(
     gradient there is a choice. So where numbers fail, and J bends by as much on lines through the
     point along which all inputs and parameters move, their array is judged by six points nearby, on
     either side, to which all move by up to a hundredth of their size: a gradient that fails at two
-    is wrong. (What a gradient is on the kink itself isn't judged.)
+    is wrong. (On the kink itself only a gradient far beyond those beside it is found.)
 
     Args:
         model: a `Sequential`, or any single layer.
