@@ -1,14 +1,18 @@
 """check_gradients passes what is right, and names the place of what is wrong."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from minigrad import (
+    SELU,
     Activation,
     Dense,
     Hardtanh,
     HingeLoss,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Loss,
     MSELoss,
@@ -235,6 +239,77 @@ def test_kinks_that_pull_two_ways() -> None:
     assert report.passed, report
 
 
+@pytest.mark.parametrize("loss", ["mse", "huber", "bce_with_logits"])
+@pytest.mark.parametrize("kind", [ReLU, LeakyReLU, SELU])
+def test_kinks_that_no_number_shows_alone(kind: type[Layer], loss: str) -> None:
+    """As a bias of 0 moves either way, the units behind it may all go to the same side."""
+    for seed in range(20):
+        layers = [Dense(2, kind()), Dense(2, kind()), Dense(1)]
+        model = Sequential(layers, input_shape=(2,), rng=seed)
+        report = check_gradients(model, XOR, TRUTH, loss)
+        assert report.passed, report
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [Dense(3), LayerNorm(), ReLU(), Dense(1)],
+        lambda: [*(Dense(3, "selu") for _ in range(4)), Dense(1)],
+    ],
+)
+def test_a_curvature_that_jumps_is_no_fault(layers: Callable[[], list[Layer]], loss: str) -> None:
+    for seed in range(20):
+        model = Sequential(layers(), input_shape=(2,), rng=seed)
+        report = check_gradients(model, XOR, 1 - TRUTH, loss)
+        assert report.passed, report
+
+
+def test_kinks_that_cancel() -> None:
+    """Here relu(x) - relu(-x) is x, and 0 the slope at 0."""
+    weight = np.array([[1.0, -1.0]])
+    hidden = Dense(2, "relu", weight_initializer=weight)
+    model = Sequential([hidden, Dense(1, weight_initializer=weight.T)], input_shape=(1,))
+    report = check_gradients(model, np.array([[0.0]]), np.ones(1), "mse")
+    assert report.passed, report
+    assert report.comparisons[-1].beside_kink
+
+
+def test_inputs_that_are_not_scaled() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        layers = [Dense(4, "tanh"), Residual([Dense(4, "tanh")]), Dense(1)]
+        model = Sequential(layers, input_shape=(3,), rng=seed)
+        report = check_gradients(model, 1e3 * rng.normal(size=(5, 3)), rng.normal(size=5), "l1")
+        assert report.passed, report
+
+
+@pytest.mark.parametrize(
+    ("kind", "side"), [(ReLU, 1), (LeakyReLU, 1), (LeakyReLU, -1), (SELU, 1), (SELU, -1)]
+)
+@pytest.mark.parametrize("where", [np.s_[:, 1], np.s_[0]], ids=["a unit", "a row"])
+def test_what_is_wrong_in_part_is_found_beside_a_kink(kind, where, side: int) -> None:
+    """Row 0 lies on the kinks; wrong is one unit, or that row, and that on one side alone."""
+
+    class Partly(kind):
+        def function(self, z):
+            self.wrong = np.ones_like(z)
+            self.wrong[where] += 1e-3 * (np.sign(z[where]) == side)
+            return super().function(z)
+
+        def derivative(self, cached):
+            return self.wrong * super().derivative(cached)
+
+    for seed in range(5):
+        model = Sequential(
+            [Dense(4), Partly(), Dense(4, kind()), Dense(1)], input_shape=(2,), rng=seed
+        )
+        report = check_gradients(model, XOR, TRUTH, "bce_with_logits")
+        failing = [c.path for c in report.comparisons if c.error > report.tolerance]
+        assert failing
+        assert set(failing) <= {"dense_1.weight", "dense_1.bias", "input"}, report
+
+
 @pytest.mark.parametrize(
     ("layers", "place"),
     [
@@ -297,4 +372,4 @@ def test_a_wrong_array_is_not_searched_through_to_its_end() -> None:
     model = Sequential([Wrong(8), Dense(2)], input_shape=(20,), rng=0)
     x, y = np.random.default_rng(0).normal(size=(3, 20)), np.zeros((3, 2))
     assert not check_gradients(model, x, y, "mse")
-    assert calls < 14 * (8 * 20 + 8 + 18 + 60)
+    assert calls < 8 * (8 * 20 + 8 + 18 + 60)
