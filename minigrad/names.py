@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from minigrad.synonyms import SYNONYMS
+from minigrad.synonyms import OPTIONS, SYNONYMS
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -25,15 +25,19 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(
+    name: str, known: Iterable[str], *, synonyms: Mapping[str, Sequence[str]] = SYNONYMS
+) -> str:
     """Say which known name is meant, for the end of a message.
 
     >>> nearest("sigmod", ["sigmoid", "tanh"])
     "did you mean 'sigmoid'? Known: 'sigmoid', 'tanh'"
     """
     known = sorted(known)
-    meant = guess(name, known)
-    return f"{f'{meant} Known:' if meant else 'the known ones are'} {listed(known, ', ')}"
+    meant = guess(name, known, synonyms=synonyms)
+    if not meant.endswith("?"):
+        return f"{meant}{'; ' * bool(meant)}the known ones are {listed(known, ', ')}"
+    return f"{meant} Known: {listed(known, ', ')}"
 
 
 def names_options(call: Callable[P, T]) -> Callable[P, T]:
@@ -61,14 +65,32 @@ def names_options(call: Callable[P, T]) -> Callable[P, T]:
     return called
 
 
-def guess(name: str, known: Iterable[str]) -> str:
-    """Ask for the known names that are meant: by another library's name, or nearly this one."""
+def guess(
+    name: str, known: Iterable[str], *, synonyms: Mapping[str, Sequence[str]] = SYNONYMS
+) -> str:
+    """Ask for the known names that are meant: by another library's name, or nearly this one.
+
+    >>> guess("LayerNormalization", ["LayerNorm", "Normal"]), guess("sigmod", ["sigmoid"])
+    ("did you mean 'LayerNorm'?", "did you mean 'sigmoid'?")
+    """
     import difflib
 
-    lower = {other.lower(): other for other in known}
-    close = [n for n in SYNONYMS.get(name.lower(), ()) if n in lower]
-    close = close or difflib.get_close_matches(name.lower(), lower, n=1)
-    return f"did you mean {listed([lower[n] for n in close], ' or ')}?" if close else ""
+    snake = {snake_case(other): other for other in known}
+    spellings = [name, snake_case(name), snake_case(name).removesuffix("_loss")]
+    for spelling in spellings:
+        if spelling in synonyms:
+            meant = [snake.get(f"{n}_loss") or snake.get(n) for n in synonyms[spelling]]
+            found = [other for other in meant if other]
+            ways = [way for way in synonyms[spelling] if " " in way]
+            return _ask(found) if found else "".join(ways)
+    for spelling in spellings[1:]:
+        if close := difflib.get_close_matches(spelling, snake, n=1):
+            return _ask(snake[n] for n in close)
+    return ""
+
+
+def _ask(names: Iterable[str]) -> str:
+    return f"did you mean {listed(names, ' or ')}?"
 
 
 def listed(names: Iterable[str], separator: str) -> str:
@@ -91,7 +113,7 @@ def _wrong_call(
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         for name in options:
             if name not in arguments:
-                return f"{what} has no option '{name}': {nearest(name, arguments)}"
+                return f"{what} has no option '{name}': {nearest(name, arguments, synonyms={**SYNONYMS, **OPTIONS})}"
     positional = len(kinds) - len(named)
     if named and inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > positional:
         several = all(hasattr(argument, "get_config") for argument in args[1:])

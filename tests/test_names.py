@@ -1,0 +1,148 @@
+"""Names of other libraries, and misspelt ones, are answered by the names that there are."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import (
+    L2,
+    SGD,
+    Adam,
+    BCEWithLogitsLoss,
+    CosineDecay,
+    Dense,
+    Dropout,
+    LayerNorm,
+    LeakyReLU,
+    Normal,
+    Optimizer,
+    Reshape,
+    RMSprop,
+    Sequential,
+    StepDecay,
+)
+from minigrad.config import Configurable, registered
+from minigrad.metrics.names import METRICS
+from minigrad.names import guess, snake_case
+from minigrad.synonyms import OPTIONS, SYNONYMS
+from minigrad.training.callbacks import Callback
+
+X, Y = np.full((8, 2), 0.5), np.full((8, 1), 0.5)
+
+
+def make() -> Sequential:
+    model = Sequential([Dense(3, "tanh"), Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    return model
+
+
+def says(error: type[Exception], message: str):
+    return pytest.raises(error, match=re.escape(message))
+
+
+def own_classes() -> list[type]:
+    return [c for c in registered(Configurable).values() if c.__module__.startswith("minigrad.")]
+
+
+def options() -> set[str]:
+    calls = [*own_classes(), *vars(Sequential).values(), minigrad.load]
+    calls += [c for c in vars(minigrad).values() if isinstance(c, type) and issubclass(c, Callback)]
+    return {name for call in calls if callable(call) for name in inspect.signature(call).parameters}
+
+
+def test_a_synonym_leads_to_what_there_is() -> None:
+    figures = {"val_accuracy", "top_5_accuracy"}
+    classes = {snake_case(cls.__name__) for cls in own_classes()}
+    known = classes | figures | set(METRICS) | options()
+    known |= set(map(snake_case, minigrad.__all__)) | set(vars(Callback))
+    for table in (SYNONYMS, OPTIONS):
+        for name, meant in table.items():
+            for other in meant:
+                assert " " in other or {other, f"{other}_loss"} & known, (name, other)
+
+
+def test_the_tables_are_sorted_in_their_groups() -> None:
+    for table in ("SYNONYMS", "OPTIONS", "ATTRIBUTES"):
+        text = inspect.getsource(minigrad.synonyms).partition(f"\n{table}: ")[2].partition("\n}")[0]
+        for group in text.split("    # ")[1:]:
+            names = re.findall(r'^    "(\w+)"', group, re.MULTILINE)
+            assert names == sorted(names)
+
+
+def test_an_optimizers_own_attributes_are_no_synonyms() -> None:
+    """Those are refused by `compile`, which takes them for another library's options."""
+    for cls in registered(Optimizer).values():
+        assert not set(inspect.signature(cls).parameters) & SYNONYMS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("xavier_uniform", "glorot_uniform"),
+        ("xavier_normal", "glorot_normal"),
+        ("kaiming_uniform", "he_uniform"),
+        ("kaiming_normal", "he_normal"),
+        ("random_normal", "normal"),
+        ("GlorotUniform", "glorot_uniform"),
+    ],
+)
+def test_initializers_of_other_libraries(name: str, meant: str) -> None:
+    with says(ValueError, f"did you mean '{meant}'? Known"):
+        Dense(3, weight_initializer=name)
+
+
+@pytest.mark.parametrize(
+    ("loss", "meant"),
+    [
+        ("MeanSquaredError", "mse"),
+        ("MSELoss", "mse"),
+        ("SmoothL1Loss", "huber"),
+        ("nll", "cross_e"),
+    ],
+)
+def test_losses_of_other_libraries(loss: str, meant: str) -> None:
+    with says(ValueError, f"did you mean '{meant}"):
+        Sequential([Dense(1)]).compile(optimizer="sgd", loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("make_it", "meant"),
+    [
+        (lambda: Dense(3, weight_regularizer=L2(0.1)), "did you mean 'weight_penalty'?"),
+        (lambda: Dense(3, kernel_regularizer=L2(0.1)), "did you mean 'weight_penalty'?"),
+        (lambda: Dense(3, bias_regularizer=L2(0.1)), "did you mean 'bias_penalty'?"),
+        (lambda: Dense(3, kernel_initializer="zeros"), "did you mean 'weight_initializer'?"),
+        (lambda: Dense(3, input_dim=2), ": pass input_shape=(input_dim,) to Sequential; the known"),
+        (lambda: Dense(out_features=3), "did you mean 'units'?"),
+        (lambda: LeakyReLU(negative_slope=0.1), "did you mean 'slope'?"),
+        (lambda: LeakyReLU(alpha=0.1), "did you mean 'slope'?"),
+        (lambda: Dropout(p=0.1), "did you mean 'rate'?"),
+        (lambda: Dropout(0.1, seed=1), ": pass rng= to Sequential; the known ones are 'name', 'ra"),
+        (lambda: LayerNorm(axis=-1), ": it works along the last axis; the known ones are"),
+        (lambda: LayerNorm(eps=1e-3), "did you mean 'epsilon'?"),
+        (lambda: Reshape(target_shape=(2,)), "did you mean 'shape'?"),
+        (lambda: Normal(stddev=0.1), "did you mean 'scale'?"),
+        (lambda: L2(l2=0.1), "did you mean 'strength'?"),
+        (lambda: Sequential([Dense(1)], seed=1), "did you mean 'rng'?"),
+        (lambda: Sequential([Dense(1)], random_state=1), "did you mean 'rng'?"),
+        (lambda: BCEWithLogitsLoss(pos_weight=3.0), ": pass class_weight= to fit; the known ones"),
+        (lambda: SGD(lr=0.1), "did you mean 'learning_rate'?"),
+        (lambda: SGD(clipnorm=0.1), "did you mean 'clip_norm'?"),
+        (lambda: Adam(betas=(0.9, 0.99)), "did you mean 'beta_1' or 'beta_2'?"),
+        (lambda: RMSprop(alpha=0.9), "did you mean 'rho'?"),
+        (lambda: CosineDecay(learning_rate=0.1), "did you mean 'initial_learning_rate'?"),
+        (lambda: CosineDecay(T_max=10), "did you mean 'decay_steps'?"),
+        (lambda: StepDecay(step_size=10), "did you mean 'decay_steps'?"),
+    ],
+)
+def test_options_of_other_libraries(make_it, meant: str) -> None:
+    with says(TypeError, meant):
+        make_it()
+
+
+def test_what_has_no_counterpart_is_not_guessed() -> None:
+    assert guess("p", ["epsilon", "p_value"], synonyms=OPTIONS) == ""
+    assert guess("acc", ["mac"]) == ""
