@@ -113,7 +113,8 @@ def _wrong_call(
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         for name in options:
             if name not in arguments:
-                return f"{what} has no option '{name}': {nearest(name, arguments, synonyms={**SYNONYMS, **OPTIONS})}"
+                meant = nearest(name, arguments, synonyms={**SYNONYMS, **OPTIONS})
+                return f"{what} has no option '{name}': {meant}"
     positional = len(kinds) - len(named)
     if named and inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > positional:
         several = all(hasattr(argument, "get_config") for argument in args[1:])

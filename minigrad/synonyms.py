@@ -121,8 +121,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "eta_min": ("final_learning_rate",),
     "gamma": ("decay_rate",),
     "global_clipnorm": ("clip_norm",),
-    "lr": ("learning_rate", "initial_learning_rate"),
     "learning_rate": ("initial_learning_rate", "it is the optimizer's learning_rate="),
+    "lr": ("learning_rate", "initial_learning_rate"),
     "step_size": ("decay_steps",),
     # of callbacks
     "filename": ("path",),
@@ -155,7 +155,7 @@ ATTRIBUTES: dict[str, str] = {
     "get_weights": "parameters.value has all in one array, and named_parameters() each by path",
     "load_state_dict": "load_weights(path) takes them from a file",
     "predict_classes": "predict gives a number for each class, of which argmax(axis=1) is one",
-    "predict_proba": "predict gives what the last layer does: softmax makes probabilities of logits",
+    "predict_proba": "predict gives what the last layer does; softmax(z) makes probabilities",
     "set_weights": "assign an array to parameters.value, or to each parameter's value",
     "state_dict": "named_parameters() gives all by path, and save_weights(path) writes them",
     "train": "forward(x, training=True) runs it so, and fit does",

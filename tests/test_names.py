@@ -1,6 +1,8 @@
 """Names of other libraries, and misspelt ones, are answered by the names that there are."""
 
+import copy
 import inspect
+import pickle
 import re
 
 import numpy as np
@@ -11,6 +13,7 @@ from minigrad import (
     L2,
     SGD,
     Adam,
+    BatchNorm,
     BCEWithLogitsLoss,
     CosineDecay,
     Dense,
@@ -27,7 +30,7 @@ from minigrad import (
 from minigrad.config import Configurable, registered
 from minigrad.metrics.names import METRICS
 from minigrad.names import guess, snake_case
-from minigrad.synonyms import OPTIONS, SYNONYMS
+from minigrad.synonyms import ATTRIBUTES, OPTIONS, SYNONYMS
 from minigrad.training.callbacks import Callback
 
 X, Y = np.full((8, 2), 0.5), np.full((8, 1), 0.5)
@@ -66,8 +69,8 @@ def test_a_synonym_leads_to_what_there_is() -> None:
 
 def test_the_tables_are_sorted_in_their_groups() -> None:
     for table in ("SYNONYMS", "OPTIONS", "ATTRIBUTES"):
-        text = inspect.getsource(minigrad.synonyms).partition(f"\n{table}: ")[2].partition("\n}")[0]
-        for group in text.split("    # ")[1:]:
+        text = inspect.getsource(minigrad.synonyms)
+        for group in text.partition(f"\n{table}: ")[2].partition("\n}")[0].split("    # ")[1:]:
             names = re.findall(r'^    "(\w+)"', group, re.MULTILINE)
             assert names == sorted(names)
 
@@ -146,3 +149,79 @@ def test_options_of_other_libraries(make_it, meant: str) -> None:
 def test_what_has_no_counterpart_is_not_guessed() -> None:
     assert guess("p", ["epsilon", "p_value"], synonyms=OPTIONS) == ""
     assert guess("acc", ["mac"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Add", "Parallel"),
+        ("BatchNorm1d", "BatchNorm"),
+        ("BatchNormalization", "BatchNorm"),
+        ("Concatenate", "Parallel"),
+        ("CosineAnnealingLR", "CosineDecay"),
+        ("LayerNormalization", "LayerNorm"),
+        ("Linear", "Dense"),
+        ("MeanAbsoluteError", "L1Loss"),
+        ("MeanSquaredError", "MSELoss"),
+        ("Module", "Layer"),
+        ("ReduceLROnPlateau", "ReduceOnPlateau"),
+        ("SmoothL1Loss", "HuberLoss"),
+        ("StepLR", "StepDecay"),
+        ("Swish", "SiLU"),
+        ("batchnorm", "BatchNorm"),
+        ("load_model", "load"),
+    ],
+)
+def test_public_names_of_other_libraries(name: str, meant: str) -> None:
+    with pytest.raises(AttributeError, match=rf"'{name}': did you mean '{meant}'\?$"):
+        getattr(minigrad, name)
+
+
+def test_public_names_that_are_nothing_here() -> None:
+    with says(AttributeError, "has no attribute 'Input': pass input_shape= to Sequential"):
+        _ = minigrad.Input  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"^module 'minigrad' has no attribute 'Xyzzy'$"):
+        _ = minigrad.Xyzzy  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"^module 'minigrad' has no attribute '_dense'$"):
+        _ = minigrad._dense  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(ATTRIBUTES.keys() - {"history"}))
+def test_attributes_of_other_libraries(name: str) -> None:
+    model = make()
+    for layer in (model, model.layers[0], Dense(3)):
+        assert not hasattr(layer, name)
+        with says(AttributeError, f"{layer.label} has no attribute '{name}': {ATTRIBUTES[name]}"):
+            getattr(layer, name)
+
+
+def test_what_is_named_in_their_place_is_there() -> None:
+    model = make()
+    dense, norm = model["dense_1"], BatchNorm()
+    norm.build((2,), np.random.default_rng(0))
+    said = " ".join(ATTRIBUTES.values())
+    for name in ("parameters", "named_parameters", "load_weights", "save_weights", "predict"):
+        assert name in said
+        assert hasattr(model, name)
+    for there in ("trainable", "weight", "running_mean", "running_variance"):
+        assert there in said
+        assert hasattr(dense, there) or hasattr(norm, there)
+
+
+def test_a_history_is_the_dictionary_itself() -> None:
+    history = make().fit(X, Y, verbose=0)
+    with says(AttributeError, "History has no attribute 'history': it is the dictionary itself"):
+        _ = history.history  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"^History has no attribute 'epoch'$"):
+        _ = history.epoch  # type: ignore[attr-defined]
+    for copied in (copy.deepcopy(history), pickle.loads(pickle.dumps(history))):
+        assert copied == history
+        assert type(copied) is type(history)
+
+
+def test_a_layer_is_no_function() -> None:
+    model = make()
+    with says(TypeError, "Sequential is no function: call model.predict(x), or forward(x) to go"):
+        model(X)  # type: ignore[operator]
+    with says(TypeError, "Dense 'dense_1' is no function: call forward(x)"):
+        model["dense_1"](X)  # type: ignore[operator]

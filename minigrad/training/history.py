@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from minigrad.files.atomic import atomic_write
 from minigrad.names import nearest
+from minigrad.synonyms import ATTRIBUTES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,13 @@ class History(dict[str, list[float]]):
 
     def __missing__(self, name: str) -> list[float]:
         raise KeyError(self._unknown(name))
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is missing: it is asked only then."""
+            way = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
+            raise AttributeError(f"History has no attribute '{name}'{way}", name=name, obj=self)
 
     def append(self, figures: Mapping[str, float]) -> None:
         """Add one epoch's figures."""
