@@ -120,4 +120,12 @@ def _wrong_call(
         several = all(hasattr(argument, "get_config") for argument in args[1:])
         way = f"; several go in a list, {what}([..., ...])" if several else ""
         return f"{what} takes these by name: {', '.join(f'{name}=...' for name in named)}{way}"
-    return None
+    given = {*options, *list(arguments)[: len(args) - (len(arguments) < len(kinds))]}
+    missing = [
+        f"{name}=..."
+        for name, argument in arguments.items()
+        if argument.default is argument.empty
+        and argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
+        and name not in given
+    ]
+    return f"{what} needs {', '.join(missing)}" if missing else None

@@ -17,6 +17,7 @@ from minigrad.arrays import Array, Shape, as_data, check_finite, describe
 from minigrad.config import Configurable
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
+from minigrad.names import names_options
 from minigrad.parameters import Parameters
 from minigrad.ranges import whole
 from minigrad.rng import RNGLike, as_rng
@@ -142,6 +143,7 @@ class Network(Chain):
             assert self.input_shape is not None
             self.layers[0].check_input(x, self.input_shape)
 
+    @names_options
     def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
         """Return the outputs for all rows; safe from many threads at once.
 
@@ -181,6 +183,7 @@ class Network(Chain):
         """
         print(summary(self))
 
+    @names_options
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and buffers alone, by path, into a safetensors file.
 
@@ -191,6 +194,7 @@ class Network(Chain):
 
         weights.save_weights(self, path)
 
+    @names_options
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Take the parameters and buffers from a file of `save_weights`, `save` or another tool.
 

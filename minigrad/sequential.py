@@ -199,6 +199,7 @@ class Sequential(Supervised):
             self.split_seed = int(self.rng.bytes(4).hex(), 16)
         return split(data, validation_split, self.split_seed)
 
+    @names_options
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of the model into one safetensors file; `minigrad.load(path)` reads it.
 

@@ -130,10 +130,10 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "min_lr": ("min_learning_rate",),
     "threshold": ("min_delta",),
     # of models
-    "batch_size": ("pass it to fit",),
+    "batch_size": ("it is an option of fit",),
     "class_weights": ("class_weight",),
     "criterion": ("loss",),
-    "epochs": ("pass it to fit",),
+    "epochs": ("it is an option of fit",),
     "generator": ("rng", "pass rng= to Sequential"),
     "initial_epoch": ("leave it out, as a second fit goes on",),
     "loss_fn": ("loss",),
@@ -142,7 +142,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "overwrite": ("leave it out, as an old file is replaced",),
     "random_state": ("rng", "pass rng= to Sequential"),
     "seed": ("rng", "pass rng= to Sequential"),
-    "verbose": ("pass it to fit",),
+    "verbose": ("it is an option of fit",),
 }
 """Options of calls."""
 

@@ -16,16 +16,23 @@ from minigrad import (
     BatchNorm,
     BCEWithLogitsLoss,
     CosineDecay,
+    CSVLogger,
     Dense,
     Dropout,
+    EarlyStopping,
     LayerNorm,
     LeakyReLU,
+    ModelCheckpoint,
     Normal,
     Optimizer,
+    ReduceOnPlateau,
     Reshape,
     RMSprop,
     Sequential,
     StepDecay,
+    confusion_matrix,
+    load,
+    softmax,
 )
 from minigrad.config import Configurable, registered
 from minigrad.metrics.names import METRICS
@@ -225,3 +232,47 @@ def test_a_layer_is_no_function() -> None:
         model(X)  # type: ignore[operator]
     with says(TypeError, "Dense 'dense_1' is no function: call forward(x)"):
         model["dense_1"](X)  # type: ignore[operator]
+
+
+def test_calls_that_python_would_refuse_in_its_own_words(tmp_path) -> None:
+    model = make()
+    for call, message in (
+        (lambda: EarlyStopping("val_loss", 5), "EarlyStopping takes these by name: monitor=..., p"),
+        (
+            lambda: EarlyStopping(patient=5),
+            "EarlyStopping has no option 'patient': did you mean 'p",
+        ),
+        (lambda: ReduceOnPlateau(min_lr=0.1), "did you mean 'min_learning_rate'?"),
+        (lambda: ReduceOnPlateau(verbose=1), ": it is an option of fit; the known ones are 'fact"),
+        (lambda: ModelCheckpoint(filepath="a"), "no option 'filepath': did you mean 'path'?"),
+        (lambda: CSVLogger(), "CSVLogger needs path=..."),
+        (lambda: model.predict(X, batch_size=4), "predict has no option 'batch_size': it is an op"),
+        (lambda: model.predict(X, 4), "predict takes these by name: threads=..."),
+        (lambda: model.predict(), "predict needs x=..."),
+        (lambda: model.evaluate(X, Y, verbose=0), "evaluate has no option 'verbose': it is an op"),
+        (lambda: model.evaluate(X, Y, np.ones(8)), "evaluate takes these by name: sample_weight="),
+        (lambda: model.save(tmp_path / "net", overwrite=True), ": leave it out, as an old file is"),
+        (lambda: model.save(), "save needs path=..."),
+        (lambda: model.load_weights(filepath="net"), "did you mean 'path'?"),
+        (lambda: load("net", custom_object={}), "load has no option 'custom_object': did you mean"),
+        (lambda: model.compile(), "compile needs optimizer=..., loss=..."),
+        (lambda: model.compile(optimizer="sgd", criterion="mse"), "did you mean 'loss'?"),
+        (lambda: softmax(X, axis=1), "softmax has no option 'axis': it works along the last axis;"),
+        (lambda: confusion_matrix(Y, Y, thresh=0), "did you mean 'threshold'?"),
+    ):
+        with says(TypeError, message):
+            call()
+
+
+def test_a_callback_of_ones_own_names_its_options() -> None:
+    class Every(Callback):
+        def __init__(self, *, epochs: int) -> None:
+            self.epochs = epochs
+
+    class Second(Every): ...
+
+    assert Second(epochs=2).epochs == 2
+    with says(TypeError, "Second has no option 'epoch': did you mean 'epochs'?"):
+        Second(epoch=2)  # type: ignore[call-arg]
+    with says(TypeError, "Every takes these by name: epochs=..."):
+        Every(2)  # type: ignore[misc]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.names import nearest
+from minigrad.names import names_options, nearest
 
 if TYPE_CHECKING:
     from minigrad.training import Training
@@ -45,6 +45,8 @@ class Callback:
             TypeError: such a method.
         """
         super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = names_options(cls.__init__)  # type: ignore[method-assign]
         moments = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
             if name.startswith("on_") and name not in moments and callable(getattr(cls, name)):
