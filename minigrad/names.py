@@ -25,6 +25,20 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+def with_article(noun: str) -> str:
+    """Put "a" or "an" before the name of a type.
+
+    >>> with_article("Loss"), with_article("Optimizer"), with_article("ndarray")
+    ('a Loss', 'an Optimizer', 'an ndarray')
+    """
+    return f"{'an' if noun == 'ndarray' or noun[0].upper() in 'AEIO' else 'a'} {noun}"
+
+
+def kind_of(value: object) -> str:
+    """Say what something is: "an int"."""
+    return with_article(type(value).__name__)
+
+
 def nearest(
     name: str, known: Iterable[str], *, synonyms: Mapping[str, Sequence[str]] = SYNONYMS
 ) -> str:

@@ -51,6 +51,11 @@ class Network(Chain):
                 f"pass input_shape=({input_shape},)"
             )
         if input_shape is not None:
+            if input_shape and input_shape[0] is None:
+                raise ValueError(
+                    f"{self.label} expects input_shape as the shape of one row, got {input_shape}: "
+                    f"leave the batch axis out, input_shape={tuple(input_shape[1:])}"
+                )
             self.build_for(tuple(whole(n, "input_shape", self) for n in input_shape))
 
     def build_for(self, input_shape: Shape) -> None:

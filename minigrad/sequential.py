@@ -146,9 +146,9 @@ class Sequential(Supervised):
             DivergedError: a loss or gradient isn't finite; the last good parameters are kept.
         """
         optimizer, loss = self._compiled("fit")
-        epochs = whole(epochs, "epochs", self)
+        epochs = whole(epochs, "epochs", "fit")
         if batch_size is not None:
-            batch_size = whole(batch_size, "batch_size", self)
+            batch_size = whole(batch_size, "batch_size", "fit")
         followers, speaker = as_callbacks(callbacks), progress(verbose)
         data = as_batches(
             x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
@@ -191,7 +191,7 @@ class Sequential(Supervised):
             if validation_split:
                 raise ValueError("give validation_data or validation_split, not both")
             return data, as_validation(validation_data, self._rows_from(loss), epochs=epochs)
-        if not below_one(validation_split, "validation_split", self):
+        if not below_one(validation_split, "validation_split", "fit"):
             return data, None
         if isinstance(data, Stream):
             raise ValueError("validation_split needs arrays x and y: pass validation_data")
@@ -270,7 +270,7 @@ class Sequential(Supervised):
         if optimizer is not None:
             optimizer = as_object(Optimizer, optimizer, "optimizer")
         if batch_size is not None:
-            batch_size = whole(batch_size, "batch_size", self)
+            batch_size = whole(batch_size, "batch_size", "diagnose")
         return diagnose(
             self,
             x,

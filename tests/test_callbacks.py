@@ -91,7 +91,10 @@ def test_a_function_is_called_after_each_epoch() -> None:
     ("callbacks", "message"),
     [
         ([EarlyStopping], "callbacks[0] is a class: pass an object, EarlyStopping(...)"),
-        ([Record(), 3], "callbacks[1] is a int: expected a Callback, or a function of (epoch, fig"),
+        (
+            [Record(), 3],
+            "callbacks[1] is an int: expected a Callback, or a function of (epoch, fig",
+        ),
         (Record(), "callbacks must be a list, got Record"),
         (print, "callbacks must be a list, got builtin_function_or_method"),
     ],

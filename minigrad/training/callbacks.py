@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.names import names_options, nearest
+from minigrad.names import kind_of, names_options, nearest
 
 if TYPE_CHECKING:
     from minigrad.training import Training
@@ -107,7 +107,7 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
             )
         if not isinstance(callback, Callback) and not callable(callback):
             raise TypeError(
-                f"callbacks[{index}] is a {type(callback).__name__}: expected a Callback, or a "
+                f"callbacks[{index}] is {kind_of(callback)}: expected a Callback, or a "
                 "function of (epoch, figures)"
             )
         found.append(callback if isinstance(callback, Callback) else EachEpoch(callback))
