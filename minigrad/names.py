@@ -97,7 +97,7 @@ def guess(
             found = [other for other in meant if other]
             ways = [way for way in synonyms[spelling] if " " in way]
             return _ask(found) if found else "".join(ways)
-    for spelling in spellings[1:]:
+    for spelling in [*spellings[1:], f"{spellings[1]}_loss"]:
         if close := difflib.get_close_matches(spelling, snake, n=1):
             return _ask(snake[n] for n in close)
     return ""

@@ -45,7 +45,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "top_k_categorical_accuracy": ("top_5_accuracy",),
     "val_acc": ("val_accuracy",),
     # initializers and penalties
+    "glorot": ("glorot_uniform", "glorot_normal"),
     "he": ("he_uniform", "he_normal"),
+    "kaiming": ("he_uniform", "he_normal"),
     "kaiming_normal": ("he_normal",),
     "kaiming_uniform": ("he_uniform",),
     "random_normal": ("normal",),
@@ -70,10 +72,13 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "on_train_epoch_start": ("on_epoch_begin",),
     "on_train_finish": ("on_train_end",),
     "on_train_start": ("on_train_begin",),
-    # functions
+    # functions and modules
     "gradcheck": ("check_gradients",),
+    "keras": ("what is public stands in minigrad itself",),
     "load_model": ("load",),
     "manual_seed": ("pass rng= to Sequential",),
+    "nn": ("what is public stands in minigrad itself",),
+    "optim": ("what is public stands in minigrad itself",),
     "register_keras_serializable": ("register",),
     "save_model": ("call model.save(path)",),
     "set_random_seed": ("pass rng= to Sequential",),
@@ -87,6 +92,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "bias_regularizer": ("bias_penalty",),
     "dim": ("it works along the last axis",),
     "drop_rate": ("rate",),
+    "dtype": ("pass it to Sequential",),
     "eps": ("epsilon",),
     "in_features": ("leave it out, as it is found when the layer is built",),
     "inplace": ("leave it out, as nothing that was given is written to",),
@@ -95,6 +101,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "kernel_initializer": ("weight_initializer",),
     "kernel_regularizer": ("weight_penalty",),
     "negative_slope": ("slope",),
+    "normalized_shape": ("leave it out, as it is found when the layer is built",),
+    "num_features": ("leave it out, as it is found when the layer is built",),
     "out_features": ("units",),
     "p": ("rate",),
     "target_shape": ("shape",),
@@ -104,6 +112,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "alpha": ("slope", "rho", "final_learning_rate", "strength"),
     "beta": ("delta",),
     "from_logits": ("BCEWithLogitsLoss and CrossEntropyLoss take logits",),
+    "ignore_index": ("give such rows a sample_weight of 0 in fit",),
     "l1": ("strength",),
     "l2": ("strength",),
     "maxval": ("scale",),
@@ -122,12 +131,13 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "gamma": ("decay_rate",),
     "global_clipnorm": ("clip_norm",),
     "learning_rate": ("initial_learning_rate", "it is the optimizer's learning_rate="),
-    "lr": ("learning_rate", "initial_learning_rate"),
+    "lr": ("learning_rate", "initial_learning_rate", "it is the optimizer's learning_rate="),
     "step_size": ("decay_steps",),
     # of callbacks
     "filename": ("path",),
     "filepath": ("path",),
     "min_lr": ("min_learning_rate",),
+    "save_weights_only": ("leave it out, and load_weights reads the weights alone",),
     "threshold": ("min_delta",),
     # of models
     "batch_size": ("it is an option of fit",),
@@ -142,6 +152,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "overwrite": ("leave it out, as an old file is replaced",),
     "random_state": ("rng", "pass rng= to Sequential"),
     "seed": ("rng", "pass rng= to Sequential"),
+    "validation_freq": ("leave it out, as each epoch is followed by validation",),
     "verbose": ("it is an option of fit",),
 }
 """Options of calls."""

@@ -93,6 +93,7 @@ def test_an_optimizers_own_attributes_are_no_synonyms() -> None:
     [
         ("xavier_uniform", "glorot_uniform"),
         ("xavier_normal", "glorot_normal"),
+        ("glorot", "glorot_uniform' or 'glorot_normal"),
         ("kaiming_uniform", "he_uniform"),
         ("kaiming_normal", "he_normal"),
         ("random_normal", "normal"),
@@ -132,6 +133,7 @@ def test_losses_of_other_libraries(loss: str, meant: str) -> None:
         (lambda: Dropout(p=0.1), "did you mean 'rate'?"),
         (lambda: Dropout(0.1, seed=1), ": pass rng= to Sequential; the known ones are 'name', 'ra"),
         (lambda: LayerNorm(axis=-1), ": it works along the last axis; the known ones are"),
+        (lambda: BatchNorm(num_features=3), ": leave it out, as it is found when the layer is bui"),
         (lambda: LayerNorm(eps=1e-3), "did you mean 'epsilon'?"),
         (lambda: Reshape(target_shape=(2,)), "did you mean 'shape'?"),
         (lambda: Normal(stddev=0.1), "did you mean 'scale'?"),
@@ -177,6 +179,7 @@ def test_what_has_no_counterpart_is_not_guessed() -> None:
         ("Swish", "SiLU"),
         ("batchnorm", "BatchNorm"),
         ("load_model", "load"),
+        ("mse", "MSELoss"),
     ],
 )
 def test_public_names_of_other_libraries(name: str, meant: str) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.names import kind_of, names_options, nearest
+from minigrad.config import Configurable
+from minigrad.names import kind_of, nearest
 
 if TYPE_CHECKING:
     from minigrad.training import Training
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 
 
-class Callback:
+class Callback(Configurable):
     """Does nothing at each moment; a new one overrides what it needs.
 
     A method `on_...` of another name is refused where the class is made.
@@ -38,6 +39,13 @@ class Callback:
     (True, True)
     """
 
+    @override
+    def __repr__(self) -> str:
+        try:
+            return super().__repr__()
+        except TypeError:  # nothing makes a callback of one's own keep its arguments
+            return f"{type(self).__name__}(...)"
+
     def __init_subclass__(cls) -> None:
         """Refuse a method named as a moment that there isn't.
 
@@ -45,8 +53,6 @@ class Callback:
             TypeError: such a method.
         """
         super().__init_subclass__()
-        if "__init__" in vars(cls):
-            cls.__init__ = names_options(cls.__init__)  # type: ignore[method-assign]
         moments = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
             if name.startswith("on_") and name not in moments and callable(getattr(cls, name)):
