@@ -96,15 +96,16 @@ def guess(
             meant = [snake.get(f"{n}_loss") or snake.get(n) for n in synonyms[spelling]]
             found = [other for other in meant if other]
             ways = [way for way in synonyms[spelling] if " " in way]
-            return _ask(found) if found else "".join(ways)
-    for spelling in [*spellings[1:], f"{spellings[1]}_loss"]:
-        if close := difflib.get_close_matches(spelling, snake, n=1):
-            return _ask(snake[n] for n in close)
-    return ""
+            return _ask(found) or "".join(ways)
+    short = spellings[-1]
+    close = [n for n in (short, f"{short}_loss") if n in snake][:1]
+    close = close or difflib.get_close_matches(spellings[1], snake, n=1)
+    return _ask(snake[n] for n in close)
 
 
 def _ask(names: Iterable[str]) -> str:
-    return f"did you mean {listed(names, ' or ')}?"
+    said = listed(names, " or ")
+    return f"did you mean {said}?" if said else ""
 
 
 def listed(names: Iterable[str], separator: str) -> str:

@@ -591,7 +591,7 @@ class TestWhatAFileHolds:
                 [Dense(1, weight_initializer=cast("Any", object()))],
                 r"Dense\(weight_initializer=...\) is a obj",
             ),
-            ([Dense(1, weight_initializer=np.array(["a"]))], r"initializer=...\) is a ndarray"),
+            ([Dense(1, weight_initializer=np.array(["a"]))], r"initializer=...\) is an ndarray"),
         ],
         ids=["namesake", "config", "object", "strings"],
     )
