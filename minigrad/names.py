@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from minigrad.synonyms import OPTIONS, SYNONYMS
-
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -39,16 +37,14 @@ def kind_of(value: object) -> str:
     return with_article(type(value).__name__)
 
 
-def nearest(
-    name: str, known: Iterable[str], *, synonyms: Mapping[str, Sequence[str]] = SYNONYMS
-) -> str:
-    """Say which known name is meant, for the end of a message.
+def nearest(name: str, known: Iterable[str], *, option: bool = False) -> str:
+    """Say which known name is meant, for the end of a message; `option` as in `guess`.
 
     >>> nearest("sigmod", ["sigmoid", "tanh"])
     "did you mean 'sigmoid'? Known: 'sigmoid', 'tanh'"
     """
     known = sorted(known)
-    meant = guess(name, known, synonyms=synonyms)
+    meant = guess(name, known, option=option)
     if not meant.endswith("?"):
         return f"{meant}{'; ' * bool(meant)}the known ones are {listed(known, ', ')}"
     return f"{meant} Known: {listed(known, ', ')}"
@@ -79,16 +75,19 @@ def names_options(call: Callable[P, T]) -> Callable[P, T]:
     return called
 
 
-def guess(
-    name: str, known: Iterable[str], *, synonyms: Mapping[str, Sequence[str]] = SYNONYMS
-) -> str:
+def guess(name: str, known: Iterable[str], *, option: bool = False) -> str:
     """Ask for the known names that are meant: by another library's name, or nearly this one.
+
+    Where it is the name of an `option`, by another library's option too.
 
     >>> guess("LayerNormalization", ["LayerNorm", "Normal"]), guess("sigmod", ["sigmoid"])
     ("did you mean 'LayerNorm'?", "did you mean 'sigmoid'?")
     """
     import difflib
 
+    from minigrad.synonyms import OPTIONS, SYNONYMS
+
+    synonyms = {**SYNONYMS, **OPTIONS} if option else SYNONYMS
     snake = {snake_case(other): other for other in known}
     spellings = [name, snake_case(name), snake_case(name).removesuffix("_loss")]
     for spelling in spellings:
@@ -128,7 +127,7 @@ def _wrong_call(
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         for name in options:
             if name not in arguments:
-                meant = nearest(name, arguments, synonyms={**SYNONYMS, **OPTIONS})
+                meant = nearest(name, arguments, option=True)
                 return f"{what} has no option '{name}': {meant}"
     positional = len(kinds) - len(named)
     if named and inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > positional:

@@ -156,7 +156,7 @@ def test_options_of_other_libraries(make_it, meant: str) -> None:
 
 
 def test_what_has_no_counterpart_is_not_guessed() -> None:
-    assert guess("p", ["epsilon", "p_value"], synonyms=OPTIONS) == ""
+    assert guess("p", ["epsilon", "p_value"], option=True) == ""
     assert guess("acc", ["mac"]) == ""
     assert guess("foo", minigrad.__all__) == ""
 

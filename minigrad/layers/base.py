@@ -16,7 +16,6 @@ from minigrad.initializers import InitializerLike, initialize
 from minigrad.parameters import Parameter, Parameters
 from minigrad.paths import join
 from minigrad.rng import RNG
-from minigrad.synonyms import ATTRIBUTES
 
 T = TypeVar("T")
 
@@ -80,6 +79,8 @@ class Layer(Cached):
 
     @override
     def _way_to(self, name: str) -> str:
+        from minigrad.synonyms import ATTRIBUTES
+
         if name in ATTRIBUTES:
             return f": {ATTRIBUTES[name]}"
         if self.output_shape is not None or self.own_parameters():

@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from minigrad.files.atomic import atomic_write
 from minigrad.names import nearest
-from minigrad.synonyms import ATTRIBUTES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +39,8 @@ class History(dict[str, list[float]]):
 
         def __getattr__(self, name: str) -> Any:
             """Say what is missing: it is asked only then."""
+            from minigrad.synonyms import ATTRIBUTES
+
             way = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
             raise AttributeError(f"History has no attribute '{name}'{way}", name=name, obj=self)
 
