@@ -62,6 +62,7 @@ from minigrad.losses import (
     MSELoss,
 )
 from minigrad.metrics import confusion_matrix
+from minigrad.names import guess
 from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
@@ -75,6 +76,7 @@ from minigrad.training.monitors import EarlyStopping, ModelCheckpoint
 from minigrad.training.plateau import ReduceOnPlateau
 
 if TYPE_CHECKING:
+    from minigrad import views as views
     from minigrad.checking import GradientReport, check_gradients
     from minigrad.layer_rules import LayerReport, check_layer
 
@@ -175,12 +177,19 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only development needs when it is first asked for."""
-    if name not in _LATER:
-        raise AttributeError(f"module 'minigrad' has no attribute '{name}'")
-    return getattr(import_module(_LATER[name]), name)
+    """Import what only development needs when it is first asked for.
+
+    Raises:
+        AttributeError: there is no such name; it says which one is meant.
+    """
+    if name == "views":
+        return import_module("minigrad.views")
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    meant = "" if name.startswith("_") else guess(name, __all__)
+    raise AttributeError(f"module 'minigrad' has no attribute '{name}'{': ' * bool(meant)}{meant}")
 
 
 def __dir__() -> list[str]:
     """Name what is public, for completion; also what isn't imported yet."""
-    return [*__all__, "__version__"]
+    return [*__all__, "__version__", "views"]

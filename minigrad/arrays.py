@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from minigrad.names import kind_of
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Shape: TypeAlias = tuple[int, ...]
@@ -37,15 +41,13 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
     """
     for method, way in _NOT_PLAIN.items():
         if hasattr(value, method):
-            raise TypeError(
-                f"{name} is a {type(value).__name__}, not a plain array: pass {name}.{way}"
-            )
+            raise TypeError(f"{name} is {kind_of(value)}, not a plain array: pass {name}.{way}")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(
-            f"{name} is a {type(value).__name__} that NumPy can't read as an array: {error}"
+            f"{name} is {kind_of(value)} that NumPy can't read as an array: {error}"
         ) from error
 
 
@@ -76,7 +78,7 @@ def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
             )
         raise TypeError(
             f"{name} has dtype {array.dtype}; expected an array of floating numbers"
-            + (_object_way_out(value, name) if kind == "O" else "")
+            + (_object_way_out(value, array, name) if kind == "O" else "")
         )
     if array.ndim == 0:
         raise ValueError(f"{name} is a single number; expected an array with the batch axis first")
@@ -108,7 +110,12 @@ def check_finite(array: NDArray[Any], name: str) -> None:
             )
 
 
-def _object_way_out(value: object, name: str) -> str:
+def _object_way_out(value: object, array: NDArray[Any], name: str) -> str:
     if hasattr(value, "dtypes"):
         return f": pick the columns that are numbers, and pass {name}.astype(float)"
-    return ": are its rows of unequal length?"
+    for item in array.flat:
+        if isinstance(item, (Sequence, np.ndarray)) and not isinstance(item, str):
+            return ": are its rows of unequal length?"
+        if not isinstance(item, Real):
+            return f": it holds {item!r}"
+    return f": pass {name}.astype(float)"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from typing_extensions import override
 
-from minigrad.names import names_options, nearest, snake_case
+from minigrad.names import names_options, nearest, snake_case, with_article
 
 T = TypeVar("T")
 C = TypeVar("C", bound="type[Configurable]")
@@ -127,7 +127,8 @@ def as_object(
     if isinstance(value, str):
         return by_name(kind, value, argument, suggested=suggested)
     way = f"{value.__name__}()" if isinstance(value, type) else "or a name"
-    raise TypeError(f"{argument} must be a {kind.__name__}, got {value!r}: pass an object, {way}")
+    what = with_article(kind.__name__)
+    raise TypeError(f"{argument} must be {what}, got {value!r}: pass an object, {way}")
 
 
 def by_name(kind: type[T], name: str, argument: str, *, suggested: tuple[type, ...] = ()) -> T:

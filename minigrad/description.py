@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.config import Configurable, registered, same_class
-from minigrad.names import guess
+from minigrad.names import guess, kind_of
 
 
 def to_config(value: Any, where: str, arrays: dict[str, NDArray[Any]] | None = None) -> Any:
@@ -54,7 +54,7 @@ def to_config(value: Any, where: str, arrays: dict[str, NDArray[Any]] | None = N
     if inspect.isroutine(value):
         return {"function": value.__name__}
     raise TypeError(
-        f"{where} is a {type(value).__name__}, which a file can't hold: "
+        f"{where} is {kind_of(value)}, which a file can't hold: "
         "use a number, a string, an array, a function, or an object with get_config"
     )
 

@@ -8,8 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from minigrad.synonyms import SYNONYMS
-
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -25,15 +23,31 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known name is meant, for the end of a message.
+def with_article(noun: str) -> str:
+    """Put "a" or "an" before the name of a type.
+
+    >>> with_article("Loss"), with_article("Optimizer"), with_article("ndarray")
+    ('a Loss', 'an Optimizer', 'an ndarray')
+    """
+    return f"{'an' if noun == 'ndarray' or noun[0].upper() in 'AEIO' else 'a'} {noun}"
+
+
+def kind_of(value: object) -> str:
+    """Say what something is: "an int"."""
+    return with_article(type(value).__name__)
+
+
+def nearest(name: str, known: Iterable[str], *, option: bool = False) -> str:
+    """Say which known name is meant, for the end of a message; `option` as in `guess`.
 
     >>> nearest("sigmod", ["sigmoid", "tanh"])
     "did you mean 'sigmoid'? Known: 'sigmoid', 'tanh'"
     """
     known = sorted(known)
-    meant = guess(name, known)
-    return f"{f'{meant} Known:' if meant else 'the known ones are'} {listed(known, ', ')}"
+    meant = guess(name, known, option=option)
+    if not meant.endswith("?"):
+        return f"{meant}{'; ' * bool(meant)}the known ones are {listed(known, ', ')}"
+    return f"{meant} Known: {listed(known, ', ')}"
 
 
 def names_options(call: Callable[P, T]) -> Callable[P, T]:
@@ -61,14 +75,36 @@ def names_options(call: Callable[P, T]) -> Callable[P, T]:
     return called
 
 
-def guess(name: str, known: Iterable[str]) -> str:
-    """Ask for the known names that are meant: by another library's name, or nearly this one."""
+def guess(name: str, known: Iterable[str], *, option: bool = False) -> str:
+    """Ask for the known names that are meant: by another library's name, or nearly this one.
+
+    Where it is the name of an `option`, by another library's option too.
+
+    >>> guess("LayerNormalization", ["LayerNorm", "Normal"]), guess("sigmod", ["sigmoid"])
+    ("did you mean 'LayerNorm'?", "did you mean 'sigmoid'?")
+    """
     import difflib
 
-    lower = {other.lower(): other for other in known}
-    close = [n for n in SYNONYMS.get(name.lower(), ()) if n in lower]
-    close = close or difflib.get_close_matches(name.lower(), lower, n=1)
-    return f"did you mean {listed([lower[n] for n in close], ' or ')}?" if close else ""
+    from minigrad.synonyms import OPTIONS, SYNONYMS
+
+    synonyms = {**SYNONYMS, **OPTIONS} if option else SYNONYMS
+    snake = {snake_case(other): other for other in known}
+    spellings = [name, snake_case(name), snake_case(name).removesuffix("_loss")]
+    for spelling in spellings:
+        if spelling in synonyms:
+            meant = [snake.get(f"{n}_loss") or snake.get(n) for n in synonyms[spelling]]
+            found = [other for other in meant if other]
+            ways = [way for way in synonyms[spelling] if " " in way]
+            return _ask(found) or "".join(ways)
+    short = spellings[-1]
+    close = [n for n in (short, f"{short}_loss") if n in snake][:1]
+    close = close or difflib.get_close_matches(spellings[1], snake, n=1)
+    return _ask(snake[n] for n in close)
+
+
+def _ask(names: Iterable[str]) -> str:
+    said = listed(names, " or ")
+    return f"did you mean {said}?" if said else ""
 
 
 def listed(names: Iterable[str], separator: str) -> str:
@@ -91,10 +127,19 @@ def _wrong_call(
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         for name in options:
             if name not in arguments:
-                return f"{what} has no option '{name}': {nearest(name, arguments)}"
+                meant = nearest(name, arguments, option=True)
+                return f"{what} has no option '{name}': {meant}"
     positional = len(kinds) - len(named)
     if named and inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > positional:
         several = all(hasattr(argument, "get_config") for argument in args[1:])
         way = f"; several go in a list, {what}([..., ...])" if several else ""
         return f"{what} takes these by name: {', '.join(f'{name}=...' for name in named)}{way}"
-    return None
+    given = {*options, *list(arguments)[: len(args) - (len(arguments) < len(kinds))]}
+    missing = [
+        f"{name}=..."
+        for name, argument in arguments.items()
+        if argument.default is argument.empty
+        and argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
+        and name not in given
+    ]
+    return f"{what} needs {', '.join(missing)}" if missing else None

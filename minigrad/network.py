@@ -17,6 +17,7 @@ from minigrad.arrays import Array, Shape, as_data, check_finite, describe
 from minigrad.config import Configurable
 from minigrad.layers.base import Layer
 from minigrad.layers.chain import Chain
+from minigrad.names import names_options
 from minigrad.parameters import Parameters
 from minigrad.ranges import whole
 from minigrad.rng import RNGLike, as_rng
@@ -51,6 +52,11 @@ class Network(Chain):
                 f"pass input_shape=({input_shape},)"
             )
         if input_shape is not None:
+            if input_shape and input_shape[0] is None:
+                raise ValueError(
+                    f"{self.label} expects input_shape as the shape of one row, got {input_shape}: "
+                    f"leave the batch axis out, input_shape={tuple(input_shape[1:])}"
+                )
             self.build_for(tuple(whole(n, "input_shape", self) for n in input_shape))
 
     def build_for(self, input_shape: Shape) -> None:
@@ -146,6 +152,7 @@ class Network(Chain):
             assert self.input_shape is not None
             self.layers[0].check_input(x, self.input_shape)
 
+    @names_options
     def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
         """Return the outputs for all rows; safe from many threads at once.
 
@@ -185,6 +192,7 @@ class Network(Chain):
         """
         print(summary(self))
 
+    @names_options
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and buffers alone, by path, into a safetensors file.
 
@@ -195,6 +203,7 @@ class Network(Chain):
 
         weights.save_weights(self, path)
 
+    @names_options
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Take the parameters and buffers from a file of `save_weights`, `save` or another tool.
 

@@ -1,4 +1,7 @@
-"""Options that are numbers: each lies in its range, or an error names it."""
+"""Options that are numbers: each lies in its range, or an error names it.
+
+Their owner is an object, or the name of a call.
+"""
 
 from __future__ import annotations
 
@@ -68,8 +71,9 @@ def whole(value: int, name: str, owner: object, *, least: int = 1) -> int:
 
 
 def _checked(value: Any, expected: str, holds: Callable[[Any], bool], owner: object) -> Real:
+    name = owner if isinstance(owner, str) else type(owner).__name__
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{type(owner).__name__} expects {expected}, got {value!r}")
+        raise TypeError(f"{name} expects {expected}, got {value!r}")
     if not holds(value):
-        raise ValueError(f"{type(owner).__name__} expects {expected}, got {value!r}")
+        raise ValueError(f"{name} expects {expected}, got {value!r}")
     return value

@@ -147,9 +147,9 @@ class Sequential(Supervised):
                 or a step was so large that the parameters aren't.
         """
         optimizer, loss = self._compiled("fit")
-        epochs = whole(epochs, "epochs", self)
+        epochs = whole(epochs, "epochs", "fit")
         if batch_size is not None:
-            batch_size = whole(batch_size, "batch_size", self)
+            batch_size = whole(batch_size, "batch_size", "fit")
         followers, speaker = as_callbacks(callbacks), progress(verbose)
         data = as_batches(
             x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
@@ -192,7 +192,7 @@ class Sequential(Supervised):
             if validation_split:
                 raise ValueError("give validation_data or validation_split, not both")
             return data, as_validation(validation_data, self._rows_from(loss), epochs=epochs)
-        if not below_one(validation_split, "validation_split", self):
+        if not below_one(validation_split, "validation_split", "fit"):
             return data, None
         if isinstance(data, Stream):
             raise ValueError("validation_split needs arrays x and y: pass validation_data")
@@ -200,6 +200,7 @@ class Sequential(Supervised):
             self.split_seed = int(self.rng.bytes(4).hex(), 16)
         return split(data, validation_split, self.split_seed)
 
+    @names_options
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of the model into one safetensors file; `minigrad.load(path)` reads it.
 
@@ -270,7 +271,7 @@ class Sequential(Supervised):
         if optimizer is not None:
             optimizer = as_object(Optimizer, optimizer, "optimizer")
         if batch_size is not None:
-            batch_size = whole(batch_size, "batch_size", self)
+            batch_size = whole(batch_size, "batch_size", "diagnose")
         return diagnose(
             self,
             x,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.data import Rows
+from minigrad.names import kind_of
 from minigrad.rng import RNG
 
 Batches: TypeAlias = "Iterable[Any] | Callable[[], Iterable[Any]]"
@@ -47,7 +48,7 @@ class Stream:
     def __init__(self, source: Batches, accept: Accept, *, epochs: int = 1) -> None:
         if isinstance(source, (str, bytes, Mapping)) or hasattr(source, "__array__"):
             raise TypeError(
-                f"y is missing: x is a {type(source).__name__}; pass x and y, or as x alone an "
+                f"y is missing: x is {kind_of(source)}; pass x and y, or as x alone an "
                 "iterable of (x, y) batches or a function that returns one"
             )
         self._source = source
@@ -55,7 +56,7 @@ class Stream:
         iterator = iter(_begin(source))
         if iterator is source and epochs > 1:
             raise ValueError(
-                f"x is a {type(source).__name__}, which can be gone through once, and epochs is "
+                f"x is {kind_of(source)}, which can be gone through once, and epochs is "
                 f"{epochs}: pass a list, or the function that returns it, without calling it"
             )
         self._count = length_hint(source) or None
@@ -83,7 +84,7 @@ class Stream:
             yield batch
         if not count:
             raise ValueError(
-                f"x is a {type(self._source).__name__} that gave no batches when it was gone "
+                f"x is {kind_of(self._source)} that gave no batches when it was gone "
                 "through again: pass a list, or a function that returns a new iterator each time"
             )
         self._count = count
@@ -167,15 +168,15 @@ def _begin(source: Batches) -> Iterable[Any]:
     if callable(source):
         return source()
     raise TypeError(
-        f"x is a {type(source).__name__}: expected arrays x and y, an iterable of (x, y) batches, "
+        f"x is {kind_of(source)}: expected arrays x and y, an iterable of (x, y) batches, "
         "or a function that returns one"
     )
 
 
 def _describe(batch: Any) -> str:
     if hasattr(batch, "shape"):
-        return f"a {type(batch).__name__} of shape {tuple(batch.shape)}"
+        return f"{kind_of(batch)} of shape {tuple(batch.shape)}"
     if isinstance(batch, (tuple, list)):
         kinds = ", ".join(type(item).__name__ for item in batch[:4])
-        return f"a {type(batch).__name__} of {len(batch)} ({kinds}{', ...' * (len(batch) > 4)})"
-    return f"a {type(batch).__name__}"
+        return f"{kind_of(batch)} of {len(batch)} ({kinds}{', ...' * (len(batch) > 4)})"
+    return kind_of(batch)

@@ -78,6 +78,7 @@ class Supervised(Network):
                 stacklevel=3,
             )
 
+    @names_options
     def evaluate(
         self,
         x: ArrayLike | Batches,
@@ -95,6 +96,7 @@ class Supervised(Network):
         data = as_batches(x, y, self._rows_from(loss), sample_weight=sample_weight)
         return training.evaluate(self, loss, self.metrics, data)
 
+    @names_options
     def objective(
         self,
         x: ArrayLike,

@@ -91,7 +91,10 @@ def test_a_function_is_called_after_each_epoch() -> None:
     ("callbacks", "message"),
     [
         ([EarlyStopping], "callbacks[0] is a class: pass an object, EarlyStopping(...)"),
-        ([Record(), 3], "callbacks[1] is a int: expected a Callback, or a function of (epoch, fig"),
+        (
+            [Record(), 3],
+            "callbacks[1] is an int: expected a Callback, or a function of (epoch, fig",
+        ),
         (Record(), "callbacks must be a list, got Record"),
         (print, "callbacks must be a list, got builtin_function_or_method"),
     ],
@@ -398,3 +401,13 @@ def test_csv_logger_refuses_other_columns(tmp_path: Path) -> None:
     with says(ValueError, "whose columns are epoch, loss: this fit reports epoch, loss, val_loss"):
         model.fit(X, Y, callbacks=[log], validation_split=0.5, verbose=0)
     assert len(read(tmp_path / "log.csv")) == 2
+
+
+def test_a_repr_says_what_it_was_made_with() -> None:
+    class Forgetful(Callback):
+        def __init__(self, epochs: int) -> None:
+            self.left = epochs
+
+    assert repr(EarlyStopping(patience=3)) == "EarlyStopping(patience=3)"
+    assert repr(CSVLogger("log.csv")) == "CSVLogger('log.csv')"
+    assert repr(Forgetful(3)) == "Forgetful(...)"

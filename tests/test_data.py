@@ -53,7 +53,7 @@ class TestWhatFitIsGiven:
 
     def test_no_y(self) -> None:
         for x in (X, X.astype(int), X[:0]):
-            with says(TypeError, "y is missing: x is a ndarray; pass x and y, or as x alone"):
+            with says(TypeError, "y is missing: x is an ndarray; pass x and y, or as x alone"):
                 make().fit(x)
             with says(TypeError, "y is missing"):
                 make().evaluate(x)
@@ -61,14 +61,14 @@ class TestWhatFitIsGiven:
     @pytest.mark.parametrize(
         ("x", "message"),
         [
-            ((X, Y), "batch 1 of x is a ndarray of shape (100, 2); without y, x is an iterable"),
+            ((X, Y), "batch 1 of x is an ndarray of shape (100, 2); without y, x is an iterable"),
             ([[0.0, 1.0], [1.0, 1.0]], "batch 1 of x is a list of 2 (float, float); without y"),
             ([(X,)], "batch 1 of x is a tuple of 1 (ndarray)"),
             ([(X, None)], "batch 1 of x is a tuple of 2 (ndarray, NoneType)"),
             ([{"x": X, "y": Y}], "batch 1 of x is a dict"),
             ({"x": X, "y": Y}, "y is missing: x is a dict"),
             ("data.csv", "y is missing: x is a str"),
-            (3, "x is a int: expected arrays x and y, an iterable of (x, y) batches, or a func"),
+            (3, "x is an int: expected arrays x and y, an iterable of (x, y) batches, or a func"),
         ],
     )
     def test_what_is_no_source_of_batches(self, x, message: str) -> None:
@@ -150,6 +150,16 @@ class TestArraysOfOthers:
         mixed = frame.assign(c="text")
         with says(TypeError, "x has dtype object; expected an array of floating numbers: pick the"):
             frames.fit(mixed, series)
+
+    def test_objects(self) -> None:
+        with says(
+            TypeError, "x has dtype object; expected an array of floating numbers: it holds 'a"
+        ):
+            make().predict(np.array([[0.5, "a"]], dtype=object))
+        with says(TypeError, "floating numbers: are its rows of unequal length?"):
+            make().predict(np.array([[0.5], [0.5, 0.5]], dtype=object))
+        with says(TypeError, "floating numbers: pass x.astype(float)"):
+            make().predict(X.astype(object))
 
     def test_tensors(self) -> None:
         torch = pytest.importorskip("torch")
@@ -283,7 +293,7 @@ class TestBatches:
             ((X[:5] * np.nan, Y[:5]), ValueError, "batch 3: x holds nan at index (0, 0)"),
             ((X[:5], Y[:4]), ValueError, "batch 3: x and y need as many rows"),
             ((X[:5] > 0, Y[:5]), TypeError, "batch 3: x holds booleans"),
-            (X[:5], TypeError, "batch 3 of x is a ndarray of shape (5, 2)"),
+            (X[:5], TypeError, "batch 3 of x is an ndarray of shape (5, 2)"),
         ],
     )
     def test_a_bad_batch_is_named(self, bad, error: type[Exception], message: str) -> None:

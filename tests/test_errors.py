@@ -212,6 +212,8 @@ def test_a_loss_without_super_init_is_a_mean() -> None:
         (lambda: Dense(3, np.tanh), "got <ufunc 'tanh'>: pass an object, or a name"),
         (lambda: Dense("3"), "Dense expects a whole number units >= 1, got '3'"),
         (lambda: Dense(3, weight=np.ones((2, 3))), "from numbers, pass weight_initializer="),
+        (lambda: Dense(3, 8), "outputs alone, got (3, 8): pass Dense(8), whose inputs are counted"),
+        (lambda: Dense(3, bias=False), "got bool: to have one or none, pass use_bias="),
         (lambda: Dense(3, bias=3), "bias of Dense must be a Parameter of another layer, to share"),
         (lambda: Sequential(Dense(3), Dense(1)), "several go in a list, Sequential([..., ...])"),
         (lambda: Residual(Dense(3), Dense(1)), "several go in a list, Residual([..., ...])"),
@@ -265,7 +267,7 @@ def test_a_figure_that_is_not_there() -> None:
         _ = History(loss=[1.0], accuracy=[0.5])["acc"]
     model = make()
     model.compile(optimizer="sgd", loss="mse", metrics=[np.subtract])
-    with says(TypeError, "the metric 'subtract' must return a number, got a ndarray of shape (8"):
+    with says(TypeError, "the metric 'subtract' must return a number, got an ndarray of shape ("):
         model.evaluate(X, Y)
 
 
@@ -288,6 +290,8 @@ def test_compile_with_what_is_not_known() -> None:
     model = make()
     with says(ValueError, "optimizer='sdg' is not known: did you mean 'sgd'?"):
         model.compile(optimizer="sdg", loss="mse")
+    with says(TypeError, "optimizer must be an Optimizer, got 3: pass an object, or a name"):
+        model.compile(optimizer=3, loss="mse")  # type: ignore[arg-type]
     with says(TypeError, "loss must be a Loss, got <class"):
         model.compile(optimizer="sgd", loss=MSELoss)  # type: ignore[arg-type]
     with says(ValueError, "metric 'rmes' is not known: did you mean 'rmse'?"):
@@ -299,9 +303,9 @@ def test_compile_with_what_is_not_known() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "Sequential expects a whole number epochs >= 1, got 0"),
-        ({"batch_size": 2.5}, "Sequential expects a whole number batch_size >= 1, got 2.5"),
-        ({"validation_split": 1.0}, "Sequential expects 0 <= validation_split < 1, got 1.0"),
+        ({"epochs": 0}, "fit expects a whole number epochs >= 1, got 0"),
+        ({"batch_size": 2.5}, "fit expects a whole number batch_size >= 1, got 2.5"),
+        ({"validation_split": 1.0}, "fit expects 0 <= validation_split < 1, got 1.0"),
         ({"sample_weight": np.ones(3)}, "sample_weight needs shape (8,), a weight a row"),
         ({"sample_weight": -np.ones(8)}, "sample_weight must not be negative"),
         ({"class_weight": {7: 1.0}}, "class_weight needs class labels, and y holds 0.5: pass"),

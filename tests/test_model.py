@@ -234,10 +234,17 @@ def test_its_vector_has_its_dtype_whatever_is_in_it(dtype: str) -> None:
     assert model.predict(X).dtype == dtype
 
 
-@pytest.mark.parametrize("shape", [(3.5,), "3", (None, 3), (-3,), (0,), (True,)])
+@pytest.mark.parametrize("shape", [(3.5,), "3", (3, None), (-3,), (0,), (True,)])
 def test_an_input_shape_of_anything_but_whole_numbers(shape) -> None:
     with pytest.raises((TypeError, ValueError), match="Sequential expects a whole number input_sh"):
         Sequential([Dense(3)], input_shape=shape)
+
+
+def test_an_input_shape_has_no_batch_axis() -> None:
+    with pytest.raises(
+        ValueError, match=r"got \(None, 3\): leave the batch axis out, input_shape=\(3"
+    ):
+        Sequential([Dense(3)], input_shape=(None, 3))  # type: ignore[arg-type]
 
 
 def test_numpy_numbers_make_an_input_shape() -> None:

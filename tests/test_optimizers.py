@@ -396,7 +396,7 @@ def test_a_value_out_of_its_range(make, error: type[Exception], message: str) ->
         (lambda: Tanh(nmae="a"), "Tanh has no option 'nmae': did you mean 'name'?"),
         (lambda: CosineDecay(decay_step=3), "CosineDecay has no option 'decay_step': did you mean"),
         (lambda: Sequential([Tanh()], input_shap=3), "Sequential has no option 'input_shap': did"),
-        (lambda: Dense(), "missing 1 required positional argument: 'units'"),
+        (lambda: Dense(), "Dense needs units=..."),
     ],
 )
 def test_a_typo_in_an_option(make, message: str) -> None:

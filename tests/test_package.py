@@ -37,7 +37,19 @@ def test_public_names_exist_and_are_documented() -> None:
 def test_completion_offers_the_public_names_alone() -> None:
     code = "import minigrad; print(*dir(minigrad))"
     offered = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    assert offered == sorted([*minigrad.__all__, "__version__"])
+    assert offered == sorted([*minigrad.__all__, "__version__", "views"])
+
+
+def test_views_are_imported_when_they_are_asked_for() -> None:
+    code = "import minigrad, sys; print('minigrad.views' in sys.modules, minigrad.views.network)"
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert said.startswith("False <function network")
+
+
+@pytest.mark.parametrize("late", ["numpy.random", "difflib"])
+def test_what_isnt_there_is_said_without_a_guess_where_python_asks(late: str) -> None:
+    code = f"import minigrad, sys; hasattr(minigrad, '__wrapped__'); print({late!r} in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
 def modules() -> list[Path]:

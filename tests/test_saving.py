@@ -589,9 +589,9 @@ class TestWhatAFileHolds:
             ([type("Odd", (Scale,), {"get_config": lambda _: {"x": 1}})()], "Odd can't be made ag"),
             (
                 [Dense(1, weight_initializer=cast("Any", object()))],
-                r"Dense\(weight_initializer=...\) is a obj",
+                r"Dense\(weight_initializer=...\) is an obj",
             ),
-            ([Dense(1, weight_initializer=np.array(["a"]))], r"initializer=...\) is a ndarray"),
+            ([Dense(1, weight_initializer=np.array(["a"]))], r"initializer=...\) is an ndarray"),
         ],
         ids=["namesake", "config", "object", "strings"],
     )

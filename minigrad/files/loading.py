@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from minigrad.names import names_options
+
 if TYPE_CHECKING:
     from minigrad.sequential import Sequential
 
 
+@names_options
 def load(
     path: str | os.PathLike[str],
     *,

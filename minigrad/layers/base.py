@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from typing_extensions import Self, override
 
@@ -80,12 +80,23 @@ class Layer(Cached):
 
     @override
     def _way_to(self, name: str) -> str:
+        from minigrad.synonyms import ATTRIBUTES
+
+        if name in ATTRIBUTES:
+            return f": {ATTRIBUTES[name]}"
         if self.output_shape is not None or self.own_parameters():
             return ""
         return (
             " before it is built: put it in Sequential([...], input_shape=...), or call "
             "build(input_shape, rng)"
         )
+
+    if not TYPE_CHECKING:  # a type checker says itself that a layer can't be called
+
+        def __call__(self, *args: Any, **options: Any) -> NoReturn:
+            """Say what to call in its place."""
+            way = "model.predict(x), or " if hasattr(self, "predict") else ""
+            raise TypeError(f"{self.label} is no function: call {way}forward(x) to go on by hand")
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Make the parameters for this input shape, and return the output shape."""

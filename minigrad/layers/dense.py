@@ -88,6 +88,7 @@ class Dense(Layer):
         self.units = whole(units, "units", self)
         check_initializer(weight_initializer, "weight_initializer")
         check_initializer(bias_initializer, "bias_initializer")
+        _check_no_inputs(units, activation)
         if activation is not None:
             activation = as_object(Layer, activation, "activation", suggested=_ACTIVATIONS)
             activation.name = activation.name or snake_case(type(activation).__name__)
@@ -195,9 +196,20 @@ class Dense(Layer):
         return shared
 
 
+def _check_no_inputs(units: int, activation: object) -> None:
+    if isinstance(activation, (int, np.integer)) and not isinstance(activation, bool):
+        raise TypeError(
+            f"Dense takes the number of its outputs alone, got ({units}, {activation}): pass "
+            f"Dense({activation}), whose inputs are counted when it is built"
+        )
+
+
 def _check_shared(parameter: object, argument: str) -> None:
     if parameter is not None and not isinstance(parameter, Parameter):
+        way = f"to start from numbers, pass {argument}_initializer="
+        if argument == "bias" and isinstance(parameter, bool):
+            way = "to have one or none, pass use_bias="
         raise TypeError(
             f"{argument} of Dense must be a Parameter of another layer, to share it, got "
-            f"{type(parameter).__name__}: to start from numbers, pass {argument}_initializer="
+            f"{type(parameter).__name__}: {way}"
         )

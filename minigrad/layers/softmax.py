@@ -8,6 +8,7 @@ from typing_extensions import override
 from minigrad.arrays import Array, Shape
 from minigrad.config import register
 from minigrad.layers.base import Layer, features
+from minigrad.names import names_options
 from minigrad.rng import RNG
 
 
@@ -87,6 +88,7 @@ class LogSoftmax(Layer):
         return delta - softmax(x) * total
 
 
+@names_options
 def softmax(z: Array) -> Array:
     """Return exp(z) as shares of its sum along the last axis, without a warning.
 

@@ -14,7 +14,6 @@ from minigrad.config import Configurable
 from minigrad.optimizers.schedules import Schedule
 from minigrad.parameters import Parameter, Parameters
 from minigrad.ranges import not_negative, positive
-from minigrad.synonyms import SYNONYMS
 
 _CHUNK = 65_536
 """Numbers changed at a time: what a step makes on the way then stays in the cache."""
@@ -169,13 +168,13 @@ class Optimizer(Configurable):
         """Refuse to go on with what was remembered of parameters that aren't among these.
 
         Raises:
-            AttributeError: something was set by another library's name for it.
+            AttributeError: `lr` was set, which other libraries call the rate.
             ValueError: this optimizer has trained another model.
         """
-        for name in vars(self).keys() & SYNONYMS.keys():
+        if "lr" in vars(self):
             raise AttributeError(
-                f"this {type(self).__name__} has an attribute '{name}', which it doesn't read: "
-                f"set {SYNONYMS[name][0]}"
+                f"this {type(self).__name__} has an attribute 'lr', which it doesn't read: set "
+                "learning_rate"
             )
         remembers = self.steps and (self.state or isinstance(self.learning_rate, Schedule))
         if not remembers or self._first is None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.names import nearest
+from minigrad.config import Configurable
+from minigrad.names import kind_of, nearest
 
 if TYPE_CHECKING:
     from minigrad.training import Training
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 
 
-class Callback:
+class Callback(Configurable):
     """Does nothing at each moment; a new one overrides what it needs.
 
     A method `on_...` of another name is refused where the class is made.
@@ -37,6 +38,13 @@ class Callback:
     >>> history["loss"][-1] < 0.01, history.epochs < 1000
     (True, True)
     """
+
+    @override
+    def __repr__(self) -> str:
+        try:
+            return super().__repr__()
+        except TypeError:  # nothing makes a callback of one's own keep its arguments
+            return f"{type(self).__name__}(...)"
 
     def __init_subclass__(cls) -> None:
         """Refuse a method named as a moment that there isn't.
@@ -105,7 +113,7 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
             )
         if not isinstance(callback, Callback) and not callable(callback):
             raise TypeError(
-                f"callbacks[{index}] is a {type(callback).__name__}: expected a Callback, or a "
+                f"callbacks[{index}] is {kind_of(callback)}: expected a Callback, or a "
                 "function of (epoch, figures)"
             )
         found.append(callback if isinstance(callback, Callback) else EachEpoch(callback))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -34,6 +34,15 @@ class History(dict[str, list[float]]):
 
     def __missing__(self, name: str) -> list[float]:
         raise KeyError(self._unknown(name))
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what is missing: it is asked only then."""
+            from minigrad.synonyms import ATTRIBUTES
+
+            way = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
+            raise AttributeError(f"History has no attribute '{name}'{way}", name=name, obj=self)
 
     def append(self, figures: Mapping[str, float]) -> None:
         """Add one epoch's figures."""

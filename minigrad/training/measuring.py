@@ -14,6 +14,7 @@ from minigrad.engine import Plan, blocks
 from minigrad.layers.base import Layer
 from minigrad.losses import Loss
 from minigrad.metrics import Metric
+from minigrad.names import kind_of
 from minigrad.streams import Stream
 
 
@@ -98,7 +99,7 @@ def measure(metrics: Mapping[str, Metric], target: Array, prediction: Array) -> 
     for name, figure in figures.items():
         if np.ndim(figure) or not isinstance(figure, SupportsFloat):
             raise TypeError(
-                f"the metric '{name}' must return a number, got a {type(figure).__name__} of shape "
+                f"the metric '{name}' must return a number, got {kind_of(figure)} of shape "
                 f"{np.shape(figure)}: return its mean"
             )
     return {name: float(figure) for name, figure in figures.items()}
