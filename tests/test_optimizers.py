@@ -245,6 +245,43 @@ def test_what_an_optimizer_forgets_or_never_keeps_is_no_memory() -> None:
         trained(scheduled)
 
 
+def test_another_librarys_name_of_the_rate_is_not_taken_in_silence() -> None:
+    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    model.compile(optimizer="sgd", loss="mse")
+    model.optimizer.lr = 0.5
+    with pytest.raises(
+        AttributeError, match="has an attribute 'lr', which it doesn't read: set le"
+    ):
+        model.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
+
+
+def test_what_update_keeps_has_slots() -> None:
+    class Kept(Optimizer):
+        @property
+        def slots(self):
+            return ("mean",)
+
+        def update(self, value, grad, state):
+            state["mean"] = 0.9 * state["mean"] + grad
+
+    class Extra(Kept):
+        def update(self, value, grad, state):
+            state["other"] = grad
+
+    for kind in (Kept, Extra):
+        with pytest.raises(TypeError, match=f"update of {kind.__name__} put new arrays into state"):
+            kind(learning_rate=0.1).step(some_parameters())
+
+
+def test_update_only_reads_the_gradient() -> None:
+    class Doubling(Optimizer):
+        def update(self, value, grad, state):
+            grad *= 2
+
+    with pytest.raises(ValueError, match="read-only"):
+        Doubling(learning_rate=0.1).step(some_parameters())
+
+
 def test_an_update_that_returns_the_new_value_is_refused() -> None:
     class Functional(Optimizer):
         def update(self, value, grad, state):
