@@ -249,9 +249,7 @@ def test_another_librarys_name_of_the_rate_is_not_taken_in_silence() -> None:
     model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     model.compile(optimizer="sgd", loss="mse")
     model.optimizer.lr = 0.5
-    with pytest.raises(
-        AttributeError, match="has an attribute 'lr', which it doesn't read: set le"
-    ):
+    with pytest.raises(AttributeError, match="an attribute 'lr', which it doesn't read: set learn"):
         model.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
 
 
