@@ -165,19 +165,20 @@ class CrossEntropyLoss(Loss):
         slope: Array = np.exp(z)
         total = np.add.reduce(slope, axis=0)
         slope /= total
-        terms: Array = np.log(total)
         classes, rows = z.shape
         kept = 1.0 - self.label_smoothing
         if target.ndim == 1:
             place = np.arange(rows) + rows * target  # of [k = y] in all of z
-            terms -= kept * z.ravel()[place]
+            aimed = z.ravel()[place]
             slope.ravel()[place] -= kept
         else:
-            share = kept * target.T / np.add.reduce(target, axis=1)
-            terms -= np.add.reduce(share * z, axis=0)
-            slope -= share
+            share = target.T / np.add.reduce(target, axis=1)
+            aimed = np.add.reduce(share * z, axis=0)
+            slope -= kept * share
+        terms: Array = np.log(total)
+        terms -= aimed
         if self.label_smoothing:
-            terms -= self.label_smoothing * z.mean(axis=0)
+            terms += self.label_smoothing * (aimed - z.mean(axis=0))
             slope -= self.label_smoothing / classes
         return terms, slope.T
 

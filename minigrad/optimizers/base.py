@@ -150,14 +150,14 @@ class Optimizer(Configurable):
                 g = clip(g)
             if self.weight_decay:
                 g = self.decay(theta, g)
-            pieces = {slot: self.state[slot][place] for slot in slots}
-            held = pieces.copy()
+            held = {slot: self.state[slot][place] for slot in slots} if slots else {}
+            given = [*held.values()]
             if self.update(theta, g, held) is not None:  # type: ignore[func-returns-value]
                 raise TypeError(
                     f"update of {type(self).__name__} returned something: change value in place, "
                     "as in value -= ..., and return nothing"
                 )
-            if len(held) > len(pieces) or any(held[s] is not pieces[s] for s in slots):
+            if held and [*map(id, held.values())] != [*map(id, given)]:
                 raise TypeError(
                     f"update of {type(self).__name__} put new arrays into state: name in slots "
                     "what it keeps, and change those in place, as in state[slot] *= ..."
