@@ -602,3 +602,19 @@ def test_numpy_numbers_are_an_output_shape() -> None:
     model = Sequential([Flat(), Dense(1)], input_shape=(2, 3))
     assert model[0].output_shape == (6,)
     assert type(model[0].output_shape[0]) is int
+
+
+def test_a_parameter_that_is_shared_no_longer_has_its_own_gradient() -> None:
+    model = Sequential([Dense(3), Tanh(), Dense(3)], input_shape=(3,), rng=0)
+    own = model[2].weight
+    model[2].weight = model[0].weight
+    assert model.parameters.size == 9 + 3 + 3
+    model[2].weight = own
+    assert model.parameters.size == 2 * (9 + 3)
+    x, delta = np.random.default_rng(0).normal(size=(2, 5, 3))
+    expected = copy.deepcopy(model)
+    for each in (model, expected):
+        for _ in range(2):
+            each.forward(x)
+            each.backward(delta)
+    np.testing.assert_array_equal(model.parameters.grad, expected.parameters.grad, strict=True)
