@@ -15,7 +15,10 @@ EXAMPLES = sorted((PACKAGE.parent / "examples").glob("*.py"))
 
 
 def test_import_loads_numpy_and_typing_extensions_alone() -> None:
-    code = "import sys, minigrad; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = (
+        "import sys; before = set(sys.modules); import minigrad; "
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     foreign = loaded - set(sys.stdlib_module_names) - {"numpy", "typing_extensions", "minigrad"}
     assert not {name for name in foreign if not name.startswith("_")}
