@@ -15,6 +15,7 @@ from minigrad.description import from_config, make
 from minigrad.files.generators import rebuild_rng
 from minigrad.files.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.layers.base import Layer
+from minigrad.layers.held import exchange
 from minigrad.parameters import Parameter
 from minigrad.paths import apart, join
 from minigrad.penalties import Penalty
@@ -251,23 +252,10 @@ def _share_when_built(
             if first.shape != own.shape:
                 raise ValueError(f"'{name}' can't share the {first!r} of another layer")
             if first is not own:
-                _exchange(layer, own, first)
+                exchange(layer, own, first)
         return output_shape
 
     vars(layer)["build"] = build_and_share
-
-
-def _exchange(layer: Layer, old: Parameter, new: Parameter) -> None:
-    """Put `new` where a layer holds `old`: an attribute, or a list, tuple or dict that is one."""
-    for name, value in list(vars(layer).items()):
-        if value is old:
-            setattr(layer, name, new)
-        elif isinstance(value, dict):
-            value.update({key: new for key, item in value.items() if item is old})
-        elif isinstance(value, (list, tuple)) and any(item is old for item in value):
-            items = [new if item is old else item for item in value]
-            kind = type(value)
-            setattr(layer, name, getattr(kind, "_make", kind)(items))  # `_make` of a NamedTuple
 
 
 def _check_fields(name: str, value: Any, fields: Mapping[str, set[type]]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from typing_extensions import Self, override
 
@@ -14,11 +14,10 @@ from minigrad.cached import Cached
 from minigrad.code import code
 from minigrad.config import Configurable
 from minigrad.initializers import InitializerLike, initialize
+from minigrad.layers.held import held
 from minigrad.parameters import Parameter, Parameters
 from minigrad.paths import join
 from minigrad.rng import RNG
-
-T = TypeVar("T")
 
 
 class Layer(Cached):
@@ -180,7 +179,7 @@ class Layer(Cached):
     @property
     def children(self) -> list[Layer]:
         """The layers that are attributes of this one, or in a list, tuple or dict; each once."""
-        return list({id(layer): layer for _, layer in _held(self, Layer)}.values())
+        return list({id(layer): layer for _, layer in held(self, Layer)}.values())
 
     @property
     def parameters(self) -> Parameters:
@@ -226,7 +225,7 @@ class Layer(Cached):
         children = self.children
         if all([child.name for child in children]):
             return [(child.name, child) for child in children]
-        places = {id(layer): name for name, layer in reversed([*_held(self, Layer)])}
+        places = {id(layer): name for name, layer in reversed([*held(self, Layer)])}
         return [
             (child.name or places.get(id(child), f"children_{i}"), child)
             for i, child in enumerate(children)
@@ -261,20 +260,7 @@ class Layer(Cached):
 
         Those in a list, tuple or dict are named by place or key, as in 'factors_0'.
         """
-        return list(_held(self, Parameter))
-
-
-def _held(layer: Layer, kind: type[T]) -> Iterator[tuple[str, T]]:
-    """Yield (name, object) for what a layer holds of a kind, in the order of its attributes."""
-    for name, value in vars(layer).items():
-        if isinstance(value, kind):
-            yield name, value
-        elif isinstance(value, (list, tuple, dict)):
-            items: Iterable[tuple[Any, Any]]
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, item in items:
-                if isinstance(item, kind):
-                    yield f"{name}_{key}", item
+        return list(held(self, Parameter))
 
 
 def features(layer: Layer, input_shape: Shape) -> int:
