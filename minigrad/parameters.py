@@ -193,24 +193,28 @@ class Parameters(Sequence[Parameter]):
         self._gather(dtype)
 
     def _gather(self, dtype: DTypeLike | None = None) -> None:
-        held = {id(p._vectors): p._vectors for p in self._items}
-        common = next(iter(held.values())) if len(held) == 1 else None
-        if common is not None and common.left:
-            common = None  # what is left of another model's
-        target = np.dtype(dtype or np.result_type(*(p.value for p in self._items), np.float32))
-        views = None if common is None else self._side_by_side(common)
-        apart = common is None or (self._alone and views is None and not common.fixed)
-        if common is None or common.value.dtype != target or apart:
-            common = _Vectors(sum(p.size for p in self._items), target)
+        dtype = np.dtype(dtype or np.result_type(*(p.value for p in self._items), np.float32))
+        vectors = self._common(dtype)
+        if vectors is None:
+            vectors = _Vectors(sum(p.size for p in self._items), dtype)
             start = 0
             for parameter in self._items:
-                parameter._move(common, start)
+                parameter._move(vectors, start)
                 start += parameter.size
-            views = common.value, common.grad
-        self._vectors = common
-        self._views = views
+        self._vectors = vectors
+        self._views = self._side_by_side(vectors)
         self._pieces: list[tuple[slice, Array, Array]] = []
         self._pieces_for: tuple[int, int] | None = None
+
+    def _common(self, dtype: np.dtype[Any]) -> _Vectors | None:
+        """Return the vectors that hold all of them as they must be held; None if none do."""
+        held = {p._vectors for p in self._items}
+        vectors = held.pop() if len(held) == 1 else None
+        if vectors is None or vectors.left or vectors.value.dtype != dtype:
+            return None
+        if self._alone and not vectors.fixed and self._side_by_side(vectors) is None:
+            return None
+        return vectors
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Parameter, ...]]]:
         """Gather the parameters of a copy in a vector of their own."""

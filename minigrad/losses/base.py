@@ -138,11 +138,7 @@ class Loss(Cached):
         if not fit:
             raise self._other_terms(np.asarray(terms), np.asarray(slope), prediction)
         if sample_weight is not None:
-            factors = sample_weight.astype(terms.dtype, copy=False)
-            terms = terms * factors.reshape(rows, *[1] * (terms.ndim - 1))
-            slope = slope * factors.astype(slope.dtype, copy=False).reshape(
-                rows, *[1] * (slope.ndim - 1)
-            )
+            terms, slope = _weighted(terms, sample_weight), _weighted(slope, sample_weight)
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
@@ -191,3 +187,10 @@ class Loss(Cached):
     def cast(self, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the target in the dtype that `terms` computes in."""
         return target if target.dtype == dtype else target.astype(dtype)
+
+
+def _weighted(array: Array, weight: Array) -> Array:
+    """Multiply each row by its weight, in the array's dtype."""
+    column = weight.astype(array.dtype, copy=False).reshape(-1, *[1] * (array.ndim - 1))
+    product: Array = array * column
+    return product

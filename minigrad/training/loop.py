@@ -109,11 +109,11 @@ class Training:
         """
         if isinstance(data, Rows):
             self._check(data, batch_size)
+            if data.count(batch_size) == 1:
+                if len(data) <= self._gradient.rows:
+                    data = data.take(slice(None))  # all that isn't in memory is read
+                data = data.features_first()
         self.epochs = self.epoch + epochs
-        if isinstance(data, Rows) and data.count(batch_size) == 1:
-            if len(data) <= self._gradient.rows:
-                data = data.take(slice(None))  # all that isn't in memory is read
-            data = data.features_first()
         names = ("loss", *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         with ExitStack() as ending:
