@@ -133,18 +133,16 @@ class Differences:
         return max(abs(claimed), abs(numeric), self.least)
 
     def _difference(self, index: tuple[int, ...], h: float) -> float:
-        above, below, width = around(self.objective, self.value, index, h)
-        return (above - below) / width
+        return difference(self.objective, self.value, index, h)
 
 
-def around(
+def difference(
     objective: Callable[[], float], value: Array, index: tuple[int, ...], h: float
-) -> tuple[float, float, float]:
-    """Return J with one number moved up by h, and down by h, and how far these are apart.
+) -> float:
+    """Return the central difference of J by one number, which is put back: dJ/dp to order h^2.
 
     >>> p = np.array([3.0])
-    >>> above, below, width = around(lambda: p[0] ** 2, p, (0,), 0.5)
-    >>> (above - below) / width
+    >>> difference(lambda: p[0] ** 2, p, (0,), 0.5)
     6.0
     """
     kept = float(value[index])
@@ -153,7 +151,7 @@ def around(
     value[index] = down = kept - h
     below = float(objective())
     value[index] = kept
-    return above, below, up - down or math.nan
+    return (above - below) / (up - down or math.nan)
 
 
 def scale(value: Array) -> float:

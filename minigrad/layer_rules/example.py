@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.arrays import Array, Shape
 from minigrad.layers.base import Layer
+from minigrad.layers.held import held
 from minigrad.parameters import Parameter
 from minigrad.paths import join
 from minigrad.rng import is_rng, rng_state
@@ -67,11 +68,11 @@ def ties_rows(layer: Layer) -> bool:
 
 def shares(layer: Layer) -> bool:
     """Tell whether it, or a layer in it, was given a parameter before it was built."""
-    held = [value for _, inner in layer.walk() for value in vars(inner).values()]
-    groups = [vars(value) for value in held if isinstance(value, SimpleNamespace)]
-    groups += [value for value in held if isinstance(value, dict)]
-    held += [inner for group in groups for inner in group.values()]
-    return any(isinstance(value, Parameter) for value in held)
+    return any(
+        any(held(holder, Parameter))
+        for _, inner in layer.walk()
+        for holder in (inner, *(v for v in vars(inner).values() if isinstance(v, SimpleNamespace)))
+    )
 
 
 def state(layer: Layer) -> Iterator[tuple[str, tuple[object, object]]]:
