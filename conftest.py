@@ -39,7 +39,7 @@ def _registered_in_its_example_alone(request: pytest.FixtureRequest) -> Iterator
     """Forget the classes that a docstring's example registers."""
     yield
     if isinstance(request.node, pytest.DoctestItem):
-        from minigrad.config import _REGISTERED
+        from minigrad.util.config import _REGISTERED
 
         for name, cls in [*_REGISTERED.items()]:
             module = sys.modules.get(cls.__module__)

@@ -99,7 +99,7 @@ def curve_table(curve: Curve, results: Sequence[Result]) -> str:
 
 def curve_picture(curve: Curve, results: Sequence[Result]) -> str:
     """The curve as SVG, both axes logarithmic."""
-    from minigrad.pictures.charts import line_chart
+    from minigrad.plots.charts import line_chart
 
     peers = [peer for peer in PEERS if any(peer in each.microseconds for each in results)]
     return line_chart(

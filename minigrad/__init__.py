@@ -3,9 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minigrad.config import register
-from minigrad.files.errors import FileFormatError
-from minigrad.files.loading import load
+from minigrad.callbacks.callback import Callback, CSVLogger, LearningRateScheduler
+from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
+from minigrad.callbacks.plateau import ReduceOnPlateau
+from minigrad.core.history import History
+from minigrad.core.model import Sequential
+from minigrad.core.objective import Objective
+from minigrad.core.parameters import Parameter, Parameters
+from minigrad.core.trainer import DivergedError
 from minigrad.initializers import (
     Constant,
     GlorotNormal,
@@ -62,23 +67,18 @@ from minigrad.losses import (
     MSELoss,
 )
 from minigrad.metrics import confusion_matrix
-from minigrad.names import guess
-from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
-from minigrad.parameters import Parameter, Parameters
-from minigrad.penalties import L1, L1L2, L2, Penalty
-from minigrad.sequential import Sequential
-from minigrad.training import DivergedError
-from minigrad.training.callbacks import Callback, CSVLogger, LearningRateScheduler
-from minigrad.training.history import History
-from minigrad.training.monitors import EarlyStopping, ModelCheckpoint
-from minigrad.training.plateau import ReduceOnPlateau
+from minigrad.regularizers import L1, L1L2, L2, Regularizer
+from minigrad.saving.errors import FileFormatError
+from minigrad.saving.loading import load
+from minigrad.util.config import register
+from minigrad.util.names import guess
 
 if TYPE_CHECKING:
-    from minigrad import views as views
-    from minigrad.checking import GradientReport, check_gradients
-    from minigrad.layer_rules import LayerReport, check_layer
+    from minigrad import plots as plots
+    from minigrad.checks import LayerReport, check_layer
+    from minigrad.checks.gradients import GradientReport, check_gradients
 
 __version__ = "0.1.0"
 
@@ -143,10 +143,10 @@ __all__ = [
     "Parallel",
     "Parameter",
     "Parameters",
-    "Penalty",
     "RMSprop",
     "ReLU",
     "ReduceOnPlateau",
+    "Regularizer",
     "Reshape",
     "Residual",
     "Schedule",
@@ -169,10 +169,10 @@ __all__ = [
 ]
 
 _LATER = {
-    "GradientReport": "minigrad.checking",
-    "LayerReport": "minigrad.layer_rules",
-    "check_gradients": "minigrad.checking",
-    "check_layer": "minigrad.layer_rules",
+    "GradientReport": "minigrad.checks.gradients",
+    "LayerReport": "minigrad.checks",
+    "check_gradients": "minigrad.checks.gradients",
+    "check_layer": "minigrad.checks",
 }
 
 
@@ -182,8 +182,8 @@ def __getattr__(name: str) -> Any:
     Raises:
         AttributeError: there is no such name; it says which one is meant.
     """
-    if name == "views":
-        return import_module("minigrad.views")
+    if name == "plots":
+        return import_module("minigrad.plots")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     meant = "" if name.startswith("_") else guess(name, __all__)
@@ -192,4 +192,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Name what is public, for completion; also what isn't imported yet."""
-    return [*__all__, "__version__", "views"]
+    return [*__all__, "__version__", "plots"]

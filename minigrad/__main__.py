@@ -1,5 +1,5 @@
 """`python -m minigrad` runs the tutorial."""
 
-from minigrad.tutorial import main
+from minigrad.lessons.tutorial import main
 
 raise SystemExit(main())

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape
-from minigrad.config import Configurable, by_name, register
-from minigrad.ranges import not_negative, number
-from minigrad.rng import RNG
+from minigrad.data.arrays import Array, Shape
+from minigrad.util.config import Configurable, by_name, register
+from minigrad.util.options import check_not_negative, check_number
+from minigrad.util.random import RNG
 
 
 class Initializer(Configurable):
@@ -116,7 +116,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float) -> None:
-        self.value = number(value, "value", self)
+        self.value = check_number(value, "value", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -139,7 +139,7 @@ class Normal(Initializer):
     """
 
     def __init__(self, scale: float = 1.0) -> None:
-        self.scale = not_negative(scale, "scale", self)
+        self.scale = check_not_negative(scale, "scale", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -161,7 +161,7 @@ class Uniform(Initializer):
     """
 
     def __init__(self, scale: float = 1.0) -> None:
-        self.scale = not_negative(scale, "scale", self)
+        self.scale = check_not_negative(scale, "scale", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -310,7 +310,7 @@ class Orthogonal(Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = number(gain, "gain", self)
+        self.gain = check_number(gain, "gain", self)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:

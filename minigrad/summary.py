@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minigrad.arrays import describe
-from minigrad.layers.base import Layer
-from minigrad.parameters import Parameter
-from minigrad.paths import apart
+from minigrad.core.layer import Layer, walk
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import describe
+from minigrad.util.paths import apart
 
 _UNKNOWN = "?"
 
@@ -27,7 +27,7 @@ def summary(model: Layer) -> str:
     13 parameters, 13 trainable; 104 bytes in float64
     """
     rows = [("layer", "type", "output shape", "parameters", "trainable")]
-    rows.extend(_row(path, layer) for path, layer in model.walk() if layer is not model)
+    rows.extend(_row(path, layer) for path, layer in walk(model) if layer is not model)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -71,7 +71,7 @@ def _totals(model: Layer) -> list[str]:
     parameters = _held(model)
     total = sum(p.size for p in parameters)
     trainable = sum(p.size for p in parameters if p.trainable)
-    buffers = [getattr(layer, name) for _, layer in model.walk() for name in layer.buffers]
+    buffers = [getattr(layer, name) for _, layer in walk(model) for name in layer.buffers]
     size = sum(p.value.nbytes for p in parameters) + sum(b.nbytes for b in buffers)
     also = f" and {sum(b.size for b in buffers):,} running figures" if buffers else ""
     dtype = f" in {parameters[0].value.dtype}" if parameters else ""

@@ -66,8 +66,8 @@ from minigrad import (
     Uniform,
     Zeros,
 )
-from minigrad.config import Configurable
 from minigrad.metrics.names import AtThreshold, TopK
+from minigrad.util.config import Configurable
 
 LAYERS = [
     (Identity(), (3,)),
@@ -94,8 +94,8 @@ LAYERS = [
     (Dense(4), (3,)),
     (Dense(1, use_bias=False, name="last"), (2,)),
     (Dense(3, "tanh", weight_initializer=Orthogonal(0.9), bias_initializer="normal"), (2,)),
-    (Dense(2, weight_initializer=np.array([[0.5, -1.5]]), weight_penalty=L2(0.1)), (1,)),
-    (Dense(2, Softmax(), weight_penalty=L1(0.1), bias_penalty=L1L2(l1=0.2, l2=0.3)), (3,)),
+    (Dense(2, weight_initializer=np.array([[0.5, -1.5]]), weight_regularizer=L2(0.1)), (1,)),
+    (Dense(2, Softmax(), weight_regularizer=L1(0.1), bias_regularizer=L1L2(l1=0.2, l2=0.3)), (3,)),
     (Dropout(0.4), (5,)),
     (Dropout(0), (2, 3)),
     (BatchNorm(), (3,)),

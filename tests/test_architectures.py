@@ -27,7 +27,7 @@ from minigrad import (
     check_gradients,
     load,
 )
-from minigrad.layers.base import connect
+from minigrad.core.layer import connect, walk
 from minigrad.summary import summary
 
 RNG = np.random.default_rng(0)
@@ -226,7 +226,7 @@ def test_a_container_freezes_what_is_in_it(ahead: bool) -> None:
     if not ahead:
         model.build_for((3,))
     model.trainable = False
-    assert not any(layer.trainable for _, layer in model.walk())
+    assert not any(layer.trainable for _, layer in walk(model))
     model["chain_1.residual_1"].trainable = True
     if ahead:
         model.build_for((3,))
@@ -288,12 +288,12 @@ def test_layers_without_a_name_go_by_their_attributes(tmp_path) -> None:
 
 def test_a_second_name_for_a_layer_is_no_second_layer(tmp_path) -> None:
     model = two_branches()
-    paths = [path for path, _ in model.walk()]
+    paths = [path for path, _ in walk(model)]
     table = summary(model)
     model.encoder, model.deep = model.layers[0], model["both.left.in"]
     model.teacher = Sequential([Dense(2)], input_shape=(3,))
     assert model.children == list(model.layers)
-    assert [path for path, _ in model.walk()] == paths
+    assert [path for path, _ in walk(model)] == paths
     assert summary(model) == table
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model")

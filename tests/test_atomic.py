@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad.files.atomic import atomic_write
-from minigrad.files.safetensors import load
+from minigrad.saving.atomic import atomic_write
+from minigrad.saving.safetensors import load
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 
@@ -224,8 +224,8 @@ class TestRefusals:
 SAVE_FOR_EVER = """
 import itertools, sys
 import numpy as np
-from minigrad.files.atomic import atomic_write
-from minigrad.files.safetensors import dumps
+from minigrad.saving.atomic import atomic_write
+from minigrad.saving.safetensors import dumps
 
 for n in itertools.count():
     arrays = {name: np.full(50_000, n) for name in "abcdefgh"}

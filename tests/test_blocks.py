@@ -5,7 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid, engine
+from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
+from minigrad.core import gradient as engine
 
 ROWS = 150_000
 RNG = np.random.default_rng(0)

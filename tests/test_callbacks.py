@@ -55,17 +55,17 @@ class Record(Callback):
         self.moments: list[str] = []
         self.values: list[np.ndarray] = []
 
-    def on_train_begin(self, training) -> None:
+    def on_train_begin(self, trainer) -> None:
         self.moments.append("begin")
 
-    def on_epoch_begin(self, training, epoch) -> None:
+    def on_epoch_begin(self, trainer, epoch) -> None:
         self.moments.append(f"epoch {epoch}")
 
-    def on_epoch_end(self, training, epoch, figures) -> None:
+    def on_epoch_end(self, trainer, epoch, logs) -> None:
         self.moments.append(f"end {epoch}")
-        self.values.append(training.model.parameters.value.copy())
+        self.values.append(trainer.model.parameters.value.copy())
 
-    def on_train_end(self, training) -> None:
+    def on_train_end(self, trainer) -> None:
         self.moments.append("end")
 
 
@@ -81,7 +81,7 @@ def test_a_function_is_called_after_each_epoch() -> None:
     seen = []
     model = make(metrics=["mae"])
     history = model.fit(
-        X, Y, epochs=2, callbacks=[lambda epoch, figures: seen.append((epoch, figures))], verbose=0
+        X, Y, epochs=2, callbacks=[lambda epoch, logs: seen.append((epoch, logs))], verbose=0
     )
     names = ("loss", "mae")
     assert seen == [(k + 1, {name: history[name][k] for name in names}) for k in range(2)]
@@ -172,7 +172,7 @@ def test_early_stopping_puts_running_statistics_back() -> None:
     means = []
     norm = model.layers[0]
     stopping = EarlyStopping(monitor="score", mode="min", patience=2)
-    record = [stopping, lambda epoch, figures: means.append(norm.running_mean.copy())]
+    record = [stopping, lambda epoch, logs: means.append(norm.running_mean.copy())]
     model.fit(X, Y, epochs=3, callbacks=record, verbose=0)
     assert (means[0] != means[2]).any()
     np.testing.assert_array_equal(norm.running_mean, means[0], strict=True)
@@ -190,7 +190,7 @@ def test_early_stopping_begins_anew_in_each_fit() -> None:
 def test_the_best_parameters_are_back_however_training_ends(raised) -> None:
     model, record = make(metrics=[scripted([1, 2, 3])]), Record()
 
-    def fail(epoch, figures) -> None:
+    def fail(epoch, logs) -> None:
         if epoch == 3:
             raise raised
 
@@ -299,7 +299,7 @@ def test_save_best_only(tmp_path: Path) -> None:
     model = make(metrics=[scripted([1, 3, 2, 2.5, 4, 1])])
     saved = []
 
-    def look(epoch, figures) -> None:
+    def look(epoch, logs) -> None:
         saved.append(minigrad.load(path, custom_objects={"score": scripted([])}).history.epochs)
 
     model.fit(X, Y, epochs=4, callbacks=[saving, look], verbose=0)
@@ -384,7 +384,7 @@ def test_csv_logger_goes_on_over_fits_and_is_written_at_each_epoch(tmp_path: Pat
     path = tmp_path / "log.csv"
     path.write_text("what,was,there\n")
     model, lengths = make(metrics=["mae"]), []
-    callbacks = [CSVLogger(path), lambda epoch, figures: lengths.append(len(read(path)))]
+    callbacks = [CSVLogger(path), lambda epoch, logs: lengths.append(len(read(path)))]
     for epochs in (2, 1):
         model.fit(X, Y, epochs=epochs, callbacks=callbacks, verbose=0)
     assert lengths == [2, 3, 4]

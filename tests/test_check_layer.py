@@ -17,8 +17,8 @@ from minigrad import (
     Tanh,
     check_layer,
 )
-from minigrad.layer_rules.rules import RULES
-from minigrad.layers.base import connect
+from minigrad.checks.layer import RULES
+from minigrad.core.layer import connect
 
 
 class Scaled(Layer):
@@ -163,7 +163,7 @@ class Noisy(Scaled):
 class CentredNoise(Noisy):
     """Draws, as it says, and ties its rows."""
 
-    draws = True
+    stochastic = True
 
     def forward(self, x, *, training=True):
         return super().forward(x - x.mean(axis=0) if training else x, training=training)

@@ -33,11 +33,11 @@ from minigrad import (
     Softplus,
     Tanh,
 )
-from minigrad.data import Rows
+from minigrad.core.trace import trace
+from minigrad.data.rows import Rows
 from minigrad.diagnose.curvature import largest_curvature, stability_limit
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, reach
-from minigrad.trace import trace
 
 INF = math.inf
 
@@ -66,7 +66,7 @@ def landscape_of(*layers, seed: int = 0) -> Landscape:
         lambda: [Dense(2)],
         lambda: [Dense(5), Sigmoid(), Dense(2)],
         lambda: [Dense(6), Tanh(), Dense(6), Tanh(), Dense(2)],
-        lambda: [Dense(8), SiLU(), Dropout(0.5), Dense(2, weight_penalty=L2(0.5))],
+        lambda: [Dense(8), SiLU(), Dropout(0.5), Dense(2, weight_regularizer=L2(0.5))],
         lambda: [Dense(5, weight_initializer="normal"), Tanh(), Dense(2), Sigmoid()],
     ],
 )

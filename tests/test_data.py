@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, BatchNorm, CrossEntropyLoss, Dense, Sequential, Tanh
-from minigrad.data import Picked, Rows, split
+from minigrad.data.rows import Picked, Rows, split
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))
@@ -358,7 +358,7 @@ class TestSplit:
         options = {"sample_weight": WEIGHT} if weighted else {}
         copied, picked = make(metrics=["mae"]), make(metrics=["mae"])
         for model, most in ((copied, 10**9), (picked, 10)):
-            monkeypatch.setattr("minigrad.data._COPY_BYTES", most)
+            monkeypatch.setattr("minigrad.data.rows._COPY_BYTES", most)
             model.fit(
                 X, Y, validation_split=0.3, batch_size=batch_size, epochs=2, verbose=0, **options
             )
@@ -371,7 +371,7 @@ class TestSplit:
         for model in (expected, found):
             model.compile(optimizer="sgd", loss="mse")
             model.fit(X, Y, batch_size=None, validation_split=0.2, epochs=2, verbose=0)
-            monkeypatch.setattr("minigrad.data._COPY_BYTES", 0)
+            monkeypatch.setattr("minigrad.data.rows._COPY_BYTES", 0)
         assert found.history == expected.history
 
     def test_rows_without_weight_are_no_part(self) -> None:
@@ -421,7 +421,7 @@ class TestFiles:
         self, stored: Path, dtype: str, options, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("_CHUNK_BYTES", "_COPY_BYTES"):
-            monkeypatch.setattr(f"minigrad.data.{name}", 2**20)
+            monkeypatch.setattr(f"minigrad.data.rows.{name}", 2**20)
         x, y = (np.load(stored / f"{name}.npy", mmap_mode="r") for name in "xy")
         model = make(features=FEATURES, dtype=dtype)
         model.fit(x[:64], y[:64], verbose=0)  # what is made once

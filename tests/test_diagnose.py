@@ -45,12 +45,12 @@ from minigrad import (
     Sigmoid,
     Softmax,
     Tanh,
-    tutorial,
 )
-from minigrad.data import Rows
+from minigrad.data.rows import Rows
 from minigrad.diagnose import Diagnosis, Finding, diagnose
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.patient import Patient
+from minigrad.lessons import tutorial
 from minigrad.optimizers.schedules import ExponentialDecay
 
 ROOT = Path(minigrad.__file__).parent.parent

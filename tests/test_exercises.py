@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad.exercises.__main__ import main
-from minigrad.exercises.grading import compare
-from minigrad.exercises.mistakes import Numbers
-from minigrad.exercises.tasks import TASKS
-from minigrad.layers.base import connect
+from minigrad.core.layer import connect
+from minigrad.lessons.__main__ import main
+from minigrad.lessons.grading import compare
+from minigrad.lessons.mistakes import Numbers
+from minigrad.lessons.tasks import TASKS
 
 SOLUTIONS = Path(__file__).parent / "solutions"
 SHEETS = {
@@ -49,7 +49,7 @@ def test_a_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "is right. " in said
     later = list(TASKS)[list(TASKS).index(name) + 1 :]
     if later:
-        assert said.endswith(f" is right. Next: python -m minigrad.exercises start {later[0]}\n")
+        assert said.endswith(f" is right. Next: python -m minigrad.lessons start {later[0]}\n")
     else:
         assert said.endswith(" is right. That is the last of the list.\n")
 
@@ -294,7 +294,7 @@ def test_what_is_wrong_is_all_that_is_printed(capsys: pytest.CaptureFixture[str]
 def test_start_says_what_to_run_next(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["start", "slope"]) == 0
     command = capsys.readouterr().out.splitlines()[-1].removesuffix(".py").split()
-    assert command[:3] == ["python", "-m", "minigrad.exercises"]
+    assert command[:3] == ["python", "-m", "minigrad.lessons"]
     assert main(command[3:]) == 1
 
 

@@ -31,11 +31,11 @@ from minigrad import (
     Sequential,
     Sigmoid,
 )
-from minigrad.config import registered
+from minigrad.core.layer import connect
 from minigrad.explain import EQUATIONS
 from minigrad.explain.lines import Limit
 from minigrad.layers import Activation
-from minigrad.layers.base import connect
+from minigrad.util.config import registered
 
 HALF = MSELoss(reduction="sum", scale=0.5)
 ALL = 10**6
@@ -408,7 +408,7 @@ def test_infinite_and_missing_numbers_are_told_without_a_warning(tmp_path):
 
 
 def test_branches_sharing_and_penalties_add_up():
-    first = Dense(3, weight_penalty=L2(0.1))
+    first = Dense(3, weight_regularizer=L2(0.1))
     Sequential([first], input_shape=(3,), rng=1)
     shared = Dense(3, weight=first.weight)
     model = Sequential([first, shared, Parallel([Dense(1), Dense(1)])], input_shape=(3,), rng=1)

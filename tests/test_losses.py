@@ -25,8 +25,8 @@ from minigrad import (
     Sequential,
     check_gradients,
 )
-from minigrad.config import by_name
-from minigrad.data import as_rows
+from minigrad.data.rows import as_rows
+from minigrad.util.config import by_name
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
 CASES = json.loads(REFERENCE.read_text())["cases"]

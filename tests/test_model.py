@@ -273,5 +273,5 @@ def test_a_metric_has_a_name_of_its_own(name: str) -> None:
         return 0.0
 
     metric.__name__ = name
-    with pytest.raises(ValueError, match=f"two figures are named '{name}': give"):
+    with pytest.raises(ValueError, match=f"two logs are named '{name}': give"):
         make().compile(optimizer="sgd", loss="mse", metrics=[metric])

@@ -34,11 +34,11 @@ from minigrad import (
     load,
     softmax,
 )
-from minigrad.config import Configurable, registered
+from minigrad.callbacks.callback import Callback
 from minigrad.metrics.names import METRICS
-from minigrad.names import guess, snake_case
-from minigrad.synonyms import ATTRIBUTES, OPTIONS, SYNONYMS
-from minigrad.training.callbacks import Callback
+from minigrad.util.config import Configurable, registered
+from minigrad.util.names import guess, snake_case
+from minigrad.util.synonyms import ATTRIBUTES, OPTIONS, SYNONYMS
 
 X, Y = np.full((8, 2), 0.5), np.full((8, 1), 0.5)
 
@@ -76,7 +76,7 @@ def test_a_synonym_leads_to_what_there_is() -> None:
 
 def test_the_tables_are_sorted_in_their_groups() -> None:
     for table in ("SYNONYMS", "OPTIONS", "ATTRIBUTES"):
-        text = inspect.getsource(minigrad.synonyms)
+        text = inspect.getsource(minigrad.util.synonyms)
         for group in text.partition(f"\n{table}: ")[2].partition("\n}")[0].split("    # ")[1:]:
             names = re.findall(r'^    "(\w+)"', group, re.MULTILINE)
             assert names == sorted(names)
@@ -122,9 +122,9 @@ def test_losses_of_other_libraries(loss: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("make_it", "meant"),
     [
-        (lambda: Dense(3, weight_regularizer=L2(0.1)), "did you mean 'weight_penalty'?"),
-        (lambda: Dense(3, kernel_regularizer=L2(0.1)), "did you mean 'weight_penalty'?"),
-        (lambda: Dense(3, bias_regularizer=L2(0.1)), "did you mean 'bias_penalty'?"),
+        (lambda: Dense(3, weight_regularizer=L2(0.1)), "did you mean 'weight_regularizer'?"),
+        (lambda: Dense(3, kernel_regularizer=L2(0.1)), "did you mean 'weight_regularizer'?"),
+        (lambda: Dense(3, bias_regularizer=L2(0.1)), "did you mean 'bias_regularizer'?"),
         (lambda: Dense(3, kernel_initializer="zeros"), "did you mean 'weight_initializer'?"),
         (lambda: Dense(3, input_dim=2), ": pass input_shape=(input_dim,) to Sequential; the known"),
         (lambda: Dense(out_features=3), "did you mean 'units'?"),

@@ -5,14 +5,14 @@ import pytest
 from typing_extensions import override
 
 from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid, Tanh
-from minigrad.penalties import Penalty
+from minigrad.regularizers import Regularizer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 2))
 Y = X[:, 0] * X[:, 1]
 
 
-class Square(Penalty):
+class Square(Regularizer):
     """strength * |weight|^2."""
 
     @override
@@ -50,7 +50,7 @@ def test_g_is_the_derivative_of_j(penalized: bool, frozen: bool, weighted: bool)
     model = make()
     if penalized:
         for dense in model.layers[::2]:
-            dense.weight.penalty = Square(0.5)
+            dense.weight.regularizer = Square(0.5)
     model.layers[2].trainable = not frozen
     f = model.objective(X, Y, sample_weight=np.arange(20.0) if weighted else None)
     theta = np.random.default_rng(2).normal(size=model.parameters.size)
@@ -62,7 +62,7 @@ def test_g_is_the_derivative_of_j(penalized: bool, frozen: bool, weighted: bool)
 @pytest.mark.parametrize("weight", [None, np.arange(20.0)])
 def test_j_is_what_evaluate_reports(weight) -> None:
     model = make()
-    model.layers[0].weight.penalty = Square(0.5)
+    model.layers[0].weight.regularizer = Square(0.5)
     theta = np.linspace(-1, 1, model.parameters.size)
     j, _ = model.objective(X, Y, sample_weight=weight)(theta)
     assert type(j) is float

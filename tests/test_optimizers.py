@@ -25,8 +25,8 @@ from minigrad import (
     Sequential,
     Tanh,
 )
-from minigrad.description import from_config, to_config
-from minigrad.optimizers import base
+from minigrad.core import optimizer as base
+from minigrad.saving.description import from_config, to_config
 
 REFERENCE = Path(__file__).with_name("reference") / "optimizers.json"
 RECORD = json.loads(REFERENCE.read_text())

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad import orders
-from minigrad.data import Rows
-from minigrad.orders import ComputedOrder, random_order
-from minigrad.rng import RNG
+from minigrad.data import permutation as orders
+from minigrad.data.permutation import ComputedOrder, random_order
+from minigrad.data.rows import Rows
+from minigrad.util.random import RNG
 
 SOURCES = [np.random.default_rng, np.random.RandomState]
 

@@ -40,11 +40,11 @@ def test_public_names_exist_and_are_documented() -> None:
 def test_completion_offers_the_public_names_alone() -> None:
     code = "import minigrad; print(*dir(minigrad))"
     offered = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    assert offered == sorted([*minigrad.__all__, "__version__", "views"])
+    assert offered == sorted([*minigrad.__all__, "__version__", "plots"])
 
 
 def test_views_are_imported_when_they_are_asked_for() -> None:
-    code = "import minigrad, sys; print('minigrad.views' in sys.modules, minigrad.views.network)"
+    code = "import minigrad, sys; print('minigrad.plots.views' in sys.modules, minigrad.plots.views.network)"
     said = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert said.startswith("False <function network")
 

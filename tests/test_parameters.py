@@ -18,6 +18,7 @@ from minigrad import (
     Sigmoid,
     check_gradients,
 )
+from minigrad.core.layer import replica, walk
 
 
 def make(**options) -> Sequential:
@@ -362,7 +363,7 @@ def test_what_is_in_a_dict_is_found() -> None:
 
 def test_a_replica_has_gradients_of_its_own_for_what_is_in_a_dict() -> None:
     layer = Sequential([Gains()], input_shape=(3,), rng=0).layers[0]
-    twin = layer.replica()
+    twin = replica(layer)
     twin.forward(np.ones((2, 3)))
     twin.backward(np.ones((2, 3)))
     assert (twin.parameters.grad != 0).all()
@@ -385,7 +386,7 @@ def test_a_layer_may_say_what_it_holds() -> None:
     layer = Deep()
     layer.build((3,), np.random.default_rng(0))
     assert [path for path, _ in layer.named_parameters()] == ["gain"]
-    assert [path for path, _ in layer.walk()] == ["", "children_0", "named"]
+    assert [path for path, _ in walk(layer)] == ["", "children_0", "named"]
 
 
 BLOCKS = np.random.default_rng(0).normal(size=(150_000, 3))

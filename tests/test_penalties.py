@@ -22,8 +22,8 @@ X = np.random.default_rng(0).normal(size=(64, 3))
 Y = X[:, 0]
 
 
-def make(weight_penalty=None, bias_penalty=None) -> Sequential:
-    first = Dense(4, weight_penalty=weight_penalty, bias_penalty=bias_penalty)
+def make(weight_regularizer=None, bias_regularizer=None) -> Sequential:
+    first = Dense(4, weight_regularizer=weight_regularizer, bias_regularizer=bias_regularizer)
     model = Sequential([first, Tanh(), Residual(Dense(4)), Dense(1)], input_shape=(3,), rng=0)
     model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss(), metrics=["mse"])
     first.bias.value = [0.5, -0.5, 0.25, 0.0]
@@ -85,13 +85,13 @@ def test_a_large_batch_counts_them_once() -> None:
 
 
 def test_a_shared_parameter_counts_once() -> None:
-    first = Dense(3, use_bias=False, weight_penalty=L2(0.1))
+    first = Dense(3, use_bias=False, weight_regularizer=L2(0.1))
     Sequential([first], input_shape=(3,), rng=0)
     both = Parallel([Dense(3, weight=first.weight, use_bias=False), Identity()])
     model = Sequential([first, both], input_shape=(3,), rng=0)
     assert model.parameters.penalty() == pytest.approx(0.1 * (first.weight.value**2).sum())
     assert check_gradients(model, X[:5], X[:5], MSELoss())
-    again = Dense(3, weight=first.weight, weight_penalty=L1(0.1), name="again")
+    again = Dense(3, weight=first.weight, weight_regularizer=L1(0.1), name="again")
     with pytest.raises(ValueError, match="Dense 'again' shares its weight, and a penalty counts"):
         Sequential([again], input_shape=(3,))
 
@@ -129,7 +129,7 @@ def test_the_reported_loss_has_the_penalty_once(reduction: str) -> None:
 def test_l1_drives_weights_to_zero() -> None:
     x = np.random.default_rng(0).normal(size=(200, 6))
     y = 3 * x[:, 0] - 2 * x[:, 1]
-    model = Sequential([Dense(1, weight_penalty=L1(0.2))], input_shape=(6,), rng=0)
+    model = Sequential([Dense(1, weight_regularizer=L1(0.2))], input_shape=(6,), rng=0)
     model.compile(optimizer=SGD(learning_rate=0.01), loss=MSELoss())
     model.fit(x, y, epochs=300, batch_size=None, verbose=0)
     weight = np.abs(model[0].weight.value.ravel())
@@ -142,8 +142,16 @@ def test_l1_drives_weights_to_zero() -> None:
     [
         (lambda: L2(-1), ValueError, "L2 expects strength >= 0, got -1"),
         (lambda: L1L2(l1=0.1, l2=float("inf")), ValueError, "L1L2 expects l2 >= 0, got inf"),
-        (lambda: Dense(1, weight_penalty=0.1), TypeError, r"weight_penalty must be a Penalty such"),
-        (lambda: Dense(1, bias_penalty=L2), TypeError, "bias_penalty must be a Penalty such as L2"),
+        (
+            lambda: Dense(1, weight_regularizer=0.1),
+            TypeError,
+            r"weight_regularizer must be a Regularizer such",
+        ),
+        (
+            lambda: Dense(1, bias_regularizer=L2),
+            TypeError,
+            "bias_regularizer must be a Regularizer such as L2",
+        ),
     ],
 )
 def test_what_is_no_penalty(make, error: type[Exception], message: str) -> None:

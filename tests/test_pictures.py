@@ -13,14 +13,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from minigrad.pictures import histograms, line_chart, network_diagram, surface
-from minigrad.pictures.axes import Scale, linear_ticks, log_ticks, span
-from minigrad.pictures.contours import level_lines, outlines
-from minigrad.pictures.curves import thin
-from minigrad.pictures.histograms import Spread
-from minigrad.pictures.labels import spread
-from minigrad.pictures.palette import DARK, LIGHT, SEQUENTIAL, SERIES
-from minigrad.pictures.values import format_number
+from minigrad.plots import histograms, line_chart, network_diagram, surface
+from minigrad.plots.axes import Scale, linear_ticks, log_ticks, span
+from minigrad.plots.contours import level_lines, outlines
+from minigrad.plots.curves import thin
+from minigrad.plots.histograms import Spread
+from minigrad.plots.labels import spread
+from minigrad.plots.palette import DARK, LIGHT, SEQUENTIAL, SERIES
+from minigrad.plots.values import format_number
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "<script>alert('x')</script>&\"\x00\ud800"
@@ -132,7 +132,7 @@ def test_styles_and_ids_stay_apart_on_one_page() -> None:
 
 
 def test_is_the_same_in_every_process() -> None:
-    draw = "from minigrad.pictures import surface as s; print(s(" + DRAWN_TWICE + "))"
+    draw = "from minigrad.plots import surface as s; print(s(" + DRAWN_TWICE + "))"
     runs = [
         subprocess.run(
             [sys.executable, "-c", draw],

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, Dense, EarlyStopping, Identity, Sequential, Tanh
-from minigrad.training import progress as module
-from minigrad.training.progress import Line, Lines, Progress, progress
-from minigrad.training.wording import fitted
+from minigrad.util import progress as module
+from minigrad.util.progress import Line, Lines, Progress, progress
+from minigrad.util.wording import fitted
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))
@@ -99,8 +99,8 @@ def test_one_plain_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) == 11
     assert lines[0].startswith("epoch 1/9  loss ")
     assert lines[9].startswith("epoch 10/10  loss ")
-    figures = "  ".join(f"{name} {values[0]:#.5g}" for name, values in model.history.items())
-    assert lines[0] == f"epoch 1/9  {figures}"
+    logs = "  ".join(f"{name} {values[0]:#.5g}" for name, values in model.history.items())
+    assert lines[0] == f"epoch 1/9  {logs}"
 
 
 @pytest.mark.parametrize("tty", [True, False])
@@ -212,7 +212,7 @@ def test_an_iterable_of_unknown_length_has_no_bar_at_first(terminal) -> None:
 
 def test_what_callbacks_print_has_lines_of_its_own(terminal) -> None:
     screen = terminal()
-    told = [lambda epoch, figures: print("after", epoch)]
+    told = [lambda epoch, logs: print("after", epoch)]
     make().fit(X, Y, epochs=3, batch_size=10, callbacks=told)
     kinds = [line.split()[0] for line in screen.lines]
     assert kinds == ["epoch", "after"] * 3
@@ -223,7 +223,7 @@ def test_what_callbacks_print_has_lines_of_its_own(terminal) -> None:
 
 def test_many_fast_epochs_and_a_printing_callback(terminal) -> None:
     screen = terminal(redraw=0.1)
-    told = [lambda epoch, figures: print("after", epoch)]
+    told = [lambda epoch, logs: print("after", epoch)]
     make().fit(X, Y, epochs=60, batch_size=None, callbacks=told)
     printed = [line for line in screen.lines if line.startswith("after")]
     assert printed == [f"after {epoch}" for epoch in range(1, 61)]
@@ -259,7 +259,7 @@ def test_an_error_leaves_the_terminal_on_a_line_of_its_own(terminal) -> None:
     screen = terminal(redraw=0.0)
     model = make()
 
-    def fail(epoch, figures) -> None:
+    def fail(epoch, logs) -> None:
         if epoch == 2:
             raise RuntimeError
 

@@ -26,10 +26,10 @@ from minigrad import (
     check_gradients,
     check_layer,
 )
-from minigrad.config import Configurable, by_name, registered
-from minigrad.description import from_config, to_config
 from minigrad.metrics import AtThreshold, TopK
-from minigrad.names import snake_case
+from minigrad.saving.description import from_config, to_config
+from minigrad.util.config import Configurable, by_name, registered
+from minigrad.util.names import snake_case
 
 
 def built(layer_example, **options) -> Sequential:

@@ -12,8 +12,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from minigrad.files.errors import FileFormatError
-from minigrad.files.safetensors import DTYPES, dumps, load, loads
+from minigrad.saving.errors import FileFormatError
+from minigrad.saving.safetensors import DTYPES, dumps, load, loads
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -417,7 +417,7 @@ def test_what_the_format_cannot_hold_is_not_written(
 
 
 def test_header_too_long_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minigrad.files.safetensors.MAX_HEADER", 64)
+    monkeypatch.setattr("minigrad.saving.safetensors.MAX_HEADER", 64)
     assert dumps({}, {"k": "v"})
     with pytest.raises(FileFormatError, match="at most 64 bytes, got 88"):
         dumps({}, {"k": "v" * 60})
@@ -425,7 +425,7 @@ def test_header_too_long_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPat
 
 def test_import_loads_no_heavy_module() -> None:
     code = (
-        "import sys, numpy; before = set(sys.modules); import minigrad.files.safetensors;"
+        "import sys, numpy; before = set(sys.modules); import minigrad.saving.safetensors;"
         "print({'json', 'tempfile', 'pathlib'} & (set(sys.modules) - before))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -40,12 +40,12 @@ from minigrad import (
     load,
     register,
 )
-from minigrad.config import Configurable, registered
-from minigrad.files import safetensors
-from minigrad.files.weights import arrays_of
-from minigrad.layers.base import connect
-from minigrad.penalties import Penalty
-from minigrad.rng import rng_state
+from minigrad.core.layer import connect, walk
+from minigrad.regularizers import Regularizer
+from minigrad.saving import safetensors
+from minigrad.saving.weights import arrays_of
+from minigrad.util.config import Configurable, registered
+from minigrad.util.random import rng_state
 
 X = np.random.default_rng(0).uniform(size=(40, 4))
 Y = X.sum(axis=1, keepdims=True)
@@ -70,7 +70,7 @@ def through(model: Sequential, path: Path, **custom: Any) -> Sequential:
 
 def assert_same(actual: Sequential, expected: Sequential) -> None:
     """All that was saved agrees, every bit of it, and loading left nothing behind."""
-    for (path, one), (same_path, other) in zip(actual.walk(), expected.walk(), strict=True):
+    for (path, one), (same_path, other) in zip(walk(actual), walk(expected), strict=True):
         assert (path, type(one)) == (same_path, type(other))
         assert vars(one).keys() - {"cache"} == vars(other).keys() - {"cache"}
     assert repr(actual) == repr(expected)
@@ -95,7 +95,7 @@ def bits(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def random_states(model: Sequential) -> list[str]:
-    layers = [layer for _, layer in model.walk()]
+    layers = [layer for _, layer in walk(model)]
     return [repr(rng_state(layer.rng)) for layer in layers if hasattr(layer, "rng")]
 
 
@@ -182,9 +182,9 @@ class TestGoesOn:
     def test_from_a_checkpoint_in_the_middle_of_fit(self, path: Path) -> None:
         class Checkpoint(Callback):
             @override
-            def on_epoch_end(self, training: Any, epoch: int, figures: dict[str, float]) -> None:
+            def on_epoch_end(self, trainer: Any, epoch: int, figures: dict[str, float]) -> None:
                 if epoch == 4:
-                    training.model.save(path)
+                    trainer.model.save(path)
 
         model = small()
         fit(model, 2)
@@ -228,7 +228,7 @@ class TestGoesOn:
         assert [p.trainable for p in loaded.parameters] == [False, False, True, True, True, False]
 
     def test_penalties_stay(self, path: Path) -> None:
-        class Lasso(Penalty):
+        class Lasso(Regularizer):
             @override
             def value(self, weight: NDArray[Any]) -> float:
                 return self.strength * float(np.abs(weight).sum())
@@ -238,12 +238,12 @@ class TestGoesOn:
                 return np.asarray(self.strength * np.sign(weight))
 
         model = small()
-        model.parameters[0].penalty = Lasso(0.25)
+        model.parameters[0].regularizer = Lasso(0.25)
         loaded = through(model, path, Lasso=Lasso)
         fit(model, 2)
         fit(loaded, 2)
         assert_same(loaded, model)
-        assert [repr(p.penalty) for p in loaded.parameters[:2]] == ["Lasso(0.25)", "None"]
+        assert [repr(p.regularizer) for p in loaded.parameters[:2]] == ["Lasso(0.25)", "None"]
 
     def test_shared_parameters_stay_shared(self, path: Path) -> None:
         first = Dense(4, name="first")

@@ -25,6 +25,7 @@ from minigrad import (
     Sigmoid,
     Tanh,
 )
+from minigrad.core.layer import walk
 from minigrad.summary import summary
 
 
@@ -151,7 +152,7 @@ def test_the_code_makes_the_same_again(make) -> None:
     model = make()
     again = eval(repr(model), dict(NAMES))
     assert repr(again) == repr(model)
-    assert [path for path, _ in again.walk()] == [path for path, _ in model.walk()]
+    assert [path for path, _ in walk(again)] == [path for path, _ in walk(model)]
     assert [p.shape for _, p in again.named_parameters()] == [
         p.shape for _, p in model.named_parameters()
     ]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, Dense, Dropout, Layer, MSELoss, Sequential, Sigmoid
-from minigrad.crew import Crew, thread_count
+from minigrad.core.crew import Crew, thread_count
 
 PROGRAM = """
 import numpy as np

@@ -9,7 +9,8 @@ import pytest
 
 import minigrad
 from minigrad import Activation, Chain, Dense, Dropout, Layer, Parameter, Sequential, Tanh
-from minigrad.config import registered
+from minigrad.core.layer import walk
+from minigrad.util.config import registered
 
 REFERENCE = Path(__file__).with_name("reference")
 KEPT = json.loads((REFERENCE / "layers.json").read_text())["cases"]
@@ -43,7 +44,7 @@ def compare(code: str, case: dict, dtype: str) -> None:
         close(model.backward(delta), step["input_delta"])
         for parameter, gradient in zip(model.parameters, step["gradients"], strict=True):
             close(parameter.grad, gradient)
-        buffers = [getattr(layer, name) for _, layer in model.walk() for name in layer.buffers]
+        buffers = [getattr(layer, name) for _, layer in walk(model) for name in layer.buffers]
         for ours, theirs in zip(buffers, step["buffers"], strict=True):
             close(ours, theirs)
     close(model.predict(x), case["inference"])
@@ -72,6 +73,6 @@ def test_live_numbers(code: str, dtype: str, live) -> None:
 
 def test_every_layer_is_compared() -> None:
     names = {n for n, c in registered(Layer).items() if c.__module__.startswith("minigrad.")}
-    seen = {type(layer).__name__ for code in KEPT for _, layer in make(code).walk()}
+    seen = {type(layer).__name__ for code in KEPT for _, layer in walk(make(code))}
     assert names - seen == {Dropout.__name__, "Reshape", Sequential.__name__}
     assert Activation.__name__ not in seen

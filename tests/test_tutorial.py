@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from minigrad import tutorial
-from minigrad.pictures.values import format_number
+from minigrad.lessons import tutorial
+from minigrad.plots.values import format_number
 
 X_FIRST = [[0.96702984, 0.54723225], [0.97268436, 0.71481599], [0.69772882, 0.2160895]]
 X_LAST = [[0.63652491, 0.84404444], [0.01889563, 0.3513995], [0.0708804, 0.09866774]]

@@ -22,9 +22,9 @@ from minigrad import (
     Sequential,
     Sigmoid,
     Tanh,
-    views,
 )
-from minigrad.pictures.values import format_number
+from minigrad.plots import views
+from minigrad.plots.values import format_number
 
 SVG = "{http://www.w3.org/2000/svg}"
 X = np.random.default_rng(0).normal(size=(50, 2))

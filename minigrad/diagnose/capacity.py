@@ -9,7 +9,7 @@ from math import inf, isfinite, prod
 
 import numpy as np
 
-from minigrad.data import Rows
+from minigrad.data.rows import Rows
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.patient import Patient

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.arrays import Array
+from minigrad.data.arrays import Array
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.patient import Patient

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.arrays import Array
+from minigrad.core.gradient import blocks
+from minigrad.data.arrays import Array
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.patient import Patient
-from minigrad.engine import blocks
 
 _BLOCK = 10_000
 _ZEROS = 0.25

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.data import Rows, as_pair
+from minigrad.core.supervised import Supervised
+from minigrad.data.rows import Rows, as_pair
 from minigrad.diagnose import data, units
 from minigrad.diagnose.capacity import capacity
 from minigrad.diagnose.classes import class_numbers, squared_classes
@@ -24,7 +25,6 @@ from minigrad.diagnose.scale import standardised, unscaled_targets
 from minigrad.diagnose.slopes import wrong_gradients
 from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
-from minigrad.supervised import Supervised
 
 MOST_ROWS = 10_000
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigrad.arrays import Array
+from minigrad.data.arrays import Array
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.patient import Patient
 

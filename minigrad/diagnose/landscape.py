@@ -8,12 +8,12 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.arrays import Array
-from minigrad.copies import Rewind, in_double
-from minigrad.data import Rows
+from minigrad.checks.copies import Rewind, in_double
+from minigrad.core.network import Network
+from minigrad.core.objective import Objective
+from minigrad.data.arrays import Array
+from minigrad.data.rows import Rows
 from minigrad.losses import Loss
-from minigrad.network import Network
-from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
 from minigrad.optimizers.schedules import Schedule
 

@@ -7,13 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from minigrad.arrays import Shape
+from minigrad.core.layer import Layer
+from minigrad.core.parameters import Parameter
+from minigrad.core.trace import Step
+from minigrad.data.arrays import Shape
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.patient import Patient
-from minigrad.layers.base import Layer
-from minigrad.parameters import Parameter
-from minigrad.paths import apart
-from minigrad.trace import Step
+from minigrad.util.paths import apart
 
 _SIZES = (0.1, 3.0, 100.0)
 _ROWS = 16

@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 
 from minigrad.diagnose.findings import Diagnosis, Finding
-from minigrad.pictures.palette import FONT, variables
+from minigrad.plots.palette import FONT, variables
 
 _SCOPE: Final = ".minigrad-diagnosis"
 _RULES: Final = {

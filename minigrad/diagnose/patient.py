@@ -8,15 +8,16 @@ from math import inf, isfinite, prod
 
 import numpy as np
 
-from minigrad.arrays import Array
-from minigrad.data import Rows
+from minigrad.core.layer import walk
+from minigrad.core.network import Network
+from minigrad.core.trace import Step, Trace, first_not_finite, trace
+from minigrad.data.arrays import Array
+from minigrad.data.rows import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
-from minigrad.network import Network
 from minigrad.optimizers import Adam, Optimizer
-from minigrad.paths import apart
-from minigrad.trace import Step, Trace, first_not_finite, trace
+from minigrad.util.paths import apart
 
 _LEAST_ROWS = 256
 _UNIT = 15
@@ -180,5 +181,5 @@ class Patient:
 
     @property
     def _row_cost(self) -> int:
-        units = sum(prod(n.output_shape or ()) for _, n in self.model.walk() if not n.children)
+        units = sum(prod(n.output_shape or ()) for _, n in walk(self.model) if not n.children)
         return self.model.parameters.size + _UNIT * units

@@ -7,8 +7,8 @@ from math import inf, isfinite
 
 import numpy as np
 
-from minigrad.arrays import Array
-from minigrad.data import Rows
+from minigrad.data.arrays import Array
+from minigrad.data.rows import Rows
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.patient import Patient
 

@@ -9,12 +9,12 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.arrays import Array
+from minigrad.core.layer import Layer
+from minigrad.core.trace import Step
+from minigrad.data.arrays import Array
 from minigrad.diagnose.findings import Finding, number, percent
 from minigrad.diagnose.patient import Patient
 from minigrad.diagnose.reach import reach
-from minigrad.layers.base import Layer
-from minigrad.trace import Step
 
 _SATURATED = 0.01
 """Below this share of the steepest slope a sigmoid hardly passes delta on."""
@@ -125,7 +125,7 @@ def _dead(step: Step, flat: NDArray[np.bool_]) -> Iterator[Finding]:
 
 def _is_elementwise(layer: Layer, x: Array) -> bool:
     """Tell whether each output of a layer without parameters depends on its own input alone."""
-    if layer.children or layer.draws or layer.ties_rows or layer.own_parameters():
+    if layer.children or layer.stochastic or layer.batch_dependent or layer.own_parameters():
         return False
     rows = x[:_PROBED].astype(np.float64)
     moved = rows.copy()

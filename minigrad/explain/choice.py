@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigrad.arrays import Array
+from minigrad.data.arrays import Array
 from minigrad.explain.lines import Limit, Line, Step, flat, largest
 
 if TYPE_CHECKING:

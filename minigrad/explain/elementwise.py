@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from minigrad.arrays import Array, Shape
-from minigrad.cached import Cached
+from minigrad.core.cached import Cached
+from minigrad.data.arrays import Array, Shape
 from minigrad.explain.formula import put, with_sums
 from minigrad.explain.lines import Limit, at, largest, number
 

@@ -10,7 +10,7 @@ from minigrad.explain.data import row_data
 from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.lines import Limit, number
 from minigrad.explain.text import opening
-from minigrad.pictures.palette import variables
+from minigrad.plots.palette import variables
 
 if TYPE_CHECKING:
     from minigrad.explain.story import Explanation

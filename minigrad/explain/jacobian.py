@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from minigrad.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape
 from minigrad.explain.places import Place
 
 _MOST_CELLS = 2_000_000
@@ -39,7 +39,7 @@ class Jacobian:
     def rows_reached(self, row: int) -> range:
         """Return the rows whose outputs depend on a row's input."""
         everywhere = range(len(self._place.output))
-        return everywhere if self._place.layer.ties_rows else range(row, row + 1)
+        return everywhere if self._place.layer.batch_dependent else range(row, row + 1)
 
     def of_parameter(self, attribute: str) -> Array | None:
         """Return d output / d parameter, of shape (outputs, size), where there is one row.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigrad.arrays import Array
+from minigrad.data.arrays import Array
 from minigrad.explain.elementwise import with_names, with_numbers
 from minigrad.explain.equations import tag
 from minigrad.explain.jacobian import Jacobian
@@ -198,5 +198,5 @@ def _numbers(place: Place, expression: str, row: int, unit: int, limit: Limit) -
     over = None
     if place.x.shape == place.h.shape:
         arrays |= {"z": x, "x": x}
-        over = place.input.reshape(-1, last)[:, unit % last] if place.layer.ties_rows else x
+        over = place.input.reshape(-1, last)[:, unit % last] if place.layer.batch_dependent else x
     return with_numbers(expression, arrays, unit - start, owner=place.layer, limit=limit, over=over)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array
+from minigrad.core.layer import Layer
+from minigrad.data.arrays import Array
 from minigrad.explain.jacobian import Jacobian
 from minigrad.explain.places import Place
-from minigrad.layers.base import Layer
 
 
 class LayerStory:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape
 
 Phase: TypeAlias = Literal["forward", "loss", "backward"]
 Factors: TypeAlias = tuple[tuple[str, float], ...]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from minigrad.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape
 from minigrad.explain.lines import Symbol
 from minigrad.explain.places import Place
-from minigrad.paths import join
+from minigrad.util.paths import join
 
 
 class Naming:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.arrays import Array
+from minigrad.core.trace import Trace
+from minigrad.data.arrays import Array
 from minigrad.explain.elementwise import with_names, with_numbers
 from minigrad.explain.formula import factor_of, parse
 from minigrad.explain.lines import Factors, Limit, Line, Step, Term, at, number, summed
 from minigrad.explain.naming import Naming
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
-from minigrad.trace import Trace
 
 
 class Objective:
@@ -37,10 +37,10 @@ class Objective:
         self.target = loss.cast(loss.match(target, prediction.shape), prediction.dtype)
         self._shares = _shares(loss, self.target, prediction)
         self.penalties = {
-            f"penalty({name})": parameter.penalty.value(parameter.value)
+            f"penalty({name})": parameter.regularizer.value(parameter.value)
             for place in naming.places
             for name, _, parameter in place.parameters.values()
-            if parameter.penalty is not None
+            if parameter.regularizer is not None
         }
         self.j = recorded.j + sum(self.penalties.values())
         self._sides = parse(loss.equation, "l")

@@ -6,16 +6,16 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from minigrad.arrays import Array
+from minigrad.core.layer import Layer
+from minigrad.core.parameters import Parameter
+from minigrad.core.trace import Step as Passed
+from minigrad.core.trace import Trace
+from minigrad.data.arrays import Array
 from minigrad.explain.formula import parse
 from minigrad.explain.lines import Symbol, at
 from minigrad.layers.activations import Activation
-from minigrad.layers.base import Layer
 from minigrad.layers.dense import Dense
-from minigrad.parameters import Parameter
-from minigrad.paths import apart
-from minigrad.trace import Step as Passed
-from minigrad.trace import Trace
+from minigrad.util.paths import apart
 
 UNNAMED = Symbol("", "", (), "")
 

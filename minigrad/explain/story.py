@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.arrays import Array
+from minigrad.core.layer import Layer
+from minigrad.core.trace import trace
+from minigrad.data.arrays import Array
 from minigrad.explain import dense, html, latex, layer, text
 from minigrad.explain.branches import Branches
 from minigrad.explain.choice import Choice
@@ -20,11 +22,9 @@ from minigrad.explain.naming import Naming
 from minigrad.explain.objective import Objective
 from minigrad.explain.places import Place, places
 from minigrad.explain.totals import shared_steps
-from minigrad.files.atomic import atomic_write
-from minigrad.layers.base import Layer
 from minigrad.losses import Loss
-from minigrad.paths import join
-from minigrad.trace import trace
+from minigrad.saving.atomic import atomic_write
+from minigrad.util.paths import join
 
 _PAGE_ROWS = 8
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from minigrad.arrays import Array
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array
 from minigrad.explain.lines import Factors, Limit, Line, Step, Term, at, summed
 from minigrad.explain.places import Place
-from minigrad.parameters import Parameter
 
 
 def gradient_step(
@@ -118,8 +118,8 @@ class _Penalty:
         self.gradient: Array = np.zeros_like(parameter.value)
         self.equation = ""
         self._name, self._shape = f"∂penalty/∂{symbol}", parameter.shape
-        if parameter.penalty is not None and told:
-            self.gradient = parameter.penalty.derivative(parameter.value)
+        if parameter.regularizer is not None and told:
+            self.gradient = parameter.regularizer.derivative(parameter.value)
             self.equation = f" + {self._name}"
 
     def terms(self, index: int) -> tuple[Term, ...]:

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array
-from minigrad.config import register
-from minigrad.layers.base import Layer
+from minigrad.core.layer import Layer
+from minigrad.data.arrays import Array
+from minigrad.util.config import register
 
 
 class Activation(Layer):

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape
-from minigrad.config import as_object, register
+from minigrad.core.layer import Layer, connect
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.activations import Activation
-from minigrad.layers.base import Layer, connect
 from minigrad.layers.softmax import LogSoftmax, Softmax
-from minigrad.names import snake_case
-from minigrad.parameters import Parameter
-from minigrad.penalties import Penalty, check_penalty
-from minigrad.ranges import whole
-from minigrad.rng import RNG
+from minigrad.regularizers import Regularizer, check_regularizer
+from minigrad.util.config import as_object, register
+from minigrad.util.names import snake_case
+from minigrad.util.options import check_int
+from minigrad.util.random import RNG
 
 _ACTIVATIONS = (Activation, Softmax, LogSoftmax)
 
@@ -40,8 +40,8 @@ class Dense(Layer):
         use_bias: False leaves b out.
         weight_initializer: a name, an `Initializer`, or an array of shape (inputs, units).
         bias_initializer: the same for shape (units,).
-        weight_penalty: what training adds to the loss for the weight, such as `L2(1e-4)`.
-        bias_penalty: the same for the bias.
+        weight_regularizer: what training adds to the loss for the weight, such as `L2(1e-4)`.
+        bias_regularizer: the same for the bias.
         weight: a `Parameter` of another layer, to share it; the gradients add.
         bias: likewise.
         name: see `Layer`.
@@ -51,7 +51,7 @@ class Dense(Layer):
             `bias` no `Parameter`.
         ValueError: `units` below 1 or not whole, an unknown initializer, a bias to share and
             `use_bias=False`; when it is built, a parameter to share that has another shape, or a
-            penalty too; input with another feature count.
+            regularizer too; input with another feature count.
 
     Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 5.3.
 
@@ -78,14 +78,14 @@ class Dense(Layer):
         use_bias: bool = True,
         weight_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
-        weight_penalty: Penalty | None = None,
-        bias_penalty: Penalty | None = None,
+        weight_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
         weight: Parameter | None = None,
         bias: Parameter | None = None,
         name: str = "",
     ) -> None:
         super().__init__(name=name)
-        self.units = whole(units, "units", self)
+        self.units = check_int(units, "units", self)
         check_initializer(weight_initializer, "weight_initializer")
         check_initializer(bias_initializer, "bias_initializer")
         _check_no_inputs(units, activation)
@@ -96,8 +96,8 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
-        self.weight_penalty = check_penalty(weight_penalty, "weight_penalty")
-        self.bias_penalty = check_penalty(bias_penalty, "bias_penalty")
+        self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
+        self.bias_regularizer = check_regularizer(bias_regularizer, "bias_regularizer")
         _check_shared(weight, "weight")
         _check_shared(bias, "bias")
         if bias is not None and not use_bias:
@@ -115,11 +115,11 @@ class Dense(Layer):
             )
         shape = (*input_shape, self.units)
         self.weight = self._parameter(
-            "weight", shape, self.weight_initializer, self.weight_penalty, rng
+            "weight", shape, self.weight_initializer, self.weight_regularizer, rng
         )
         bias_shape = (self.units,)
         self.bias = (
-            self._parameter("bias", bias_shape, self.bias_initializer, self.bias_penalty, rng)
+            self._parameter("bias", bias_shape, self.bias_initializer, self.bias_regularizer, rng)
             if self.use_bias
             else None
         )
@@ -168,8 +168,8 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "weight_initializer": self.weight_initializer,
             "bias_initializer": self.bias_initializer,
-            "weight_penalty": self.weight_penalty,
-            "bias_penalty": self.bias_penalty,
+            "weight_regularizer": self.weight_regularizer,
+            "bias_regularizer": self.bias_regularizer,
             "name": self.name,
         }
 
@@ -178,15 +178,15 @@ class Dense(Layer):
         name: str,
         shape: Shape,
         initializer: InitializerLike,
-        penalty: Penalty | None,
+        regularizer: Regularizer | None,
         rng: RNG,
     ) -> Parameter:
         shared: Parameter | None = getattr(self._shared, name)
         if shared is None:
-            return Parameter(self.initial(name, initializer, shape, rng), penalty=penalty)
-        if penalty is not None:
+            return Parameter(self.initial(name, initializer, shape, rng), regularizer=regularizer)
+        if regularizer is not None:
             raise ValueError(
-                f"{self.label} shares its {name}, and a penalty counts once: give {name}_penalty "
+                f"{self.label} shares its {name}, and a regularizer counts once: give {name}_regularizer "
                 "to the layer that the parameter is from"
             )
         if shared.shape != shape:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape
-from minigrad.config import register
-from minigrad.layers.base import Layer
-from minigrad.ranges import below_one
-from minigrad.rng import RNG
+from minigrad.core.layer import Layer
+from minigrad.data.arrays import Array, Shape
+from minigrad.util.config import register
+from minigrad.util.options import check_fraction
+from minigrad.util.random import RNG
 
 
 @register
@@ -40,11 +40,11 @@ class Dropout(Layer):
     """
 
     equation = "h = x m / (1 - rate)"
-    draws = True
+    stochastic = True
 
     def __init__(self, rate: float, *, name: str = "") -> None:
         super().__init__(name=name)
-        self.rate = below_one(rate, "rate", self)
+        self.rate = check_fraction(rate, "rate", self)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:

@@ -6,7 +6,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from minigrad.arrays import Array
+from minigrad.data.arrays import Array
 
 _NUMERATOR = (
     0.9999999999973015, 26.866313256896497, 353.45378294148395, 2945.5899351873527,

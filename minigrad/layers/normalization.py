@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape
-from minigrad.config import register
-from minigrad.layers.base import Layer, features
-from minigrad.parameters import Parameter
-from minigrad.ranges import below_one, positive
-from minigrad.rng import RNG
+from minigrad.core.layer import Layer, features
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, Shape
+from minigrad.util.config import register
+from minigrad.util.options import check_fraction, check_positive
+from minigrad.util.random import RNG
 
 
 class Normalization(Layer):
@@ -34,7 +34,7 @@ class Normalization(Layer):
 
     def __init__(self, *, epsilon: float = 1e-5, name: str = "") -> None:
         super().__init__(name=name)
-        self.epsilon = positive(epsilon, "epsilon", self)
+        self.epsilon = check_positive(epsilon, "epsilon", self)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -162,21 +162,21 @@ class BatchNorm(Normalization):
     """
 
     order = "F"
-    ties_rows = True
+    batch_dependent = True
     buffers = ("running_mean", "running_variance")
     running_mean: Array
     running_variance: Array
 
     def __init__(self, *, momentum: float = 0.1, epsilon: float = 1e-5, name: str = "") -> None:
         super().__init__(epsilon=epsilon, name=name)
-        self.momentum = below_one(momentum, "momentum", self)
+        self.momentum = check_fraction(momentum, "momentum", self)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         output_shape = super().build(input_shape, rng)
         self.running_mean = self.initial("running_mean", "zeros", self.beta.shape, rng)
         self.running_variance = self.initial("running_variance", "ones", self.beta.shape, rng)
-        self.least_rows = 2 if prod(input_shape[:-1]) == 1 else 1
+        self.min_batch_size = 2 if prod(input_shape[:-1]) == 1 else 1
         return output_shape
 
     @override

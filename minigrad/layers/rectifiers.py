@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array
-from minigrad.config import register
+from minigrad.data.arrays import Array
 from minigrad.layers.activations import Activation
-from minigrad.ranges import not_negative
+from minigrad.util.config import register
+from minigrad.util.options import check_not_negative
 
 _SELU_ALPHA = 1.6732632423543772
 _SELU_SCALE = 1.0507009873554805
@@ -57,7 +57,7 @@ class LeakyReLU(Activation):
 
     def __init__(self, slope: float = 0.01, *, name: str = "") -> None:
         super().__init__(name=name)
-        self.slope = not_negative(slope, "slope", self)
+        self.slope = check_not_negative(slope, "slope", self)
 
     @override
     def function(self, z: Array) -> Array:
@@ -92,7 +92,7 @@ class ELU(Activation):
 
     def __init__(self, alpha: float = 1.0, *, name: str = "") -> None:
         super().__init__(name=name)
-        self.alpha = not_negative(alpha, "alpha", self)
+        self.alpha = check_not_negative(alpha, "alpha", self)
 
     @override
     def function(self, z: Array) -> Array:

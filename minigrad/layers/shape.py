@@ -8,10 +8,10 @@ from math import prod
 
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape
-from minigrad.config import register
-from minigrad.layers.base import Layer
-from minigrad.rng import RNG
+from minigrad.core.layer import Layer
+from minigrad.data.arrays import Array, Shape
+from minigrad.util.config import register
+from minigrad.util.random import RNG
 
 
 @register

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array
-from minigrad.config import register
+from minigrad.data.arrays import Array
 from minigrad.layers.activations import Activation, sigmoid
 from minigrad.layers.normal import normal
+from minigrad.util.config import register
 
 _RATE = 2 * sqrt(2 / pi)
 _CUBIC = 0.044715

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape
-from minigrad.config import register
-from minigrad.layers.base import Layer, features
-from minigrad.names import names_options
-from minigrad.rng import RNG
+from minigrad.core.layer import Layer, features
+from minigrad.data.arrays import Array, Shape
+from minigrad.util.config import register
+from minigrad.util.random import RNG
 
 
 @register
@@ -88,7 +87,6 @@ class LogSoftmax(Layer):
         return delta - softmax(x) * total
 
 
-@names_options
 def softmax(z: Array) -> Array:
     """Return exp(z) as shares of its sum along the last axis, without a warning.
 

@@ -1,6 +1,6 @@
 """The losses, by what they are for: numbers, or classes."""
 
-from minigrad.losses.base import Loss
+from minigrad.core.loss import Loss
 from minigrad.losses.classification import (
     BCELoss,
     BCEWithLogitsLoss,

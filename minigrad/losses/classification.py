@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.arrays import Array, Shape
-from minigrad.config import register
+from minigrad.core.loss import Loss, Reduction
+from minigrad.data.arrays import Array, Shape
+from minigrad.data.targets import check_classes, check_range, check_signs
 from minigrad.layers.activations import sigmoid
-from minigrad.losses.base import Loss, Reduction
-from minigrad.ranges import below_one
-from minigrad.targets import check_classes, check_range, check_signs
+from minigrad.util.config import register
+from minigrad.util.options import check_fraction
 
 _LEAST_PROBABILITY = 1e-12
 """Below this a logarithm goes on as its tangent."""
@@ -147,7 +147,7 @@ class CrossEntropyLoss(Loss):
         self, *, label_smoothing: float = 0.0, reduction: Reduction = "mean", scale: float = 1.0
     ) -> None:
         super().__init__(reduction=reduction, scale=scale)
-        self.label_smoothing = below_one(label_smoothing, "label_smoothing", self)
+        self.label_smoothing = check_fraction(label_smoothing, "label_smoothing", self)
 
     @override
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.arrays import Array
-from minigrad.config import register
-from minigrad.losses.base import Loss, Reduction
-from minigrad.ranges import positive
+from minigrad.core.loss import Loss, Reduction
+from minigrad.data.arrays import Array
+from minigrad.util.config import register
+from minigrad.util.options import check_positive
 
 
 @register
@@ -93,7 +93,7 @@ class HuberLoss(Loss):
         self, *, delta: float = 1.0, reduction: Reduction = "mean", scale: float = 1.0
     ) -> None:
         super().__init__(reduction=reduction, scale=scale)
-        self.delta = positive(delta, "delta", self)
+        self.delta = check_positive(delta, "delta", self)
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:

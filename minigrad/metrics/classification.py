@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.names import names_options
-from minigrad.targets import check_classes, check_range, like_prediction
+from minigrad.data.targets import check_classes, check_range, like_prediction
 
 Classes = NDArray[np.intp]
 
@@ -123,7 +122,6 @@ def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = No
     return _mean_share(2 * hits, actual + predicted, actual + predicted)
 
 
-@names_options
 def confusion_matrix(
     target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
 ) -> NDArray[np.intp]:

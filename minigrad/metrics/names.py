@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from minigrad.arrays import Array
-from minigrad.config import Configurable, register
+from minigrad.data.arrays import Array
 from minigrad.metrics.classification import (
     accuracy,
     binary_accuracy,
@@ -19,8 +18,9 @@ from minigrad.metrics.classification import (
     top_k_accuracy,
 )
 from minigrad.metrics.regression import mae, mse, r2, rmse
-from minigrad.names import nearest
-from minigrad.ranges import number, whole
+from minigrad.util.config import Configurable, register
+from minigrad.util.names import nearest
+from minigrad.util.options import check_int, check_number
 
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]
 """A function of (target, prediction). `target` comes as the loss takes it: of the predictions'
@@ -60,7 +60,7 @@ class AtThreshold(Configurable):
         if metric not in _DECIDING:
             raise ValueError(f"AtThreshold({metric!r}) is not known: {nearest(metric, _DECIDING)}")
         self.metric = self.__name__ = metric
-        self.threshold = None if threshold is None else number(threshold, "threshold", self)
+        self.threshold = None if threshold is None else check_number(threshold, "threshold", self)
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:
         """Return the metric's value over a whole set."""
@@ -83,7 +83,7 @@ class TopK(Configurable):
     """
 
     def __init__(self, *, k: int = 5) -> None:
-        self.k = whole(k, "k", self)
+        self.k = check_int(k, "k", self)
         self.__name__ = f"top_{self.k}_accuracy"
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:

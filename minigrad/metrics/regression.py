@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.targets import like_prediction
+from minigrad.data.targets import like_prediction
 
 
 def mae(target: ArrayLike, prediction: ArrayLike) -> float:

@@ -1,7 +1,7 @@
 """Optimizers: how the gradient changes the parameters, a step at a time."""
 
+from minigrad.core.optimizer import Optimizer
 from minigrad.optimizers.adaptive import Adagrad, Adam, AdamW, RMSprop
-from minigrad.optimizers.base import Optimizer
 from minigrad.optimizers.sgd import SGD
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]

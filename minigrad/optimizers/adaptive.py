@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.arrays import Array
-from minigrad.config import register
-from minigrad.optimizers.base import Optimizer
+from minigrad.core.optimizer import Optimizer
+from minigrad.data.arrays import Array
 from minigrad.optimizers.schedules import Schedule
-from minigrad.ranges import below_one, positive
+from minigrad.util.config import register
+from minigrad.util.options import check_fraction, check_positive
 
 
 @register
@@ -59,7 +59,7 @@ class Adagrad(Optimizer):
             clip_norm=clip_norm,
             clip_value=clip_value,
         )
-        self.epsilon = positive(epsilon, "epsilon", self)
+        self.epsilon = check_positive(epsilon, "epsilon", self)
 
     @override
     def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
@@ -120,9 +120,9 @@ class RMSprop(Optimizer):
             clip_norm=clip_norm,
             clip_value=clip_value,
         )
-        self.rho = below_one(rho, "rho", self)
-        self.momentum = below_one(momentum, "momentum", self)
-        self.epsilon = positive(epsilon, "epsilon", self)
+        self.rho = check_fraction(rho, "rho", self)
+        self.momentum = check_fraction(momentum, "momentum", self)
+        self.epsilon = check_positive(epsilon, "epsilon", self)
 
     @property
     @override
@@ -196,9 +196,9 @@ class Adam(Optimizer):
             clip_norm=clip_norm,
             clip_value=clip_value,
         )
-        self.beta_1 = below_one(beta_1, "beta_1", self)
-        self.beta_2 = below_one(beta_2, "beta_2", self)
-        self.epsilon = positive(epsilon, "epsilon", self)
+        self.beta_1 = check_fraction(beta_1, "beta_1", self)
+        self.beta_2 = check_fraction(beta_2, "beta_2", self)
+        self.epsilon = check_positive(epsilon, "epsilon", self)
 
     @override
     def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:

@@ -6,8 +6,8 @@ import math
 
 from typing_extensions import override
 
-from minigrad.config import Configurable, register
-from minigrad.ranges import not_negative, positive, whole
+from minigrad.util.config import Configurable, register
+from minigrad.util.options import check_int, check_not_negative, check_positive
 
 
 class Schedule(Configurable):
@@ -29,7 +29,9 @@ class Schedule(Configurable):
     """
 
     def __init__(self, *, initial_learning_rate: float) -> None:
-        self.initial_learning_rate = positive(initial_learning_rate, "initial_learning_rate", self)
+        self.initial_learning_rate = check_positive(
+            initial_learning_rate, "initial_learning_rate", self
+        )
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of the step that follows `step` earlier ones."""
@@ -59,8 +61,8 @@ class StepDecay(Schedule):
         self, *, initial_learning_rate: float, decay_rate: float, decay_steps: int
     ) -> None:
         super().__init__(initial_learning_rate=initial_learning_rate)
-        self.decay_rate = positive(decay_rate, "decay_rate", self)
-        self.decay_steps = whole(decay_steps, "decay_steps", self)
+        self.decay_rate = check_positive(decay_rate, "decay_rate", self)
+        self.decay_steps = check_int(decay_steps, "decay_steps", self)
 
     @override
     def __call__(self, step: int) -> float:
@@ -90,8 +92,8 @@ class ExponentialDecay(Schedule):
         self, *, initial_learning_rate: float, decay_rate: float, decay_steps: int = 1
     ) -> None:
         super().__init__(initial_learning_rate=initial_learning_rate)
-        self.decay_rate = positive(decay_rate, "decay_rate", self)
-        self.decay_steps = whole(decay_steps, "decay_steps", self)
+        self.decay_rate = check_positive(decay_rate, "decay_rate", self)
+        self.decay_steps = check_int(decay_steps, "decay_steps", self)
 
     @override
     def __call__(self, step: int) -> float:
@@ -134,9 +136,11 @@ class CosineDecay(Schedule):
         final_learning_rate: float = 0.0,
     ) -> None:
         super().__init__(initial_learning_rate=initial_learning_rate)
-        self.decay_steps = whole(decay_steps, "decay_steps", self)
-        self.warmup_steps = whole(warmup_steps, "warmup_steps", self, least=0)
-        self.final_learning_rate = not_negative(final_learning_rate, "final_learning_rate", self)
+        self.decay_steps = check_int(decay_steps, "decay_steps", self)
+        self.warmup_steps = check_int(warmup_steps, "warmup_steps", self, least=0)
+        self.final_learning_rate = check_not_negative(
+            final_learning_rate, "final_learning_rate", self
+        )
 
     @override
     def __call__(self, step: int) -> float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from minigrad.arrays import Array
-from minigrad.config import register
-from minigrad.optimizers.base import Optimizer
+from minigrad.core.optimizer import Optimizer
+from minigrad.data.arrays import Array
 from minigrad.optimizers.schedules import Schedule
-from minigrad.ranges import below_one
+from minigrad.util.config import register
+from minigrad.util.options import check_fraction
 
 
 @register
@@ -61,7 +61,7 @@ class SGD(Optimizer):
             clip_norm=clip_norm,
             clip_value=clip_value,
         )
-        self.momentum = below_one(momentum, "momentum", self)
+        self.momentum = check_fraction(momentum, "momentum", self)
         if nesterov and not momentum:
             raise ValueError("SGD(nesterov=True) needs a momentum, such as momentum=0.9")
         self.nesterov = nesterov

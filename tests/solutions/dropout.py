@@ -4,7 +4,7 @@ from minigrad import Layer
 
 
 class MyDropout(Layer):
-    draws = True
+    stochastic = True
 
     def __init__(self, rate=0.5):
         self.rate = rate

@@ -1,0 +1,1 @@
+"""The core: one layer's mathematics, and how a batch becomes a step."""

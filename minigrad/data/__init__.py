@@ -1,0 +1,1 @@
+"""Data: arrays, rows, targets and batches."""

@@ -1,0 +1,178 @@
+"""Targets as people have them, brought into the form that losses and metrics compute with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.data.arrays import Shape, as_data, describe
+
+_SUM_TOLERANCE = 1e-3
+"""How far from 1 a row of probabilities may add up to: float16 ones are."""
+
+
+def like_prediction(
+    target: NDArray[Any], shape: Shape, owner: str, *, integers: bool = False
+) -> NDArray[Any]:
+    """Return targets in the predictions' shape: (n,) is taken for (n, 1), and for nothing else.
+
+    Args:
+        target: floating numbers, and with `integers` whole numbers and booleans too.
+        shape: the predictions'.
+        owner: whom messages name.
+        integers: whether whole numbers mean what they say.
+
+    Raises:
+        TypeError: integers, or no numbers at all.
+        ValueError: any other shape.
+
+    >>> like_prediction(np.array([0.0, 1.0]), (2, 1), "MSELoss").shape
+    (2, 1)
+    >>> like_prediction(np.array([0.0, 1.0]), (2, 3), "MSELoss")
+    Traceback (most recent call last):
+    ...
+    ValueError: MSELoss expects targets of the predictions' shape (2, 3), got (2,):
+    give the last layer 1 unit, or y of shape (batch, 3)
+    """
+    kind = target.dtype.kind
+    if kind != "f" and not (integers and kind in "iub"):
+        if kind in "iub":
+            held = "booleans" if kind == "b" else "integers"
+            raise TypeError(
+                f"y holds {held} (dtype {target.dtype}); {owner} expects floating numbers: "
+                "pass y.astype(float); for classes take CrossEntropyLoss() or BCEWithLogitsLoss()"
+            )
+        as_data(target, "y")
+    if target.shape == shape:
+        return target
+    if (*target.shape, 1) == shape:
+        return target.reshape(shape)
+    way = _other_rows(target, shape)
+    if target.ndim == 1 and len(shape) == 2 and not way:
+        way = f": give the last layer 1 unit, or y of shape {describe(shape[1:])}"
+        if target.dtype.kind in "iu":
+            way += ", or take CrossEntropyLoss() for class indices"
+    raise ValueError(
+        f"{owner} expects targets of the predictions' shape {shape}, got {target.shape}{way}"
+    )
+
+
+def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
+    """Refuse what is neither class indices of shape (n,) nor one-hot rows of shape (n, classes).
+
+    Raises:
+        TypeError: class indices that are floats, or no numbers at all.
+        ValueError: another shape, an index that is no class, rows that aren't probabilities, or
+            predictions of fewer than two classes.
+
+    >>> check_classes(np.array([0, 3], dtype=np.uint8), (2, 3), "CrossEntropyLoss")
+    Traceback (most recent call last):
+    ...
+    ValueError: y holds class 3 at index 1; CrossEntropyLoss expects 0 to 2, as the last layer has
+    3 units: give it a unit for each class
+    """
+    if len(shape) != 2 or shape[1] < 2:
+        raise ValueError(
+            f"{owner} expects predictions of shape (batch, classes), got {shape}: give the last "
+            "layer a unit for each class, or take a single unit and BCEWithLogitsLoss()"
+        )
+    if target.shape == shape[:1]:
+        _check_class_indices(target, shape[1], owner)
+    elif target.shape == shape:
+        _check_probabilities(target, owner)
+    else:
+        way = _other_rows(target, shape)
+        if target.shape == (shape[0], 1):
+            way = ": pass y[:, 0]" + ("" if target.dtype.kind in "iub" else ".astype(int)")
+        raise ValueError(
+            f"{owner} expects class indices of shape {shape[:1]} or one-hot rows of shape {shape}, "
+            f"got {target.shape}{way}"
+        )
+
+
+def check_range(
+    array: NDArray[Any], least: float, most: float, name: str, owner: str, way_out: str
+) -> None:
+    """Refuse a number outside [least, most], naming the first; NaN is left to `check_finite`.
+
+    >>> check_range(np.array([0.5, 7.5]), 0, 1, "the prediction", "BCELoss", "end with Sigmoid()")
+    Traceback (most recent call last):
+    ...
+    ValueError: the prediction holds 7.5 at index 1; BCELoss expects 0 to 1: end with Sigmoid()
+    """
+    if array.size and (array.min() < least or array.max() > most):
+        index, value = _first(array, (array < least) | (array > most))
+        raise ValueError(
+            f"{name} holds {value} at index {index}; {owner} expects {least} to {most}: {way_out}"
+        )
+
+
+def check_signs(target: NDArray[Any], owner: str) -> None:
+    """Refuse a label that is neither -1 nor +1, naming the first; NaN is left to `check_finite`.
+
+    >>> check_signs(np.array([1, 0]), "HingeLoss")
+    Traceback (most recent call last):
+    ...
+    ValueError: y holds 0 at index 1; HingeLoss expects -1 or 1: for labels 0 and 1 pass 2.0 * y - 1
+    """
+    wrong = (np.abs(target) != 1) & ~np.isnan(target)
+    if wrong.any():
+        index, value = _first(target, wrong)
+        raise ValueError(
+            f"y holds {value} at index {index}; {owner} expects -1 or 1: "
+            "for labels 0 and 1 pass 2.0 * y - 1"
+        )
+
+
+def _check_class_indices(target: NDArray[Any], classes: int, owner: str) -> None:
+    kind = target.dtype.kind
+    if kind not in "iub":
+        held = f"y holds floats (dtype {target.dtype})" if kind == "f" else f"y is {target.dtype}"
+        way = "y.astype(int)" if kind == "f" else "np.unique(y, return_inverse=True)[1]"
+        raise TypeError(f"{held}; {owner} expects class indices, whole numbers from 0: pass {way}")
+    # Seen as unsigned, a negative index is a large one: a single pass finds both.
+    same_size = np.uintp if target.dtype == np.intp else target.dtype.str.replace("i", "u")
+    unsigned = target.view(same_size)
+    if unsigned.size and unsigned.max() >= classes:
+        index, value = _first(target, (target < 0) | (target >= classes))
+        from_one = target.min() == 1 and target.max() == classes
+        way = "pass y - 1" if from_one else "give it a unit for each class"
+        raise ValueError(
+            f"y holds class {value} at index {index}; {owner} expects 0 to {classes - 1}, "
+            f"as the last layer has {classes} units: {way}"
+        )
+
+
+def _check_probabilities(rows: NDArray[Any], owner: str) -> None:
+    if rows.dtype.kind not in "iub":
+        as_data(rows, "y")
+    if rows.size and rows.min() < 0:
+        index, value = _first(rows, rows < 0)
+        raise ValueError(
+            f"y holds {value} at index {index}; {owner} expects one-hot rows, or probabilities: "
+            "pass numbers from 0 to 1"
+        )
+    sums = rows @ np.ones(rows.shape[1], np.result_type(rows, np.float32))
+    wrong = np.abs(sums - 1) > _SUM_TOLERANCE
+    if wrong.any():
+        index, value = _first(sums, wrong)
+        raise ValueError(
+            f"y's row {index} adds up to {value:g}; {owner} expects one-hot rows, or "
+            "probabilities that add up to 1: for several labels a row take BCEWithLogitsLoss() "
+            "and 'binary_accuracy'"
+        )
+
+
+def _first(array: NDArray[Any], wrong: NDArray[np.bool_]) -> tuple[int | tuple[int, ...], Any]:
+    """Return the index of the first wrong number, and the number."""
+    index = tuple(map(int, np.unravel_index(int(np.argmax(wrong)), wrong.shape)))
+    return index[0] if len(index) == 1 else index, array[index]
+
+
+def _other_rows(target: NDArray[Any], shape: Shape) -> str:
+    """Say that the rows differ, if they do."""
+    if target.ndim and len(target) != shape[0]:
+        return f": x has {shape[0]} rows and y has {len(target)}"
+    return ""

@@ -1,0 +1,139 @@
+"""Penalties: what training adds to the loss for the size of the weights, to keep them small."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.data.arrays import Array
+from minigrad.util.config import Configurable, register
+from minigrad.util.options import check_not_negative
+
+
+class Regularizer(Configurable):
+    """A term that training adds to the loss for a parameter, and its derivative to the gradient.
+
+    Args:
+        strength: the factor on it.
+
+    Raises:
+        TypeError, ValueError: a strength that isn't a number of zero or above.
+
+    >>> class Fourth(Regularizer):
+    ...     def value(self, weight):
+    ...         return self.strength * float((weight**4).sum())
+    ...     def derivative(self, weight):
+    ...         return 4 * self.strength * weight**3
+    >>> Fourth(0.5).value(np.array([1.0, 2.0])), Fourth(0.5).derivative(np.array([1.0, 2.0]))
+    (8.5, array([ 2., 16.]))
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = check_not_negative(strength, "strength", self)
+
+    def value(self, weight: Array) -> float:
+        """Return the term."""
+        raise NotImplementedError(f"{type(self).__name__} must define value(weight)")
+
+    def derivative(self, weight: Array) -> Array:
+        """Return its derivative, a new array of the weight's shape."""
+        raise NotImplementedError(f"{type(self).__name__} must define derivative(weight)")
+
+
+@register
+class L1(Regularizer):
+    """strength * sum |w|, whose derivative is strength * sign(w): it drives weights to zero.
+
+    Args:
+        strength: the factor, zero or more.
+
+    Raises:
+        TypeError, ValueError: a factor out of its range.
+
+    Source: Tibshirani, Regression shrinkage and selection via the lasso, 1996; Keras's `L1`.
+
+    >>> L1(0.5).value(np.array([-3.0, 1.0])), L1(0.5).derivative(np.array([-3.0, 1.0]))
+    (2.0, array([-0.5,  0.5]))
+    """
+
+    @override
+    def value(self, weight: Array) -> float:
+        return self.strength * float(np.abs(weight).sum())
+
+    @override
+    def derivative(self, weight: Array) -> Array:
+        return self.strength * np.sign(weight)
+
+
+@register
+class L2(Regularizer):
+    """strength * sum w^2, whose derivative is 2 strength w: it pulls all weights towards zero.
+
+    PyTorch's `weight_decay=d` adds d w to the gradient, as L2(d / 2) does.
+
+    Args:
+        strength: the factor, zero or more.
+
+    Raises:
+        TypeError, ValueError: a factor out of its range.
+
+    Source: Bishop 2006, equation 5.112; without its 1/2, as Keras's `L2`.
+
+    >>> L2(0.5).value(np.array([-3.0, 1.0])), L2(0.5).derivative(np.array([-3.0, 1.0]))
+    (5.0, array([-3.,  1.]))
+    """
+
+    @override
+    def value(self, weight: Array) -> float:
+        return self.strength * float(np.square(weight).sum())
+
+    @override
+    def derivative(self, weight: Array) -> Array:
+        return 2 * self.strength * weight
+
+
+@register
+class L1L2(Regularizer):
+    """l1 * sum |w| + l2 * sum w^2, the elastic net.
+
+    Args:
+        l1: the first factor, zero or more.
+        l2: the second, likewise.
+
+    Raises:
+        TypeError, ValueError: a factor out of its range.
+
+    Source: Zou and Hastie, Regularization and variable selection via the elastic net, 2005;
+    Keras's `L1L2`.
+
+    >>> L1L2(l1=0.5, l2=0.5).value(np.array([-3.0, 1.0]))
+    7.0
+    """
+
+    def __init__(self, *, l1: float, l2: float) -> None:
+        self.l1 = check_not_negative(l1, "l1", self)
+        self.l2 = check_not_negative(l2, "l2", self)
+
+    @override
+    def value(self, weight: Array) -> float:
+        return L1(self.l1).value(weight) + L2(self.l2).value(weight)
+
+    @override
+    def derivative(self, weight: Array) -> Array:
+        return L1(self.l1).derivative(weight) + L2(self.l2).derivative(weight)
+
+
+def check_regularizer(penalty: Regularizer | None, argument: str) -> Regularizer | None:
+    """Return a penalty or None, and refuse anything else.
+
+    Raises:
+        TypeError: it is no `Regularizer`.
+
+    >>> check_regularizer(0.01, "weight_regularizer")
+    Traceback (most recent call last):
+    ...
+    TypeError: weight_regularizer must be a Regularizer such as L2(0.01), got 0.01
+    """
+    if penalty is not None and not isinstance(penalty, Regularizer):
+        raise TypeError(f"{argument} must be a Regularizer such as L2(0.01), got {penalty!r}")
+    return penalty

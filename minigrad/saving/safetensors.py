@@ -1,0 +1,252 @@
+"""A safetensors file is a length, a JSON header, and the bytes of the arrays it describes."""
+
+import io
+import math
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.saving.errors import FileFormatError
+
+# The format's names and NumPy's.
+DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+METADATA = "__metadata__"
+MAX_HEADER = 10_000_000
+"""In bytes, enough for 80,000 arrays. The format allows ten times as many, but JSON can take 35
+times its length in memory once it is parsed."""
+MAX_AXES = 64  # NumPy's limit
+
+
+class Tensor(NamedTuple):
+    """A checked entry of the header; the tensor's buffer is data[begin:end]."""
+
+    begin: int
+    end: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def dumps(
+    arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> list[bytes | memoryview]:
+    r"""Return the pieces of a file, in order: its length and header, then the buffers.
+
+    The layout (https://huggingface.co/docs/safetensors), where every number is little endian:
+
+    - 8 bytes: N, the length of the header, an unsigned integer;
+    - N bytes: the header, a JSON object in UTF-8, padded with spaces to a multiple of 8:
+      ``{"__metadata__": {"key": "text"}, "name": {"dtype": "F32", "shape": [2, 3],
+      "data_offsets": [begin, end]}, ...}``;
+    - the rest: the buffers, in C order, one right after another.
+
+    The header keeps the order of `arrays`. The buffers stand widest dtype first, so that each
+    is aligned; that of a C-contiguous little-endian array is a view, to be written out before
+    the array changes.
+
+    Args:
+        arrays: names to arrays of any shape, of a dtype in `DTYPES` and either byte order.
+        metadata: text to text; none by default.
+
+    Raises:
+        FileFormatError: for a dtype, a name or metadata that the format cannot hold.
+
+    >>> start, buffer = dumps({"a": np.array([7, 8], dtype="uint8")})
+    >>> start[8:]
+    b'{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}   '
+    >>> bytes(buffer)
+    b'\x07\x08'
+    """
+    import json
+
+    _check_metadata(metadata := dict(metadata or {}))
+    header: dict[str, Any] = {METADATA: metadata} if metadata else {}
+    tensors = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in tensors.items():
+        _check_name(name)
+        wanted = f"a dtype of {', '.join(DTYPES)} (convert others with .astype)"
+        _expect(_little(array) in NAMES, _label(name), wanted, array.dtype)
+        header[name] = None  # keeps its place
+    buffers = []
+    end = 0
+    for name, array in sorted(tensors.items(), key=lambda item: -item[1].itemsize):
+        little = _little(array)
+        buffers.append(np.ascontiguousarray(array, little).reshape(-1).view(np.uint8).data)
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": NAMES[little], "shape": array.shape}
+        header[name]["data_offsets"] = begin, end
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    _expect(len(text) <= MAX_HEADER, "header", f"at most {MAX_HEADER} bytes", len(text))
+    return [len(text).to_bytes(8, "little") + text, *buffers]
+
+
+def _little(array: NDArray[Any]) -> str:
+    return array.dtype.str.replace(">", "<")
+
+
+def loads(data: bytes | memoryview) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays and the metadata of a safetensors file in memory; see `load`.
+
+    >>> loads(b"".join(dumps({"bias": np.zeros(2)}, {"epoch": "3"})))
+    ({'bias': array([0., 0.])}, {'epoch': '3'})
+    """
+    return _read(io.BytesIO(data), memoryview(data).nbytes, "data")
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays, in the header's order, and the metadata of a safetensors file.
+
+    The arrays are writable and own their data. None is made before the whole header agrees
+    with the file's size, so no file makes this take more memory than its data and its parsed
+    header do.
+
+    Raises:
+        FileFormatError: for any departure from the format, for a header of more than 10 MB, for a
+            BOOL byte other than 0 and 1, and for a dtype that NumPy lacks, such as BF16.
+        OSError: if the file cannot be read.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.safetensors")
+    ...     size = path.write_bytes(b"".join(dumps({"bias": np.zeros(2)})))
+    ...     load(path)
+    ({'bias': array([0., 0.])}, {})
+    """
+    with open(path, "rb") as file:
+        return _read(file, os.fstat(file.fileno()).st_size, repr(os.fspath(path)))
+
+
+def _read(
+    file: io.BufferedIOBase, size: int, source: str
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    try:
+        header, data_size = _read_header(file, size)
+        _check_metadata(metadata := header.pop(METADATA, {}))
+        tensors = {name: _check_tensor(name, entry) for name, entry in header.items()}
+        in_file_order = sorted(tensors, key=lambda name: tensors[name][:2])
+        # Laid end to end, the buffers fill the data: no hole, no overlap, nothing after them.
+        position = 0
+        for name in in_file_order:
+            begin, end = tensors[name][:2]
+            _expect(begin == position, _label(name), f"data from byte {position} on", begin)
+            wanted = f"data that ends by byte {data_size} (is the file cut short?)"
+            _expect(end <= data_size, _label(name), wanted, end)
+            position = end
+        _expect(position == data_size, "file", f"{position} bytes of data", data_size)
+        arrays = {name: _read_array(file, name, tensors[name]) for name in in_file_order}
+    except (FileFormatError, RecursionError) as error:
+        raise FileFormatError(f"{source}: {error}; save or copy the file again") from None
+    return {name: arrays[name] for name in tensors}, metadata
+
+
+def _read_header(file: io.BufferedIOBase, size: int) -> tuple[dict[str, Any], int]:
+    """Return the header as JSON gives it, and how many bytes of data follow it."""
+    import json
+
+    _expect(size >= 8, "file", "at least 8 bytes", size)
+    length = int.from_bytes(file.read(8), "little")
+    longest = min(size - 8, MAX_HEADER)
+    _expect(length <= longest, "header", f"at most {longest} bytes in a file of {size}", length)
+    text = file.read(length)
+    _expect(text.startswith(b"{"), "header", "'{' at its beginning", text[:8])
+    try:
+        return json.loads(text.decode(), object_pairs_hook=_unique), size - 8 - length
+    except ValueError as error:
+        raise FileFormatError(f"header: expected JSON in UTF-8, got {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in entries:
+            raise ValueError(f"the key {_brief(key)} twice")
+        entries[key] = value
+    return entries
+
+
+def _check_tensor(name: str, entry: Any) -> Tensor:
+    _check_name(name)
+    label = _label(name)
+    whole = isinstance(entry, dict) and entry.keys() == {"dtype", "shape", "data_offsets"}
+    _expect(whole, label, "an object of dtype, shape and data_offsets", entry)
+    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    known = isinstance(code, str) and code in DTYPES
+    wanted = f"a dtype of {', '.join(DTYPES)}, as no other is supported (convert it, say to F32)"
+    _expect(known, label, wanted, code)
+    dtype = np.dtype(DTYPES[code])
+    valid = _are_counts(shape) and len(shape) <= MAX_AXES
+    _expect(valid, label, f"a shape of up to {MAX_AXES} integers, none negative", shape)
+    # An axis of length 0 does not exempt the others from NumPy's limit.
+    extent = math.prod(axis or 1 for axis in shape) * dtype.itemsize
+    _expect(extent <= sys.maxsize, label, f"a shape of up to {sys.maxsize} bytes", shape)
+    valid = _are_counts(offsets) and len(offsets) == 2
+    _expect(valid, label, "data_offsets of two integers, none negative", offsets)
+    begin, end = offsets
+    nbytes = math.prod(shape) * dtype.itemsize
+    wanted = f"data_offsets {nbytes} bytes apart for {code} of shape {shape}"
+    _expect(end - begin == nbytes, label, wanted, offsets)
+    return Tensor(begin, end, tuple(shape), dtype)
+
+
+def _read_array(file: io.BufferedIOBase, name: str, tensor: Tensor) -> NDArray[Any]:
+    array = np.empty(tensor.shape, tensor.dtype)
+    raw = array.reshape(-1).view(np.uint8)
+    count = file.readinto(raw.data)
+    _expect(count == raw.size, _label(name), f"{raw.size} bytes (the file shrank)", count)
+    if array.dtype == np.bool_:
+        largest = int(raw.max(initial=0))
+        _expect(largest <= 1, _label(name), "BOOL bytes of 0 or 1", largest)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _check_name(name: object) -> None:
+    wanted = f"a name of Unicode text other than {METADATA!r}"
+    _expect(_is_text(name) and name != METADATA, _label(name), wanted, name)
+
+
+def _check_metadata(metadata: Any) -> None:
+    _expect(isinstance(metadata, dict), METADATA, "an object", metadata)
+    for key, value in metadata.items():
+        _expect(_is_text(key) and _is_text(value), METADATA, "text to text", {key: value})
+
+
+def _is_text(value: object) -> bool:
+    # JSON can spell half a surrogate pair, which UTF-8 cannot.
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
+
+
+def _are_counts(values: object) -> bool:
+    # A bool passes for an int with isinstance.
+    return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
+
+
+def _expect(holds: bool, where: str, expected: str, got: object) -> None:
+    if not holds:
+        raise FileFormatError(f"{where}: expected {expected}, got {_brief(got)}")
+
+
+def _label(name: object) -> str:
+    return f"tensor {_brief(name)}"
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

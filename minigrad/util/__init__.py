@@ -1,0 +1,1 @@
+"""Utilities that every other room uses."""
