@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
+from collections.abc import Iterator
 from math import ceil, prod
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array
-from minigrad.data.rows import Rows
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+from minigrad.util.threads import ThreadPool, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
 """The size of one block's activations: small enough for the cache, and large enough that threads
@@ -173,55 +167,6 @@ class BatchGradient:
         self._pool.close()
 
 
-class Objective:
-    """theta -> (J, g), with J the loss over all rows, regularizers included, and g = dJ/dtheta.
-
-    theta and g are laid out as `model.parameters.value`. Frozen parameters are constants: their
-    elements of theta are ignored, and their gradient is 0. With a stochastic layer such as
-    Dropout J differs from call to call, which line searches can't follow: leave such layers out.
-
-    Args:
-        model: the network, built.
-        loss: J.
-        rows: the data, validated.
-
-    Raises:
-        ValueError: theta has another shape.
-
-    >>> from minigrad import Dense, MSELoss, Sequential
-    >>> model = Sequential([Dense(1, use_bias=False)], input_shape=(1,), rng=0)
-    >>> f = model.objective(np.array([[1.0], [2.0]]), np.array([3.0, 6.0]), loss=MSELoss())
-    >>> f([2.0])
-    (2.5, array([-5.]))
-    >>> model.parameters.value
-    array([2.])
-    """
-
-    def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        self._rows = rows
-        self._gradient = BatchGradient(model, loss)
-
-    def __call__(self, theta: ArrayLike) -> tuple[float, NDArray[np.float64]]:
-        """Set the model's parameters to theta, and return J and g as float64.
-
-        Both may be infinite or NaN where theta is very large.
-        """
-        parameters, rows = self._gradient.parameters, self._rows
-        theta = np.asarray(theta)
-        if theta.shape != (parameters.size,):
-            raise ValueError(
-                f"the objective expects theta of shape ({parameters.size},), got {theta.shape}"
-            )
-        for start, value, _ in parameters.trainable_runs():
-            value[...] = theta[start : start + value.size]
-        with self._gradient, np.errstate(all="ignore"):
-            j = self._gradient(rows.x, rows.y, rows.weight)
-        g = np.zeros(parameters.size)
-        for start, _, grad in parameters.trainable_runs():
-            g[start : start + grad.size] = grad
-        return j, g
-
-
 def predict(network: Layer, x: Array, dtype: np.dtype[Any], *, threads: int | None = None) -> Array:
     """Return the outputs for all rows, block by block, without writing on any layer."""
     if threads is not None:
@@ -292,74 +237,6 @@ class Plan:
         """Return the threads that share the blocks: one where several wouldn't pay."""
         count = thread_count(threads)
         return ThreadPool(1 if threads is None and self._wide else count)
-
-
-class ThreadPool:
-    """Runs a job on each of several threads, the calling thread included."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._executor: ThreadPoolExecutor | None = None
-
-    def run(self, job: Callable[[int], None]) -> None:
-        """Call job(0), job(1), ... at the same time, one a thread, and return when all have ended.
-
-        The caller's NumPy error settings hold in each thread.
-        """
-        if self.threads > 1 and self._executor is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._executor = ThreadPoolExecutor(self.threads - 1, "minigrad")
-        others = [
-            self._executor.submit(copy_context().run, job, thread)
-            for thread in range(1, self.threads)
-            if self._executor is not None
-        ]
-        try:
-            job(0)
-        finally:
-            for other in others:
-                other.result()
-
-    def close(self) -> None:
-        """End the threads."""
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-def thread_count(threads: int | None = None) -> int:
-    """Return the number of threads: as given, or MINIGRAD_THREADS, or one for each core.
-
-    Raises:
-        ValueError: not an integer of at least 1.
-
-    >>> thread_count(2)
-    2
-    """
-    source, count = "threads", threads
-    if threads is None:
-        source = "MINIGRAD_THREADS"
-        given = os.environ.get(source) or _cores()
-        count = int(given) if isinstance(given, int) or given.isdecimal() else None
-        if count is None:
-            raise ValueError(f"{source} must be an integer of at least 1, got {given!r}")
-    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
-    return int(count)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _keep_freed_memory() -> None:

@@ -82,13 +82,11 @@ def _describe(model: Sequential, tensors: Tensors) -> dict[str, Any]:
         "generators": described,
         "generator_places": [(path, name, generators.index(rng)) for path, name, rng in held],
         "entropy": {
-            path: m.seed
-            for path, m in layers
-            if isinstance(m, Sequential) and m.seed is not None
+            path: m.seed for path, m in layers if isinstance(m, Sequential) and m.seed is not None
         },
-        "split_seed": model.split_seed,
+        "split_seed": model._split_seed,
         "history": list(model.history),
-        "planned": model.planned_epochs,
+        "planned": model.trainer.epochs if model.trainer and model.trainer.epochs > model.trainer.epoch else None,
     }
 
 
