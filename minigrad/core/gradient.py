@@ -65,7 +65,7 @@ class BatchGradient:
         self._regularized = any(p.regularizer is not None for p in self.parameters)
         self._pool = ThreadPool(1) if plan.in_order else plan.pool(threads)
         self._replicas: list[BatchGradient] = []
-        self._replicated: Array | None = None
+        self._value: Array | None = None
         _keep_freed_memory()
 
     def __call__(
@@ -74,35 +74,28 @@ class BatchGradient:
         y: NDArray[Any],
         sample_weight: Array | None = None,
         predictions: Array | None = None,
+        *,
+        total: float | None = None,
     ) -> float:
-        """Return J; the predictions are written into `predictions`, if given."""
+        """Return J; the predictions are written into `predictions`, if given.
+
+        `total` is the number of rows, or the sum of weights, of the batch that these rows are from.
+        """
         if len(x) > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)
         else:
-            j = self._of_block(x, y, sample_weight, None, predictions)
+            prediction = self.network.forward(x)
+            if prediction.shape[1:] != self.network.output_shape:
+                self.network.check_output(prediction, len(x))
+            j = self.loss.measure(prediction, y, sample_weight, total)
+            self.network.backward_parameters(self.loss.backward())
+            self.parameters.add_up_shared()
+            if predictions is not None:
+                predictions[...] = prediction
         if self._regularized:
             self.regularization = self.parameters.regularization()
             j += self.regularization
             self.parameters.add_regularizer_gradients()
-        return j
-
-    def _of_block(
-        self,
-        x: Array,
-        y: NDArray[Any],
-        sample_weight: Array | None,
-        total: float | None,
-        predictions: Array | None,
-    ) -> float:
-        """Return J of some rows, of which the whole batch has `total`, and leave its gradient."""
-        prediction = self.network.forward(x)
-        if prediction.shape[1:] != self.network.output_shape:
-            self.network.check_output(prediction, len(x))
-        j = self.loss.measure(prediction, y, sample_weight, total)
-        self.network.backward_parameters(self.loss.backward())
-        self.parameters.add_up_shared()
-        if predictions is not None:
-            predictions[...] = prediction
         return j
 
     def _in_blocks(
@@ -113,7 +106,7 @@ class BatchGradient:
         predictions: Array | None,
     ) -> float:
         threads = self._pool.threads
-        workers = [self, *self._replicas_for(threads - 1)]
+        workers = self._workers(threads)
         dtype = self.parameters.value.dtype
         total = float(len(x) if sample_weight is None else sample_weight.sum())
         places = list(blocks(len(x), self.rows))
@@ -128,12 +121,12 @@ class BatchGradient:
                 worker = workers[thread]
                 for number in range(thread, len(now), threads):
                     block = now[number]
-                    part = worker._of_block(
+                    part = worker(
                         x[block].astype(dtype, copy=False),
                         y[block],
                         None if sample_weight is None else sample_weight[block],
-                        total,
                         None if predictions is None else predictions[block],
+                        total=total,
                     )
                     results[number] = part, worker.parameters.grad.copy()
 
@@ -144,12 +137,14 @@ class BatchGradient:
         self.parameters.grad = grad
         return j
 
-    def _replicas_for(self, threads: int) -> list[BatchGradient]:
-        """Return a gradient for each further thread, made anew when the parameters have moved."""
-        if self._replicated is not self.parameters.value:
-            self._replicated, self._replicas = self.parameters.value, []
+    def _workers(self, threads: int) -> list[BatchGradient]:
+        """Return what each thread computes a block with; the first works on the network itself."""
+        if self._value is not self.parameters.value:  # they have moved to another vector
+            self._value = self.parameters.value
+            self._replicas = [copy.copy(self)]
+            self._replicas[0]._regularized = False
         while len(self._replicas) < threads:
-            other = copy.copy(self)
+            other = copy.copy(self._replicas[0])
             other.network = replica(self.network)
             other.loss = copy.copy(self.loss)
             other.parameters = Parameters(p for _, p in other.network.named_parameters())
@@ -158,7 +153,7 @@ class BatchGradient:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the replicas, which share values."""
-        return {**self.__dict__, "_replicas": [], "_replicated": None}
+        return {**self.__dict__, "_replicas": [], "_value": None}
 
     def __enter__(self) -> Self:
         return self

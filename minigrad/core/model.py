@@ -117,46 +117,26 @@ class Model(Layer):
         with self._building:
             if self.output_shape is None:
                 output_shape = self.build(input_shape, self.rng)
-                self._refuse_other_dtypes()
-                self._refuse_equal_paths()
+                self._check_layers()
                 self.input_shape, self.output_shape = input_shape, output_shape
             self._gather()
             for path, parameter in reversed([*self.named_parameters()]):
                 parameter.name = parameter.source.name = path
 
     def _gather(self) -> None:
-        """Give each use of a shared parameter its own gradient, and all parameters one vector."""
-        for _, layer in walk(self):
+        """Give all parameters one vector, and each use of a shared one a gradient of its own."""
+        layers = [layer for _, layer in walk(self)]
+        for layer in layers:
             if isinstance(layer, Model):
                 layer.dtype = self.dtype
                 layer._parameters = None
             for name in layer.buffers:
-                setattr(layer, name, getattr(layer, name).astype(self.dtype))
-        self._separate_uses()
-        self._held = [
-            (layer, name, p) for _, layer in walk(self) for name, p in layer.own_parameters()
-        ]
-        self._parameters = Parameters((p for _, _, p in self._held), dtype=self.dtype)
-
-    def _separate_uses(self) -> None:
-        """Replace a parameter by a `Shared` in each of several layers that hold it."""
-        uses: dict[Parameter, list[tuple[Layer, Parameter]]] = {}
-        for _, layer in walk(self):
-            for parameter in dict.fromkeys(p for _, p in layer.own_parameters()):
-                uses.setdefault(parameter.source, []).append((layer, parameter))
-        seen: set[Parameter] = set()
-        for source, places in uses.items():
-            for layer, parameter in places:
-                if len(places) > 1 and (parameter is source or parameter in seen):
-                    shared = Shared(source)
-                    replace(layer, parameter, shared)
-                    if all(p is not shared for _, p in layer.own_parameters()):
-                        raise ValueError(
-                            f"{layer.label} shares a parameter that isn't one of its attributes: "
-                            "store it as an attribute, or in a list or dict that is one"
-                        )
-                    parameter = shared
-                seen.add(parameter)
+                setattr(layer, name, getattr(layer, name).astype(self.dtype, copy=False))
+        held = [(layer, name, p) for layer in layers for name, p in layer.own_parameters()]
+        if len({p.source for _, _, p in held}) < len(held):
+            held = _separate_uses(held)
+        self._held = held
+        self._parameters = Parameters((p for _, _, p in held), dtype=self.dtype)
 
     @property
     @override
@@ -170,27 +150,25 @@ class Model(Layer):
         replaced = any([vars(layer).get(name, p) is not p for layer, name, p in self._held])
         if self._parameters is None or replaced:
             self._gather()
+            self._add_up_shared()
         assert self._parameters is not None
         return self._parameters
 
-    def _refuse_equal_paths(self) -> None:
+    def _check_layers(self) -> None:
+        """Refuse two layers of one path, and parameters in another dtype."""
         paths = Counter(path for path, _ in walk(self))
-        repeated = [path for path, count in paths.items() if count > 1]
-        if repeated:
-            raise ValueError(
-                f"two layers of {self.label} have the path '{repeated[0]}': give each its own name="
-            )
-
-    def _refuse_other_dtypes(self) -> None:
-        for _, layer in walk(self):
-            for name, parameter in layer.own_parameters():
-                dtype = parameter.value.dtype
-                if parameter.source._vector is not None and dtype != self.dtype:
-                    raise ValueError(
-                        f"the {name} of {layer.label} was built in {dtype} by another model, and "
-                        f"{self.label} has dtype {self.dtype}: give both the same dtype=, or make "
-                        "a new layer and assign its parameters' values"
-                    )
+        for path, count in paths.items():
+            if count > 1:
+                raise ValueError(
+                    f"two layers of {self.label} have the path '{path}': give each its own name="
+                )
+        for path, p in self.named_parameters():
+            if p.source._vector is not None and p.value.dtype != self.dtype:
+                raise ValueError(
+                    f"'{path}' was built in {p.value.dtype} by another model, and {self.label} has "
+                    f"dtype {self.dtype}: give both the same dtype=, or make a new layer and "
+                    "assign its parameters' values"
+                )
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -212,13 +190,17 @@ class Model(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         input_delta = self.network.backward(delta)
-        self.parameters.add_up_shared()
+        self._add_up_shared()
         return input_delta
 
     @override
     def backward_parameters(self, delta: Array) -> None:
         self.network.backward_parameters(delta)
-        self.parameters.add_up_shared()
+        self._add_up_shared()
+
+    def _add_up_shared(self) -> None:
+        if self._parameters is not None:  # else it is an inner model, and the outer one does it
+            self._parameters.add_up_shared()
 
     def _check_rows(self, x: Array) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
@@ -765,6 +747,29 @@ class Sequential(Model):
         config = super().get_config()
         del config["network"]
         return {"layers": self.layers, **config}
+
+
+def _separate_uses(
+    held: list[tuple[Layer, str, Parameter]],
+) -> list[tuple[Layer, str, Parameter]]:
+    """Replace a parameter that several layers hold by a `Shared` in each of them."""
+    holders: dict[Parameter, set[Layer]] = {}
+    for layer, _, p in held:
+        holders.setdefault(p.source, set()).add(layer)
+    uses: dict[tuple[Layer, Parameter], Parameter] = {}
+    seen: set[Parameter] = set()
+    for layer, _, p in held:
+        if len(holders[p.source]) > 1 and (layer, p) not in uses:
+            use = Shared(p.source) if p is p.source or p in seen else p
+            seen.add(use)
+            uses[layer, p] = use
+            replace(layer, p, use)
+            if all(own is not use for _, own in layer.own_parameters()):
+                raise ValueError(
+                    f"{layer.label} shares a parameter that isn't one of its attributes: store it "
+                    "as an attribute, or in a list or dict that is one"
+                )
+    return [(layer, name, uses.get((layer, p), p)) for layer, name, p in held]
 
 
 def _as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:

@@ -260,16 +260,16 @@ class LastGoodEpoch:
     """The parameters, buffers and optimizer state to which training goes back when it diverges."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+        self._optimizer = trainer.optimizer
+        self._weights = Weights(trainer.model)
         self._lowest = math.inf
         self.take("the beginning of this fit")
         self._good = self._latest
 
     def take(self, when: str) -> None:
         """Copy everything as it is now; whether it is good shows in the next loss."""
-        optimizer = self._trainer.optimizer
-        state = {name: vector.copy() for name, vector in optimizer.state.items()}
-        self._latest = when, Weights(self._trainer.model), optimizer.steps, state
+        state = {name: vector.copy() for name, vector in self._optimizer.state.items()}
+        self._latest = when, self._weights.copy(), self._optimizer.steps, state
 
     def judge(self, loss: float) -> None:
         """Accept the latest copy if the loss is finite and at most ten times the lowest."""
@@ -279,14 +279,13 @@ class LastGoodEpoch:
 
     def restore(self) -> str:
         """Go back to the last good copy, and return when that was."""
-        when, weights, steps, state = self._good
-        weights.restore()
-        self._trainer.optimizer.steps, self._trainer.optimizer.state = steps, state
+        when, arrays, self._optimizer.steps, self._optimizer.state = self._good
+        self._weights.restore(arrays)
         return when
 
 
 class Weights:
-    """A copy of a model's parameters and buffers.
+    """Copies a model's parameters and buffers, and puts them back.
 
     Args:
         model: the model, built.
@@ -294,17 +293,17 @@ class Weights:
 
     def __init__(self, model: Layer) -> None:
         self._parameters = model.parameters
-        self._value = model.parameters.value.copy()
-        self._buffers: list[tuple[Layer, str, Array]] = [
-            (layer, name, getattr(layer, name).copy())
-            for _, layer in walk(model)
-            for name in layer.buffers
-        ]
+        self._buffers = [(layer, name) for _, layer in walk(model) for name in layer.buffers]
 
-    def restore(self) -> None:
-        """Put the copied numbers back into the model."""
-        self._parameters.value = self._value
-        for layer, name, array in self._buffers:
+    def copy(self) -> list[Array]:
+        """Return new arrays."""
+        buffers = [getattr(layer, name).copy() for layer, name in self._buffers]
+        return [self._parameters.value.copy(), *buffers]
+
+    def restore(self, arrays: list[Array]) -> None:
+        """Put back what `copy` returned."""
+        self._parameters.value = arrays[0]
+        for (layer, name), array in zip(self._buffers, arrays[1:], strict=True):
             setattr(layer, name, array.copy())
 
 
