@@ -14,34 +14,22 @@ from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import registered
 from minigrad.util.random import is_rng, rng_state, set_rng_state
 
-_STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
-"""Several steps, because one of them may cross the kink of a ReLU."""
-_GOOD = 1e-8
-"""A smaller relative error ends the search for a step."""
-_NOISE = 1e-5
-"""Derivatives below this share of J are lost in the rounding of J."""
-_ENOUGH = 5
-"""After this many misses the gradient is wrong, and the other numbers get one step each."""
-_ALIKE = 1e-5
-"""The relative error up to which a gradient counts as a multiple of the differences."""
-_ROUNDING = 2.0**-50
-"""The relative rounding error of one evaluation of J."""
+_STEPS = (1e-5, 1e-6, 1e-4, 1e-7)  # several, because one of them may cross the kink of a ReLU
+_GOOD = 1e-8  # a smaller relative error ends the search for a step
+_NOISE = 1e-5  # derivatives below this share of J are lost in the rounding of J
+_ENOUGH = 5  # misses that prove the gradient wrong; the other numbers get one step each
+_ALIKE = 1e-5  # the relative error up to which a gradient is a multiple of the differences
+_ROUNDING = 2.0**-50  # the relative rounding error of one evaluation of J
 
 
 def model_of(layer: Layer, input_shape: Shape, dtype: str = "float64") -> Any:
     """Return a built model of a copy of one layer; its weights are always the same."""
-    model = registered(Layer)["Sequential"]  # no import of the model class: it is above this room
-    layers: Any = [copy.deepcopy(layer)]
-    return model(layers, input_shape=input_shape, rng=0, dtype=dtype)  # type: ignore[call-arg]
+    model: Any = registered(Layer)["Sequential"]  # only the core may import it
+    return model([copy.deepcopy(layer)], input_shape=input_shape, rng=0, dtype=dtype)
 
 
 def in_double(model: Layer, input_shape: Shape) -> Any:
-    """Return a built copy of a model in float64; a single layer gets a model of its own.
-
-    >>> from minigrad import Dense, Sequential
-    >>> in_double(Sequential([Dense(1)], dtype="float32"), (2,)).parameters.value.dtype
-    dtype('float64')
-    """
+    """Return a built copy of a model in float64; a single layer gets a model of its own."""
     if not hasattr(model, "build_for"):
         return model_of(model, input_shape)
     twin: Any = copy.deepcopy(model)
@@ -55,16 +43,6 @@ class Replay:
     """Replay the same random numbers on every call.
 
     Called before each pass, it makes a network with `Dropout` a function of its parameters alone.
-
-    >>> from minigrad.layers import Dropout
-    >>> layer, x = Dropout(0.5), np.ones((1, 8))
-    >>> layer.build((8,), np.random.default_rng(0))
-    (8,)
-    >>> replay = Replay(layer)
-    >>> first = layer.forward(x)
-    >>> replay()
-    >>> bool((layer.forward(x) == first).all())
-    True
     """
 
     def __init__(self, model: Layer) -> None:
@@ -77,9 +55,9 @@ class Replay:
 
 
 class Miss(NamedTuple):
-    """A derivative that no difference matches, for an array scaled to 1.
+    """A derivative that no difference matches: its absolute error at the smallest step.
 
-    `error` is the absolute error at the smallest step, and `step` is that step.
+    Both numbers are for an array that is scaled to 1.
     """
 
     error: float
@@ -93,12 +71,6 @@ class Differences:
     hundredth of the array's scale down to where the rounding of J exceeds the tolerance. The array
     may therefore have any scale. `missed` holds the first numbers that no step matches.
 
-    Args:
-        objective: returns J for the array's current numbers.
-        value: the array; each number is restored after it is varied.
-        analytic: dJ/dvalue, of the same shape.
-        tolerance: the relative error that still matches.
-
     >>> p = np.array([3.0, 1.0])
     >>> differences = Differences(lambda: (p**2).sum(), p, np.array([6.0, 1.0]))
     >>> [differences((n,))[0] < 1e-6 for n in range(2)], len(differences.missed)
@@ -106,11 +78,7 @@ class Differences:
     """
 
     def __init__(
-        self,
-        objective: Callable[[], float],
-        value: Array,
-        analytic: Array,
-        tolerance: float = 1e-6,
+        self, objective: Callable[[], float], value: Array, analytic: Array, tolerance: float = 1e-6
     ) -> None:
         self.objective = objective
         self.value = value
@@ -143,13 +111,7 @@ class Differences:
         return error, numeric
 
     def factor(self) -> float:
-        """Return c where the gradient is c times the differences; NaN if there is no such c.
-
-        >>> p = np.array([3.0, 1.0])
-        >>> twice = Differences(lambda: (p**2).sum(), p, np.array([12.0, 4.0]))
-        >>> round(twice.factor(), 6)
-        2.0
-        """
+        """Return c where the gradient is c times the differences; NaN if there is no such c."""
         numeric = np.empty_like(self.analytic)
         for index in np.ndindex(self.value.shape):
             unit = max(1.0, abs(float(self.value[index])))
@@ -179,7 +141,6 @@ class Differences:
         return tried
 
     def _error(self, analytic: float, numeric: float, rounding: float = 0.0) -> float:
-        """Return the relative error; it is at least the rounding error."""
         error = max(abs(analytic - numeric), rounding) / self._size(analytic, numeric)
         return error if math.isfinite(error) else math.inf
 
@@ -217,9 +178,5 @@ def step_off(starts: Sequence[Array], values: Sequence[Array], distance: float, 
 
 
 def scale(value: Array) -> float:
-    """Return the root mean square of an array, or 1 if all of it is zero.
-
-    >>> scale(np.array([3.0, -3.0])), scale(np.zeros(2))
-    (3.0, 1.0)
-    """
+    """Return the root mean square of an array, or 1 if all of it is zero."""
     return float(np.sqrt(np.mean(np.square(value)))) or 1.0 if value.size else 1.0

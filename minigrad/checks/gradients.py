@@ -22,8 +22,7 @@ from minigrad.losses import Loss
 from minigrad.util.config import as_object
 from minigrad.util.paths import apart, join
 
-_LINES = 4
-"""Lines along which a kink is looked for; two kinks may cancel along one line."""
+_LINES = 4  # to look for a kink along; two kinks may cancel along one line
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,6 @@ class Comparison:
     `beside_kink` is true if the array doesn't match at the point itself because J has a kink there
     (or bends too much), as at the bias 0 of a ReLU under a row of zeros. The values are then those
     of a point nearby. `hint` names the likely cause if the whole gradient is off by a known factor.
-
-    >>> Comparison("dense_1", "weight", (0, 1), analytic=2.0, numeric=1.0, error=0.5).place
-    'dense_1.weight[0, 1]'
     """
 
     layer: str
@@ -86,17 +82,11 @@ class GradientReport:
 
     @override
     def __str__(self) -> str:
-        worst = self.worst
-        if self.passed:
-            head = (
-                f"passed: {len(self.comparisons)} gradients agree with central differences; worst "
-                f"{worst.place}, relative error {worst.error:.1e}"
-            )
-        else:
-            head = (
-                f"FAILED: {worst.place} is {worst.analytic:.6g}, central differences give "
-                f"{worst.numeric:.6g} (relative error {worst.error:.1e} > {self.tolerance:.1e})"
-            )
+        worst, head = self.worst, f"passed: {len(self.comparisons)} gradients agree with central "
+        head += f"differences; worst {self.worst.place}, relative error {self.worst.error:.1e}"
+        if not self.passed:
+            head = f"FAILED: {worst.place} is {worst.analytic:.6g}, central differences give "
+            head += f"{worst.numeric:.6g} (relative error {worst.error:.1e} > {self.tolerance:.1e})"
         wide = max(16, *(len(c.path) for c in self.comparisons))
         rows = [
             f"  {'gradient':{wide}}  {'worst index':12} {'analytic':>11}  {'numeric':>11}    error"
@@ -119,16 +109,15 @@ def check_gradients(
 
     For each number p, the check compares the gradient that `backward` computes with
     (J(p + h) - J(p - h)) / 2h. The error is |analytic - numeric|, divided by the largest of: the
-    two, 1e-3 of the largest gradient in the array, and 1e-5 of J. The step h is about 1e-5. If that
-    step doesn't match, the check tries others, down from the scale of the array's numbers. It runs
-    in float64 on a copy, with the same random numbers at each evaluation; the model doesn't change.
-    If a whole array is off by a known factor, such as 2, the report names the likely cause.
+    two, 1e-3 of the largest gradient in the array, and 1e-5 of J. The step h is about 1e-5; if it
+    doesn't match, other steps follow. The check runs in float64 on a copy, and replays the same
+    random numbers. If a whole array is off by a known factor, the report names the likely cause.
 
     At a kink, such as a bias of 0 under a ReLU and a row of zeros, J has no derivative, and the
-    gradient is a convention. So if numbers don't match, and J bends by as much on lines along which
-    all inputs and parameters move, the check compares that array at six points nearby instead. They
-    differ from the point by up to 1 % of the arrays' scale. A gradient that fails at two of them is
-    wrong. (At the kink itself, only a gradient far from the ones nearby is found.)
+    gradient is a convention. So if numbers don't match, and J bends by as much along lines on which
+    all arrays move, the check compares that array at six points nearby instead, up to 1 % away. A
+    gradient that fails at two of them is wrong. (At the kink itself, only a gradient far from the
+    ones nearby is found.)
 
     Args:
         model: a model, or any single layer.
@@ -251,11 +240,7 @@ class _Objective:
 
 
 def _hint(factor: float, rows: int) -> str:
-    """Return the likely cause of a gradient that is the right one times this factor.
-
-    >>> _hint(-1.0, 6), _hint(3.0, 6)
-    ('-1x: wrong sign?', '')
-    """
+    """Return the likely cause of a gradient that is the right one times this factor."""
     known = {
         float(rows): f"{rows}x: sum, not mean?",
         1 / rows: f"1/{rows}x: mean, not sum?",

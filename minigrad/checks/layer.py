@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from minigrad.checks.rules import RULES, BrokenRuleError
-from minigrad.checks.trial import Trial
+from minigrad.checks.rules import RULES, BrokenRuleError, Trial
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.util.options import check_int
@@ -46,9 +45,8 @@ class LayerReport:
             return f"passed: {self.layer} keeps all {self.rules} rules"
         lines = [f"FAILED: {self.layer} breaks {len(self.broken)} of {self.rules} rules"]
         if self.untried:
-            cause = "this one" if len(self.broken) == 1 else "of the same error"
-            failed = " failed" if len(self.broken) == 1 else ""
-            lines[0] += f"; {self.untried} rules were not checked because {cause}{failed}"
+            cause = "this one" if len(self.broken) == 1 else "these"
+            lines[0] += f"; {self.untried} rules were not checked because {cause} failed"
         for rule, found in self.broken.items():
             lines += [f"  {rule}:", f"    {found}"]
         return "\n".join(lines)

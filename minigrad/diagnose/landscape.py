@@ -38,7 +38,7 @@ class Landscape:
 
     def __init__(self, model: Network, loss: Loss, rows: Rows) -> None:
         assert model.input_shape is not None
-        twin = in_double(model, model.input_shape)
+        twin: Network = in_double(model, model.input_shape)
         self.parameters = twin.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
         self._twin = twin
