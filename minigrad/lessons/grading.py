@@ -37,7 +37,7 @@ _SUMMED = {  # the likely causes of a wrong factor in a parameter's gradient
     2: "is twice the right one",
 }
 _SEPARATE = {  # the likely causes of a wrong factor in dJ/dx, which keeps the rows separate
-    1 / ROWS: "is divided by the number of rows: dJ/dx isn't summed, so don't divide it",
+    1 / ROWS: "is divided by the number of rows: it isn't a sum over the rows, so don't divide it",
     1 / FEATURES: "is divided by the number of features: don't divide it",
     1 / (ROWS * FEATURES): "is divided by rows and features: don't divide it",
     2: "is twice the right one",
