@@ -314,7 +314,7 @@ class Twice(Wrapped):
 
 BROKEN = [
     (NoShape(), "build creates", "NoShape"),
-    (KerasBuild(), "build creates", "KerasBuild expects build(self, input_shape, rng), got build"),
+    (KerasBuild(), "build creates", "expects build(self, input_shape, rng)"),
     (OtherShape(), "forward returns rows", "build returned (3, 1), but"),
     (SummedDelta(), "backward returns dJ/dx", "(6, 3), but backward returned (3,)"),
     (MeanGradient(), "backward returns the exact", "; 1/6x: mean, not sum?"),

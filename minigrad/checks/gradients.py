@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from minigrad.checks.differences import Differences, Miss, Replay, in_double, step_off
 from minigrad.core.layer import Layer
-from minigrad.core.trace import first_not_finite, trace
+from minigrad.core.trace import trace
 from minigrad.data.arrays import Array, as_data
 from minigrad.data.rows import as_rows
 from minigrad.losses import Loss
@@ -165,7 +165,7 @@ class _Objective:
         self.x = x
         self.target = target
         self.replay = Replay(model)
-        paths = {id(getattr(p, "source", p)): path for path, p in model.named_parameters()}
+        paths = {id(p.source): path for path, p in model.named_parameters()}
         self.paths = [*(paths[id(p)] for p in self.parameters), "input"]
         self.values = [*(p.value for p in self.parameters), x]
         self.starts = [value.copy() for value in self.values]
@@ -173,7 +173,7 @@ class _Objective:
     def __call__(self) -> float:
         self.replay()
         j = self.loss.measure(self.model.forward(self.x), self.target)
-        return float(j + self.parameters.penalty())
+        return float(j + self.parameters.regularization())
 
     def check_finite(self) -> None:
         """Refuse a J that isn't finite, as it has no differences."""
@@ -183,7 +183,7 @@ class _Objective:
             recorded = trace(self.model, self.x, self.target, self.loss)
             raise ValueError(
                 f"check_gradients expects a finite loss, got {j}: "
-                f"{first_not_finite(recorded) or 'the loss'} is not finite; start from finite "
+                f"{recorded.first_not_finite() or 'the loss'} is not finite; start from finite "
                 "parameters, such as those of a new model"
             )
 
@@ -192,7 +192,7 @@ class _Objective:
         self()
         self.model.backward(self.loss.backward())
         back = self.model.backward(self.loss.backward())  # a second call shows added gradients
-        self.parameters.add_penalty_gradients()
+        self.parameters.add_regularizer_gradients()
         return [*(p.grad.copy() for p in self.parameters), back]
 
     def compare(
