@@ -19,11 +19,6 @@ class LayerReport:
 
     An error that several rules meet is listed once, at the first rule; `untried` counts the other
     rules, which it keeps from being checked.
-
-    >>> print(LayerReport("Scale()", {"forward returns rows": "it returned 3 rows for 2"}, 20))
-    FAILED: Scale() breaks 1 of 20 rules
-      forward returns rows:
-        it returned 3 rows for 2
     """
 
     layer: str
