@@ -86,7 +86,9 @@ def _describe(model: Sequential, tensors: Tensors) -> dict[str, Any]:
         },
         "split_seed": model._split_seed,
         "history": list(model.history),
-        "planned": model.trainer.epochs if model.trainer and model.trainer.epochs > model.trainer.epoch else None,
+        "planned": model.trainer.epochs
+        if model.trainer and model.trainer.epochs > model.trainer.epoch
+        else None,
     }
 
 
