@@ -7,7 +7,7 @@ from minigrad.callbacks.callback import Callback, CSVLogger, LearningRateSchedul
 from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
 from minigrad.callbacks.plateau import ReduceOnPlateau
 from minigrad.core.history import History
-from minigrad.core.model import Sequential
+from minigrad.core.model import Sequential, load
 from minigrad.core.objective import Objective
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
@@ -70,8 +70,7 @@ from minigrad.metrics import confusion_matrix
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
-from minigrad.saving.errors import FileFormatError
-from minigrad.saving.loading import load
+from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
 from minigrad.util.names import guess
 

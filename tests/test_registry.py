@@ -27,7 +27,7 @@ from minigrad import (
     check_layer,
 )
 from minigrad.metrics import AtThreshold, TopK
-from minigrad.saving.description import from_config, to_config
+from minigrad.saving.config import from_config, to_config
 from minigrad.util.config import Configurable, by_name, registered
 from minigrad.util.names import snake_case
 

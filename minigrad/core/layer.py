@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -13,7 +13,6 @@ from minigrad.core.cached import Cached
 from minigrad.core.held import held
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe
-from minigrad.initializers import InitializerLike, initialize
 from minigrad.util.config import Configurable
 from minigrad.util.paths import join
 from minigrad.util.random import RNG
@@ -73,8 +72,6 @@ class Layer(Cached):
     buffers: tuple[str, ...] = ()
     """Names of attributes that are arrays, not trained, and saved with the model."""
     _frozen: bool = False
-    file_arrays: Mapping[str, Array] | None = None
-    """While a file is being loaded, its arrays for this layer, by attribute."""
 
     def __init__(self, *, name: str = "") -> None:
         self.name = name
@@ -102,20 +99,6 @@ class Layer(Cached):
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Make the parameters for this input shape, and return the output shape."""
         return input_shape
-
-    def initial(self, name: str, source: InitializerLike, shape: Shape, rng: RNG) -> Array:
-        """Return what the array `name` starts from: `source` says it, or the file being loaded.
-
-        With it, a layer's shapes are held against a file's before memory is taken for them.
-
-        Raises:
-            ValueError: an unknown initializer, or an array of another shape.
-        """
-        if self.file_arrays is not None:
-            if name not in self.file_arrays:
-                raise ValueError(f"the array '{name}' of {self.label} is missing")
-            source = self.file_arrays[name]
-        return initialize(source, shape, rng, f"the {name} of {self.label}")
 
     def forward(self, x: Array, *, training: bool = True) -> Array:
         """Return the output for a batch; with `training`, remember what `backward` needs."""

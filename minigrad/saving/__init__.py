@@ -1,1 +1,1 @@
-"""Files: a model written whole or not at all, and read back without running anything from it."""
+"""Saving and loading: models as safetensors files, written atomically, read without running code."""

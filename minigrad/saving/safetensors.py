@@ -1,4 +1,6 @@
-"""A safetensors file is a length, a JSON header, and the bytes of the arrays it describes."""
+"""The safetensors format: a length, a JSON header, and the bytes of the arrays."""
+
+from __future__ import annotations
 
 import io
 import math
@@ -10,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.saving.errors import FileFormatError
+from minigrad.saving.atomic import Path, check_path
 
-# The format's names and NumPy's.
 DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -27,16 +28,34 @@ DTYPES = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
+"""The dtypes of the format, and of NumPy."""
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 METADATA = "__metadata__"
 MAX_HEADER = 10_000_000
-"""In bytes, enough for 80,000 arrays. The format allows ten times as many, but JSON can take 35
-times its length in memory once it is parsed."""
+"""In bytes, enough for 80,000 arrays. The format allows ten times as many, but parsed JSON can take
+35 times its length in memory."""
 MAX_AXES = 64  # NumPy's limit
 
 
+class FileFormatError(ValueError):
+    """Raised for the contents of a file: they are malformed, or don't fit what they are read for.
+
+    The message begins with the file. A file that is missing or can't be read is an `OSError`.
+
+    >>> import pathlib, tempfile
+    >>> from minigrad import load
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.safetensors")
+    ...     path.touch()
+    ...     load(path)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    minigrad.saving.safetensors.FileFormatError: '...net.safetensors' isn't a safetensors file: ...
+    """
+
+
 class Tensor(NamedTuple):
-    """A checked entry of the header; the tensor's buffer is data[begin:end]."""
+    """A valid entry of the header; the buffer is data[begin:end]."""
 
     begin: int
     end: int
@@ -47,26 +66,26 @@ class Tensor(NamedTuple):
 def dumps(
     arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> list[bytes | memoryview]:
-    r"""Return the pieces of a file, in order: its length and header, then the buffers.
+    r"""Return the parts of a file in order: its length and header, then the buffers.
 
-    The layout (https://huggingface.co/docs/safetensors), where every number is little endian:
+    The layout (https://huggingface.co/docs/safetensors); all numbers are little endian:
 
     - 8 bytes: N, the length of the header, an unsigned integer;
     - N bytes: the header, a JSON object in UTF-8, padded with spaces to a multiple of 8:
       ``{"__metadata__": {"key": "text"}, "name": {"dtype": "F32", "shape": [2, 3],
       "data_offsets": [begin, end]}, ...}``;
-    - the rest: the buffers, in C order, one right after another.
+    - the rest: the buffers, in C order, without gaps.
 
-    The header keeps the order of `arrays`. The buffers stand widest dtype first, so that each
-    is aligned; that of a C-contiguous little-endian array is a view, to be written out before
-    the array changes.
+    The header keeps the order of `arrays`. The buffers are sorted from the widest dtype to the
+    narrowest, so that each is aligned. The buffer of a C-contiguous little-endian array is a view:
+    write it before the array changes.
 
     Args:
-        arrays: names to arrays of any shape, of a dtype in `DTYPES` and either byte order.
-        metadata: text to text; none by default.
+        arrays: arrays of any shape by name, with a dtype in `DTYPES`, in either byte order.
+        metadata: text by text; none by default.
 
     Raises:
-        FileFormatError: for a dtype, a name or metadata that the format cannot hold.
+        FileFormatError: a dtype, a name or metadata that the format can't hold.
 
     >>> start, buffer = dumps({"a": np.array([7, 8], dtype="uint8")})
     >>> start[8:]
@@ -83,7 +102,7 @@ def dumps(
         _check_name(name)
         wanted = f"a dtype of {', '.join(DTYPES)} (convert others with .astype)"
         _expect(_little(array) in NAMES, _label(name), wanted, array.dtype)
-        header[name] = None  # keeps its place
+        header[name] = None  # keeps the order
     buffers = []
     end = 0
     for name, array in sorted(tensors.items(), key=lambda item: -item[1].itemsize):
@@ -111,17 +130,17 @@ def loads(data: bytes | memoryview) -> tuple[dict[str, NDArray[Any]], dict[str, 
     return _read(io.BytesIO(data), memoryview(data).nbytes, "data")
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays, in the header's order, and the metadata of a safetensors file.
+def load(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays, in the order of the header, and the metadata of a safetensors file.
 
-    The arrays are writable and own their data. None is made before the whole header agrees
-    with the file's size, so no file makes this take more memory than its data and its parsed
-    header do.
+    The arrays are writable and own their data. None is made before the whole header agrees with
+    the size of the file, so loading takes no more memory than the data and the parsed header.
 
     Raises:
-        FileFormatError: for any departure from the format, for a header of more than 10 MB, for a
-            BOOL byte other than 0 and 1, and for a dtype that NumPy lacks, such as BF16.
-        OSError: if the file cannot be read.
+        TypeError: `path` isn't a path.
+        FileFormatError: any departure from the format, a header of more than 10 MB, a BOOL byte
+            other than 0 and 1, or a dtype that NumPy lacks, such as BF16.
+        OSError: the file can't be read.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -130,19 +149,26 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
     ...     load(path)
     ({'bias': array([0., 0.])}, {})
     """
+    path = check_path(path)
     with open(path, "rb") as file:
-        return _read(file, os.fstat(file.fileno()).st_size, repr(os.fspath(path)))
+        return _read(file, os.fstat(file.fileno()).st_size, repr(path))
 
 
 def _read(
     file: io.BufferedIOBase, size: int, source: str
 ) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    start = file.read(9)
+    length = int.from_bytes(start[:8], "little")
+    if start[8:] != b"{" or length > 10 * MAX_HEADER:
+        found = f"it begins with {start[:8]!r}" if start else "it is empty"
+        raise FileFormatError(f"{source} isn't a safetensors file: {found}")
     try:
-        header, data_size = _read_header(file, size)
+        header = _read_header(file, length, size)
+        data_size = size - 8 - length
         _check_metadata(metadata := header.pop(METADATA, {}))
         tensors = {name: _check_tensor(name, entry) for name, entry in header.items()}
         in_file_order = sorted(tensors, key=lambda name: tensors[name][:2])
-        # Laid end to end, the buffers fill the data: no hole, no overlap, nothing after them.
+        # The buffers must fill the data from end to end, without gaps or overlaps.
         position = 0
         for name in in_file_order:
             begin, end = tensors[name][:2]
@@ -157,20 +183,19 @@ def _read(
     return {name: arrays[name] for name in tensors}, metadata
 
 
-def _read_header(file: io.BufferedIOBase, size: int) -> tuple[dict[str, Any], int]:
-    """Return the header as JSON gives it, and how many bytes of data follow it."""
+def _read_header(file: io.BufferedIOBase, length: int, size: int) -> dict[str, Any]:
+    """Return the parsed header, of which the first byte is read already."""
     import json
 
-    _expect(size >= 8, "file", "at least 8 bytes", size)
-    length = int.from_bytes(file.read(8), "little")
     longest = min(size - 8, MAX_HEADER)
-    _expect(length <= longest, "header", f"at most {longest} bytes in a file of {size}", length)
-    text = file.read(length)
-    _expect(text.startswith(b"{"), "header", "'{' at its beginning", text[:8])
+    wanted = f"at most {longest} bytes in a file of {size} (is the file cut short?)"
+    _expect(length <= longest, "header", wanted, length)
     try:
-        return json.loads(text.decode(), object_pairs_hook=_unique), size - 8 - length
+        text = (b"{" + file.read(max(length - 1, 0))).decode()
+        header: dict[str, Any] = json.loads(text, object_pairs_hook=_unique)
     except ValueError as error:
         raise FileFormatError(f"header: expected JSON in UTF-8, got {error}") from None
+    return header
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -194,7 +219,7 @@ def _check_tensor(name: str, entry: Any) -> Tensor:
     dtype = np.dtype(DTYPES[code])
     valid = _are_counts(shape) and len(shape) <= MAX_AXES
     _expect(valid, label, f"a shape of up to {MAX_AXES} integers, none negative", shape)
-    # An axis of length 0 does not exempt the others from NumPy's limit.
+    # NumPy's limit holds for the other axes too if one has length 0.
     extent = math.prod(axis or 1 for axis in shape) * dtype.itemsize
     _expect(extent <= sys.maxsize, label, f"a shape of up to {sys.maxsize} bytes", shape)
     valid = _are_counts(offsets) and len(offsets) == 2
@@ -229,12 +254,12 @@ def _check_metadata(metadata: Any) -> None:
 
 
 def _is_text(value: object) -> bool:
-    # JSON can spell half a surrogate pair, which UTF-8 cannot.
+    # JSON can hold half a surrogate pair, UTF-8 can't.
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
 def _are_counts(values: object) -> bool:
-    # A bool passes for an int with isinstance.
+    # isinstance would accept a bool.
     return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
 
 
