@@ -1,1 +1,1 @@
-"""Saving and loading: models as safetensors files, written atomically, read without running code."""
+"""Saving and loading: safetensors files, written atomically and read without running code."""

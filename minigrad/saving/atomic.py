@@ -13,13 +13,7 @@ Path: TypeAlias = str | os.PathLike[str]
 
 
 def check_path(path: Path) -> str:
-    """Return a path as text; an int, which `open` takes as a file descriptor, is refused.
-
-    >>> check_path(1)
-    Traceback (most recent call last):
-    ...
-    TypeError: expected a path (str or os.PathLike), got 1
-    """
+    """Return a path as text; refuse an int, which `open` takes as a file descriptor."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"expected a path (str or os.PathLike), got {path!r}")
     return os.fsdecode(path)

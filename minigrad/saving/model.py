@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from numbers import Real
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from minigrad.saving.config import (
     CustomObjects,
     describe_rng,
     from_config,
-    make,
     restore_rng,
     to_config,
 )
@@ -32,32 +30,8 @@ from minigrad.util.random import RNG, is_rng
 VERSION = "1"
 """The version of the format; files of another version are refused."""
 
-# The attributes of a model, which is any layer that has `compile`, beside `optimizer`, `loss`,
-# `metrics`, `history` and `rng`.
+# The names of a model's attributes, beside optimizer, loss, metrics, history and rng.
 SEED, SPLIT_SEED, PLANNED_EPOCHS = "entropy", "split_seed", "planned_epochs"
-
-_MODEL: dict[str, set[type]] = {
-    "architecture": {dict},
-    "names": {dict},
-    "shared": {dict},
-    "penalties": {dict},
-    "frozen_layers": {list},
-    "frozen_parameters": {list},
-    "compiled": {dict, NoneType},
-    "generators": {list},
-    "generator_places": {list},
-    "entropy": {dict},
-    "split_seed": {int, NoneType},
-    "history": {list},
-    "planned": {int, NoneType},
-}
-_COMPILED: dict[str, set[type]] = {
-    "optimizer": {dict},
-    "loss": {dict},
-    "metrics": {list},
-    "steps": {int},
-    "state": {list},
-}
 
 
 def save(model: Layer, path: Path) -> None:
@@ -78,14 +52,9 @@ def save(model: Layer, path: Path) -> None:
     from minigrad import __version__
 
     tensors: Arrays = {}
-    document = _describe(model, tensors)
-    metadata = {
-        "format": "minigrad",
-        "version": VERSION,
-        "minigrad": __version__,
-        "model": json.dumps(document),
-    }
-    atomic_write(path, safetensors.dumps(tensors, metadata))
+    document = json.dumps(_describe(model, tensors))
+    metadata = {"format": "minigrad", "version": VERSION, "minigrad": __version__}
+    atomic_write(path, safetensors.dumps(tensors, {**metadata, "model": document}))
 
 
 def load(path: Path, custom_objects: CustomObjects) -> Any:
@@ -119,10 +88,10 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
         if not all(isinstance(value, Real) for value in values):
             raise TypeError(f"history['{name}'] must hold numbers, got {values}")
         put(tensors, f"history.{name}", np.array(values, dtype=np.float64))
-    layers = list(walk(model))
-    parameters = list(model.named_parameters())
+    layers, parameters = list(walk(model)), list(model.named_parameters())
     places = [(path, name, rng) for path, layer in layers for name, rng in _generators(layer)]
     generators = list({id(rng): rng for _, _, rng in places}.values())
+    seeds = {path: getattr(layer, SEED) for path, layer in layers if _is_model(layer)}
     return {
         "architecture": architecture,
         "names": {path: [c.name for c in m.children] for path, m in layers if m.children},
@@ -137,11 +106,7 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
         "compiled": _describe_compiled(model, tensors),
         "generators": [to_config(describe_rng(g), "a generator", tensors) for g in generators],
         "generator_places": [(path, name, generators.index(rng)) for path, name, rng in places],
-        "entropy": {
-            path: getattr(layer, SEED)
-            for path, layer in layers
-            if _is_model(layer) and getattr(layer, SEED) is not None
-        },
+        "entropy": {path: seed for path, seed in seeds.items() if seed is not None},
         "split_seed": getattr(model, SPLIT_SEED),
         "history": list(model.history),
         "planned": getattr(model, PLANNED_EPOCHS),
@@ -184,22 +149,20 @@ class _Loading:
     """The load of one file; each of its tensors is removed when it finds its place."""
 
     def __init__(self, document: Any, tensors: Arrays, custom_objects: CustomObjects) -> None:
-        _check_fields("the model", document, _MODEL)
         self.document = document
         self.tensors = tensors
         self.custom_objects = custom_objects
         self.unbuilt: list[tuple[Any, tuple[int, ...]]] = []
 
     def model(self) -> Any:
-        """Return the model of the file.
-
-        Raises:
-            Exception: of any type, if the file isn't what `save` writes.
-        """
+        """Return the model; raise any exception if the file isn't what `save` writes."""
         model = self.make(self.document["architecture"])
         if not _is_model(model):
             raise TypeError(f"expected a model such as Sequential, got {model!r}")
-        _name(model, self.document["names"])
+        for path, layer in walk(model):  # which reads the names of the children after this
+            names = self.document["names"].get(path, ())
+            for child, name in zip(layer.children, names, strict=False):
+                child.name = _check_type(f"a name in '{path}'", name, str)
         self.build(model)
         self.fill(arrays_of(model))
         self.restore_parameters(model)
@@ -210,17 +173,29 @@ class _Loading:
         return model
 
     def build(self, model: Layer) -> None:
-        """Build the layers from zeros, restore sharing, and gather the parameters."""
+        """Build the layers from zeros, restore what they shared, and gather their parameters."""
         from minigrad.util.blank import Blank
 
         shared = self.document["shared"]
         _check_known(shared.values(), self.tensors)
+        held = [*self.tensors.values(), *(self.tensors[first] for first in shared.values())]
         blank = Blank(np.random.PCG64(0))
-        uses = [*self.tensors.values(), *(self.tensors[first] for first in shared.values())]
-        blank.left = sum(array.size for array in uses)
+        blank.left = sum(array.size for array in held)
         for inner, input_shape in self.unbuilt:
             connect(inner, input_shape, blank)
-        _share(model, shared)
+        places = {
+            join(path, name): (layer, parameter)
+            for path, layer in walk(model)
+            for name, parameter in layer.own_parameters()
+        }
+        _check_known(shared.keys() | shared.values(), places)
+        for path, first in shared.items():
+            (layer, own), (_, source) = places[path], places[first]
+            if own.shape != source.shape:
+                raise ValueError(f"'{path}' has shape {own.shape} and can't share {source!r}")
+            exchange(layer, own, source)
+        if first_paths(model) != shared:
+            raise ValueError(f"the model can't share its parameters like this: {shared}")
         for inner, input_shape in self.unbuilt:
             inner.build_for(input_shape)
 
@@ -228,14 +203,14 @@ class _Loading:
         """Freeze parameters and layers, and set regularizers."""
         layers, parameters = dict(walk(model)), dict(model.named_parameters())
         frozen, regularizers = set(self.document["frozen_parameters"]), self.document["penalties"]
-        _check_known(frozen | regularizers.keys(), parameters)
+        _check_known([*frozen, *regularizers], parameters)
         _check_known(self.document["frozen_layers"], layers)
         for path in self.document["frozen_layers"]:
             layers[path].trainable = False
         for path, parameter in parameters.items():
             parameter.trainable = path not in frozen
             regularizer = self.make(regularizers.get(path))
-            if not isinstance(regularizer, (Regularizer, NoneType)):
+            if not isinstance(regularizer, Regularizer | None):
                 raise TypeError(f"'{path}' expects a regularizer, got {regularizer!r}")
             if repr(regularizer) != repr(parameter.regularizer):  # else it stays the layer's own
                 parameter.regularizer = regularizer
@@ -243,10 +218,7 @@ class _Loading:
     def restore_generators(self, model: Any) -> None:
         """Give each layer its random generator, and the same one to those that had the same."""
         generators = [restore_rng(self.make(d)) for d in self.document["generators"]]
-        places: dict[tuple[str, str], RNG] = {
-            (path, name): generators[index]
-            for path, name, index in self.document["generator_places"]
-        }
+        places = {(p, name): generators[i] for p, name, i in self.document["generator_places"]}
         seeds, layers = self.document["entropy"], dict(walk(model))
         _check_known(seeds, layers)
         for path, layer in layers.items():
@@ -255,11 +227,10 @@ class _Loading:
                     raise ValueError(f"the random state of {layer.label} ({name}) is missing")
                 setattr(layer, name, places.pop((path, name)))
             if _is_model(layer):
-                _check_type(f"the entropy of '{path}'", seeds.get(path), {int, NoneType})
-                setattr(layer, SEED, seeds.get(path))
+                setattr(layer, SEED, _int_or_none("entropy", seeds.get(path)))
         if places:
             raise ValueError(f"no layer has the random states {[*places][:5]}")
-        setattr(model, SPLIT_SEED, self.document["split_seed"])
+        setattr(model, SPLIT_SEED, _int_or_none("split_seed", self.document["split_seed"]))
 
     def restore_training(self, model: Any) -> None:
         """Restore the history, and compile the model."""
@@ -268,16 +239,15 @@ class _Loading:
             if values is None or values.dtype != np.float64 or values.ndim != 1:
                 raise ValueError(f"'history.{name}' must be a vector of F64, got {values!r}")
             model.history[name] = values.tolist()
-        setattr(model, PLANNED_EPOCHS, self.document["planned"])
+        setattr(model, PLANNED_EPOCHS, _int_or_none("planned", self.document["planned"]))
         compiled = self.document["compiled"]
         if compiled is None:
             return
-        _check_fields("'compiled'", compiled, _COMPILED)
         optimizer, loss = self.make(compiled["optimizer"]), self.make(compiled["loss"])
         model.compile(optimizer=optimizer, loss=loss, metrics=self.make(compiled["metrics"]))
-        if not 0 <= compiled["steps"] < 2**63:
-            raise ValueError(f"'steps' must be from 0 to 2**63, got {compiled['steps']}")
-        optimizer.steps = compiled["steps"]
+        optimizer.steps = _check_type("steps", compiled["steps"], int)
+        if not 0 <= optimizer.steps < 2**63:
+            raise ValueError(f"steps must be from 0 to 2**63, got {optimizer.steps}")
         _check_known(compiled["state"], optimizer.slots)
         state = {name: np.empty_like(model.parameters.value) for name in compiled["state"]}
         self.fill({f"optimizer.{name}": vector for name, vector in state.items()})
@@ -288,61 +258,29 @@ class _Loading:
         fill(own, {n: self.tensors.pop(n) for n in own if n in self.tensors}, casting="no")
 
     def make(self, description: Any) -> Any:
-        """Make an object from its configuration; a model is made unbuilt."""
+        """Make an object from its configuration."""
         return from_config(description, self.custom_objects, self.tensors, make=self._made)
 
-    def _made(self, cls: type[Configurable], options: Mapping[str, Any]) -> Configurable:
-        made: Any = cls
+    def _made(self, cls: Any, options: Mapping[str, Any]) -> Any:
+        """Make an object; a model is made unbuilt, with a seed, because None would draw entropy."""
         sequential: Any = registered(Layer)["Sequential"]
-        if made.__init__ is not sequential.__init__:
-            return make(cls, options)
-        # A seed, because None would draw entropy.
-        model = make(cls, {**options, "input_shape": None, "rng": 0})
-        input_shape = options["input_shape"]
-        if input_shape is not None:
-            for axis in input_shape:
-                _check_type("an axis of input_shape", axis, {int})
-            self.unbuilt.append((model, tuple(input_shape)))
+        if cls.__init__ is not sequential.__init__:
+            return cls(**options)
+        model = cls(**{**options, "input_shape": None, "rng": 0})
+        if options["input_shape"] is not None:
+            axes = [_check_type("an axis of input_shape", n, int) for n in options["input_shape"]]
+            self.unbuilt.append((model, tuple(axes)))
         return model
 
 
-def _name(model: Layer, names: Mapping[str, Any]) -> None:
-    """Give all layers their names, including those whose configuration has none."""
-    for path, layer in walk(model):  # which reads the names of the children after this
-        for child, name in zip(layer.children, names.get(path, ()), strict=False):
-            _check_type(f"a name in '{path}'", name, {str})
-            child.name = name
+def _check_type(name: str, value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{name} must be {kind.__name__}, got {value!r}")
+    return value
 
 
-def _share(model: Layer, shared: Mapping[str, str]) -> None:
-    """Put the same parameter in all places that shared it."""
-    places = {
-        join(path, name): (layer, parameter)
-        for path, layer in walk(model)
-        for name, parameter in layer.own_parameters()
-    }
-    _check_known(shared.keys() | shared.values(), places)
-    for path, first in shared.items():
-        (layer, own), (_, source) = places[path], places[first]
-        if own.shape != source.shape:
-            raise ValueError(f"'{path}' has shape {own.shape} and can't share {source!r}")
-        exchange(layer, own, source)
-    if first_paths(model) != shared:
-        raise ValueError(f"the model can't share its parameters like this: {shared}")
-
-
-def _check_fields(name: str, value: Any, fields: Mapping[str, set[type]]) -> None:
-    _check_type(name, value, {dict})
-    if value.keys() != fields.keys():
-        raise ValueError(f"{name} must have {sorted(fields)}, got {sorted(value)}")
-    for key, kinds in fields.items():
-        _check_type(f"'{key}'", value[key], kinds)
-
-
-def _check_type(name: str, value: Any, kinds: set[type]) -> None:
-    if type(value) not in kinds:
-        wanted = " or ".join(sorted(kind.__name__ for kind in kinds))
-        raise TypeError(f"{name} must be {wanted}, got {value!r}")
+def _int_or_none(name: str, value: Any) -> Any:
+    return None if value is None else _check_type(name, value, int)
 
 
 def _check_known(names: Iterable[str], known: Container[str]) -> None:

@@ -38,9 +38,6 @@ def load_weights(model: Layer, path: Path) -> None:
 def arrays_of(model: Layer) -> Arrays:
     """Return the live arrays by path; a shared parameter has its first path only.
 
-    Raises:
-        ValueError: two arrays have the same path.
-
     >>> from minigrad import Dense, Sequential
     >>> list(arrays_of(Sequential([Dense(3)], input_shape=(2,), rng=4)))
     ['dense_1.weight', 'dense_1.bias']
