@@ -53,10 +53,11 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, owner: str) -> A
     ...
     ValueError: the bias of Dense 'dense_1' has shape (3,), got an initial array of shape (2,)
     """
+    from minigrad.util.blank import Blank
+
+    if isinstance(rng, Blank):
+        return rng.zeros(shape, owner)
     check_initializer(source, owner)
-    if hasattr(rng, "zeros"):  # a Blank; its module isn't imported for every model
-        blank: Array = rng.zeros(shape, owner)
-        return blank
     draw = by_name(Initializer, source, owner) if isinstance(source, str) else source
     value = np.array(draw(shape, rng) if callable(draw) else draw, dtype=np.float64)
     if value.shape != shape:

@@ -310,7 +310,7 @@ def test_truncation_and_trailing_bytes_are_refused() -> None:
 def test_header_over_10_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     with path.open("wb") as file:
-        file.write((10_000_001).to_bytes(8, "little"))
+        file.write((10_000_001).to_bytes(8, "little") + b"{")
         file.truncate(10_000_100)  # a hole on disk
     tracemalloc.start()
     with pytest.raises(FileFormatError, match="at most 10000000 bytes in a file of 10000100"):
@@ -493,7 +493,7 @@ class TestFuzz:
         self.run(st.builds(file_of, headers, st.binary(max_size=9)))
 
     def test_flipped_bits(self) -> None:
-        for position in range(8 * len(SMALL)):
+        for position in range(0, 8 * len(SMALL), 3):
             data = bytearray(SMALL)
             data[position // 8] ^= 1 << position % 8
             self.read(bytes(data))

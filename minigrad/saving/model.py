@@ -30,8 +30,20 @@ from minigrad.util.random import RNG, is_rng
 VERSION = "1"
 """The version of the format; files of another version are refused."""
 
-# The names of a model's attributes, beside optimizer, loss, metrics, history and rng.
-SEED, SPLIT_SEED, PLANNED_EPOCHS = "entropy", "split_seed", "planned_epochs"
+# What is read and set of a model beside compile, optimizer, loss, metrics, history and rng.
+_SEED, _SPLIT_SEED = "entropy", "split_seed"
+_MODELS = ("Model", "Sequential")
+"""The classes that are made unbuilt; a subclass with a constructor of its own isn't."""
+
+
+def _planned(model: Any) -> int | None:
+    """Return how many epochs there will be at the end of the running `fit`."""
+    planned: int | None = model.planned_epochs
+    return planned
+
+
+def _plan(model: Any, planned: int | None) -> None:
+    model.planned_epochs = planned
 
 
 def save(model: Layer, path: Path) -> None:
@@ -91,7 +103,7 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
     layers, parameters = list(walk(model)), list(model.named_parameters())
     places = [(path, name, rng) for path, layer in layers for name, rng in _generators(layer)]
     generators = list({id(rng): rng for _, _, rng in places}.values())
-    seeds = {path: getattr(layer, SEED) for path, layer in layers if _is_model(layer)}
+    seeds = {path: getattr(layer, _SEED) for path, layer in layers if _is_model(layer)}
     return {
         "architecture": architecture,
         "names": {path: [c.name for c in m.children] for path, m in layers if m.children},
@@ -107,9 +119,9 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
         "generators": [to_config(describe_rng(g), "a generator", tensors) for g in generators],
         "generator_places": [(path, name, generators.index(rng)) for path, name, rng in places],
         "entropy": {path: seed for path, seed in seeds.items() if seed is not None},
-        "split_seed": getattr(model, SPLIT_SEED),
+        "split_seed": getattr(model, _SPLIT_SEED),
         "history": list(model.history),
-        "planned": getattr(model, PLANNED_EPOCHS),
+        "planned": _planned(model),
     }
 
 
@@ -227,31 +239,30 @@ class _Loading:
                     raise ValueError(f"the random state of {layer.label} ({name}) is missing")
                 setattr(layer, name, places.pop((path, name)))
             if _is_model(layer):
-                setattr(layer, SEED, _int_or_none("entropy", seeds.get(path)))
+                setattr(layer, _SEED, _int_or_none("entropy", seeds.get(path)))
         if places:
             raise ValueError(f"no layer has the random states {[*places][:5]}")
-        setattr(model, SPLIT_SEED, _int_or_none("split_seed", self.document["split_seed"]))
+        setattr(model, _SPLIT_SEED, _int_or_none("split_seed", self.document["split_seed"]))
 
     def restore_training(self, model: Any) -> None:
-        """Restore the history, and compile the model."""
+        """Compile the model, and restore the state of the optimizer and the history."""
+        compiled = self.document["compiled"]
+        if compiled is not None:
+            optimizer, loss = self.make(compiled["optimizer"]), self.make(compiled["loss"])
+            model.compile(optimizer=optimizer, loss=loss, metrics=self.make(compiled["metrics"]))
+            optimizer.steps = _check_type("steps", compiled["steps"], int)
+            if not 0 <= optimizer.steps < 2**63:
+                raise ValueError(f"steps must be from 0 to 2**63, got {optimizer.steps}")
+            _check_known(compiled["state"], optimizer.slots)
+            state = {name: np.empty_like(model.parameters.value) for name in compiled["state"]}
+            self.fill({f"optimizer.{name}": vector for name, vector in state.items()})
+            optimizer.state = state
         for name in self.document["history"]:
             values = self.tensors.pop(f"history.{name}", None)
             if values is None or values.dtype != np.float64 or values.ndim != 1:
                 raise ValueError(f"'history.{name}' must be a vector of F64, got {values!r}")
             model.history[name] = values.tolist()
-        setattr(model, PLANNED_EPOCHS, _int_or_none("planned", self.document["planned"]))
-        compiled = self.document["compiled"]
-        if compiled is None:
-            return
-        optimizer, loss = self.make(compiled["optimizer"]), self.make(compiled["loss"])
-        model.compile(optimizer=optimizer, loss=loss, metrics=self.make(compiled["metrics"]))
-        optimizer.steps = _check_type("steps", compiled["steps"], int)
-        if not 0 <= optimizer.steps < 2**63:
-            raise ValueError(f"steps must be from 0 to 2**63, got {optimizer.steps}")
-        _check_known(compiled["state"], optimizer.slots)
-        state = {name: np.empty_like(model.parameters.value) for name in compiled["state"]}
-        self.fill({f"optimizer.{name}": vector for name, vector in state.items()})
-        optimizer.state = state
+        _plan(model, _int_or_none("planned", self.document["planned"]))
 
     def fill(self, own: Arrays) -> None:
         """Copy the tensors of these names into the arrays."""
@@ -263,8 +274,8 @@ class _Loading:
 
     def _made(self, cls: Any, options: Mapping[str, Any]) -> Any:
         """Make an object; a model is made unbuilt, with a seed, because None would draw entropy."""
-        sequential: Any = registered(Layer)["Sequential"]
-        if cls.__init__ is not sequential.__init__:
+        models: list[Any] = [c for n, c in registered(Layer).items() if n in _MODELS]
+        if all(cls.__init__ is not model.__init__ for model in models):
             return cls(**options)
         model = cls(**{**options, "input_shape": None, "rng": 0})
         if options["input_shape"] is not None:
