@@ -3,14 +3,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minigrad.callbacks.callback import Callback, CSVLogger, LearningRateScheduler
+from minigrad.callbacks.callback import CSVLogger, LearningRateScheduler
 from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
 from minigrad.callbacks.plateau import ReduceOnPlateau
+from minigrad.core.gradient import Objective
 from minigrad.core.history import History
-from minigrad.core.model import Sequential, load
-from minigrad.core.objective import Objective
+from minigrad.core.model import Model, Sequential, load
+from minigrad.core.optimizer import Schedule
 from minigrad.core.parameters import Parameter, Parameters
-from minigrad.core.trainer import DivergedError
+from minigrad.core.trainer import Callback, DivergedError
 from minigrad.initializers import (
     Constant,
     GlorotNormal,
@@ -68,7 +69,7 @@ from minigrad.losses import (
 )
 from minigrad.metrics import confusion_matrix
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
+from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, StepDecay
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
@@ -133,6 +134,7 @@ __all__ = [
     "Loss",
     "MSELoss",
     "Mish",
+    "Model",
     "ModelCheckpoint",
     "Normal",
     "Objective",

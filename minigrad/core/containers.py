@@ -1,40 +1,41 @@
-"""Layers one after another: each passes its output on, and its delta back."""
+"""Containers: layers made of layers, in a chain, around a shortcut, or side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from inspect import signature
-from typing import TypeVar, overload
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from typing import Any, Literal, NoReturn, TypeAlias, overload
 
+import numpy as np
 from typing_extensions import Self, override
 
-from minigrad.core.built import BuiltLayers
-from minigrad.core.family import listed, name_layers
 from minigrad.core.layer import Layer, connect, walk
-from minigrad.core.ties import Ties
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
-from minigrad.util.names import nearest
+from minigrad.util.names import nearest, snake_case
 from minigrad.util.random import RNG
 
-R = TypeVar("R")
+Branch: TypeAlias = "Layer | Sequence[Layer]"
+Merge: TypeAlias = Literal["add", "mean", "concat"]
 
 
 @register
 class Chain(Layer):
-    """Forward runs the layers in order, backward in the reverse order.
+    """Layers one after another: forward in order, backward in reverse order.
 
-    `chain[0]` and `chain["dense_1"]` are layers, `chain["chain_1.dense_1"]` one further in, and
+    `chain[0]` and `chain["dense_1"]` are layers, `chain["chain_1.dense_1"]` is one further in, and
     `chain[:2]` is a chain of the first two, the same objects.
 
     Args:
-        layers: the layers; those without a name get one, such as 'dense_1'. The list of them,
-            `chain.layers`, may be changed until they are built.
+        layers: the layers; those without a name get one, such as 'dense_1'. The list
+            `chain.layers` may be changed until the chain is built.
         name: see `Layer`.
 
     Raises:
-        TypeError: something isn't a `Layer`, or `layers` is changed after the build.
-        ValueError: no layers, one of them twice, two of the same name, or a name with a dot.
+        TypeError: an item that isn't a `Layer`; a change of `layers` after the build.
+        ValueError: no layers, the same layer twice, the same name twice, or a name with a dot.
 
     >>> from minigrad import Dense, Tanh
     >>> chain = Chain([Dense(3), Chain([Tanh(), Dense(1)])])
@@ -44,15 +45,15 @@ class Chain(Layer):
     (2, 1)
     """
 
-    def __init__(self, layers: Sequence[Layer], *, name: str = "") -> None:
+    def __init__(self, layers: Iterable[Layer], *, name: str = "") -> None:
         super().__init__(name=name)
-        self.layers = listed(layers, self.label)
+        self.layers = as_list(layers, self.label)
         name_layers(self.layers, self.label)
 
     @property
     @override
     def children(self) -> list[Layer]:
-        """The layers that it runs. Another layer that is an attribute is no part of it."""
+        """The layers of the chain. A layer that is another attribute isn't part of it."""
         return list(self.layers)
 
     def __len__(self) -> int:
@@ -64,35 +65,10 @@ class Chain(Layer):
     @overload
     def __getitem__(self, key: int | str) -> Layer: ...
     @overload
-    def __getitem__(self, key: slice) -> Self: ...
+    def __getitem__(self, key: slice) -> Chain: ...
     def __getitem__(self, key: int | str | slice) -> Layer:
-        """Return the layer at an index or a path, or a chain of a slice's layers.
-
-        Raises:
-            IndexError: fewer layers.
-            KeyError: no layer of that name.
-        """
-        if isinstance(key, slice):
-            return self._part(self.layers[key])
-        if isinstance(key, str):
-            known = {path: layer for path, layer in walk(self) if path}
-            if key not in known:
-                raise KeyError(f"{self.label} has no layer '{key}': {nearest(key, known)}")
-            return known[key]
-        if not -len(self) <= key < len(self):
-            raise IndexError(f"{self.label} has {len(self)} layers, got index {key}")
-        return self.layers[key]
-
-    def _part(self, layers: list[Layer]) -> Self:
-        return self._made_as(Chain)(layers)
-
-    def _made_as(self, base: type[Chain]) -> type[Self]:
-        """Return the class of this object, or the first above it that takes `base`'s arguments."""
-        arguments = signature(base).parameters.keys()
-        classes = (
-            cls for cls in type(self).__mro__ if signature(cls).parameters.keys() == arguments
-        )
-        return next(classes)
+        """Return the layer at an index or a path, or a chain of a slice's layers."""
+        return Chain(self.layers[key]) if isinstance(key, slice) else layer_at(self, key)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -100,14 +76,8 @@ class Chain(Layer):
         shape = input_shape
         for layer in self.layers:
             shape = connect(layer, shape, rng)
-        self.layers = BuiltLayers(self.layers)
-        self.tie()
+        self.layers = _BuiltLayers(self.layers)
         return shape
-
-    @override
-    def tie(self) -> None:
-        ties = Ties(self.layers)
-        self._ties = ties if ties else None
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -119,33 +89,293 @@ class Chain(Layer):
 
     @override
     def backward(self, delta: Array) -> Array:
-        input_delta = self._down_to(self.layers[0].backward, delta)
-        if input_delta is None:
-            raise _no_delta(self.layers[0])
-        return input_delta
+        self.check_delta(delta, self.cache)
+        return self._backward_through(self.layers[::-1], delta)
 
     @override
     def backward_parameters(self, delta: Array) -> None:
-        self._down_to(self.layers[0].backward_parameters, delta)
-
-    def _down_to(self, first: Callable[[Array], R], delta: Array) -> R:
-        """Send delta back through all layers but the first, and then through `first`."""
         self.check_delta(delta, self.cache)
-        ties = self._ties
-        if ties is not None:
-            ties.start()
-        for layer in self.layers[:0:-1]:
+        delta = self._backward_through(self.layers[:0:-1], delta)
+        self.layers[0].backward_parameters(delta)
+
+    @override
+    def check_output(self, output: Array, rows: int) -> None:
+        self.layers[-1].check_output(output, rows)
+
+    def _backward_through(self, layers: Sequence[Layer], delta: Array) -> Array:
+        for layer in layers:
             delta = layer.backward(delta)
             if delta is None:
-                raise _no_delta(layer)
-            if ties is not None:
-                ties.read(layer)
-        result = first(delta)
-        if ties is not None:
-            ties.read(self.layers[0])
-            ties.assign()
-        return result
+                raise TypeError(f"backward of {layer.label} returned None: return dJ/dinput")
+        return delta
 
 
-def _no_delta(layer: Layer) -> TypeError:
-    return TypeError(f"backward of {layer.label} returned None: return dJ/dinput")
+@register
+class Residual(Layer):
+    """h = x + f(x), where f is a layer; dJ/dx = delta + f.backward(delta).
+
+    Args:
+        layer: f, whose output has the shape of its input; a list of layers becomes a `Chain`.
+        name: see `Layer`.
+
+    Raises:
+        TypeError: `layer` is neither a layer nor a list of layers.
+        ValueError: f changes the shape.
+
+    Source: He et al., Deep residual learning for image recognition, CVPR 2016, equation 1.
+
+    >>> from minigrad import Dense, Tanh
+    >>> layer = Residual([Dense(8), Tanh(), Dense(2, weight_initializer="zeros")])
+    >>> layer.build((2,), np.random.default_rng(0))
+    (2,)
+    >>> layer.forward(np.array([[1.0, 2.0]]))
+    array([[1., 2.]])
+    """
+
+    def __init__(self, layer: Branch, *, name: str = "") -> None:
+        super().__init__(name=name)
+        self.layer = as_layer(layer)
+        name_layers([self.layer], self.label)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        output_shape = connect(self.layer, input_shape, rng)
+        if output_shape != input_shape:
+            raise ValueError(
+                f"{self.label} expects {self.layer.label} to keep the shape {input_shape}, got "
+                f"{output_shape}: make them equal, or use Parallel([...], merge='add') with a "
+                "layer in each branch"
+            )
+        return output_shape
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        f = self.layer.forward(x, training=training)
+        if f.shape != x.shape:
+            self.layer.check_output(f, len(x))
+        h = x + f
+        if training:
+            self.cache = h.shape
+        return h
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        self.check_delta(delta, self.cache)
+        return delta + self.layer.backward(delta)
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        self.check_delta(delta, self.cache)
+        self.layer.backward_parameters(delta)
+
+
+@register
+class Parallel(Layer):
+    """h = the sum, the mean, or the concatenation along the last axis, of f_1(x), f_2(x), ...
+
+    dJ/dx is the sum of the branches' deltas: each branch gets delta ("add"), delta divided by
+    their number ("mean"), or its own part of delta ("concat").
+
+    Args:
+        layers: the branches, one or more; a list of layers becomes a `Chain`.
+        merge: "add", "mean" or "concat".
+        name: see `Layer`.
+
+    Raises:
+        TypeError: a branch is neither a layer nor a list of layers.
+        ValueError: no branches, the same layer twice, another `merge`, or outputs whose shapes
+            can't be merged.
+
+    >>> from minigrad import Identity, ReLU
+    >>> layer = Parallel([Identity(), ReLU()], merge="concat")
+    >>> layer.build((2,), np.random.default_rng(0))
+    (4,)
+    >>> layer.forward(np.array([[-1.0, 2.0]]))
+    array([[-1.,  2.,  0.,  2.]])
+    >>> layer.backward(np.array([[1.0, 1.0, 10.0, 10.0]]))
+    array([[ 1., 11.]])
+    """
+
+    def __init__(self, layers: Iterable[Branch], *, merge: Merge = "add", name: str = "") -> None:
+        super().__init__(name=name)
+        if merge not in ("add", "mean", "concat"):
+            raise ValueError(f"{self.label} expects merge='add', 'mean' or 'concat', got {merge!r}")
+        self.layers = [as_layer(layer) for layer in as_list(layers, self.label)]
+        self.merge: Merge = merge
+        name_layers(self.layers, self.label)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        name_layers(self.layers, self.label)
+        shapes = [connect(layer, input_shape, rng) for layer in self.layers]
+        self.layers = _BuiltLayers(self.layers)
+        concat = self.merge == "concat"
+        if len({shape[:-1] if concat else shape for shape in shapes}) > 1 or (
+            concat and () in shapes
+        ):
+            got = ", ".join(f"{s} of {n.label}" for s, n in zip(shapes, self.layers, strict=True))
+            raise ValueError(
+                f"{self.label} with merge={self.merge!r} expects branches with equal output "
+                f"shapes{', except for the last axis' * concat}, got {got}"
+            )
+        if not concat:
+            return shapes[0]
+        widths = [shape[-1] for shape in shapes]
+        self._cuts = np.cumsum(widths)[:-1].tolist()
+        return (*shapes[0][:-1], sum(widths))
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        outputs = [layer.forward(x, training=training) for layer in self.layers]
+        if self.merge == "concat":
+            h: Array = np.concatenate(outputs, axis=-1)
+        else:
+            for layer, output in zip(self.layers, outputs, strict=True):
+                if output.shape != outputs[0].shape:
+                    layer.check_output(output, len(x))
+            h = reduce(np.add, outputs)
+            if self.merge == "mean":
+                h = h / len(outputs)
+        if training:
+            self.cache = h.shape
+        return h
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        deltas = [
+            layer.backward(part)
+            for layer, part in zip(self.layers, self._parts(delta), strict=True)
+        ]
+        return reduce(np.add, deltas)
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        for layer, part in zip(self.layers, self._parts(delta), strict=True):
+            layer.backward_parameters(part)
+
+    def _parts(self, delta: Array) -> Sequence[Array]:
+        """Return the delta of each branch."""
+        self.check_delta(delta, self.cache)
+        if self.merge == "concat":
+            return np.split(delta, self._cuts, axis=-1)
+        part = delta / len(self.layers) if self.merge == "mean" else delta
+        return [part] * len(self.layers)
+
+
+def as_layer(branch: Branch) -> Layer:
+    """Return a layer as it is, and a list or tuple of layers as a `Chain`."""
+    return Chain(branch) if isinstance(branch, Sequence) else branch
+
+
+def as_list(layers: Iterable[Any], owner: str) -> list[Any]:
+    """Return the layers given to a container as a list.
+
+    Raises:
+        TypeError: a single layer.
+    """
+    if not isinstance(layers, Iterable):
+        raise TypeError(f"{owner} expects a list of layers, got {layers!r}: pass a list, [...]")
+    return list(layers)
+
+
+def layer_at(layer: Layer, key: int | str) -> Layer:
+    """Return the sublayer at an index or a path.
+
+    Raises:
+        IndexError: fewer layers.
+        KeyError: no layer of that name.
+    """
+    if isinstance(key, str):
+        known = {path: inner for path, inner in walk(layer) if path}
+        if key not in known:
+            raise KeyError(f"{layer.label} has no layer '{key}': {nearest(key, known)}")
+        return known[key]
+    layers = layer.children
+    if not -len(layers) <= key < len(layers):
+        raise IndexError(f"{layer.label} has {len(layers)} layers, got index {key}")
+    return layers[key]
+
+
+def name_layers(layers: Sequence[Layer], owner: str) -> None:
+    """Name the layers that have no name by type and number, and check that all fit together.
+
+    A layer that is built keeps its name, since paths and files refer to it.
+
+    Raises:
+        TypeError: an item that isn't a `Layer`.
+        ValueError: no layers, the same layer twice, the same name twice, or a name with a dot.
+    """
+    if not layers:
+        raise ValueError(f"{owner} needs at least one layer")
+    for index, layer in enumerate[object](layers):
+        if not isinstance(layer, Layer):
+            hint = f": pass an object, {layer.__name__}(...)" if isinstance(layer, type) else ""
+            raise TypeError(f"layers[{index}] of {owner} is {layer!r}, expected a Layer{hint}")
+    _refuse_repeated(layers, owner)
+    taken: dict[str, Layer] = {}
+    for layer in sorted(layers, key=lambda layer: not _is_settled(layer)):
+        built = _is_settled(layer)
+        if not layer.name or (layer.name in taken and not built and _has_default_name(layer)):
+            continue
+        if layer.name in taken:
+            hint = (
+                "both are built, so rename one with layer.name = '...', or nest their models"
+                if built
+                else "give each its own name="
+            )
+            raise ValueError(f"two layers of {owner} are named '{layer.name}': {hint}")
+        if "." in layer.name:
+            raise ValueError(f"the name '{layer.name}' has a dot, which separates names in paths")
+        taken[layer.name] = layer
+    numbers: Counter[str] = Counter()
+    for layer in layers:
+        if taken.get(layer.name) is layer:
+            continue
+        kind = snake_case(type(layer).__name__)
+        while not layer.name or layer.name in taken:
+            numbers[kind] += 1
+            layer.name = f"{kind}_{numbers[kind]}"
+        taken[layer.name] = layer
+
+
+def _refuse_repeated(layers: Sequence[Layer], owner: str) -> None:
+    seen: set[int] = set()
+    for layer in layers:
+        for _, inner in walk(layer, layer.name):
+            if id(inner) in seen:
+                raise ValueError(
+                    f"{inner.label} is twice in {owner}, and its cache holds one pass only: "
+                    "make a second layer that shares the Parameter, as in "
+                    "Dense(units, weight=first.weight)"
+                )
+            seen.add(id(inner))
+
+
+def _has_default_name(layer: Layer) -> bool:
+    kind = re.escape(snake_case(type(layer).__name__))
+    return re.fullmatch(rf"{kind}(_\d+)?", layer.name) is not None
+
+
+def _is_settled(layer: Layer) -> bool:
+    """Whether a layer is built, and isn't a copy that belongs to no model."""
+    return layer.output_shape is not None and all(
+        p.source._vector is not None for _, p in layer.named_parameters()
+    )
+
+
+class _BuiltLayers(list[Layer]):
+    """The layers of a built container: names, shapes and parameters depend on them."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(
+            "the layers of a built model can't be changed: make a new one, "
+            "Sequential([*model.layers, ...])"
+        )
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+    @override
+    def __reduce__(self) -> tuple[type[Self], tuple[list[Layer]]]:
+        """Copy and pickle the list as a whole."""
+        return type(self), (list(self),)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite, nan
-from typing import TYPE_CHECKING, Any
+from math import nan
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from minigrad.saving.atomic import atomic_write
+from minigrad.util.atomic import atomic_write
 from minigrad.util.names import nearest
 
 if TYPE_CHECKING:
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 class History(dict[str, list[float]]):
-    """A dictionary of lists, one number an epoch: 'loss', each metric, and 'val_...' of both.
+    """Lists of one number an epoch by name: 'loss', each metric, and 'val_...' of both.
 
-    All lists are equally long: NaN stands where an epoch didn't report a figure that others did.
+    All lists have the same length: NaN stands for what an epoch didn't report.
 
     >>> history = History()
     >>> history.append({"loss": 0.5})
     >>> history.append({"loss": 0.25})
     >>> history["loss"]
     [0.5, 0.25]
+    >>> history
+    History(epochs=2, loss=0.25)
     >>> print(history)
     epoch     loss
         1  0.50000
@@ -33,40 +35,30 @@ class History(dict[str, list[float]]):
     """
 
     def __missing__(self, name: str) -> list[float]:
-        raise KeyError(self._unknown(name))
+        raise KeyError(f"the history has no {name!r}: {nearest(str(name), self)}")
 
-    if not TYPE_CHECKING:  # a type checker knows what there is
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what is missing: it is asked only then."""
-            from minigrad.util.synonyms import ATTRIBUTES
-
-            way = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
-            raise AttributeError(f"History has no attribute '{name}'{way}", name=name, obj=self)
-
-    def append(self, figures: Mapping[str, float]) -> None:
-        """Add one epoch's figures."""
-        if self.keys() == figures.keys():
-            for name, value in figures.items():
+    def append(self, logs: Mapping[str, float]) -> None:
+        """Add the numbers of one epoch."""
+        if self.keys() == logs.keys():
+            for name, value in logs.items():
                 self[name].append(value)
             return
         epochs = self.epochs
-        for name in [*self, *(name for name in figures if name not in self)]:
-            self.setdefault(name, [nan] * epochs).append(figures.get(name, nan))
+        for name in [*self, *(name for name in logs if name not in self)]:
+            self.setdefault(name, [nan] * epochs).append(logs.get(name, nan))
 
     @property
     def epochs(self) -> int:
-        """How many epochs it tells of."""
+        """The number of epochs."""
         return max(map(len, self.values()), default=0)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file of one row an epoch: "epoch", and a column a figure.
+        """Write a CSV file with a row for each epoch: "epoch", then each name.
 
-        Numbers have all the digits it takes to read the same ones back. An old file is replaced in
-        one step.
+        Numbers have enough digits to read back the same ones. An old file is replaced in one step.
 
         Raises:
-            OSError: it can't be written.
+            OSError: the file can't be written.
 
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -86,71 +78,20 @@ class History(dict[str, list[float]]):
         rows.writerows([epoch, *values] for epoch, values in self._rows())
         atomic_write(path, [text.getvalue().encode()])
 
-    def to_svg(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        names: Sequence[str] | None = None,
-        title: str = "Training",
-    ) -> str:
-        """Return a line chart over the epochs as SVG text, and write it to `path` if it is given.
-
-        Args:
-            path: a file; an old one is replaced in one step.
-            names: the figures to draw; by default the losses.
-            title: stands above the chart.
-
-        Raises:
-            ValueError: nothing to draw, or a name it doesn't have.
-            OSError: the file can't be written.
-
-        >>> History(loss=[0.5, 0.25], val_loss=[0.6, 0.4]).to_svg().startswith("<svg")
-        True
-        """
-        from minigrad.plots import line_chart
-
-        names = self._drawn(names)
-        svg = line_chart(
-            {name: self[name] for name in names},
-            title=title,
-            x_label="epoch",
-            y_label="loss" if all(_is_loss(name) for name in names) else "value",
-            log_y="auto",
-        )
-        if path is not None:
-            atomic_write(path, [svg.encode()])
-        return svg
-
     def plot(self, *, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
-        """Draw figures over the epochs with Matplotlib, and return the axes.
+        """Draw the losses, or what `names` says, over the epochs; see `minigrad.plots.history`."""
+        from minigrad.plots import history
 
-        Args:
-            names: the figures to draw; by default the losses.
-            ax: where to draw; by default in a new figure of `matplotlib.pyplot`.
+        return history(self, names=names, ax=ax)
 
-        Raises:
-            ImportError: Matplotlib is missing.
-            ValueError: nothing to draw, or a name it doesn't have.
-        """
-        names = self._drawn(names)
-        if ax is None:
-            try:
-                from matplotlib import pyplot
-            except ImportError as error:
-                raise ImportError(
-                    "History.plot needs Matplotlib: pip install 'minigrad[plot]'; "
-                    "to_svg draws without it"
-                ) from error
-            ax = pyplot.subplots()[1]
-        for name in names:
-            ax.plot(range(1, self.epochs + 1), self[name], label=name)
-        ax.set_xlabel("epoch")
-        ax.legend()
-        return ax
+    @override
+    def __repr__(self) -> str:
+        last = [f"{name}={values[-1]:.4g}" for name, values in self.items() if values]
+        return f"History({', '.join([f'epochs={self.epochs}', *last])})"
 
     @override
     def __str__(self) -> str:
-        """Return a table of at most 20 rows: the first ones, and the last ones."""
+        """Return a table of at most 20 rows, the first and the last epochs."""
         epochs = self.epochs
         rows = [["epoch", *self]]
         rows.extend(
@@ -167,30 +108,11 @@ class History(dict[str, list[float]]):
         )
 
     def _repr_html_(self) -> str:
-        """Return the chart of the losses, over the table, for a notebook."""
         import html
 
-        drawable = any(isfinite(v) for name in self if _is_loss(name) for v in self[name])
-        chart = self.to_svg() if drawable else ""
-        return f"{chart}<pre>{html.escape(str(self))}</pre>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def _rows(self) -> Iterator[tuple[int, list[float]]]:
         for index in range(self.epochs):
             values = [column[index] if index < len(column) else nan for column in self.values()]
             yield index + 1, values
-
-    def _drawn(self, names: Sequence[str] | None) -> list[str]:
-        if not self.epochs:
-            raise ValueError("the history holds no epochs to draw: call fit first")
-        names = [name for name in self if _is_loss(name)] if names is None else list(names)
-        for name in names:
-            if name not in self:
-                raise ValueError(self._unknown(name))
-        return names
-
-    def _unknown(self, name: str) -> str:
-        return f"the history has no figure {name!r}: {nearest(str(name), self)}"
-
-
-def _is_loss(name: str) -> bool:
-    return name in ("loss", "val_loss")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigrad.core.branches import Parallel, Residual
+from minigrad.core.containers import Parallel, Residual
 from minigrad.data.arrays import Array
 from minigrad.explain import layer
 from minigrad.explain.equations import tag

@@ -23,7 +23,7 @@ from minigrad.explain.objective import Objective
 from minigrad.explain.places import Place, places
 from minigrad.explain.totals import shared_steps
 from minigrad.losses import Loss
-from minigrad.saving.atomic import atomic_write
+from minigrad.util.atomic import atomic_write
 from minigrad.util.paths import join
 
 _PAGE_ROWS = 8

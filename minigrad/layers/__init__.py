@@ -1,7 +1,6 @@
 """The layers a network is made of, one idea a module."""
 
-from minigrad.core.branches import Parallel, Residual
-from minigrad.core.containers import Chain
+from minigrad.core.containers import Chain, Parallel, Residual
 from minigrad.core.layer import Layer
 from minigrad.layers.activations import Activation, Identity, Sigmoid, Tanh
 from minigrad.layers.dense import Dense

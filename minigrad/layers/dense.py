@@ -183,8 +183,10 @@ class Dense(Layer):
     ) -> Parameter:
         shared: Parameter | None = getattr(self._shared, name)
         if shared is None:
-            value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
-            return Parameter(value, regularizer=regularizer)
+            return Parameter(
+                initialize(initializer, shape, rng, f"the {name} of {self.label}"),
+                regularizer=regularizer,
+            )
         if regularizer is not None:
             raise ValueError(
                 f"{self.label} shares its {name}, and a regularizer counts once: give {name}_regularizer "

@@ -175,9 +175,12 @@ class BatchNorm(Normalization):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         output_shape = super().build(input_shape, rng)
-        shape = self.beta.shape
-        self.running_mean = initialize("zeros", shape, rng, f"the running mean of {self.label}")
-        self.running_variance = initialize("ones", shape, rng, f"the running var of {self.label}")
+        self.running_mean = initialize(
+            "zeros", self.beta.shape, rng, f"the running_mean of {self.label}"
+        )
+        self.running_variance = initialize(
+            "ones", self.beta.shape, rng, f"the running_variance of {self.label}"
+        )
         self.min_batch_size = 2 if prod(input_shape[:-1]) == 1 else 1
         return output_shape
 

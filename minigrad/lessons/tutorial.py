@@ -15,7 +15,7 @@ from minigrad.data.arrays import Array
 from minigrad.layers import Dense, Layer, Sigmoid, Tanh
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
-from minigrad.saving.atomic import atomic_write
+from minigrad.util.atomic import atomic_write
 from minigrad.util.random import RNGLike
 
 ROWS = 10_000

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from minigrad.core.containers import Chain
 from minigrad.core.layer import Layer
-from minigrad.core.network import Network
-from minigrad.core.supervised import Supervised
+from minigrad.core.layer import Layer as Network
+from minigrad.core.layer import Layer as Supervised
 from minigrad.core.trace import Step, Trace, trace
 from minigrad.data.arrays import Array, Shape, check_finite
 from minigrad.losses import Loss

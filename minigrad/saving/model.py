@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.held import exchange
-from minigrad.core.layer import Layer, connect, walk
+from minigrad.core.layer import Layer, connect, replace, walk
 from minigrad.metrics import METRICS
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
-from minigrad.saving.atomic import Path, atomic_write
 from minigrad.saving.config import (
     Arrays,
     CustomObjects,
@@ -23,6 +21,7 @@ from minigrad.saving.config import (
     to_config,
 )
 from minigrad.saving.weights import arrays_of, fill, first_paths, put, refuse
+from minigrad.util.atomic import Path, atomic_write
 from minigrad.util.config import Configurable, registered
 from minigrad.util.paths import join
 from minigrad.util.random import RNG, is_rng
@@ -31,19 +30,20 @@ VERSION = "1"
 """The version of the format; files of another version are refused."""
 
 # What is read and set of a model beside compile, optimizer, loss, metrics, history and rng.
-_SEED, _SPLIT_SEED = "entropy", "split_seed"
+_SEED, _SPLIT_SEED = "seed", "_split_seed"
 _MODELS = ("Model", "Sequential")
 """The classes that are made unbuilt; a subclass with a constructor of its own isn't."""
 
 
 def _planned(model: Any) -> int | None:
-    """Return how many epochs there will be at the end of the running `fit`."""
-    planned: int | None = model.planned_epochs
-    return planned
+    """Return how many epochs the running `fit` will end with; None between two calls."""
+    trainer = model.trainer
+    return trainer.epochs if trainer and trainer.epochs > trainer.epoch else None
 
 
 def _plan(model: Any, planned: int | None) -> None:
-    model.planned_epochs = planned
+    if model.trainer:
+        model.trainer.epochs = model.trainer.epoch if planned is None else planned
 
 
 def save(model: Layer, path: Path) -> None:
@@ -205,7 +205,7 @@ class _Loading:
             (layer, own), (_, source) = places[path], places[first]
             if own.shape != source.shape:
                 raise ValueError(f"'{path}' has shape {own.shape} and can't share {source!r}")
-            exchange(layer, own, source)
+            replace(layer, own, source)
         if first_paths(model) != shared:
             raise ValueError(f"the model can't share its parameters like this: {shared}")
         for inner, input_shape in self.unbuilt:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, walk
 from minigrad.saving import safetensors
-from minigrad.saving.atomic import Path, atomic_write, check_path
 from minigrad.saving.config import Arrays
 from minigrad.saving.safetensors import FileFormatError
+from minigrad.util.atomic import Path, atomic_write, check_path
 from minigrad.util.paths import join
 
 _OTHER = ("optimizer.", "history.", "array.")
@@ -56,10 +56,7 @@ def arrays_of(model: Layer) -> Arrays:
 def first_paths(model: Layer) -> dict[str, str]:
     """Return the first path of each shared parameter, by its other paths."""
     first: dict[int, str] = {}
-    paths = {
-        path: first.setdefault(id(getattr(p, "source", p)), path)
-        for path, p in model.named_parameters()
-    }
+    paths = {path: first.setdefault(id(p.source), path) for path, p in model.named_parameters()}
     return {path: earlier for path, earlier in paths.items() if path != earlier}
 
 
