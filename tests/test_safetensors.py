@@ -471,7 +471,7 @@ class TestFuzz:
         }
         assert metadata_again == metadata
 
-    def run(self, strategy: Any, examples: int = 200) -> None:
+    def run(self, strategy: Any, examples: int = 100) -> None:
         hypothesis = pytest.importorskip("hypothesis")
         settings = hypothesis.settings(
             max_examples=examples, deadline=None, database=None, derandomize=True

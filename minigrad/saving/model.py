@@ -21,7 +21,7 @@ from minigrad.saving.config import (
     to_config,
 )
 from minigrad.saving.weights import arrays_of, fill, first_paths, put, refuse
-from minigrad.util.atomic import Path, atomic_write
+from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.config import Configurable, registered
 from minigrad.util.paths import join
 from minigrad.util.random import RNG, is_rng
@@ -29,8 +29,6 @@ from minigrad.util.random import RNG, is_rng
 VERSION = "1"
 """The version of the format; files of another version are refused."""
 
-# What is read and set of a model beside compile, optimizer, loss, metrics, history and rng.
-_SEED, _SPLIT_SEED = "seed", "_split_seed"
 _MODELS = ("Model", "Sequential")
 """The classes that are made unbuilt; a subclass with a constructor of its own isn't."""
 
@@ -46,8 +44,8 @@ def _plan(model: Any, planned: int | None) -> None:
         model.trainer.epochs = model.trainer.epoch if planned is None else planned
 
 
-def save(model: Layer, path: Path) -> None:
-    """Write a model to a file; see `Sequential.save`.
+def save(model: Layer, path: StrPath) -> None:
+    """Write a model to a file; see `Model.save`.
 
     The tensors:
 
@@ -69,7 +67,7 @@ def save(model: Layer, path: Path) -> None:
     atomic_write(path, safetensors.dumps(tensors, {**metadata, "model": document}))
 
 
-def load(path: Path, custom_objects: CustomObjects) -> Any:
+def load(path: StrPath, custom_objects: CustomObjects) -> Any:
     """Return the model in a file; see `minigrad.load`."""
     import json
 
@@ -103,7 +101,6 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
     layers, parameters = list(walk(model)), list(model.named_parameters())
     places = [(path, name, rng) for path, layer in layers for name, rng in _generators(layer)]
     generators = list({id(rng): rng for _, _, rng in places}.values())
-    seeds = {path: getattr(layer, _SEED) for path, layer in layers if _is_model(layer)}
     return {
         "architecture": architecture,
         "names": {path: [c.name for c in m.children] for path, m in layers if m.children},
@@ -118,8 +115,8 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
         "compiled": _describe_compiled(model, tensors),
         "generators": [to_config(describe_rng(g), "a generator", tensors) for g in generators],
         "generator_places": [(path, name, generators.index(rng)) for path, name, rng in places],
-        "entropy": {path: seed for path, seed in seeds.items() if seed is not None},
-        "split_seed": getattr(model, _SPLIT_SEED),
+        "entropy": {path: m.seed for path, m in _models(model) if m.seed is not None},
+        "split_seed": model._split_seed,
         "history": list(model.history),
         "planned": _planned(model),
     }
@@ -149,8 +146,8 @@ def _describe_metric(name: str, metric: object, tensors: Arrays) -> Any:
     return {"function": name}
 
 
-def _is_model(layer: object) -> bool:
-    return isinstance(layer, Layer) and hasattr(layer, "compile")
+def _models(model: Layer) -> list[tuple[str, Any]]:
+    return [(path, layer) for path, layer in walk(model) if hasattr(layer, "compile")]
 
 
 def _generators(layer: Layer) -> list[tuple[str, RNG]]:
@@ -167,11 +164,11 @@ class _Loading:
         self.unbuilt: list[tuple[Any, tuple[int, ...]]] = []
 
     def model(self) -> Any:
-        """Return the model; raise any exception if the file isn't what `save` writes."""
+        """Return the model; any exception may be raised if the file isn't from `save`."""
         model = self.make(self.document["architecture"])
-        if not _is_model(model):
+        if not isinstance(model, Layer) or not hasattr(model, "compile"):
             raise TypeError(f"expected a model such as Sequential, got {model!r}")
-        for path, layer in walk(model):  # which reads the names of the children after this
+        for path, layer in walk(model):  # it reads the names of children after they are set
             names = self.document["names"].get(path, ())
             for child, name in zip(layer.children, names, strict=False):
                 child.name = _check_type(f"a name in '{path}'", name, str)
@@ -185,7 +182,7 @@ class _Loading:
         return model
 
     def build(self, model: Layer) -> None:
-        """Build the layers from zeros, restore what they shared, and gather their parameters."""
+        """Build the layers from zeros, restore sharing, and gather the parameters in vectors."""
         from minigrad.util.blank import Blank
 
         shared = self.document["shared"]
@@ -238,11 +235,11 @@ class _Loading:
                 if (path, name) not in places:
                     raise ValueError(f"the random state of {layer.label} ({name}) is missing")
                 setattr(layer, name, places.pop((path, name)))
-            if _is_model(layer):
-                setattr(layer, _SEED, _int_or_none("entropy", seeds.get(path)))
+        for path, inner in _models(model):
+            inner.seed = _int_or_none("entropy", seeds.get(path))
         if places:
             raise ValueError(f"no layer has the random states {[*places][:5]}")
-        setattr(model, _SPLIT_SEED, _int_or_none("split_seed", self.document["split_seed"]))
+        model._split_seed = _int_or_none("split_seed", self.document["split_seed"])
 
     def restore_training(self, model: Any) -> None:
         """Compile the model, and restore the state of the optimizer and the history."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.util.atomic import Path, check_path
+from minigrad.util.atomic import StrPath, check_path
 
 _NAMES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 _DTYPES = ("<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "|i1", "<u8", "<u4", "<u2", "|u1", "|b1")
@@ -92,7 +92,7 @@ def dumps(
     return [len(text).to_bytes(8, "little") + text, *buffers]
 
 
-def load(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def load(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the arrays, in the order of the header, and the metadata of a safetensors file.
 
     The arrays are writable and own their data. None is made before the whole header agrees with

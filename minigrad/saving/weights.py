@@ -13,20 +13,20 @@ from minigrad.core.layer import Layer, walk
 from minigrad.saving import safetensors
 from minigrad.saving.config import Arrays
 from minigrad.saving.safetensors import FileFormatError
-from minigrad.util.atomic import Path, atomic_write, check_path
+from minigrad.util.atomic import StrPath, atomic_write, check_path
 from minigrad.util.paths import join
 
 _OTHER = ("optimizer.", "history.", "array.")
 """How the names of the other tensors in a saved model begin."""
 
 
-def save_weights(model: Layer, path: Path) -> None:
-    """Write the parameters and buffers of a model; see `Sequential.save_weights`."""
+def save_weights(model: Layer, path: StrPath) -> None:
+    """Write the parameters and buffers of a model; see `Model.save_weights`."""
     atomic_write(path, safetensors.dumps(arrays_of(model)))
 
 
-def load_weights(model: Layer, path: Path) -> None:
-    """Read the parameters and buffers of a model; see `Sequential.load_weights`."""
+def load_weights(model: Layer, path: StrPath) -> None:
+    """Read the parameters and buffers of a model; see `Model.load_weights`."""
     _ = model.parameters  # an unbuilt model raises here, before a file is read
     own = arrays_of(model)
     tensors, _ = safetensors.load(path)
@@ -101,7 +101,7 @@ def fill(
 
 
 @contextmanager
-def refuse(path: Path) -> Iterator[None]:
+def refuse(path: StrPath) -> Iterator[None]:
     """Turn any error about the contents of a file into a `FileFormatError`."""
     try:
         yield

@@ -9,17 +9,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TypeAlias
 
-Path: TypeAlias = str | os.PathLike[str]
+StrPath: TypeAlias = str | os.PathLike[str]
 
 
-def check_path(path: Path) -> str:
+def check_path(path: StrPath) -> str:
     """Return a path as text; refuse an int, which `open` takes as a file descriptor."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"expected a path (str or os.PathLike), got {path!r}")
     return os.fsdecode(path)
 
 
-def atomic_write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+def atomic_write(path: StrPath, chunks: Iterable[bytes | memoryview]) -> None:
     """Write chunks of bytes to a file, replacing the old file in one step.
 
     The chunks go to a temporary file in the same folder. Once the disk holds all of it, it is
