@@ -442,11 +442,3 @@ def test_a_small_batch_between_does_not_hide_that_parameters_moved() -> None:
         one.fit(batches, epochs=3, threads=2, verbose=0, callbacks=callbacks)
         losses.append(one.history["loss"])
     assert losses[0] == losses[1]
-
-
-def test_what_is_left_of_a_vector_has_one_of_its_own() -> None:
-    model = Sequential([Dense(4), Dense(4), Dense(4)], input_shape=(3,))
-    part = model[:2]
-    Sequential([model[2], Dense(1)], input_shape=(4,))
-    assert np.shares_memory(part.parameters.value, part.parameters.value)
-    assert part.parameters.value.base.size == part.parameters.size

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, Dense, Dropout, Layer, MSELoss, Sequential, Sigmoid
-from minigrad.core.gradient import ThreadPool as Crew
+from minigrad.util.threads import ThreadPool as Crew
 from minigrad.core.gradient import thread_count
 
 PROGRAM = """

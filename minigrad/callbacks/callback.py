@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
-from minigrad.core.trainer import Callback, Trainer
+from minigrad.callbacks.base import Callback
+from minigrad.core.trainer import Trainer
 
 
 class LearningRateScheduler(Callback):

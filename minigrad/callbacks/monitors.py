@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.core.trainer import Callback, Weights
+from minigrad.callbacks.base import Callback
+from minigrad.core.trainer import Weights
 from minigrad.util.names import nearest
 from minigrad.util.options import check_int, check_not_negative
 

@@ -16,10 +16,10 @@ from minigrad.checks.copies import Rewind, in_double
 from minigrad.checks.differences import Differences, Missed, scale
 from minigrad.core.layer import Layer
 from minigrad.core.model import Sequential
-from minigrad.core.trace import trace
 from minigrad.data.arrays import Array, Shape, as_data
 from minigrad.data.rows import as_rows
 from minigrad.losses import Loss
+from minigrad.trace import trace
 from minigrad.util.config import as_object
 from minigrad.util.paths import apart, join
 

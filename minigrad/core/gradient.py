@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
+from collections.abc import Iterator
 from math import ceil, prod
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array
-from minigrad.data.rows import Rows
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+from minigrad.util.threads import ThreadPool, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
 """The size of one block's activations: small enough for the cache, and large enough that threads
@@ -71,7 +65,7 @@ class BatchGradient:
         self._regularized = any(p.regularizer is not None for p in self.parameters)
         self._pool = ThreadPool(1) if plan.in_order else plan.pool(threads)
         self._replicas: list[BatchGradient] = []
-        self._replicated: Array | None = None
+        self._value: Array | None = None
         _keep_freed_memory()
 
     def __call__(
@@ -80,35 +74,28 @@ class BatchGradient:
         y: NDArray[Any],
         sample_weight: Array | None = None,
         predictions: Array | None = None,
+        *,
+        total: float | None = None,
     ) -> float:
-        """Return J; the predictions are written into `predictions`, if given."""
+        """Return J; the predictions are written into `predictions`, if given.
+
+        `total` is the number of rows, or the sum of weights, of the batch that these rows are from.
+        """
         if len(x) > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)
         else:
-            j = self._of_block(x, y, sample_weight, None, predictions)
+            prediction = self.network.forward(x)
+            if prediction.shape[1:] != self.network.output_shape:
+                self.network.check_output(prediction, len(x))
+            j = self.loss.measure(prediction, y, sample_weight, total)
+            self.network.backward_parameters(self.loss.backward())
+            self.parameters.add_up_shared()
+            if predictions is not None:
+                predictions[...] = prediction
         if self._regularized:
             self.regularization = self.parameters.regularization()
             j += self.regularization
             self.parameters.add_regularizer_gradients()
-        return j
-
-    def _of_block(
-        self,
-        x: Array,
-        y: NDArray[Any],
-        sample_weight: Array | None,
-        total: float | None,
-        predictions: Array | None,
-    ) -> float:
-        """Return J of some rows, of which the whole batch has `total`, and leave its gradient."""
-        prediction = self.network.forward(x)
-        if prediction.shape[1:] != self.network.output_shape:
-            self.network.check_output(prediction, len(x))
-        j = self.loss.measure(prediction, y, sample_weight, total)
-        self.network.backward_parameters(self.loss.backward())
-        self.parameters.add_up_shared()
-        if predictions is not None:
-            predictions[...] = prediction
         return j
 
     def _in_blocks(
@@ -119,7 +106,7 @@ class BatchGradient:
         predictions: Array | None,
     ) -> float:
         threads = self._pool.threads
-        workers = [self, *self._replicas_for(threads - 1)]
+        workers = self._workers(threads)
         dtype = self.parameters.value.dtype
         total = float(len(x) if sample_weight is None else sample_weight.sum())
         places = list(blocks(len(x), self.rows))
@@ -134,12 +121,12 @@ class BatchGradient:
                 worker = workers[thread]
                 for number in range(thread, len(now), threads):
                     block = now[number]
-                    part = worker._of_block(
+                    part = worker(
                         x[block].astype(dtype, copy=False),
                         y[block],
                         None if sample_weight is None else sample_weight[block],
-                        total,
                         None if predictions is None else predictions[block],
+                        total=total,
                     )
                     results[number] = part, worker.parameters.grad.copy()
 
@@ -150,12 +137,14 @@ class BatchGradient:
         self.parameters.grad = grad
         return j
 
-    def _replicas_for(self, threads: int) -> list[BatchGradient]:
-        """Return a gradient for each further thread, made anew when the parameters have moved."""
-        if self._replicated is not self.parameters.value:
-            self._replicated, self._replicas = self.parameters.value, []
+    def _workers(self, threads: int) -> list[BatchGradient]:
+        """Return what each thread computes a block with; the first works on the network itself."""
+        if self._value is not self.parameters.value:  # they have moved to another vector
+            self._value = self.parameters.value
+            self._replicas = [copy.copy(self)]
+            self._replicas[0]._regularized = False
         while len(self._replicas) < threads:
-            other = copy.copy(self)
+            other = copy.copy(self._replicas[0])
             other.network = replica(self.network)
             other.loss = copy.copy(self.loss)
             other.parameters = Parameters(p for _, p in other.network.named_parameters())
@@ -164,62 +153,13 @@ class BatchGradient:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the replicas, which share values."""
-        return {**self.__dict__, "_replicas": [], "_replicated": None}
+        return {**self.__dict__, "_replicas": [], "_value": None}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._pool.close()
-
-
-class Objective:
-    """theta -> (J, g), with J the loss over all rows, regularizers included, and g = dJ/dtheta.
-
-    theta and g are laid out as `model.parameters.value`. Frozen parameters are constants: their
-    elements of theta are ignored, and their gradient is 0. With a stochastic layer such as
-    Dropout J differs from call to call, which line searches can't follow: leave such layers out.
-
-    Args:
-        model: the network, built.
-        loss: J.
-        rows: the data, validated.
-
-    Raises:
-        ValueError: theta has another shape.
-
-    >>> from minigrad import Dense, MSELoss, Sequential
-    >>> model = Sequential([Dense(1, use_bias=False)], input_shape=(1,), rng=0)
-    >>> f = model.objective(np.array([[1.0], [2.0]]), np.array([3.0, 6.0]), loss=MSELoss())
-    >>> f([2.0])
-    (2.5, array([-5.]))
-    >>> model.parameters.value
-    array([2.])
-    """
-
-    def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        self._rows = rows
-        self._gradient = BatchGradient(model, loss)
-
-    def __call__(self, theta: ArrayLike) -> tuple[float, NDArray[np.float64]]:
-        """Set the model's parameters to theta, and return J and g as float64.
-
-        Both may be infinite or NaN where theta is very large.
-        """
-        parameters, rows = self._gradient.parameters, self._rows
-        theta = np.asarray(theta)
-        if theta.shape != (parameters.size,):
-            raise ValueError(
-                f"the objective expects theta of shape ({parameters.size},), got {theta.shape}"
-            )
-        for start, value, _ in parameters.trainable_runs():
-            value[...] = theta[start : start + value.size]
-        with self._gradient, np.errstate(all="ignore"):
-            j = self._gradient(rows.x, rows.y, rows.weight)
-        g = np.zeros(parameters.size)
-        for start, _, grad in parameters.trainable_runs():
-            g[start : start + grad.size] = grad
-        return j, g
 
 
 def predict(network: Layer, x: Array, dtype: np.dtype[Any], *, threads: int | None = None) -> Array:
@@ -292,74 +232,6 @@ class Plan:
         """Return the threads that share the blocks: one where several wouldn't pay."""
         count = thread_count(threads)
         return ThreadPool(1 if threads is None and self._wide else count)
-
-
-class ThreadPool:
-    """Runs a job on each of several threads, the calling thread included."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._executor: ThreadPoolExecutor | None = None
-
-    def run(self, job: Callable[[int], None]) -> None:
-        """Call job(0), job(1), ... at the same time, one a thread, and return when all have ended.
-
-        The caller's NumPy error settings hold in each thread.
-        """
-        if self.threads > 1 and self._executor is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._executor = ThreadPoolExecutor(self.threads - 1, "minigrad")
-        others = [
-            self._executor.submit(copy_context().run, job, thread)
-            for thread in range(1, self.threads)
-            if self._executor is not None
-        ]
-        try:
-            job(0)
-        finally:
-            for other in others:
-                other.result()
-
-    def close(self) -> None:
-        """End the threads."""
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-
-def thread_count(threads: int | None = None) -> int:
-    """Return the number of threads: as given, or MINIGRAD_THREADS, or one for each core.
-
-    Raises:
-        ValueError: not an integer of at least 1.
-
-    >>> thread_count(2)
-    2
-    """
-    source, count = "threads", threads
-    if threads is None:
-        source = "MINIGRAD_THREADS"
-        given = os.environ.get(source) or _cores()
-        count = int(given) if isinstance(given, int) or given.isdecimal() else None
-        if count is None:
-            raise ValueError(f"{source} must be an integer of at least 1, got {given!r}")
-    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
-    return int(count)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _keep_freed_memory() -> None:

@@ -6,7 +6,8 @@ import copy
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from inspect import signature
 from threading import RLock
 from types import MappingProxyType
@@ -17,19 +18,17 @@ from numpy.typing import ArrayLike
 from typing_extensions import Self, override
 
 from minigrad.core import gradient
-from minigrad.core.containers import Chain, as_list, layer_at, name_layers
+from minigrad.core.chain import Chain, as_list, layer_at, name_layers
 from minigrad.core.evaluation import evaluate
-from minigrad.core.gradient import Objective
-from minigrad.core.history import History
 from minigrad.core.layer import Layer, connect, replace, walk
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
-from minigrad.core.trace import trace
-from minigrad.core.trainer import Callback, EpochFunction, Trainer, as_callbacks
+from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import Array, Shape, as_data, check_finite
 from minigrad.data.batches import Batches, Stream, as_batches, as_validation
 from minigrad.data.rows import Rows, as_pair, as_rows, split
+from minigrad.history import History
 from minigrad.metrics import Metric, named_metrics
 from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_fraction, check_int
@@ -38,8 +37,10 @@ from minigrad.util.random import RNG, RNGLike, as_rng
 from minigrad.util.repr import code
 
 if TYPE_CHECKING:
+    from minigrad.callbacks.base import Callback, EpochFunction
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
+    from minigrad.objective import Objective
 
 DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 
@@ -48,21 +49,19 @@ DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 class Model(Layer):
     """A network that can be trained: any layer, with a dtype, an rng and one flat vector.
 
-    `Sequential` is the model of a chain of layers. A model is itself a layer, so models nest; the
-    parameters of an inner model live in the vector of the outermost one.
+    A model is itself a layer, so models nest; the parameters of an inner model live in the vector
+    of the outermost one. `Sequential` is the model of a chain of layers.
 
     Args:
         network: the layer that computes the prediction.
         input_shape: the shape of one row, such as (2,); without it the model is built for the
             first data it sees.
         rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
-            `Generator` or a `RandomState`. None draws a seed, which `model.seed` holds, so that
-            `rng=model.seed` repeats the run.
-        dtype: "float64" or "float32", of all parameters and computations. Models inside take it.
+            `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
+        dtype: "float64" or "float32", of all parameters and computations, inner models included.
         name: see `Layer`.
 
     Attributes:
-        network: the layer.
         trainer: the optimizer, the loss and the metrics; None before `compile`.
 
     Raises:
@@ -118,46 +117,26 @@ class Model(Layer):
         with self._building:
             if self.output_shape is None:
                 output_shape = self.build(input_shape, self.rng)
-                self._refuse_other_dtypes()
-                self._refuse_equal_paths()
+                self._check_layers()
                 self.input_shape, self.output_shape = input_shape, output_shape
             self._gather()
             for path, parameter in reversed([*self.named_parameters()]):
                 parameter.name = parameter.source.name = path
 
     def _gather(self) -> None:
-        """Give each use of a shared parameter its own gradient, and all parameters one vector."""
-        for path, layer in walk(self):
+        """Give all parameters one vector, and each use of a shared one a gradient of its own."""
+        layers = [layer for _, layer in walk(self)]
+        for layer in layers:
             if isinstance(layer, Model):
                 layer.dtype = self.dtype
                 layer._parameters = None
             for name in layer.buffers:
-                setattr(layer, name, getattr(layer, name).astype(self.dtype))
-        self._separate_uses()
-        self._held = [
-            (layer, name, p) for _, layer in walk(self) for name, p in layer.own_parameters()
-        ]
-        self._parameters = Parameters((p for _, _, p in self._held), dtype=self.dtype)
-
-    def _separate_uses(self) -> None:
-        """Replace a parameter by a `Shared` in each of several layers that hold it."""
-        uses: dict[Parameter, list[tuple[Layer, Parameter]]] = {}
-        for _, layer in walk(self):
-            for parameter in dict.fromkeys(p for _, p in layer.own_parameters()):
-                uses.setdefault(parameter.source, []).append((layer, parameter))
-        seen: set[Parameter] = set()
-        for source, places in uses.items():
-            for layer, parameter in places:
-                if len(places) > 1 and (parameter is source or parameter in seen):
-                    shared = Shared(source)
-                    replace(layer, parameter, shared)
-                    if all(p is not shared for _, p in layer.own_parameters()):
-                        raise ValueError(
-                            f"{layer.label} shares a parameter that isn't one of its attributes: "
-                            "store it as an attribute, or in a list or dict that is one"
-                        )
-                    parameter = shared
-                seen.add(parameter)
+                setattr(layer, name, getattr(layer, name).astype(self.dtype, copy=False))
+        held = [(layer, name, p) for layer in layers for name, p in layer.own_parameters()]
+        if len({p.source for _, _, p in held}) < len(held):
+            held = _separate_uses(held)
+        self._held = held
+        self._parameters = Parameters((p for _, _, p in held), dtype=self.dtype)
 
     @property
     @override
@@ -171,27 +150,25 @@ class Model(Layer):
         replaced = any([vars(layer).get(name, p) is not p for layer, name, p in self._held])
         if self._parameters is None or replaced:
             self._gather()
+            self._add_up_shared()
         assert self._parameters is not None
         return self._parameters
 
-    def _refuse_equal_paths(self) -> None:
+    def _check_layers(self) -> None:
+        """Refuse two layers of one path, and parameters in another dtype."""
         paths = Counter(path for path, _ in walk(self))
-        repeated = [path for path, count in paths.items() if count > 1]
-        if repeated:
-            raise ValueError(
-                f"two layers of {self.label} have the path '{repeated[0]}': give each its own name="
-            )
-
-    def _refuse_other_dtypes(self) -> None:
-        for _, layer in walk(self):
-            for name, parameter in layer.own_parameters():
-                dtype = parameter.value.dtype
-                if parameter.source._vector is not None and dtype != self.dtype:
-                    raise ValueError(
-                        f"the {name} of {layer.label} was built in {dtype} by another model, and "
-                        f"{self.label} has dtype {self.dtype}: give both the same dtype=, or make "
-                        "a new layer and assign its parameters' values"
-                    )
+        for path, count in paths.items():
+            if count > 1:
+                raise ValueError(
+                    f"two layers of {self.label} have the path '{path}': give each its own name="
+                )
+        for path, p in self.named_parameters():
+            if p.source._vector is not None and p.value.dtype != self.dtype:
+                raise ValueError(
+                    f"'{path}' was built in {p.value.dtype} by another model, and {self.label} has "
+                    f"dtype {self.dtype}: give both the same dtype=, or make a new layer and "
+                    "assign its parameters' values"
+                )
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -213,13 +190,17 @@ class Model(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         input_delta = self.network.backward(delta)
-        self.parameters.add_up_shared()
+        self._add_up_shared()
         return input_delta
 
     @override
     def backward_parameters(self, delta: Array) -> None:
         self.network.backward_parameters(delta)
-        self.parameters.add_up_shared()
+        self._add_up_shared()
+
+    def _add_up_shared(self) -> None:
+        if self._parameters is not None:  # else it is an inner model, and the outer one does it
+            self._parameters.add_up_shared()
 
     def _check_rows(self, x: Array) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
@@ -309,27 +290,25 @@ class Model(Layer):
         Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
-            x: rows of the input shape, real and finite: an array, anything with `__array__` (a
-                data frame, a tensor), or a memory-mapped file, which is read in blocks. Without y:
-                an iterable of batches, (x, y) or (x, y, sample_weight), which is run through each
-                epoch, such as a list or a loader; or a function that returns one.
+            x: rows of the input shape, real and finite: an array, anything with `__array__`, or a
+                memory-mapped file, which is read in blocks. Without y: an iterable of batches,
+                (x, y) or (x, y, sample_weight), or a function that returns one.
             y: a target for each row.
             epochs: how often to run through all rows.
             batch_size: rows in a step; None takes all of them as one batch. Batches of an iterable
                 are taken as they are.
-            shuffle: draw a new order of the rows each epoch. A single batch of all rows isn't
-                shuffled, nor is an iterable.
+            shuffle: draw a new order of the rows each epoch; not for an iterable or one batch.
             validation_data: (x, y), (x, y, sample_weight), or an iterable of such batches, which
                 is evaluated after each epoch.
-            validation_split: this fraction of the rows, chosen at random, is held out for
-                validation instead; later calls with the same rows and fraction hold out the same.
+            validation_split: or this fraction of the rows, chosen at random, is held out for that;
+                later calls with the same rows and fraction hold out the same.
             sample_weight: a weight for each row; a mean loss becomes the weighted mean.
             class_weight: a weight for each class, multiplied into the weights of training rows.
             steps_per_epoch: the batches in an epoch, for an iterable; the next epoch continues
-                where this one ended. None takes all.
+                there. None takes all.
             callbacks: `Callback` objects, or functions of (epoch, logs).
-            verbose: 1, the same as "auto", shows a progress line on a terminal, and elsewhere a
-                line for each epoch; 2 shows a line for each epoch everywhere, 0 nothing.
+            verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
+                epoch; 2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch; None takes MINIGRAD_THREADS, or as many as pay. The
                 bits of the result don't depend on it.
 
@@ -341,8 +320,10 @@ class Model(Layer):
             RuntimeError: the model isn't compiled.
             TypeError, ValueError: unusable data or options, found before anything is changed;
                 only later batches of an iterable are checked as they come.
-            DivergedError: a loss, a gradient or a parameter isn't finite; see there.
+            DivergedError: a loss, a gradient or a parameter isn't finite.
         """
+        from minigrad.callbacks.base import as_callbacks
+
         trainer = self._compiled("fit")
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
@@ -350,10 +331,7 @@ class Model(Layer):
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
         found, shown = as_callbacks(callbacks), progress(verbose)
-        loss = trainer.loss
-
-        def accept(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
-            return self._rows(x, y, loss, sample_weight=weight)
+        accept = partial(self._rows, loss=trainer.loss)
 
         def accept_weighted(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
             return accept(x, y, weight).weighted_by_class(class_weight)
@@ -407,10 +385,7 @@ class Model(Layer):
             TypeError, ValueError: as `fit`.
         """
         trainer = self._compiled("evaluate")
-
-        def accept(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
-            return self._rows(x, y, trainer.loss, sample_weight=weight)
-
+        accept = partial(self._rows, loss=trainer.loss)
         data = as_batches(x, y, accept, sample_weight=sample_weight)
         return evaluate(self, trainer.loss, trainer.metrics, data)
 
@@ -423,10 +398,7 @@ class Model(Layer):
             TypeError: x isn't real numbers.
             ValueError: x is empty, has NaN or infinity, or rows of another shape.
         """
-        data = as_data(x, "x")
-        check_finite(data, "x")
-        self._check_rows(data)
-        return gradient.predict(self.network, data, self.dtype, threads=threads)
+        return gradient.predict(self.network, self._inputs(x), self.dtype, threads=threads)
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order.
@@ -439,10 +411,9 @@ class Model(Layer):
         >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
         {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
         """
-        data = as_data(x, "x")
-        check_finite(data, "x")
-        self._check_rows(data)
-        recorded = trace(self, data.astype(self.dtype, copy=False), training=False)
+        from minigrad.trace import trace
+
+        recorded = trace(self, self._inputs(x).astype(self.dtype, copy=False), training=False)
         return {step.path: step.output for step in recorded.steps if step.path}
 
     def objective(
@@ -453,35 +424,26 @@ class Model(Layer):
         loss: Loss | str | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Objective:
-        """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers.
+        """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
         `scipy.optimize.minimize(f, model.parameters.value.copy(), jac=True, method="L-BFGS-B")`
-        takes it as it is. Each call sets the model's parameters to theta, and the last theta need
-        not be the best: assign `result.x` to `model.parameters.value` in the end.
-
-        Args:
-            x: as in `fit`.
-            y: as in `fit`.
-            loss: J; by default the compiled loss.
-            sample_weight: as in `fit`.
+        takes it as it is. Assign `result.x` to `model.parameters.value` in the end, since the last
+        theta need not be the best. `loss` is by default the compiled one.
 
         Raises:
             RuntimeError: no loss is given, and the model isn't compiled.
             TypeError, ValueError: as `fit`.
         """
+        from minigrad.objective import Objective
+
         loss = self._loss_for("objective", loss)
-        return Objective(self, loss, self._rows(x, y, loss, sample_weight=sample_weight))
+        return Objective(self, loss, self._rows(x, y, sample_weight, loss=loss))
 
     def explain(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | str | None = None) -> Explanation:
-        """Show the forward and backward pass as equations filled in with this network's numbers.
+        """Show the forward and backward pass of a few rows as equations with their numbers.
 
-        The model isn't changed. The explanation holds every layer's arrays, prints as text, and
-        can be written as LaTeX and as a page to step through.
-
-        Args:
-            x: rows of the input shape; a few of them.
-            y: a target for each row.
-            loss: a loss, or a name for its defaults; by default the compiled loss.
+        The explanation prints as text, and can be written as LaTeX and as a page to step through;
+        see `Explanation`. The model isn't changed. `loss` is by default the compiled one.
 
         Raises:
             RuntimeError: no loss is given, and the model isn't compiled.
@@ -496,7 +458,7 @@ class Model(Layer):
         from minigrad.explain import Explanation
 
         loss = self._loss_for("explain", loss)
-        rows = self._rows(x, y, loss)
+        rows = self._rows(x, y, loss=loss)
         return Explanation(self, rows.x.astype(self.dtype, copy=False), rows.y, loss)
 
     def diagnose(
@@ -512,18 +474,10 @@ class Model(Layer):
     ) -> Diagnosis:
         """Find what keeps the model from learning these rows, with the evidence in numbers.
 
-        The model isn't changed: copies are examined, and some are trained for a moment. Of many
-        rows a sample is used, and the finding says how many.
-
-        Args:
-            x: rows of the input shape.
-            y: a target for each row.
-            loss: a loss, or a name for its defaults; by default the compiled loss.
-            optimizer: likewise. Without one the learning rate isn't checked.
-            batch_size: rows in a step, as in `fit`; None takes all rows as one batch. It matters
-                to the learning rate where the loss is a sum.
-            sample_weight: as in `fit`.
-            class_weight: as in `fit`.
+        Copies of the model are examined, and some trained for a moment; the model isn't changed.
+        `loss` and `optimizer` are by default the compiled ones; without an optimizer the learning
+        rate isn't checked. The other arguments are those of `fit`, but batch_size=None is the
+        default; it matters to the learning rate where the loss is a sum.
 
         Returns:
             Findings, most severe first; false if there are none. It prints as text.
@@ -535,12 +489,8 @@ class Model(Layer):
         >>> from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
         >>> x = np.random.default_rng(0).uniform(size=(100, 2))
-        >>> y, sgd = x.sum(axis=1), SGD(learning_rate=0.1)
-        >>> diagnosis = model.diagnose(x, y, loss=MSELoss(), optimizer=sgd)
-        >>> diagnosis
+        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss(), optimizer=SGD(learning_rate=0.1))
         Diagnosis(1 error: targets_out_of_range)
-        >>> diagnosis["targets_out_of_range"].evidence["highest_output"]
-        1.0
         """
         from minigrad.diagnose import diagnose
 
@@ -568,13 +518,11 @@ class Model(Layer):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole model into one safetensors file; `minigrad.load(path)` reads it.
 
-        The file holds the layers and their options, parameters and buffers, what is frozen or
-        shared, and all that training needs to continue in the same bits: optimizer and its state,
-        loss, metrics, random state, validation split, history. Of a function (a metric, an
-        initializer) it holds the name, which `load` looks up in `custom_objects`. It doesn't hold
-        gradients, the state of callbacks, or how an inner model was compiled.
-
-        The write is atomic: interrupted at any moment, it leaves the old file or the new one.
+        The file holds all that training needs to continue in the same bits: layers and their
+        options, parameters and buffers, optimizer and its state, loss, metrics, random state,
+        validation split, history. Of a function (a metric, an initializer) it holds the name. It
+        doesn't hold callbacks, or how an inner model was compiled. The write is atomic: interrupted
+        at any moment, it leaves the old file or the new one.
 
         Raises:
             TypeError: an option that a file can't hold.
@@ -621,6 +569,13 @@ class Model(Layer):
             twin._gather()
         return twin
 
+    def _inputs(self, x: ArrayLike) -> Array:
+        """Validate inputs; an unbuilt model is built for them."""
+        data = as_data(x, "x")
+        check_finite(data, "x")
+        self._check_rows(data)
+        return data
+
     def _compiled(self, call: str) -> Trainer:
         if self.trainer is None:
             raise RuntimeError(
@@ -642,9 +597,9 @@ class Model(Layer):
         self,
         x: ArrayLike,
         y: ArrayLike,
-        loss: Loss,
-        *,
         sample_weight: ArrayLike | None = None,
+        *,
+        loss: Loss,
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
         inputs, targets = as_pair(x, y)
@@ -794,44 +749,27 @@ class Sequential(Model):
         return {"layers": self.layers, **config}
 
 
-def load(
-    path: str | os.PathLike[str],
-    *,
-    custom_objects: Mapping[str, Callable[..., Any]] | None = None,
-) -> Model:
-    """Return the model that `save` wrote; `fit` then continues in the same bits.
-
-    Nothing in the file is run or imported: classes are looked up among the registered ones and
-    `custom_objects`, only subclasses of `Layer`, `Loss`, `Optimizer` and the like are created, and
-    no function is called. `initialize` makes no more numbers than the file holds; a custom layer
-    that fills its arrays without it takes the memory that its `build` asks for.
-
-    Args:
-        path: the file.
-        custom_objects: by name, classes that aren't registered, and functions that were metrics or
-            initializers.
-
-    Raises:
-        TypeError: `path` isn't a path.
-        FileFormatError: the file isn't a valid model file, comes from a newer minigrad, or names
-            an unknown class or function.
-        OSError: the file can't be read.
-
-    >>> import pathlib, tempfile
-    >>> from minigrad import Dense
-    >>> model = Sequential([Dense(3, activation="tanh"), Dense(1)], input_shape=(2,), rng=4)
-    >>> x = np.ones((5, 2))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "net.safetensors")
-    ...     model.save(path)
-    ...     copy = load(path)
-    >>> bool((copy.predict(x) == model.predict(x)).all())
-    True
-    """
-    from minigrad.saving.model import load
-
-    model: Model = load(path, custom_objects or {})
-    return model
+def _separate_uses(
+    held: list[tuple[Layer, str, Parameter]],
+) -> list[tuple[Layer, str, Parameter]]:
+    """Replace a parameter that several layers hold by a `Shared` in each of them."""
+    holders: dict[Parameter, set[Layer]] = {}
+    for layer, _, p in held:
+        holders.setdefault(p.source, set()).add(layer)
+    uses: dict[tuple[Layer, Parameter], Parameter] = {}
+    seen: set[Parameter] = set()
+    for layer, _, p in held:
+        if len(holders[p.source]) > 1 and (layer, p) not in uses:
+            use = Shared(p.source) if p is p.source or p in seen else p
+            seen.add(use)
+            uses[layer, p] = use
+            replace(layer, p, use)
+            if all(own is not use for _, own in layer.own_parameters()):
+                raise ValueError(
+                    f"{layer.label} shares a parameter that isn't one of its attributes: store it "
+                    "as an attribute, or in a list or dict that is one"
+                )
+    return [(layer, name, uses.get((layer, p), p)) for layer, name, p in held]
 
 
 def _as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:

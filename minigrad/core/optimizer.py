@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite, sqrt
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import ref
 
 import numpy as np
@@ -14,39 +14,11 @@ from minigrad.data.arrays import Array
 from minigrad.util.config import Configurable
 from minigrad.util.options import check_not_negative, check_positive
 
+Schedule: TypeAlias = Callable[[int], float]
+"""The learning rate after so many steps; see `minigrad.optimizers.schedules`."""
+
 _PIECE = 65_536
 """Elements updated at a time, so that the intermediate arrays of an update stay in the cache."""
-
-
-class Schedule(Configurable):
-    """A learning rate eta(t), where t = 0, 1, 2, ... is the number of steps made before.
-
-    A step is one update of the parameters, so there is one for each batch. Pass a schedule to an
-    optimizer in place of a number. A new schedule defines `__call__`.
-
-    Args:
-        initial_learning_rate: eta_0, above 0.
-
-    Raises:
-        TypeError, ValueError: a rate that isn't a number above 0.
-
-    >>> from minigrad import SGD, ExponentialDecay
-    >>> sgd = SGD(learning_rate=ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5))
-    >>> sgd.rate
-    0.1
-    >>> sgd.step([])
-    >>> sgd.rate
-    0.05
-    """
-
-    def __init__(self, *, initial_learning_rate: float) -> None:
-        self.initial_learning_rate = check_positive(
-            initial_learning_rate, "initial_learning_rate", self
-        )
-
-    def __call__(self, step: int) -> float:
-        """Return the learning rate after `step` steps."""
-        raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
 
 class Optimizer(Configurable):
@@ -124,22 +96,19 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, new: float | Schedule) -> None:
-        self._learning_rate = (
-            new if isinstance(new, Schedule) else check_positive(new, "learning_rate", self)
-        )
+        scheduled = callable(new) and not isinstance(new, type)
+        self._learning_rate = new if scheduled else check_positive(new, "learning_rate", self)
 
     @property
     def rate(self) -> float:
         """The learning rate of the next step, or of the one in progress."""
-        rate = self._learning_rate
-        return self._scheduled(rate) if isinstance(rate, Schedule) else rate
-
-    def _scheduled(self, schedule: Schedule) -> float:
-        rate = float(schedule(self.steps))
+        if isinstance(self._learning_rate, float):
+            return self._learning_rate
+        rate = float(self._learning_rate(self.steps))
         if not 0 <= rate < inf:
             raise ValueError(
                 f"{type(self).__name__} expects a learning rate of at least 0, got {rate} from "
-                f"{schedule!r} at step {self.steps}"
+                f"{self._learning_rate!r} at step {self.steps}"
             )
         return rate
 
@@ -202,7 +171,7 @@ class Optimizer(Configurable):
         Raises:
             ValueError: this optimizer has trained another model.
         """
-        remembers = self.steps and (self.state or isinstance(self.learning_rate, Schedule))
+        remembers = self.steps and (self.state or callable(self.learning_rate))
         if not remembers or self._first is None:
             return
         if all(p.source is not self._first() for p in parameters):

@@ -162,21 +162,10 @@ class Parameter:
 
 
 class Shared(Parameter):
-    """One use of a parameter that several layers share: its value, and a gradient of its own.
+    """One use of a parameter that several layers hold: the value of `source`, and its own gradient.
 
-    A model replaces the parameter by a `Shared` in each layer that holds it. Each layer assigns
-    the gradient of its own use; the model adds them up in the gradient of `source`.
-
-    Args:
-        source: the parameter that holds the value.
-
-    >>> from minigrad import Dense, Sequential
-    >>> first = Dense(2)
-    >>> tied = Sequential([first, Dense(2)], input_shape=(2,), rng=0)
-    >>> second = Dense(2, weight=first.weight)
-    >>> model = Sequential([first, second], input_shape=(2,), rng=0)
-    >>> first.weight.value is second.weight.value, model.parameters.size
-    (True, 8)
+    A model puts one into each of these layers. Each layer assigns the gradient of its own use, and
+    the model adds them up in the gradient of the source.
     """
 
     def __init__(self, source: Parameter) -> None:
@@ -190,7 +179,7 @@ class Shared(Parameter):
         return self._source
 
     @property
-    def _value(self) -> Array:  # type: ignore[override]
+    def _value(self) -> Array:
         return self._source.value
 
     @property
@@ -218,12 +207,11 @@ class Shared(Parameter):
 
 
 class Parameters(Sequence[Parameter]):
-    """Parameters in order, each once, and the flat vectors that hold them.
+    """Parameters in order, each once, and the flat vector that holds them.
 
-    The numbers are both here, flat, and in each parameter, in its shape. Parameters that are in
-    no vector yet are gathered in a new one. A model (`dtype` given) has all of its parameters in
-    one vector without gaps; if another model has taken some of them into its own vector, they are
-    gathered again at the next access, and arrays taken before are outdated.
+    Parameters that are in no vector yet are gathered in a new one. A model (`dtype` given) has all
+    of its parameters in one vector without gaps: where another model has taken some into its own
+    vector, they are gathered again at the next access, and arrays taken before are outdated.
 
     Args:
         parameters: the parameters; of shared ones the source is held, once.
@@ -297,7 +285,7 @@ class Parameters(Sequence[Parameter]):
 
     @value.setter
     def value(self, new: ArrayLike) -> None:
-        self._assign(self.value, new)
+        _assign(self.value, new)
 
     @property
     def grad(self) -> Array:
@@ -306,7 +294,7 @@ class Parameters(Sequence[Parameter]):
 
     @grad.setter
     def grad(self, new: ArrayLike) -> None:
-        self._assign(self.grad, new)
+        _assign(self.grad, new)
 
     @property
     def size(self) -> int:
@@ -395,13 +383,6 @@ class Parameters(Sequence[Parameter]):
             )
         return views
 
-    def _assign(self, vector: Array, new: ArrayLike) -> None:
-        if np.shape(new) != vector.shape:
-            raise ValueError(
-                f"the parameters expect an array of shape {vector.shape}, got {np.shape(new)}"
-            )
-        vector[...] = new
-
     @overload
     def __getitem__(self, index: int) -> Parameter: ...
     @overload
@@ -421,6 +402,14 @@ class Parameters(Sequence[Parameter]):
     @override
     def __repr__(self) -> str:
         return "\n".join(map(repr, self._items)) or "no parameters"
+
+
+def _assign(vector: Array, new: ArrayLike) -> None:
+    if np.shape(new) != vector.shape:
+        raise ValueError(
+            f"the parameters expect an array of shape {vector.shape}, got {np.shape(new)}"
+        )
+    vector[...] = new
 
 
 def _read_only(view: Array) -> Array:

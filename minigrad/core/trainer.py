@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from inspect import signature
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from typing_extensions import override
 
 from minigrad.core.evaluation import RunningMetrics, evaluate
 from minigrad.core.gradient import BatchGradient
-from minigrad.core.history import History
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
-from minigrad.core.trace import trace
 from minigrad.data.arrays import Array
 from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
+from minigrad.history import History
 from minigrad.metrics import Metric
-from minigrad.util.config import Configurable
 from minigrad.util.interrupts import CtrlC
-from minigrad.util.names import kind_of, nearest
 from minigrad.util.progress import Progress
 from minigrad.util.random import RNG
-
-EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 
 
 class DivergedError(ArithmeticError):
     """A loss, a gradient or the parameters became infinite or NaN in training.
 
     The message names the epoch, the batch, and the first layer whose output or gradient isn't
-    finite. The parameters go back to the end of the last epoch whose loss was finite and at most
-    ten times the lowest, or to the beginning of `fit`; the message says which.
+    finite. The model goes back to the end of the last good epoch, or to the beginning of `fit`: the
+    message says which. An epoch was good if the loss that follows it, of the next epoch's first
+    batch, is finite and at most ten times the lowest of these.
 
     >>> from minigrad import SGD, Dense, Sequential
     >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(1,))
@@ -48,111 +42,6 @@ class DivergedError(ArithmeticError):
     >>> model.parameters.value
     array([1., 0.])
     """
-
-
-class Callback(Configurable):
-    """Base of callbacks; a new one overrides the methods it needs.
-
-    `trainer` is the `Trainer` of the running `fit`: it has `model`, `optimizer`, `loss` and the
-    `history` of all epochs, and `trainer.stop = True` ends training after this epoch. `logs` holds
-    the numbers of the epoch by name. Epochs count from 1, and on through later fits.
-
-    Raises:
-        TypeError: where a subclass is defined with an `on_...` method that isn't one of these, or
-            that takes other arguments.
-
-    >>> import numpy as np
-    >>> from minigrad import Dense, Sequential
-    >>> class GoodEnough(Callback):
-    ...     def on_epoch_end(self, trainer, epoch, logs):
-    ...         trainer.stop = logs["loss"] < 0.01
-    >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
-    >>> model.compile(optimizer="sgd", loss="mse")
-    >>> x = np.array([[0.0], [1.0]])
-    >>> history = model.fit(x, x, epochs=1000, callbacks=[GoodEnough()], verbose=0)
-    >>> history["loss"][-1] < 0.01, history.epochs < 1000
-    (True, True)
-    """
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        methods = {name: value for name, value in vars(Callback).items() if name.startswith("on_")}
-        for name in dir(cls):
-            method = getattr(cls, name)
-            if not name.startswith("on_") or not callable(method):
-                continue
-            if name not in methods:
-                raise TypeError(
-                    f"{cls.__name__} has a method '{name}', which training never calls: "
-                    f"{nearest(name, methods)}"
-                )
-            expected = list(signature(methods[name]).parameters)
-            try:
-                signature(method).bind(*expected)
-            except TypeError:
-                raise TypeError(
-                    f"{cls.__name__} expects {name}({', '.join(expected)}), got "
-                    f"{name}{signature(method)}"
-                ) from None
-
-    def on_train_begin(self, trainer: Trainer) -> None:
-        """Before the first epoch."""
-
-    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Before each epoch."""
-
-    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        """After each epoch, when the history holds it."""
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also when training was interrupted or failed."""
-
-    @override
-    def __repr__(self) -> str:
-        try:
-            return super().__repr__()
-        except TypeError:  # a custom callback need not keep its arguments
-            return f"{type(self).__name__}(...)"
-
-
-class EpochCallback(Callback):
-    """Calls a function of (epoch, logs) after each epoch; `fit` makes one for a plain function.
-
-    Args:
-        function: takes the epoch and its logs.
-    """
-
-    def __init__(self, function: EpochFunction) -> None:
-        self.function = function
-
-    @override
-    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        self.function(epoch, logs)
-
-
-def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
-    """Return callbacks; a function of (epoch, logs) becomes an `EpochCallback`.
-
-    Raises:
-        TypeError: something else, or a single callback that isn't in a list.
-    """
-    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
-        raise TypeError(
-            f"callbacks expects a list, got {kind_of(callbacks)}: pass callbacks=[callback]"
-        )
-    found: list[Callback] = []
-    for index, callback in enumerate[Any](callbacks):
-        if isinstance(callback, type):
-            raise TypeError(
-                f"callbacks[{index}] is a class: pass an object, {callback.__name__}(...)"
-            )
-        if not isinstance(callback, Callback) and not callable(callback):
-            raise TypeError(
-                f"callbacks[{index}] expects a Callback or a function of (epoch, logs), got "
-                f"{kind_of(callback)}"
-            )
-        found.append(callback if isinstance(callback, Callback) else EpochCallback(callback))
-    return found
 
 
 class Trainer:
@@ -206,7 +95,7 @@ class Trainer:
         batch_size: int | None,
         rng: RNG | None,
         validation: Rows | Stream | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Any] = (),
         progress: Progress | None = None,
         threads: int | None = None,
     ) -> History:
@@ -219,7 +108,7 @@ class Trainer:
             batch_size: rows in a step; None for all.
             rng: shuffles the rows; None keeps their order.
             validation: rows that are evaluated after each epoch.
-            callbacks: are called around each epoch.
+            callbacks: `minigrad.callbacks.Callback` objects, called around each epoch.
             progress: shows the epochs; None for silence.
             threads: that share a large batch; None for as many as pay.
 
@@ -242,7 +131,7 @@ class Trainer:
         self.stop = self.interrupted = False
         self.progress = progress or Progress()
         history = History()
-        good = LastGoodEpoch(self)
+        self._good = LastGoodEpoch(self)
         with ExitStack() as ending:
             ending.callback(self.progress.end)
             for callback in callbacks:
@@ -260,7 +149,7 @@ class Trainer:
                             logs |= self._validate(validation, gradient.rows)
                         history.append(logs)
                         self.history.append(logs)
-                        good.take_if_good(logs["loss"])
+                        self._good.take(f"the end of epoch {self.epoch}")
                         self.progress.end_epoch(logs)
                         self.progress.hide()
                         for callback in callbacks:
@@ -277,7 +166,10 @@ class Trainer:
                     "those of the last finished step"
                 )
             except DivergedError as error:
-                raise DivergedError(f"{error}. {good.restore()}") from None
+                raise DivergedError(
+                    f"{error}. The parameters are back at {self._good.restore()}: lower the "
+                    "learning rate, or scale the data"
+                ) from None
         if not self.interrupted:
             self.epochs = self.epoch
         return history
@@ -315,6 +207,8 @@ class Trainer:
     ) -> float:
         """Compute J and its gradient for one batch, and change the parameters."""
         j = gradient(batch.x, batch.y, batch.weight, predictions)
+        if number == 1:
+            self._good.judge(j)
         if not (math.isfinite(j) and finite(gradient.parameters.grad)):
             raise self._diverged(batch, number, j)
         self.optimizer.step(gradient.parameters)
@@ -341,6 +235,8 @@ class Trainer:
         self.progress.say(text)
 
     def _diverged(self, batch: Rows, number: int, j: float) -> DivergedError:
+        from minigrad.trace import trace
+
         recorded = trace(self.model, batch.x, batch.y, self.loss, sample_weight=batch.weight)
         place = recorded.first_not_finite() or "the loss"
         return DivergedError(
@@ -355,43 +251,41 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of the running `fit` alone."""
-        return {**self.__dict__, "progress": Progress()}
+        state = {**self.__dict__, "progress": Progress()}
+        state.pop("_good", None)
+        return state
 
 
 class LastGoodEpoch:
-    """The parameters, buffers and optimizer state of the last epoch that went well."""
+    """The parameters, buffers and optimizer state to which training goes back when it diverges."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
+        self._optimizer = trainer.optimizer
+        self._weights = Weights(trainer.model)
         self._lowest = math.inf
         self.take("the beginning of this fit")
+        self._good = self._latest
 
     def take(self, when: str) -> None:
-        """Remember everything as it is now."""
-        optimizer = self._trainer.optimizer
-        self._when = when
-        self._weights = Weights(self._trainer.model)
-        self._steps = optimizer.steps
-        self._state = {name: vector.copy() for name, vector in optimizer.state.items()}
+        """Copy everything as it is now; whether it is good shows in the next loss."""
+        state = {name: vector.copy() for name, vector in self._optimizer.state.items()}
+        self._latest = when, self._weights.copy(), self._optimizer.steps, state
 
-    def take_if_good(self, loss: float) -> None:
-        """Remember an epoch whose loss is finite and at most ten times the lowest so far."""
+    def judge(self, loss: float) -> None:
+        """Accept the latest copy if the loss is finite and at most ten times the lowest."""
         if math.isfinite(loss) and loss <= self._lowest + 9 * abs(self._lowest):
             self._lowest = min(loss, self._lowest)
-            self.take(f"the end of epoch {self._trainer.epoch}")
+            self._good = self._latest
 
     def restore(self) -> str:
-        """Go back, and say in a sentence where to."""
-        self._weights.restore()
-        optimizer = self._trainer.optimizer
-        optimizer.steps, optimizer.state = self._steps, self._state
-        return (
-            f"The parameters are back at {self._when}: lower the learning rate, or scale the data"
-        )
+        """Go back to the last good copy, and return when that was."""
+        when, arrays, self._optimizer.steps, self._optimizer.state = self._good
+        self._weights.restore(arrays)
+        return when
 
 
 class Weights:
-    """A copy of a model's parameters and buffers.
+    """Copies a model's parameters and buffers, and puts them back.
 
     Args:
         model: the model, built.
@@ -399,17 +293,17 @@ class Weights:
 
     def __init__(self, model: Layer) -> None:
         self._parameters = model.parameters
-        self._value = model.parameters.value.copy()
-        self._buffers: list[tuple[Layer, str, Array]] = [
-            (layer, name, getattr(layer, name).copy())
-            for _, layer in walk(model)
-            for name in layer.buffers
-        ]
+        self._buffers = [(layer, name) for _, layer in walk(model) for name in layer.buffers]
 
-    def restore(self) -> None:
-        """Put the copied numbers back into the model."""
-        self._parameters.value = self._value
-        for layer, name, array in self._buffers:
+    def copy(self) -> list[Array]:
+        """Return new arrays."""
+        buffers = [getattr(layer, name).copy() for layer, name in self._buffers]
+        return [self._parameters.value.copy(), *buffers]
+
+    def restore(self, arrays: list[Array]) -> None:
+        """Put back what `copy` returned."""
+        self._parameters.value = arrays[0]
+        for (layer, name), array in zip(self._buffers, arrays[1:], strict=True):
             setattr(layer, name, array.copy())
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from minigrad.core.layer import Layer as Network
 from minigrad.core.layer import walk
-from minigrad.core.trace import Step, Trace, trace
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
+from minigrad.trace import Step, Trace, trace
 from minigrad.util.paths import apart
 
 _LEAST_ROWS = 256

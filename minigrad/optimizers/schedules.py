@@ -6,9 +6,39 @@ import math
 
 from typing_extensions import override
 
-from minigrad.core.optimizer import Schedule
-from minigrad.util.config import register
+from minigrad.util.config import Configurable, register
 from minigrad.util.options import check_int, check_not_negative, check_positive
+
+
+class Schedule(Configurable):
+    """A learning rate eta(t), where t = 0, 1, 2, ... is the number of steps made before.
+
+    A step is one update of the parameters, so there is one for each batch. Pass a schedule to an
+    optimizer in place of a number. A new schedule defines `__call__`.
+
+    Args:
+        initial_learning_rate: eta_0, above 0.
+
+    Raises:
+        TypeError, ValueError: a rate that isn't a number above 0.
+
+    >>> from minigrad import SGD, ExponentialDecay
+    >>> sgd = SGD(learning_rate=ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5))
+    >>> sgd.rate
+    0.1
+    >>> sgd.step([])
+    >>> sgd.rate
+    0.05
+    """
+
+    def __init__(self, *, initial_learning_rate: float) -> None:
+        self.initial_learning_rate = check_positive(
+            initial_learning_rate, "initial_learning_rate", self
+        )
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate after `step` steps."""
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
 
 @register
