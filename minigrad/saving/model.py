@@ -12,7 +12,12 @@ from minigrad.core.layer import Layer, connect, replace, walk
 from minigrad.metrics import METRICS
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
-from minigrad.saving.config import (
+from minigrad.saving.weights import arrays_of, fill, first_paths, put, refuse
+from minigrad.util.atomic import StrPath, atomic_write
+from minigrad.util.config import Configurable, registered
+from minigrad.util.paths import join
+from minigrad.util.random import RNG, is_rng
+from minigrad.util.serialization import (
     Arrays,
     CustomObjects,
     describe_rng,
@@ -20,11 +25,6 @@ from minigrad.saving.config import (
     restore_rng,
     to_config,
 )
-from minigrad.saving.weights import arrays_of, fill, first_paths, put, refuse
-from minigrad.util.atomic import StrPath, atomic_write
-from minigrad.util.config import Configurable, registered
-from minigrad.util.paths import join
-from minigrad.util.random import RNG, is_rng
 
 VERSION = "1"
 """The version of the format; files of another version are refused."""

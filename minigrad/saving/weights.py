@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, walk
 from minigrad.saving import safetensors
-from minigrad.saving.config import Arrays
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.atomic import StrPath, atomic_write, check_path
 from minigrad.util.paths import join
+from minigrad.util.serialization import Arrays
 
 _OTHER = ("optimizer.", "history.", "array.")
 """How the names of the other tensors in a saved model begin."""
