@@ -365,7 +365,7 @@ def test_the_layers_of_a_built_model_stay(change: str, again) -> None:
         ):
             CHANGES[change](layers)
         assert layers == kept
-    with says(TypeError, "stay"):
+    with says(TypeError, "built model"):
         model.layers += [Tanh()]
 
 
