@@ -1,46 +1,262 @@
-"""The tutorial's equations 1 to 11, and which of them each part of the computation is."""
+"""Equations in one line of text: parsed, filled in with names or numbers, and as LaTeX.
+
+A layer says `equation = "a = z * sigmoid(beta z)"`. Two names side by side are a product, sum(...)
+runs over the last axis, and mean(...) and var(...) are statistics of an array.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
-EQUATIONS: Final = {
-    1: "E = 1/2 Σ_k (a[k] - t[k])^2",
-    2: "∂E/∂a[k] = a[k] - t[k]",
-    3: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[j,k]",
-    4: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) a[j]",
-    5: "δ[k] = (a[k] - t[k]) g'(z[k])",
-    6: "∂E/∂w[j,k] = δ[k] a[j]",
-    7: "∂E/∂w[i,j] = Σ_k (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[i,j]",
-    8: "z[k] = b[k] + Σ_j a[j] w[j,k], a[j] = g(z[j])",
-    9: "∂z[k]/∂w[i,j] = w[j,k] g'(z[j]) a[i]",
-    10: "∂E/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
-    11: "∂E/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
-}
-"""By their numbers; i, j and k count the units of three layers in a row. Only the last three were
-meant; but as δ[j] has the form of δ[k], Equation 11 takes it back through any number of layers."""
+import numpy as np
 
-_TAGS: Final = {
-    # part: (in the output layer, in a layer before it)
-    "output": ("8", "8"),
-    "slope": ("3", "9"),
-    "delta": ("5", "11"),
-    "weight gradient": ("4, 6", "10, 11"),
-    "gradient": ("6", "11"),
-    "input delta": ("7, 10", "7, 10"),
-}
+from minigrad.data.arrays import Array, Shape
+from minigrad.explain.steps import Limit, at, largest, number
+
+_TOKEN: Final = re.compile(
+    r"(?P<space>\s+)"
+    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
+    r"|(?P<name>[^\W\d]\w*'*(?:\|[\w.]+)?(?:\[[^\]]*\])?)"
+    r"|(?P<sign>\*\*|[<>]=|.)"
+)
+_NAME: Final = re.compile(
+    r"(?P<base>[^\W\d]+?(?:_[^\W\d]+?)*)_?(?P<level>\d*)(?P<primes>'*)"
+    r"(?:\|(?P<by>[\w.]+))?(?:\[(?P<index>[^\]]*)\])?"
+)
+_SUM: Final = re.compile(r"\bsum\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
+_STATISTIC: Final = re.compile(r"\b(mean|var)\((\w+)\)")
+_FUNCTIONS: Final = {"exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"}
+_GREEK: Final = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda",
+    "μ": "mu", "σ": "sigma", "θ": "theta", "φ": "phi", "ω": "omega", "η": "eta", "τ": "tau",
+}  # fmt: skip
+_SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
+_SIGNS: Final = _SPECIAL | {
+    "×": r"\times ", "∂": r"\partial ", "≤": r"\le ", "≥": r"\ge ", "<=": r"\le ", ">=": r"\ge ",
+    "\\": r"\backslash ", "~": r"\sim ", "*": r"\cdot ",
+}  # fmt: skip
 
 
-def tag(part: str, *, hidden: bool, exact: bool = True) -> str:
-    """Return the numbers of the equations that a part of a layer's computation is.
+def parse(equation: str, default: str) -> dict[str, str]:
+    """Split an equation into right sides by what they define; without a left side, `default`.
+
+    >>> parse("a = tanh(z); g' = 1 - a^2", "h"), parse("2 x", "h")
+    ({'a': 'tanh(z)', "g'": '1 - a^2'}, {'h': '2 x'})
+    """
+    sides = {}
+    for part in filter(None, map(str.strip, equation.split(";"))):
+        sided = re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part)
+        left, right = sided.groups() if sided else (default, part)
+        sides[left] = right
+    return sides
+
+
+def with_names(expression: str, arrays: Mapping[str, tuple[str, Shape]]) -> str:
+    """Write an expression for any unit k; `arrays` gives the name and shape of its arrays.
+
+    >>> with_names("exp(z) / sum(exp(z))", {"z": ("z1", (3,))})
+    'exp(z1[k]) / Σ_j exp(z1[j])'
+    """
+
+    def name(word: str, unit: str = "k") -> str | None:
+        return at(*arrays[word], unit) if word in arrays else None
+
+    def total(inner: str) -> str:
+        return f"Σ_j {_substitute(inner, lambda word: name(word, 'j'))}"
+
+    def statistic(function: str, word: str) -> str | None:
+        return f"{function}({arrays[word][0]})" if word in arrays else None
+
+    return _fill(expression, name, total, statistic)
+
+
+def with_numbers(
+    expression: str,
+    arrays: Mapping[str, Array],
+    unit: int,
+    *,
+    owner: object,
+    limit: Limit,
+    over: Array | None = None,
+) -> str:
+    """Write an expression for one unit, with numbers for all names that are known.
 
     Args:
-        part: "output", "slope", "delta", "weight gradient", "gradient" or "input delta".
-        hidden: whether a `Dense` follows on the way to the loss.
-        exact: False where something else takes the equation's place.
+        expression: the right side of an equation.
+        arrays: one row's numbers by their names in the expression, flat.
+        unit: the index in them; an array of one number is used for every unit.
+        owner: the layer or loss; its options and parameters are known by attribute.
+        limit: how many terms of a sum are written.
+        over: the numbers that mean(z) and var(z) are taken over, if known.
 
-    >>> tag("delta", hidden=False), tag("output", hidden=True, exact=False)
-    ('5', 'as 8')
+    >>> from minigrad import Softmax
+    >>> row = {"z": np.array([0.5, 2.0])}
+    >>> with_numbers("exp(z) / sum(exp(z))", row, 1, owner=Softmax(), limit=Limit(8))
+    'exp(2) / (exp(0.5) + exp(2))'
     """
-    numbers = _TAGS[part][hidden]
-    return numbers if exact else f"as {numbers}"
+    units = max(array.size for array in arrays.values())
+
+    def value(word: str, unit: int = unit) -> str | None:
+        held = arrays[word] if word in arrays else getattr(owner, word, None)
+        held = getattr(held, "value", held)
+        if isinstance(held, np.ndarray) and held.size in (1, units):
+            return number(float(held.flat[unit if held.size > 1 else 0]))
+        plain = isinstance(held, (int, float)) and not isinstance(held, bool)
+        return number(held) if plain else None
+
+    def total(inner: str) -> str:
+        sizes = np.ones(units)
+        for word in sorted(arrays.keys() & set(re.findall(r"\w+", inner))):
+            sizes = sizes * arrays[word]
+        if "exp(" in inner:
+            sizes = np.exp(sizes - sizes.max())
+        shown = largest(sizes, limit.of(units))
+        terms = [_substitute(inner, lambda word, j=j: value(word, j)) for j in shown]
+        more = [f"... ({units - len(shown)} more)"] if len(shown) < units else []
+        return f"({' + '.join([*terms, *more])})"
+
+    def statistic(function: str, word: str) -> str | None:
+        known = over is not None and word in arrays
+        return number(float(getattr(over, function)())) if known else None
+
+    return _fill(expression, value, total, statistic)
+
+
+def scaled(scale: str, expression: str) -> str:
+    """Write a factor before an expression.
+
+    >>> scaled("0.5", "a - t"), scaled("1", "a - t")
+    ('0.5 × (a - t)', 'a - t')
+    """
+    if scale == "1" or not expression:
+        return expression
+    bare = re.sub(r"\([^()]*\)|\[[^\]]*\]", "", expression)
+    several = bare.startswith("-") or re.search(r"\s[-+]\s|\sif\s", bare)
+    return f"{scale} × " + (f"({expression})" if several else expression)
+
+
+def _fill(
+    expression: str,
+    name: Callable[[str], str | None],
+    total: Callable[[str], str],
+    statistic: Callable[[str, str], str | None],
+) -> str:
+    """Write names, sums and statistics into an expression."""
+    written: dict[str, str] = {}
+
+    def keep(text: str | None, otherwise: str) -> str:
+        if text is None:
+            return otherwise
+        written[f"kept_{len(written)}"] = text
+        return f"kept_{len(written) - 1}"
+
+    expression = _STATISTIC.sub(lambda m: keep(statistic(*m.groups()), m[0]), expression)
+    expression = _SUM.sub(lambda m: keep(total(m[1]), m[0]), expression)
+    return _substitute(expression, lambda word: written.get(word) or name(word))
+
+
+def _substitute(expression: str, names: Callable[[str], str | None]) -> str:
+    """Write names or numbers in place of an expression's names; None leaves a name as it is.
+
+    >>> _substitute("1 / (1 + exp(-z))", {"z": "-0.5"}.get)
+    '1 / (1 + exp(-(-0.5)))'
+    >>> _substitute("z * sigmoid(beta z)", {"z": "2", "beta": "1.5"}.get)
+    '2 × sigmoid(1.5 × 2)'
+    """
+    written = before = ""  # before: the kind of the last token, or the sign itself
+    spaced = False
+    for token in _TOKEN.finditer(expression):
+        kind, text = token.lastgroup, token.group()
+        if kind == "space":
+            spaced = True
+            continue
+        rest = expression[token.end() :]
+        if text in ("if", "else", "and", "or"):
+            kind, spaced = "word", True
+        elif kind == "name" and not rest.startswith("(") and (new := names(text)) is not None:
+            kind = "number" if re.match(r"-?[\d.(]", new) else "name"
+            opens, rest = written[-1:] in ("", "(", ",", "|"), rest.lstrip()
+            if new[0] == "(" and written[-1:] == "(" and rest[:1] == ")":
+                new = new[1:-1]
+            text = f"({new})" if new[0] == "-" and (not opens or rest[:1] in ("^", "*")) else new
+        text = {"**": "^", "*": "×"}.get(text, text)
+        operand = kind in ("name", "number") or text == "("
+        if spaced and operand and before in ("name", "number", ")"):
+            written += " " if before == kind == "name" else " × "
+        elif written and (spaced or text == "×"):
+            written += " "
+        written += text
+        before = str(kind) if kind != "sign" else text
+        spaced = text == "×"
+    return written
+
+
+def mathematics(text: str) -> str:
+    r"""Write a formula as LaTeX.
+
+    >>> mathematics("z1[0] = b1[0] + 0.5 × 1e-05")
+    'z^{(1)}_{0} = b^{(1)}_{0} + 0.5 \\times 1 \\cdot 10^{-5}'
+    >>> mathematics("∂J/∂w1[0,2] = 1 / (1 + exp(-z))^2")
+    '\\partial J/\\partial w^{(1)}_{0,2} = 1 / (1 + \\exp(-z){)}^{2}'
+    """
+    made: list[str] = []
+    raised = False
+    for token in _TOKEN.finditer(text):
+        kind, word = token.lastgroup, token.group()
+        if word in ("^", "**") and made:
+            made[-1], raised = f"{{{made[-1]}}}", True
+            continue
+        if kind == "number":
+            mantissa, _, power = word.partition("e")
+            shown = rf"{mantissa} \cdot 10^{{{int(power)}}}" if power else word
+        elif kind == "name":
+            shown = _latex_name(word)
+        else:
+            shown = _SIGNS.get(word) or (word if " " <= word <= "~" else _latex_word(word))
+        if raised and kind != "space":
+            shown = f"^{{{shown}}}" if kind in ("number", "name") else f"\\uparrow {shown}"
+            raised = False
+        made.append(shown)
+    return "".join(made)
+
+
+def escape(text: str) -> str:
+    r"""Write plain text so that LaTeX prints it, whatever it holds.
+
+    >>> escape("dense_1 & 50%")
+    'dense\\_1 \\& 50\\%'
+    """
+    import unicodedata
+
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= _SPECIAL
+    made = ""
+    for sign in text:
+        plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+        ascii_sign = sign if " " <= sign <= "~" else plain if plain.isalnum() else "?"
+        made += special.get(ascii_sign, ascii_sign)
+    return made
+
+
+def _latex_name(name: str) -> str:
+    if name.startswith("Σ_"):
+        return rf"\sum_{{{_latex_word(name[2:])}}}"
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        return rf"\text{{{escape(name)}}}"
+    above = [f"({parts['level']})"] if parts["level"] else []
+    above += [r"\prime" * len(parts["primes"])] if parts["primes"] else []
+    above += [rf"\text{{by {escape(parts['by'])}}}"] if parts["by"] else []
+    made = _latex_word(parts["base"]) + (f"^{{{' '.join(above)}}}" if above else "")
+    if parts["index"] is not None:
+        made += f"_{{{','.join(map(_latex_word, parts['index'].split(',')))}}}"
+    return made
+
+
+def _latex_word(word: str) -> str:
+    word = _GREEK.get(word, word)
+    if word in _FUNCTIONS or word in _GREEK.values():
+        return f"\\{word}"
+    return word if re.fullmatch(r"[A-Za-z]|\d+", word) else rf"\text{{{escape(word)}}}"

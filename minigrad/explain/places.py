@@ -1,31 +1,48 @@
-"""The layers of a pass in the order in which they ran, with all that went in and out of them."""
+"""The layers of a pass in forward order, with their arrays and the names of these."""
 
 from __future__ import annotations
 
 import copy
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from minigrad.core.layer import Layer
-from minigrad.core.parameters import Parameter
-from minigrad.core.trace import Step as Passed
+from minigrad.core.trace import Step as Traced
 from minigrad.core.trace import Trace
-from minigrad.data.arrays import Array
-from minigrad.explain.formula import parse
-from minigrad.explain.lines import Symbol, at
+from minigrad.data.arrays import Array, Shape
+from minigrad.explain.equations import parse
+from minigrad.explain.steps import Symbol, at, tag
 from minigrad.layers.activations import Activation
 from minigrad.layers.dense import Dense
-from minigrad.util.paths import apart
+from minigrad.util.paths import apart, join
 
-UNNAMED = Symbol("", "", (), "")
+_UNNAMED = Symbol("", "", (), "")
+
+
+class NamedParameter(NamedTuple):
+    """A parameter of a layer: its name, the name of its gradient there, and its source."""
+
+    name: str
+    gradient: str
+    source: Any
+
+    @property
+    def total(self) -> str:
+        """The name of the whole gradient; a shared parameter has a part of it in each layer."""
+        return f"∂J/∂{self.name}"
 
 
 @dataclass(eq=False)
 class Place:
-    """One layer in a pass: what came in and went out, forward and back, and what that is called.
+    """One layer in a pass: its arrays forward and back, and their names.
 
-    A container, unless its layers just follow one another, has two places: one that `enters`
-    it, before its layers, and one after them.
+    A container has two places: one that `enters` it, before its layers, and one after them. A
+    container whose layers just follow one another has none. A `Dense` with an activation has two:
+    its sums, and the activation.
     """
 
     path: str
@@ -35,98 +52,195 @@ class Place:
     delta: Array | None
     input_delta: Array | None
     gradients: dict[str, Array]
-    inner: list[Passed] = field(default_factory=list)
+    inner: list[Traced] = field(default_factory=list)
     enters: bool = False
     hidden: bool = False
     """Whether a `Dense` follows on the way to the loss."""
-    x: Symbol = UNNAMED
-    h: Symbol = UNNAMED
+    x: Symbol = _UNNAMED
+    h: Symbol = _UNNAMED
     input_delta_name: str = ""
-    parameters: dict[str, tuple[str, str, Parameter]] = field(default_factory=dict)
-    """For each attribute: its symbol, the name of its gradient, and the parameter."""
+    parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def linear(self) -> bool:
-        """Whether it is a `Dense`, which computes as `Dense` does."""
+        """Whether it computes the sums of a `Dense`."""
         return isinstance(self.layer, Dense) and type(self.layer).forward is Dense.forward
 
-    @property
+    @cached_property
+    def sides(self) -> dict[str, str]:
+        """The layer's `equation`, as right sides by what they define."""
+        return parse(self.layer.equation, "h")
+
+    @cached_property
     def activates(self) -> bool:
-        """Whether it is an activation: it, or its equation, says "a = ..."."""
+        """Whether it is an activation, or its equation has the form "a = ..."."""
         return isinstance(self.layer, Activation) or "a" in self.sides
 
     @property
-    def sides(self) -> dict[str, str]:
-        """What the layer's `equation` says: right sides by what they define."""
-        return parse(self.layer.equation, "h")
-
-    @property
-    def expression(self) -> str:
-        """The right side for its output, if its `equation` says one."""
-        return next((right for left, right in self.sides.items() if not left.endswith("'")), "")
-
-    @property
     def slope(self) -> str:
-        """What its derivative is called."""
-        return "g'" + self.input_delta_name.removeprefix(self.x.delta)
-
-    def slope_at(self, unit: int | str) -> str:
-        """Name its derivative at one number of its input."""
-        return f"{self.slope}({at(self.x.name, self.x.shape, unit)})"
+        """The name of its derivative, such as "g'(z1)"."""
+        return f"g'{self.input_delta_name.removeprefix(self.x.delta)}({self.x.name})"
 
     def seen(self, row: int) -> int | None:
-        """Return the row to name in a sum over rows: none where there is one row only."""
+        """Return the row to name in a sum over rows; None if there is one row only."""
         return row if len(self.output) > 1 else None
+
+    def tag(self, part: str, *, exact: bool = True) -> str:
+        """Return the equations of a part of its computation; see `steps.tag`."""
+        return tag(part, hidden=self.hidden, exact=exact)
 
 
 def places(recorded: Trace) -> list[Place]:
-    """Return the places of a traced pass in forward order.
-
-    A `Dense` with an activation makes two: its sums, and the activation.
-    """
-    # Copies, as asking a layer for its derivatives runs its backward again.
-    steps = {step.path: copy.copy(step) for step in recorded.steps}
-    return list(_in_order("", steps))
+    """Return the places of a traced pass in forward order."""
+    # Copies: a container's derivatives run the traced backward of its layers again.
+    return list(_in_order("", {step.path: copy.copy(step) for step in recorded.steps}))
 
 
-def _in_order(path: str, steps: dict[str, Passed]) -> Iterator[Place]:
+def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
     step = steps[path]
     inner = [s for p, s in steps.items() if p and apart(p)[0] == path]
-    if inner and _place(step, inner).linear:
-        (activation,) = inner
-        sums = copy.copy(step)
-        sums.output, sums.delta = activation.input, activation.input_delta
-        yield _place(sums, [])
-        yield from _in_order(activation.path, steps)
-    elif not inner:
-        yield _place(step, [])
-    elif _follow_one_another(step, inner):
-        for child in inner:
-            yield from _in_order(child.path, steps)
-    else:
-        yield _place(step, inner, enters=True)
-        for child in inner:
-            yield from _in_order(child.path, steps)
-        yield _place(step, inner)
-
-
-def _place(step: Passed, inner: list[Passed], *, enters: bool = False) -> Place:
-    return Place(
-        step.path,
-        step.layer,
-        step.input,
-        step.output,
-        step.delta,
-        step.input_delta,
-        step.gradients or {},
-        inner,
-        enters,
-    )
-
-
-def _follow_one_another(step: Passed, inner: list[Passed]) -> bool:
+    place = _place(step, inner)
+    if inner and place.linear:
+        place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
+        yield place
     inputs = [step.input, *(child.output for child in inner)]
     outputs = [*(child.input for child in inner), step.output]
-    return not step.layer.own_parameters() and all(
-        a is b for a, b in zip(inputs, outputs, strict=True)
-    )
+    chained = all(a is b for a, b in zip(inputs, outputs, strict=True))
+    whole = not place.linear and not (inner and chained and not step.layer.own_parameters())
+    if inner and whole:
+        yield _place(step, inner, enters=True)
+    for child in inner:
+        yield from _in_order(child.path, steps)
+    if whole or not inner:
+        yield place
+
+
+def _place(step: Traced, inner: list[Traced], *, enters: bool = False) -> Place:
+    arrays = step.input, step.output, step.delta, step.input_delta
+    return Place(step.path, step.layer, *arrays, step.gradients or {}, inner, enters)
+
+
+class Names:
+    """The names of all arrays of a pass: z1, a1, w1, b1, δ1; and arrays and layers by name.
+
+    The number in a name counts the `Dense` layers. The output of a `Dense` is z, that of an
+    activation a, that of any other layer h, or the left side of its `equation`; dJ/dz is δ. A name
+    that is taken gets a prime.
+
+    Args:
+        places: in forward order; each receives its names.
+        x: the input.
+    """
+
+    def __init__(self, places: list[Place], x: Array) -> None:
+        self.places = places
+        self.arrays = {"x": x}
+        self.deltas: dict[int, str] = {}
+        """The name of each dJ/dinput, by the array's id."""
+        self.parameters: dict[str, tuple[str, Shape, list[str]]] = {}
+        """For each parameter's name: its path, its shape, and the names of its gradients."""
+        self._symbols = {id(x): Symbol("x", "∂J/∂x", x.shape[1:], "x")}
+        self._taken = {"x"}
+        self._name_arrays()
+        self._name_deltas()
+
+    def of(self, array: Array) -> Symbol | None:
+        """Return the symbol of an array of the forward pass, if it has one."""
+        return self._symbols.get(id(array))
+
+    def symbol(self, name: str) -> Symbol:
+        """Return the symbol of a name, such as "z1"."""
+        return self._symbols[id(self.arrays[name])]
+
+    def place(self, path: str) -> Place:
+        """Return the place of the layer at a path.
+
+        Raises:
+            KeyError: no layer ran there.
+        """
+        known = {place.path: place for place in self.places if not place.enters}
+        found = next((p for p in self.places if p.path == path and not p.enters), None)
+        if found is None:
+            paths = ", ".join(map(repr, known))
+            raise KeyError(f"no layer has the path '{path}' in this explanation; known: {paths}")
+        return found
+
+    def _free(self, name: str) -> str:
+        while name in self._taken:
+            name += "'"
+        self._taken.add(name)
+        return name
+
+    def _give(self, array: Array, letter: str, level: int, like: Symbol | None) -> Symbol:
+        """Return the symbol of an array, and make it if necessary; `like` may share its units."""
+        if id(array) not in self._symbols:
+            name, shape = self._free(f"{letter}{level}"), array.shape[1:]
+            delta = f"δ{name[1:]}" if letter == "z" else f"∂J/∂{name}"
+            first = like.units_of if like is not None and like.shape == shape else name
+            self._symbols[id(array)] = Symbol(name, delta, shape, first)
+            self.arrays[name] = array
+        return self._symbols[id(array)]
+
+    def _name_arrays(self) -> None:
+        owners = [place for place in self.places if not place.enters]
+        uses = Counter(id(_source(p)) for one in owners for _, p in one.layer.own_parameters())
+        named: dict[int, str] = {}
+        level = 0
+        for place in self.places:
+            level += place.linear
+            place.x = self.of(place.input) or self._give(place.input, "h", level, None)
+            if place.enters:
+                continue
+            letter = "a" if place.activates else next(iter(place.sides), "h")
+            like = None if place.linear else place.x
+            place.h = self._give(place.output, "z" if place.linear else letter, level, like)
+            for attribute, parameter in place.layer.own_parameters():
+                source = _source(parameter)
+                short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
+                if id(source) not in named:
+                    named[id(source)] = self._free(f"{short}{level}")
+                name = named[id(source)]
+                gradient = f"∂J/∂{name}"
+                if uses[id(source)] > 1:
+                    gradient += f"|{word(place.path)}"
+                place.parameters[attribute] = NamedParameter(name, gradient, source)
+                first = join(place.path, attribute), parameter.shape, [f"∂J/∂{name}"]
+                gradients = self.parameters.setdefault(name, first)[2]
+                if gradient not in gradients:
+                    gradients.insert(-1, gradient)
+        for place in self.places:
+            place.h = self._symbols[id(place.output)]
+
+    def _name_deltas(self) -> None:
+        """Name each dJ/dinput; if an array has several users, each gives a part with its path."""
+        users: dict[str, list[str]] = {}
+        for place in self.places:
+            if not place.enters:
+                users.setdefault(place.x.name, []).append(place.path)
+        before_dense: set[str] = set()
+        for place in reversed(self.places):
+            place.hidden = place.h.name in before_dense
+            if place.hidden or place.linear:
+                before_dense.add(place.x.name)
+            if place.hidden:
+                ends = (self.of(child.output) for child in place.inner)
+                before_dense.update(end.name for end in ends if end)
+            below = f"{place.path}."
+            whole = all(p == place.path or p.startswith(below) for p in users[place.x.name])
+            place.input_delta_name = place.x.delta + ("" if whole else f"|{word(place.path)}")
+            if place.input_delta is not None:
+                self.deltas.setdefault(id(place.input_delta), place.input_delta_name)
+
+
+def word(path: str) -> str:
+    """Write a path so that it can be part of a name.
+
+    >>> word("my layer.dense_1")
+    'my_layer.dense_1'
+    """
+    return re.sub(r"[^\w.]", "_", path)
+
+
+def _source(parameter: Any) -> Any:
+    """Return the parameter that holds the value: itself, unless it is shared."""
+    return getattr(parameter, "source", parameter)

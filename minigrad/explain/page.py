@@ -1,0 +1,214 @@
+"""A pass as one page without a network: a reader goes through its steps and selects units."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+
+from minigrad.data.arrays import Shape
+from minigrad.explain.passes import Pass, Selection
+from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, number
+from minigrad.explain.text import opening
+from minigrad.plots.palette import variables
+
+_MOST_CHARACTERS: Final = 1_500_000
+"""The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
+_LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
+_SCRIPTS: Final = ("typeset.js", "network.js", "pick.js", "page.js")
+_FRAME_HEIGHT: Final = 760
+
+Units = Mapping[str, Sequence[int]]
+
+
+def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
+    """Write the page of some rows; the first of them is shown at first.
+
+    Args:
+        made: the pass.
+        rows: the rows.
+        units: for a layer's path, units that are shown in any case.
+    """
+    assets = files("minigrad.explain")
+    parts = {
+        "title": html.escape(f"J = {number(made.j)}: forward and backward pass"),
+        "style": variables(":root") + assets.joinpath("page.css").read_text(encoding="utf-8"),
+        "script": "\n".join(assets.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS),
+        "data": _data(made, rows, units),
+    }
+    first, *pieces = assets.joinpath("page.html").read_text(encoding="utf-8").split("{{")
+    filled = (piece.partition("}}") for piece in pieces)
+    return first + "".join(parts[name] + rest for name, _, rest in filled)
+
+
+def frame(page: str, title: str) -> str:
+    """Put a page into a frame for a notebook, which separates its style and script."""
+    return (
+        f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" '
+        f'style="width:100%;height:{_FRAME_HEIGHT}px;border:0" '
+        f'srcdoc="{html.escape(page)}"></iframe>'
+    )
+
+
+def _as_json(value: Any) -> str:
+    """Write JSON that can stand in a page: nothing in it can end a script."""
+    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        written = written.replace(sign, f"\\u{ord(sign):04x}")
+    return written
+
+
+def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
+    """Return the data of as many rows as a page holds, and of fewer units if one is too large."""
+    for limit in _LIMITS:
+        written: list[str] = []
+        for row in rows:
+            written.append(_as_json(_Row(Selection(made, row, limit, units)).data()))
+            if sum(map(len, written)) + len(written[-1]) > _MOST_CHARACTERS:
+                break
+        if len(written[0]) <= _MOST_CHARACTERS:
+            break
+    said = f"Loss: {type(made.loss).__name__}"
+    if len(written) < len(made.x):
+        said += f" over {len(made.x)} rows; this page shows {len(written)} of them"
+    _, *notes = opening(made, Selection(made, rows[0], limit))
+    equations = {str(place): equation for place, equation in EQUATIONS.items()}
+    head = {"said": f"{said}.", "notes": notes, "equations": equations}
+    return f'{_as_json(head)[:-1]},"rows":[{",".join(written)}]}}'
+
+
+class _Row:
+    """One row as plain data: columns of units, edges between them, steps, lines and weights."""
+
+    def __init__(self, shown: Selection) -> None:
+        self.shown, self.made = shown, shown.made
+        self._lines: dict[str, Line] = {}
+        self._step_of: dict[str, int] = {}
+        self._weights: dict[str, dict[str, Any]] = {}
+        self._unit_of = {"J": "J"}
+        places = self.made.names.places
+        self._input_of = {p.h.name: p.x for p in places if prod(p.x.shape) == prod(p.h.shape)}
+
+    def data(self) -> dict[str, Any]:
+        columns = [self._column(symbols, paths) for symbols, paths in self._groups()]
+        loss = type(self.made.loss).__name__
+        columns.append({"title": [loss], "size": 1, "units": [{"values": ["J"], "deltas": []}]})
+        steps = [self._step(place) for place in range(len(self.made.steps))]
+        for line in list(self._lines.values()):
+            for term in line.terms:
+                for name, value in term.factors:
+                    self._add_weight(name, value)
+        return {
+            "row": self.shown.row,
+            "columns": columns,
+            "steps": steps,
+            "edges": self._edges(),
+            "weights": self._weights,
+            "lines": {name: self._line(line) for name, line in self._lines.items()},
+        }
+
+    def _step(self, place: int) -> dict[str, Any]:
+        step = self.made.steps[place]
+        names = [self._add(place, index) for index in self.shown.indices(step)]
+        return {
+            "phase": step.phase,
+            "path": step.path,
+            "title": step.title,
+            "equation": step.equation,
+            "named": step.references,
+            "lines": names,
+            "more": step.size - len(names),
+        }
+
+    def _add(self, place: int, index: int) -> str:
+        line = self.made.steps[place].line(self.shown.row, index, self.shown.limit)
+        self._lines[line.name], self._step_of[line.name] = line, place
+        return line.name
+
+    def _line(self, line: Line) -> dict[str, Any]:
+        made: dict[str, Any] = {"value": number(line.value)}
+        if line.name in self._step_of:
+            made["step"] = self._step_of[line.name]
+        if line.formula:
+            made["formula"] = line.formula
+        if line.terms:
+            made["terms"] = [
+                {"factors": [[n, number(v)] for n, v in t.factors], "value": number(t.value)}
+                for t in line.terms
+            ]
+        if line.omitted:
+            made["omitted"], made["rest"] = line.omitted, number(line.rest)
+        return made
+
+    def _groups(self) -> list[tuple[list[Symbol], list[str]]]:
+        """Return the arrays and paths of each column; an activation joins its layer's column."""
+        places = [place for place in self.made.names.places if not place.enters]
+        groups = [([places[0].x], ["input"])]
+        for place in places:
+            symbols, paths = groups[-1]
+            follows = place.activates and place.x == symbols[-1] and len(groups) > 1
+            if follows and place.h.units_of == symbols[0].units_of:
+                symbols.append(place.h)
+                paths.append(place.path)
+            else:
+                groups.append(([place.h], [place.path]))
+        return groups
+
+    def _column(self, symbols: list[Symbol], paths: list[str]) -> dict[str, Any]:
+        units = []
+        for index in self.shown.units(symbols[0].units_of):
+            values = [at(symbol.name, symbol.shape, index) for symbol in symbols]
+            deltas = [at(symbol.delta, symbol.shape, index) for symbol in reversed(symbols)]
+            for symbol, name in zip(symbols, values, strict=True):
+                self._unit_of[name] = values[0]
+                row = self.made.names.arrays[symbol.name][self.shown.row]
+                self._lines[name] = Line(name, float(row.flat[index]))
+            units.append({"values": values, "deltas": deltas})
+        return {"title": paths, "size": prod(symbols[0].shape), "units": units}
+
+    def _add_weight(self, name: str, value: float) -> None:
+        """Add a parameter's number that stands in a sum, and the lines of its gradient."""
+        array, _, place = name.rstrip("]").partition("[")
+        if array not in self.made.names.parameters or name in self._weights:
+            return
+        path, shape, gradients = self.made.names.parameters[array]
+        index = _flat(place, shape)
+        steps = [self.made.step_of[name] for name in gradients if name in self.made.step_of]
+        lines = [self._add(step, index) for step in steps]
+        self._weights[name] = {"value": number(value), "of": path, "gradients": lines}
+
+    def _edges(self) -> list[list[str]]:
+        """Return [from, to, weight] for each number that a unit is computed from."""
+        edges = (
+            (self._unit_of[source], unit, weight)
+            for name, unit in self._unit_of.items()
+            for source, weight in self._sources(self._lines[name])
+            if source in self._unit_of
+        )
+        return [list(edge) for edge in dict.fromkeys(edges) if edge[0] != edge[1]]
+
+    def _sources(self, line: Line) -> Iterator[tuple[str, str]]:
+        """Yield what a line is computed from, each with the weight it is multiplied by."""
+        names, array, place = self.made.names, *line.name.rstrip("]").partition("[")[::2]
+        for term in line.terms if line.name != "J" else ():
+            factors = [name for name, _ in term.factors]
+            weight = next((name for name in factors if name in self._weights), "")
+            yield from ((name, weight) for name in factors)
+        if line.name == "J":
+            symbol = names.of(self.made.prediction)
+            assert symbol is not None
+            for index in self.shown.units(symbol.units_of):
+                yield at(symbol.name, symbol.shape, index), ""
+        elif not line.terms and array in self._input_of:
+            x, h = self._input_of[array], names.symbol(array)
+            yield at(x.name, x.shape, _flat(place, h.shape)), ""
+
+
+def _flat(place: str, shape: Shape) -> int:
+    """Return the flat index of an index as names have it, such as "1,2"."""
+    return int(np.ravel_multi_index(tuple(map(int, place.split(","))), shape)) if shape else 0
