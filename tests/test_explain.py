@@ -33,7 +33,7 @@ from minigrad import (
 )
 from minigrad.core.layer import connect
 from minigrad.explain import EQUATIONS
-from minigrad.explain.lines import Limit
+from minigrad.explain.steps import Limit
 from minigrad.layers import Activation
 from minigrad.util.config import registered
 
@@ -263,7 +263,7 @@ def test_every_layer_is_told_in_sums_that_add_up(layer_example):
     for step in explanation.steps:
         for index in range(step.size):
             line = step.line(1, index, Limit(ALL))
-            assert line.value == step.values(1).ravel()[index]
+            assert line.value == step.row(1).ravel()[index]
             if line.terms:
                 total = math.fsum([line.rest, *(term.value for term in line.terms)])
                 size = math.fsum(abs(term.value) for term in line.terms)
@@ -284,8 +284,8 @@ def test_the_gradients_told_are_those_that_training_takes(layer_example):
     twin.backward(loss.backward())
     twin.parameters.add_penalty_gradients()
     assert explanation.j == pytest.approx(j + twin.parameters.penalty(), rel=1e-12)
-    told = {step.name: step.values(0) for step in explanation.steps}
-    for place in explanation.naming.places:
+    told = {step.name: step.row(0) for step in explanation.steps}
+    for place in explanation._pass.names.places:
         for attribute, (_, gradient, _) in place.parameters.items():
             recorded = dict(twin.named_parameters())[f"{place.path}.{attribute}"].grad
             np.testing.assert_allclose(told[gradient], recorded, rtol=1e-12, atol=1e-15)

@@ -209,7 +209,7 @@ def test_steps_go_forward_and_back_and_tell_what_is_printed(page, explanation):
         told = page.js("[...document.querySelectorAll('#lines li')].map(li => li.textContent)")
         assert len(told) == step.size
         for index, line in enumerate(told):
-            value = step.values(0).ravel()[index]
+            value = step.row(0).ravel()[index]
             shown = line.replace("\u2212", "-").replace(" × 10", "e").rpartition("= ")[2]
             assert float(shown) == pytest.approx(value, rel=1e-5)
         page.press("ArrowRight")

@@ -180,7 +180,9 @@ def _substitute(expression: str, names: Callable[[str], str | None]) -> str:
             opens, rest = written[-1:] in ("", "(", ",", "|"), rest.lstrip()
             if new[0] == "(" and written[-1:] == "(" and rest[:1] == ")":
                 new = new[1:-1]
-            text = f"({new})" if new[0] == "-" and (not opens or rest[:1] in ("^", "*")) else new
+            text = (
+                f"({new})" if new[0] == "-" and (not opens or rest.startswith(("^", "**"))) else new
+            )
         text = {"**": "^", "*": "×"}.get(text, text)
         operand = kind in ("name", "number") or text == "("
         if spaced and operand and before in ("name", "number", ")"):

@@ -21,7 +21,6 @@ from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
 from minigrad.explain.text import tagged, text
 from minigrad.saving.atomic import atomic_write
-from minigrad.util.paths import join
 
 _PAGE_ROWS = 8
 
@@ -183,7 +182,7 @@ class Explanation:
             known = sorted(held) or "none"
             raise ValueError(f"'{path}' has no parameter '{parameter}'; its parameters: {known}")
         p, step_of = held[parameter], self._pass.step_of
-        place = flat_index(index, p.source.shape, join(path, parameter))
+        place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
         for name in dict.fromkeys((p.gradient, p.total)):
@@ -250,7 +249,7 @@ class Explanation:
             activation.input_delta if activation else place.delta,
             place.delta,
             place.input_delta,
-            place.gradients,
+            place.gradients or {},
             lambda attribute: row_gradients(place, attribute),
         )
 

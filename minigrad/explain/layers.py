@@ -1,31 +1,29 @@
-"""The steps of each layer: its output, its parameters' gradients, and the delta it passes on.
+"""The steps of each layer: its output, the gradients of its parameters, and dJ/dinput.
 
-Three kinds of layers have sums of their own: `Dense`, activations, and containers. Any other layer
-is shown by its `equation` forward, and by its derivatives back.
+`Dense`, activations and containers have sums of their own. Any other layer is shown by its
+`equation` forward, and by its derivatives back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from math import prod
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from minigrad.core.branches import Parallel, Residual
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array
 from minigrad.explain.equations import with_names, with_numbers
 from minigrad.explain.places import NamedParameter, Names, Place, word
-from minigrad.explain.steps import Factor, Limit, Step, Sum, Symbol, at, factor
-from minigrad.layers.activations import Activation
-from minigrad.layers.dropout import Dropout
+from minigrad.explain.steps import Factor, Limit, Parts, Step, Sum, Symbol, at, factor
+from minigrad.layers import Activation, Dropout, Parallel, Residual
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
 """Derivatives that need more numbers, or more calls of `backward`, aren't computed."""
-
-Parts = Callable[[int, int, Limit], Sum | str]
 
 
 def forward(place: Place, names: Names) -> Step:
@@ -45,43 +43,37 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
     elif isinstance(layer, (Residual, Parallel)) and place.inner:
         yield Branches(place, names).input_delta()
     elif isinstance(layer, Activation) and type(layer).backward is Activation.backward:
-        yield from _activation_backward(place)
+        yield from _activation_backward(place, layer)
     else:
-        for attribute in place.parameters:
-            yield _layer_gradient(place, attribute)
+        yield from (_layer_gradient(place, attribute) for attribute in place.parameters)
         yield _layer_input_delta(place)
 
 
 def row_gradients(place: Place, attribute: str) -> Array:
     """Return what each row adds to the gradient of a parameter, of shape (rows, ...)."""
-    assert place.delta is not None
+    delta, _ = place.deltas
     if place.linear:
         with np.errstate(all="ignore"):
-            made = place.input[:, :, None] * place.delta[:, None, :]
-        return made if attribute == "weight" else place.delta.copy()
-    parts = []
-    for row in range(len(place.delta)):
-        delta = np.zeros_like(place.delta)
-        delta[row] = place.delta[row]
-        parts.append(_run_backward(place, delta)[1][attribute])
-    return np.stack(parts)
+            weight: Array = place.input[:, :, None] * delta[:, None, :]
+        return weight if attribute == "weight" else delta.copy()
+    mask = np.arange(len(delta)).reshape(-1, *[1] * (delta.ndim - 1))
+    alone = (np.where(mask == row, delta, 0).astype(delta.dtype) for row in range(len(delta)))
+    return np.stack([_run_backward(place, one, attribute) for one in alone])
 
 
-def _output_step(place: Place, title: str, equation: str, *, exact: bool, parts: Parts) -> Step:
-    numbers, h = place.tag("output", exact=exact), place.h
+def _output(place: Place, title: str, equation: str, tag: str, parts: Parts) -> Step:
+    h = place.h
     return Step(
-        "forward", place.path, title, equation, numbers, h.name, h.shape, place.output, parts, h
+        "forward", place.path, title, equation, tag, h.name, h.shape, place.output, parts, h
     )
 
 
-def _input_step(place: Place, title: str, right: str, numbers: str, parts: Parts) -> Step:
-    """Return the step of dJ/dinput; `right` is the right side of its equation."""
+def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
+    """Return the step of dJ/dinput, whose equation has this right side."""
     x, name = place.x, place.input_delta_name
-    assert place.input_delta is not None
     equation = f"{at(name, x.shape, 'j' if place.linear else 'k')} = {right}"
-    return Step(
-        "backward", place.path, title, equation, numbers, name, x.shape, place.input_delta, parts, x
-    )
+    delta = place.deltas[1]
+    return Step("backward", place.path, title, equation, tag, name, x.shape, delta, parts, x)
 
 
 def _dense_output(place: Place) -> Step:
@@ -89,22 +81,24 @@ def _dense_output(place: Place) -> Step:
     x, z, w, bias = place.x, place.h, place.parameters["weight"], place.parameters.get("bias")
     weight, units = w.source.value, z.shape[-1]
 
-    def parts(row: int, unit: int, _: Limit) -> Sum:
+    def parts(row: int, k: int, _: Limit) -> Sum:
         inputs = place.input[row]
         return Sum(
-            inputs * weight[:, unit],
-            lambda j: (factor(x.name, inputs, j), factor(w.name, weight, j * units + unit)),
-            first=(factor(bias.name, bias.source.value, unit),) if bias else (),
+            inputs * weight[:, k],
+            lambda j: (factor(x.name, inputs, j), factor(w.name, weight, j * units + k)),
+            first=(factor(bias.name, bias.source.value, k),) if bias else (),
         )
 
-    equation = f"{z.name}[k] = {f'{bias.name}[k] + ' if bias else ''}Σ_j {x.name}[j] {w.name}[j,k]"
-    return _output_step(place, "weighted sums of the inputs", equation, exact=True, parts=parts)
+    added = f"{bias.name}[k] + " if bias else ""
+    equation = f"{z.name}[k] = {added}Σ_j {x.name}[j] {w.name}[j,k]"
+    return _output(place, "weighted sums of the inputs", equation, "8", parts)
 
 
 def _dense_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
-    x, z, w, inputs, delta = place.x, place.h, place.parameters["weight"], place.input, place.delta
-    assert delta is not None
+    x, z, w, inputs, (delta, _) = (
+        place.x, place.h, place.parameters["weight"], place.input, place.deltas
+    )  # fmt: skip
     weight, units = w.source.value, z.shape[-1]
 
     def back(row: int, k: int) -> Factor:
@@ -126,144 +120,109 @@ def _dense_backward(place: Place) -> Iterator[Step]:
             lambda k: (factor(z.delta, delta[row], k), factor(w.name, weight, j * units + k)),
         )
 
-    right, numbers = f"{z.delta}[k] {x.name}[j]", place.tag("weight gradient")
-    yield _gradient(place, "weight", "gradient of the weights", "j,k", right, numbers, for_weight)
+    right, tag = f"{z.delta}[k] {x.name}[j]", place.tag("4, 6", "10, 11")
+    yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
     if "bias" in place.parameters:
-        title, numbers = "gradient of the biases", place.tag("gradient")
-        yield _gradient(place, "bias", title, "k", f"{z.delta}[k]", numbers, for_bias)
-    right, numbers = f"Σ_k {z.delta}[k] {w.name}[j,k]", place.tag("input delta")
-    yield _input_step(place, "back through the weights", right, numbers, for_input)
+        title, tag = "gradient of the biases", place.tag("6", "11")
+        yield _gradient(place, "bias", title, "k", f"{z.delta}[k]", tag, for_bias)
+    right = f"Σ_k {z.delta}[k] {w.name}[j,k]"
+    yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
 
 
-def _activation_backward(place: Place) -> Iterator[Step]:
+def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
     """g'(z[k]), and δ[k] = dJ/da[k] g'(z[k])."""
-    layer, x, h, delta, input_delta = (
-        place.layer, place.x, place.h, place.delta, place.input_delta
-    )  # fmt: skip
-    assert isinstance(layer, Activation)
-    assert delta is not None
-    assert input_delta is not None
+    x, h, slope, (delta, input_delta) = place.x, place.h, place.slope, place.deltas
     slopes = layer.derivative(place.output if layer.from_output else place.input)
-    expression, name = place.sides.get("g'", ""), at(place.slope, x.shape, "k")
+    expression, name = place.sides.get("g'", ""), at(slope, x.shape, "k")
 
-    def parts(row: int, unit: int, _: Limit) -> Sum:
-        return Sum(
-            input_delta[row].ravel()[unit : unit + 1],
-            lambda _: (factor(h.delta, delta[row], unit), factor(place.slope, slopes[row], unit)),
-        )
+    def formula(row: int, k: int, limit: Limit) -> str:
+        return _in_numbers(place, expression, row, k, limit)
 
-    yield Step(
-        phase="backward",
-        path=place.path,
-        title="slope of the activation",
-        equation=name + (f" = {_in_names(place, expression)}" if expression else ""),
-        tag=place.tag("slope"),
-        name=place.slope,
-        shape=x.shape,
-        values=slopes,
-        parts=lambda row, unit, limit: _in_numbers(place, expression, row, unit, limit),
-        symbol=x,
-    )
-    title = "delta: back through the activation"
-    yield _input_step(
-        place, title, f"{at(h.delta, h.shape, 'k')} {name}", place.tag("delta"), parts
-    )
+    def product(row: int, k: int, _: Limit) -> Sum:
+        factors = factor(h.delta, delta[row], k), factor(slope, slopes[row], k)
+        return Sum(input_delta[row].ravel()[k : k + 1], lambda _: factors)
+
+    equation = f"{name} = {_in_names(place, expression)}" if expression else name
+    title, tag = "slope of the activation", place.tag("3", "9")
+    yield Step("backward", place.path, title, equation, tag, slope, x.shape, slopes, formula, x)
+    right, tag = f"{at(h.delta, h.shape, 'k')} {name}", place.tag("5", "11")
+    yield _input_delta(place, "delta: back through the activation", right, tag, product)
 
 
 def _layer_output(place: Place) -> Step:
-    """h = ..., as the layer's `equation` says; without one, only the values are known."""
+    """The layer's `equation`; without one, only the values are known."""
     x, h, layer = place.x, place.h, place.layer
-    sides = ((left, right) for left, right in place.sides.items() if not left.endswith("'"))
-    expression = next((right for _, right in sides), "")
+    rights = [right for left, right in place.sides.items() if not left.endswith("'")]
+    expression = rights[0] if rights else ""
 
     def parts(row: int, unit: int, limit: Limit) -> Sum | str:
-        if expression in ("z", "x"):
-            came = factor(x.name, place.input[row], unit)
-            return Sum(np.array([came[1]]), lambda _: (came,))
+        factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
         if isinstance(layer, Dropout):
-            factors = (
-                factor(x.name, place.input[row], unit),
-                factor("m", layer.cache[row], unit),
-            )
-            return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
-        return _in_numbers(place, expression, row, unit, limit)
+            factors += (factor("m", layer.cache[row], unit),)
+        elif expression not in ("z", "x"):
+            return _in_numbers(place, expression, row, unit, limit)
+        return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
-    written = f"{at(h.name, h.shape, 'k')} = {_in_names(place, expression)}"
-    opaque = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
-    return _output_step(
-        place,
-        "the activation" if place.activates else "the output",
-        written if expression else opaque,
-        exact=isinstance(layer, Activation),
-        parts=parts,
-    )
+    equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
+    if expression:
+        equation = f"{at(h.name, h.shape, 'k')} = {_in_names(place, expression)}"
+    title = "the activation" if place.activates else "the output"
+    return _output(place, title, equation, "8" if isinstance(layer, Activation) else "as 8", parts)
 
 
 def _layer_gradient(place: Place, attribute: str) -> Step:
     """A sum over the outputs if there is one row, and over the rows if there are several."""
-    h, p, delta = place.h, place.parameters[attribute], place.delta
-    assert delta is not None
+    h, p, (delta, _) = place.h, place.parameters[attribute], place.deltas
     rows, shape = len(delta), p.source.shape
     passes, size = rows if rows > 1 else prod(h.shape), prod(shape)
 
     @cache
-    def pieces() -> Array | None:
-        """Return what each row adds, or the derivatives of each output."""
-        if passes > _MOST_PASSES or passes * size > _MOST_CELLS:
-            return None
+    def pieces() -> Array:
         if rows > 1:
             return row_gradients(place, attribute).reshape(rows, size)
-        every = [_run_backward(place, one)[1][attribute] for one in _ones(delta, 0, passes)]
-        return np.stack(every).reshape(passes, size)
+        found = [_run_backward(place, one, attribute) for one in _ones(delta, 0, passes)]
+        return np.stack(found).reshape(passes, size)
 
     def parts(_: int, index: int, __: Limit) -> Sum | str:
-        found = pieces()
-        if found is None:
+        if passes > _MOST_PASSES or passes * size > _MOST_CELLS:
             return ""
-        column = found[:, index]
+        column, under = pieces()[:, index], at(p.name, shape, index)
         if rows > 1:
             return Sum(column, lambda row: ((f"row {row}", float(column[row])),))
-        slope = f"/∂{at(p.name, shape, index)}"
-        return Sum(
-            column * delta[0].ravel(),
-            lambda m: (
-                factor(h.delta, delta[0], m),
-                (f"∂{at(h.name, h.shape, m)}{slope}", float(column[m])),
-            ),
-        )
+
+        def factors(m: int) -> tuple[Factor, ...]:
+            slope = f"∂{at(h.name, h.shape, m)}/∂{under}"
+            return factor(h.delta, delta[0], m), (slope, float(column[m]))
+
+        return Sum(column * delta[0].ravel(), factors)
 
     right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{at(p.name, shape, 'i')}"
-    numbers = place.tag("gradient", exact=False)
-    return _gradient(place, attribute, f"gradient of {attribute}", "i", right, numbers, parts)
+    tag = place.tag("as 6", "as 11")
+    return _gradient(place, attribute, f"gradient of {attribute}", "i", right, tag, parts)
 
 
 def _layer_input_delta(place: Place) -> Step:
     """dJ/dx[k] = Σ_m dJ/dh[m] dh[m]/dx[k], over all outputs that depend on x[k]."""
-    x, h, delta = place.x, place.h, place.delta
-    assert delta is not None
-    jacobian = cache(lambda row: _jacobian(place, row))
+    x, h, (delta, _) = place.x, place.h, place.deltas
+    jacobian, size = cache(lambda row: _jacobian(place, row)), prod(h.shape)
 
     def parts(row: int, unit: int, _: Limit) -> Sum | str:
-        cells = jacobian(row)
+        cells, reached = jacobian(row), _rows_reached(place, row)
         if cells is None:
             return ""
-        slopes, reached = cells[:, unit], _rows_reached(place, row)
-        deltas = delta[reached.start : reached.stop].ravel()
-        size = prod(h.shape)
+        slopes = cells[:, unit]
         used = np.flatnonzero(slopes) if slopes.any() else np.array([unit % size])
 
         def factors(i: int) -> tuple[Factor, ...]:
-            other, m = divmod(int(used[i]), size)
-            seen = reached[other] if len(reached) > 1 else None
+            other, m = reached[used[i] // size], int(used[i] % size)
+            seen = other if len(reached) > 1 else None
             slope = f"∂{at(h.name, h.shape, m, seen)}/∂{at(x.name, x.shape, unit)}"
-            came = factor(h.delta, delta[reached[other]], m, seen)
-            return came, (slope, float(slopes[used[i]]))
+            return factor(h.delta, delta[other], m, seen), (slope, float(slopes[used[i]]))
 
-        return Sum(deltas[used] * slopes[used], factors)
+        return Sum(delta[reached.start : reached.stop].ravel()[used] * slopes[used], factors)
 
     right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]"
-    numbers = place.tag("input delta", exact=False)
-    return _input_step(place, "back through the layer", right, numbers, parts)
+    return _input_delta(place, "back through the layer", right, "as 7, 10", parts)
 
 
 def _rows_reached(place: Place, row: int) -> range:
@@ -278,122 +237,94 @@ def _jacobian(place: Place, row: int) -> Array | None:
     derivatives of that output, for any layer. None if there are too many, or if they don't agree
     with what the layer passed back.
     """
-    reached, (_, *units) = _rows_reached(place, row), place.output.shape
-    passes, inputs = len(reached) * prod(units), prod(place.input.shape[1:])
-    if passes > _MOST_PASSES or passes * inputs > _MOST_CELLS:
+    reached, (delta, input_delta) = _rows_reached(place, row), place.deltas
+    passes = len(reached) * prod(delta.shape[1:])
+    if passes > _MOST_PASSES or passes * input_delta[row].size > _MOST_CELLS:
         return None
-    assert place.delta is not None
-    assert place.input_delta is not None
-    cells = np.empty((passes, inputs), place.input_delta.dtype)
-    for item, delta in enumerate(_ones(place.delta, reached.start, passes)):
-        cells[item] = _run_backward(place, delta)[0][row].ravel()
+    ones = _ones(delta, reached.start, passes)
+    cells = np.stack([_run_backward(place, one)[row].ravel() for one in ones])
     with np.errstate(all="ignore"):
-        terms = place.delta[reached.start : reached.stop].reshape(-1, 1) * cells
-        missed = np.abs(terms.sum(axis=0) - place.input_delta[row].ravel()).max()
+        terms = delta[reached.start : reached.stop].reshape(-1, 1) * cells
+        missed = np.abs(terms.sum(axis=0) - input_delta[row].ravel()).max()
         scale = np.abs(terms).sum(axis=0).max()
     # The limit allows for rounding: a normalisation subtracts nearly equal numbers.
     return cells if bool(missed <= np.finfo(cells.dtype).eps ** 0.5 * scale) else None
 
 
 def _ones(like: Array, row: int, count: int) -> Iterator[Array]:
-    """Yield `count` arrays of zeros with a one at the numbers from `row` on, in order."""
+    """Yield arrays of zeros with a one, at each of `count` numbers from `row` on."""
     for item in range(count):
         made = np.zeros_like(like)
         made.flat[row * prod(like.shape[1:]) + item] = 1
         yield made
 
 
-def _run_backward(place: Place, delta: Array) -> tuple[Array, dict[str, Array]]:
+def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
+    """Return dJ/dinput for a delta, or the gradient of a parameter."""
     layer = place.layer
     with np.errstate(all="ignore"):
         input_delta: Array = type(layer).backward(layer, delta)
-    return input_delta, {name: p.grad.copy() for name, p in layer.own_parameters()}
+    return dict(layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
 
 
 def _gradient(
-    place: Place,
-    attribute: str,
-    title: str,
-    unit: str,
-    right: str,
-    numbers: str,
-    parts: Parts,
+    place: Place, attribute: str, title: str, unit: str, right: str, tag: str, parts: Parts
 ) -> Step:
     """Return the step of a parameter's gradient in one layer."""
-    p, several = place.parameters[attribute], len(place.output) > 1
-    return _regularized(
-        p,
-        p.gradient,
-        place.path,
-        title + (", over all rows" if several else ""),
-        f"{at(p.gradient, p.source.shape, unit)} = {'Σ_rows ' if several else ''}{right}",
-        numbers,
-        place.gradients[attribute],
-        parts,
-    )
+    p, values, rows = place.parameters[attribute], place.gradient(attribute), len(place.output)
+    left = at(p.gradient, values.shape, unit)
+    equation = f"{left} = {'Σ_rows ' if rows > 1 else ''}{right}"
+    title += ", over all rows" if rows > 1 else ""
+    return _regularized(p, place.path, title, equation, tag, p.gradient, values, parts)
 
 
 def shared_gradients(places: Sequence[Place]) -> Iterator[Step]:
     """Yield the gradient of each parameter that several layers share: the sum of its parts."""
-    uses: dict[str, list[tuple[Place, str]]] = {}
+    uses: dict[str, list[tuple[NamedParameter, Place, Array]]] = {}
     for place in places:
         for attribute, p in place.parameters.items():
             if p.gradient != p.total and place.delta is not None:
-                uses.setdefault(p.name, []).append((place, attribute))
+                uses.setdefault(p.name, []).append((p, place, place.gradient(attribute)))
     for held in uses.values():
-        yield _shared_gradient(held)
-
-
-def _shared_gradient(uses: list[tuple[Place, str]]) -> Step:
-    names = [place.parameters[attribute].gradient for place, attribute in uses]
-    gradients = [place.gradients[attribute] for place, attribute in uses]
-
-    def parts(_: int, index: int, __: Limit) -> Sum:
-        factors = [factor(name, array, index) for name, array in zip(names, gradients, strict=True)]
-        return Sum(np.array([value for _, value in factors]), lambda use: (factors[use],))
-
-    p = uses[0][0].parameters[uses[0][1]]
-    return _regularized(
-        p,
-        p.total,
-        uses[0][0].path,
-        f"gradient of a parameter that {len(uses)} layers share",
-        f"{p.total} = {' + '.join(names)}",
-        "as 7",
-        np.stack(gradients).sum(axis=0),
-        parts,
-    )
+        p, place, _ = held[0]
+        title = f"gradient of a parameter that {len(held)} layers share"
+        equation = f"{p.total} = {' + '.join(one.gradient for one, _, _ in held)}"
+        values = np.stack([gradient for _, _, gradient in held]).sum(axis=0)
+        rows, every = len(place.output), np.arange(values.size)
+        arrays = [(q.gradient, np.broadcast_to(g, (rows, *g.shape))) for q, _, g in held]
+        parts = _added(arrays, [every] * len(held))
+        yield _regularized(p, place.path, title, equation, "as 7", p.total, values, parts)
 
 
 def _regularized(
     p: NamedParameter,
-    name: str,
     path: str,
     title: str,
     equation: str,
-    numbers: str,
+    tag: str,
+    name: str,
     values: Array,
     parts: Parts,
 ) -> Step:
-    """Return a gradient's step; a regularizer is added to the whole gradient, not to a part."""
-    regularizer, shape = p.source.regularizer, p.source.shape
-    if regularizer is None or name != p.total:
-        return Step("backward", path, title, equation, numbers, name, shape, values, parts)
-    added, plain = regularizer.derivative(p.source.value), f"∂regularizer/∂{p.name}"
+    """Return the step of a gradient; a regularizer is added to the whole one, not to a part."""
+    step = Step("backward", path, title, equation, tag, name, values.shape, values, parts)
+    if p.source.regularizer is None or name != p.total:
+        return step
+    added, name = p.source.regularizer.derivative(p.source.value), f"∂regularizer/∂{p.name}"
 
     def with_regularizer(row: int, index: int, limit: Limit) -> Sum | str:
         made = parts(row, index, limit)
-        if isinstance(made, str):
-            return made
-        return Sum(made.products, made.factors, last=(factor(plain, added, index),))
+        last = (factor(name, added, index),)
+        return made._replace(last=last) if isinstance(made, Sum) else made
 
-    equation, values = f"{equation} + {plain}", values + added
-    return Step("backward", path, title, equation, numbers, name, shape, values, with_regularizer)
+    equation = f"{equation} + {name}"
+    return replace(step, equation=equation, values=values + added, parts=with_regularizer)
 
 
 def _in_names(place: Place, expression: str) -> str:
-    x, h = (place.x.name, place.x.shape), (place.h.name, place.h.shape)
-    arrays = {"z": x, "x": x, **dict.fromkeys(place.sides, h)}
+    x, h = place.x, place.h
+    arrays = {"z": (x.name, x.shape), "x": (x.name, x.shape)}
+    arrays |= dict.fromkeys(place.sides, (h.name, h.shape))
     for attribute, p in place.parameters.items():
         arrays[attribute] = p.name, p.source.shape if p.source.size > 1 else ()
     return with_names(expression, arrays)
@@ -414,7 +345,7 @@ def _in_numbers(place: Place, expression: str, row: int, unit: int, limit: Limit
 
 
 class Branches:
-    """The branches of a container, between its input and its output.
+    """The branches of a container: their outputs, and what comes back from them.
 
     Args:
         place: of the container.
@@ -422,57 +353,43 @@ class Branches:
     """
 
     def __init__(self, place: Place, names: Names) -> None:
-        self.place, kind = place, place.layer
-        self.known = isinstance(kind, (Residual, Parallel))
+        self.place, self.names, kind = place, names, place.layer
         merge = kind.merge if isinstance(kind, Parallel) else "add"
-        self.concat = merge == "concat"
-        self.outputs: list[tuple[Symbol, Array, Array | None]] = []
-        """The symbol, the output and the delta of each branch."""
-        self.back: list[tuple[str, Array]] = []
-        """The name and the values of what comes back from each branch."""
-        self._passed = names.deltas
+        self.outputs = [
+            (symbol, child.output, child.delta)
+            for child in place.inner
+            if (symbol := names.of(child.output)) is not None
+        ]
+        self.back = [
+            (names.deltas[id(child.input_delta)], child.input_delta)
+            for child in place.inner
+            if child.input_delta is not None and id(child.input_delta) in names.deltas
+        ]
         if isinstance(kind, Residual):
-            self.outputs.append((place.x, place.input, None))
-            if place.delta is not None:
-                self.back.append((place.h.delta, place.delta))
-        for child in place.inner:
-            symbol = names.of(child.output)
-            if symbol is not None:
-                self.outputs.append((symbol, child.output, child.delta))
-            if child.input_delta is not None and id(child.input_delta) in names.deltas:
-                self.back.append((names.deltas[id(child.input_delta)], child.input_delta))
-        self.shapes: list[Shape] = [symbol.shape for symbol, _, _ in self.outputs]
-        count = len(self.outputs)
+            self.outputs.insert(0, (place.x, place.input, None))
+            self.back.insert(0, (place.h.delta, place.delta))
+        shapes = [symbol.shape for symbol, _, _ in self.outputs]
+        self.concat = merge == "concat"
+        self.where = [np.arange(prod(shape)) for shape in shapes]
+        """The flat indices of the output that each branch's numbers go to."""
+        if self.concat:
+            parts = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
+            branch_of = np.concatenate(parts, axis=-1).ravel()
+            self.where = [np.flatnonzero(branch_of == branch) for branch in range(len(shapes))]
+        count = len(shapes)
         self.scale: tuple[Factor, ...] = (("factor", 1 / count),) if merge == "mean" else ()
         self.written = f"1/{count} " if merge == "mean" else ""
-        if self.concat:  # the branch that each number of the output is from, and its index there
-            counted = [np.arange(prod(shape)).reshape(shape) for shape in self.shapes]
-            branches = [np.full(shape, branch) for branch, shape in enumerate(self.shapes)]
-            self.branch_of = np.concatenate(branches, axis=-1).ravel()
-            self.index_of = np.concatenate(counted, axis=-1).ravel()
 
     def output(self) -> Step:
         """Return the step of the output: a sum, a mean, or a concatenation."""
-        h = self.place.h
-
-        def parts(row: int, unit: int, _: Limit) -> Sum:
-            used = [(branch, unit) for branch in range(len(self.outputs))]
-            if self.concat:
-                used = [(int(self.branch_of[unit]), int(self.index_of[unit]))]
-            factors = []
-            for branch, index in used:
-                symbol, output, _ = self.outputs[branch]
-                factors.append(factor(symbol.name, output[row], index))
-            products = np.array([value for _, value in factors])
-            if self.scale:
-                products = products * self.scale[0][1]
-            return Sum(products, lambda i: (*self.scale, factors[i]))
-
-        names = [symbol.name for symbol, _, _ in self.outputs]
-        units = [self.written + at(name, h.shape, "k") for name in names]
-        added = f"{at(h.name, h.shape, 'k')} = {' + '.join(units)}"
-        equation = f"{h.name} = concat({', '.join(names)})" if self.concat else added
-        return _output_step(self.place, "the merged branches", equation, exact=False, parts=parts)
+        h, names = self.place.h, [symbol.name for symbol, _, _ in self.outputs]
+        added = " + ".join(self.written + at(name, h.shape, "k") for name in names)
+        equation = f"{at(h.name, h.shape, 'k')} = {added}"
+        if self.concat:
+            equation = f"{h.name} = concat({', '.join(names)})"
+        arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
+        parts = _added(arrays, self.where, self.scale)
+        return _output(self.place, "the merged branches", equation, "as 8", parts)
 
     def deltas(self) -> dict[str, Step]:
         """Return the step of the delta that each branch receives, by the name of its output.
@@ -483,43 +400,57 @@ class Branches:
             symbol.name: self._delta(branch, symbol, delta)
             for branch, (symbol, _, delta) in enumerate(self.outputs)
             if delta is not None and symbol != self.place.h
-            if self._passed.get(id(delta)) != symbol.delta
+            if self.names.deltas.get(id(delta)) != symbol.delta
         }
 
     def input_delta(self) -> Step:
         """Return the step of dJ/dinput: the sum of what comes back from the branches."""
-        x, back = self.place.x, self.back
-
-        def parts(row: int, unit: int, _: Limit) -> Sum:
-            factors = [factor(name, part[row], unit) for name, part in back]
-            return Sum(np.array([value for _, value in factors]), lambda i: (factors[i],))
-
-        right = " + ".join(at(name, x.shape, "k") for name, _ in back)
-        numbers = self.place.tag("input delta", exact=False)
-        return _input_step(self.place, "the sum of the branches' deltas", right, numbers, parts)
+        x = self.place.x
+        parts = _added(self.back, [np.arange(prod(x.shape))] * len(self.back))
+        right = " + ".join(at(name, x.shape, "k") for name, _ in self.back)
+        title = "the sum of the branches' deltas"
+        return _input_delta(self.place, title, right, "as 7, 10", parts)
 
     def _delta(self, branch: int, symbol: Symbol, delta: Array) -> Step:
-        place, came = self.place, self.place.delta
-        follows = came is not None and (self.known or delta is came)
+        place, h, (came, _) = self.place, self.place.h, self.place.deltas
+        follows = isinstance(place.layer, (Residual, Parallel)) or delta is came
 
         def parts(row: int, unit: int, _: Limit) -> Sum | str:
-            if not follows or came is None:
-                return ""
-            index = np.flatnonzero(self.branch_of == branch)[unit] if self.concat else unit
-            factors = (*self.scale, factor(place.h.delta, came[row], index))
+            factors = *self.scale, factor(h.delta, came[row], self.where[branch][unit])
             return Sum(delta[row].ravel()[unit : unit + 1], lambda _: factors)
 
-        offset = sum(shape[-1] for shape in self.shapes[:branch]) if self.concat else 0
-        right = f" = {self.written}{place.h.delta}[{f'{offset} + ' if offset else ''}k]"
+        equation = at(symbol.delta, symbol.shape, "k")
+        if follows:
+            offset = f"{self.where[branch][0]} + " if self.where[branch][0] else ""
+            equation += f" = {self.written}{h.delta}[{offset}k]"
         return Step(
             phase="backward",
             path=place.path,
             title=f"the delta of {symbol.name}",
-            equation=at(symbol.delta, symbol.shape, "k") + (right if follows else ""),
-            tag=place.tag("input delta", exact=False),
+            equation=equation,
+            tag="as 7, 10",
             name=symbol.delta,
             shape=symbol.shape,
             values=delta,
-            parts=parts,
+            parts=parts if follows else lambda *_: "",
             symbol=symbol,
         )
+
+
+def _added(
+    arrays: Sequence[tuple[str, Array]],
+    where: Sequence[NDArray[np.intp]],
+    scale: tuple[Factor, ...] = (),
+) -> Parts:
+    """Return the parts of a sum of arrays; `where` has the flat indices that their numbers go to."""
+
+    def parts(row: int, unit: int, _: Limit) -> Sum:
+        factors = [
+            factor(name, array[row], index)
+            for (name, array), places in zip(arrays, where, strict=True)
+            for index in np.flatnonzero(places == unit).tolist()
+        ]
+        products = np.array([value for _, value in factors]) * (scale[0][1] if scale else 1.0)
+        return Sum(products, lambda i: (*scale, factors[i]))
+
+    return parts

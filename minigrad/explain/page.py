@@ -15,7 +15,6 @@ from minigrad.data.arrays import Shape
 from minigrad.explain.passes import Pass, Selection
 from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, number
 from minigrad.explain.text import opening
-from minigrad.plots.palette import variables
 
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
@@ -37,7 +36,7 @@ def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
     assets = files("minigrad.explain")
     parts = {
         "title": html.escape(f"J = {number(made.j)}: forward and backward pass"),
-        "style": variables(":root") + assets.joinpath("page.css").read_text(encoding="utf-8"),
+        "style": assets.joinpath("page.css").read_text(encoding="utf-8"),
         "script": "\n".join(assets.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS),
         "data": _data(made, rows, units),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -10,56 +9,50 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from minigrad.core.layer import Layer
 from minigrad.core.trace import Step as Traced
 from minigrad.core.trace import Trace
 from minigrad.data.arrays import Array, Shape
 from minigrad.explain.equations import parse
-from minigrad.explain.steps import Symbol, at, tag
-from minigrad.layers.activations import Activation
-from minigrad.layers.dense import Dense
-from minigrad.util.paths import apart, join
-
-_UNNAMED = Symbol("", "", (), "")
+from minigrad.explain.steps import Symbol
+from minigrad.layers import Activation, Dense
 
 
 class NamedParameter(NamedTuple):
-    """A parameter of a layer: its name, the name of its gradient there, and its source."""
+    """A parameter of a layer: its name, the name of its gradient, and what holds its value.
+
+    `total` names the whole gradient; `gradient` is a part of it if several layers share the
+    parameter.
+    """
 
     name: str
     gradient: str
+    total: str
     source: Any
-
-    @property
-    def total(self) -> str:
-        """The name of the whole gradient; a shared parameter has a part of it in each layer."""
-        return f"∂J/∂{self.name}"
 
 
 @dataclass(eq=False)
-class Place:
+class Place(Traced):
     """One layer in a pass: its arrays forward and back, and their names.
 
     A container has two places: one that `enters` it, before its layers, and one after them. A
     container whose layers just follow one another has none. A `Dense` with an activation has two:
-    its sums, and the activation.
+    its sums, and the activation. `hidden` says whether a `Dense` follows on the way to the loss.
     """
 
-    path: str
-    layer: Layer
-    input: Array
-    output: Array
-    delta: Array | None
-    input_delta: Array | None
-    gradients: dict[str, Array]
     inner: list[Traced] = field(default_factory=list)
     enters: bool = False
     hidden: bool = False
-    """Whether a `Dense` follows on the way to the loss."""
-    x: Symbol = _UNNAMED
-    h: Symbol = _UNNAMED
+    x: Symbol = Symbol("", "", (), "")
+    h: Symbol = Symbol("", "", (), "")
     input_delta_name: str = ""
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
+
+    @property
+    def deltas(self) -> tuple[Array, Array]:
+        """dJ/doutput and dJ/dinput of a layer that has both."""
+        assert self.delta is not None
+        assert self.input_delta is not None
+        return self.delta, self.input_delta
 
     @cached_property
     def linear(self) -> bool:
@@ -81,43 +74,42 @@ class Place:
         """The name of its derivative, such as "g'(z1)"."""
         return f"g'{self.input_delta_name.removeprefix(self.x.delta)}({self.x.name})"
 
+    def gradient(self, attribute: str) -> Array:
+        """Return the gradient of a parameter in this layer."""
+        return (self.gradients or {})[attribute]
+
+    def tag(self, last: str, hidden: str = "") -> str:
+        """Return `last` if no `Dense` follows, else `hidden`: the numbers of equations."""
+        return hidden if hidden and self.hidden else last
+
     def seen(self, row: int) -> int | None:
         """Return the row to name in a sum over rows; None if there is one row only."""
         return row if len(self.output) > 1 else None
 
-    def tag(self, part: str, *, exact: bool = True) -> str:
-        """Return the equations of a part of its computation; see `steps.tag`."""
-        return tag(part, hidden=self.hidden, exact=exact)
-
 
 def places(recorded: Trace) -> list[Place]:
     """Return the places of a traced pass in forward order."""
-    # Copies: a container's derivatives run the traced backward of its layers again.
-    return list(_in_order("", {step.path: copy.copy(step) for step in recorded.steps}))
+    return list(_in_order("", {step.path: step for step in recorded.steps}))
 
 
 def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
     step = steps[path]
-    inner = [s for p, s in steps.items() if p and apart(p)[0] == path]
-    place = _place(step, inner)
-    if inner and place.linear:
-        place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
-        yield place
+    inner = [s for p, s in steps.items() if p and p.rpartition(".")[0] == path]
+    # Copies: later calls of the traced backward, for derivatives, change the steps.
+    place = Place(**vars(step), inner=[Place(**vars(s)) for s in inner])
     inputs = [step.input, *(child.output for child in inner)]
     outputs = [*(child.input for child in inner), step.output]
     chained = all(a is b for a, b in zip(inputs, outputs, strict=True))
-    whole = not place.linear and not (inner and chained and not step.layer.own_parameters())
-    if inner and whole:
-        yield _place(step, inner, enters=True)
+    skipped = inner and chained and not step.layer.own_parameters()
+    if inner and place.linear:
+        place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
+        yield place
+    elif inner and not skipped:
+        yield Place(**vars(step), inner=place.inner, enters=True)
     for child in inner:
         yield from _in_order(child.path, steps)
-    if whole or not inner:
+    if not inner or not (place.linear or skipped):
         yield place
-
-
-def _place(step: Traced, inner: list[Traced], *, enters: bool = False) -> Place:
-    arrays = step.input, step.output, step.delta, step.input_delta
-    return Place(step.path, step.layer, *arrays, step.gradients or {}, inner, enters)
 
 
 class Names:
@@ -130,15 +122,18 @@ class Names:
     Args:
         places: in forward order; each receives its names.
         x: the input.
+
+    Attributes:
+        arrays: the arrays of the forward pass by name.
+        deltas: the name of each dJ/dinput, by the array's id.
+        parameters: each parameter's path, shape, and names of gradients, by its name.
     """
 
     def __init__(self, places: list[Place], x: Array) -> None:
         self.places = places
         self.arrays = {"x": x}
         self.deltas: dict[int, str] = {}
-        """The name of each dJ/dinput, by the array's id."""
         self.parameters: dict[str, tuple[str, Shape, list[str]]] = {}
-        """For each parameter's name: its path, its shape, and the names of its gradients."""
         self._symbols = {id(x): Symbol("x", "∂J/∂x", x.shape[1:], "x")}
         self._taken = {"x"}
         self._name_arrays()
@@ -158,12 +153,12 @@ class Names:
         Raises:
             KeyError: no layer ran there.
         """
-        known = {place.path: place for place in self.places if not place.enters}
-        found = next((p for p in self.places if p.path == path and not p.enters), None)
-        if found is None:
-            paths = ", ".join(map(repr, known))
-            raise KeyError(f"no layer has the path '{path}' in this explanation; known: {paths}")
-        return found
+        known = [place for place in self.places if not place.enters]
+        for place in known:
+            if place.path == path:
+                return place
+        paths = ", ".join(dict.fromkeys(repr(place.path) for place in known))
+        raise KeyError(f"the explanation has no layer '{path}'; its layers: {paths}")
 
     def _free(self, name: str) -> str:
         while name in self._taken:
@@ -182,13 +177,13 @@ class Names:
         return self._symbols[id(array)]
 
     def _name_arrays(self) -> None:
-        owners = [place for place in self.places if not place.enters]
-        uses = Counter(id(_source(p)) for one in owners for _, p in one.layer.own_parameters())
-        named: dict[int, str] = {}
+        owners = [place.layer for place in self.places if not place.enters]
+        uses = Counter(id(_source(p)) for layer in owners for _, p in layer.own_parameters())
+        names: dict[int, str] = {}
         level = 0
         for place in self.places:
             level += place.linear
-            place.x = self.of(place.input) or self._give(place.input, "h", level, None)
+            place.x = self._give(place.input, "h", level, None)
             if place.enters:
                 continue
             letter = "a" if place.activates else next(iter(place.sides), "h")
@@ -197,17 +192,15 @@ class Names:
             for attribute, parameter in place.layer.own_parameters():
                 source = _source(parameter)
                 short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
-                if id(source) not in named:
-                    named[id(source)] = self._free(f"{short}{level}")
-                name = named[id(source)]
-                gradient = f"∂J/∂{name}"
-                if uses[id(source)] > 1:
-                    gradient += f"|{word(place.path)}"
-                place.parameters[attribute] = NamedParameter(name, gradient, source)
-                first = join(place.path, attribute), parameter.shape, [f"∂J/∂{name}"]
-                gradients = self.parameters.setdefault(name, first)[2]
-                if gradient not in gradients:
-                    gradients.insert(-1, gradient)
+                if id(source) not in names:
+                    names[id(source)] = self._free(f"{short}{level}")
+                name = names[id(source)]
+                part = f"|{word(place.path)}" if uses[id(source)] > 1 else ""
+                total = f"∂J/∂{name}"
+                place.parameters[attribute] = NamedParameter(name, total + part, total, source)
+                path = f"{place.path}.{attribute}".lstrip(".")
+                _, _, gradients = self.parameters.setdefault(name, (path, source.shape, [total]))
+                gradients[-1:-1] = [total + part] if part else []
         for place in self.places:
             place.h = self._symbols[id(place.output)]
 
@@ -216,7 +209,7 @@ class Names:
         users: dict[str, list[str]] = {}
         for place in self.places:
             if not place.enters:
-                users.setdefault(place.x.name, []).append(place.path)
+                users.setdefault(place.x.name, []).append(f"{place.path}.")
         before_dense: set[str] = set()
         for place in reversed(self.places):
             place.hidden = place.h.name in before_dense
@@ -225,19 +218,14 @@ class Names:
             if place.hidden:
                 ends = (self.of(child.output) for child in place.inner)
                 before_dense.update(end.name for end in ends if end)
-            below = f"{place.path}."
-            whole = all(p == place.path or p.startswith(below) for p in users[place.x.name])
+            whole = all(user.startswith(f"{place.path}.") for user in users[place.x.name])
             place.input_delta_name = place.x.delta + ("" if whole else f"|{word(place.path)}")
             if place.input_delta is not None:
                 self.deltas.setdefault(id(place.input_delta), place.input_delta_name)
 
 
 def word(path: str) -> str:
-    """Write a path so that it can be part of a name.
-
-    >>> word("my layer.dense_1")
-    'my_layer.dense_1'
-    """
+    """Write a path so that it can be part of a name."""
     return re.sub(r"[^\w.]", "_", path)
 
 

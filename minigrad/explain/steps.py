@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array, Shape
 
-Phase: TypeAlias = Literal["forward", "loss", "backward"]
 Factor: TypeAlias = tuple[str, float]
+Parts: TypeAlias = Callable[[int, int, "Limit"], "Sum | str"]
 
 EQUATIONS: Final = {
     1: "E = 1/2 Σ_k (a[k] - t[k])^2",
@@ -31,33 +31,9 @@ EQUATIONS: Final = {
 """The equations of the derivation in the docs, by number. i, j and k count the units of three
 consecutive layers. δ[j] has the form of δ[k], so Equation 11 applies to any number of layers."""
 
-_TAGS: Final = {
-    # part: (in the output layer, in a layer before it)
-    "output": ("8", "8"),
-    "slope": ("3", "9"),
-    "delta": ("5", "11"),
-    "weight gradient": ("4, 6", "10, 11"),
-    "gradient": ("6", "11"),
-    "input delta": ("7, 10", "7, 10"),
-}
-
-
-def tag(part: str, *, hidden: bool, exact: bool = True) -> str:
-    """Return the numbers of the equations that a part of a layer's computation follows.
-
-    Args:
-        part: "output", "slope", "delta", "weight gradient", "gradient" or "input delta".
-        hidden: whether a `Dense` follows on the way to the loss.
-        exact: False where the layer computes something else in place of the equation.
-
-    >>> tag("delta", hidden=False), tag("output", hidden=True, exact=False)
-    ('5', 'as 8')
-    """
-    return ("" if exact else "as ") + _TAGS[part][hidden]
-
 
 class Symbol(NamedTuple):
-    """The name of an array, and of the gradient of J with respect to it.
+    """The name of an array, the name of dJ/darray, its shape for one row, and its units.
 
     `units_of` names the first array with the same units: z1 for the a1 of an activation.
     """
@@ -68,20 +44,18 @@ class Symbol(NamedTuple):
     units_of: str
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """A product of named numbers, such as x[0] w1[0,2]."""
 
     factors: tuple[Factor, ...]
     value: float
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One number: its name, its value, and how it is computed.
 
-    It is the sum of `terms`, or it is computed by `formula`. Both are empty if nothing more is
-    known. `omitted` counts the terms that are left out because they are small; `rest` is their sum.
+    It is the sum of `terms`, or it is computed by `formula`; both are empty if nothing more is
+    known. `omitted` counts the small terms that are left out, and `rest` is their sum.
     """
 
     name: str
@@ -92,8 +66,7 @@ class Line:
     formula: str = ""
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """How many numbers are shown: all of up to `most`; of more, the `few` largest."""
 
     most: int
@@ -104,12 +77,8 @@ class Limit:
         return size if size <= self.most else min(self.few, self.most)
 
 
-@dataclass(frozen=True)
-class Sum:
-    """A sum of products: their values, a function that names the factors of one, and extra terms.
-
-    The terms in `first` and `last` are always shown, before and after the products.
-    """
+class Sum(NamedTuple):
+    """A sum: its products, what names the factors of one, and terms before and after them."""
 
     products: Array
     factors: Callable[[int], tuple[Factor, ...]]
@@ -129,13 +98,13 @@ class Step:
         tag: the numbers of the equations it follows, such as "8", or "as 8".
         name: of the array, such as "z1".
         shape: of the array, for one row.
-        values: the array, of shape (rows, *shape), or `shape` where the rows are summed.
+        values: the array, of shape (rows, *shape), or `shape` if it is one for all rows.
         parts: returns the sum or the formula of one number, for (row, flat index, limit).
         symbol: of the array with the same units, as z1 for z1 and δ1; None for the loss and for
             gradients of parameters.
     """
 
-    phase: Phase
+    phase: Literal["forward", "loss", "backward"]
     path: str
     title: str
     equation: str
@@ -143,7 +112,7 @@ class Step:
     name: str
     shape: Shape
     values: Array
-    parts: Callable[[int, int, Limit], Sum | str]
+    parts: Parts
     symbol: Symbol | None = None
 
     @property
@@ -153,10 +122,9 @@ class Step:
 
     @property
     def references(self) -> str:
-        """The equations of `tag` in words: 'Equations 4, 6' or 'as Equation 8'."""
-        words = "Equations " if "," in self.tag else "Equation "
-        lead = "as " if self.tag.startswith("as ") else ""
-        return lead + words + self.tag.removeprefix("as ")
+        """The tag in words: 'Equations 4, 6' or 'as Equation 8'."""
+        lead, numbers = self.tag[:3] * self.tag.startswith("as "), self.tag.removeprefix("as ")
+        return f"{lead}Equation{'s' * (',' in numbers)} {numbers}"
 
     def row(self, row: int) -> Array:
         """Return the array for one row."""
@@ -169,57 +137,37 @@ class Step:
             parts = self.parts(row, index, limit)
             if isinstance(parts, str):
                 return Line(name, value, formula=parts)
-            products = parts.products
+            products, factors, first, last = parts
             shown = largest(products, limit.of(products.size))
-            terms = [Term(parts.factors(i), float(products[i])) for i in shown]
             rest = np.delete(products, shown)
-            return Line(
-                name,
-                value,
-                (*_alone(parts.first), *terms, *_alone(parts.last)),
-                omitted=rest.size,
-                rest=float(rest.sum(dtype=np.float64)),
-            )
-
-
-def _alone(factors: tuple[Factor, ...]) -> list[Term]:
-    return [Term((factor,), factor[1]) for factor in factors]
+            terms = [Term((one,), one[1]) for one in first]
+            terms += [Term(factors(i), float(products[i])) for i in shown]
+            terms += [Term((one,), one[1]) for one in last]
+            return Line(name, value, tuple(terms), rest.size, float(rest.sum(dtype=np.float64)))
 
 
 def at(name: str, shape: Shape, index: int | str, row: int | None = None) -> str:
     """Name one number of an array, by its flat index for one row.
 
-    >>> at("w1", (2, 3), 5), at("J", (), 0), at("z1", (3,), "k"), at("z1", (3,), 2, row=4)
-    ('w1[1,2]', 'J', 'z1[k]', 'z1[row 4,2]')
-    >>> at("g'(z1)", (3,), 0)
-    "g'(z1[0])"
+    >>> at("w1", (2, 3), 5), at("J", (), 0), at("g'(z1)", (3,), "k"), at("z1", (3,), 2, row=4)
+    ('w1[1,2]', 'J', "g'(z1[k])", 'z1[row 4,2]')
     """
     if name.endswith(")"):
         return f"{at(name[:-1], shape, index, row)})"
-    if isinstance(index, str):
-        return f"{name}[{index}]" if shape else name
-    place = ",".join(str(int(i)) for i in np.unravel_index(index, shape)) if shape else ""
-    if row is not None:
-        place = f"row {row},{place}".rstrip(",")
-    return f"{name}[{place}]" if place else name
+    if isinstance(index, int | np.integer):
+        index = ",".join(str(int(i)) for i in np.unravel_index(index, shape)) if shape else ""
+    place = [f"row {row}"] * (row is not None) + [index] * bool(shape)
+    return f"{name}[{','.join(place)}]" if place else name
 
 
 def factor(name: str, values: Array, index: int, row: int | None = None) -> Factor:
-    """Return one number of an array with its name.
-
-    >>> factor("w1", np.array([[1.0, 2.0]]), 1)
-    ('w1[0,1]', 2.0)
-    """
+    """Return one number of an array with its name, by its flat index."""
     values = np.asarray(values)
     return at(name, values.shape, index, row), float(values.flat[index])
 
 
 def number(value: float) -> str:
-    """Write a number to six significant digits.
-
-    >>> number(0.1234567), number(2.0), number(-1.5e-7)
-    ('0.123457', '2', '-1.5e-07')
-    """
+    """Write a number to six significant digits."""
     return f"{value + 0.0:.6g}"  # no "-0"
 
 
@@ -231,8 +179,7 @@ def largest(values: NDArray[Any], most: int) -> list[int]:
     """
     if values.size <= most:
         return list(range(values.size))
-    order = np.argsort(-np.abs(values.ravel()), kind="stable")[:most]
-    return sorted(int(i) for i in order)
+    return sorted(np.argsort(-np.abs(values.ravel()), kind="stable")[:most].tolist())
 
 
 def flat_index(index: int | tuple[int, ...], shape: Shape, owner: str) -> int:
@@ -240,9 +187,6 @@ def flat_index(index: int | tuple[int, ...], shape: Shape, owner: str) -> int:
 
     Raises:
         ValueError: the index is out of bounds.
-
-    >>> flat_index((1, 2), (2, 3), "dense_1.weight")
-    5
     """
     place = index if isinstance(index, tuple) else (index,)
     if len(place) != len(shape) or not all(0 <= i < n for i, n in zip(place, shape, strict=True)):

@@ -8,7 +8,6 @@ from typing import Final
 
 from minigrad.explain.passes import Pass, Selection
 from minigrad.explain.steps import EQUATIONS, Line, Step, Term, at, number
-from minigrad.util.paths import join
 
 WIDTH: Final = 100
 _TAG: Final = 15
@@ -42,7 +41,7 @@ def opening(made: Pass, shown: Selection) -> list[str]:
             if len(sentences) == 1:
                 example = at(p.name, p.source.shape, p.source.size - 1)
                 index = example.removeprefix(p.name) or "[...]"
-                value = f"{join(place.path, attribute)}.value{index}"
+                value = f"{place.path}.{attribute}.value{index}".lstrip(".")
                 sentences.append(f"Indices start at 0, as in the arrays: {example} is {value}.")
     sentences.append(
         "Numbers in parentheses refer to the equations below; (as 8) marks a computation that "
