@@ -15,28 +15,14 @@ import numpy as np
 from minigrad.data.arrays import Array, Shape
 from minigrad.explain.steps import Limit, at, largest, number
 
-_TOKEN: Final = re.compile(
+TOKEN: Final = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
     r"|(?P<name>[^\W\d]\w*'*(?:\|[\w.]+)?(?:\[[^\]]*\])?)"
     r"|(?P<sign>\*\*|[<>]=|.)"
 )
-_NAME: Final = re.compile(
-    r"(?P<base>[^\W\d]+?(?:_[^\W\d]+?)*)_?(?P<level>\d*)(?P<primes>'*)"
-    r"(?:\|(?P<by>[\w.]+))?(?:\[(?P<index>[^\]]*)\])?"
-)
 _SUM: Final = re.compile(r"\bsum\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
 _STATISTIC: Final = re.compile(r"\b(mean|var)\((\w+)\)")
-_FUNCTIONS: Final = {"exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"}
-_GREEK: Final = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda",
-    "μ": "mu", "σ": "sigma", "θ": "theta", "φ": "phi", "ω": "omega", "η": "eta", "τ": "tau",
-}  # fmt: skip
-_SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
-_SIGNS: Final = _SPECIAL | {
-    "×": r"\times ", "∂": r"\partial ", "≤": r"\le ", "≥": r"\ge ", "<=": r"\le ", ">=": r"\ge ",
-    "\\": r"\backslash ", "~": r"\sim ", "*": r"\cdot ",
-}  # fmt: skip
 
 
 def parse(equation: str, default: str) -> dict[str, str]:
@@ -167,7 +153,7 @@ def _substitute(expression: str, names: Callable[[str], str | None]) -> str:
     """
     written = before = ""  # before: the kind of the last token, or the sign itself
     spaced = False
-    for token in _TOKEN.finditer(expression):
+    for token in TOKEN.finditer(expression):
         kind, text = token.lastgroup, token.group()
         if kind == "space":
             spaced = True
@@ -193,72 +179,3 @@ def _substitute(expression: str, names: Callable[[str], str | None]) -> str:
         before = str(kind) if kind != "sign" else text
         spaced = text == "×"
     return written
-
-
-def mathematics(text: str) -> str:
-    r"""Write a formula as LaTeX.
-
-    >>> mathematics("z1[0] = b1[0] + 0.5 × 1e-05")
-    'z^{(1)}_{0} = b^{(1)}_{0} + 0.5 \\times 1 \\cdot 10^{-5}'
-    >>> mathematics("∂J/∂w1[0,2] = 1 / (1 + exp(-z))^2")
-    '\\partial J/\\partial w^{(1)}_{0,2} = 1 / (1 + \\exp(-z){)}^{2}'
-    """
-    made: list[str] = []
-    raised = False
-    for token in _TOKEN.finditer(text):
-        kind, word = token.lastgroup, token.group()
-        if word in ("^", "**") and made:
-            made[-1], raised = f"{{{made[-1]}}}", True
-            continue
-        if kind == "number":
-            mantissa, _, power = word.partition("e")
-            shown = rf"{mantissa} \cdot 10^{{{int(power)}}}" if power else word
-        elif kind == "name":
-            shown = _latex_name(word)
-        else:
-            shown = _SIGNS.get(word) or (word if " " <= word <= "~" else _latex_word(word))
-        if raised and kind != "space":
-            shown = f"^{{{shown}}}" if kind in ("number", "name") else f"\\uparrow {shown}"
-            raised = False
-        made.append(shown)
-    return "".join(made)
-
-
-def escape(text: str) -> str:
-    r"""Write plain text so that LaTeX prints it, whatever it holds.
-
-    >>> escape("dense_1 & 50%")
-    'dense\\_1 \\& 50\\%'
-    """
-    import unicodedata
-
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= _SPECIAL
-    made = ""
-    for sign in text:
-        plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-        ascii_sign = sign if " " <= sign <= "~" else plain if plain.isalnum() else "?"
-        made += special.get(ascii_sign, ascii_sign)
-    return made
-
-
-def _latex_name(name: str) -> str:
-    if name.startswith("Σ_"):
-        return rf"\sum_{{{_latex_word(name[2:])}}}"
-    parts = _NAME.fullmatch(name)
-    if parts is None:
-        return rf"\text{{{escape(name)}}}"
-    above = [f"({parts['level']})"] if parts["level"] else []
-    above += [r"\prime" * len(parts["primes"])] if parts["primes"] else []
-    above += [rf"\text{{by {escape(parts['by'])}}}"] if parts["by"] else []
-    made = _latex_word(parts["base"]) + (f"^{{{' '.join(above)}}}" if above else "")
-    if parts["index"] is not None:
-        made += f"_{{{','.join(map(_latex_word, parts['index'].split(',')))}}}"
-    return made
-
-
-def _latex_word(word: str) -> str:
-    word = _GREEK.get(word, word)
-    if word in _FUNCTIONS or word in _GREEK.values():
-        return f"\\{word}"
-    return word if re.fullmatch(r"[A-Za-z]|\d+", word) else rf"\text{{{escape(word)}}}"

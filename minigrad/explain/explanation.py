@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,19 +12,20 @@ from typing_extensions import override
 from minigrad.core.layer import Layer, replica
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
-from minigrad.explain import page
 from minigrad.explain.latex import latex
 from minigrad.explain.layers import row_gradients
+from minigrad.explain.page import frame, page
 from minigrad.explain.passes import Pass, Selection
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
 from minigrad.explain.text import tagged, text
 from minigrad.saving.atomic import atomic_write
 
+Index = int | tuple[int, ...]
+
 _PAGE_ROWS = 8
 
 
-@dataclass(frozen=True, repr=False, eq=False)
 class LayerPass:
     """The arrays of one layer in a pass; the first axis of each counts the rows.
 
@@ -37,22 +37,20 @@ class LayerPass:
         z: the input of the activation that follows it, or that it is; else the output.
         activation: the output of that activation; else the output.
         delta: dJ/dz; None if the layer receives no delta.
-        output_delta: dJ/doutput.
-        input_delta: dJ/dinput.
+        output_delta: dJ/doutput, likewise.
+        input_delta: dJ/dinput, likewise.
         gradients: the gradient of the loss by each parameter, over all rows, by attribute.
     """
 
-    path: str
-    layer: Layer
-    input: Array
-    output: Array
-    z: Array
-    activation: Array
-    delta: Array | None
-    output_delta: Array | None
-    input_delta: Array | None
-    gradients: dict[str, Array]
-    _row_gradients: Callable[[str], Array]
+    def __init__(self, place: Place, activation: Place | None) -> None:
+        self._place = place
+        self.path, self.layer, self.gradients = place.path, place.layer, place.gradients or {}
+        self.input, self.output = place.input, place.output
+        self.output_delta, self.input_delta = place.delta, place.input_delta
+        self.z, self.activation, self.delta = self.output, self.output, place.delta
+        if activation is not None:
+            self.z, self.activation = activation.input, activation.output
+            self.delta = activation.input_delta
 
     def row_gradients(self, attribute: str) -> Array:
         """Return what each row adds to the gradient of a parameter, of shape (rows, ...).
@@ -61,11 +59,11 @@ class LayerPass:
             ValueError: the layer has no such parameter, or received no delta.
         """
         if attribute not in self.gradients or self.output_delta is None:
-            known = sorted(self.gradients) or "none"
             raise ValueError(
-                f"{self.layer.label} has no gradient of '{attribute}'; its gradients: {known}"
+                f"{self.layer.label} has no gradient of '{attribute}'; its gradients: "
+                f"{sorted(self.gradients) or 'none'}"
             )
-        return self._row_gradients(attribute)
+        return row_gradients(self._place, attribute)
 
     @property
     def weight_gradients(self) -> Array:
@@ -94,6 +92,13 @@ class Explanation:
         y: targets that the loss accepts.
         loss: the loss.
 
+    Attributes:
+        rows: how many rows it has.
+        prediction: the model's output.
+        target: the targets, in the shape and dtype that the loss computes with.
+        j: the loss over all rows, with the regularizers.
+        steps: the computation in order: forward, loss, backward.
+
     >>> import numpy as np
     >>> from minigrad import Dense, MSELoss, Sequential
     >>> weight = np.array([[0.5], [-1.0]])
@@ -107,20 +112,11 @@ class Explanation:
     """
 
     def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
-        self._made_from = replica(model), x.copy(), y.copy(), loss
-        self._pass = Pass(*self._made_from)
-        self.x, self.target, self.prediction = x, self._pass.target, self._pass.prediction
-        self.loss, self.j = loss, self._pass.j
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has."""
-        return len(self.x)
-
-    @property
-    def steps(self) -> list[Step]:
-        """The computation in order: forward, loss, backward."""
-        return self._pass.steps
+        self._arguments = replica(model), x.copy(), y.copy(), loss
+        self._pass = made = Pass(*self._arguments)
+        self.x, self.rows, self.loss, self.j = made.x, len(x), loss, made.j
+        self.prediction, self.target = made.prediction, made.target
+        self.steps: list[Step] = made.steps
 
     @property
     def layers(self) -> list[LayerPass]:
@@ -146,9 +142,13 @@ class Explanation:
         Raises:
             ValueError: there is no such row.
         """
-        return text(self._pass, self._selection(row, most))
+        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)))
 
-    def unit(self, path: str, index: int | tuple[int, ...], *, row: int = 0, most: int = 12) -> str:
+    def to_latex(self, *, row: int = 0, most: int = 12) -> str:
+        """Return the pass as a LaTeX document, which needs only amsmath; see `text`."""
+        return latex(self._pass, Selection(self._pass, self._row(row), Limit(most)))
+
+    def unit(self, path: str, index: Index, *, row: int = 0, most: int = 12) -> str:
         """Return the lines of one unit: its value, its delta, and the sums behind them.
 
         Raises:
@@ -156,21 +156,14 @@ class Explanation:
             ValueError: there is no such unit or row.
         """
         symbol = self._pass.names.place(path).h
-        unit, limit = flat_index(index, symbol.shape, path), Limit(most)
+        unit, row, limit = flat_index(index, symbol.shape, path), self._row(row), Limit(most)
         lines: list[str] = []
         for step in self.steps:
             if step.symbol is not None and step.symbol.units_of == symbol.units_of:
-                lines += tagged(step.line(self._row(row), unit, limit), step.tag)
+                lines += tagged(step.line(row, unit, limit), step.tag)
         return "\n".join(lines)
 
-    def weight(
-        self,
-        path: str,
-        index: int | tuple[int, ...],
-        *,
-        parameter: str = "weight",
-        most: int = 12,
-    ) -> str:
+    def weight(self, path: str, index: Index, *, parameter: str = "weight", most: int = 12) -> str:
         """Return the lines of one number of a parameter: its value and its gradient.
 
         Raises:
@@ -181,19 +174,15 @@ class Explanation:
         if parameter not in held:
             known = sorted(held) or "none"
             raise ValueError(f"'{path}' has no parameter '{parameter}'; its parameters: {known}")
-        p, step_of = held[parameter], self._pass.step_of
+        p = held[parameter]
         place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
         for name in dict.fromkeys((p.gradient, p.total)):
-            if name in step_of:
-                step = self.steps[step_of[name]]
+            if name in self._pass.step_of:
+                step = self.steps[self._pass.step_of[name]]
                 lines += tagged(step.line(0, place, Limit(most)), step.tag)
         return "\n".join(lines)
-
-    def to_latex(self, *, row: int = 0, most: int = 12) -> str:
-        """Return the pass as a LaTeX document, which needs only amsmath; see `text`."""
-        return latex(self._pass, self._selection(row, most))
 
     def to_html(
         self,
@@ -215,46 +204,27 @@ class Explanation:
             ValueError: there is no such row or unit.
             OSError: the file can't be written.
         """
-        if rows is not None and not len(rows):
+        chosen = range(min(self.rows, _PAGE_ROWS)) if rows is None else rows
+        if not len(chosen):
             raise ValueError("to_html expects at least one row, got rows=[]")
-        chosen = self._page_rows() if rows is None else [self._row(row) for row in rows]
-        atomic_write(path, [page.page(self._pass, chosen, units).encode()])
+        written = page(self._pass, [self._row(row) for row in chosen], units)
+        atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
-        return page.frame(page.page(self._pass, self._page_rows()), repr(self))
-
-    def _page_rows(self) -> list[int]:
-        return list(range(min(self.rows, _PAGE_ROWS)))
+        return frame(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self))
 
     def _row(self, row: int) -> int:
         if not 0 <= row < self.rows:
-            raise ValueError(f"the explanation expects a row from 0 to {self.rows - 1}, got {row}")
+            raise ValueError(f"Explanation expects a row from 0 to {self.rows - 1}, got {row}")
         return row
 
-    def _selection(self, row: int, most: int) -> Selection:
-        return Selection(self._pass, self._row(row), Limit(most))
-
     def _layer(self, place: Place) -> LayerPass:
-        follows = [p for p in self._pass.names.places if p.x == place.h and not p.enters]
-        activation = place if place.activates else None
-        if place.linear and len(follows) == 1 and follows[0].activates:
-            activation = follows[0]
-        return LayerPass(
-            place.path,
-            place.layer,
-            place.input,
-            place.output,
-            activation.input if activation else place.output,
-            activation.output if activation else place.output,
-            activation.input_delta if activation else place.delta,
-            place.delta,
-            place.input_delta,
-            place.gradients or {},
-            lambda attribute: row_gradients(place, attribute),
-        )
+        users = [p for p in self._pass.names.places if p.x == place.h and not p.enters]
+        follows = place.linear and len(users) == 1 and users[0].activates
+        return LayerPass(place, place if place.activates else users[0] if follows else None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._made_from
+        return type(self), self._arguments
 
     @override
     def __str__(self) -> str:

@@ -63,9 +63,7 @@ def row_gradients(place: Place, attribute: str) -> Array:
 
 def _output(place: Place, title: str, equation: str, tag: str, parts: Parts) -> Step:
     h = place.h
-    return Step(
-        "forward", place.path, title, equation, tag, h.name, h.shape, place.output, parts, h
-    )
+    return Step("forward", place.path, title, equation, tag, h.name, place.output, parts, h)
 
 
 def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
@@ -73,7 +71,7 @@ def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -
     x, name = place.x, place.input_delta_name
     equation = f"{at(name, x.shape, 'j' if place.linear else 'k')} = {right}"
     delta = place.deltas[1]
-    return Step("backward", place.path, title, equation, tag, name, x.shape, delta, parts, x)
+    return Step("backward", place.path, title, equation, tag, name, delta, parts, x)
 
 
 def _dense_output(place: Place) -> Step:
@@ -144,7 +142,7 @@ def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
 
     equation = f"{name} = {_in_names(place, expression)}" if expression else name
     title, tag = "slope of the activation", place.tag("3", "9")
-    yield Step("backward", place.path, title, equation, tag, slope, x.shape, slopes, formula, x)
+    yield Step("backward", place.path, title, equation, tag, slope, slopes, formula, x)
     right, tag = f"{at(h.delta, h.shape, 'k')} {name}", place.tag("5", "11")
     yield _input_delta(place, "delta: back through the activation", right, tag, product)
 
@@ -290,9 +288,8 @@ def shared_gradients(places: Sequence[Place]) -> Iterator[Step]:
         title = f"gradient of a parameter that {len(held)} layers share"
         equation = f"{p.total} = {' + '.join(one.gradient for one, _, _ in held)}"
         values = np.stack([gradient for _, _, gradient in held]).sum(axis=0)
-        rows, every = len(place.output), np.arange(values.size)
-        arrays = [(q.gradient, np.broadcast_to(g, (rows, *g.shape))) for q, _, g in held]
-        parts = _added(arrays, [every] * len(held))
+        arrays = [(one.gradient, gradient[None]) for one, _, gradient in held]
+        parts = _added(arrays, [np.arange(values.size)] * len(held))
         yield _regularized(p, place.path, title, equation, "as 7", p.total, values, parts)
 
 
@@ -307,7 +304,7 @@ def _regularized(
     parts: Parts,
 ) -> Step:
     """Return the step of a gradient; a regularizer is added to the whole one, not to a part."""
-    step = Step("backward", path, title, equation, tag, name, values.shape, values, parts)
+    step = Step("backward", path, title, equation, tag, name, values[None], parts)
     if p.source.regularizer is None or name != p.total:
         return step
     added, name = p.source.regularizer.derivative(p.source.value), f"∂regularizer/∂{p.name}"
@@ -318,7 +315,7 @@ def _regularized(
         return made._replace(last=last) if isinstance(made, Sum) else made
 
     equation = f"{equation} + {name}"
-    return replace(step, equation=equation, values=values + added, parts=with_regularizer)
+    return replace(step, equation=equation, values=(values + added)[None], parts=with_regularizer)
 
 
 def _in_names(place: Place, expression: str) -> str:
@@ -391,17 +388,15 @@ class Branches:
         parts = _added(arrays, self.where, self.scale)
         return _output(self.place, "the merged branches", equation, "as 8", parts)
 
-    def deltas(self) -> dict[str, Step]:
-        """Return the step of the delta that each branch receives, by the name of its output.
+    def deltas(self) -> Iterator[Step]:
+        """Yield the step of the delta that each branch receives.
 
         A delta that another layer inside passes back is a step of that layer.
         """
-        return {
-            symbol.name: self._delta(branch, symbol, delta)
-            for branch, (symbol, _, delta) in enumerate(self.outputs)
-            if delta is not None and symbol != self.place.h
-            if self.names.deltas.get(id(delta)) != symbol.delta
-        }
+        for branch, (symbol, _, delta) in enumerate(self.outputs):
+            passed = delta is None or self.names.deltas.get(id(delta)) == symbol.delta
+            if delta is not None and not passed and symbol != self.place.h:
+                yield self._delta(branch, symbol, delta)
 
     def input_delta(self) -> Step:
         """Return the step of dJ/dinput: the sum of what comes back from the branches."""
@@ -423,18 +418,9 @@ class Branches:
         if follows:
             offset = f"{self.where[branch][0]} + " if self.where[branch][0] else ""
             equation += f" = {self.written}{h.delta}[{offset}k]"
-        return Step(
-            phase="backward",
-            path=place.path,
-            title=f"the delta of {symbol.name}",
-            equation=equation,
-            tag="as 7, 10",
-            name=symbol.delta,
-            shape=symbol.shape,
-            values=delta,
-            parts=parts if follows else lambda *_: "",
-            symbol=symbol,
-        )
+        title, known = f"the delta of {symbol.name}", parts if follows else lambda *_: ""
+        name = symbol.delta
+        return Step("backward", place.path, title, equation, "as 7, 10", name, delta, known, symbol)
 
 
 def _added(
@@ -446,7 +432,7 @@ def _added(
 
     def parts(row: int, unit: int, _: Limit) -> Sum:
         factors = [
-            factor(name, array[row], index)
+            factor(name, array[min(row, len(array) - 1)], index)
             for (name, array), places in zip(arrays, where, strict=True)
             for index in np.flatnonzero(places == unit).tolist()
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -97,8 +96,7 @@ class Step:
         equation: for any unit k, such as "z1[k] = b1[k] + Σ_j x[j] w1[j,k]".
         tag: the numbers of the equations it follows, such as "8", or "as 8".
         name: of the array, such as "z1".
-        shape: of the array, for one row.
-        values: the array, of shape (rows, *shape), or `shape` if it is one for all rows.
+        values: the array, of shape (rows, ...), or (1, ...) if it is one for all rows.
         parts: returns the sum or the formula of one number, for (row, flat index, limit).
         symbol: of the array with the same units, as z1 for z1 and δ1; None for the loss and for
             gradients of parameters.
@@ -110,15 +108,19 @@ class Step:
     equation: str
     tag: str
     name: str
-    shape: Shape
     values: Array
     parts: Parts
     symbol: Symbol | None = None
 
     @property
+    def shape(self) -> Shape:
+        """The shape of the array for one row."""
+        return self.values.shape[1:]
+
+    @property
     def size(self) -> int:
         """How many numbers the array has for one row."""
-        return prod(self.shape)
+        return self.values[0].size
 
     @property
     def references(self) -> str:
@@ -128,7 +130,7 @@ class Step:
 
     def row(self, row: int) -> Array:
         """Return the array for one row."""
-        return np.asarray(self.values[row] if self.values.ndim > len(self.shape) else self.values)
+        return np.asarray(self.values[min(row, len(self.values) - 1)])
 
     def line(self, row: int, index: int, limit: Limit) -> Line:
         """Return the line of one number, by its row and flat index."""
