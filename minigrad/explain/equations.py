@@ -105,7 +105,7 @@ def with_numbers(
 
     def statistic(function: str, word: str) -> str | None:
         known = over is not None and word in arrays
-        return number(float(getattr(over, function)())) if known else None
+        return number(getattr(over, function)()) if known else None
 
     return _fill(expression, value, total, statistic)
 

@@ -56,14 +56,12 @@ def row_gradients(place: Place, attribute: str) -> Array:
         with np.errstate(all="ignore"):
             weight: Array = place.input[:, :, None] * delta[:, None, :]
         return weight if attribute == "weight" else delta.copy()
-    mask = np.arange(len(delta)).reshape(-1, *[1] * (delta.ndim - 1))
-    alone = (np.where(mask == row, delta, 0).astype(delta.dtype) for row in range(len(delta)))
-    return np.stack([_run_backward(place, one, attribute) for one in alone])
-
-
-def _output(place: Place, title: str, equation: str, tag: str, parts: Parts) -> Step:
-    h = place.h
-    return Step("forward", place.path, title, equation, tag, h.name, place.output, parts, h)
+    parts = []
+    for row in range(len(delta)):
+        alone = np.zeros_like(delta)
+        alone[row] = delta[row]
+        parts.append(_run_backward(place, alone, attribute))
+    return np.stack(parts)
 
 
 def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
@@ -89,15 +87,14 @@ def _dense_output(place: Place) -> Step:
 
     added = f"{bias.name}[k] + " if bias else ""
     equation = f"{z.name}[k] = {added}Σ_j {x.name}[j] {w.name}[j,k]"
-    return _output(place, "weighted sums of the inputs", equation, "8", parts)
+    title = "weighted sums of the inputs"
+    return Step("forward", place.path, title, equation, "8", z.name, place.output, parts, z)
 
 
 def _dense_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
-    x, z, w, inputs, (delta, _) = (
-        place.x, place.h, place.parameters["weight"], place.input, place.deltas
-    )  # fmt: skip
-    weight, units = w.source.value, z.shape[-1]
+    x, z, w, (delta, _) = place.x, place.h, place.parameters["weight"], place.deltas
+    inputs, weight, units = place.input, w.source.value, z.shape[-1]
 
     def back(row: int, k: int) -> Factor:
         return factor(z.delta, delta[row], k, place.seen(row))
@@ -165,7 +162,8 @@ def _layer_output(place: Place) -> Step:
     if expression:
         equation = f"{at(h.name, h.shape, 'k')} = {_in_names(place, expression)}"
     title = "the activation" if place.activates else "the output"
-    return _output(place, title, equation, "8" if isinstance(layer, Activation) else "as 8", parts)
+    tag = "8" if isinstance(layer, Activation) else "as 8"
+    return Step("forward", place.path, title, equation, tag, h.name, place.output, parts, h)
 
 
 def _layer_gradient(place: Place, attribute: str) -> Step:
@@ -178,8 +176,7 @@ def _layer_gradient(place: Place, attribute: str) -> Step:
     def pieces() -> Array:
         if rows > 1:
             return row_gradients(place, attribute).reshape(rows, size)
-        found = [_run_backward(place, one, attribute) for one in _ones(delta, 0, passes)]
-        return np.stack(found).reshape(passes, size)
+        return np.stack([*_derivatives(place, 0, passes, attribute)]).reshape(passes, size)
 
     def parts(_: int, index: int, __: Limit) -> Sum | str:
         if passes > _MOST_PASSES or passes * size > _MOST_CELLS:
@@ -205,7 +202,7 @@ def _layer_input_delta(place: Place) -> Step:
     jacobian, size = cache(lambda row: _jacobian(place, row)), prod(h.shape)
 
     def parts(row: int, unit: int, _: Limit) -> Sum | str:
-        cells, reached = jacobian(row), _rows_reached(place, row)
+        reached, cells = jacobian(row)
         if cells is None:
             return ""
         slopes = cells[:, unit]
@@ -223,38 +220,33 @@ def _layer_input_delta(place: Place) -> Step:
     return _input_delta(place, "back through the layer", right, "as 7, 10", parts)
 
 
-def _rows_reached(place: Place, row: int) -> range:
-    """Return the rows whose outputs depend on a row's input."""
-    return range(len(place.output)) if place.layer.batch_dependent else range(row, row + 1)
-
-
-def _jacobian(place: Place, row: int) -> Array | None:
-    """Return d output / d input of one row, of shape (rows reached * outputs, inputs).
+def _jacobian(place: Place, row: int) -> tuple[range, Array | None]:
+    """Return the rows that depend on a row's input, and d outputs / d input.
 
     `backward` is linear in delta: a delta of 1 for one output and 0 for all others returns the
     derivatives of that output, for any layer. None if there are too many, or if they don't agree
     with what the layer passed back.
     """
-    reached, (delta, input_delta) = _rows_reached(place, row), place.deltas
+    delta, input_delta = place.deltas
+    reached = range(len(delta)) if place.layer.batch_dependent else range(row, row + 1)
     passes = len(reached) * prod(delta.shape[1:])
     if passes > _MOST_PASSES or passes * input_delta[row].size > _MOST_CELLS:
-        return None
-    ones = _ones(delta, reached.start, passes)
-    cells = np.stack([_run_backward(place, one)[row].ravel() for one in ones])
+        return reached, None
+    cells = np.stack([one[row].ravel() for one in _derivatives(place, reached.start, passes)])
     with np.errstate(all="ignore"):
         terms = delta[reached.start : reached.stop].reshape(-1, 1) * cells
         missed = np.abs(terms.sum(axis=0) - input_delta[row].ravel()).max()
         scale = np.abs(terms).sum(axis=0).max()
     # The limit allows for rounding: a normalisation subtracts nearly equal numbers.
-    return cells if bool(missed <= np.finfo(cells.dtype).eps ** 0.5 * scale) else None
+    return reached, cells if missed <= np.finfo(cells.dtype).eps ** 0.5 * scale else None
 
 
-def _ones(like: Array, row: int, count: int) -> Iterator[Array]:
-    """Yield arrays of zeros with a one, at each of `count` numbers from `row` on."""
+def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Iterator[Array]:
+    """Yield the derivatives of `count` outputs from `row` on, by the input or a parameter."""
     for item in range(count):
-        made = np.zeros_like(like)
-        made.flat[row * prod(like.shape[1:]) + item] = 1
-        yield made
+        one = np.zeros_like(place.output)
+        one.flat[row * one[0].size + item] = 1
+        yield _run_backward(place, one, attribute)
 
 
 def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
@@ -273,7 +265,8 @@ def _gradient(
     left = at(p.gradient, values.shape, unit)
     equation = f"{left} = {'Σ_rows ' if rows > 1 else ''}{right}"
     title += ", over all rows" if rows > 1 else ""
-    return _regularized(p, place.path, title, equation, tag, p.gradient, values, parts)
+    step = Step("backward", place.path, title, equation, tag, p.gradient, values[None], parts)
+    return _regularized(step, p)
 
 
 def shared_gradients(places: Sequence[Place]) -> Iterator[Step]:
@@ -290,32 +283,25 @@ def shared_gradients(places: Sequence[Place]) -> Iterator[Step]:
         values = np.stack([gradient for _, _, gradient in held]).sum(axis=0)
         arrays = [(one.gradient, gradient[None]) for one, _, gradient in held]
         parts = _added(arrays, [np.arange(values.size)] * len(held))
-        yield _regularized(p, place.path, title, equation, "as 7", p.total, values, parts)
+        where, values = place.path, values[None]
+        yield _regularized(
+            Step("backward", where, title, equation, "as 7", p.total, values, parts), p
+        )
 
 
-def _regularized(
-    p: NamedParameter,
-    path: str,
-    title: str,
-    equation: str,
-    tag: str,
-    name: str,
-    values: Array,
-    parts: Parts,
-) -> Step:
-    """Return the step of a gradient; a regularizer is added to the whole one, not to a part."""
-    step = Step("backward", path, title, equation, tag, name, values[None], parts)
-    if p.source.regularizer is None or name != p.total:
+def _regularized(step: Step, p: NamedParameter) -> Step:
+    """Add the regularizer to the step of a parameter's whole gradient."""
+    regularizer, name = p.source.regularizer, f"∂regularizer/∂{p.name}"
+    if regularizer is None or step.name != p.total:
         return step
-    added, name = p.source.regularizer.derivative(p.source.value), f"∂regularizer/∂{p.name}"
+    added = regularizer.derivative(p.source.value)
 
-    def with_regularizer(row: int, index: int, limit: Limit) -> Sum | str:
-        made = parts(row, index, limit)
-        last = (factor(name, added, index),)
-        return made._replace(last=last) if isinstance(made, Sum) else made
+    def parts(row: int, index: int, limit: Limit) -> Sum | str:
+        made, last = step.parts(row, index, limit), factor(name, added, index)
+        return made._replace(last=(last,)) if isinstance(made, Sum) else made
 
-    equation = f"{equation} + {name}"
-    return replace(step, equation=equation, values=(values + added)[None], parts=with_regularizer)
+    equation = f"{step.equation} + {name}"
+    return replace(step, equation=equation, values=step.values + added, parts=parts)
 
 
 def _in_names(place: Place, expression: str) -> str:
@@ -342,12 +328,7 @@ def _in_numbers(place: Place, expression: str, row: int, unit: int, limit: Limit
 
 
 class Branches:
-    """The branches of a container: their outputs, and what comes back from them.
-
-    Args:
-        place: of the container.
-        names: of all arrays.
-    """
+    """The branches of a container: their outputs, and what comes back from them."""
 
     def __init__(self, place: Place, names: Names) -> None:
         self.place, self.names, kind = place, names, place.layer
@@ -385,8 +366,12 @@ class Branches:
         if self.concat:
             equation = f"{h.name} = concat({', '.join(names)})"
         arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
-        parts = _added(arrays, self.where, self.scale)
-        return _output(self.place, "the merged branches", equation, "as 8", parts)
+        parts, values, title = (
+            _added(arrays, self.where, self.scale),
+            self.place.output,
+            "the merged branches",
+        )
+        return Step("forward", self.place.path, title, equation, "as 8", h.name, values, parts, h)
 
     def deltas(self) -> Iterator[Step]:
         """Yield the step of the delta that each branch receives.

@@ -5,6 +5,27 @@ const NARROW = { width: 78, height: 62, gaps: [30, 40], space: 10, head: 72, edg
 const narrow = matchMedia("(max-width: 640px)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
+// What each unit is computed from: [from, to, weight], where a weight is in the product.
+function edgesOf(shown) {
+  const keys = new Map();
+  const edges = new Map();
+  const add = (source, to, weight) => {
+    const from = keys.get(source);
+    if (from && from !== to) edges.set(`${from} ${to} ${weight}`, [from, to, weight]);
+  };
+  for (const [key, unit] of units) for (const name of unit.values) keys.set(name, key);
+  for (const [name, key] of keys) {
+    const { terms = [], step } = shown.lines[name];
+    for (const { factors } of name === "J" ? [] : terms) {
+      const weight = factors.find(([factor]) => shown.weights[factor])?.[0] ?? "";
+      for (const [factor] of factors) add(factor, key, weight);
+    }
+    if (!terms.length && step !== undefined) add(shown.inputs[name], key, "");
+  }
+  for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
+  return [...edges.values()];
+}
+
 function draw() {
   const graph = byId("graph");
   const size = { ...(narrow.matches ? NARROW : WIDE) };

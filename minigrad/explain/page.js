@@ -56,6 +56,7 @@ function showRow(place) {
     column.units.forEach((unit, y) => units.set(unit.values[0], { ...unit, column, x, y }));
   });
   owners = ownersOf(row);
+  row.edges ??= edgesOf(row);
   const still = state.pick && (state.pick[0] === "unit" ? units : new Map(Object.entries(row.weights)));
   if (still && !still.has(state.pick[1])) state.pick = null;
   draw();

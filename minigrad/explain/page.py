@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from math import prod
 from typing import Any, Final
 
-import numpy as np
-
-from minigrad.data.arrays import Shape
 from minigrad.explain.passes import Pass, Selection
-from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, number
+from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, flat_index, number
 from minigrad.explain.text import opening
 
 _MOST_CHARACTERS: Final = 1_500_000
@@ -82,21 +79,17 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
 
 
 class _Row:
-    """One row as plain data: columns of units, edges between them, steps, lines and weights."""
+    """One row as plain data: columns of units, steps, lines and weights."""
 
     def __init__(self, shown: Selection) -> None:
         self.shown, self.made = shown, shown.made
         self._lines: dict[str, Line] = {}
         self._step_of: dict[str, int] = {}
         self._weights: dict[str, dict[str, Any]] = {}
-        self._unit_of = {"J": "J"}
-        places = self.made.names.places
-        self._input_of = {p.h.name: p.x for p in places if prod(p.x.shape) == prod(p.h.shape)}
+        self._inputs: dict[str, str] = {}
 
     def data(self) -> dict[str, Any]:
-        columns = [self._column(symbols, paths) for symbols, paths in self._groups()]
-        loss = type(self.made.loss).__name__
-        columns.append({"title": [loss], "size": 1, "units": [{"values": ["J"], "deltas": []}]})
+        columns = self._columns()
         steps = [self._step(place) for place in range(len(self.made.steps))]
         for line in list(self._lines.values()):
             for term in line.terms:
@@ -106,7 +99,7 @@ class _Row:
             "row": self.shown.row,
             "columns": columns,
             "steps": steps,
-            "edges": self._edges(),
+            "inputs": self._inputs,
             "weights": self._weights,
             "lines": {name: self._line(line) for name, line in self._lines.items()},
         }
@@ -130,22 +123,22 @@ class _Row:
         return line.name
 
     def _line(self, line: Line) -> dict[str, Any]:
-        made: dict[str, Any] = {"value": number(line.value)}
-        if line.name in self._step_of:
-            made["step"] = self._step_of[line.name]
-        if line.formula:
-            made["formula"] = line.formula
-        if line.terms:
-            made["terms"] = [
-                {"factors": [[n, number(v)] for n, v in t.factors], "value": number(t.value)}
-                for t in line.terms
-            ]
-        if line.omitted:
-            made["omitted"], made["rest"] = line.omitted, number(line.rest)
-        return made
+        terms = [
+            {"factors": [[n, number(v)] for n, v in t.factors], "value": number(t.value)}
+            for t in line.terms
+        ]
+        made = {
+            "value": number(line.value),
+            "step": self._step_of.get(line.name),
+            "formula": line.formula or None,
+            "terms": terms or None,
+            "omitted": line.omitted or None,
+            "rest": number(line.rest) if line.omitted else None,
+        }
+        return {key: value for key, value in made.items() if value is not None}
 
-    def _groups(self) -> list[tuple[list[Symbol], list[str]]]:
-        """Return the arrays and paths of each column; an activation joins its layer's column."""
+    def _columns(self) -> list[dict[str, Any]]:
+        """Return the columns of the diagram; an activation joins the column of its layer."""
         places = [place for place in self.made.names.places if not place.enters]
         groups = [([places[0].x], ["input"])]
         for place in places:
@@ -156,19 +149,34 @@ class _Row:
                 paths.append(place.path)
             else:
                 groups.append(([place.h], [place.path]))
-        return groups
+        input_of = {p.h: p.x for p in places if p.input[0].size == p.output[0].size}
+        columns = [
+            {
+                "title": paths,
+                "size": prod(symbols[0].shape),
+                "units": [
+                    self._unit(symbols, index, input_of)
+                    for index in self.shown.units(symbols[0].units_of)
+                ],
+            }
+            for symbols, paths in groups
+        ]
+        loss = type(self.made.loss).__name__
+        return [*columns, {"title": [loss], "size": 1, "units": [{"values": ["J"], "deltas": []}]}]
 
-    def _column(self, symbols: list[Symbol], paths: list[str]) -> dict[str, Any]:
-        units = []
-        for index in self.shown.units(symbols[0].units_of):
-            values = [at(symbol.name, symbol.shape, index) for symbol in symbols]
-            deltas = [at(symbol.delta, symbol.shape, index) for symbol in reversed(symbols)]
-            for symbol, name in zip(symbols, values, strict=True):
-                self._unit_of[name] = values[0]
-                row = self.made.names.arrays[symbol.name][self.shown.row]
-                self._lines[name] = Line(name, float(row.flat[index]))
-            units.append({"values": values, "deltas": deltas})
-        return {"title": paths, "size": prod(symbols[0].shape), "units": units}
+    def _unit(
+        self, symbols: list[Symbol], index: int, input_of: dict[Symbol, Symbol]
+    ) -> dict[str, list[str]]:
+        values = [at(symbol.name, symbol.shape, index) for symbol in symbols]
+        for symbol, name in zip(symbols, values, strict=True):
+            row = self.made.names.arrays[symbol.name][self.shown.row]
+            self._lines[name] = Line(name, float(row.flat[index]))
+            if (x := input_of.get(symbol)) is not None:
+                self._inputs[name] = at(x.name, x.shape, index)
+        return {
+            "values": values,
+            "deltas": [at(symbol.delta, symbol.shape, index) for symbol in reversed(symbols)],
+        }
 
     def _add_weight(self, name: str, value: float) -> None:
         """Add a parameter's number that stands in a sum, and the lines of its gradient."""
@@ -176,38 +184,7 @@ class _Row:
         if array not in self.made.names.parameters or name in self._weights:
             return
         path, shape, gradients = self.made.names.parameters[array]
-        index = _flat(place, shape)
+        index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
         steps = [self.made.step_of[name] for name in gradients if name in self.made.step_of]
         lines = [self._add(step, index) for step in steps]
         self._weights[name] = {"value": number(value), "of": path, "gradients": lines}
-
-    def _edges(self) -> list[list[str]]:
-        """Return [from, to, weight] for each number that a unit is computed from."""
-        edges = (
-            (self._unit_of[source], unit, weight)
-            for name, unit in self._unit_of.items()
-            for source, weight in self._sources(self._lines[name])
-            if source in self._unit_of
-        )
-        return [list(edge) for edge in dict.fromkeys(edges) if edge[0] != edge[1]]
-
-    def _sources(self, line: Line) -> Iterator[tuple[str, str]]:
-        """Yield what a line is computed from, each with the weight it is multiplied by."""
-        names, array, place = self.made.names, *line.name.rstrip("]").partition("[")[::2]
-        for term in line.terms if line.name != "J" else ():
-            factors = [name for name, _ in term.factors]
-            weight = next((name for name in factors if name in self._weights), "")
-            yield from ((name, weight) for name in factors)
-        if line.name == "J":
-            symbol = names.of(self.made.prediction)
-            assert symbol is not None
-            for index in self.shown.units(symbol.units_of):
-                yield at(symbol.name, symbol.shape, index), ""
-        elif not line.terms and array in self._input_of:
-            x, h = self._input_of[array], names.symbol(array)
-            yield at(x.name, x.shape, _flat(place, h.shape)), ""
-
-
-def _flat(place: str, shape: Shape) -> int:
-    """Return the flat index of an index as names have it, such as "1,2"."""
-    return int(np.ravel_multi_index(tuple(map(int, place.split(","))), shape)) if shape else 0

@@ -13,7 +13,7 @@ from minigrad.core.trace import Step as Traced
 from minigrad.core.trace import Trace
 from minigrad.data.arrays import Array, Shape
 from minigrad.explain.equations import parse
-from minigrad.explain.steps import Symbol
+from minigrad.explain.steps import UNNAMED, Symbol
 from minigrad.layers import Activation, Dense
 
 
@@ -42,8 +42,8 @@ class Place(Traced):
     inner: list[Traced] = field(default_factory=list)
     enters: bool = False
     hidden: bool = False
-    x: Symbol = Symbol("", "", (), "")
-    h: Symbol = Symbol("", "", (), "")
+    x: Symbol = UNNAMED
+    h: Symbol = UNNAMED
     input_delta_name: str = ""
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 

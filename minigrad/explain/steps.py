@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -41,6 +42,9 @@ class Symbol(NamedTuple):
     delta: str
     shape: Shape
     units_of: str
+
+
+UNNAMED: Final = Symbol("", "", (), "")
 
 
 class Term(NamedTuple):
@@ -120,7 +124,7 @@ class Step:
     @property
     def size(self) -> int:
         """How many numbers the array has for one row."""
-        return self.values[0].size
+        return prod(self.shape)
 
     @property
     def references(self) -> str:
