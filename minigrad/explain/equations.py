@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 
@@ -69,13 +70,8 @@ def with_numbers(
 ) -> str:
     """Write an expression for one unit, with numbers for all names that are known.
 
-    Args:
-        expression: the right side of an equation.
-        arrays: one row's numbers by their names in the expression, flat.
-        unit: the index in them; an array of one number is used for every unit.
-        owner: the layer or loss; its options and parameters are known by attribute.
-        limit: how many terms of a sum are written.
-        over: the numbers that mean(z) and var(z) are taken over, if known.
+    `arrays` has one row's numbers, flat, and `unit` is the index in them. Options and parameters of
+    `owner` are known by attribute, and mean(z) and var(z) if `over` has their numbers.
 
     >>> from minigrad import Softmax
     >>> row = {"z": np.array([0.5, 2.0])}
@@ -85,10 +81,10 @@ def with_numbers(
     units = max(array.size for array in arrays.values())
 
     def value(word: str, unit: int = unit) -> str | None:
-        held = arrays[word] if word in arrays else getattr(owner, word, None)
+        held: Any = arrays[word] if word in arrays else getattr(owner, word, None)
         held = getattr(held, "value", held)
         if isinstance(held, np.ndarray) and held.size in (1, units):
-            return number(float(held.flat[unit if held.size > 1 else 0]))
+            held = float(held.flat[unit if held.size > 1 else 0])
         plain = isinstance(held, (int, float)) and not isinstance(held, bool)
         return number(held) if plain else None
 
@@ -96,10 +92,9 @@ def with_numbers(
         sizes = np.ones(units)
         for word in sorted(arrays.keys() & set(re.findall(r"\w+", inner))):
             sizes = sizes * arrays[word]
-        if "exp(" in inner:
-            sizes = np.exp(sizes - sizes.max())
+        sizes = np.exp(sizes - sizes.max()) if "exp(" in inner else sizes
         shown = largest(sizes, limit.of(units))
-        terms = [_substitute(inner, lambda word, j=j: value(word, j)) for j in shown]
+        terms = [_substitute(inner, partial(value, unit=j)) for j in shown]
         more = [f"... ({units - len(shown)} more)"] if len(shown) < units else []
         return f"({' + '.join([*terms, *more])})"
 
@@ -111,11 +106,7 @@ def with_numbers(
 
 
 def scaled(scale: str, expression: str) -> str:
-    """Write a factor before an expression.
-
-    >>> scaled("0.5", "a - t"), scaled("1", "a - t")
-    ('0.5 × (a - t)', 'a - t')
-    """
+    """Write a factor before an expression: '0.5 × (a - t)'."""
     if scale == "1" or not expression:
         return expression
     bare = re.sub(r"\([^()]*\)|\[[^\]]*\]", "", expression)

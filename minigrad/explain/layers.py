@@ -56,12 +56,12 @@ def row_gradients(place: Place, attribute: str) -> Array:
         with np.errstate(all="ignore"):
             weight: Array = place.input[:, :, None] * delta[:, None, :]
         return weight if attribute == "weight" else delta.copy()
-    parts = []
+    made = np.empty((len(delta), *place.gradient(attribute).shape), delta.dtype)
     for row in range(len(delta)):
         alone = np.zeros_like(delta)
         alone[row] = delta[row]
-        parts.append(_run_backward(place, alone, attribute))
-    return np.stack(parts)
+        made[row] = _run_backward(place, alone, attribute)
+    return made
 
 
 def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
@@ -333,55 +333,50 @@ class Branches:
     def __init__(self, place: Place, names: Names) -> None:
         self.place, self.names, kind = place, names, place.layer
         merge = kind.merge if isinstance(kind, Parallel) else "add"
-        self.outputs = [
-            (symbol, child.output, child.delta)
-            for child in place.inner
-            if (symbol := names.of(child.output)) is not None
-        ]
-        self.back = [
-            (names.deltas[id(child.input_delta)], child.input_delta)
-            for child in place.inner
-            if child.input_delta is not None and id(child.input_delta) in names.deltas
-        ]
+        symbols = [(names.of(child.output), child) for child in place.inner]
+        self.outputs = [(symbol, c.output, c.delta) for symbol, c in symbols if symbol is not None]
+        deltas = [child.input_delta for child in place.inner if child.input_delta is not None]
+        self.back = [(names.deltas[id(d)], d) for d in deltas if id(d) in names.deltas]
         if isinstance(kind, Residual):
             self.outputs.insert(0, (place.x, place.input, None))
-            self.back.insert(0, (place.h.delta, place.delta))
-        shapes = [symbol.shape for symbol, _, _ in self.outputs]
+            self.back[:0] = [] if place.delta is None else [(place.h.delta, place.delta)]
+        shapes, count = [symbol.shape for symbol, _, _ in self.outputs], len(self.outputs)
         self.concat = merge == "concat"
         self.where = [np.arange(prod(shape)) for shape in shapes]
         """The flat indices of the output that each branch's numbers go to."""
         if self.concat:
-            parts = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
-            branch_of = np.concatenate(parts, axis=-1).ravel()
-            self.where = [np.flatnonzero(branch_of == branch) for branch in range(len(shapes))]
-        count = len(shapes)
+            numbered = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
+            branch_of = np.concatenate(numbered, axis=-1).ravel()
+            self.where = [np.flatnonzero(branch_of == branch) for branch in range(count)]
         self.scale: tuple[Factor, ...] = (("factor", 1 / count),) if merge == "mean" else ()
         self.written = f"1/{count} " if merge == "mean" else ""
 
     def output(self) -> Step:
         """Return the step of the output: a sum, a mean, or a concatenation."""
-        h, names = self.place.h, [symbol.name for symbol, _, _ in self.outputs]
+        place, h, names = self.place, self.place.h, [symbol.name for symbol, _, _ in self.outputs]
         added = " + ".join(self.written + at(name, h.shape, "k") for name in names)
         equation = f"{at(h.name, h.shape, 'k')} = {added}"
         if self.concat:
             equation = f"{h.name} = concat({', '.join(names)})"
         arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
-        parts, values, title = (
-            _added(arrays, self.where, self.scale),
-            self.place.output,
-            "the merged branches",
-        )
-        return Step("forward", self.place.path, title, equation, "as 8", h.name, values, parts, h)
+        parts, title = _added(arrays, self.where, self.scale), "the merged branches"
+        return Step("forward", place.path, title, equation, "as 8", h.name, place.output, parts, h)
 
     def deltas(self) -> Iterator[Step]:
-        """Yield the step of the delta that each branch receives.
-
-        A delta that another layer inside passes back is a step of that layer.
-        """
-        for branch, (symbol, _, delta) in enumerate(self.outputs):
-            passed = delta is None or self.names.deltas.get(id(delta)) == symbol.delta
-            if delta is not None and not passed and symbol != self.place.h:
-                yield self._delta(branch, symbol, delta)
+        """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
+        place, h, (came, _) = self.place, self.place.h, self.place.deltas
+        for (symbol, _, delta), where in zip(self.outputs, self.where, strict=True):
+            name, path, parts = symbol.delta, place.path, _unknown
+            if delta is None or symbol == h or self.names.deltas.get(id(delta)) == name:
+                continue
+            title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
+            if isinstance(place.layer, (Residual, Parallel)) or delta is came:
+                index_of = np.full(prod(h.shape), -1)
+                index_of[where] = np.arange(where.size)
+                parts = _added([(h.delta, came)], [index_of], self.scale)
+                offset = f"{where[0]} + " if where[0] else ""
+                equation += f" = {self.written}{h.delta}[{offset}k]"
+            yield Step("backward", path, title, equation, "as 7, 10", name, delta, parts, symbol)
 
     def input_delta(self) -> Step:
         """Return the step of dJ/dinput: the sum of what comes back from the branches."""
@@ -391,21 +386,9 @@ class Branches:
         title = "the sum of the branches' deltas"
         return _input_delta(self.place, title, right, "as 7, 10", parts)
 
-    def _delta(self, branch: int, symbol: Symbol, delta: Array) -> Step:
-        place, h, (came, _) = self.place, self.place.h, self.place.deltas
-        follows = isinstance(place.layer, (Residual, Parallel)) or delta is came
 
-        def parts(row: int, unit: int, _: Limit) -> Sum | str:
-            factors = *self.scale, factor(h.delta, came[row], self.where[branch][unit])
-            return Sum(delta[row].ravel()[unit : unit + 1], lambda _: factors)
-
-        equation = at(symbol.delta, symbol.shape, "k")
-        if follows:
-            offset = f"{self.where[branch][0]} + " if self.where[branch][0] else ""
-            equation += f" = {self.written}{h.delta}[{offset}k]"
-        title, known = f"the delta of {symbol.name}", parts if follows else lambda *_: ""
-        name = symbol.delta
-        return Step("backward", place.path, title, equation, "as 7, 10", name, delta, known, symbol)
+def _unknown(_: int, __: int, ___: Limit) -> str:
+    return ""
 
 
 def _added(
@@ -413,7 +396,7 @@ def _added(
     where: Sequence[NDArray[np.intp]],
     scale: tuple[Factor, ...] = (),
 ) -> Parts:
-    """Return the parts of a sum of arrays; `where` has the flat indices that their numbers go to."""
+    """Return the parts of a sum of arrays, whose numbers go to the flat indices in `where`."""
 
     def parts(row: int, unit: int, _: Limit) -> Sum:
         factors = [
