@@ -1,7 +1,7 @@
-"""Equations in one line of text: parsed, filled in with names or numbers, and as LaTeX.
+"""The `equation` of a layer or a loss, written with the names or the numbers of a pass.
 
-A layer says `equation = "a = z * sigmoid(beta z)"`. Two names side by side are a product, sum(...)
-runs over the last axis, and mean(...) and var(...) are statistics of an array.
+An equation is one line, such as "a = z * sigmoid(beta z); g' = ...". Two names side by side are a
+product, sum(...) runs over the last axis, and mean(z) and var(z) are statistics of an array.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ TOKEN: Final = re.compile(
     r"|(?P<name>[^\W\d]\w*'*(?:\|[\w.]+)?(?:\[[^\]]*\])?)"
     r"|(?P<sign>\*\*|[<>]=|.)"
 )
-_SUM: Final = re.compile(r"\bsum\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
-_STATISTIC: Final = re.compile(r"\b(mean|var)\((\w+)\)")
+_CALL: Final = r"(?P<call>\b(?:mean|var)\(\w+\)|\bsum\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))|"
+_TOKEN: Final = re.compile(_CALL + TOKEN.pattern)
+
+Names = Callable[[str], str | None]
 
 
 def parse(equation: str, default: str) -> dict[str, str]:
@@ -40,69 +42,80 @@ def parse(equation: str, default: str) -> dict[str, str]:
     return sides
 
 
-def with_names(expression: str, arrays: Mapping[str, tuple[str, Shape]]) -> str:
-    """Write an expression for any unit k; `arrays` gives the name and shape of its arrays.
+class Formula:
+    """The right side of an equation.
 
-    >>> with_names("exp(z) / sum(exp(z))", {"z": ("z1", (3,))})
-    'exp(z1[k]) / Σ_j exp(z1[j])'
-    """
-
-    def name(word: str, unit: str = "k") -> str | None:
-        return at(*arrays[word], unit) if word in arrays else None
-
-    def total(inner: str) -> str:
-        return f"Σ_j {_substitute(inner, lambda word: name(word, 'j'))}"
-
-    def statistic(function: str, word: str) -> str | None:
-        return f"{function}({arrays[word][0]})" if word in arrays else None
-
-    return _fill(expression, name, total, statistic)
-
-
-def with_numbers(
-    expression: str,
-    arrays: Mapping[str, Array],
-    unit: int,
-    *,
-    owner: object,
-    limit: Limit,
-    over: Array | None = None,
-) -> str:
-    """Write an expression for one unit, with numbers for all names that are known.
-
-    `arrays` has one row's numbers, flat, and `unit` is the index in them. Options and parameters of
-    `owner` are known by attribute, and mean(z) and var(z) if `over` has their numbers.
+    Args:
+        text: such as "exp(z) / sum(exp(z))".
+        arrays: by their names in the text, the names and the values of arrays, of shape (rows, ...).
+        owner: the layer or loss; its options and parameters are known by attribute.
+        parameters: the names and shapes of the parameters.
 
     >>> from minigrad import Softmax
-    >>> row = {"z": np.array([0.5, 2.0])}
-    >>> with_numbers("exp(z) / sum(exp(z))", row, 1, owner=Softmax(), limit=Limit(8))
-    'exp(2) / (exp(0.5) + exp(2))'
+    >>> formula = Formula("exp(z) / sum(exp(z))", {"z": ("z1", np.array([[0.5, 2.0]]))}, Softmax())
+    >>> formula.names(), formula.numbers(0, 1, Limit(8))
+    ('exp(z1[k]) / Σ_j exp(z1[j])', 'exp(2) / (exp(0.5) + exp(2))')
     """
-    units = max(array.size for array in arrays.values())
 
-    def value(word: str, unit: int = unit) -> str | None:
-        held: Any = arrays[word] if word in arrays else getattr(owner, word, None)
-        held = getattr(held, "value", held)
-        if isinstance(held, np.ndarray) and held.size in (1, units):
-            held = float(held.flat[unit if held.size > 1 else 0])
-        plain = isinstance(held, (int, float)) and not isinstance(held, bool)
-        return number(held) if plain else None
+    def __init__(
+        self,
+        text: str,
+        arrays: Mapping[str, tuple[str, Array]],
+        owner: object,
+        parameters: Mapping[str, tuple[str, Shape]] | None = None,
+    ) -> None:
+        self.text, self._arrays, self._owner = text, arrays, owner
+        self._known = {word: (name, values.shape[1:]) for word, (name, values) in arrays.items()}
+        self._known |= parameters or {}
 
-    def total(inner: str) -> str:
-        sizes = np.ones(units)
-        for word in sorted(arrays.keys() & set(re.findall(r"\w+", inner))):
-            sizes = sizes * arrays[word]
-        sizes = np.exp(sizes - sizes.max()) if "exp(" in inner else sizes
-        shown = largest(sizes, limit.of(units))
-        terms = [_substitute(inner, partial(value, unit=j)) for j in shown]
-        more = [f"... ({units - len(shown)} more)"] if len(shown) < units else []
-        return f"({' + '.join([*terms, *more])})"
+    def names(self) -> str:
+        """Write it for any unit k, with names."""
 
-    def statistic(function: str, word: str) -> str | None:
-        known = over is not None and word in arrays
-        return number(getattr(over, function)()) if known else None
+        def name(word: str, unit: str = "k") -> str | None:
+            return at(*self._known[word], unit) if word in self._known else None
 
-    return _fill(expression, value, total, statistic)
+        def call(function: str, inner: str) -> str | None:
+            if function == "sum":
+                return f"Σ_j {_write(inner, partial(name, unit='j'), call)}"
+            return f"{function}({self._known[inner][0]})" if inner in self._known else None
+
+        return _write(self.text, name, call)
+
+    def numbers(self, row: int, index: int, limit: Limit) -> str:
+        """Write it for one unit of a row, with numbers for all names that are known."""
+        shape = next(iter(self._arrays.values()))[1].shape
+        units = shape[-1] if len(shape) > 1 else 1
+        start, place = index - index % units, index % units
+        rows = {
+            word: values[row].ravel()[start : start + units]
+            for word, (_, values) in self._arrays.items()
+            if values.shape == shape
+        }
+
+        def value(word: str, unit: int = place) -> str | None:
+            held: Any = rows[word] if word in rows else getattr(self._owner, word, None)
+            held = getattr(held, "value", held)
+            if isinstance(held, np.ndarray) and held.size in (1, units):
+                held = float(held.flat[unit if held.size > 1 else 0])
+            plain = isinstance(held, (int, float)) and not isinstance(held, bool)
+            return number(held) if plain else None
+
+        def call(function: str, inner: str) -> str | None:
+            if function != "sum":
+                over = rows.get(inner)
+                if over is not None and getattr(self._owner, "batch_dependent", False):
+                    over = self._arrays[inner][1].reshape(-1, units)[:, place]
+                return None if over is None else number(getattr(over, function)())
+            sizes = np.ones(units)
+            for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
+                sizes = sizes * rows[word]
+            sizes = np.exp(sizes - sizes.max()) if "exp(" in inner else sizes
+            shown = largest(sizes, limit.of(units))
+            terms = [str(_write(inner, partial(value, unit=unit), call)) for unit in shown]
+            terms += [f"... ({units - len(shown)} more)"] * (len(shown) < units)
+            return f"({' + '.join(terms)})"
+
+        return _write(self.text, value, call)
 
 
 def scaled(scale: str, expression: str) -> str:
@@ -114,52 +127,33 @@ def scaled(scale: str, expression: str) -> str:
     return f"{scale} × " + (f"({expression})" if several else expression)
 
 
-def _fill(
-    expression: str,
-    name: Callable[[str], str | None],
-    total: Callable[[str], str],
-    statistic: Callable[[str, str], str | None],
-) -> str:
-    """Write names, sums and statistics into an expression."""
-    written: dict[str, str] = {}
+def _write(expression: str, name: Names, call: Callable[[str, str], str | None]) -> str:
+    """Write names or numbers in place of an expression's names and sums; None leaves them.
 
-    def keep(text: str | None, otherwise: str) -> str:
-        if text is None:
-            return otherwise
-        written[f"kept_{len(written)}"] = text
-        return f"kept_{len(written) - 1}"
-
-    expression = _STATISTIC.sub(lambda m: keep(statistic(*m.groups()), m[0]), expression)
-    expression = _SUM.sub(lambda m: keep(total(m[1]), m[0]), expression)
-    return _substitute(expression, lambda word: written.get(word) or name(word))
-
-
-def _substitute(expression: str, names: Callable[[str], str | None]) -> str:
-    """Write names or numbers in place of an expression's names; None leaves a name as it is.
-
-    >>> _substitute("1 / (1 + exp(-z))", {"z": "-0.5"}.get)
-    '1 / (1 + exp(-(-0.5)))'
-    >>> _substitute("z * sigmoid(beta z)", {"z": "2", "beta": "1.5"}.get)
-    '2 × sigmoid(1.5 × 2)'
+    >>> _write("z * sigmoid(-beta z)", {"z": "-2", "beta": "1.5"}.get, lambda *_: None)
+    '-2 × sigmoid(-1.5 × (-2))'
     """
     written = before = ""  # before: the kind of the last token, or the sign itself
     spaced = False
-    for token in TOKEN.finditer(expression):
-        kind, text = token.lastgroup, token.group()
+    for token in _TOKEN.finditer(expression):
+        kind, text, rest = str(token.lastgroup), token.group(), expression[token.end() :]
         if kind == "space":
             spaced = True
             continue
-        rest = expression[token.end() :]
+        new = None
         if text in ("if", "else", "and", "or"):
             kind, spaced = "word", True
-        elif kind == "name" and not rest.startswith("(") and (new := names(text)) is not None:
-            kind = "number" if re.match(r"-?[\d.(]", new) else "name"
-            opens, rest = written[-1:] in ("", "(", ",", "|"), rest.lstrip()
+        elif kind == "call":
+            new = call(*text[:-1].split("(", 1))
+        elif kind == "name" and not rest.startswith("("):
+            new = name(text)
+        if new is not None:
+            kind, text, rest = "number" if re.match(r"-?[\d.(]", new) else "name", new, rest.strip()
+            alone = written[-1:] in ("", "(", ",", "|") and not rest.startswith(("^", "**"))
             if new[0] == "(" and written[-1:] == "(" and rest[:1] == ")":
-                new = new[1:-1]
-            text = (
-                f"({new})" if new[0] == "-" and (not opens or rest.startswith(("^", "**"))) else new
-            )
+                text = new[1:-1]
+            elif new[0] == "-" and not alone:
+                text = f"({new})"
         text = {"**": "^", "*": "×"}.get(text, text)
         operand = kind in ("name", "number") or text == "("
         if spaced and operand and before in ("name", "number", ")"):
@@ -167,6 +161,5 @@ def _substitute(expression: str, names: Callable[[str], str | None]) -> str:
         elif written and (spaced or text == "×"):
             written += " "
         written += text
-        before = str(kind) if kind != "sign" else text
-        spaced = text == "×"
+        before, spaced = text if kind == "sign" else kind, text == "×"
     return written

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
-from minigrad.explain.equations import with_names, with_numbers
+from minigrad.explain.equations import Formula
 from minigrad.explain.places import NamedParameter, Names, Place, word
-from minigrad.explain.steps import Factor, Limit, Parts, Step, Sum, Symbol, at, factor
+from minigrad.explain.steps import Factor, Limit, Parts, Step, Sum, at, factor, unknown
 from minigrad.layers import Activation, Dropout, Parallel, Residual
 
 _MOST_CELLS: Final = 2_000_000
@@ -106,9 +106,6 @@ def _dense_backward(place: Place) -> Iterator[Step]:
             lambda row: (back(row, k), factor(x.name, inputs[row], j, place.seen(row))),
         )
 
-    def for_bias(_: int, k: int, __: Limit) -> Sum:
-        return Sum(delta[:, k], lambda row: (back(row, k),))
-
     def for_input(row: int, j: int, _: Limit) -> Sum:
         return Sum(
             delta[row] * weight[j],
@@ -119,7 +116,10 @@ def _dense_backward(place: Place) -> Iterator[Step]:
     yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
     if "bias" in place.parameters:
         title, tag = "gradient of the biases", place.tag("6", "11")
-        yield _gradient(place, "bias", title, "k", f"{z.delta}[k]", tag, for_bias)
+        yield _gradient(
+            place, "bias", title, "k", f"{z.delta}[k]", tag,
+            lambda _, k, __: Sum(delta[:, k], lambda row: (back(row, k),)),
+        )  # fmt: skip
     right = f"Σ_k {z.delta}[k] {w.name}[j,k]"
     yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
 
@@ -128,18 +128,15 @@ def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
     """g'(z[k]), and δ[k] = dJ/da[k] g'(z[k])."""
     x, h, slope, (delta, input_delta) = place.x, place.h, place.slope, place.deltas
     slopes = layer.derivative(place.output if layer.from_output else place.input)
-    expression, name = place.sides.get("g'", ""), at(slope, x.shape, "k")
-
-    def formula(row: int, k: int, limit: Limit) -> str:
-        return _in_numbers(place, expression, row, k, limit)
+    formula, name = _formula(place, place.sides.get("g'", "")), at(slope, x.shape, "k")
 
     def product(row: int, k: int, _: Limit) -> Sum:
         factors = factor(h.delta, delta[row], k), factor(slope, slopes[row], k)
         return Sum(input_delta[row].ravel()[k : k + 1], lambda _: factors)
 
-    equation = f"{name} = {_in_names(place, expression)}" if expression else name
-    title, tag = "slope of the activation", place.tag("3", "9")
-    yield Step("backward", place.path, title, equation, tag, slope, slopes, formula, x)
+    equation = f"{name} = {formula.names()}" if formula.text else name
+    title, tag, parts = "slope of the activation", place.tag("3", "9"), formula.numbers
+    yield Step("backward", place.path, title, equation, tag, slope, slopes, parts, x)
     right, tag = f"{at(h.delta, h.shape, 'k')} {name}", place.tag("5", "11")
     yield _input_delta(place, "delta: back through the activation", right, tag, product)
 
@@ -148,19 +145,19 @@ def _layer_output(place: Place) -> Step:
     """The layer's `equation`; without one, only the values are known."""
     x, h, layer = place.x, place.h, place.layer
     rights = [right for left, right in place.sides.items() if not left.endswith("'")]
-    expression = rights[0] if rights else ""
+    formula = _formula(place, rights[0] if rights else "")
 
     def parts(row: int, unit: int, limit: Limit) -> Sum | str:
         factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
         if isinstance(layer, Dropout):
             factors += (factor("m", layer.cache[row], unit),)
-        elif expression not in ("z", "x"):
-            return _in_numbers(place, expression, row, unit, limit)
+        elif formula.text not in ("z", "x"):
+            return formula.numbers(row, unit, limit)
         return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
     equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
-    if expression:
-        equation = f"{at(h.name, h.shape, 'k')} = {_in_names(place, expression)}"
+    if formula.text:
+        equation = f"{at(h.name, h.shape, 'k')} = {formula.names()}"
     title = "the activation" if place.activates else "the output"
     tag = "8" if isinstance(layer, Activation) else "as 8"
     return Step("forward", place.path, title, equation, tag, h.name, place.output, parts, h)
@@ -304,27 +301,15 @@ def _regularized(step: Step, p: NamedParameter) -> Step:
     return replace(step, equation=equation, values=step.values + added, parts=parts)
 
 
-def _in_names(place: Place, expression: str) -> str:
-    x, h = place.x, place.h
-    arrays = {"z": (x.name, x.shape), "x": (x.name, x.shape)}
-    arrays |= dict.fromkeys(place.sides, (h.name, h.shape))
-    for attribute, p in place.parameters.items():
-        arrays[attribute] = p.name, p.source.shape if p.source.size > 1 else ()
-    return with_names(expression, arrays)
-
-
-def _in_numbers(place: Place, expression: str, row: int, unit: int, limit: Limit) -> str:
-    if not expression:
-        return ""
-    # Sums and means run over the last axis; means of a batch run over the rows.
-    last = place.output.shape[-1] if place.output.ndim > 1 else 1
-    start = unit - unit % last
-    x, h = (array[row].ravel()[start : start + last] for array in (place.input, place.output))
-    arrays, over = dict.fromkeys(place.sides, h), None
-    if place.x.shape == place.h.shape:
-        arrays |= {"z": x, "x": x}
-        over = place.input.reshape(-1, last)[:, unit % last] if place.layer.batch_dependent else x
-    return with_numbers(expression, arrays, unit - start, owner=place.layer, limit=limit, over=over)
+def _formula(place: Place, text: str) -> Formula:
+    """Return the right side of a layer's equation, with the names and arrays of a pass."""
+    x, h = (place.x.name, place.input), (place.h.name, place.output)
+    parameters = {
+        attribute: (p.name, p.source.shape if p.source.size > 1 else ())
+        for attribute, p in place.parameters.items()
+    }
+    arrays = dict.fromkeys(place.sides, h) | {"z": x, "x": x}
+    return Formula(text, arrays, place.layer, parameters)
 
 
 class Branches:
@@ -366,10 +351,11 @@ class Branches:
         """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
         place, h, (came, _) = self.place, self.place.h, self.place.deltas
         for (symbol, _, delta), where in zip(self.outputs, self.where, strict=True):
-            name, path, parts = symbol.delta, place.path, _unknown
+            name, path = symbol.delta, place.path
             if delta is None or symbol == h or self.names.deltas.get(id(delta)) == name:
                 continue
             title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
+            parts: Parts = unknown
             if isinstance(place.layer, (Residual, Parallel)) or delta is came:
                 index_of = np.full(prod(h.shape), -1)
                 index_of[where] = np.arange(where.size)
@@ -385,10 +371,6 @@ class Branches:
         right = " + ".join(at(name, x.shape, "k") for name, _ in self.back)
         title = "the sum of the branches' deltas"
         return _input_delta(self.place, title, right, "as 7, 10", parts)
-
-
-def _unknown(_: int, __: int, ___: Limit) -> str:
-    return ""
 
 
 def _added(

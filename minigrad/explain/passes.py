@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from minigrad.core.layer import Layer
 from minigrad.core.trace import trace
 from minigrad.data.arrays import Array
 from minigrad.explain import layers
-from minigrad.explain.equations import parse, scaled, with_names, with_numbers
+from minigrad.explain.equations import Formula, parse, scaled
 from minigrad.explain.places import Names, places
-from minigrad.explain.steps import Limit, Line, Step, Sum, at, flat_index, largest, number
+from minigrad.explain.steps import Limit, Line, Step, Sum, at, flat_index, largest, number, unknown
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 
 
@@ -79,17 +78,10 @@ class Pass:
         lead = "" if kind is MSELoss and loss.reduction == "sum" and loss.scale == 0.5 else "as "
         alone, shape, factor = len(prediction) == 1, terms.shape[1:], number(scale)
 
-        def named(side: str) -> str:
-            arrays = dict.fromkeys(("a", "z"), (symbol.name, symbol.shape))
-            arrays["t"] = "t", target.shape[1:]
-            return with_names(sides[side], arrays) if known and side in sides else ""
-
-        def filled(side: str, row: int, unit: int, limit: Limit) -> str:
-            if not known or side not in sides:
-                return ""
-            arrays = dict.fromkeys(("a", "z"), prediction[row].ravel())
-            arrays["t"] = target[row].ravel()
-            return with_numbers(sides[side], arrays, unit, owner=loss, limit=limit)
+        values = dict.fromkeys(("a", "z"), (symbol.name, prediction)) | {"t": ("t", target)}
+        forward, backward = (
+            Formula(sides.get(side, "") if known else "", values, loss) for side in ("l", "l'")
+        )
 
         def total(_: int, __: int, ___: Limit) -> Sum | str:
             rows = terms.reshape(len(terms), -1)
@@ -105,19 +97,19 @@ class Pass:
         one, opaque, tag = at("l", shape, "k"), f"{kind.__name__}({symbol.name}, t)", f"{lead}1"
         if known:
             title = "the loss of each output" if shape else "the loss of the row"
-            equation = f"{one} = {named('l') or opaque}"
-            yield Step("loss", "", title, equation, tag, "l", terms, partial(filled, "l"))
+            equation = f"{one} = {forward.names() or opaque}"
+            yield Step("loss", "", title, equation, tag, "l", terms, forward.numbers)
         sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "")
         right = scaled(factor, sums + one) if known else opaque
         equation = " + ".join([f"J = {right}", *self.regularizers])
-        parts = total if known else lambda *_: ""
+        parts = total if known else unknown
         yield Step("loss", "", "the loss", equation, tag, "J", np.array([self.j]), parts)
-        name, slope = symbol.delta, scaled(factor, named("l'"))
+        name, slope = symbol.delta, scaled(factor, backward.names())
         equation = at(name, symbol.shape, "k") + (f" = {slope}" if slope else "")
         title, tag = "the gradient of the loss", f"{lead}2"
 
         def slopes(row: int, unit: int, limit: Limit) -> str:
-            return scaled(factor, filled("l'", row, unit, limit))
+            return scaled(factor, backward.numbers(row, unit, limit))
 
         yield Step("backward", "", title, equation, tag, name, delta, slopes, symbol)
 

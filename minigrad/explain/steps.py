@@ -152,6 +152,11 @@ class Step:
             return Line(name, value, tuple(terms), rest.size, float(rest.sum(dtype=np.float64)))
 
 
+def unknown(row: int, index: int, limit: Limit) -> str:
+    """Return the formula of a number of which only the value is known."""
+    return ""
+
+
 def at(name: str, shape: Shape, index: int | str, row: int | None = None) -> str:
     """Name one number of an array, by its flat index for one row.
 
