@@ -47,7 +47,7 @@ class Formula:
 
     Args:
         text: such as "exp(z) / sum(exp(z))".
-        arrays: by their names in the text, the names and the values of arrays, of shape (rows, ...).
+        arrays: by the names in the text, the names and values of arrays of shape (rows, ...).
         owner: the layer or loss; its options and parameters are known by attribute.
         parameters: the names and shapes of the parameters.
 

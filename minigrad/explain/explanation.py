@@ -53,10 +53,10 @@ class LayerPass:
             self.delta = activation.input_delta
 
     def row_gradients(self, attribute: str) -> Array:
-        """Return what each row adds to the gradient of a parameter, of shape (rows, ...).
+        """Return what each row adds to a parameter's gradient, of shape (rows, ...).
 
         Raises:
-            ValueError: the layer has no such parameter, or received no delta.
+            ValueError: the layer has no such gradient.
         """
         if attribute not in self.gradients or self.output_delta is None:
             raise ValueError(
@@ -124,23 +124,16 @@ class Explanation:
         return [self._layer(place) for place in self._pass.names.places if not place.enters]
 
     def __getitem__(self, path: str) -> LayerPass:
-        """Return the arrays of the layer at a path, such as 'residual_1.dense_1'.
-
-        Raises:
-            KeyError: no layer ran there.
-        """
+        """Return the arrays of the layer at a path; KeyError if there is none."""
         return self._layer(self._pass.names.place(path))
 
     def text(self, *, row: int = 0, most: int = 12) -> str:
         """Return the pass of one row as text of at most 100 columns.
 
         Args:
-            row: the row.
+            row: the row; ValueError if there is no such row.
             most: how many units of a layer, numbers of a gradient, or terms of a sum are shown; if
                 there are more, the four with the largest effect.
-
-        Raises:
-            ValueError: there is no such row.
         """
         return text(self._pass, Selection(self._pass, self._row(row), Limit(most)))
 
@@ -152,8 +145,7 @@ class Explanation:
         """Return the lines of one unit: its value, its delta, and the sums behind them.
 
         Raises:
-            KeyError: there is no such layer.
-            ValueError: there is no such unit or row.
+            KeyError, ValueError: there is no such layer, unit or row.
         """
         symbol = self._pass.names.place(path).h
         unit, row, limit = flat_index(index, symbol.shape, path), self._row(row), Limit(most)
@@ -167,8 +159,7 @@ class Explanation:
         """Return the lines of one number of a parameter: its value and its gradient.
 
         Raises:
-            KeyError: there is no such layer.
-            ValueError: there is no such parameter or index.
+            KeyError, ValueError: there is no such layer, parameter or index.
         """
         held = self._pass.names.place(path).parameters
         if parameter not in held:
@@ -196,12 +187,11 @@ class Explanation:
         Args:
             path: the file to create or replace.
             rows: the rows on the page; by default the first eight.
-            units: for a layer's path, units of a wide layer that are shown in any case, such as
-                {"dense_1": [17]}, beside those with the largest effect on J.
+            units: units of wide layers that are shown beside those with the largest effect on J,
+                such as {"dense_1": [17]}.
 
         Raises:
-            KeyError: there is no such layer.
-            ValueError: there is no such row or unit.
+            KeyError, ValueError: there is no such layer, row or unit.
             OSError: the file can't be written.
         """
         chosen = range(min(self.rows, _PAGE_ROWS)) if rows is None else rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from typing import Final
 
 from minigrad.explain.equations import TOKEN
@@ -14,16 +13,17 @@ from minigrad.explain.text import opening, pieces, wrap
 
 _WIDTH: Final = 62
 """Characters of text that make a row of a formula."""
-
 _NAME: Final = re.compile(
     r"(?P<base>[^\W\d]+?(?:_[^\W\d]+?)*)_?(?P<level>\d*)(?P<primes>'*)"
     r"(?:\|(?P<by>[\w.]+))?(?:\[(?P<index>[^\]]*)\])?"
 )
-_FUNCTIONS: Final = {"exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"}
-_GREEK: Final = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda",
-    "μ": "mu", "σ": "sigma", "θ": "theta", "φ": "phi", "ω": "omega", "η": "eta", "τ": "tau",
-}  # fmt: skip
+_GREEK: Final = [
+    "alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "sigma", "theta", "phi", "omega",
+    "eta", "tau",
+]  # fmt: skip
+_FUNCTIONS: Final = ["exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"]
+_COMMANDS: Final = {name: f"\\{name}" for name in (*_FUNCTIONS, *_GREEK)}
+_COMMANDS.update(zip("αβγδελμσθφωητ", map("\\{}".format, _GREEK), strict=True))
 _SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
 _SIGNS: Final = _SPECIAL | {
     "×": r"\times ", "∂": r"\partial ", "≤": r"\le ", "≥": r"\ge ", "<=": r"\le ", ">=": r"\ge ",
@@ -39,16 +39,14 @@ def latex(made: Pass, shown: Selection) -> str:
         r"\usepackage{amsmath}",
         r"\allowdisplaybreaks",
         r"\begin{document}",
-        " ".join(map(escape, opening(made, shown))),
+        escape(" ".join(opening(made, shown))),
         r"\section*{The equations}",
-        r"\begin{align*}",
-        "\\\\\n".join(
-            rf"{_row(equation)} \tag{{{number}}}"
-            for number, equations in EQUATIONS.items()
-            for equation in re.split(r", (?=\S+ = )", equations)
-        ),
-        r"\end{align*}",
     ]
+    rows = []
+    for number, equations in EQUATIONS.items():
+        for equation in re.split(r", (?=\S+ = )", equations):
+            rows += _rows([equation], str(number))
+    written += _aligned(rows)
     phase = ""
     for place, step in enumerate(made.steps, start=1):
         if step.phase != phase:
@@ -56,31 +54,6 @@ def latex(made: Pass, shown: Selection) -> str:
             written.append(rf"\section*{{{phase.title()}}}")
         written += _step(step, place, shown)
     return "\n".join([*written, r"\end{document}", ""])
-
-
-def _step(step: Step, place: int, shown: Selection) -> Iterator[str]:
-    title = escape(f"{step.path}: {step.title}" if step.path else step.title)
-    rows, lines = _rows(step.equation), shown.lines(step)
-    for line in lines:
-        *broken, last = _rows(pieces(line))
-        rows += [*broken, rf"{last} \tag{{{escape(step.tag)}}}"]
-    yield rf"\paragraph{{{place}. {title}.}} {escape(step.references)}."
-    yield r"\begin{align*}"
-    yield "\\\\\n".join(rows)
-    yield r"\end{align*}"
-    if len(lines) < step.size:
-        yield f"\\noindent\\ldots\\ and {step.size - len(lines)} more."
-
-
-def _rows(formula: str | list[str]) -> list[str]:
-    first, *others = wrap(formula, _WIDTH)
-    return [_row(first), *(rf"&\quad {{}}{mathematics(row.strip())}" for row in others)]
-
-
-def _row(row: str) -> str:
-    """Write a row of an alignment at its first equality sign."""
-    left, _, right = row.partition(" = ")
-    return f"{mathematics(left)} &= {mathematics(right)}" if right else f"{mathematics(left)} &"
 
 
 def mathematics(text: str) -> str:
@@ -95,56 +68,69 @@ def mathematics(text: str) -> str:
     raised = False
     for token in TOKEN.finditer(text):
         kind, word = token.lastgroup, token.group()
-        if word in ("^", "**") and made:
+        if word == "^" and made:
             made[-1], raised = f"{{{made[-1]}}}", True
             continue
-        if kind == "number":
-            mantissa, _, power = word.partition("e")
-            shown = rf"{mantissa} \cdot 10^{{{int(power)}}}" if power else word
-        elif kind == "name":
-            shown = _latex_name(word)
-        else:
-            shown = _SIGNS.get(word) or (word if " " <= word <= "~" else _latex_word(word))
-        if raised and kind != "space":
-            shown = f"^{{{shown}}}" if kind in ("number", "name") else f"\\uparrow {shown}"
-            raised = False
-        made.append(shown)
+        shown = _SIGNS.get(word) or _word(word)
+        if kind == "name":
+            shown = _name(word)
+        elif kind == "number" and "e" in word:
+            mantissa, power = word.split("e")
+            shown = rf"{mantissa} \cdot 10^{{{int(power)}}}"
+        made.append(f"^{{{shown}}}" if raised else shown)
+        raised = False
     return "".join(made)
 
 
 def escape(text: str) -> str:
-    r"""Write plain text so that LaTeX prints it, whatever it holds.
+    r"""Write plain text so that LaTeX prints it; signs beyond ASCII are simplified or left out.
 
     >>> escape("dense_1 & 50%")
     'dense\\_1 \\& 50\\%'
     """
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= _SPECIAL
-    made = ""
-    for sign in text:
-        plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-        ascii_sign = sign if " " <= sign <= "~" else plain if plain.isalnum() else "?"
-        made += special.get(ascii_sign, ascii_sign)
-    return made
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return "".join((special | _SPECIAL).get(sign, sign) for sign in plain)
 
 
-def _latex_name(name: str) -> str:
+def _step(step: Step, place: int, shown: Selection) -> list[str]:
+    title = escape(f"{step.path}: {step.title}" if step.path else step.title)
+    rows, lines = _rows(step.equation), shown.lines(step)
+    for line in lines:
+        rows += _rows(pieces(line), step.tag)
+    head = rf"\paragraph{{{place}. {title}.}} {escape(step.references)}."
+    more = [f"\\noindent\\ldots\\ and {step.size - len(lines)} more."]
+    return [head, *_aligned(rows), *more[: step.size - len(lines)]]
+
+
+def _aligned(rows: list[str]) -> list[str]:
+    return [r"\begin{align*}", "\\\\\n".join(rows), r"\end{align*}"]
+
+
+def _rows(formula: str | list[str], tag: str = "") -> list[str]:
+    """Write the rows of a formula, aligned at its first equality sign."""
+    first, *others = wrap(formula, _WIDTH)
+    left, _, right = first.partition(" = ")
+    rows = [f"{mathematics(left)} &" + (f"= {mathematics(right)}" if right else "")]
+    rows += [rf"&\quad {{}}{mathematics(row.strip())}" for row in others]
+    rows[-1] += rf" \tag{{{escape(tag)}}}" if tag else ""
+    return rows
+
+
+def _name(name: str) -> str:
     if name.startswith("Σ_"):
-        return rf"\sum_{{{_latex_word(name[2:])}}}"
+        return rf"\sum_{{{_word(name[2:])}}}"
     parts = _NAME.fullmatch(name)
     if parts is None:
         return rf"\text{{{escape(name)}}}"
     above = [f"({parts['level']})"] if parts["level"] else []
     above += [r"\prime" * len(parts["primes"])] if parts["primes"] else []
     above += [rf"\text{{by {escape(parts['by'])}}}"] if parts["by"] else []
-    made = _latex_word(parts["base"]) + (f"^{{{' '.join(above)}}}" if above else "")
-    if parts["index"] is not None:
-        made += f"_{{{','.join(map(_latex_word, parts['index'].split(',')))}}}"
-    return made
+    index = ",".join(map(_word, filter(None, (parts["index"] or "").split(","))))
+    made = _word(parts["base"]) + (f"^{{{' '.join(above)}}}" if above else "")
+    return made + (f"_{{{index}}}" if index else "")
 
 
-def _latex_word(word: str) -> str:
-    word = _GREEK.get(word, word)
-    if word in _FUNCTIONS or word in _GREEK.values():
-        return f"\\{word}"
-    return word if re.fullmatch(r"[A-Za-z]|\d+", word) else rf"\text{{{escape(word)}}}"
+def _word(word: str) -> str:
+    plain = re.fullmatch(r"[ -~]|[\d.]+", word)
+    return _COMMANDS.get(word) or (word if plain else rf"\text{{{escape(word)}}}")

@@ -23,13 +23,7 @@ Units = Mapping[str, Sequence[int]]
 
 
 def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
-    """Write the page of some rows; the first of them is shown at first.
-
-    Args:
-        made: the pass.
-        rows: the rows.
-        units: for a layer's path, units that are shown in any case.
-    """
+    """Write the page of some rows; `units` are shown in any case, by a layer's path."""
     assets = files("minigrad.explain")
     parts = {
         "title": html.escape(f"J = {number(made.j)}: forward and backward pass"),

@@ -18,10 +18,9 @@ from minigrad.layers import Activation, Dense
 
 
 class NamedParameter(NamedTuple):
-    """A parameter of a layer: its name, the name of its gradient, and what holds its value.
+    """A parameter of a layer: its name, the names of its gradient, and what holds its value.
 
-    `total` names the whole gradient; `gradient` is a part of it if several layers share the
-    parameter.
+    `gradient` is what this layer adds to `total`, if several layers share the parameter.
     """
 
     name: str
@@ -119,10 +118,6 @@ class Names:
     activation a, that of any other layer h, or the left side of its `equation`; dJ/dz is δ. A name
     that is taken gets a prime.
 
-    Args:
-        places: in forward order; each receives its names.
-        x: the input.
-
     Attributes:
         arrays: the arrays of the forward pass by name.
         deltas: the name of each dJ/dinput, by the array's id.
@@ -148,17 +143,12 @@ class Names:
         return self._symbols[id(self.arrays[name])]
 
     def place(self, path: str) -> Place:
-        """Return the place of the layer at a path.
-
-        Raises:
-            KeyError: no layer ran there.
-        """
-        known = [place for place in self.places if not place.enters]
-        for place in known:
-            if place.path == path:
-                return place
-        paths = ", ".join(dict.fromkeys(repr(place.path) for place in known))
-        raise KeyError(f"the explanation has no layer '{path}'; its layers: {paths}")
+        """Return the place of the layer at a path; KeyError if no layer ran there."""
+        known = {place.path: place for place in reversed(self.places) if not place.enters}
+        if path not in known:
+            paths = ", ".join(map(repr, reversed(known)))
+            raise KeyError(f"the explanation has no layer '{path}'; its layers: {paths}")
+        return known[path]
 
     def _free(self, name: str) -> str:
         while name in self._taken:

@@ -33,7 +33,7 @@ consecutive layers. δ[j] has the form of δ[k], so Equation 11 applies to any n
 
 
 class Symbol(NamedTuple):
-    """The name of an array, the name of dJ/darray, its shape for one row, and its units.
+    """The names of an array and its dJ/darray, its shape for one row, and its units.
 
     `units_of` names the first array with the same units: z1 for the a1 of an activation.
     """
@@ -55,10 +55,9 @@ class Term(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One number: its name, its value, and how it is computed.
+    """One number: its name and value, and the sum of `terms` or the `formula` that it is, if known.
 
-    It is the sum of `terms`, or it is computed by `formula`; both are empty if nothing more is
-    known. `omitted` counts the small terms that are left out, and `rest` is their sum.
+    `omitted` counts the small terms that are left out, and `rest` is their sum.
     """
 
     name: str
@@ -102,8 +101,7 @@ class Step:
         name: of the array, such as "z1".
         values: the array, of shape (rows, ...), or (1, ...) if it is one for all rows.
         parts: returns the sum or the formula of one number, for (row, flat index, limit).
-        symbol: of the array with the same units, as z1 for z1 and δ1; None for the loss and for
-            gradients of parameters.
+        symbol: of the array with the same units, if it has units: of z1 for z1 and δ1.
     """
 
     phase: Literal["forward", "loss", "backward"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from math import prod
 from typing import Final
 
 from minigrad.explain.passes import Pass, Selection
@@ -31,18 +32,15 @@ def text(made: Pass, shown: Selection) -> str:
 
 def opening(made: Pass, shown: Selection) -> list[str]:
     """Return the sentences that explain how to read a pass."""
-    rows, limit = len(made.x), shown.limit
+    limit, kind = shown.limit, type(made.loss).__name__
     sentences = [
-        f"J = {number(made.j)} ({type(made.loss).__name__}): forward and backward pass of row "
-        f"{shown.row} of {rows}."
+        f"J = {number(made.j)} ({kind}): forward and backward pass of row {shown.row} of "
+        f"{len(made.x)}."
     ]
-    for place in made.names.places:
-        for attribute, p in place.parameters.items():
-            if len(sentences) == 1:
-                example = at(p.name, p.source.shape, p.source.size - 1)
-                index = example.removeprefix(p.name) or "[...]"
-                value = f"{place.path}.{attribute}.value{index}".lstrip(".")
-                sentences.append(f"Indices start at 0, as in the arrays: {example} is {value}.")
+    for name, (path, shape, _) in list(made.names.parameters.items())[:1]:
+        index = at("", shape, prod(shape) - 1)
+        example = f"{name}{index} is {path}.value{index or '[...]'}"
+        sentences.append(f"Indices start at 0, as in the arrays: {example}.")
     sentences.append(
         "Numbers in parentheses refer to the equations below; (as 8) marks a computation that "
         "takes the place of Equation 8."
