@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, replica
+from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
 from minigrad.explain.latex import latex
@@ -112,9 +113,9 @@ class Explanation:
     """
 
     def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
-        self._arguments = replica(model), x.copy(), y.copy(), loss
+        self._arguments = copy.deepcopy((model, x, y, loss))
         self._pass = made = Pass(*self._arguments)
-        self.x, self.rows, self.loss, self.j = made.x, len(x), loss, made.j
+        self.x, self.rows, self.loss, self.j = made.x, len(x), made.loss, made.j
         self.prediction, self.target = made.prediction, made.target
         self.steps: list[Step] = made.steps
 

@@ -63,12 +63,12 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
                 break
         if len(written[0]) <= _MOST_CHARACTERS:
             break
-    said = f"Loss: {type(made.loss).__name__}"
+    summary = f"Loss: {type(made.loss).__name__}"
     if len(written) < len(made.x):
-        said += f" over {len(made.x)} rows; this page shows {len(written)} of them"
+        summary += f" over {len(made.x)} rows; this page shows {len(written)} of them"
     _, *notes = opening(made, Selection(made, rows[0], limit))
     equations = {str(place): equation for place, equation in EQUATIONS.items()}
-    head = {"said": f"{said}.", "notes": notes, "equations": equations}
+    head = {"summary": f"{summary}.", "notes": notes, "equations": equations}
     return f'{_as_json(head)[:-1]},"rows":[{",".join(written)}]}}'
 
 
