@@ -29,11 +29,7 @@ Names = Callable[[str], str | None]
 
 
 def parse(equation: str, default: str) -> dict[str, str]:
-    """Split an equation into right sides by what they define; without a left side, `default`.
-
-    >>> parse("a = tanh(z); g' = 1 - a^2", "h"), parse("2 x", "h")
-    ({'a': 'tanh(z)', "g'": '1 - a^2'}, {'h': '2 x'})
-    """
+    """Split an equation into right sides by what they define; without a left side, `default`."""
     sides = {}
     for part in filter(None, map(str.strip, equation.split(";"))):
         sided = re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part)
@@ -128,11 +124,7 @@ def scaled(scale: str, expression: str) -> str:
 
 
 def _write(expression: str, name: Names, call: Callable[[str, str], str | None]) -> str:
-    """Write names or numbers in place of an expression's names and sums; None leaves them.
-
-    >>> _write("z * sigmoid(-beta z)", {"z": "-2", "beta": "1.5"}.get, lambda *_: None)
-    '-2 × sigmoid(-1.5 × (-2))'
-    """
+    """Write names or numbers in place of an expression's names and sums; None leaves them."""
     written = before = ""  # before: the kind of the last token, or the sign itself
     spaced = False
     for token in _TOKEN.finditer(expression):

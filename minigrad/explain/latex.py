@@ -83,11 +83,7 @@ def mathematics(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Write plain text so that LaTeX prints it; signs beyond ASCII are simplified or left out.
-
-    >>> escape("dense_1 & 50%")
-    'dense\\_1 \\& 50\\%'
-    """
+    """Write plain text so that LaTeX prints it; signs beyond ASCII are simplified or left out."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return "".join((special | _SPECIAL).get(sign, sign) for sign in plain)

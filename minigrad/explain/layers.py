@@ -36,9 +36,11 @@ def forward(place: Place, names: Names) -> Step:
 
 
 def backward(place: Place, names: Names) -> Iterator[Step]:
-    """Yield the steps of a layer's gradients and of dJ/dinput."""
+    """Yield the steps of a layer's gradients and of dJ/dinput; first, of a container's deltas."""
     layer = place.layer
-    if place.linear:
+    if place.inner and not place.enters:
+        yield from Branches(place, names).deltas()
+    elif place.linear:
         yield from _dense_backward(place)
     elif isinstance(layer, (Residual, Parallel)) and place.inner:
         yield Branches(place, names).input_delta()
@@ -266,24 +268,24 @@ def _gradient(
     return _regularized(step, p)
 
 
-def shared_gradients(places: Sequence[Place]) -> Iterator[Step]:
+def shared_gradients(names: Names) -> Iterator[Step]:
     """Yield the gradient of each parameter that several layers share: the sum of its parts."""
-    uses: dict[str, list[tuple[NamedParameter, Place, Array]]] = {}
-    for place in places:
-        for attribute, p in place.parameters.items():
-            if p.gradient != p.total and place.delta is not None:
-                uses.setdefault(p.name, []).append((p, place, place.gradient(attribute)))
-    for held in uses.values():
-        p, place, _ = held[0]
+    for uses in names.parameters.values():
+        held = [
+            (place.parameters[name], place.gradient(name))
+            for place, name in uses
+            if place.gradients
+        ]
+        if len(uses) < 2 or not held:
+            continue
+        p, path = held[0][0], uses[0][0].path
         title = f"gradient of a parameter that {len(held)} layers share"
-        equation = f"{p.total} = {' + '.join(one.gradient for one, _, _ in held)}"
-        values = np.stack([gradient for _, _, gradient in held]).sum(axis=0)
-        arrays = [(one.gradient, gradient[None]) for one, _, gradient in held]
+        equation = f"{p.total} = {' + '.join(part.gradient for part, _ in held)}"
+        values = np.stack([gradient for _, gradient in held]).sum(axis=0)[None]
+        arrays = [(part.gradient, gradient[None]) for part, gradient in held]
         parts = _added(arrays, [np.arange(values.size)] * len(held))
-        where, values = place.path, values[None]
-        yield _regularized(
-            Step("backward", where, title, equation, "as 7", p.total, values, parts), p
-        )
+        step = Step("backward", path, title, equation, "as 7", p.total, values, parts)
+        yield _regularized(step, p)
 
 
 def _regularized(step: Step, p: NamedParameter) -> Step:

@@ -101,15 +101,8 @@ class _Row:
     def _step(self, place: int) -> dict[str, Any]:
         step = self.made.steps[place]
         names = [self._add(place, index) for index in self.shown.indices(step)]
-        return {
-            "phase": step.phase,
-            "path": step.path,
-            "title": step.title,
-            "equation": step.equation,
-            "named": step.references,
-            "lines": names,
-            "more": step.size - len(names),
-        }
+        made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
+        return made | {"named": step.references, "lines": names, "more": step.size - len(names)}
 
     def _add(self, place: int, index: int) -> str:
         line = self.made.steps[place].line(self.shown.row, index, self.shown.limit)
@@ -163,8 +156,7 @@ class _Row:
     ) -> dict[str, list[str]]:
         values = [at(symbol.name, symbol.shape, index) for symbol in symbols]
         for symbol, name in zip(symbols, values, strict=True):
-            row = self.made.names.arrays[symbol.name][self.shown.row]
-            self._lines[name] = Line(name, float(row.flat[index]))
+            self._lines[name] = Line(name, float(symbol.values[self.shown.row].flat[index]))
             if (x := input_of.get(symbol)) is not None:
                 self._inputs[name] = at(x.name, x.shape, index)
         return {
@@ -177,8 +169,16 @@ class _Row:
         array, _, place = name.rstrip("]").partition("[")
         if array not in self.made.names.parameters or name in self._weights:
             return
-        path, shape, gradients = self.made.names.parameters[array]
+        uses = [
+            (one.path, key, one.parameters[key]) for one, key in self.made.names.parameters[array]
+        ]
+        (path, attribute, p), shape = uses[0], uses[0][2].source.shape
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
+        gradients = dict.fromkeys([*(one.gradient for _, _, one in uses), p.total])
         steps = [self.made.step_of[name] for name in gradients if name in self.made.step_of]
         lines = [self._add(step, index) for step in steps]
-        self._weights[name] = {"value": number(value), "of": path, "gradients": lines}
+        self._weights[name] = {
+            "value": number(value),
+            "of": f"{path}.{attribute}".lstrip("."),
+            "gradients": lines,
+        }

@@ -46,24 +46,13 @@ class Pass:
         assert delta is not None
         assert j is not None
         self.j = j + sum(self.regularizers.values())
+        ran_back = [p for p in reversed(self.names.places) if p.delta is not None]
         with np.errstate(all="ignore"):
-            self.steps = [*self._forward(), *self._loss_steps(delta), *self._backward()]
+            forward = [layers.forward(p, self.names) for p in self.names.places if not p.enters]
+            backward = [step for p in ran_back for step in layers.backward(p, self.names)]
+            shared = layers.shared_gradients(self.names)
+            self.steps = [*forward, *self._loss_steps(delta), *backward, *shared]
         self.step_of = {step.name: index for index, step in enumerate(self.steps)}
-
-    def _forward(self) -> Iterator[Step]:
-        for place in self.names.places:
-            if not place.enters:
-                yield layers.forward(place, self.names)
-
-    def _backward(self) -> Iterator[Step]:
-        for place in reversed(self.names.places):
-            if place.delta is None or place.input_delta is None:
-                continue
-            if place.inner and not place.enters:
-                yield from layers.Branches(place, self.names).deltas()
-            else:
-                yield from layers.backward(place, self.names)
-        yield from layers.shared_gradients(self.names.places)
 
     def _loss_steps(self, delta: Array) -> Iterator[Step]:
         """Yield the terms of the loss, J, and dJ/dprediction."""
@@ -148,8 +137,8 @@ class Selection:
     def units(self, name: str) -> list[int]:
         """Return the units of an array that are shown."""
         if name not in self._units:
-            sizes = self.made.names.arrays[name][self.row].ravel()
-            step = self.made.step_of.get(self.made.names.symbol(name).delta)
+            symbol = self.made.names.symbols[name]
+            sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
             if step is not None:
                 with np.errstate(all="ignore"):
                     sizes = sizes * self.made.steps[step].row(self.row).ravel()

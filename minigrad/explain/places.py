@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 from minigrad.core.trace import Step as Traced
 from minigrad.core.trace import Trace
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array
 from minigrad.explain.equations import parse
 from minigrad.explain.steps import UNNAMED, Symbol
 from minigrad.layers import Activation, Dense
@@ -119,28 +118,24 @@ class Names:
     that is taken gets a prime.
 
     Attributes:
-        arrays: the arrays of the forward pass by name.
+        symbols: the symbol of each array of the forward pass, by its name.
         deltas: the name of each dJ/dinput, by the array's id.
-        parameters: each parameter's path, shape, and names of gradients, by its name.
+        parameters: the layers and attributes of each parameter, by its name.
     """
 
     def __init__(self, places: list[Place], x: Array) -> None:
         self.places = places
-        self.arrays = {"x": x}
         self.deltas: dict[int, str] = {}
-        self.parameters: dict[str, tuple[str, Shape, list[str]]] = {}
-        self._symbols = {id(x): Symbol("x", "∂J/∂x", x.shape[1:], "x")}
+        self.parameters: dict[str, list[tuple[Place, str]]] = {}
+        self._symbols = {id(x): Symbol("x", "∂J/∂x", x, "x")}
         self._taken = {"x"}
         self._name_arrays()
         self._name_deltas()
+        self.symbols = {symbol.name: symbol for symbol in self._symbols.values()}
 
     def of(self, array: Array) -> Symbol | None:
         """Return the symbol of an array of the forward pass, if it has one."""
         return self._symbols.get(id(array))
-
-    def symbol(self, name: str) -> Symbol:
-        """Return the symbol of a name, such as "z1"."""
-        return self._symbols[id(self.arrays[name])]
 
     def place(self, path: str) -> Place:
         """Return the place of the layer at a path; KeyError if no layer ran there."""
@@ -159,16 +154,14 @@ class Names:
     def _give(self, array: Array, letter: str, level: int, like: Symbol | None) -> Symbol:
         """Return the symbol of an array, and make it if necessary; `like` may share its units."""
         if id(array) not in self._symbols:
-            name, shape = self._free(f"{letter}{level}"), array.shape[1:]
+            name = self._free(f"{letter}{level}")
             delta = f"δ{name[1:]}" if letter == "z" else f"∂J/∂{name}"
-            first = like.units_of if like is not None and like.shape == shape else name
-            self._symbols[id(array)] = Symbol(name, delta, shape, first)
-            self.arrays[name] = array
+            same = like is not None and like.shape == array.shape[1:]
+            first = like.units_of if like is not None and same else name
+            self._symbols[id(array)] = Symbol(name, delta, array, first)
         return self._symbols[id(array)]
 
     def _name_arrays(self) -> None:
-        owners = [place.layer for place in self.places if not place.enters]
-        uses = Counter(id(_source(p)) for layer in owners for _, p in layer.own_parameters())
         names: dict[int, str] = {}
         level = 0
         for place in self.places:
@@ -180,17 +173,17 @@ class Names:
             like = None if place.linear else place.x
             place.h = self._give(place.output, "z" if place.linear else letter, level, like)
             for attribute, parameter in place.layer.own_parameters():
-                source = _source(parameter)
+                source = getattr(parameter, "source", parameter)
                 short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")
                 name = names[id(source)]
-                part = f"|{word(place.path)}" if uses[id(source)] > 1 else ""
-                total = f"∂J/∂{name}"
-                place.parameters[attribute] = NamedParameter(name, total + part, total, source)
-                path = f"{place.path}.{attribute}".lstrip(".")
-                _, _, gradients = self.parameters.setdefault(name, (path, source.shape, [total]))
-                gradients[-1:-1] = [total + part] if part else []
+                place.parameters[attribute] = NamedParameter(name, "", f"∂J/∂{name}", source)
+                self.parameters.setdefault(name, []).append((place, attribute))
+        for uses in self.parameters.values():
+            for place, attribute in uses:
+                p, part = place.parameters[attribute], f"|{word(place.path)}" * (len(uses) > 1)
+                place.parameters[attribute] = p._replace(gradient=p.total + part)
         for place in self.places:
             place.h = self._symbols[id(place.output)]
 
@@ -217,8 +210,3 @@ class Names:
 def word(path: str) -> str:
     """Write a path so that it can be part of a name."""
     return re.sub(r"[^\w.]", "_", path)
-
-
-def _source(parameter: Any) -> Any:
-    """Return the parameter that holds the value: itself, unless it is shared."""
-    return getattr(parameter, "source", parameter)

@@ -32,19 +32,25 @@ EQUATIONS: Final = {
 consecutive layers. δ[j] has the form of δ[k], so Equation 11 applies to any number of layers."""
 
 
-class Symbol(NamedTuple):
-    """The names of an array and its dJ/darray, its shape for one row, and its units.
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """The names of an array and of its dJ/darray, its values, and its units.
 
     `units_of` names the first array with the same units: z1 for the a1 of an activation.
     """
 
     name: str
     delta: str
-    shape: Shape
+    values: Array
     units_of: str
 
+    @property
+    def shape(self) -> Shape:
+        """The shape of the array for one row."""
+        return self.values.shape[1:]
 
-UNNAMED: Final = Symbol("", "", (), "")
+
+UNNAMED: Final = Symbol("", "", np.empty(1), "")
 
 
 class Term(NamedTuple):
@@ -181,11 +187,7 @@ def number(value: float) -> str:
 
 
 def largest(values: NDArray[Any], most: int) -> list[int]:
-    """Return the indices of the largest magnitudes, in increasing order.
-
-    >>> largest(np.array([0.1, -3.0, 0.0, 2.0]), 2)
-    [1, 3]
-    """
+    """Return the indices of the largest magnitudes, in increasing order."""
     if values.size <= most:
         return list(range(values.size))
     return sorted(np.argsort(-np.abs(values.ravel()), kind="stable")[:most].tolist())

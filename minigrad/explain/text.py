@@ -37,9 +37,10 @@ def opening(made: Pass, shown: Selection) -> list[str]:
         f"J = {number(made.j)} ({kind}): forward and backward pass of row {shown.row} of "
         f"{len(made.x)}."
     ]
-    for name, (path, shape, _) in list(made.names.parameters.items())[:1]:
+    for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
+        shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"
         index = at("", shape, prod(shape) - 1)
-        example = f"{name}{index} is {path}.value{index or '[...]'}"
+        example = f"{name}{index} is {path.lstrip('.')}.value{index or '[...]'}"
         sentences.append(f"Indices start at 0, as in the arrays: {example}.")
     sentences.append(
         "Numbers in parentheses refer to the equations below; (as 8) marks a computation that "
