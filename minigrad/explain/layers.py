@@ -58,12 +58,12 @@ def row_gradients(place: Place, attribute: str) -> Array:
         with np.errstate(all="ignore"):
             weight: Array = place.input[:, :, None] * delta[:, None, :]
         return weight if attribute == "weight" else delta.copy()
-    made = np.empty((len(delta), *place.gradient(attribute).shape), delta.dtype)
+    parts = []
     for row in range(len(delta)):
         alone = np.zeros_like(delta)
         alone[row] = delta[row]
-        made[row] = _run_backward(place, alone, attribute)
-    return made
+        parts.append(_run_backward(place, alone, attribute))
+    return np.stack(parts)
 
 
 def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
@@ -140,7 +140,7 @@ def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
     title, tag, parts = "slope of the activation", place.tag("3", "9"), formula.numbers
     yield Step("backward", place.path, title, equation, tag, slope, slopes, parts, x)
     right, tag = f"{at(h.delta, h.shape, 'k')} {name}", place.tag("5", "11")
-    yield _input_delta(place, "delta: back through the activation", right, tag, product)
+    yield _input_delta(place, "back through the activation", right, tag, product)
 
 
 def _layer_output(place: Place) -> Step:

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any, Final
 
 from minigrad.explain.passes import Pass, Selection
-from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, flat_index, number
+from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
 
 _MOST_CHARACTERS: Final = 1_500_000
@@ -114,15 +114,11 @@ class _Row:
             {"factors": [[n, number(v)] for n, v in t.factors], "value": number(t.value)}
             for t in line.terms
         ]
-        made = {
-            "value": number(line.value),
-            "step": self._step_of.get(line.name),
-            "formula": line.formula or None,
-            "terms": terms or None,
-            "omitted": line.omitted or None,
-            "rest": number(line.rest) if line.omitted else None,
-        }
-        return {key: value for key, value in made.items() if value is not None}
+        omitted, rest = (line.omitted, number(line.rest)) if line.omitted else ("", "")
+        formula, step = line.formula, self._step_of.get(line.name, "")
+        made = {"value": number(line.value), "step": step, "formula": formula, "terms": terms}
+        made |= {"omitted": omitted, "rest": rest}
+        return {key: value for key, value in made.items() if value not in ("", [])}
 
     def _columns(self) -> list[dict[str, Any]]:
         """Return the columns of the diagram; an activation joins the column of its layer."""
@@ -136,33 +132,23 @@ class _Row:
                 paths.append(place.path)
             else:
                 groups.append(([place.h], [place.path]))
-        input_of = {p.h: p.x for p in places if p.input[0].size == p.output[0].size}
-        columns = [
-            {
-                "title": paths,
-                "size": prod(symbols[0].shape),
-                "units": [
-                    self._unit(symbols, index, input_of)
-                    for index in self.shown.units(symbols[0].units_of)
-                ],
-            }
-            for symbols, paths in groups
-        ]
-        loss = type(self.made.loss).__name__
-        return [*columns, {"title": [loss], "size": 1, "units": [{"values": ["J"], "deltas": []}]}]
+        for place in places:
+            if place.input[0].size == place.output[0].size:
+                for index in self.shown.units(place.h.units_of):
+                    name = at(place.h.name, place.h.shape, index)
+                    self._inputs[name] = at(place.x.name, place.x.shape, index)
+        j: dict[str, list[str]] = {"values": ["J"], "deltas": []}
+        loss = {"title": [type(self.made.loss).__name__], "size": 1, "units": [j]}
+        return [*(self._column(symbols, paths) for symbols, paths in groups), loss]
 
-    def _unit(
-        self, symbols: list[Symbol], index: int, input_of: dict[Symbol, Symbol]
-    ) -> dict[str, list[str]]:
-        values = [at(symbol.name, symbol.shape, index) for symbol in symbols]
-        for symbol, name in zip(symbols, values, strict=True):
-            self._lines[name] = Line(name, float(symbol.values[self.shown.row].flat[index]))
-            if (x := input_of.get(symbol)) is not None:
-                self._inputs[name] = at(x.name, x.shape, index)
-        return {
-            "values": values,
-            "deltas": [at(symbol.delta, symbol.shape, index) for symbol in reversed(symbols)],
-        }
+    def _column(self, symbols: list[Symbol], paths: list[str]) -> dict[str, Any]:
+        units = []
+        for index in self.shown.units(symbols[0].units_of):
+            values = [factor(s.name, s.values[self.shown.row], index) for s in symbols]
+            self._lines |= {name: Line(name, value) for name, value in values}
+            deltas = [at(symbol.delta, symbol.shape, index) for symbol in reversed(symbols)]
+            units.append({"values": [name for name, _ in values], "deltas": deltas})
+        return {"title": paths, "size": prod(symbols[0].shape), "units": units}
 
     def _add_weight(self, name: str, value: float) -> None:
         """Add a parameter's number that stands in a sum, and the lines of its gradient."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from minigrad.core.trace import Step as Traced
@@ -34,7 +33,14 @@ class Place(Traced):
 
     A container has two places: one that `enters` it, before its layers, and one after them. A
     container whose layers just follow one another has none. A `Dense` with an activation has two:
-    its sums, and the activation. `hidden` says whether a `Dense` follows on the way to the loss.
+    its sums, and the activation.
+
+    Attributes:
+        inner: the layers of a container.
+        hidden: whether a `Dense` follows on the way to the loss.
+        linear: whether the layer computes the sums of a `Dense`.
+        sides: the layer's `equation`, as right sides by what they define.
+        activates: whether it is an activation, or its equation has the form "a = ...".
     """
 
     inner: list[Traced] = field(default_factory=list)
@@ -45,27 +51,18 @@ class Place(Traced):
     input_delta_name: str = ""
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        kind = type(self.layer)
+        self.linear = issubclass(kind, Dense) and kind.forward is Dense.forward
+        self.sides = parse(self.layer.equation, "h")
+        self.activates = issubclass(kind, Activation) or "a" in self.sides
+
     @property
     def deltas(self) -> tuple[Array, Array]:
         """dJ/doutput and dJ/dinput of a layer that has both."""
         assert self.delta is not None
         assert self.input_delta is not None
         return self.delta, self.input_delta
-
-    @cached_property
-    def linear(self) -> bool:
-        """Whether it computes the sums of a `Dense`."""
-        return isinstance(self.layer, Dense) and type(self.layer).forward is Dense.forward
-
-    @cached_property
-    def sides(self) -> dict[str, str]:
-        """The layer's `equation`, as right sides by what they define."""
-        return parse(self.layer.equation, "h")
-
-    @cached_property
-    def activates(self) -> bool:
-        """Whether it is an activation, or its equation has the form "a = ..."."""
-        return isinstance(self.layer, Activation) or "a" in self.sides
 
     @property
     def slope(self) -> str:

@@ -43,8 +43,7 @@ def opening(made: Pass, shown: Selection) -> list[str]:
         example = f"{name}{index} is {path.lstrip('.')}.value{index or '[...]'}"
         sentences.append(f"Indices start at 0, as in the arrays: {example}.")
     sentences.append(
-        "Numbers in parentheses refer to the equations below; (as 8) marks a computation that "
-        "takes the place of Equation 8."
+        "Numbers in parentheses refer to the equations below; (as 8) takes the place of Equation 8."
     )
     if any(step.size > limit.most for step in made.steps):
         sentences.append(
