@@ -9,11 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import minigrad.explain
 from minigrad import (
     L2,
     CrossEntropyLoss,
@@ -613,3 +615,25 @@ def test_import_minigrad_does_not_import_explain():
     code = "import sys, minigrad; print([m for m in sys.modules if 'explain' in m])"
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert made.stdout == "[]\n"
+
+
+def test_explain_has_no_import_circle_and_does_not_import_the_model():
+    folder = Path(minigrad.explain.__file__).parent
+    imports = {
+        path.stem: set(re.findall(r"from minigrad\.(\S+) import (\w+)", path.read_text("utf-8")))
+        for path in folder.glob("*.py")
+    }
+    assert not any(module == "core.model" for found in imports.values() for module, _ in found)
+    waiting = {
+        name: {
+            part
+            for module, first in found
+            for part in (*module.split("."), first)
+            if module.startswith("explain") and part in imports
+        }
+        for name, found in imports.items()
+    }
+    while waiting:
+        ready = {name for name, needs in waiting.items() if not needs & waiting.keys()}
+        assert ready, f"these modules import one another in a circle: {sorted(waiting)}"
+        waiting = {name: needs for name, needs in waiting.items() if name not in ready}
