@@ -286,8 +286,8 @@ def test_the_gradients_equal_those_of_training(layer_example):
     twin = pickle.loads(pickle.dumps(model))
     j = loss.forward(twin.forward(x), y)
     twin.backward(loss.backward())
-    twin.parameters.add_penalty_gradients()
-    assert explanation.j == pytest.approx(j + twin.parameters.penalty(), rel=1e-12)
+    twin.parameters.add_regularizer_gradients()
+    assert explanation.j == pytest.approx(j + twin.parameters.regularization(), rel=1e-12)
     told = {step.name: step.row(0) for step in explanation.steps}
     for place in explanation._pass.names.places:
         for attribute, (_, gradient, _, _) in place.parameters.items():

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
-from minigrad.trace import trace
 from minigrad.data.arrays import Array
 from minigrad.explain import layers
 from minigrad.explain.equations import Formula, parse, scaled
 from minigrad.explain.places import Names, places
 from minigrad.explain.steps import Limit, Line, Step, Sum, at, flat_index, largest, number, unknown
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
+from minigrad.trace import trace
 
 
 class Pass:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from minigrad.trace import Step as Traced
-from minigrad.trace import Trace
 from minigrad.data.arrays import Array
 from minigrad.explain.equations import parse
 from minigrad.explain.steps import UNNAMED, Symbol
 from minigrad.layers import Activation, Dense
+from minigrad.trace import Step as Traced
+from minigrad.trace import Trace
 
 
 class NamedParameter(NamedTuple):
