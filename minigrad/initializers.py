@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape
-from minigrad.util.config import Configurable, by_name, register
+from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_not_negative, check_number
 from minigrad.util.random import RNG
 
@@ -54,7 +54,7 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, owner: str) -> A
     ValueError: the bias of Dense 'dense_1' has shape (3,), got an initial array of shape (2,)
     """
     check_initializer(source, owner)
-    draw = by_name(Initializer, source, owner) if isinstance(source, str) else source
+    draw = as_object(Initializer, source, owner) if isinstance(source, str) else source
     value = np.array(draw(shape, rng) if callable(draw) else draw, dtype=np.float64)
     if value.shape != shape:
         raise ValueError(f"{owner} has shape {shape}, got an initial array of shape {value.shape}")
@@ -70,7 +70,7 @@ def check_initializer(source: InitializerLike, argument: str) -> None:
     ValueError: weight_initializer='glorot_unifrom' is not known: did you mean 'glorot_uniform'? ...
     """
     if isinstance(source, str):
-        by_name(Initializer, source, argument)
+        as_object(Initializer, source, argument)
     elif isinstance(source, type):
         raise TypeError(f"{argument} is a class: pass an object, {source.__name__}()")
 

@@ -121,8 +121,7 @@ class Parallel(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if self.file_arrays is None:  # those of a file have its names
-            name_layers(self.layers, self.label)
+        name_layers(self.layers, self.label)
         shapes = [connect(layer, input_shape, rng) for layer in self.layers]
         self.layers = BuiltLayers(self.layers)
         self.tie()

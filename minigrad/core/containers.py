@@ -96,8 +96,7 @@ class Chain(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if self.file_arrays is None:  # those of a file have its names
-            name_layers(self.layers, self.label)
+        name_layers(self.layers, self.label)
         shape = input_shape
         for layer in self.layers:
             shape = connect(layer, shape, rng)

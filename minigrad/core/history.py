@@ -39,10 +39,7 @@ class History(dict[str, list[float]]):
 
         def __getattr__(self, name: str) -> Any:
             """Say what is missing: it is asked only then."""
-            from minigrad.util.synonyms import ATTRIBUTES
-
-            way = f": {ATTRIBUTES[name]}" if name in ATTRIBUTES else ""
-            raise AttributeError(f"History has no attribute '{name}'{way}", name=name, obj=self)
+            raise AttributeError(f"History has no attribute '{name}'", name=name, obj=self)
 
     def append(self, figures: Mapping[str, float]) -> None:
         """Add one epoch's figures."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -13,11 +13,10 @@ from minigrad.core.cached import Cached
 from minigrad.core.held import held
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe
-from minigrad.initializers import InitializerLike, initialize
 from minigrad.util.config import Configurable
 from minigrad.util.paths import join
 from minigrad.util.random import RNG
-from minigrad.util.repr import code
+from minigrad.util.repr import pretty
 
 L = TypeVar("L", bound="Layer")
 
@@ -73,18 +72,12 @@ class Layer(Cached):
     buffers: tuple[str, ...] = ()
     """Names of attributes that are arrays, not trained, and saved with the model."""
     _frozen: bool = False
-    file_arrays: Mapping[str, Array] | None = None
-    """While a file is being loaded, its arrays for this layer, by attribute."""
 
     def __init__(self, *, name: str = "") -> None:
         self.name = name
 
     @override
     def _way_to(self, name: str) -> str:
-        from minigrad.util.synonyms import ATTRIBUTES
-
-        if name in ATTRIBUTES:
-            return f": {ATTRIBUTES[name]}"
         if self.output_shape is not None or self.own_parameters():
             return ""
         return (
@@ -102,20 +95,6 @@ class Layer(Cached):
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Make the parameters for this input shape, and return the output shape."""
         return input_shape
-
-    def initial(self, name: str, source: InitializerLike, shape: Shape, rng: RNG) -> Array:
-        """Return what the array `name` starts from: `source` says it, or the file being loaded.
-
-        With it, a layer's shapes are held against a file's before memory is taken for them.
-
-        Raises:
-            ValueError: an unknown initializer, or an array of another shape.
-        """
-        if self.file_arrays is not None:
-            if name not in self.file_arrays:
-                raise ValueError(f"the array '{name}' of {self.label} is missing")
-            source = self.file_arrays[name]
-        return initialize(source, shape, rng, f"the {name} of {self.label}")
 
     def forward(self, x: Array, *, training: bool = True) -> Array:
         """Return the output for a batch; with `training`, remember what `backward` needs."""
@@ -206,7 +185,7 @@ class Layer(Cached):
 
     @override
     def __repr__(self) -> str:
-        return code(self)
+        return pretty(self)
 
     def named_children(self) -> list[tuple[str, Layer]]:
         """Return (name, layer) for each of `children`; one without a name goes by its attribute."""

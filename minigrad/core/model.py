@@ -25,7 +25,7 @@ from minigrad.util.config import as_object, register
 from minigrad.util.options import check_fraction, check_int
 from minigrad.util.progress import Verbose, progress
 from minigrad.util.random import RNGLike
-from minigrad.util.repr import code
+from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.diagnose import Diagnosis
@@ -286,7 +286,7 @@ class Sequential(Supervised):
         if self.planned_epochs is not None:
             done = f"{self.history.epochs} of {self.planned_epochs}"
             told.insert(0, f"in the middle of training: {done} epochs are done")
-        return "\n".join([code(self), *(f"# {note}" for note in told)])
+        return "\n".join([pretty(self), *(f"# {note}" for note in told)])
 
     def _repr_html_(self) -> str:
         """Return a picture of it over the table of its layers, for a notebook."""

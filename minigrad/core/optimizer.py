@@ -170,14 +170,8 @@ class Optimizer(Configurable):
         """Refuse to go on with what was remembered of parameters that aren't among these.
 
         Raises:
-            AttributeError: `lr` was set, which other libraries call the rate.
             ValueError: this optimizer has trained another model.
         """
-        if "lr" in vars(self):
-            raise AttributeError(
-                f"this {type(self).__name__} has an attribute 'lr', which it doesn't read: set "
-                "learning_rate"
-            )
         remembers = self.steps and (self.state or isinstance(self.learning_rate, Schedule))
         if not remembers or self._first is None:
             return

@@ -1,4 +1,4 @@
-"""Randomness comes from one generator that the caller names, never from NumPy's global state."""
+"""Random generators: the caller passes one, and NumPy's global state is never used."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, TypeAlias
 import numpy as np
 from typing_extensions import TypeIs
 
-# As text, since numpy.random takes as long to import as all of this package.
+# Strings, because importing numpy.random takes as long as importing this package.
 RNG: TypeAlias = "np.random.Generator | np.random.RandomState"
 RNGLike: TypeAlias = "int | np.random.SeedSequence | np.random.BitGenerator | RNG | None"
 
 
 def as_rng(rng: RNGLike) -> tuple[RNG, int | None]:
-    """Return a generator, and the entropy that repeats it.
+    """Return a generator, and the integer seed that makes the same generator again.
 
-    Follows Scientific Python's SPEC 7 (an int, a `SeedSequence`, a `Generator`, or None for fresh
-    entropy) and takes a legacy `RandomState` as it is.
+    Follows Scientific Python's SPEC 7: an int, a `SeedSequence`, a `BitGenerator`, a `Generator`,
+    or None for fresh entropy. A legacy `RandomState` is taken as well.
 
     Returns:
-        The generator and the int that `as_rng` takes to draw the same numbers again; None where
-        the caller's own generator can't tell it.
+        The generator and its seed; the seed is None if the caller's generator doesn't tell it.
 
     Raises:
         TypeError: anything else.
+        ValueError: a negative int.
 
-    >>> generator, entropy = as_rng(None)
-    >>> again, _ = as_rng(entropy)
+    >>> generator, seed = as_rng(None)
+    >>> again, _ = as_rng(seed)
     >>> bool(generator.normal() == again.normal())
     True
     """
@@ -42,29 +42,29 @@ def as_rng(rng: RNGLike) -> tuple[RNG, int | None]:
     if rng is None or (isinstance(rng, (int, np.integer)) and not isinstance(rng, bool)):
         if rng is not None and rng < 0:
             raise ValueError(f"rng must be zero or a positive integer, got {rng}")
-        drawn = np.random.SeedSequence().entropy if rng is None else rng
-        assert isinstance(drawn, (int, np.integer))
-        return np.random.default_rng(int(drawn)), int(drawn)
+        seed = np.random.SeedSequence().entropy if rng is None else rng
+        assert isinstance(seed, (int, np.integer))
+        return np.random.default_rng(int(seed)), int(seed)
     raise TypeError(
-        "rng must be an int, a SeedSequence, a Generator, a RandomState or None, "
+        "rng must be an int, a SeedSequence, a BitGenerator, a Generator, a RandomState or None, "
         f"got {type(rng).__name__}"
     )
 
 
 def is_rng(value: object) -> TypeIs[RNG]:
-    """Tell whether something draws random numbers."""
+    """Return whether a value is a random generator."""
     return isinstance(value, (np.random.Generator, np.random.RandomState))
 
 
 def rng_state(rng: RNG) -> dict[str, Any]:
-    """Return all of a generator's state, in plain numbers, strings and arrays."""
+    """Return the whole state of a generator as numbers, strings and arrays."""
     if isinstance(rng, np.random.RandomState):
         return dict(rng.get_state(legacy=False))
     return dict(rng.bit_generator.state)
 
 
 def set_rng_state(rng: RNG, state: Mapping[str, Any]) -> None:
-    """Make a generator draw what it drew after `rng_state` returned `state`."""
+    """Restore a state that `rng_state` returned."""
     if isinstance(rng, np.random.RandomState):
         rng.set_state(dict(state))
     else:
