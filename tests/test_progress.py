@@ -119,7 +119,7 @@ def test_verbose_is_checked(verbose) -> None:
         make().fit(X, Y, verbose=verbose)
 
 
-def test_verbose_and_the_stream_select_the_display(terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verbose_selects_the_display(terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal()
     shown = [progress(verbose) for verbose in ("auto", 0, 1, 2)]
     assert [type(p) for p in shown] == [Line, Progress, Line, Progress]

@@ -14,7 +14,7 @@ from minigrad.core.held import held
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe
 from minigrad.util.config import Configurable
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.random import RNG
 from minigrad.util.repr import pretty
 

@@ -4,4 +4,4 @@ import numpy as np
 
 
 class Blank(np.random.Generator):
-    """A generator for layers whose arrays are overwritten at once: `initialize` makes lazy zeros."""
+    """A generator for layers whose arrays are overwritten at once: `initialize` returns zeros."""

@@ -21,7 +21,7 @@ class _InitSignature:
     """The signature of a class is that of `__init__`, which `__new__` would hide."""
 
     def __get__(self, instance: object, cls: type) -> inspect.Signature:
-        return inspect.signature(MethodType(cls.__init__, cls))
+        return inspect.signature(MethodType(cls.__init__, cls))  # type: ignore[misc]
 
 
 class Configurable:

@@ -32,18 +32,18 @@ def progress(verbose: Verbose) -> Progress:
         raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
     stream: TextIO | None = sys.stdout  # None in a program without a console
     if verbose == 0 or stream is None:
-        return Progress(None)
+        return Progress()
     terminal = getattr(stream, "isatty", bool)() and os.environ.get("TERM") != "dumb"
     return Line(stream) if terminal and verbose != 2 else Progress(stream)
 
 
 class Progress:
-    """One plain line per epoch, for files, pipes and notebooks; nothing if `stream` is None."""
+    """One plain line per epoch, for files, pipes and notebooks; nothing without a stream."""
 
     in_place = False
     """Whether the trainer calls `batch` when `due` returns True."""
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
         self.epoch = self.epochs = 0
         self._flushed = 0.0

@@ -75,7 +75,9 @@ def _node(value: Any, default_names: Collection[str] = ()) -> Node:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
-def _call(value: Configurable, default_names: Collection[str] = (), *, nested: bool = False) -> Node:
+def _call(
+    value: Configurable, default_names: Collection[str] = (), *, nested: bool = False
+) -> Node:
     """Return the node of a constructor call."""
     try:
         arguments = value.repr_arguments()
