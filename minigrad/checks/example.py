@@ -13,7 +13,7 @@ from minigrad.core.layer import Layer, walk
 from minigrad.core.model import Sequential
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.random import is_rng, rng_state
 
 ROWS = 6

@@ -21,7 +21,7 @@ from minigrad.data.arrays import Array, Shape, as_data
 from minigrad.data.rows import as_rows
 from minigrad.losses import Loss
 from minigrad.util.config import as_object
-from minigrad.util.paths import apart, join
+from minigrad.util.names import apart, join
 
 _LINES = 4
 """So many, as two kinks may cancel along one."""

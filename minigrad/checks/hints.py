@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.checks.example import Example
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
-from minigrad.util.paths import join
+from minigrad.util.names import join
 
 
 def not_cast(layer: Layer, dtype: str) -> str:

@@ -19,7 +19,7 @@ from minigrad.data.arrays import Array
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
 from minigrad.saving.description import from_config, to_config
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.random import is_rng
 
 DTYPES = ("float64", "float32")

@@ -8,7 +8,7 @@ from collections import Counter
 from minigrad.data.arrays import Array, Shape
 from minigrad.explain.lines import Symbol
 from minigrad.explain.places import Place
-from minigrad.util.paths import join
+from minigrad.util.names import join
 
 
 class Naming:

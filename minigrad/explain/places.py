@@ -15,7 +15,7 @@ from minigrad.explain.formula import parse
 from minigrad.explain.lines import Symbol, at
 from minigrad.layers.activations import Activation
 from minigrad.layers.dense import Dense
-from minigrad.util.paths import apart
+from minigrad.util.names import apart
 
 UNNAMED = Symbol("", "", (), "")
 

@@ -24,7 +24,7 @@ from minigrad.explain.places import Place, places
 from minigrad.explain.totals import shared_steps
 from minigrad.losses import Loss
 from minigrad.saving.atomic import atomic_write
-from minigrad.util.paths import join
+from minigrad.util.names import join
 
 _PAGE_ROWS = 8
 

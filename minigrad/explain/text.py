@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from minigrad.explain.choice import Choice
 from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.lines import Line, Step, Term, at, number
-from minigrad.util.paths import join
+from minigrad.util.names import join
 
 if TYPE_CHECKING:
     from minigrad.explain.story import Explanation

@@ -19,7 +19,7 @@ from minigrad.saving.description import from_config, make
 from minigrad.saving.generators import rebuild_rng
 from minigrad.saving.weights import Tensors, arrays_of, fill, first_paths
 from minigrad.util.config import Configurable
-from minigrad.util.paths import apart, join
+from minigrad.util.names import apart, join
 from minigrad.util.random import RNG, is_rng
 
 VERSION = 1

@@ -14,7 +14,7 @@ from minigrad.core.layer import Layer, walk
 from minigrad.saving import safetensors
 from minigrad.saving.atomic import atomic_write
 from minigrad.saving.errors import FileFormatError
-from minigrad.util.paths import join
+from minigrad.util.names import join
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
 
