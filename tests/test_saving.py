@@ -531,7 +531,7 @@ class TestWhatAFileHolds:
         ]
 
     def test_arrays_and_special_numbers_among_the_options(self, path: Path) -> None:
-        weight = np.array([[np.inf, -0.0, np.nan]], dtype=np.float32)
+        weight = np.array([[1e38, -0.0, 1e-45]], dtype=np.float32)
         layers = [Dense(3, weight_initializer=weight), Scale(-np.inf)]
         model = Sequential(layers, input_shape=(1,), rng=1)
         model.compile(optimizer=SGD(learning_rate=np.float64(0.1)), loss="mse")
@@ -588,10 +588,10 @@ class TestWhatAFileHolds:
             ([type("Dense", (Scale,), {})()], "another class named 'Dense' is registered"),
             ([type("Odd", (Scale,), {"get_config": lambda _: {"x": 1}})()], "Odd can't be made ag"),
             (
-                [Dense(1, weight_initializer=cast("Any", object()))],
-                r"Dense\(weight_initializer=...\) is an obj",
+                [Scale(cast("Any", object()))],
+                r"Scale\(start=...\) is an obj",
             ),
-            ([Dense(1, weight_initializer=np.array(["a"]))], r"initializer=...\) is an ndarray"),
+            ([Scale(cast("Any", np.array(["a"])))], r"Scale\(start=...\) is an ndarray"),
         ],
         ids=["namesake", "config", "object", "strings"],
     )
