@@ -46,7 +46,7 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     Args:
         source: the name of an initializer, an object, or an array to copy.
         shape: the shape of the result.
-        rng: the generator; with a `Blank` one, the result is all zeros.
+        rng: the generator; a `Blank` one gives zeros.
         label: the name of the array in messages.
 
     Raises:
@@ -136,9 +136,6 @@ class Constant(Initializer):
 @register
 class Normal(Initializer):
     """The normal distribution N(0, scale^2); `Normal()` gives the numbers of NumPy's `randn`.
-
-    Args:
-        scale: the standard deviation, at least 0.
 
     >>> Normal()((2, 1), np.random.RandomState(4))
     array([[0.05056171],

@@ -1,8 +1,7 @@
-"""Checks of numeric options: each returns the value, or raises an error that names the option.
+"""Checks of options. Each returns the value, or raises an error that names the option.
 
-`owner` is the object that has the option, or the name of a function. All raise:
-    TypeError: the value isn't a number.
-    ValueError: the value is out of range.
+A value of the wrong type raises TypeError, a value out of range ValueError. `owner` is the object
+that has the option, or the name of a function.
 """
 
 from __future__ import annotations
@@ -55,13 +54,7 @@ def check_int(value: int, name: str, owner: object, *, least: int = 1) -> int:
 
 
 def check_bool(value: bool, name: str, owner: object) -> bool:
-    """Return True or False as it is; NumPy's are converted.
-
-    >>> check_bool("False", "shuffle", "fit")
-    Traceback (most recent call last):
-    ...
-    TypeError: fit expects shuffle True or False, got 'False'
-    """
+    """Return True or False; strings and numbers are refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{_name(owner)} expects {name} True or False, got {value!r}")
     return bool(value)

@@ -116,8 +116,7 @@ class Line(Progress):
         self._finished: tuple[str, Mapping[str, float]] | None = None
         """The head and the logs of a finished epoch whose line isn't kept yet."""
         self._batches: int | None = None
-        self._rows = self._first = 0
-        self._seconds = 0.0
+        self._rows, self._seconds, self._first = 0, 0.0, 0
         self._start = self._began = self._kept = self._due = perf_counter()
 
     @override

@@ -17,10 +17,8 @@ def as_rng(rng: RNGLike) -> tuple[RNG, int | None]:
     """Return a generator, and the integer seed that makes the same generator again.
 
     Follows Scientific Python's SPEC 7: an int, a `SeedSequence`, a `BitGenerator`, a `Generator`,
-    or None for fresh entropy. A legacy `RandomState` is taken as well.
-
-    Returns:
-        The generator and its seed; the seed is None if the caller's generator doesn't tell it.
+    or None for fresh entropy; also takes a legacy `RandomState`. The seed of a generator that the
+    caller made is None.
 
     Raises:
         TypeError: anything else.
@@ -35,16 +33,15 @@ def as_rng(rng: RNGLike) -> tuple[RNG, int | None]:
         return rng, None
     if isinstance(rng, np.random.BitGenerator):
         return np.random.Generator(rng), None
+    if rng is None:
+        rng = np.random.SeedSequence()
     if isinstance(rng, np.random.SeedSequence):
-        spawned = bool(rng.spawn_key)
-        entropy = rng.entropy if isinstance(rng.entropy, int) and not spawned else None
-        return np.random.default_rng(rng), entropy
-    if rng is None or (isinstance(rng, (int, np.integer)) and not isinstance(rng, bool)):
-        if rng is not None and rng < 0:
+        seed = rng.entropy if isinstance(rng.entropy, int) and not rng.spawn_key else None
+        return np.random.default_rng(rng), seed
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        if rng < 0:
             raise ValueError(f"rng must be zero or a positive integer, got {rng}")
-        seed = np.random.SeedSequence().entropy if rng is None else rng
-        assert isinstance(seed, (int, np.integer))
-        return np.random.default_rng(int(seed)), int(seed)
+        return np.random.default_rng(int(rng)), int(rng)
     raise TypeError(
         "rng must be an int, a SeedSequence, a BitGenerator, a Generator, a RandomState or None, "
         f"got {type(rng).__name__}"
