@@ -28,6 +28,9 @@ SYNONYMS = {
     "cosine_annealing_lr": "cosine_decay", "exponential_lr": "exponential_decay",
     "gradcheck": "check_gradients", "lambda_lr": "learning_rate_scheduler",
     "learning_rate_schedule": "schedule", "load_model": "load", "lr_scheduler": "schedule",
+    "on_epoch_finish": "on_epoch_end", "on_epoch_start": "on_epoch_begin",
+    "on_train_epoch_end": "on_epoch_end", "on_train_epoch_start": "on_epoch_begin",
+    "on_train_finish": "on_train_end", "on_train_start": "on_train_begin",
     "reduce_lr_on_plateau": "reduce_on_plateau", "register_keras_serializable": "register",
     "step_lr": "step_decay",
     # options of layers, initializers and regularizers
