@@ -61,7 +61,7 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     from minigrad.util.blank import Blank
 
     if isinstance(rng, Blank):
-        return np.zeros(shape)
+        return rng.zeros(shape, label)
     if isinstance(source, str):
         source = as_object(Initializer, source, label)
     array = _checked(source(shape, rng) if callable(source) else source, label)
