@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from minigrad.core.layer import Layer, walk
-from minigrad.core.network import Network
+from minigrad.core.layer import Layer as Network
 from minigrad.data.arrays import Shape
 from minigrad.util.random import is_rng, rng_state, set_rng_state
 

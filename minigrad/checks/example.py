@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minigrad.core.held import held
 from minigrad.core.layer import Layer, walk
+from minigrad.core.layer import find as held
 from minigrad.core.model import Sequential
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape

@@ -16,10 +16,10 @@ from minigrad.checks.copies import Rewind, in_double
 from minigrad.checks.differences import Differences, Missed, scale
 from minigrad.core.layer import Layer
 from minigrad.core.model import Sequential
-from minigrad.core.trace import first_not_finite, trace
 from minigrad.data.arrays import Array, Shape, as_data
 from minigrad.data.rows import as_rows
 from minigrad.losses import Loss
+from minigrad.trace import trace
 from minigrad.util.config import as_object
 from minigrad.util.names import apart, join
 
@@ -186,7 +186,7 @@ class _Objective:
     def __call__(self) -> float:
         self.rewind()
         j = self.loss.measure(self.model.forward(self.x), self.target)
-        return j + self.parameters.penalty()
+        return j + self.parameters.regularization()
 
     def check_finite(self) -> None:
         """Refuse to compare what no difference can be taken of."""
@@ -195,7 +195,7 @@ class _Objective:
         if not math.isfinite(j):
             recorded = trace(self.model, self.x, self.target, self.loss)
             raise ValueError(
-                f"the loss is {j} for these rows, as {first_not_finite(recorded) or 'the loss'} is "
+                f"the loss is {j} for these rows, as {recorded.first_not_finite() or 'the loss'} is "
                 "not finite: check finite parameters, such as those of a new model"
             )
 
@@ -245,7 +245,7 @@ class _Objective:
         self()
         self.model.backward(self.loss.backward())
         back = self.model.backward(self.loss.backward())  # twice: assigned, not added up
-        self.parameters.add_penalty_gradients()
+        self.parameters.add_regularizer_gradients()
         gradients = {id(p): p.grad.copy() for _, p in self.model.named_parameters()}
         return [*gradients.values(), back]
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.checks.copies import Rewind, in_double
-from minigrad.core.network import Network
-from minigrad.core.objective import Objective
+from minigrad.core.layer import Layer as Network
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
 from minigrad.losses import Loss
+from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
 from minigrad.optimizers.schedules import Schedule
 
