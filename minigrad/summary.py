@@ -39,7 +39,7 @@ def notes(model: Layer) -> Iterator[str]:
     """Yield what a model's repr lacks: which parameters are shared, and which are frozen."""
     places: dict[int, str] = {}
     for path, parameter in model.named_parameters():
-        first = places.setdefault(id(parameter), path)
+        first = places.setdefault(id(parameter.source), path)
         if first != path:
             yield f"{path} is {first}"
     frozen = [path for path, parameter in model.named_parameters() if not parameter.trainable]
@@ -81,4 +81,4 @@ def _totals(model: Layer) -> str:
 
 def _parameters(layer: Layer) -> list[Parameter]:
     """Return the parameters of a layer and of the layers inside it, each once."""
-    return list(dict.fromkeys(parameter for _, parameter in layer.named_parameters()))
+    return list(dict.fromkeys(parameter.source for _, parameter in layer.named_parameters()))

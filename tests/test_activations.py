@@ -178,7 +178,7 @@ def run(model: Sequential, x: np.ndarray) -> list[np.ndarray]:
         (lambda: LeakyReLU(-0.1), "LeakyReLU expects slope >= 0, got -0.1"),
         (lambda: ELU(-1), "ELU expects alpha >= 0, got -1"),
         (lambda: GELU(approximate="erf"), "GELU expects approximate='none' or 'tanh', got 'erf'"),
-        (lambda: Sequential([Softmax()], input_shape=()), "its rows are single numbers"),
+        (lambda: Sequential([Softmax()], input_shape=()), "rows are single numbers"),
     ],
 )
 def test_options_out_of_range(make, message: str) -> None:

@@ -89,7 +89,7 @@ def test_a_shared_parameter_counts_once() -> None:
     Sequential([first], input_shape=(3,), rng=0)
     both = Parallel([Dense(3, weight=first.weight, use_bias=False), Identity()])
     model = Sequential([first, both], input_shape=(3,), rng=0)
-    assert model.parameters.penalty() == pytest.approx(0.1 * (first.weight.value**2).sum())
+    assert model.parameters.regularization() == pytest.approx(0.1 * (first.weight.value**2).sum())
     assert check_gradients(model, X[:5], X[:5], MSELoss())
     again = Dense(3, weight=first.weight, weight_regularizer=L1(0.1), name="again")
     with pytest.raises(ValueError, match=r"Dense 'again' .* has a weight_regularizer"):
