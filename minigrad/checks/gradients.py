@@ -20,7 +20,7 @@ from minigrad.data.rows import as_rows
 from minigrad.losses import Loss
 from minigrad.trace import trace
 from minigrad.util.config import as_object
-from minigrad.util.paths import apart, join
+from minigrad.util.names import apart, join
 
 _LINES = 4  # to look for a kink along; two kinks may cancel along one line
 

@@ -20,7 +20,7 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.random import is_rng, rng_state
 from minigrad.util.serialization import from_config, to_config
 

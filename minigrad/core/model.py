@@ -34,7 +34,7 @@ from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_fraction, check_int
 from minigrad.util.progress import Verbose, progress
 from minigrad.util.random import RNG, RNGLike, as_rng
-from minigrad.util.repr import code
+from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
@@ -660,7 +660,7 @@ class Model(Layer):
         if self.trainer is not None and self.trainer.epochs > self.trainer.epoch:
             done = f"{self.trainer.epoch} of {self.trainer.epochs}"
             comments.insert(0, f"in the middle of training: {done} epochs are done")
-        return "\n".join([code(self), *(f"# {comment}" for comment in comments)])
+        return "\n".join([pretty(self), *(f"# {comment}" for comment in comments)])
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""

@@ -20,7 +20,7 @@ from minigrad.plots import surface as draw_surface
 from minigrad.plots.values import is_drawable
 from minigrad.trace import Step, Trace, trace
 from minigrad.util.config import as_object
-from minigrad.util.paths import join
+from minigrad.util.names import join
 
 _MOST_ROWS = 1000
 _NODES = 81

@@ -15,7 +15,7 @@ from minigrad.saving import safetensors
 from minigrad.saving.weights import arrays_of, fill, first_paths, put, refuse
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.config import Configurable, registered
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.random import RNG, is_rng
 from minigrad.util.serialization import (
     Arrays,

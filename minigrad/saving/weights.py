@@ -13,7 +13,7 @@ from minigrad.core.layer import Layer, walk
 from minigrad.saving import safetensors
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.atomic import StrPath, atomic_write, check_path
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.serialization import Arrays
 
 _OTHER = ("optimizer.", "history.", "array.")
