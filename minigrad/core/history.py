@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite, nan
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -86,67 +86,11 @@ class History(dict[str, list[float]]):
         rows.writerows([epoch, *values] for epoch, values in self._rows())
         atomic_write(path, [text.getvalue().encode()])
 
-    def to_svg(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        names: Sequence[str] | None = None,
-        title: str = "Training",
-    ) -> str:
-        """Return a line chart over the epochs as SVG text, and write it to `path` if it is given.
-
-        Args:
-            path: a file; an old one is replaced in one step.
-            names: the figures to draw; by default the losses.
-            title: stands above the chart.
-
-        Raises:
-            ValueError: nothing to draw, or a name it doesn't have.
-            OSError: the file can't be written.
-
-        >>> History(loss=[0.5, 0.25], val_loss=[0.6, 0.4]).to_svg().startswith("<svg")
-        True
-        """
-        from minigrad.plots import line_chart
-
-        names = self._drawn(names)
-        svg = line_chart(
-            {name: self[name] for name in names},
-            title=title,
-            x_label="epoch",
-            y_label="loss" if all(_is_loss(name) for name in names) else "value",
-            log_y="auto",
-        )
-        if path is not None:
-            atomic_write(path, [svg.encode()])
-        return svg
-
     def plot(self, *, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
-        """Draw figures over the epochs with Matplotlib, and return the axes.
+        """Draw losses or metrics over the epochs with Matplotlib; see `minigrad.plots.history`."""
+        from minigrad.plots import history
 
-        Args:
-            names: the figures to draw; by default the losses.
-            ax: where to draw; by default in a new figure of `matplotlib.pyplot`.
-
-        Raises:
-            ImportError: Matplotlib is missing.
-            ValueError: nothing to draw, or a name it doesn't have.
-        """
-        names = self._drawn(names)
-        if ax is None:
-            try:
-                from matplotlib import pyplot
-            except ImportError as error:
-                raise ImportError(
-                    "History.plot needs Matplotlib: pip install 'minigrad[plot]'; "
-                    "to_svg draws without it"
-                ) from error
-            ax = pyplot.subplots()[1]
-        for name in names:
-            ax.plot(range(1, self.epochs + 1), self[name], label=name)
-        ax.set_xlabel("epoch")
-        ax.legend()
-        return ax
+        return history(self, names=names, ax=ax)
 
     @override
     def __str__(self) -> str:
@@ -167,30 +111,15 @@ class History(dict[str, list[float]]):
         )
 
     def _repr_html_(self) -> str:
-        """Return the chart of the losses, over the table, for a notebook."""
+        """Return the table for a notebook."""
         import html
 
-        drawable = any(isfinite(v) for name in self if _is_loss(name) for v in self[name])
-        chart = self.to_svg() if drawable else ""
-        return f"{chart}<pre>{html.escape(str(self))}</pre>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def _rows(self) -> Iterator[tuple[int, list[float]]]:
         for index in range(self.epochs):
             values = [column[index] if index < len(column) else nan for column in self.values()]
             yield index + 1, values
 
-    def _drawn(self, names: Sequence[str] | None) -> list[str]:
-        if not self.epochs:
-            raise ValueError("the history holds no epochs to draw: call fit first")
-        names = [name for name in self if _is_loss(name)] if names is None else list(names)
-        for name in names:
-            if name not in self:
-                raise ValueError(self._unknown(name))
-        return names
-
     def _unknown(self, name: str) -> str:
         return f"the history has no figure {name!r}: {nearest(str(name), self)}"
-
-
-def _is_loss(name: str) -> bool:
-    return name in ("loss", "val_loss")

@@ -292,7 +292,7 @@ class Sequential(Supervised):
         """Return a picture of it over the table of its layers, for a notebook."""
         import html
 
-        from minigrad.plots.views import network
+        from minigrad.plots import network
 
         picture = network(self) if self.output_shape is not None else ""
         return f"{picture}<pre>{html.escape(summary(self))}</pre>"
