@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.core.trace import Step, trace
 from minigrad.data.arrays import Array, as_data, check_finite
@@ -26,10 +27,10 @@ class Model(Protocol):
     """What the charts use of a model."""
 
     input_shape: tuple[int, ...] | None
+    dtype: np.dtype[np.floating[Any]]
     loss: Loss | None
 
-    def predict(self, x: ArrayLike, /) -> Array:
-        """Return the outputs for all rows."""
+    def predict(self, x: ArrayLike, /) -> Array: ...
 
 
 def history(
@@ -38,10 +39,7 @@ def history(
     names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw losses or metrics over the epochs.
-
-    The vertical axis is logarithmic if all values are positive and the largest is at least 100
-    times the smallest.
+    """Draw losses or metrics over the epochs, on a logarithmic axis if they span a factor of 100.
 
     Args:
         history: a `History`, or lists of numbers by name; NaN leaves a gap.
@@ -112,22 +110,29 @@ def histograms(
     >>> histograms(model, x, x.sum(axis=1), loss="mse", axes=Figure().subplots(3, 3)).shape
     (3, 3)
     """
-    steps = _record(model, x, y, loss)
+    rows, targets = _rows(model, x, y, "histograms")
+    loss = model.loss if loss is None else as_object(Loss, loss, "loss")
+    if loss is None and targets is not None:
+        raise RuntimeError("histograms with y expects a loss: pass loss=, or compile the model")
+    rows = rows[:_MAX_ROWS].astype(model.dtype, copy=False)
+    targets = targets if targets is None else targets[:_MAX_ROWS]
+    steps: dict[int, Step] = {}
+    for step in trace(cast(Layer, model), rows, targets, loss, training=y is not None).steps:
+        steps.setdefault(id(step.output), step)
     columns = ["output"] if y is None else ["output", "delta", "gradient"]
     shape = len(steps), len(columns)
     if axes is None:
-        size = 4.0 * shape[1], 1.0 + 1.5 * shape[0]
-        axes = _new_axes("histograms", *shape, figsize=size, layout="constrained")
+        axes = _new_axes("histograms", *shape, figsize=(4.0 * shape[1], 1.0 + 1.5 * shape[0]))
     grid = np.asarray(axes, dtype=object)
     if grid.size != shape[0] * shape[1]:
         raise ValueError(f"histograms expects axes of shape {shape}, got {grid.shape}")
     grid = grid.reshape(shape)
-    for row, step in zip(grid, steps, strict=True):
+    for row, step in zip(grid, steps.values(), strict=True):
         gradients = [gradient.ravel() for gradient in (step.gradients or {}).values()]
         values = [step.output, step.delta, np.concatenate(gradients) if gradients else None]
         for ax, value in zip(row, values, strict=False):
             _histogram(ax, value)
-        row[0].set_ylabel(step.path)
+        row[0].set_ylabel(step.path, fontsize="small")
     for ax, name in zip(grid[0], columns, strict=True):
         ax.set_title(name)
     return grid
@@ -142,9 +147,7 @@ def surface(
     boundary: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what a model of one or two inputs predicts, over the range of x.
-
-    For one input this is the fitted curve, for two inputs a map of filled contours.
+    """Draw the predictions over the range of x: a curve for one input, a map for two.
 
     Args:
         model: a built model of input shape (1,) or (2,).
@@ -152,14 +155,13 @@ def surface(
         y: a target for each row, or one for each output. On a map up to six different values are
             classes with a marker each; more are colours on the map's own scale.
         output: the index of the output to draw.
-        boundary: a level to draw as a heavy line: the decision boundary, such as 0.5 for a
-            probability or 0 for a logit.
+        boundary: a level to draw as a heavy line, such as 0.5 for a probability or 0 for a logit.
         ax: Matplotlib axes; None makes a pyplot figure.
 
     Raises:
         RuntimeError: the model isn't built.
-        TypeError, ValueError: x isn't rows of one or two finite numbers of a range that can be
-            drawn; y has another number of rows; there is no such output, or it is nowhere finite.
+        TypeError, ValueError: x isn't rows of one or two finite numbers; y has another number of
+            rows; there is no such output, or it is nowhere finite.
 
     >>> from matplotlib.figure import Figure
     >>> from minigrad import Dense, Sequential, Sigmoid
@@ -175,8 +177,8 @@ def surface(
             f"surface expects a model of one or two inputs and x of shape (rows, inputs), got "
             f"input_shape {model.input_shape} and x of shape {points.shape}"
         )
-    ranges = [_range(column, f"x[:, {i}]") for i, column in enumerate(points.T)]
-    axis = [np.linspace(*ends, 401 if len(ranges) == 1 else 101) for ends in ranges]
+    inputs = points.shape[1]
+    axis = [np.linspace(*_range(column), 401 if inputs == 1 else 101) for column in points.T]
     grid = np.meshgrid(*axis)
     with np.errstate(all="ignore"):  # an output that isn't finite leaves a hole
         predicted = model.predict(np.stack([values.ravel() for values in grid], axis=1))
@@ -194,8 +196,9 @@ def surface(
         targets = targets[:, output if targets.shape[1] > 1 else 0]
     ax = ax or _new_axes("surface")
     ax.set_xlabel("x[:, 0]")
-    if len(ranges) == 2:
-        _map(ax, axis, drawn.reshape(grid[0].shape), points, targets, f"output {output}", boundary)
+    if inputs == 2:
+        _map(ax, axis, drawn.reshape(grid[0].shape), f"output {output}", boundary)
+        _scatter(ax, points, targets)
         return ax
     ax.plot(*axis, drawn, color="C1", label=f"output {output}")
     if targets is not None:
@@ -234,41 +237,23 @@ def confusion(
     return ax
 
 
-def _new_axes(function: str, rows: int = 1, columns: int = 1, **options: Any) -> Any:
+def _new_axes(function: str, *shape: int, **options: Any) -> Any:
     """Make a pyplot figure, and return its axes."""
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError(
-            f"plots.{function} needs Matplotlib: pip install 'minigrad[plot]'"
-        ) from error
-    return pyplot.subplots(rows, columns, **options)[1]
+        way = "pip install 'minigrad[plot]'"
+        raise ImportError(f"plots.{function} needs Matplotlib: {way}") from error
+    return pyplot.subplots(*shape, layout="constrained", **options)[1]
 
 
-def _rows(
-    model: Model, x: ArrayLike, y: ArrayLike | None, function: str
-) -> tuple[Array, NDArray[Any] | None]:
+def _rows(model: Model, x: ArrayLike, y: ArrayLike | None, function: str) -> tuple[Array, Any]:
     """Check that the model is built, and return the rows and the targets as arrays."""
     if model.input_shape is None:
         raise RuntimeError(f"{function} expects a built model: pass it input_shape=, or call fit")
     rows, targets = (as_data(x, "x"), None) if y is None else as_pair(x, y)
     check_finite(rows, "x")
     return rows, targets
-
-
-def _record(model: Any, x: ArrayLike, y: ArrayLike | None, loss: Loss | str | None) -> list[Step]:
-    """Run the first rows forward, and with targets backward; return a step for each output."""
-    rows, targets = _rows(model, x, y, "histograms")
-    loss = model.loss if loss is None else as_object(Loss, loss, "loss")
-    if targets is not None:
-        targets = targets[:_MAX_ROWS]
-        if loss is None:
-            raise RuntimeError("histograms with y expects a loss: pass loss=, or compile the model")
-    rows = rows[:_MAX_ROWS].astype(model.dtype, copy=False)
-    steps: dict[int, Step] = {}
-    for step in trace(model, rows, targets, loss, training=targets is not None).steps:
-        steps.setdefault(id(step.output), step)
-    return list(steps.values())
 
 
 def _histogram(ax: Axes, values: Array | None) -> None:
@@ -279,36 +264,27 @@ def _histogram(ax: Axes, values: Array | None) -> None:
         return
     shown = values[np.abs(values) <= _MAX_VALUE].astype(np.float64)
     if shown.size:
-        ax.hist(shown, bins=40, range=_range(shown, "values", margin=0.0))
-    if shown.size < values.size:
-        ax.set_xlabel(f"{values.size - shown.size:,} of {values.size:,} values are not finite")
+        ax.hist(shown, bins=40, range=_range(shown, margin=0.0))
+        ax.locator_params("x", nbins=5)
+    if missing := values.size - shown.size:
+        ax.set_xlabel(f"{missing:,} of {values.size:,} values are not finite")
 
 
-def _range(values: Array, name: str, margin: float = 0.05) -> tuple[float, float]:
+def _range(values: Any, margin: float = 0.05) -> tuple[float, float]:
     """Return the range of the values with a margin on both sides; it is never empty."""
     low, high = float(values.min()), float(values.max())
     size = max(abs(low), abs(high))
-    if size > _MAX_VALUE:
-        raise ValueError(f"{name} runs from {low:.3g} to {high:.3g}, too far to draw: scale it")
     wide = high - low > max(1e-9 * size, 1e-290)
     room = margin * (high - low) if wide else max(0.05 * size, 0.5)
     return low - room, high + room
 
 
-def _map(
-    ax: Axes,
-    axis: Sequence[Array],
-    values: Any,
-    points: Array,
-    targets: NDArray[Any] | None,
-    label: str,
-    boundary: float | None,
-) -> None:
-    """Draw filled contours with a colour bar, the boundary, and the rows by class or colour."""
+def _map(ax: Axes, axis: Sequence[Array], values: Any, label: str, boundary: float | None) -> None:
+    """Draw filled contours with a colour bar, and the boundary."""
     from matplotlib.colors import CenteredNorm
     from matplotlib.ticker import MaxNLocator
 
-    levels = np.asarray(MaxNLocator(10).tick_values(*_range(values, label, margin=0.0)))
+    levels = np.asarray(MaxNLocator(10).tick_values(*_range(values, margin=0.0)))
     look: dict[str, Any] = {"cmap": "viridis"}
     if boundary is not None:
         half = float(np.abs(levels - boundary).max())
@@ -318,15 +294,21 @@ def _map(
         ax.contour(*axis, values, [boundary], colors="black", linewidths=2)
     ax.figure.colorbar(contours, ax=ax, label=label)
     ax.set_ylabel("x[:, 1]")
+    ax.locator_params(nbins=6)
+
+
+def _scatter(ax: Axes, points: Array, targets: Any) -> None:
+    """Draw the rows over a map: with a marker for each class, or in the colours of the map."""
     if targets is None:
         return
     x, y = points.T
     if len(classes := np.unique(targets)) > 6:
-        look = {"cmap": contours.cmap, "norm": contours.norm, "edgecolors": "black"}
-        ax.scatter(x, y, c=targets, s=16, linewidths=0.5, **look)
+        look: dict[str, Any] = {key: getattr(ax.collections[0], key) for key in ("cmap", "norm")}
+        ax.scatter(x, y, c=targets, s=16, edgecolors="black", linewidths=0.5, **look)
         return
+    form = "" if classes.dtype.kind in "OSU" else "g"
     for value, marker in zip(classes.tolist(), "os^Dv*", strict=False):
         own = targets == value
-        look = {"marker": marker, "edgecolors": "white", "label": f"target {value}"}
+        look = {"marker": marker, "edgecolors": "white", "label": f"target {value:{form}}"}
         ax.scatter(x[own], y[own], s=24, linewidths=0.6, **look)
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

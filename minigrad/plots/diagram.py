@@ -16,9 +16,8 @@ from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.plots.svg import document, element, fit, text
 
-MAX_CIRCLES = 12
-"""A layer with more units is drawn as a block."""
-_MAX_NUMBERS = 12  # between two layers; more edges carry no numbers
+_MAX_CIRCLES = 12  # a layer with more units is a block
+_MAX_NUMBERS = 12  # more edges between two layers carry no numbers
 _RADIUS, _BLOCK_WIDTH, _BLOCK_HEIGHT = 15.0, 84.0, 280.0
 _MIN_PITCH, _MAX_PITCH = 42.0, 92.0  # from one unit's centre to the next
 _TOP, _HEIGHT, _MIN_WIDTH = 62.0, 230.0, 560.0
@@ -28,19 +27,17 @@ _CAPTION, _SIDE = 150.0, 99.0  # of the widest caption; from an outer column to 
 
 @dataclass
 class Column:
-    """A layer that changes the data, the weights that lead into it, and its place.
-
-    `heights` are the centres of its units, or the top and the bottom of a block.
-    """
+    """A layer that changes the data, the weights that lead into it, and its place."""
 
     caption: str
     units: int
     weights: Array | None = None
     x: float = 0.0
     heights: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    """The centres of its units, or the top and the bottom of a block."""
 
     def __post_init__(self) -> None:
-        self.is_block = self.units > MAX_CIRCLES
+        self.is_block = self.units > _MAX_CIRCLES
         self.half = _BLOCK_WIDTH / 2 if self.is_block else _RADIUS
 
 
@@ -74,7 +71,11 @@ def network(model: Layer) -> str:
         own = [p.value for name, p in parameters.items() if "." not in name]
         columns.append(Column(path, shape[1], next((v for v in own if v.shape == shape), None)))
     bottom = _place(columns)
-    largest = max((_sizes(*pair).max(initial=0.0) for pair in pairwise(columns)), default=0.0)
+    largest = 0.0  # of the finite weights that have a line
+    for a, b in pairwise(columns):
+        if b.weights is not None and not (a.is_block or b.is_block):
+            finite = np.abs(b.weights[np.isfinite(b.weights)])
+            largest = float(finite.max(initial=largest))
     body = [part for pair in pairwise(columns) for part in _edges(*pair, largest)]
     for column in columns:
         caption = fit(column.caption, _CAPTION, "small")
@@ -114,7 +115,7 @@ def _place(columns: list[Column]) -> float:
     """Set the place of each column, and return the height at which they end."""
     most = max((c.units for c in columns if not c.is_block), default=0)
     widest = max(c.units for c in columns)
-    height = _HEIGHT if widest > MAX_CIRCLES else min(_HEIGHT, most * _MAX_PITCH)
+    height = _HEIGHT if widest > _MAX_CIRCLES else min(_HEIGHT, most * _MAX_PITCH)
     height = max(height, most * _MIN_PITCH)
     spare = _MIN_WIDTH - 2 * _SIDE - sum(a.half + b.half for a, b in pairwise(columns))
     length = max(_MIN_EDGE, spare / max(1, len(columns) - 1))
@@ -123,7 +124,7 @@ def _place(columns: list[Column]) -> float:
         column.x = x + column.half
         x += 2 * column.half + length
         if column.is_block:  # its height grows with the logarithm of its units
-            share = 0.5 + 0.5 * log(column.units / MAX_CIRCLES) / log(widest / MAX_CIRCLES)
+            share = 0.5 + 0.5 * log(column.units / _MAX_CIRCLES) / log(widest / _MAX_CIRCLES)
             places = np.array([-0.5, 0.5]) * share * min(height, _BLOCK_HEIGHT)
         else:
             pitch = min(height / column.units, _MAX_PITCH)
@@ -132,25 +133,18 @@ def _place(columns: list[Column]) -> float:
     return _TOP + height
 
 
-def _sizes(a: Column, b: Column) -> NDArray[Any]:
-    """Return the size of each weight that has a line; 0 if it is unknown or not finite."""
-    if a.is_block or b.is_block or b.weights is None:
-        return np.zeros((a.units, b.units))
-    return np.where(np.isfinite(b.weights), np.abs(b.weights), 0.0)
-
-
 def _edges(a: Column, b: Column, largest: float) -> list[str]:
     """Draw a line for each weight, the largest on top, or one band where a layer is a block."""
     x1, x2 = a.x + a.half, b.x - b.half
     if a.is_block or b.is_block:
-        (y1, y4), (y2, y3) = ((c.heights.min(), c.heights.max()) for c in (a, b))
+        (y1, y4), (y2, y3) = ((c.heights[0], c.heights[-1]) for c in (a, b))
         points = f"{x1:.1f},{y1:.1f} {x2:.1f},{y2:.1f} {x2:.1f},{y3:.1f} {x1:.1f},{y4:.1f}"
         shape = "" if b.weights is None else f"{a.units:,} × {b.units:,}"
-        middle = (x1 + x2) / 2, (y1 + y2 + y3 + y4) / 4 + 4
+        x, y = (x1 + x2) / 2, (y1 + y2 + y3 + y4) / 4 + 4
         band = element("polygon", points=points, class_="fill-grid", opacity=0.6)
-        return [band, text(*middle, shape, "small fill-ink")]
+        return [band, text(x, y, shape, "small fill-ink")]
     weights = np.zeros((a.units, b.units)) if b.weights is None else b.weights
-    sizes = _sizes(a, b) / (largest or 1.0)
+    sizes = np.where(np.isfinite(weights), np.abs(weights), 0.0) / (largest or 1.0)
     place = None if b.weights is None else _number_place(a.heights, b.heights)
     lines, numbers = [], []
     for edge in np.argsort(sizes, axis=None, kind="stable"):

@@ -12,8 +12,6 @@ COLORS: Final = {
     "series-0": ("#0a5fc0", "#58a6ff"),
     "series-1": ("#c2410c", "#ff9248"),
     "series-2": ("#731e51", "#f3c0de"),
-    "series-3": ("#00796b", "#2fae8f"),
-    "series-4": ("#3b2fb0", "#a198ff"),
     "series-5": ("#6b6400", "#d8d06a"),
 }
 """The light and the dark colour of each name."""

@@ -58,36 +58,26 @@ def document(
 
     content = "".join(body)
     checksum = zlib.crc32(f"{title}\n{description}\n{content}".encode(errors="replace"))
-    name = f"minigrad-{checksum:08x}"
-    scope = f"#{name}"
-    rules = [
-        f"{scope}{{max-width:100%;height:auto}}{variables(scope)}",
-        f"{scope} text{{font-family:{FONT};font-weight:400}}",
-        *(f"{scope} .{size}{{font-size:{pixels}px}}" for size, pixels in _SIZES.items()),
-        f"{scope} .title,{scope} .strong{{font-weight:600}}",
+    scope = f"#minigrad-{checksum:08x}"
+    style = (
+        f"{scope}{{max-width:100%;height:auto}}{variables(scope)}"
+        f"{scope} text{{font-family:{FONT}}}{scope} .title,{scope} .strong{{font-weight:600}}"
         f"{scope} .halo{{stroke:{COLORS['paper'][0]};stroke:var(--paper);stroke-width:6px;"
-        "stroke-linejoin:round;paint-order:stroke}",
-        *(
-            f"{scope} .{kind}-{colour}{{{kind}:{light};{kind}:var(--{colour})}}"
-            for colour, (light, _) in COLORS.items()
-            for kind in ("fill", "stroke")
-        ),
-    ]
+        "stroke-linejoin:round;paint-order:stroke}"
+    )
+    style += "".join(f"{scope} .{size}{{font-size:{px}px}}" for size, px in _SIZES.items())
+    for kind in ("fill", "stroke"):
+        for color, (light, _) in COLORS.items():
+            style += f"{scope} .{kind}-{color}{{{kind}:{light};{kind}:var(--{color})}}"
+    name = scope[1:]
     head = [
         element("title", escape(title), id=f"{name}-title"),
         element("desc", escape(description), id=f"{name}-description"),
-        element("style", "".join(rules)),
+        element("style", style),
         element("rect", x=0, y=0, width=width, height=height, rx=8, class_="fill-paper"),
         text(24, 34, fit(title, width - 48, "title"), "title fill-ink", anchor="start"),
     ]
-    return element(
-        "svg",
-        "".join([*head, content]),
-        xmlns="http://www.w3.org/2000/svg",
-        id=name,
-        width=width,
-        height=height,
-        viewBox=f"0 0 {width:.2f} {height:.2f}",
-        role="img",
-        aria_labelledby=f"{name}-title {name}-description",
-    )
+    attributes: dict[str, str | float] = {"xmlns": "http://www.w3.org/2000/svg", "id": name}
+    attributes |= {"width": width, "height": height, "viewBox": f"0 0 {width:.2f} {height:.2f}"}
+    attributes |= {"role": "img", "aria_labelledby": f"{name}-title {name}-description"}
+    return element("svg", "".join([*head, content]), **attributes)
