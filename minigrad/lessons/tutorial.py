@@ -13,12 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import RandomState
 
-from minigrad import SGD, Dense, History, Layer, MSELoss, Sequential, Sigmoid, Tanh
+from minigrad import SGD, Dense, History, Layer, MSELoss, Sequential, Sigmoid
 from minigrad.data.arrays import Array
-from minigrad.util.random import RNGLike
 
-ROWS = 10_000
-UPDATES = 10_000
+ROWS = UPDATES = 10_000
 PRINTED_LOSSES = (
     955.62804742, 470.59807765, 458.17174786, 456.84621598, 453.21727266,
     463.60520336, 473.39717028, 529.75791616, 581.31544319, 448.99298218,
@@ -61,7 +59,7 @@ hidden layers of 8 tanh units. The columns are the mean of (prediction - target)
 """
 
 
-def network(rng: RNGLike) -> Sequential:
+def network(rng: int | RandomState) -> Sequential:
     """Return the tutorial's network: no biases, weights from the standard normal distribution.
 
     >>> print(network(4).parameters)
@@ -167,8 +165,8 @@ def corrected(x: Array, y: Array) -> dict[str, tuple[Sequential, History]]:
     """Train with a stable learning rate, with a linear output, and with a deeper network."""
     stable = network(4)
     linear = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
-    deep_layers: list[Layer] = [Dense(8), Tanh(), Dense(8), Tanh(), Dense(8), Tanh(), Dense(1)]
-    deep = Sequential(deep_layers, input_shape=(2,), rng=4)
+    hidden = [Dense(8, "tanh") for _ in range(3)]
+    deep = Sequential([*hidden, Dense(1)], input_shape=(2,), rng=4)
     runs = {"sigmoid, rate 0.001": (stable, train(stable, x, y, learning_rate=0.001))}
     for name, model, rate in (("linear output", linear, 0.5), ("deeper, linear", deep, 0.1)):
         model.compile(optimizer=SGD(learning_rate=rate, momentum=0.9), loss=MSELoss())

@@ -118,7 +118,8 @@ def histograms(
     targets = targets if targets is None else targets[:_MAX_ROWS]
     steps: dict[int, Step] = {}
     for step in trace(cast(Layer, model), rows, targets, loss, training=y is not None).steps:
-        steps.setdefault(id(step.output), step)
+        if id(step.output) not in steps or any(step.layer.own_parameters()):
+            steps[id(step.output)] = step
     columns = ["output"] if y is None else ["output", "delta", "gradient"]
     shape = len(steps), len(columns)
     if axes is None:
