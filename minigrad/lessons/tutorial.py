@@ -53,9 +53,8 @@ stays below 1, so the squared error per row is at least 1/12 = 0.0833, and the l
 3. Corrections
 
 The tutorial's network has two faults: the learning rate is too large, and the output can't exceed
-1. The first run lowers the rate. The second run has a linear output, the third run also three
-hidden layers of 8 tanh units. The columns are the mean of (prediction - target)^2, the mean of
-|prediction - target|, and the number of updates.
+1. The first run lowers the rate, the second has a linear output, the third also 3 layers of 8 tanh
+units. The columns are the means of (prediction - target)^2 and |prediction - target|, and updates.
 """
 
 

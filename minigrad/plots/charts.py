@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 1000  # of a histogram
 _MAX_VALUE = 1e300  # the difference of two larger numbers could overflow
-
-
-class Model(Protocol):
-    """What the charts use of a model."""
-
-    input_shape: tuple[int, ...] | None
-    dtype: np.dtype[np.floating[Any]]
-    loss: Loss | None
-
-    def predict(self, x: ArrayLike, /) -> Array: ...
 
 
 def history(
@@ -78,7 +68,7 @@ def history(
 
 
 def histograms(
-    model: Model,
+    model: Layer,
     x: ArrayLike,
     y: ArrayLike | None = None,
     *,
@@ -111,13 +101,13 @@ def histograms(
     (3, 3)
     """
     rows, targets = _rows(model, x, y, "histograms")
-    loss = model.loss if loss is None else as_object(Loss, loss, "loss")
+    loss = getattr(model, "loss", None) if loss is None else as_object(Loss, loss, "loss")
     if loss is None and targets is not None:
         raise RuntimeError("histograms with y expects a loss: pass loss=, or compile the model")
-    rows = rows[:_MAX_ROWS].astype(model.dtype, copy=False)
     targets = targets if targets is None else targets[:_MAX_ROWS]
     steps: dict[int, Step] = {}
-    for step in trace(cast(Layer, model), rows, targets, loss, training=y is not None).steps:
+    rows = rows[:_MAX_ROWS].astype(getattr(model, "dtype", rows.dtype), copy=False)
+    for step in trace(model, rows, targets, loss, training=y is not None).steps:
         if id(step.output) not in steps or any(step.layer.own_parameters()):
             steps[id(step.output)] = step
     columns = ["output"] if y is None else ["output", "delta", "gradient"]
@@ -140,7 +130,7 @@ def histograms(
 
 
 def surface(
-    model: Model,
+    model: Layer,
     x: ArrayLike,
     y: ArrayLike | None = None,
     *,
@@ -174,32 +164,29 @@ def surface(
     """
     points, targets = _rows(model, x, y, "surface")
     if model.input_shape not in ((1,), (2,)) or points.shape[1:] != model.input_shape:
-        raise ValueError(
-            f"surface expects a model of one or two inputs and x of shape (rows, inputs), got "
-            f"input_shape {model.input_shape} and x of shape {points.shape}"
-        )
+        got = f"{model.input_shape} and x of shape {points.shape}"
+        raise ValueError(f"surface expects input_shape (1,) or (2,) and rows of it, got {got}")
     inputs = points.shape[1]
     axis = [np.linspace(*_range(column), 401 if inputs == 1 else 101) for column in points.T]
     grid = np.meshgrid(*axis)
     with np.errstate(all="ignore"):  # an output that isn't finite leaves a hole
-        predicted = model.predict(np.stack([values.ravel() for values in grid], axis=1))
+        rows = np.stack([values.ravel() for values in grid], axis=1)
+        rows = rows.astype(getattr(model, "dtype", points.dtype))
+        predicted = model.forward(rows, training=False)
     outputs = predicted.reshape(len(predicted), -1).astype(np.float64)
     if not 0 <= output < outputs.shape[1]:
         raise ValueError(f"surface expects output 0 to {outputs.shape[1] - 1}, got {output}")
     drawn = np.ma.masked_where(~(np.abs(outputs) <= _MAX_VALUE), outputs)[:, output]
     if not drawn.count():
-        raise ValueError(
-            f"surface expects finite predictions, got {outputs[0, output]} for output {output}: "
-            "check the model's parameters"
-        )
-    if targets is not None:
-        targets = targets.reshape(len(points), -1)
+        raise ValueError(f"surface expects finite predictions, got {outputs[0, output]} everywhere")
+    if targets is not None and targets.ndim > 1:
         targets = targets[:, output if targets.shape[1] > 1 else 0]
     ax = ax or _new_axes("surface")
     ax.set_xlabel("x[:, 0]")
     if inputs == 2:
         _map(ax, axis, drawn.reshape(grid[0].shape), f"output {output}", boundary)
-        _scatter(ax, points, targets)
+        if targets is not None:
+            _scatter(ax, points, targets)
         return ax
     ax.plot(*axis, drawn, color="C1", label=f"output {output}")
     if targets is not None:
@@ -242,13 +229,12 @@ def _new_axes(function: str, *shape: int, **options: Any) -> Any:
     """Make a pyplot figure, and return its axes."""
     try:
         from matplotlib import pyplot
-    except ImportError as error:
-        way = "pip install 'minigrad[plot]'"
-        raise ImportError(f"plots.{function} needs Matplotlib: {way}") from error
+    except ImportError as e:
+        raise ImportError(f"plots.{function} needs Matplotlib: pip install 'minigrad[plot]'") from e
     return pyplot.subplots(*shape, layout="constrained", **options)[1]
 
 
-def _rows(model: Model, x: ArrayLike, y: ArrayLike | None, function: str) -> tuple[Array, Any]:
+def _rows(model: Layer, x: ArrayLike, y: ArrayLike | None, function: str) -> tuple[Array, Any]:
     """Check that the model is built, and return the rows and the targets as arrays."""
     if model.input_shape is None:
         raise RuntimeError(f"{function} expects a built model: pass it input_shape=, or call fit")
@@ -286,11 +272,9 @@ def _map(ax: Axes, axis: Sequence[Array], values: Any, label: str, boundary: flo
     from matplotlib.ticker import MaxNLocator
 
     levels = np.asarray(MaxNLocator(10).tick_values(*_range(values, margin=0.0)))
-    look: dict[str, Any] = {"cmap": "viridis"}
-    if boundary is not None:
-        half = float(np.abs(levels - boundary).max())
-        look = {"cmap": "RdBu_r", "norm": CenteredNorm(boundary, half)}
-    contours = ax.contourf(*axis, values, levels, **look)
+    norm = None if boundary is None else CenteredNorm(boundary)
+    cmap = "viridis" if boundary is None else "RdBu_r"
+    contours = ax.contourf(*axis, values, levels, cmap=cmap, norm=norm)
     if boundary is not None and values.min() < boundary < values.max():
         ax.contour(*axis, values, [boundary], colors="black", linewidths=2)
     ax.figure.colorbar(contours, ax=ax, label=label)
@@ -300,8 +284,6 @@ def _map(ax: Axes, axis: Sequence[Array], values: Any, label: str, boundary: flo
 
 def _scatter(ax: Axes, points: Array, targets: Any) -> None:
     """Draw the rows over a map: with a marker for each class, or in the colours of the map."""
-    if targets is None:
-        return
     x, y = points.T
     if len(classes := np.unique(targets)) > 6:
         look: dict[str, Any] = {key: getattr(ax.collections[0], key) for key in ("cmap", "norm")}

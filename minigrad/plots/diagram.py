@@ -33,8 +33,7 @@ class Column:
     units: int
     weights: Array | None = None
     x: float = 0.0
-    heights: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-    """The centres of its units, or the top and the bottom of a block."""
+    heights: NDArray[Any] = field(default_factory=lambda: np.zeros(0))  # of units; or block ends
 
     def __post_init__(self) -> None:
         self.is_block = self.units > _MAX_CIRCLES
@@ -57,9 +56,7 @@ def network(model: Layer) -> str:
     6
     """
     if model.input_shape is None:
-        raise RuntimeError(
-            f"network expects a built model, got {model.label}: pass input_shape= or call fit"
-        )
+        raise RuntimeError(f"network expects a built model, got {model.label}: pass input_shape=")
     columns, types = [Column("input", prod(model.input_shape))], []
     for path, layer in _in_line(model):
         types.append(type(layer).__name__)
@@ -86,18 +83,14 @@ def network(model: Layer) -> str:
             body.append(text(x + 38, bottom + 50, name, "small fill-muted", anchor="start"))
         scale = f"widest line: ±{largest:.3g}"
         body.append(text(340, bottom + 50, scale, "small fill-muted", anchor="start"))
-    description = "Network; units of each layer: "
-    description += ", ".join(f"{column.caption} {column.units:,}" for column in columns) + "."
+    description = ", ".join(f"{column.caption} {column.units:,}" for column in columns)
+    description = f"Network; units of each layer: {description}."
     width, height = max(columns[-1].x + _SIDE, _MIN_WIDTH), bottom + (66 if largest else 44)
     return document(width, height, body, title=", ".join(types), description=description)
 
 
 def number(value: float) -> str:
-    """Write two significant digits of a number, four where it is at least 100.
-
-    >>> [number(v) for v in (0.5, -1.234, 123.4, 3.2e-9)]
-    ['0.5', '−1.2', '123.4', '3.2e−09']
-    """
+    """Write two significant digits of a number, four if it is at least 100."""
     return f"{value:.{2 if abs(value) < 99.5 else 4}g}".replace("-", "−")
 
 
@@ -161,9 +154,8 @@ def _edges(a: Column, b: Column, largest: float) -> list[str]:
 
 def _line(x1: float, y1: float, x2: float, y2: float, weight: float, width: float) -> str:
     """Draw the line of a weight; one that is 0, unknown or not finite is grey."""
-    colour = "series-0" if weight > 0 else "series-1" if weight < 0 else "edge"
-    dash = "7 4" if weight < 0 else "none"
-    look: dict[str, Any] = {"class_": f"stroke-{colour}", "stroke_dasharray": dash}
+    css = "stroke-series-0" if weight > 0 else "stroke-series-1" if weight < 0 else "stroke-edge"
+    look: dict[str, Any] = {"class_": css, "stroke_dasharray": "7 4" if weight < 0 else "none"}
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke_width=width, **look)
 
 
@@ -182,11 +174,10 @@ def _units(column: Column) -> list[str]:
     look: dict[str, Any] = {"class_": "fill-panel stroke-edge", "stroke_width": 1.5}
     if not column.is_block:
         return [element("circle", cx=column.x, cy=y, r=_RADIUS, **look) for y in column.heights]
-    top, bottom = column.heights
-    box = {"x": column.x - column.half, "y": top, "width": _BLOCK_WIDTH, "height": bottom - top}
-    middle = (top + bottom) / 2
+    (top, bottom), middle = column.heights, column.heights.mean()
+    look |= {"x": column.x - column.half, "y": top, "width": _BLOCK_WIDTH, "height": bottom - top}
     return [
-        element("rect", rx=10, **box, **look),
+        element("rect", rx=10, **look),
         text(column.x, middle + 2, f"{column.units:,}", "body strong fill-ink"),
         text(column.x, middle + 18, "units", "small fill-ink"),
     ]

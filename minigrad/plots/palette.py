@@ -13,8 +13,7 @@ COLORS: Final = {
     "series-1": ("#c2410c", "#ff9248"),
     "series-2": ("#731e51", "#f3c0de"),
     "series-5": ("#6b6400", "#d8d06a"),
-}
-"""The light and the dark colour of each name."""
+}  # light, dark
 
 FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 

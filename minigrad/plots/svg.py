@@ -35,14 +35,9 @@ def text(x: float, y: float, content: str, css: str, *, anchor: str = "middle") 
 
 
 def fit(content: str, width: float, size: str) -> str:
-    """Return the text on one line, cut with an ellipsis if it is wider than `width` pixels.
-
-    >>> fit("a rather long name", 60.0, "body")
-    'a rat…'
-    """
+    """Return the text on one line, cut with an ellipsis if it is wider than `width` pixels."""
     content = " ".join(content.split())
-    # The estimate is the width of an average character in a wide font, such as DejaVu Sans.
-    most = int(width / (0.66 * _SIZES[size]))
+    most = int(width / (0.66 * _SIZES[size]))  # an average character of a wide font
     return content if len(content) <= most else content[: most - 1].rstrip() + "…"
 
 
@@ -51,8 +46,8 @@ def document(
 ) -> str:
     """Return an SVG document with alternative text and a style sheet for light and dark pages.
 
-    The ids are a checksum of the content, so that different pictures can stand on one page. Rules
-    set the light colour first, for programs that don't know CSS variables.
+    Ids contain a checksum, so that different pictures can stand on one page. Each rule sets the
+    light colour first, for programs that don't know CSS variables.
     """
     import zlib
 
