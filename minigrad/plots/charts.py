@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
-from minigrad.trace import Step, trace
 from minigrad.data.arrays import Array, as_data, check_finite
 from minigrad.data.rows import as_pair
 from minigrad.metrics import confusion_matrix
+from minigrad.trace import Step, trace
 from minigrad.util.config import as_object
 
 if TYPE_CHECKING:

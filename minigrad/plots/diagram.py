@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.core.containers import Chain
+from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.plots.svg import document, element, fit, text
