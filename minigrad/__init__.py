@@ -3,9 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minigrad.callbacks.callback import Callback, CSVLogger, LearningRateScheduler
-from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
-from minigrad.callbacks.plateau import ReduceOnPlateau
+from minigrad.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceOnPlateau,
+)
 from minigrad.core.history import History
 from minigrad.core.model import Sequential
 from minigrad.core.objective import Objective

@@ -1,10 +1,11 @@
-"""Callbacks: what happens beside training, at its start, around each epoch, and at its end."""
+"""The base class of callbacks."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from inspect import getattr_static, signature
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import override
 
@@ -18,13 +19,13 @@ EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 
 
 class Callback(Configurable):
-    """Does nothing at each moment; a new one overrides what it needs.
+    """Base of callbacks; a subclass overrides the methods it needs.
 
-    A method `on_...` of another name is refused where the class is made.
+    `trainer` is the running `fit`: `trainer.model`, `trainer.optimizer`, `trainer.past` (the
+    history of all epochs), and `trainer.stop = True` ends training after this epoch. `logs` holds
+    the loss and the metrics of the epoch. Epochs count from 1, on over several calls of `fit`.
 
-    `training` is the running `fit`: `trainer.model`, `trainer.optimizer`, `trainer.history`,
-    and `trainer.stop = True` ends it after this epoch. `logs` holds the epoch's numbers.
-    Epochs count from 1, on over several fits.
+    A method `on_...` with another name or other arguments is refused when the class is defined.
 
     >>> import numpy as np
     >>> from minigrad import Dense, Sequential
@@ -43,42 +44,56 @@ class Callback(Configurable):
     def __repr__(self) -> str:
         try:
             return super().__repr__()
-        except TypeError:  # nothing makes a callback of one's own keep its arguments
+        except TypeError:  # a subclass needn't store its arguments
             return f"{type(self).__name__}(...)"
 
     def __init_subclass__(cls) -> None:
-        """Refuse a method named as a moment that there isn't.
+        """Refuse a method that training never calls, or calls with other arguments.
 
         Raises:
             TypeError: such a method.
         """
         super().__init_subclass__()
-        moments = [name for name in vars(Callback) if name.startswith("on_")]
+        methods = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
-            if name.startswith("on_") and name not in moments and callable(getattr(cls, name)):
+            if not name.startswith("on_") or not callable(method := getattr(cls, name)):
+                continue
+            if name not in methods:
                 raise TypeError(
                     f"{cls.__name__} has a method '{name}', which training never calls: "
-                    f"{nearest(name, moments)}"
+                    f"{nearest(name, methods)}"
                 )
+            if isinstance(getattr_static(cls, name), FunctionType):
+                expected, given = (
+                    list(signature(vars(Callback)[name]).parameters),
+                    signature(method),
+                )
+                try:
+                    given.bind(*expected)
+                    wrong = list(given.parameters)[1:2] in (["epoch"], ["logs"])  # as in Keras
+                except TypeError:
+                    wrong = True
+                if wrong:
+                    raise TypeError(
+                        f"{cls.__name__}.{name} expects the arguments ({', '.join(expected)}), "
+                        f"got {given}"
+                    )
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Before the first epoch."""
+        """Run before the first epoch."""
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Before each epoch."""
+        """Run before each epoch."""
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        """After each epoch; the history and a saved model hold it already."""
+        """Run after each epoch, when the history and a saved model contain it."""
 
     def on_train_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also when training was interrupted or failed."""
+        """Run after the last epoch, also when training was interrupted or failed."""
 
 
 class EachEpoch(Callback):
-    """Calls a function after each epoch; `fit` makes it of a function among its callbacks.
-
-    Args:
-        function: takes the epoch and its logs, a dict of numbers by name.
+    """Calls a function of (epoch, logs) after each epoch; `fit` wraps functions in it.
 
     >>> EachEpoch(print).on_epoch_end(None, 3, {"loss": 0.25})
     3 {'loss': 0.25}
@@ -93,18 +108,18 @@ class EachEpoch(Callback):
 
 
 def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
-    """Return callbacks, with those made of functions that stand for one.
+    """Return callbacks, with functions of (epoch, logs) wrapped in one.
 
     Raises:
-        TypeError: something else, or one alone that isn't in a list.
+        TypeError: something else, or a callback that isn't in a list.
 
-    >>> as_callbacks([CSVLogger])
+    >>> as_callbacks([EachEpoch])
     Traceback (most recent call last):
     ...
-    TypeError: callbacks[0] is a class: pass an object, CSVLogger(...)
+    TypeError: callbacks[0] is a class: pass an object, EachEpoch(...)
     """
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list, got {type(callbacks).__name__}: pass [it]")
+        raise TypeError(f"callbacks must be a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
     for index, callback in enumerate[Any](callbacks):
         if isinstance(callback, type):
@@ -113,97 +128,8 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
             )
         if not isinstance(callback, Callback) and not callable(callback):
             raise TypeError(
-                f"callbacks[{index}] is {kind_of(callback)}: expected a Callback, or a "
-                "function of (epoch, logs)"
+                f"callbacks[{index}] is {kind_of(callback)}; expected a Callback or a function of "
+                "(epoch, logs)"
             )
         found.append(callback if isinstance(callback, Callback) else EachEpoch(callback))
     return found
-
-
-class LearningRateScheduler(Callback):
-    """Sets the optimizer's learning rate before each epoch.
-
-    Args:
-        schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate.
-
-    Raises:
-        TypeError: `schedule` isn't a function; while training, a rate that isn't a number.
-        ValueError: while training, a rate that isn't above zero.
-
-    >>> import numpy as np
-    >>> from minigrad import SGD, Dense, Sequential
-    >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
-    >>> model.compile(optimizer=SGD(learning_rate=1.0), loss="mse")
-    >>> x = np.array([[0.0], [1.0]])
-    >>> halving = LearningRateScheduler(lambda epoch: 0.5**epoch)
-    >>> history = model.fit(x, x, epochs=3, callbacks=[halving], verbose=0)
-    >>> model.optimizer.learning_rate
-    0.125
-    """
-
-    def __init__(self, schedule: Callable[[int], float]) -> None:
-        if not callable(schedule):
-            raise TypeError(
-                f"LearningRateScheduler expects a function of the epoch, got {schedule!r}"
-            )
-        self.schedule = schedule
-
-    @override
-    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        trainer.optimizer.learning_rate = self.schedule(epoch)
-
-
-class CSVLogger(Callback):
-    """Writes each epoch's logs as a row of a CSV file, on the disk when the epoch ends.
-
-    A model's first fit begins the file anew; later ones, also of a model that was loaded, go on
-    in it.
-
-    Args:
-        path: the file; its columns are "epoch" and the logs.
-
-    Raises:
-        ValueError: when training begins, a file to go on in that has other columns.
-
-    >>> import pathlib, tempfile
-    >>> import numpy as np
-    >>> from minigrad import Dense, Sequential
-    >>> model = Sequential([Dense(1, weight_initializer="zeros")], input_shape=(1,))
-    >>> model.compile(optimizer="sgd", loss="mse")
-    >>> x = np.array([[1.0], [1.0]])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "log.csv")
-    ...     history = model.fit(x, x, callbacks=[CSVLogger(path)], verbose=0)
-    ...     print(path.read_text(), end="")
-    epoch,loss
-    1,1.0
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-
-    @override
-    def on_train_begin(self, trainer: Trainer) -> None:
-        columns = ["epoch", *trainer.reported]
-        if trainer.epoch and os.path.exists(self.path) and os.path.getsize(self.path):
-            import csv
-
-            with open(self.path, newline="", encoding="utf-8") as file:
-                there = next(csv.reader(file))
-            if there != columns:
-                raise ValueError(
-                    f"CSVLogger can't go on in {self.path!r}, whose columns are "
-                    f"{', '.join(there)}: this fit reports {', '.join(columns)}; choose a new file"
-                )
-        else:
-            self._write(columns, "w")
-
-    @override
-    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        self._write([epoch, *(logs[name] for name in trainer.reported)], "a")
-
-    def _write(self, row: list[Any], how: Literal["w", "a"]) -> None:
-        import csv
-
-        with open(self.path, how, newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
