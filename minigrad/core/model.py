@@ -97,6 +97,7 @@ class Sequential(Supervised):
         *,
         epochs: int = 1,
         batch_size: int | None = 32,
+        steps_per_epoch: int | None = None,
         shuffle: bool = True,
         validation_data: Batches | Sequence[ArrayLike] | None = None,
         validation_split: float = 0.0,
@@ -120,6 +121,8 @@ class Sequential(Supervised):
             epochs: how often to go through all rows.
             batch_size: rows a step; None takes all of them as one batch. Batches of an iterable
                 are taken as they come.
+            steps_per_epoch: the number of batches in an epoch of an iterable, which may be endless;
+                the next epoch continues with the same iterator.
             shuffle: draw a new order of the rows each epoch; one batch of all rows has none, and
                 an iterable has its own.
             validation_data: (x, y), (x, y, sample_weight), or an iterable of such batches, that
@@ -150,9 +153,16 @@ class Sequential(Supervised):
             batch_size = check_int(batch_size, "batch_size", "fit")
         followers, speaker = as_callbacks(callbacks), progress(verbose)
         data = as_batches(
-            x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
+            x,
+            y,
+            self._rows_from(loss),
+            sample_weight=sample_weight,
+            epochs=epochs,
+            steps=steps_per_epoch,
         )
         data, validation = self._parted(data, loss, validation_data, validation_split, epochs)
+        if class_weight is not None:
+            data = data.weighted_by_class(class_weight)
         if isinstance(data, Stream) and batch_size not in (None, 32):
             raise ValueError("batch_size needs arrays x and y: batches are taken as they come")
         run = Trainer(

@@ -17,7 +17,7 @@ from minigrad.data.batches import Accept, Batches, as_batches
 from minigrad.data.rows import Rows, as_pair, as_rows
 from minigrad.layers.activations import Sigmoid
 from minigrad.layers.softmax import Softmax
-from minigrad.losses import Loss
+from minigrad.core.loss import Loss, as_loss
 from minigrad.metrics import Metric, named_metrics
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
@@ -44,7 +44,7 @@ class Supervised(Network):
         *,
         optimizer: Optimizer | str,
         loss: Loss | str,
-        metrics: Sequence[str | Metric] = (),
+        metrics: Sequence[str | Metric] | None = (),
     ) -> None:
         """Say how the model is trained.
 
@@ -63,7 +63,7 @@ class Supervised(Network):
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_free(p for _, p in self.named_parameters())
-        loss = as_object(Loss, loss, "loss")
+        loss = as_loss(loss)
         self.optimizer, self.loss = optimizer, loss
         self.metrics = named_metrics(metrics, threshold=loss.decision_threshold)
         last: Layer = self
@@ -147,7 +147,7 @@ class Supervised(Network):
         """
         from minigrad.explain import Explanation
 
-        loss = self.loss if loss is None else as_object(Loss, loss, "loss")
+        loss = self.loss if loss is None else as_loss(loss)
         if loss is None:
             raise RuntimeError(
                 "explain needs a loss, where backpropagation starts: pass one, such as "
@@ -163,7 +163,6 @@ class Supervised(Network):
         loss: Loss,
         *,
         sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
     ) -> Rows:
         """Return inputs, targets and weights, checked as `fit` does; the model is built if it must.
 
@@ -179,14 +178,14 @@ class Supervised(Network):
             output_shape=self.output_shape,
             loss=loss,
             sample_weight=sample_weight,
-            class_weight=class_weight,
+            dtype=self.dtype,
         )
 
-    def _rows_from(self, loss: Loss, class_weight: Mapping[int, float] | None = None) -> Accept:
+    def _rows_from(self, loss: Loss) -> Accept:
         """Return what makes rows of each batch."""
 
         def accept(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
-            return self.rows(x, y, loss, sample_weight=weight, class_weight=class_weight)
+            return self.rows(x, y, loss, sample_weight=weight)
 
         return accept
 
