@@ -527,7 +527,7 @@ def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> 
     ("loss", "y", "width", "weights", "message"),
     [
         (CrossEntropyLoss(), [0, 2, 1, 2], 3, {0: 1, 1: 2}, "for class 2: it has [0, 1]"),
-        (BCELoss(), [0.3, 1.0, 1.0, 0.0], 1, {0: 1, 1: 2}, "expects class labels, and y holds 0.3"),
+        (BCELoss(), [0.3, 1.0, 1.0, 0.0], 1, {0: 1, 1: 2}, "for class 0.3: it has [0, 1]; y must"),
         (BCELoss(), np.ones((4, 3)), 3, {0: 1, 1: 2}, "one class per row, and y of shape"),
         (CrossEntropyLoss(), np.full((4, 2), 0.5), 2, {0: 1, 1: 2}, "one-hot: pass sample_weight"),
         (CrossEntropyLoss(), [0, 1, 1, 0], 2, {0: 1, 1: -2}, "class_weight[1] >= 0, got -2"),

@@ -34,7 +34,7 @@ from minigrad import (
     load,
     softmax,
 )
-from minigrad.callbacks.callback import Callback
+from minigrad.callbacks.base import Callback
 from minigrad.metrics.names import METRICS
 from minigrad.util.config import Configurable, registered
 from minigrad.util.names import guess, snake_case

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import override
 
-from minigrad.callbacks.callback import Callback
+from minigrad.callbacks.base import Callback
 
 if TYPE_CHECKING:
     from minigrad.core.trainer import Trainer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from minigrad.callbacks.callback import Callback
+from minigrad.callbacks.base import Callback
 from minigrad.callbacks.monitors import Mode, Monitor
 from minigrad.optimizers.schedules import Schedule
 from minigrad.util.options import check_int, check_not_negative, check_positive
@@ -125,11 +125,8 @@ class ReduceOnPlateau(Monitor):
 
     def _runs_out(self, epoch: int, logs: Mapping[str, float]) -> bool:
         """Count an epoch, and return whether patience runs out."""
-        self._waited = 0 if self.improved(epoch, logs) else self._waited + 1
-        if self._waited < self.patience:
-            return False
-        self._waited = 0
-        return True
+        self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
+        return self._waited == self.patience
 
 
 def _refuse_schedule(callback: Callback, trainer: Trainer) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.callbacks.callback import Callback
+from minigrad.callbacks.base import Callback
 from minigrad.core.layer import walk
 from minigrad.data.arrays import Array
 from minigrad.util.names import nearest
@@ -31,17 +31,6 @@ class Monitor(Callback):
         monitor: its name in the logs, such as "val_loss".
         mode: "min" or "max"; "auto" chooses by the name, for losses, errors and scores.
         min_delta: only a change larger than this is an improvement.
-
-    Attributes:
-        best: the best value so far; None before the first.
-        best_epoch: the epoch of the best value.
-
-    >>> class Cheer(Monitor):
-    ...     def on_epoch_end(self, trainer, epoch, logs):
-    ...         if self.improved(epoch, logs):
-    ...             trainer.say(f"epoch {epoch} is the best so far")
-    >>> Cheer(monitor="accuracy", mode="max").min_delta
-    0.0
     """
 
     def __init__(self, *, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
@@ -60,11 +49,7 @@ class Monitor(Callback):
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Check the name before training.
-
-        Raises:
-            ValueError: the logs won't contain it, or "auto" doesn't know it.
-        """
+        """Check before training that the logs will contain the name."""
         if self.monitor not in trainer.reported:
             known = nearest(self.monitor, trainer.reported)
             validated = any(name.startswith("val_") for name in trainer.reported)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.util.names import kind_of
+from minigrad.util.names import kind_of, with_article
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Shape: TypeAlias = tuple[int, ...]
@@ -33,29 +33,27 @@ def describe(shape: Shape) -> str:
 def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return an array, a list, a DataFrame, a Series or a tensor as an array.
 
-    Raises:
-        TypeError: a masked or sparse array; a tensor that requires gradients or isn't on the CPU.
-        ValueError: lists of unequal length.
+    It refuses masked and sparse arrays, lists of unequal length, and tensors that require gradients
+    or aren't on the CPU.
     """
-    for item in (value, *value) if isinstance(value, (list, tuple)) else (value,):
+    items = value if isinstance(value, (list, tuple)) else ()
+    for kind in {type(value), *map(type, items)}:
         for method, way in _CONVERSIONS.items():
-            if hasattr(item, method):
-                raise TypeError(f"{name} is {kind_of(item)}, not a plain array: pass {name}.{way}")
+            if hasattr(kind, method):
+                what = with_article(kind.__name__)
+                raise TypeError(f"{name} is {what}, not a plain array: pass {name}.{way}")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        reason = "are its rows of unequal length?" if kind is ValueError else str(error)
-        raise kind(
+        ragged = isinstance(error, ValueError)
+        reason = "are its rows of unequal length?" if ragged else str(error)
+        raise (ValueError if ragged else TypeError)(
             f"{name} is {kind_of(value)} that NumPy can't convert to an array: {reason}"
         ) from error
 
 
 def as_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of floats, integers or booleans.
-
-    Raises:
-        TypeError: strings, dates, objects, complex numbers, and what `as_array` refuses.
 
     >>> as_numbers(["1"], "x")
     Traceback (most recent call last):
@@ -71,14 +69,6 @@ def as_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
 
 def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of numbers with at least one row.
-
-    Args:
-        value: an array, or anything that NumPy converts to one.
-        name: its name in messages.
-
-    Raises:
-        TypeError: as `as_numbers`.
-        ValueError: an empty array, or a single number.
 
     >>> as_data(np.zeros((0, 2)), "x")
     Traceback (most recent call last):
@@ -124,18 +114,15 @@ def check_finite(array: NDArray[Any], name: str) -> None:
         step = max(1, _BLOCK_BYTES * step // array.nbytes)
     for start in range(0, len(array), step):
         rows = array[start : start + step]
-        good = (
-            np.isfinite(rows)
-            if floats
-            else (rows >= -_LARGEST_INTEGER) & (rows <= _LARGEST_INTEGER)
-        )
+        if floats:
+            good = np.isfinite(rows)
+        else:
+            good = (rows >= -_LARGEST_INTEGER) & (rows <= _LARGEST_INTEGER)
         if not good.all():
             first = np.unravel_index(int(np.argmin(good)), good.shape)
             index = (start + int(first[0]), *map(int, first[1:]))
-            raise ValueError(
-                f"{name} holds {array[index]} at index {index}; expected "
-                + ("finite numbers: drop or fill such rows" if floats else "integers up to 2**53")
-            )
+            way = "finite numbers: drop or fill such rows" if floats else "integers up to 2**53"
+            raise ValueError(f"{name} holds {array[index]} at index {index}; expected {way}")
 
 
 def _object_way_out(value: object, array: NDArray[Any], name: str) -> str:

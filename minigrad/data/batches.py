@@ -20,9 +20,8 @@ Batches: TypeAlias = "Iterable[Any] | Callable[[], Iterable[Any]]"
 """An iterable of (x, y) or (x, y, sample_weight), such as a list, a loader or a generator; or a
 function without arguments that returns one."""
 
-_EXPECTED = (
-    "arrays x and y, or as x alone an iterable of (x, y) batches or a function that returns one"
-)
+_EXPECTED = "arrays x and y, or an iterable of (x, y) batches, or a function that returns one"
+_END = object()
 
 
 class Accept(Protocol):
@@ -36,8 +35,8 @@ class Stream:
 
     The first batch is read and validated at once, so that wrong data fails before training.
 
-    Without `steps`, an epoch lasts until the iterable ends. One that never ends makes an epoch
-    that never ends; the progress line then counts its batches.
+    Without `steps`, an epoch lasts until the iterable ends. An endless one makes an endless epoch;
+    the progress line then counts its batches.
 
     Args:
         source: the iterable, or a function that returns one.
@@ -45,10 +44,6 @@ class Stream:
         epochs: the number of epochs to come.
         steps: the number of batches in an epoch. The next epoch continues with the same iterator;
             one that ends is started again.
-
-    Raises:
-        TypeError: `source` is an array, or isn't iterable.
-        ValueError: it has no batches, or is an iterator that lasts one epoch only.
 
     >>> batches = [(np.zeros((2, 3)), np.ones(2)), (np.zeros((1, 3)), np.ones(1))]
     >>> stream = Stream(batches, lambda x, y, weight: Rows(x, y, weight))
@@ -64,6 +59,7 @@ class Stream:
         self.steps = None if steps is None else check_int(steps, "steps_per_epoch", "fit")
         self._source = source
         self._accept = accept
+        self._class_weight: Mapping[int, float] | None = None
         iterator = iter(_start(source))
         if iterator is source and epochs > 1 and steps is None:
             raise ValueError(
@@ -71,20 +67,15 @@ class Stream:
                 f"{epochs}: pass a list, the function that returns it, or steps_per_epoch"
             )
         self._count = length_hint(source) or None
-        self._first = next(iterator, None)
-        if self._first is None:
+        self._first = next(iterator, _END)
+        if self._first is _END:
             raise ValueError("x is an iterable without batches: expected at least one (x, y)")
         self._read(1, self._first)
         self._iterator: Iterator[Any] | None = chain([self._first], iterator)
 
     def weighted_by_class(self, class_weight: Mapping[int, float]) -> Stream:
         """Weight the rows of each batch as `Rows.weighted_by_class` does; return this stream."""
-        accept = self._accept
-
-        def weighted(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
-            return accept(x, y, weight).weighted_by_class(class_weight)
-
-        self._accept = weighted
+        self._class_weight = class_weight
         self._read(1, self._first)
         return self
 
@@ -93,18 +84,13 @@ class Stream:
         return self.steps or self._count
 
     def batches(self, batch_size: int | None, rng: RNG | None) -> Iterator[Rows]:
-        """Yield the batches of an epoch as they come: neither cut nor shuffled.
-
-        Raises:
-            TypeError, ValueError: a batch that can't be used, with its number; an iterator that is
-                exhausted and can't be started again.
-        """
+        """Yield the batches of an epoch as they come: neither cut nor shuffled."""
         number, started = 0, False
         while number != self.steps:
             if self._iterator is None:
                 self._iterator, started = iter(_start(self._source)), True
-            batch = next(self._iterator, None)
-            if batch is not None:
+            batch = next(self._iterator, _END)
+            if batch is not _END:
                 number, started = number + 1, False
                 yield self._read(number, batch)
             elif started:
@@ -130,7 +116,10 @@ class Stream:
             )
         x, y, weight = (*batch, None)[:3]
         with _naming(f"batch {number}"):
-            return self._accept(x, y, weight).take(slice(None))
+            rows = self._accept(x, y, weight).take(slice(None))
+            if self._class_weight is not None:
+                rows = rows.weighted_by_class(self._class_weight)
+            return rows
 
 
 def as_batches(
@@ -142,11 +131,7 @@ def as_batches(
     epochs: int = 1,
     steps: int | None = None,
 ) -> Rows | Stream:
-    """Return arrays x and y as rows, and an iterable of batches (without y) as a stream.
-
-    Raises:
-        TypeError, ValueError: data that can't be used, or is missing.
-    """
+    """Return arrays x and y as rows, and an iterable of batches (without y) as a stream."""
     if x is None:
         raise TypeError(f"x is missing: pass {_EXPECTED}")
     if y is not None:
@@ -161,11 +146,7 @@ def as_batches(
 def as_validation(
     data: Batches | Sequence[ArrayLike], accept: Accept, *, epochs: int
 ) -> Rows | Stream:
-    """Return validation_data as rows or as a stream.
-
-    Raises:
-        TypeError, ValueError: data that can't be used; the message names validation_data.
-    """
+    """Return validation_data as rows or as a stream; errors name it."""
     arrays = isinstance(data, tuple) or (
         isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
     )

@@ -27,9 +27,6 @@ class LazyPermutation:
     A Feistel network permutes 4^h numbers. A result beyond the last row is permuted again until
     it is a row number.
     Source: Black and Rogaway, Ciphers with arbitrary finite domains, CT-RSA 2002, section 3.
-
-    >>> sorted(LazyPermutation(5, np.random.default_rng(0))[:].tolist())
-    [0, 1, 2, 3, 4]
     """
 
     def __init__(self, rows: int, rng: RNG) -> None:

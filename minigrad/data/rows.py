@@ -110,10 +110,6 @@ class Rows:
 
         The class is y, or the position of the one in a one-hot row.
 
-        Raises:
-            TypeError: `class_weight` isn't a dict of numbers.
-            ValueError: a class without a weight, a negative weight, or y that isn't classes.
-
         >>> rows = Rows(np.zeros((3, 1)), np.array([0, 1, 1]))
         >>> rows.weighted_by_class({0: 1.0, 1: 5.0}).weight
         array([1., 5., 5.])
@@ -165,12 +161,12 @@ def as_rows(
     """Validate a whole data set without copying it.
 
     Args:
-        x: the inputs: an array, or anything with `__array__`.
-        y: the targets, likewise.
+        x: the inputs.
+        y: the targets.
         output_shape: the shape of one row of predictions.
-        loss: validates the targets in its `match`.
+        loss: validates the targets.
         sample_weight: a weight for each row.
-        dtype: the dtype of the model, which x is converted to batch by batch.
+        dtype: the dtype of the model; see `Rows`.
 
     Raises:
         TypeError: x isn't numbers, or the loss doesn't take such targets.
@@ -188,12 +184,7 @@ def as_rows(
 
 
 def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return x and y as arrays with the same number of rows.
-
-    Raises:
-        TypeError: x isn't numbers, or y isn't an array.
-        ValueError: no rows, or unequal numbers of rows.
-    """
+    """Return x and y as arrays with the same number of rows; x holds numbers."""
     inputs, targets = as_data(x, "x"), as_array(y, "y")
     if targets.ndim == 0 or len(targets) != len(inputs):
         raise ValueError(
@@ -204,11 +195,7 @@ def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return training and validation rows, chosen at random; the same ones for the same seed.
-
-    Raises:
-        ValueError: one of them would have no rows, or only rows with weight 0.
-    """
+    """Return training and validation rows, chosen at random; the same ones for the same seed."""
     held_out = round(len(rows) * fraction)
     if not 0 < held_out < len(rows):
         raise ValueError(
@@ -262,12 +249,9 @@ def _class_weights(class_weight: Mapping[int, float], y: NDArray[Any]) -> NDArra
     weight = np.empty(len(y))
     for label in np.unique(classes):
         if label not in weights:
-            if label % 1:
-                raise ValueError(
-                    f"class_weight expects class labels, and y holds {label}: pass sample_weight"
-                )
+            way = "; y must hold class labels" if label % 1 else ""
             raise ValueError(
-                f"class_weight has no weight for class {label}: it has {sorted(weights)}"
+                f"class_weight has no weight for class {label}: it has {sorted(weights)}{way}"
             )
         weight[classes == label] = weights[label]
     return weight

@@ -14,12 +14,7 @@ _SUM_TOLERANCE = 1e-3
 
 
 def as_predictions(value: ArrayLike, owner: str) -> NDArray[Any]:
-    """Return predictions as an array with at least one row.
-
-    Raises:
-        TypeError: something other than real numbers.
-        ValueError: no rows, or a single number.
-    """
+    """Return predictions as an array of numbers with at least one row."""
     array = as_numbers(value, "the prediction")
     if array.ndim == 0:
         raise ValueError(f"{owner} expects predictions with the batch axis first, got {array}")
@@ -32,15 +27,6 @@ def as_predictions(value: ArrayLike, owner: str) -> NDArray[Any]:
 
 def like_prediction(target: NDArray[Any], shape: Shape, owner: str) -> NDArray[Any]:
     """Return targets in the predictions' shape: (n,) is taken for (n, 1), and for nothing else.
-
-    Args:
-        target: numbers.
-        shape: the shape of the predictions.
-        owner: the loss or the metric, for messages.
-
-    Raises:
-        TypeError: something other than real numbers.
-        ValueError: any other shape.
 
     >>> like_prediction(np.array([0.0, 1.0]), (2, 1), "MSELoss").shape
     (2, 1)
@@ -68,12 +54,7 @@ def like_prediction(target: NDArray[Any], shape: Shape, owner: str) -> NDArray[A
 def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
     """Refuse what is neither class indices of shape (n,) nor one-hot rows of shape (n, classes).
 
-    Rows of probabilities count as one-hot.
-
-    Raises:
-        TypeError: class indices that are floats, or something other than real numbers.
-        ValueError: another shape, an index out of range, rows that aren't probabilities, or
-            predictions of fewer than two classes.
+    Rows of probabilities count as one-hot. Predictions need two classes or more.
 
     >>> check_classes(np.array([0, 3], dtype=np.uint8), (2, 3), "CrossEntropyLoss")
     Traceback (most recent call last):
@@ -103,13 +84,7 @@ def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
 def check_range(
     array: NDArray[Any], least: float, most: float, name: str, owner: str, way_out: str
 ) -> None:
-    """Refuse a number outside [least, most], naming the first; NaN is left to `check_finite`.
-
-    >>> check_range(np.array([0.5, 7.5]), 0, 1, "the prediction", "BCELoss", "end with Sigmoid()")
-    Traceback (most recent call last):
-    ...
-    ValueError: the prediction holds 7.5 at index 1; BCELoss expects 0 to 1: end with Sigmoid()
-    """
+    """Refuse a number outside [least, most], naming the first; NaN is left to `check_finite`."""
     if array.size and (array.min() < least or array.max() > most):
         index, value = _first(array, (array < least) | (array > most))
         raise ValueError(
@@ -169,7 +144,5 @@ def _first(array: NDArray[Any], wrong: NDArray[np.bool_]) -> tuple[int | tuple[i
 
 
 def _other_rows(target: NDArray[Any], shape: Shape) -> str:
-    """Return what to say of a wrong number of rows, "" if it is right."""
-    if target.ndim and len(target) != shape[0]:
-        return f": x has {shape[0]} rows and y has {len(target)}"
-    return ""
+    wrong = target.ndim and len(target) != shape[0]
+    return f": x has {shape[0]} rows and y has {len(target)}" if wrong else ""

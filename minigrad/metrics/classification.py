@@ -55,10 +55,6 @@ def binary_accuracy(
         prediction: a score for each label.
         threshold: see `accuracy`.
 
-    Raises:
-        TypeError: something other than real numbers.
-        ValueError: targets of another shape, or that aren't labels; no rows.
-
     >>> binary_accuracy(np.array([[1, 0], [1, 0]]), np.array([[0.9, 0.2], [0.3, 0.4]]))
     0.75
     """
@@ -70,11 +66,8 @@ def binary_accuracy(
 def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> float:
     """Share of the rows whose class is among the k largest scores.
 
-    Of equal scores the first counts as larger, as in `accuracy`, which is k = 1. In `compile` its
-    name contains k: "top_3_accuracy".
-
-    Raises:
-        TypeError, ValueError: as `accuracy`; or k isn't from 1 to the number of classes.
+    k is at most the number of classes. Of equal scores the first counts as larger, as in
+    `accuracy`, which is k = 1. In `compile` its name contains k: "top_3_accuracy".
 
     >>> top_k_accuracy(np.array([2, 0]), np.array([[0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]), k=2)
     1.0

@@ -48,9 +48,6 @@ class AtThreshold(Configurable):
         threshold: class 1 is predicted above it: between 0 and 1 for probabilities; for logits, 0
             is a probability of 1/2. By default it is halfway between the labels, as in `accuracy`.
 
-    Raises:
-        TypeError, ValueError: another name; a threshold that isn't a finite number.
-
     >>> import numpy as np
     >>> sure = AtThreshold("precision", threshold=0.9)
     >>> sure(np.array([1, 0]), np.array([0.95, 0.6]))
@@ -75,9 +72,6 @@ class TopK(Configurable):
 
     Args:
         k: at least 1, and at most the number of classes.
-
-    Raises:
-        TypeError, ValueError: k isn't a whole number of at least 1.
 
     >>> import numpy as np
     >>> TopK(k=2)(np.array([0]), np.array([[0.3, 0.4, 0.2]]))
@@ -105,8 +99,7 @@ def named_metrics(
 
     Raises:
         TypeError: something other than a list of names and functions.
-        ValueError: an unknown name, a name used twice, or one that the history uses: "loss",
-            "epoch", "val_...".
+        ValueError: an unknown name, one used twice, or "loss", "epoch" or "val_...".
 
     >>> named_metrics(["mae", "top_3_accuracy"])["top_3_accuracy"]
     TopK(k=3)
@@ -115,7 +108,7 @@ def named_metrics(
         return {}
     if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Iterable):
         given = getattr(metrics, "__name__", repr(metrics))
-        raise TypeError(f"metrics must be a list, got {metrics!r}: pass metrics=[{given}]")
+        raise TypeError(f"metrics must be a list of names and functions, got {given}")
     found: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):

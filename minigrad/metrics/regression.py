@@ -63,10 +63,7 @@ def r2(target: ArrayLike, prediction: ArrayLike) -> float:
 
     1 is perfect, 0 is no better than predicting the mean. Several outputs are averaged. An output
     whose targets are all equal counts 1 if the predictions are exact, else 0. All this is
-    scikit-learn's r2_score, except that a single row gives NaN there.
-
-    Raises:
-        TypeError, ValueError: as `mae`.
+    scikit-learn's r2_score, except that a single row gives NaN there. Raises as `mae` does.
 
     >>> r2(np.array([1.0, 2.0, 3.0]), np.array([[1.0], [2.0], [2.0]]))
     0.5

@@ -22,12 +22,8 @@ class Adagrad(Optimizer):
     This is PyTorch's definition. Keras adds epsilon under the root, and s starts at 0.1.
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
         epsilon: added to the divisor; above 0.
-        weight_decay, clip_norm, clip_value: see `Optimizer`.
-
-    Raises:
-        TypeError, ValueError: a value out of range.
 
     Source: Duchi et al., Adaptive subgradient methods for online learning and stochastic
     optimization, JMLR 12, 2011.
@@ -79,14 +75,10 @@ class RMSprop(Optimizer):
     This is PyTorch's definition. Keras adds epsilon under the root, and eta is a factor in v.
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
         rho: the decay rate of the mean, 0 <= rho < 1; PyTorch's alpha.
         momentum: m, 0 <= m < 1.
         epsilon: added to the divisor; above 0.
-        weight_decay, clip_norm, clip_value: see `Optimizer`.
-
-    Raises:
-        TypeError, ValueError: a value out of range.
 
     Source: Hinton et al., Neural networks for machine learning, lecture 6e, 2012.
 
@@ -151,15 +143,11 @@ class Adam(Optimizer):
     sqrt(s'). PyTorch counts t for each parameter; here it is `steps` for all, also frozen ones.
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`; for decoupled weight
+            decay use `AdamW`.
         beta_1: the decay rate of the mean gradient, 0 <= beta_1 < 1.
         beta_2: the decay rate of the mean square, 0 <= beta_2 < 1.
         epsilon: added to the divisor; above 0.
-        weight_decay: see `Optimizer`; for decoupled weight decay use `AdamW`.
-        clip_norm, clip_value: see `Optimizer`.
-
-    Raises:
-        TypeError, ValueError: a value out of range.
 
     Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
 

@@ -19,6 +19,9 @@ class Schedule(Configurable):
     Args:
         initial_learning_rate: eta_0, above 0.
 
+    Raises:
+        TypeError, ValueError: an option out of range, here as in the subclasses.
+
     >>> from minigrad import SGD
     >>> sgd = SGD(learning_rate=ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5))
     >>> sgd.rate
@@ -47,9 +50,6 @@ class StepDecay(Schedule):
         decay_rate: r, above 0.
         decay_steps: n, a whole number of at least 1.
 
-    Raises:
-        TypeError, ValueError: a value out of range.
-
     >>> schedule = StepDecay(initial_learning_rate=0.5, decay_rate=0.5, decay_steps=2)
     >>> [schedule(step) for step in range(5)]
     [0.5, 0.5, 0.25, 0.25, 0.125]
@@ -77,9 +77,6 @@ class ExponentialDecay(Schedule):
         initial_learning_rate: eta_0, above 0.
         decay_rate: r, above 0.
         decay_steps: n, a whole number of at least 1.
-
-    Raises:
-        TypeError, ValueError: a value out of range.
 
     >>> schedule = ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.25, decay_steps=2)
     >>> [schedule(step) for step in range(4)]
@@ -113,9 +110,6 @@ class CosineDecay(Schedule):
         decay_steps: n, a whole number of at least 1, without the warm-up.
         warmup_steps: w, a whole number; 0 for no warm-up.
         final_learning_rate: eta_1, at least 0.
-
-    Raises:
-        TypeError, ValueError: a value out of range.
 
     Source: Loshchilov and Hutter, SGDR: Stochastic gradient descent with warm restarts, ICLR
     2017, equation 5; the warm-up: Goyal et al., Accurate, large minibatch SGD, 2017, section 2.2.

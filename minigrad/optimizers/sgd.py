@@ -23,13 +23,12 @@ class SGD(Optimizer):
         theta <- theta - eta (g + m v)
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
         momentum: m, 0 <= m < 1.
         nesterov: use Nesterov momentum; needs momentum.
-        weight_decay, clip_norm, clip_value: see `Optimizer`.
 
     Raises:
-        TypeError, ValueError: a value out of range.
+        ValueError: `nesterov` without momentum; for the rest see `Optimizer`.
 
     Source: Sutskever et al., On the importance of initialization and momentum in deep learning,
     ICML 2013.

@@ -48,11 +48,7 @@ class Callback(Configurable):
             return f"{type(self).__name__}(...)"
 
     def __init_subclass__(cls) -> None:
-        """Refuse a method that training never calls, or calls with other arguments.
-
-        Raises:
-            TypeError: such a method.
-        """
+        """Raise TypeError for a method that training never calls, or calls with other arguments."""
         super().__init_subclass__()
         methods = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
@@ -92,12 +88,8 @@ class Callback(Configurable):
         """Run after the last epoch, also when training was interrupted or failed."""
 
 
-class EachEpoch(Callback):
-    """Calls a function of (epoch, logs) after each epoch; `fit` wraps functions in it.
-
-    >>> EachEpoch(print).on_epoch_end(None, 3, {"loss": 0.25})
-    3 {'loss': 0.25}
-    """
+class EpochCallback(Callback):
+    """Calls a function of (epoch, logs) after each epoch; `fit` wraps functions in it."""
 
     def __init__(self, function: EpochFunction) -> None:
         self.function = function
@@ -108,16 +100,7 @@ class EachEpoch(Callback):
 
 
 def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
-    """Return callbacks, with functions of (epoch, logs) wrapped in one.
-
-    Raises:
-        TypeError: something else, or a callback that isn't in a list.
-
-    >>> as_callbacks([EachEpoch])
-    Traceback (most recent call last):
-    ...
-    TypeError: callbacks[0] is a class: pass an object, EachEpoch(...)
-    """
+    """Return callbacks, with functions of (epoch, logs) wrapped in one."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
@@ -131,5 +114,5 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
                 f"callbacks[{index}] is {kind_of(callback)}; expected a Callback or a function of "
                 "(epoch, logs)"
             )
-        found.append(callback if isinstance(callback, Callback) else EachEpoch(callback))
+        found.append(callback if isinstance(callback, Callback) else EpochCallback(callback))
     return found
