@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from minigrad.callbacks.callback import Callback, EpochFunction, as_callbacks
+from minigrad.callbacks.base import Callback, EpochFunction, as_callbacks
 from minigrad.core.history import History
 from minigrad.core.layer import Layer
 from minigrad.core.supervised import Supervised

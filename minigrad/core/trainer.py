@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from minigrad.callbacks.callback import Callback
+from minigrad.callbacks.base import Callback
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.history import History
 from minigrad.core.interrupts import CtrlC
