@@ -1,5 +1,8 @@
 """A layer framework on NumPy: small enough to read in an afternoon, checked enough to trust."""
 
+import os
+from collections.abc import Callable as Function
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +14,10 @@ from minigrad.callbacks import (
     ModelCheckpoint,
     ReduceOnPlateau,
 )
-from minigrad.core.history import History
-from minigrad.core.model import Sequential
-from minigrad.core.objective import Objective
+from minigrad.core.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
+from minigrad.history import History
 from minigrad.initializers import (
     Constant,
     GlorotNormal,
@@ -72,11 +74,11 @@ from minigrad.losses import (
     MSELoss,
 )
 from minigrad.metrics import confusion_matrix
+from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
 from minigrad.saving.errors import FileFormatError
-from minigrad.saving.loading import load
 from minigrad.util.config import register
 from minigrad.util.names import guess
 
@@ -139,6 +141,7 @@ __all__ = [
     "Loss",
     "MSELoss",
     "Mish",
+    "Model",
     "ModelCheckpoint",
     "Normal",
     "Objective",
@@ -172,6 +175,43 @@ __all__ = [
     "register",
     "softmax",
 ]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    custom_objects: Mapping[str, Function[..., Any]] | None = None,
+) -> Model:
+    """Return the model that `save` wrote; `fit` then continues in the same bits.
+
+    Nothing in the file is run or imported: classes are looked up among the registered ones and
+    `custom_objects`, and no function is called.
+
+    Args:
+        path: the file.
+        custom_objects: by name, classes that aren't registered, and functions that were metrics or
+            initializers.
+
+    Raises:
+        FileFormatError: the file isn't valid, comes from a newer minigrad, or names a class or
+            function that isn't known.
+        OSError: the file can't be read.
+
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from minigrad import Dense, Sequential
+    >>> model = Sequential([Dense(3, activation="tanh"), Dense(1)], input_shape=(2,), rng=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.safetensors")
+    ...     model.save(path)
+    ...     copy = load(path)
+    >>> bool((copy.predict([[1, 2]]) == model.predict([[1, 2]])).all())
+    True
+    """
+    from minigrad.saving.loading import load
+
+    return load(path, custom_objects=custom_objects)
+
 
 _LATER = {
     "GradientReport": "minigrad.checks.gradients",

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad.saving.atomic import atomic_write
 from minigrad.saving.safetensors import load
+from minigrad.util.atomic import atomic_write
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 
@@ -224,7 +224,7 @@ class TestRefusals:
 SAVE_FOR_EVER = """
 import itertools, sys
 import numpy as np
-from minigrad.saving.atomic import atomic_write
+from minigrad.util.atomic import atomic_write
 from minigrad.saving.safetensors import dumps
 
 for n in itertools.count():

@@ -33,7 +33,7 @@ from minigrad import (
     Softplus,
     Tanh,
 )
-from minigrad.core.trace import trace
+from minigrad.trace import trace
 from minigrad.data.rows import Rows
 from minigrad.diagnose.curvature import largest_curvature, stability_limit
 from minigrad.diagnose.landscape import Landscape

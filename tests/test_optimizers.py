@@ -139,7 +139,7 @@ def test_chunk_size_makes_no_difference(
 ) -> None:
     values = []
     for chunk in (1000, 4):
-        monkeypatch.setattr(base, "_CHUNK", chunk)
+        monkeypatch.setattr(base, "_PIECE", chunk)
         one, parameters = fresh(optimizer), some_parameters(3, 2, 9)
         parameters[1].trainable = not frozen
         for _ in range(3):

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from inspect import getattr_static, signature
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from typing_extensions import override
 
+from minigrad.core.trainer import Trainer
 from minigrad.util.config import Configurable
 from minigrad.util.names import kind_of, nearest
-
-if TYPE_CHECKING:
-    from minigrad.core.trainer import Trainer
 
 EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 
@@ -21,8 +19,8 @@ EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 class Callback(Configurable):
     """Base of callbacks; a subclass overrides the methods it needs.
 
-    `trainer` is the running `fit`: `trainer.model`, `trainer.optimizer`, `trainer.past` (the
-    history of all epochs), and `trainer.stop = True` ends training after this epoch. `logs` holds
+    `trainer` is the `Trainer` of the running `fit`: it has `model`, `optimizer`, `loss` and the
+    `history` of all epochs, and `trainer.stop = True` ends training after this epoch. `logs` holds
     the loss and the metrics of the epoch. Epochs count from 1, on over several calls of `fit`.
 
     A method `on_...` with another name or other arguments is refused when the class is defined.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from minigrad.core.trainer import Trainer
+from minigrad.core.trainer import Trainer
 
 
 class CSVLogger(Callback):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
 from minigrad.callbacks.monitors import Mode, Monitor
-from minigrad.optimizers.schedules import Schedule
+from minigrad.core.trainer import Trainer
 from minigrad.util.options import check_int, check_not_negative, check_positive
-
-if TYPE_CHECKING:
-    from minigrad.core.trainer import Trainer
 
 
 class LearningRateScheduler(Callback):
@@ -108,7 +104,7 @@ class ReduceOnPlateau(Monitor):
         super().on_train_begin(trainer)
         _refuse_schedule(self, trainer)
         self.best, self.best_epoch, self._waited = None, 0, 0
-        for epoch, value in enumerate(trainer.past.get(self.monitor, ()), start=1):
+        for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
             self._runs_out(epoch, {self.monitor: value})
 
     @override
@@ -131,7 +127,7 @@ class ReduceOnPlateau(Monitor):
 
 def _refuse_schedule(callback: Callback, trainer: Trainer) -> None:
     rate = trainer.optimizer.learning_rate
-    if isinstance(rate, Schedule):
+    if callable(rate):
         raise TypeError(
             f"{type(callback).__name__} expects a learning rate that is a number, got {rate!r}: "
             "use either the callback or the schedule"

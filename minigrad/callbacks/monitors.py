@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
-from minigrad.core.layer import walk
+from minigrad.core.trainer import Trainer, Weights
 from minigrad.data.arrays import Array
 from minigrad.util.names import nearest
 from minigrad.util.options import check_int, check_not_negative
-
-if TYPE_CHECKING:
-    from minigrad.core.trainer import Trainer
 
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
@@ -133,23 +130,19 @@ class EarlyStopping(Monitor):
         self.patience = check_int(patience, "patience", self, least=0)
         self.restore_best_weights = restore_best_weights
         self.stopped_epoch = 0
-        self._best_arrays: list[tuple[Any, str, Array]] = []
+        self._best_weights: list[Array] | None = None
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
         self.best, self.best_epoch, self.stopped_epoch = None, trainer.epoch, 0
-        self._best_arrays = []
+        self._weights, self._best_weights = Weights(trainer.model), None
 
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         if self.improved(epoch, logs):
             if self.restore_best_weights:
-                parameters = trainer.model.parameters
-                self._best_arrays = [(parameters, "value", parameters.value.copy())]
-                for _, layer in walk(trainer.model):
-                    for name in layer.buffers:
-                        self._best_arrays.append((layer, name, getattr(layer, name).copy()))
+                self._best_weights = self._weights.copy()
         elif epoch - self.best_epoch >= self.patience:
             self.stopped_epoch, trainer.stop = epoch, True
 
@@ -157,13 +150,13 @@ class EarlyStopping(Monitor):
     def on_train_end(self, trainer: Trainer) -> None:
         text = f"stopped after epoch {self.stopped_epoch}" if self.stopped_epoch else ""
         if self.best is not None and self.best_epoch != trainer.epoch:
-            restored = "; its parameters are restored" if self._best_arrays else ""
+            restored = "; its parameters are restored" if self._best_weights else ""
             text += f"{': ' * bool(text)}best {self.monitor} in epoch {self.best_epoch}{restored}"
         if text:
             trainer.say(text)
-        for owner, name, array in self._best_arrays:
-            setattr(owner, name, array)
-        self._best_arrays = []
+        if self._best_weights is not None:
+            self._weights.restore(self._best_weights)
+        self._best_weights = None
 
 
 class ModelCheckpoint(Monitor):
@@ -224,10 +217,10 @@ class ModelCheckpoint(Monitor):
             raise FileNotFoundError(f"ModelCheckpoint: no folder {folder!r} to save in: create it")
         if self.save_best_only:
             super().on_train_begin(trainer)
-            if not trainer.past.epochs:  # another model, or one that isn't trained yet
+            if not trainer.history.epochs:  # another model, or one that isn't trained yet
                 self.best, self.best_epoch = None, 0
             if self.best is None and os.path.exists(self.path):
-                for epoch, value in enumerate(trainer.past.get(self.monitor, ()), start=1):
+                for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
                     self.improved(epoch, {self.monitor: value})
 
     @override

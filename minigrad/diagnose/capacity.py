@@ -138,7 +138,7 @@ def _trained(patient: Patient, task: _Task, rate: float, steps: int) -> float:
         j, g = landscape(theta)
         if not (isfinite(j) and np.isfinite(g).all()):
             break
-        lowest = min(lowest, j - landscape.parameters.penalty())
+        lowest = min(lowest, j - landscape.parameters.regularization())
         if lowest <= task.goal:
             break
         theta = landscape.step(adam)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.core.supervised import Supervised
+from minigrad.core.layer import Layer as Supervised
 from minigrad.data.rows import Rows, as_pair
 from minigrad.diagnose import data, units
 from minigrad.diagnose.capacity import capacity

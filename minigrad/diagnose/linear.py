@@ -9,10 +9,10 @@ import numpy as np
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.core.trace import Step
 from minigrad.data.arrays import Shape
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.patient import Patient
+from minigrad.trace import Step
 from minigrad.util.paths import apart
 
 _SIZES = (0.1, 3.0, 100.0)

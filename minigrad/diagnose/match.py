@@ -7,12 +7,12 @@ from math import isfinite, prod
 
 import numpy as np
 
-from minigrad.core.trace import Step
 from minigrad.data.rows import Rows
 from minigrad.diagnose.findings import Finding, number, percent
 from minigrad.diagnose.patient import Patient
 from minigrad.diagnose.reach import least
 from minigrad.losses import Loss
+from minigrad.trace import Step
 
 _MOST_NUMBERS = 20_000
 _LEAST_ROWS = 256

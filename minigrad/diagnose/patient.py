@@ -8,15 +8,15 @@ from math import inf, isfinite, prod
 
 import numpy as np
 
+from minigrad.core.layer import Layer as Network
 from minigrad.core.layer import walk
-from minigrad.core.network import Network
-from minigrad.core.trace import Step, Trace, first_not_finite, trace
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
+from minigrad.trace import Step, Trace, trace
 from minigrad.util.paths import apart
 
 _LEAST_ROWS = 256
@@ -84,7 +84,7 @@ class Patient:
         for path, parameter in self.model.named_parameters():
             if not np.isfinite(parameter.value).all():
                 return apart(path)[0], f"the parameter '{path}'"
-        place, j = first_not_finite(self.trace), self.trace.j
+        place, j = self.trace.first_not_finite(), self.trace.j
         if j is not None and not isfinite(j) and not (place or "").startswith("the output"):
             return "", "the loss"
         if place is None:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
-from minigrad.core.trace import Step, Trace
 from minigrad.data.arrays import Array, Shape
 from minigrad.losses import Loss
+from minigrad.trace import Step, Trace
 
 _SAMPLED = 20_000
 _SCALES = (-2.0, 6.0)

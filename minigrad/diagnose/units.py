@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
-from minigrad.core.trace import Step
 from minigrad.data.arrays import Array
 from minigrad.diagnose.findings import Finding, number, percent
 from minigrad.diagnose.patient import Patient
 from minigrad.diagnose.reach import reach
+from minigrad.trace import Step
 
 _SATURATED = 0.01
 """Below this share of the steepest slope a sigmoid hardly passes delta on."""

@@ -12,11 +12,11 @@ from minigrad.core.layer import walk
 from minigrad.core.model import Sequential
 from minigrad.metrics import METRICS, Metric
 from minigrad.saving import safetensors
-from minigrad.saving.atomic import atomic_write
 from minigrad.saving.description import to_config
 from minigrad.saving.generators import describe_rng
 from minigrad.saving.rebuilding import VERSION
 from minigrad.saving.weights import Tensors, arrays_of, first_paths, put
+from minigrad.util.atomic import atomic_write
 from minigrad.util.config import Configurable
 from minigrad.util.random import is_rng
 
@@ -82,13 +82,11 @@ def _describe(model: Sequential, tensors: Tensors) -> dict[str, Any]:
         "generators": described,
         "generator_places": [(path, name, generators.index(rng)) for path, name, rng in held],
         "entropy": {
-            path: m.entropy
-            for path, m in layers
-            if isinstance(m, Sequential) and m.entropy is not None
+            path: m.seed for path, m in layers if isinstance(m, Sequential) and m.seed is not None
         },
-        "split_seed": model.split_seed,
+        "split_seed": model._split_seed,
         "history": list(model.history),
-        "planned": model.planned_epochs,
+        "planned": model.trainer.epochs if model.trainer and model.trainer.epochs > model.trainer.epoch else None,
     }
 
 

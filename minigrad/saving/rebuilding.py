@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.core.held import exchange
 from minigrad.core.layer import Layer, walk
+from minigrad.core.layer import replace as exchange
 from minigrad.core.model import Sequential
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
@@ -168,8 +168,8 @@ class _Rebuilding:
                     raise ValueError(f"the random state of {layer.label} ({name}) is missing")
                 setattr(layer, name, places.pop((path, name)))
             if isinstance(layer, Sequential):
-                layer.entropy = entropy.get(path)
-                _check_type(f"the entropy of '{path}'", layer.entropy, {int, NoneType})
+                layer.seed = entropy.get(path)
+                _check_type(f"the entropy of '{path}'", layer.seed, {int, NoneType})
         if places:
             raise ValueError(f"random states that have no layer: {[*places][:5]}")
         model.split_seed = self.document["split_seed"]

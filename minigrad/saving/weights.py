@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, walk
 from minigrad.saving import safetensors
-from minigrad.saving.atomic import atomic_write
 from minigrad.saving.errors import FileFormatError
+from minigrad.util.atomic import atomic_write
 from minigrad.util.paths import join
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
