@@ -35,7 +35,7 @@ from minigrad import (
     softmax,
 )
 from minigrad.callbacks.base import Callback
-from minigrad.metrics.names import METRICS
+from minigrad.metrics.named import METRICS
 from minigrad.util.config import Configurable, registered
 from minigrad.util.names import guess, snake_case
 from minigrad.util.synonyms import ATTRIBUTES, OPTIONS, SYNONYMS

