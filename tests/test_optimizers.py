@@ -26,7 +26,7 @@ from minigrad import (
     Tanh,
 )
 from minigrad.core import optimizer as base
-from minigrad.saving.description import from_config, to_config
+from minigrad.util.serialization import from_config, to_config
 
 REFERENCE = Path(__file__).with_name("reference") / "optimizers.json"
 RECORD = json.loads(REFERENCE.read_text())

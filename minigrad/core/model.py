@@ -185,16 +185,20 @@ class Model(Layer):
         self._check_rows(x)
         output = self.network.forward(x, training=training)
         self.network.check_output(output, len(x))
+        if training:
+            self.cache = output.shape
         return output
 
     @override
     def backward(self, delta: Array) -> Array:
+        self.check_delta(delta, self.cache)
         input_delta = self.network.backward(delta)
         self._add_up_shared()
         return input_delta
 
     @override
     def backward_parameters(self, delta: Array) -> None:
+        self.check_delta(delta, self.cache)
         self.network.backward_parameters(delta)
         self._add_up_shared()
 
@@ -714,6 +718,10 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         """The layers; the list may be changed until the model is built."""
         return self.network.layers
+
+    @layers.setter
+    def layers(self, layers: list[Layer]) -> None:
+        self.network.layers = layers
 
     def __len__(self) -> int:
         return len(self.layers)
