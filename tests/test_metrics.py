@@ -351,9 +351,9 @@ def test_custom_metric() -> None:
         (["mae", mae], ValueError, "the metric name 'mae' is taken"),
         (["loss"], ValueError, "metric 'loss' is not known"),
         ([3], TypeError, "metrics must be names or functions of (target, prediction), got 3"),
-        ("mae", TypeError, "must be a list of names and functions, got 'mae'"),
-        (mae, TypeError, "must be a list of names and functions, got mae"),
-        (3, TypeError, "must be a list of names and functions, got 3"),
+        ("mae", TypeError, "metrics=['mae'], got 'mae'"),
+        (mae, TypeError, "metrics=['mae'], got mae"),
+        (3, TypeError, "metrics=['mae'], got 3"),
     ],
 )
 def test_unknown_metrics(given, error, message: str) -> None:

@@ -108,7 +108,7 @@ def named_metrics(
         return {}
     if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Iterable):
         given = getattr(metrics, "__name__", repr(metrics))
-        raise TypeError(f"metrics must be a list of names and functions, got {given}")
+        raise TypeError(f"metrics must be a list, such as metrics=['mae'], got {given}")
     found: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):
