@@ -34,7 +34,6 @@ from minigrad.diagnose.case import Case
 from minigrad.diagnose.dataset import (
     constant_inputs,
     constant_targets,
-    finite_rows,
     not_finite,
     unscaled_inputs,
     unscaled_targets,
@@ -82,15 +81,15 @@ def diagnose(
     >>> diagnose(model, x, 2 * x, loss=MSELoss(), sample_weight=[1, 1, 1, 0, 0])
     Diagnosis(no findings)
     """
-    loss = getattr(model, "loss", None) if loss is None else loss
-    optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
-    if loss is None:
+    given_loss: Loss | str | None = getattr(model, "loss", None) if loss is None else loss
+    if given_loss is None:
         raise RuntimeError(
             "diagnose needs a loss: pass loss=, or call model.compile(optimizer=..., loss=...)"
         )
-    loss = as_object(Loss, loss, "loss")
+    own_loss = as_object(Loss, given_loss, "loss")
+    own_optimizer: Optimizer | None = getattr(model, "optimizer", None)
     if optimizer is not None:
-        optimizer = as_object(Optimizer, optimizer, "optimizer")
+        own_optimizer = as_object(Optimizer, optimizer, "optimizer")
     if batch_size is not None:
         batch_size = check_int(batch_size, "batch_size", "diagnose")
     inputs, targets = as_pair(x, y)
@@ -100,9 +99,8 @@ def diagnose(
             "check how y was made"
         )
     count = len(inputs)
-    finite_x, finite_y = finite_rows(inputs), finite_rows(targets)
-    findings = [*not_finite(inputs, finite_x, "x"), *not_finite(targets, finite_y, "y")]
-    finite = finite_x & finite_y
+    (finite_x, findings), (finite_y, more) = not_finite(inputs, "x"), not_finite(targets, "y")
+    finite, findings = finite_x & finite_y, [*findings, *more]
     if not finite.any():
         return Diagnosis(findings, notes=["no finite row remains for the other checks"])
     if not finite.all():
@@ -114,9 +112,9 @@ def diagnose(
     with np.errstate(all="ignore"):
         twin.forward(inputs[:1], training=False)  # builds it, or refuses the shape of x
     output_shape = twin.output_shape or ()
-    taken: Loss | None = copy.copy(loss)
+    taken: Loss | None = copy.copy(own_loss)
     try:
-        loss.match(targets, (len(inputs), *output_shape))
+        own_loss.match(targets, (len(inputs), *output_shape))
     except (TypeError, ValueError) as error:
         findings.append(
             Finding(
@@ -130,11 +128,11 @@ def diagnose(
         rows, taken = Rows(inputs, targets), None
     else:
         weights: dict[str, Any] = {"sample_weight": sample_weight, "class_weight": class_weight}
-        rows = as_rows(inputs, targets, output_shape=output_shape, loss=loss, **weights)
+        rows = as_rows(inputs, targets, output_shape=output_shape, loss=own_loss, **weights)
     counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
-    case = Case(twin, rows, taken, optimizer, max(1, round(batch_rows)), notes=[])
+    case = Case(twin, rows, taken, own_optimizer, max(1, round(batch_rows)), notes=[])
     case.notes.append(
         f"checked {number(len(rows))} of {number(count)} rows, and ran the network on "
         f"{number(len(case.sample))} of them"

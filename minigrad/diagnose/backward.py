@@ -27,33 +27,31 @@ _NOISE = 1e-8
 
 def not_finite_pass(case: Case) -> Iterator[Finding]:
     """Find the first NaN or infinity in the parameters, the forward and the backward pass."""
-    found = _first_not_finite(case)
-    if found is not None:
-        path, place = found
-        yield Finding(
-            "not_finite",
-            "error",
-            f"{place} is not finite",
-            "It is the first place in the order of computation with NaN or infinity; the inputs "
-            "and targets are finite.",
-            "If it is a parameter, start again with a lower learning rate; otherwise scale the "
-            "inputs, use smaller initial weights, or check that layer's forward and backward.",
-            evidence(rows=len(case.sample)),
-            path or None,
-        )
-
-
-def _first_not_finite(case: Case) -> tuple[str, str] | None:
-    """Return the path of the layer, and the place in words."""
+    layer: str | None = None
     for path, parameter in case.model.named_parameters():
         if not np.isfinite(parameter.value).all():
-            return path.rpartition(".")[0], f"the parameter '{path}'"
-    place, j = first_not_finite(case.trace), case.trace.j
-    if j is not None and not isfinite(j) and not (place or "").startswith("the output"):
-        return "", "the loss"
-    if place is None:
-        return None
-    return next(step.path for step in case.trace.steps if place.endswith(step.label)), place
+            layer, place = path.rpartition(".")[0], f"the parameter '{path}'"
+            break
+    else:
+        found, j = first_not_finite(case.trace), case.trace.j
+        if j is not None and not isfinite(j) and not (found or "").startswith("the output"):
+            place = "the loss"
+        elif found is None:
+            return
+        else:
+            place = found
+            layer = next(step.path for step in case.trace.steps if place.endswith(step.label))
+    yield Finding(
+        "not_finite",
+        "error",
+        f"{place} is not finite",
+        "It is the first NaN or infinity in the order of computation; the inputs and targets are "
+        "finite.",
+        "If it is a parameter, start again with a lower learning rate; otherwise scale the inputs, "
+        "use smaller initial weights, or check that layer's forward and backward.",
+        evidence(rows=len(case.sample)),
+        layer or None,
+    )
 
 
 def fading_gradients(case: Case) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isfinite, prod
 
@@ -25,6 +26,7 @@ _GRADIENT_COST, _DESCENT_COST = 20_000_000, 2_000_000_000
 _MIN_STEPS, _TRIAL_STEPS, _MAX_STEPS = 20, 300, 1500
 
 
+@dataclass(eq=False)
 class Case:
     """A copy of a model with its loss, its optimizer and rows; checks never change it.
 
@@ -42,21 +44,18 @@ class Case:
         trial_optimizer: Adam if the optimizer isn't known.
     """
 
-    def __init__(
-        self,
-        model: Layer,
-        rows: Rows,
-        loss: Loss | None,
-        optimizer: Optimizer | None,
-        batch_rows: int,
-        notes: list[str],
-    ) -> None:
-        self.model, self.rows, self.loss = model, rows, loss
-        self.optimizer, self.trial_optimizer = optimizer, optimizer or Adam()
-        self.batch_rows, self.notes = batch_rows, notes
-        units = sum(prod(n.output_shape or ()) for _, n in walk(model) if not n.children)
-        row_cost = model.parameters.size + _UNIT_COST * units
-        self.sample = rows.take(slice(max(_MIN_ROWS, _GRADIENT_COST // row_cost)))
+    model: Layer
+    rows: Rows
+    loss: Loss | None
+    optimizer: Optimizer | None
+    batch_rows: int
+    notes: list[str]
+
+    def __post_init__(self) -> None:
+        self.trial_optimizer = self.optimizer or Adam()
+        units = sum(prod(n.output_shape or ()) for _, n in walk(self.model) if not n.children)
+        row_cost = self.model.parameters.size + _UNIT_COST * units
+        self.sample = self.rows.take(slice(max(_MIN_ROWS, _GRADIENT_COST // row_cost)))
         affordable = _DESCENT_COST // (len(self.sample) * row_cost)
         self.steps = min(_MAX_STEPS, max(_MIN_STEPS, affordable))
         self.trial_steps = min(_TRIAL_STEPS, self.steps)
@@ -150,8 +149,7 @@ class Case:
             return None
         rows = self.rows
         t = (rows.y.reshape(len(rows), -1) - mean) / deviation
-        scaled = Rows(rows.x, t.reshape(rows.y.shape), rows.weight)
-        return Case(self.model, scaled, self.loss, self.optimizer, self.batch_rows, self.notes)
+        return replace(self, rows=Rows(rows.x, t.reshape(rows.y.shape), rows.weight))
 
     @property
     def batch_scale(self) -> float:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.findings import Finding, evidence, number
 
-_BLOCK = 10_000
 _ZEROS = 0.25
 """The share of always-zero inputs from which they count; fewer are usual, as in pictures."""
 _LARGE, _SMALL, _OFFSET, _RATIO = 30.0, 0.01, 10.0, 1000.0
@@ -25,33 +24,26 @@ _HOPELESS = 2.0
 """An error this large even with standardized targets is due to the learning rate."""
 
 
-def finite_rows(array: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return for each row whether all of its numbers are finite, reading a block at a time."""
-    finite = np.ones(len(array), bool)
-    if array.dtype.kind == "f":
-        for first in range(0, len(array), _BLOCK):
-            rows = np.isfinite(array[first : first + _BLOCK])
-            finite[first : first + _BLOCK] = rows.reshape(len(rows), -1).all(axis=1)
-    return finite
-
-
-def not_finite(array: NDArray[Any], finite: NDArray[np.bool_], name: str) -> Iterator[Finding]:
-    """Find NaN and infinity in x or y, given its `finite_rows`."""
+def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[Finding]]:
+    """Find NaN and infinity in x or y; return also for each row whether it is finite."""
+    if array.dtype.kind != "f":
+        return np.ones(len(array), bool), []
+    numbers = np.isfinite(array)
+    finite = numbers.reshape(len(array), -1).all(axis=1)
     if finite.all():
-        return
-    row = int(np.argmin(finite))
-    place = np.unravel_index(int(np.argmin(np.isfinite(array[row]))), array[row].shape)
-    index = ", ".join(map(str, [row, *map(int, place)]))
-    count = int((~finite).sum())
-    yield Finding(
+        return finite, []
+    place = tuple(map(int, np.unravel_index(np.argmin(numbers), array.shape)))
+    count = len(array) - finite.sum()
+    found = Finding(
         "not_finite",
         "error",
         f"{name} contains NaN or infinity",
-        f"The first one is {array[row][place]} at {name}[{index}]. {number(count)} of "
-        f"{number(len(array))} rows contain such numbers; all other checks ran without these rows.",
+        f"The first one is {array[place]} at {name}[{', '.join(map(str, place))}]. {number(count)} "
+        f"of {number(len(array))} rows contain such numbers; the other checks ran without them.",
         "Drop these rows, or fill the gaps, for example with the mean of the column.",
-        evidence(rows=count, share=count / len(array), first_row=row),
+        evidence(rows=count, share=count / len(array), first_row=place[0]),
     )
+    return finite, [found]
 
 
 def constant_inputs(case: Case) -> Iterator[Finding]:
@@ -132,11 +124,9 @@ def unscaled_inputs(case: Case) -> Iterator[Finding]:
 def unscaled_targets(case: Case) -> Iterator[Finding]:
     """Find targets that are off scale: train on them, and on the same targets standardized.
 
-    Both trials are measured by the typical error in standard deviations of the targets, for the
-    column that fits worst; the mean alone gives 1. The scale is at fault if much of the error
-    remains and three times as much as with standardized targets, or more than with the mean alone
-    and half as much again. If neither trial learns anything, more steps decide. If standardized
-    targets fail as well, there is no finding.
+    Errors are those of the worst column in its standard deviations; the mean alone gives 1. The
+    scale is at fault if the error stays large and is three times that with standardized targets, or
+    if it is above 1 and half as much again. If neither trial learns anything, more steps decide.
     """
     scaled = case.standardized
     if scaled is None:

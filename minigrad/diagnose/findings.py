@@ -12,22 +12,11 @@ from typing import Any, Final, Literal, TypeAlias, overload
 import numpy as np
 from typing_extensions import override
 
-from minigrad.plots.palette import FONT, variables
-
 Severity: TypeAlias = Literal["error", "warning"]
 
-SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning")
+_COLOURS: Final[Mapping[Severity, str]] = {"error": "#cf4a3c", "warning": "#a88400"}
+"""Most severe first; each is visible on light and dark pages."""
 _WIDTH: Final = 100
-_SCOPE: Final = ".minigrad-diagnosis"
-_STYLE: Final = {
-    "": f"font:14px/1.5 {FONT};background:var(--paper);color:var(--ink);padding:16px 20px",
-    " :is(h3,h4,p,dl,dd)": "margin:0 0 6px;color:inherit",
-    " article": "background:var(--panel);border-left:5px solid;padding:10px 14px;margin:0 0 12px",
-    " .error": "border-color:var(--series-1)",
-    " .warning": "border-color:var(--series-5)",
-    " dl": "display:grid;grid-template-columns:max-content 1fr;gap:0 14px",
-    " :is(dt,small)": "color:var(--muted);display:block",
-}
 
 
 @dataclass(frozen=True)
@@ -53,27 +42,22 @@ class Finding:
     evidence: Mapping[str, float] = field(default_factory=dict)
     layer: str | None = None
 
-    def _finite_evidence(self) -> dict[str, str]:
-        return {name: number(value) for name, value in self.evidence.items() if isfinite(value)}
-
     @override
     def __str__(self) -> str:
-        numbers = ", ".join(f"{name} {text}" for name, text in self._finite_evidence().items())
+        numbers = ", ".join(f"{name} {number(value)}" for name, value in self.evidence.items())
         parts = {"": self.why, "evidence: ": numbers, "to do: ": self.remedy}
         lines = [_wrapped(f"{self.severity.upper()}: {self.title}")]
         lines += [_wrapped(f"{head}{text}", "  ") for head, text in parts.items() if text]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        numbers = "".join(
-            f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(text)}</dd>"
-            for name, text in self._finite_evidence().items()
-        )
+        numbers = ", ".join(f"{name} {number(value)}" for name, value in self.evidence.items())
+        parts = (self.why, f"Evidence: {numbers}", f"To do: {self.remedy}")
+        style = f"border-left:5px solid {_COLOURS[self.severity]};padding-left:14px;margin:12px 0"
         return (
-            f'<article class="{escape(self.severity)}">'
-            f"<h4>{escape(self.severity)}: {escape(self.title)}</h4>"
-            f"<p>{escape(self.why)}</p><dl>{numbers}</dl>"
-            f"<p><strong>To do:</strong> {escape(self.remedy)}</p></article>"
+            f'<article class="{self.severity}" style="{style}">'
+            f"<strong>{self.severity}: {escape(self.title)}</strong>"
+            f"{''.join(f'<p>{escape(text)}</p>' for text in parts)}</article>"
         )
 
 
@@ -101,7 +85,8 @@ class Diagnosis(Sequence[Finding]):
     """
 
     def __init__(self, findings: Iterable[Finding], *, notes: Iterable[str] = ()) -> None:
-        self._findings = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+        order = list(_COLOURS)
+        self._findings = sorted(findings, key=lambda finding: order.index(finding.severity))
         self.notes = tuple(notes)
 
     @property
@@ -112,7 +97,7 @@ class Diagnosis(Sequence[Finding]):
     @property
     def headline(self) -> str:
         """The number of findings of each severity."""
-        counts = {name: sum(f.severity == name for f in self) for name in SEVERITIES}
+        counts = {name: sum(f.severity == name for f in self) for name in _COLOURS}
         parts = [f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items() if n]
         return ", ".join(parts) or "no findings"
 
@@ -146,13 +131,9 @@ class Diagnosis(Sequence[Finding]):
         )
 
     def _repr_html_(self) -> str:
-        style = "".join(f"{_SCOPE}{part}{{{rule}}}" for part, rule in _STYLE.items())
         findings = "".join(finding._repr_html_() for finding in self)
-        notes = "".join(f"<small>{escape(note)}</small>" for note in self.notes)
-        return (
-            f'<section class="{_SCOPE[1:]}"><style>{variables(_SCOPE)}{style}</style>'
-            f"<h3>{escape(self.headline)}</h3>{findings}{notes}</section>"
-        )
+        notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in self.notes)
+        return f"<section><h3>{self.headline}</h3>{findings}{notes}</section>"
 
 
 def evidence(**numbers: float | np.number[Any]) -> dict[str, float]:
@@ -164,7 +145,7 @@ def number(value: float) -> str:
     """Format a number with four digits, and a whole number with all of its digits."""
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}"
-    return f"{value:.4g}"
+    return f"{value:.4g}".replace("inf", "infinity")
 
 
 def ending(j: float) -> str:

@@ -77,14 +77,10 @@ def _above_limit(case: Case) -> Iterator[Finding]:
             f"J = {number(tried)}, and as many at a stable rate at {number(stable)}"
         )
         return
-    method = "Gradient descent is unstable above 2 / lambda_max"
+    formula = "2 / lambda_max"
     if optimizer.momentum:
-        name = "Nesterov momentum" if optimizer.nesterov else "momentum"
         below = "((1 + 2 m) lambda_max)" if optimizer.nesterov else "lambda_max"
-        method = (
-            f"Gradient descent with {name} m = {number(optimizer.momentum)} is unstable above "
-            f"2 (1 + m) / {below}"
-        )
+        formula = f"2 (1 + m) / {below} with momentum m = {number(optimizer.momentum)}"
     batches = "Smaller batches have the same curvature on average, plus noise."
     if loss.reduction == "sum":
         batches = (
@@ -95,11 +91,11 @@ def _above_limit(case: Case) -> Iterator[Finding]:
         "learning_rate",
         "error" if rate > limit else "warning",
         f"{told} is too high",
-        f"{method}, where lambda_max is the largest curvature of J. At the current parameters "
-        f"lambda_max is {number(here)} ({_limit(limit)}); after {number(steps)} trial steps at a "
-        f"stable rate it is {number(further)} ({_limit(limit_further)}). On a copy, "
-        f"{number(steps)} steps at {number(rate)} {ending(tried)}; the stable ones end at "
-        f"J = {number(stable)}. {batches}",
+        f"Gradient descent is unstable above {formula}, where lambda_max is the largest curvature "
+        f"of J: now {number(here)} (limit {number(limit)}), and {number(further)} (limit "
+        f"{number(limit_further)}) after {number(steps)} steps at a stable rate, which end at "
+        f"J = {number(stable)}. On a copy, as many steps at {number(rate)} {ending(tried)}. "
+        f"{batches}",
         f"Lower it to {lowest / 2:.2g}, half the lower limit, or use Adam().",
         evidence(
             learning_rate=rate,
@@ -149,10 +145,6 @@ def _stable_descent(
     return float(np.mean(history[-AVERAGED_STEPS:])), largest_curvature(landscape, theta)
 
 
-def _limit(limit: float) -> str:
-    return f"limit {number(limit)}" if isfinite(limit) else "no limit"
-
-
 def _out_of_proportion(case: Case) -> Iterator[Finding]:
     """Descend at the learning rate, and if that achieves nothing at others, powers of ten apart.
 
@@ -179,35 +171,34 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
         rates = [factor * rate for factor in factors]
         return min((landscape.descend(optimizer, steps, rate=other), other) for other in rates)
 
+    problem = ""
     if isfinite(constant) and end > min(_NOTHING_LEARNED * constant, start):
         better, other = best(_LOWER_FACTORS)
         if better < _LEARNED * min(constant, start, end):
-            yield Finding(
-                "learning_rate",
-                "error",
-                f"the learning rate {number(rate)} is too high",
-                f"{trial} start at J = {number(start)} and {ending(end)}; the best constant "
-                f"prediction has J = {number(constant)}, so nothing is learned. At "
-                f"{number(other)} they {ending(better)}.",
-                f"Lower it to about {number(other)}, the best of those tried.",
-                found
-                | evidence(
-                    loss_of_a_constant=constant, lower_rate=other, loss_at_lower_rate=better
-                ),
+            problem, remedy = "high", "Lower"
+            result = (
+                f"start at J = {number(start)} and {ending(end)}; the best constant prediction has "
+                f"J = {number(constant)}, so nothing is learned"
             )
-            return
-    if end <= (1 + _ROUNDING) * start and pace * _HALVING_STEPS < start / 2:
+            found |= evidence(
+                loss_of_a_constant=constant, lower_rate=other, loss_at_lower_rate=better
+            )
+    if not problem and end <= (1 + _ROUNDING) * start and pace * _HALVING_STEPS < start / 2:
         better, other = best(_HIGHER_FACTORS)
         if better < _LEARNED * start:
+            problem, remedy = "low", "Raise"
             halving = start / 2 / pace if pace else inf
-            result = f"J takes {number(halving)} steps to halve" if pace else "J stays the same"
-            yield Finding(
-                "learning_rate",
-                "error",
-                f"the learning rate {number(rate)} is too low",
-                f"{trial} lower J = {number(start)} by {number(start - end)}: at this pace "
-                f"{result}. At {number(other)} they {ending(better)}.",
-                f"Raise it to about {number(other)}, the best of those tried.",
-                found
-                | evidence(steps_to_halve=halving, higher_rate=other, loss_at_higher_rate=better),
+            result = (
+                f"lower J = {number(start)} by {number(start - end)}; at this pace J takes "
+                f"{number(halving)} steps to halve"
             )
+            found |= evidence(steps_to_halve=halving, higher_rate=other, loss_at_higher_rate=better)
+    if problem:
+        yield Finding(
+            "learning_rate",
+            "error",
+            f"the learning rate {number(rate)} is too {problem}",
+            f"{trial} {result}. At {number(other)} they {ending(better)}.",
+            f"{remedy} it to about {number(other)}, the best of those tried.",
+            found,
+        )

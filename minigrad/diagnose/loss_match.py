@@ -36,6 +36,7 @@ def unreachable_targets(case: Case) -> Iterator[Finding]:
         return
     last = case.last[0] if case.last else None
     low, high = case.range
+    numbers = f"numbers from {number(low)} to {number(high)}"
     refusal = case.refusal or _refusal(loss, case.rows, shape, case.range)
     if refusal is not None:
         yield Finding(
@@ -43,17 +44,17 @@ def unreachable_targets(case: Case) -> Iterator[Finding]:
             "error",
             f"{type(loss).__name__} can't take all outputs of "
             f"{last.label if last else 'the last layer'}",
-            f"The network outputs {_describe(low, high)}. The loss's error message: {refusal}.",
+            f"The network outputs {numbers}. The loss's error message: {refusal}.",
             "End the model with an activation of that range, or use a loss for unbounded numbers, "
             "such as BCEWithLogitsLoss() instead of BCELoss().",
             evidence(lowest_output=low, highest_output=high),
             last.path if last else None,
         )
     elif last is not None and (isfinite(low) or isfinite(high)):
-        yield from _floor(case, loss, last)
+        yield from _floor(case, loss, last, numbers)
 
 
-def _floor(case: Case, loss: Loss, last: Step) -> Iterator[Finding]:
+def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding]:
     """Find a loss that remains whatever the weights are."""
     width = case.model.output_shape or ()
     rows = case.rows.take(slice(max(_MIN_ROWS, _NUMBERS // prod(width))))
@@ -68,7 +69,7 @@ def _floor(case: Case, loss: Loss, last: Step) -> Iterator[Finding]:
         return
     low, high = case.range
     batch_floor = floor * case.batch_scale
-    network = f"Whatever its weights are, the network outputs {_describe(low, high)}"
+    network = f"Whatever its weights are, the network outputs {numbers}"
     result = f"the loss can't fall below {number(floor)}"
     if batch_floor != floor:
         result += (
@@ -122,14 +123,6 @@ def _refusal(loss: Loss, rows: Rows, shape: Shape, ends: tuple[float, float]) ->
         except ValueError as error:
             return str(error)
     return None
-
-
-def _describe(low: float, high: float) -> str:
-    if isfinite(low) and isfinite(high):
-        return f"numbers from {number(low)} to {number(high)}"
-    if isfinite(low):
-        return f"numbers from {number(low)} up"
-    return f"numbers up to {number(high)}" if isfinite(high) else "numbers of any size"
 
 
 def class_numbers(case: Case) -> Iterator[Finding]:

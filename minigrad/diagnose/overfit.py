@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from math import inf, isfinite, prod
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,23 +26,6 @@ _NARROW = 32
 """Wider layers add up more changes, so their steps are smaller."""
 
 
-class _Task(NamedTuple):
-    """Ten rows, the least mean loss that any weights can have there, and a constant's."""
-
-    rows: Rows
-    loss: Loss
-    floor: float
-    constant: float
-
-    def goal(self) -> float:
-        """Return the mean loss at which the rows are overfitted."""
-        return self.floor + _REMAINING * (self.constant - self.floor)
-
-    def remaining(self, loss: float) -> float:
-        """Return a loss above the floor, as a share of the best constant's."""
-        return (loss - self.floor) / (self.constant - self.floor)
-
-
 def capacity(case: Case) -> Iterator[Finding]:
     """Train a copy on ten rows with Adam until at most a fifth of the loss remains.
 
@@ -52,34 +34,36 @@ def capacity(case: Case) -> Iterator[Finding]:
     scale is not the network's fault. The check is skipped if there are fewer than two parameters
     per number to learn, or if a constant fits the rows.
     """
-    task = _task(case)
-    count = len(task.rows)
+    rows, _, floor, constant = _task(case)
+    count = len(rows)
     trainable = sum(p.size for p in case.model.parameters if p.trainable)
     numbers = count * prod(case.model.output_shape or ())
     reason = ""
     if trainable < _PARAMETERS_PER_NUMBER * numbers:
-        reason = f"{number(trainable)} trainable parameters for {number(numbers)} numbers"
-        reason = f"the model has {reason}"
-    elif task.constant - task.floor <= 1e-6 * max(abs(task.constant), 1e-12):
+        parameters = f"{number(trainable)} trainable parameters"
+        reason = f"the model has {parameters} for {number(numbers)} numbers"
+    elif constant - floor <= 1e-6 * max(abs(constant), 1e-12):
         reason = "a constant fits them"
     if reason:
         case.notes.append(f"overfitting {count} rows was not tried: {reason}")
         return
     steps = min(_STEPS, _PARAMETER_STEPS // trainable)
-    results = list[tuple[float, _Task, float, str]]()
+    results = list[tuple[float, float, float, float, str]]()
     for tried, how in ((case, ""), (case.standardized, " with standardized targets")):
         if tried is None:
             break
-        task, lowest = _task(tried), inf
+        rows, loss, floor, constant = _task(tried)
+        lowest, goal = inf, floor + _REMAINING * (constant - floor)
         for rate in _RATES:
-            lowest = min(lowest, _trained(case, task, rate, steps))
-            if lowest <= task.goal():
+            lowest = min(lowest, _trained(Landscape(case.model, loss, rows), rate, steps, goal))
+            if lowest <= goal:
                 return
-        results.append((task.remaining(lowest), task, lowest, how))
+        results.append(((lowest - floor) / (constant - floor), lowest, floor, constant, how))
     if steps < _STEPS:
         case.notes.append(f"{count} rows were not overfitted in {steps} steps")
         return
-    remaining, task, lowest, how = min(results, key=lambda result: round(result[0], 2))
+    best = min(results, key=lambda result: round(result[0], 2))
+    remaining, lowest, floor, constant, how = best
     many = f"{number(round(remaining))} times"
     yield Finding(
         "capacity",
@@ -87,8 +71,8 @@ def capacity(case: Case) -> Iterator[Finding]:
         f"the network can't overfit {count} rows",
         f"{_STEPS} steps of Adam on a copy, on {count} rows{how} with {number(trainable)} "
         f"trainable parameters, leave {f'{remaining:.0%} of' if remaining < _MULTIPLE else many} "
-        f"the loss of a constant prediction: {number(lowest)} of {number(task.constant)}, where "
-        f"the least possible is {number(task.floor)}.",
+        f"the loss of a constant prediction: {number(lowest)} of {number(constant)}, where the "
+        f"least possible is {number(floor)}.",
         "Fix the other findings first. If there are none, check whether a layer is frozen or too "
         "narrow, or a regularizer too strong.",
         evidence(
@@ -96,15 +80,15 @@ def capacity(case: Case) -> Iterator[Finding]:
             parameters=trainable,
             steps=_STEPS,
             loss=lowest,
-            loss_of_a_constant=task.constant,
-            floor=task.floor,
+            loss_of_a_constant=constant,
+            floor=floor,
             remaining=remaining,
         ),
     )
 
 
-def _task(case: Case) -> _Task:
-    """Take the first ten rows with different inputs."""
+def _task(case: Case) -> tuple[Rows, Loss, float, float]:
+    """Return ten rows with different inputs, the mean loss, its least value and a constant's."""
     loss = copy.copy(case.loss)
     assert loss is not None
     loss.reduction, loss.scale = "mean", 1.0
@@ -116,12 +100,11 @@ def _task(case: Case) -> _Task:
         least_loss(loss, rows.y, shape, *case.range, constant=same, weight=rows.weight)
         for same in (False, True)
     )
-    return _Task(rows, loss, 0.0 if floor < 1e-9 * constant else floor, constant)
+    return rows, loss, 0.0 if floor < 1e-9 * constant else floor, constant
 
 
-def _trained(case: Case, task: _Task, rate: float, steps: int) -> float:
-    """Return the lowest mean loss of a training run, without regularizers."""
-    landscape = Landscape(case.model, task.loss, task.rows)
+def _trained(landscape: Landscape, rate: float, steps: int, goal: float) -> float:
+    """Return the lowest loss of a training run, without regularizers."""
     widest = max((p.shape[0] for p in landscape.parameters if len(p.shape) > 1), default=1)
     adam = Adam(learning_rate=rate * min(1.0, _NARROW / widest))
     theta, lowest = landscape.start, inf
@@ -130,7 +113,7 @@ def _trained(case: Case, task: _Task, rate: float, steps: int) -> float:
         if not (isfinite(j) and np.isfinite(g).all()):
             break
         lowest = min(lowest, j - landscape.gradient.penalty)
-        if lowest <= task.goal():
+        if lowest <= goal:
             break
         theta = landscape.step(adam)
     return lowest

@@ -118,10 +118,8 @@ def identical_units(case: Case) -> Iterator[Finding]:
     """Find hidden units with the same output and the same delta: their weights stay the same."""
     for step in case.trace.steps:
         has_matrix = any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
-        copies = 0
-        if has_matrix and step.output is not case.trace.prediction:
-            copies = _count_copies(step)
-        if copies:
+        hidden = has_matrix and step.output is not case.trace.prediction
+        if hidden and (copies := _count_copies(step)):
             units = step.output.shape[-1]
             yield Finding(
                 "identical_units",
