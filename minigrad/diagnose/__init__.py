@@ -18,8 +18,6 @@
 Each check is a function of a `Case` that yields findings; `diagnose` calls them in order.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,20 +27,9 @@ from numpy.typing import ArrayLike
 
 from minigrad.core.layer import Layer
 from minigrad.data.rows import Rows, as_pair, as_rows
-from minigrad.diagnose.backward import fading_gradients, not_finite_pass, wrong_gradients
+from minigrad.diagnose import backward, dataset, learning_rate, loss_match, overfit, units
 from minigrad.diagnose.case import Case
-from minigrad.diagnose.dataset import (
-    constant_inputs,
-    constant_targets,
-    not_finite,
-    unscaled_inputs,
-    unscaled_targets,
-)
 from minigrad.diagnose.findings import Diagnosis, Finding, number
-from minigrad.diagnose.learning_rate import learning_rate
-from minigrad.diagnose.loss_match import class_numbers, squared_classes, unreachable_targets
-from minigrad.diagnose.overfit import capacity
-from minigrad.diagnose.units import identical_units, inactive_units, linear_stack
 from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
@@ -99,8 +86,9 @@ def diagnose(
             "check how y was made"
         )
     count = len(inputs)
-    (finite_x, findings), (finite_y, more) = not_finite(inputs, "x"), not_finite(targets, "y")
-    finite, findings = finite_x & finite_y, [*findings, *more]
+    finite_x, findings = dataset.not_finite(inputs, "x")
+    finite_y, more = dataset.not_finite(targets, "y")
+    finite, findings = finite_x & finite_y, findings + more
     if not finite.any():
         return Diagnosis(findings, notes=["no finite row remains for the other checks"])
     if not finite.all():
@@ -111,24 +99,16 @@ def diagnose(
     twin = copy.deepcopy(model)
     with np.errstate(all="ignore"):
         twin.forward(inputs[:1], training=False)  # builds it, or refuses the shape of x
-    output_shape = twin.output_shape or ()
+    shape = twin.output_shape or ()
     taken: Loss | None = copy.copy(own_loss)
     try:
-        own_loss.match(targets, (len(inputs), *output_shape))
+        own_loss.match(targets, (len(inputs), *shape))
     except (TypeError, ValueError) as error:
-        findings.append(
-            Finding(
-                "unusable_targets",
-                "error",
-                "the loss can't take these targets",
-                f"Its error message: {error}.",
-                "Convert y to the form that the loss expects, or use the loss for such targets.",
-            )
-        )
+        findings.append(loss_match.unusable_targets(error))
         rows, taken = Rows(inputs, targets), None
     else:
         weights: dict[str, Any] = {"sample_weight": sample_weight, "class_weight": class_weight}
-        rows = as_rows(inputs, targets, output_shape=output_shape, loss=own_loss, **weights)
+        rows = as_rows(inputs, targets, output_shape=shape, loss=own_loss, **weights)
     counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
@@ -144,38 +124,38 @@ def diagnose(
 
 def _check(case: Case) -> Iterator[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
-    yield from constant_inputs(case)
-    yield from constant_targets(case)
-    not_finite = list(not_finite_pass(case))
-    if not_finite:
+    yield from dataset.constant_inputs(case)
+    yield from dataset.constant_targets(case)
+    broken = list(backward.not_finite(case))
+    if broken:
         case.notes.append("fix this first: the remaining checks were skipped")
-        yield from not_finite
+        yield from broken
         return
-    unreachable = list(unreachable_targets(case))
-    yield from unscaled_inputs(case)
+    unreachable = list(loss_match.unreachable_targets(case))
+    yield from dataset.unscaled_inputs(case)
     yield from unreachable
-    yield from inactive_units(case)
-    yield from identical_units(case)
-    yield from fading_gradients(case)
-    yield from linear_stack(case)
+    yield from units.inactive_units(case)
+    yield from units.identical_units(case)
+    yield from backward.fading_gradients(case)
+    yield from units.linear_stack(case)
     if case.loss is None or case.refusal is not None:
         return
     if not any(parameter.trainable for parameter in case.model.parameters):
         case.notes.append("learning was not checked: no parameter is trainable")
         return
-    wrong = list(wrong_gradients(case))
+    wrong = list(backward.wrong_gradients(case))
     yield from wrong
     if not wrong:  # otherwise the trials mean nothing
-        off_scale = [] if unreachable else list(unscaled_targets(case))
+        off_scale = [] if unreachable else list(dataset.unscaled_targets(case))
         yield from off_scale
         tried = case
         if off_scale and case.standardized:  # a learning rate for them suits no other scale
             tried = case.standardized
             if case.optimizer is not None:
                 case.notes.append("the learning rate was checked with standardized targets")
-        yield from learning_rate(tried)
+        yield from learning_rate.learning_rate(tried)
         if not unreachable:  # the model can't learn unreachable targets anyway
-            yield from class_numbers(case)
-            yield from squared_classes(case)
+            yield from loss_match.class_numbers(case)
+            yield from loss_match.squared_classes(case)
     if not unreachable:
-        yield from capacity(case)
+        yield from overfit.capacity(case)

@@ -1,7 +1,5 @@
 """Gradients: not finite, vanishing or exploding through the layers, or wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import isfinite
 
@@ -25,7 +23,7 @@ _NOISE = 1e-8
 """Derivatives below this share of J are lost in rounding."""
 
 
-def not_finite_pass(case: Case) -> Iterator[Finding]:
+def not_finite(case: Case) -> Iterator[Finding]:
     """Find the first NaN or infinity in the parameters, the forward and the backward pass."""
     layer: str | None = None
     for path, parameter in case.model.named_parameters():

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isfinite, prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, walk
 from minigrad.core.trace import Step, Trace, trace
-from minigrad.data.arrays import Array
+from minigrad.data.arrays import Array, Shape
 from minigrad.data.rows import Rows
-from minigrad.diagnose.bounds import least_loss, mean_loss, output_range
 from minigrad.diagnose.landscape import Landscape
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
@@ -24,6 +25,10 @@ _UNIT_COST = 15
 _GRADIENT_COST, _DESCENT_COST = 20_000_000, 2_000_000_000
 """The budget of a gradient (rows times parameters) and of a descent (times steps)."""
 _MIN_STEPS, _TRIAL_STEPS, _MAX_STEPS = 20, 300, 1500
+_NUMBERS = 20_000
+_POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
+"""Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded."""
+_GROWTH, _FAR, _ROUNDS, _SHRINK = 0.01, 30.0, 120, 0.82
 
 
 @dataclass(eq=False)
@@ -34,14 +39,12 @@ class Case:
         model: a built copy.
         rows: finite rows in random order, with targets in the loss's form; no weight is 0.
         loss: None if it can't take the targets.
-        optimizer: None if it isn't known.
+        optimizer: None if it isn't known; trials then use Adam.
         batch_rows: the rows of one batch in training.
         notes: what checks note beside their findings.
 
-    Attributes:
-        sample: the rows that the network is run on.
-        steps: of the longest descent; `trial_steps` of each descent if a check makes several.
-        trial_optimizer: Adam if the optimizer isn't known.
+    The network is run on `sample`, some of the rows. The longest descent has `steps`; each descent
+    has `trial_steps` if a check makes several.
     """
 
     model: Layer
@@ -173,3 +176,63 @@ class Case:
     def landscape(self) -> Landscape:
         """Return J of one batch as a function of the parameters, on the sample."""
         return Landscape(self.model, self.batch_loss, self.sample)
+
+
+def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, float]:
+    """Return the smallest and the largest number that these layers output for any input.
+
+    The layers are run on random rows of sizes from 0.01 to 1e6. An end of the range that still
+    grows for inputs above 1e3 is infinite.
+    """
+    rows = max(64, _NUMBERS // max(1, prod(input_shape)))
+    powers = np.linspace(*_POWERS, rows)
+    x: Array = np.random.default_rng(0).standard_normal((rows, *input_shape))
+    x *= (10.0**powers).reshape(rows, *[1] * len(input_shape))
+    with np.errstate(all="ignore"):
+        for layer in layers:
+            x = layer.forward(x, training=False)
+    finite, inner = x[np.isfinite(x)], x[powers <= _INNER_POWER]
+    inner = inner[np.isfinite(inner)]
+    if not inner.size:
+        return -inf, inf
+    low, high = float(finite.min()), float(finite.max())
+    tolerance = _GROWTH * float(np.ptp(inner))
+    return (
+        low if low >= float(inner.min()) - tolerance else -inf,
+        high if high <= float(inner.max()) + tolerance else inf,
+    )
+
+
+def least_loss(
+    loss: Loss,
+    target: NDArray[np.generic],
+    shape: Shape,
+    low: float = -inf,
+    high: float = inf,
+    *,
+    constant: bool = False,
+    weight: Array | None = None,
+) -> float:
+    """Return the least mean loss of predictions of this shape from `low` to `high`.
+
+    With `constant`, all rows have the same prediction. Predictions move against the sign of the
+    slope in shrinking steps, which is right for a loss that is convex in each prediction. Raises
+    ValueError if the loss refuses such predictions.
+    """
+    far = _FAR + (3 * float(np.abs(target).max()) if target.dtype.kind == "f" else 0.0)
+    ends = (low if isfinite(low) else -far, high if isfinite(high) else far)
+    p = np.full(shape, np.clip(0.0, *ends))
+    step = ends[1] - ends[0]
+    with np.errstate(all="ignore"):
+        for _ in range(_ROUNDS):
+            slope = loss.terms(p, target)[1]
+            if constant:
+                slope = np.broadcast_to(np.average(slope, axis=0, weights=weight), shape)
+            p = np.clip(p - step * np.sign(slope), *ends)
+            step *= _SHRINK
+        return mean_loss(loss.terms(p, target)[0], weight)
+
+
+def mean_loss(terms: Array, weight: Array | None) -> float:
+    """Return the mean of a loss's terms, weighted by row."""
+    return float(np.average(terms.reshape(len(terms), -1).mean(axis=1), weights=weight))

@@ -1,7 +1,5 @@
 """The data: numbers that aren't finite, don't vary, or have very different scales."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import inf, isfinite
 from typing import Any
@@ -153,6 +151,7 @@ def unscaled_targets(case: Case) -> Iterator[Finding]:
     optimizer = case.trial_optimizer
     trial = f"{number(steps)} steps of {type(optimizer).__name__} at {number(optimizer.rate)}"
     result = f"leave an error of {number(raw)}" if isfinite(raw) else "diverge"
+    start = evidence(mean=mean[worst], deviation=deviation[worst], first_predictions=size[worst])
     yield Finding(
         "unscaled_targets",
         "warning",
@@ -163,14 +162,7 @@ def unscaled_targets(case: Case) -> Iterator[Finding]:
         f"leave {number(better)}. (Errors in standard deviations; the mean alone gives 1.)",
         "Train on t = (y - y_train.mean(axis=0)) / y_train.std(axis=0), all rows with the same two "
         "numbers, and convert predictions back: p * y_train.std(axis=0) + y_train.mean(axis=0).",
-        evidence(
-            mean=mean[worst],
-            deviation=deviation[worst],
-            first_predictions=size[worst],
-            trial_steps=steps,
-            error_after_trial=raw,
-            error_if_standardized=better,
-        ),
+        start | evidence(trial_steps=steps, error_after_trial=raw, error_if_standardized=better),
     )
 
 

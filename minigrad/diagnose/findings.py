@@ -1,7 +1,5 @@
 """Findings: what is wrong, the evidence in numbers, and what to do."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +23,7 @@ class Finding:
 
     Attributes:
         kind: a name for programs, such as "learning_rate".
-        severity: "error" if the network can't learn its task; "warning" if it learns worse or more
-            slowly than it could.
+        severity: "error" if the network can't learn its task; "warning" if it learns badly.
         title: what is wrong, in one line.
         why: what the evidence shows.
         remedy: what to do.
@@ -42,33 +39,29 @@ class Finding:
     evidence: Mapping[str, float] = field(default_factory=dict)
     layer: str | None = None
 
-    @override
-    def __str__(self) -> str:
+    def _paragraphs(self) -> list[str]:
         numbers = ", ".join(f"{name} {number(value)}" for name, value in self.evidence.items())
         parts = {"": self.why, "evidence: ": numbers, "to do: ": self.remedy}
-        lines = [_wrapped(f"{self.severity.upper()}: {self.title}")]
-        lines += [_wrapped(f"{head}{text}", "  ") for head, text in parts.items() if text]
-        return "\n".join(lines)
+        return [f"{head}{text}" for head, text in parts.items() if text]
+
+    @override
+    def __str__(self) -> str:
+        title = _wrapped(f"{self.severity.upper()}: {self.title}")
+        return "\n".join([title, *(_wrapped(text, "  ") for text in self._paragraphs())])
 
     def _repr_html_(self) -> str:
-        numbers = ", ".join(f"{name} {number(value)}" for name, value in self.evidence.items())
-        parts = (self.why, f"Evidence: {numbers}", f"To do: {self.remedy}")
         style = f"border-left:5px solid {_COLOURS[self.severity]};padding-left:14px;margin:12px 0"
         return (
             f'<article class="{self.severity}" style="{style}">'
             f"<strong>{self.severity}: {escape(self.title)}</strong>"
-            f"{''.join(f'<p>{escape(text)}</p>' for text in parts)}</article>"
+            f"{''.join(f'<p>{escape(text)}</p>' for text in self._paragraphs())}</article>"
         )
 
 
 class Diagnosis(Sequence[Finding]):
     """Findings, most severe first. It is empty, and so false, if nothing was found.
 
-    It prints as text, and shows as HTML in a notebook.
-
-    Args:
-        findings: in any order.
-        notes: what was checked and how, and what was not.
+    It prints as text, and shows as HTML in a notebook. `notes` say what was checked and how.
 
     >>> finding = Finding("constant_targets", "error", "y is constant", "y is 1.", "Check y.")
     >>> diagnosis = Diagnosis([finding], notes=["checked 10 rows"])

@@ -1,7 +1,5 @@
 """The loss as a function of all parameters, and its largest curvature."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from math import inf, isfinite, nan

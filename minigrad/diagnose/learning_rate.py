@@ -1,7 +1,5 @@
 """The learning rate: above the stability limit, or far too high or too low in a trial."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import inf, isfinite
 
@@ -22,8 +20,7 @@ _LOWER_FACTORS = [10.0**-k for k in range(1, 6)]
 _HIGHER_FACTORS = [10.0**k for k in range(2, 16)]
 _LEARNED, _NOTHING_LEARNED = 0.5, 0.9
 """The remaining share of the loss at a good rate, and at a rate that achieves nothing."""
-_HALVING_STEPS = 1e5
-_ROUNDING = 1e-9
+_HALVING_STEPS, _ROUNDING = 1e5, 1e-9
 
 
 def learning_rate(case: Case) -> Iterator[Finding]:
@@ -35,18 +32,17 @@ def learning_rate(case: Case) -> Iterator[Finding]:
 def _above_limit(case: Case) -> Iterator[Finding]:
     """Compare the learning rate of SGD with 2 / lambda_max, at the start and after a descent.
 
-    The curvature often grows during training. So it is measured at the current parameters, and
-    again after a descent at a stable rate (half the limit, measured repeatedly). A rate above one
-    of the two limits is a fault if a descent at that rate ends clearly higher than the stable one.
-    Otherwise it found flatter ground by itself, as often happens a little above the limit, and
-    only a note is added.
+    The curvature often grows during training, so it is measured again after a descent at a stable
+    rate (half the limit). A rate above one of the two limits is a fault if a descent at that rate
+    ends clearly higher than the stable one. Otherwise it reached a flatter region by itself, as
+    often happens a little above the limit, and only a note is added.
 
     Source: Cohen et al., Gradient descent on neural networks typically occurs at the edge of
-    stability, ICLR 2021; Lewkowycz et al., The large learning rate phase of deep learning: the
-    catapult mechanism, 2020.
+    stability, ICLR 2021; Lewkowycz et al., The large learning rate phase of deep learning, 2020.
     """
     optimizer, loss, notes = case.optimizer, case.loss, case.notes
-    if optimizer is None or loss is None:
+    assert loss is not None
+    if optimizer is None:
         notes.append("the learning rate was not checked: no optimizer was given")
         return
     rate = optimizer.rate
@@ -87,6 +83,9 @@ def _above_limit(case: Case) -> Iterator[Finding]:
             f"This holds for batches of {number(case.batch_rows)} rows: the loss is a sum, so "
             "half as many rows have half the curvature and twice the limit."
         )
+    now = evidence(learning_rate=rate, limit=limit, lambda_max=here)
+    later = evidence(limit_after_trial=limit_further, lambda_max_after_trial=further)
+    trial = evidence(trial_steps=steps, loss_after_trial=stable, loss_at_this_rate=tried)
     yield Finding(
         "learning_rate",
         "error" if rate > limit else "warning",
@@ -97,16 +96,7 @@ def _above_limit(case: Case) -> Iterator[Finding]:
         f"J = {number(stable)}. On a copy, as many steps at {number(rate)} {ending(tried)}. "
         f"{batches}",
         f"Lower it to {lowest / 2:.2g}, half the lower limit, or use Adam().",
-        evidence(
-            learning_rate=rate,
-            limit=limit,
-            lambda_max=here,
-            limit_after_trial=limit_further,
-            lambda_max_after_trial=further,
-            trial_steps=steps,
-            loss_after_trial=stable,
-            loss_at_this_rate=tried,
-        ),
+        now | later | trial,
     )
 
 
@@ -114,10 +104,9 @@ def stability_limit(optimizer: SGD, curvature: float) -> float:
     """Return the learning rate above which gradient descent leaves a minimum of this curvature.
 
     It is 2 / lambda, with momentum m 2 (1 + m) / lambda, with Nesterov momentum
-    2 (1 + m) / ((1 + 2 m) lambda); weight decay d adds d to lambda. Each step multiplies the
-    distance by 1 - rate * lambda, whose size is above 1 beyond the limit; with momentum by the
-    larger root of z^2 - (1 + m - rate * lambda) z + m, or for Nesterov of
-    z^2 - (1 + m) s z + m s with s = 1 - rate * lambda.
+    2 (1 + m) / ((1 + 2 m) lambda); weight decay d adds d to lambda. Beyond it each step multiplies
+    the distance by a factor of size above 1: s = 1 - rate * lambda; with momentum the larger root
+    of z^2 - (s + m) z + m, with Nesterov momentum that of z^2 - (1 + m) s z + m s.
     """
     m = optimizer.momentum
     curvature += optimizer.weight_decay
@@ -150,8 +139,7 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
 
     It is too high if it ends no better than it started, or than the best constant prediction, and
     a lower one ends at less than half of all three. It is too low if J would take more than 1e5
-    steps to halve, and a rate at least a hundred times higher halves it in the trial. There is no
-    finding if no other rate does better.
+    steps to halve, and a rate at least a hundred times higher halves it in the trial.
     """
     optimizer = case.optimizer
     if optimizer is None:

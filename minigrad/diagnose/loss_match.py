@@ -1,7 +1,5 @@
 """Whether the targets, the loss and the last activation fit together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import isfinite, prod
 
@@ -12,8 +10,7 @@ from typing_extensions import override
 from minigrad.core.trace import Step
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.rows import Rows
-from minigrad.diagnose.bounds import least_loss
-from minigrad.diagnose.case import Case
+from minigrad.diagnose.case import Case, least_loss
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.diagnose.landscape import Landscape
 from minigrad.losses import Loss
@@ -27,6 +24,17 @@ _MAX_ROWS, _MAX_INPUTS = 4000, 300
 _PERMUTATIONS = 200
 _ORDERED, _EXPLAINED, _RIDGE = 1.3, 0.1, 0.01
 _REMAINING, _BETTER = 0.2, 2.0
+
+
+def unusable_targets(error: Exception) -> Finding:
+    """Return the finding for targets that the loss refuses with this error."""
+    return Finding(
+        "unusable_targets",
+        "error",
+        "the loss can't take these targets",
+        f"Its error message: {error}.",
+        "Convert y to the form that the loss expects, or use the loss for such targets.",
+    )
 
 
 def unreachable_targets(case: Case) -> Iterator[Finding]:
@@ -72,10 +80,8 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
     network = f"Whatever its weights are, the network outputs {numbers}"
     result = f"the loss can't fall below {number(floor)}"
     if batch_floor != floor:
-        result += (
-            f" on average, and J of a batch of {number(case.batch_rows)} rows can't fall below "
-            f"{number(batch_floor)}"
-        )
+        batch = f"J of a batch of {number(case.batch_rows)} rows"
+        result += f" on average, and {batch} can't fall below {number(batch_floor)}"
     found = evidence(floor=floor, loss_floor=batch_floor, lowest_output=low, highest_output=high)
     outside = 0.0
     if rows.y.shape == shape:  # class indices are not comparable with predictions
@@ -97,10 +103,7 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
     lowest, highest = values[0], values[-1]
     hint = ""
     if 3 <= values.size <= _MAX_CLASSES and (values == np.round(values)).all():
-        hint = (
-            " If they are class numbers: give the last layer one unit per class without an "
-            "activation, and use CrossEntropyLoss()."
-        )
+        hint = " If they are class numbers: use CrossEntropyLoss() with one linear unit per class."
     yield Finding(
         "targets_out_of_range",
         "error",
@@ -154,12 +157,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
         f"(median) or {best:.0%} (best of {_PERMUTATIONS}).",
         f"If they are classes: give the last layer {classes} units without an activation, and use "
         f"CrossEntropyLoss() with y.astype(int){' - 1' if values[0] else ''}.",
-        evidence(
-            classes=classes,
-            explained=given,
-            explained_at_random=usual,
-            explained_at_best=best,
-        ),
+        evidence(classes=classes, explained=given, median_at_random=usual, best_at_random=best),
     )
 
 
@@ -194,9 +192,8 @@ def squared_classes(case: Case) -> Iterator[Finding]:
     losses are tried with the same steps, and measured by the model's loss.
     """
     p, t = case.trace.prediction, case.sample.y
-    if not (
-        case.is_regression and t.ndim == 2 and t.shape[1] > 1 and all(map(isfinite, case.range))
-    ):
+    bounded = all(map(isfinite, case.range))
+    if not (case.is_regression and bounded and t.ndim == 2 and t.shape[1] > 1):
         return
     one_hot = ((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all()
     if not (one_hot and (p >= 0).all() and np.allclose(p.sum(axis=1), 1)):
@@ -212,6 +209,8 @@ def squared_classes(case: Case) -> Iterator[Finding]:
     if not (own >= _REMAINING and own >= _BETTER * cross):  # also if one of them is NaN
         return
     name = type(case.loss).__name__
+    found = evidence(trial_steps=steps, remaining=own, accuracy=own_accuracy)
+    found |= evidence(cross_entropy_remaining=cross, cross_entropy_accuracy=cross_accuracy)
     yield Finding(
         "squared_classes",
         "warning",
@@ -222,13 +221,7 @@ def squared_classes(case: Case) -> Iterator[Finding]:
         f"with an accuracy of {cross_accuracy:.0%}. If a softmax is certain and wrong, its slope "
         "is near 0; cross-entropy compensates for that.",
         "Remove the softmax and use CrossEntropyLoss(), which contains it.",
-        evidence(
-            trial_steps=steps,
-            remaining=own,
-            remaining_with_cross_entropy=cross,
-            accuracy=own_accuracy,
-            accuracy_with_cross_entropy=cross_accuracy,
-        ),
+        found,
     )
 
 

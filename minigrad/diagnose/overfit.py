@@ -1,7 +1,5 @@
 """Whether the network can overfit ten rows, which any working network can."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from math import inf, isfinite, prod
@@ -9,8 +7,7 @@ from math import inf, isfinite, prod
 import numpy as np
 
 from minigrad.data.rows import Rows
-from minigrad.diagnose.bounds import least_loss
-from minigrad.diagnose.case import Case
+from minigrad.diagnose.case import Case, least_loss
 from minigrad.diagnose.findings import Finding, evidence, number
 from minigrad.diagnose.landscape import Landscape
 from minigrad.losses import Loss
@@ -29,23 +26,21 @@ _NARROW = 32
 def capacity(case: Case) -> Iterator[Finding]:
     """Train a copy on ten rows with Adam until at most a fifth of the loss remains.
 
-    What counts is the loss above the floor that the last activation sets, as a share of what the
-    best constant prediction leaves. If too much remains, standardized targets are tried, as the
-    scale is not the network's fault. The check is skipped if there are fewer than two parameters
-    per number to learn, or if a constant fits the rows.
+    The loss counts above the floor that the last activation sets, as a share of what the best
+    constant prediction leaves. If too much remains, standardized targets are tried, as the scale is
+    not the network's fault.
     """
     rows, _, floor, constant = _task(case)
     count = len(rows)
     trainable = sum(p.size for p in case.model.parameters if p.trainable)
     numbers = count * prod(case.model.output_shape or ())
-    reason = ""
+    skipped = f"overfitting {count} rows was not tried"
     if trainable < _PARAMETERS_PER_NUMBER * numbers:
-        parameters = f"{number(trainable)} trainable parameters"
-        reason = f"the model has {parameters} for {number(numbers)} numbers"
-    elif constant - floor <= 1e-6 * max(abs(constant), 1e-12):
-        reason = "a constant fits them"
-    if reason:
-        case.notes.append(f"overfitting {count} rows was not tried: {reason}")
+        parameters = f"{number(trainable)} trainable parameters for {number(numbers)} numbers"
+        case.notes.append(f"{skipped}: the model has {parameters}")
+        return
+    if constant - floor <= 1e-6 * max(abs(constant), 1e-12):
+        case.notes.append(f"{skipped}: a constant fits them")
         return
     steps = min(_STEPS, _PARAMETER_STEPS // trainable)
     results = list[tuple[float, float, float, float, str]]()
@@ -62,9 +57,10 @@ def capacity(case: Case) -> Iterator[Finding]:
     if steps < _STEPS:
         case.notes.append(f"{count} rows were not overfitted in {steps} steps")
         return
-    best = min(results, key=lambda result: round(result[0], 2))
-    remaining, lowest, floor, constant, how = best
+    remaining, lowest, floor, constant, how = min(results, key=lambda each: round(each[0], 2))
     many = f"{number(round(remaining))} times"
+    trial = evidence(rows=count, parameters=trainable, steps=_STEPS)
+    losses = evidence(loss=lowest, loss_of_a_constant=constant, floor=floor, remaining=remaining)
     yield Finding(
         "capacity",
         "warning",
@@ -75,15 +71,7 @@ def capacity(case: Case) -> Iterator[Finding]:
         f"least possible is {number(floor)}.",
         "Fix the other findings first. If there are none, check whether a layer is frozen or too "
         "narrow, or a regularizer too strong.",
-        evidence(
-            rows=count,
-            parameters=trainable,
-            steps=_STEPS,
-            loss=lowest,
-            loss_of_a_constant=constant,
-            floor=floor,
-            remaining=remaining,
-        ),
+        trial | losses,
     )
 
 

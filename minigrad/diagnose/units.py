@@ -1,7 +1,5 @@
 """Units and layers that contribute nothing: saturated, dead, identical, or linear in a row."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,8 +13,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.core.trace import Step
 from minigrad.data.arrays import Array, Shape
-from minigrad.diagnose.bounds import output_range
-from minigrad.diagnose.case import Case
+from minigrad.diagnose.case import Case, output_range
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 
 Flags: TypeAlias = NDArray[np.bool_]
@@ -199,10 +196,8 @@ def _linear_runs(steps: list[Step]) -> Iterator[list[Step]]:
 def _matrix(step: Step) -> Parameter | None:
     """Return the weights of a layer that is trained and multiplies by a matrix."""
     shape = (step.input.shape[-1], step.output.shape[-1])
-    for _, parameter in step.layer.own_parameters():
-        if step.input.ndim == 2 and parameter.shape == shape and parameter.trainable:
-            return parameter
-    return None
+    own = step.layer.own_parameters() if step.input.ndim == 2 else []
+    return next((p for _, p in own if p.shape == shape and p.trainable), None)
 
 
 def _is_linear(layer: Layer, input_shape: Shape) -> bool:
