@@ -34,8 +34,7 @@ from minigrad import (
     Tanh,
 )
 from minigrad.data.rows import Rows
-from minigrad.diagnose.bounds import least_loss, output_range
-from minigrad.diagnose.case import Case
+from minigrad.diagnose.case import Case, least_loss, output_range
 from minigrad.diagnose.landscape import Landscape, largest_curvature
 from minigrad.diagnose.learning_rate import stability_limit
 

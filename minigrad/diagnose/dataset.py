@@ -86,10 +86,9 @@ def unscaled_inputs(case: Case) -> Iterator[Finding]:
     The curvature along a weight grows with the square of its input, and one learning rate has to
     suit all of them.
     """
-    for step in case.trace.steps:
-        if any(len(p.shape) > 1 for _, p in step.layer.own_parameters()):
-            break
-    else:
+    steps = case.trace.steps
+    weighted = (s for s in steps if any(len(p.shape) > 1 for _, p in s.layer.own_parameters()))
+    if (step := next(weighted, None)) is None:
         return
     columns = step.input.reshape(-1, step.input.shape[-1]).astype(np.float64)
     columns = columns[:, np.ptp(columns, axis=0) > 0]

@@ -81,8 +81,8 @@ def _dead(step: Step, flat: Flags) -> Iterator[Finding]:
             "error" if share == 1 else "warning",
             f"{'all' if share == 1 else 'many'} units of {step.label} are dead",
             f"{number(dead.sum())} of its {number(dead.size)} units ({percent(share)}) have slope "
-            f"0 in all {number(len(flat))} rows checked. They pass no delta on, so the layers "
-            "before them don't learn, and they stay dead.",
+            f"0 in all {number(len(flat))} rows checked. The weights before them get no gradient, so "
+            "they stay dead.",
             "Lower the learning rate, start biases at zero and weights with 'he_normal', or scale "
             "the inputs; or use LeakyReLU(), whose slope is never 0.",
             evidence(dead=dead.sum(), units=dead.size, share=share),
