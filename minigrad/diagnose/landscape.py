@@ -1,7 +1,7 @@
 """The loss as a function of all parameters, and its largest curvature."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf, isfinite, nan
 from typing import Any, TypeAlias, cast
 
@@ -53,10 +53,16 @@ class Landscape:
             j = self.gradient(rows.x, rows.y, rows.weight)
         return j, np.where(self._trainable, self.parameters.grad, 0.0)
 
-    def step(self, optimizer: Optimizer) -> Vector:
-        """Return theta after a step of the optimizer from the last call's theta."""
-        optimizer.step(self.parameters)
-        return self.parameters.value.astype(np.float64)
+    def path(self, optimizer: Optimizer, steps: int) -> Iterator[float]:
+        """Yield J before each step from the start; stop if J or its gradient isn't finite."""
+        theta = self.start
+        for _ in range(steps):
+            j, g = self(theta)
+            if not (isfinite(j) and np.isfinite(g).all()):
+                return
+            yield j
+            optimizer.step(self.parameters)
+            theta = self.parameters.value.astype(np.float64)
 
     def descend(self, optimizer: Optimizer, steps: int, *, rate: float | None = None) -> float:
         """Descend from the start with a copy of an optimizer, without its state.
@@ -70,14 +76,8 @@ class Landscape:
             optimizer.learning_rate = rate
         if not isinstance(optimizer.learning_rate, Schedule):
             optimizer.steps = 0
-        theta, history = self.start, list[float]()
-        for _ in range(steps):
-            j, g = self(theta)
-            if not (isfinite(j) and np.isfinite(g).all()):
-                return inf
-            history.append(j)
-            theta = self.step(optimizer)
-        return float(np.mean(history[-AVERAGED_STEPS:]))
+        history = list(self.path(optimizer, steps))
+        return inf if len(history) < steps else float(np.mean(history[-AVERAGED_STEPS:]))
 
     def predict(self) -> Array:
         """Return the predictions with the parameters of the last call or step."""

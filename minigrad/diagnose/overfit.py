@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from math import inf, isfinite, prod
+from math import inf, prod
 
 import numpy as np
 
@@ -95,13 +95,9 @@ def _trained(landscape: Landscape, rate: float, steps: int, goal: float) -> floa
     """Return the lowest loss of a training run, without regularizers."""
     widest = max((p.shape[0] for p in landscape.parameters if len(p.shape) > 1), default=1)
     adam = Adam(learning_rate=rate * min(1.0, _NARROW / widest))
-    theta, lowest = landscape.start, inf
-    for _ in range(steps):
-        j, g = landscape(theta)
-        if not (isfinite(j) and np.isfinite(g).all()):
-            break
+    lowest = inf
+    for j in landscape.path(adam, steps):
         lowest = min(lowest, j - landscape.gradient.penalty)
         if lowest <= goal:
             break
-        theta = landscape.step(adam)
     return lowest

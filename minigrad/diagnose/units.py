@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from itertools import pairwise
 from math import isfinite
 from typing import TypeAlias
 
@@ -81,8 +80,8 @@ def _dead(step: Step, flat: Flags) -> Iterator[Finding]:
             "error" if share == 1 else "warning",
             f"{'all' if share == 1 else 'many'} units of {step.label} are dead",
             f"{number(dead.sum())} of its {number(dead.size)} units ({percent(share)}) have slope "
-            f"0 in all {number(len(flat))} rows checked. The weights before them get no gradient, so "
-            "they stay dead.",
+            f"0 in all {number(len(flat))} rows checked. The weights before them get no gradient, "
+            "so they stay dead.",
             "Lower the learning rate, start biases at zero and weights with 'he_normal', or scale "
             "the inputs; or use LeakyReLU(), whose slope is never 0.",
             evidence(dead=dead.sum(), units=dead.size, share=share),
@@ -182,13 +181,13 @@ def _linear_runs(steps: list[Step]) -> Iterator[list[Step]]:
         if step.path:
             chains.setdefault(step.path.rpartition(".")[0], []).append(step)
     for chain in chains.values():
-        linear = [_is_linear(step.layer, step.input.shape[1:]) for step in chain]
-        run = chain[:1] if linear[0] else []
-        for (before, step), fits in zip(pairwise(chain), linear[1:], strict=True):
-            if not fits or step.input is not before.output:
+        run = list[Step]()
+        for step in chain:
+            linear = _is_linear(step.layer, step.input.shape[1:])
+            if not linear or (run and step.input is not run[-1].output):
                 yield run
                 run = []
-            if fits:
+            if linear:
                 run.append(step)
         yield run
 
