@@ -252,3 +252,16 @@ def test_least_loss_of_a_constant_is_weighted() -> None:
     target, weight = np.array([[0.5], [3.0]]), np.array([1.0, 3.0])
     found = least_loss(MSELoss(), target, (2, 1), constant=True, weight=weight)
     assert found == pytest.approx(1.171875, abs=1e-6)
+
+
+def test_frozen_parameters_are_constants() -> None:
+    model = Sequential([Dense(3), Tanh(), Dense(2)], input_shape=(4,), rng=0)
+    model["dense_1"].trainable = False
+    rows = Rows(RNG.normal(size=(20, 4)), RNG.normal(size=(20, 2)))
+    landscape = Landscape(model, MSELoss(), rows)
+    moved = landscape.start.copy()
+    moved[:15] += 1.0
+    assert landscape(moved)[0] == landscape(landscape.start)[0]
+    g = landscape(landscape.start)[1]
+    assert (g[:15] == 0).all()
+    assert (g[15:] != 0).all()
