@@ -1,16 +1,19 @@
 """A layer framework on NumPy: small enough to read in an afternoon, checked enough to trust."""
 
+import os
+from collections.abc import Callable as Function
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minigrad.callbacks.callback import Callback, CSVLogger, LearningRateScheduler
+from minigrad.callbacks.base import Callback
+from minigrad.callbacks.callback import CSVLogger, LearningRateScheduler
 from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
 from minigrad.callbacks.plateau import ReduceOnPlateau
-from minigrad.core.history import History
-from minigrad.core.model import Sequential
-from minigrad.core.objective import Objective
+from minigrad.core.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
+from minigrad.history import History
 from minigrad.initializers import (
     Constant,
     GlorotNormal,
@@ -67,11 +70,11 @@ from minigrad.losses import (
     MSELoss,
 )
 from minigrad.metrics import confusion_matrix
+from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
-from minigrad.saving.errors import FileFormatError
-from minigrad.saving.loading import load
+from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
 from minigrad.util.names import guess
 
@@ -134,6 +137,7 @@ __all__ = [
     "Loss",
     "MSELoss",
     "Mish",
+    "Model",
     "ModelCheckpoint",
     "Normal",
     "Objective",
@@ -167,6 +171,47 @@ __all__ = [
     "register",
     "softmax",
 ]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    custom_objects: Mapping[str, Function[..., Any]] | None = None,
+) -> Model:
+    """Return the model that `save` wrote; `fit` then continues in the same bits.
+
+    Nothing in the file is run or imported: classes are looked up among the registered ones and
+    `custom_objects`, only subclasses of `Layer`, `Loss`, `Optimizer` and the like are created, and
+    no function is called. `initialize` makes no more numbers than the file holds; a custom layer
+    that fills its arrays without it takes the memory that its `build` asks for.
+
+    Args:
+        path: the file.
+        custom_objects: by name, classes that aren't registered, and functions that were metrics or
+            initializers.
+
+    Raises:
+        TypeError: `path` isn't a path.
+        FileFormatError: the file isn't valid, comes from a newer minigrad, or names a class or
+            function that isn't known.
+        OSError: the file can't be read.
+
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from minigrad import Dense, Sequential
+    >>> model = Sequential([Dense(3, activation="tanh"), Dense(1)], input_shape=(2,), rng=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.safetensors")
+    ...     model.save(path)
+    ...     copy = load(path)
+    >>> bool((copy.predict([[1, 2]]) == model.predict([[1, 2]])).all())
+    True
+    """
+    from minigrad.saving.model import load
+
+    model: Model = load(path, custom_objects or {})
+    return model
+
 
 _LATER = {
     "GradientReport": "minigrad.checks.gradients",

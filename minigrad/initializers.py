@@ -53,6 +53,10 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, owner: str) -> A
     ...
     ValueError: the bias of Dense 'dense_1' has shape (3,), got an initial array of shape (2,)
     """
+    from minigrad.util.blank import Blank
+
+    if isinstance(rng, Blank):
+        return rng.zeros(shape, owner)
     check_initializer(source, owner)
     draw = by_name(Initializer, source, owner) if isinstance(source, str) else source
     value = np.array(draw(shape, rng) if callable(draw) else draw, dtype=np.float64)

@@ -85,8 +85,8 @@ def test_builds_at_first_data() -> None:
 @pytest.mark.parametrize("rng", [4, np.random.SeedSequence(4), None])
 def test_entropy_repeats_a_run(rng: object) -> None:
     first = make(rng)
-    assert first.entropy is not None
-    again = make(first.entropy)
+    assert first.seed is not None
+    again = make(first.seed)
     for model in (first, again):
         model.compile(optimizer="sgd", loss="mse")
         model.fit(X, Y, epochs=2, validation_split=0.2, verbose=0)
@@ -242,7 +242,7 @@ def test_an_input_shape_of_anything_but_whole_numbers(shape) -> None:
 
 def test_an_input_shape_has_no_batch_axis() -> None:
     with pytest.raises(
-        ValueError, match=r"got \(None, 3\): leave the batch axis out, input_shape=\(3"
+        ValueError, match=r"got \(None, 3\): leave out the batch axis, input_shape=\(3"
     ):
         Sequential([Dense(3)], input_shape=(None, 3))  # type: ignore[arg-type]
 
@@ -263,7 +263,7 @@ def test_rows_that_weigh_nothing_are_no_training() -> None:
     model = make()
     model.compile(optimizer="sgd", loss="mse")
     labels = (Y > 1).astype(float)
-    with pytest.raises(ValueError, match="all 100 rows to train have the weight 0"):
+    with pytest.raises(ValueError, match="all 100 training rows have weight 0"):
         model.fit(X, labels, sample_weight=labels, class_weight={0: 1, 1: 0}, verbose=0)
 
 
@@ -273,5 +273,5 @@ def test_a_metric_has_a_name_of_its_own(name: str) -> None:
         return 0.0
 
     metric.__name__ = name
-    with pytest.raises(ValueError, match=f"two logs are named '{name}': give"):
+    with pytest.raises(ValueError, match=f"two figures are named '{name}': give"):
         make().compile(optimizer="sgd", loss="mse", metrics=[metric])

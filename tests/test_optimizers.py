@@ -26,7 +26,7 @@ from minigrad import (
     Tanh,
 )
 from minigrad.core import optimizer as base
-from minigrad.saving.description import from_config, to_config
+from minigrad.util.serialization import from_config, to_config
 
 REFERENCE = Path(__file__).with_name("reference") / "optimizers.json"
 RECORD = json.loads(REFERENCE.read_text())
@@ -139,7 +139,7 @@ def test_chunks_make_no_difference(
 ) -> None:
     values = []
     for chunk in (1000, 4):
-        monkeypatch.setattr(base, "_CHUNK", chunk)
+        monkeypatch.setattr(base, "_PIECE", chunk)
         one, parameters = fresh(optimizer), some_parameters(3, 2, 9)
         parameters[1].trainable = not frozen
         for _ in range(3):

@@ -112,7 +112,7 @@ def test_a_float32_model_casts_what_nests_in_it() -> None:
 def test_what_was_built_in_another_dtype_is_refused() -> None:
     inner = Sequential([Dense(3)], input_shape=(3,), rng=0, dtype="float32")
     kept = inner.predict(np.ones((1, 3)))
-    says = "the weight of Dense 'dense_1' was built in float32 by another model, and Sequential has"
+    says = "was built in float32 by another model, and Sequential has"
     with pytest.raises(ValueError, match=says + " dtype float64"):
         Sequential([inner, Dense(1)], input_shape=(3,))
     with pytest.raises(ValueError, match="the weight of Dense 'dense_2' was built in float32"):
@@ -141,17 +141,14 @@ def test_shared_gradients_add() -> None:
     tied.forward(x)
     delta = np.ones((5, 3))
     tied.backward(delta)
-    upper = tied.layers[2]
-    down = upper.backward(delta)
-    from_upper = first.weight.grad.copy()
-    first.backward(tied.layers[1].backward(down))
-    from_first = first.weight.grad.copy()
+    uses = [first.weight, tied.layers[2].layers[0].weight]
+    assert all(use.value is uses[0].value for use in uses)
+    assert np.abs(uses[0].grad - uses[1].grad).max() > 1e-3
+    once = tied.parameters.grad.copy()
+    np.testing.assert_array_equal(once, (uses[1].grad + uses[0].grad).ravel(), strict=True)
     assert a.shape == (5, 3)
     tied.backward(delta)
-    once = first.weight.grad.copy()
-    np.testing.assert_allclose(once, from_upper + from_first, rtol=1e-14, strict=True)
-    tied.backward(delta)
-    np.testing.assert_array_equal(first.weight.grad, once, strict=True)
+    np.testing.assert_array_equal(tied.parameters.grad, once, strict=True)
 
 
 def test_shared_parameter_survives_copies() -> None:
@@ -159,17 +156,17 @@ def test_shared_parameter_survives_copies() -> None:
     Sequential([first], input_shape=(3,), rng=0)
     tied = Sequential([first, Dense(3, weight=first.weight)], input_shape=(3,), rng=0)
     for twin in (copy.deepcopy(tied), pickle.loads(pickle.dumps(tied))):
-        assert twin.layers[0].weight is twin.layers[1].weight
+        assert twin.layers[0].weight.source is twin.layers[1].weight.source
         assert twin.parameters.size == tied.parameters.size
 
 
 def test_assignment_checks_shapes() -> None:
     model = make()
-    with pytest.raises(ValueError, match=r"value of Parameter 'dense_1.weight' has shape \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"'dense_1.weight' .*value .*\(2, 3\)"):
         model.layers[0].weight.value = np.ones(3)
-    with pytest.raises(ValueError, match=r"gradient of Parameter 'dense_1.weight' .*got \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"'dense_1.weight' .*gradient .*got \(1, 3\)"):
         model.layers[0].weight.grad = np.ones((1, 3))
-    with pytest.raises(ValueError, match="hold 35 numbers"):
+    with pytest.raises(ValueError, match=r"\(35,\), got \(3,\)"):
         model.parameters.value = np.ones(3)
 
 
@@ -179,7 +176,7 @@ def test_a_hole_in_the_vector_is_told() -> None:
     outer = Sequential(
         [shared, Dense(2), Chain([Dense(2, weight=shared.weight)])], input_shape=(2,), rng=0
     )
-    with pytest.raises(ValueError, match="others lie between them, or one is shared"):
+    with pytest.raises(ValueError, match="side by side"):
         _ = outer.layers[2].parameters.value
     assert outer.parameters.value.shape == (14,)
 
@@ -216,7 +213,7 @@ def test_frozen_runs() -> None:
 
 
 def test_not_numbers() -> None:
-    with pytest.raises(TypeError, match="a Parameter holds floating numbers"):
+    with pytest.raises(TypeError, match="Parameter .*<U1"):
         Parameter(np.array(["a"]))
 
 
@@ -445,12 +442,3 @@ def test_a_small_batch_between_does_not_hide_that_parameters_moved() -> None:
         one.fit(batches, epochs=3, threads=2, verbose=0, callbacks=callbacks)
         losses.append(one.history["loss"])
     assert losses[0] == losses[1]
-
-
-def test_what_is_left_of_a_vector_has_one_of_its_own() -> None:
-    model = Sequential([Dense(4), Dense(4), Dense(4)], input_shape=(3,))
-    part = model[:2]
-    Sequential([model[2], Dense(1)], input_shape=(4,))
-    assert np.shares_memory(part.parameters.value, part.parameters.value)
-    assert part.parameters.home is part.parameters.home
-    assert part.parameters.value.base.size == part.parameters.size

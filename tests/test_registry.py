@@ -27,9 +27,9 @@ from minigrad import (
     check_layer,
 )
 from minigrad.metrics import AtThreshold, TopK
-from minigrad.saving.description import from_config, to_config
 from minigrad.util.config import Configurable, by_name, registered
 from minigrad.util.names import snake_case
+from minigrad.util.serialization import from_config, to_config
 
 
 def built(layer_example, **options) -> Sequential:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, Dense, Dropout, Layer, MSELoss, Sequential, Sigmoid
-from minigrad.core.crew import Crew, thread_count
+from minigrad.core.gradient import thread_count
+from minigrad.util.threads import ThreadPool as Crew
 
 PROGRAM = """
 import numpy as np

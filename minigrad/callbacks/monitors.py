@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.callbacks.callback import Callback
-from minigrad.core.layer import Layer, walk
-from minigrad.data.arrays import Array
+from minigrad.callbacks.base import Callback
+from minigrad.core.trainer import Weights
 from minigrad.util.names import nearest
 from minigrad.util.options import check_int, check_not_negative
 
@@ -143,7 +142,7 @@ class EarlyStopping(Monitor):
         self.patience = check_int(patience, "patience", self, least=0)
         self.restore_best_weights = restore_best_weights
         self.stopped_epoch = 0
-        self._weights: _Weights | None = None
+        self._weights: Weights | None = None
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -155,7 +154,7 @@ class EarlyStopping(Monitor):
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         if self.improved(epoch, logs):
             if self.restore_best_weights:
-                self._weights = _Weights(trainer.model)
+                self._weights = Weights(trainer.model)
         elif epoch - self.best_epoch >= self.patience:
             self.stopped_epoch, trainer.stop = epoch, True
 
@@ -170,24 +169,6 @@ class EarlyStopping(Monitor):
         if self._weights is not None:
             self._weights.restore()
         self._weights = None
-
-
-class _Weights:
-    """A model's parameters and buffers as they are now."""
-
-    def __init__(self, model: Layer) -> None:
-        self._model = model
-        self._value = model.parameters.value.copy()
-        self._buffers: list[tuple[Layer, str, Array]] = [
-            (layer, name, getattr(layer, name).copy())
-            for _, layer in walk(model)
-            for name in layer.buffers
-        ]
-
-    def restore(self) -> None:
-        self._model.parameters.value = self._value
-        for layer, name, array in self._buffers:
-            setattr(layer, name, array.copy())
 
 
 class ModelCheckpoint(Monitor):
@@ -247,10 +228,10 @@ class ModelCheckpoint(Monitor):
             raise FileNotFoundError(f"ModelCheckpoint: no folder {folder!r} to save in: make it")
         if self.save_best_only:
             super().on_train_begin(trainer)
-            if not trainer.past.epochs:  # another model, or one that begins anew
+            if not trainer.history.epochs:  # another model, or one that begins anew
                 self.best, self.best_epoch = None, 0
             if self.best is None and os.path.exists(self.path):
-                for epoch, value in enumerate(trainer.past.get(self.monitor, ()), start=1):
+                for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
                     self.improved(epoch, {self.monitor: value})
 
     @override

@@ -76,7 +76,7 @@ class ReduceOnPlateau(Monitor):
                 "of the two"
             )
         self.best, self.best_epoch, self._waited = None, 0, 0
-        for epoch, value in enumerate(trainer.past.get(self.monitor, ()), start=1):
+        for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
             self._runs_out(epoch, {self.monitor: value})
 
     @override

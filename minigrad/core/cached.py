@@ -1,4 +1,4 @@
-"""What layers and losses have in common: forward leaves behind what backward needs."""
+"""The cache rule: a training `forward` remembers what `backward` needs."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from minigrad.util.config import Configurable
 
 
 class Cached(Configurable):
-    """One cache rule: `forward` remembers in `self.cache` what `backward` needs, while training.
+    """Base of layers and losses, which keep what `backward` needs in `self.cache`.
 
-    Reading the cache before it was written raises, naming the object. It is no part of a copy or
-    a pickle.
+    Reading the cache before `forward(training=True)` has written it raises an error that names
+    the object. The cache is left out of copies and pickles.
     """
 
     equation: str = ""
-    """What `explain` tells with numbers, such as "a = tanh(z); g' = 1 - a^2": z or x is the input,
-    attributes go by their names, and sum(...) is over the row. A loss says l and l' of a and t."""
+    """The equation as text, such as "a = tanh(z); g' = 1 - a^2", which `explain` shows with
+    numbers. z or x is the input, attributes keep their names, sum(...) runs over the row. A loss
+    gives l and l' in terms of a and t."""
     cache: Any
-    """What the last `forward` left for `backward`; RuntimeError where none in training came."""
+    """What the last training `forward` left for `backward`."""
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return type(self).__name__
 
-    if not TYPE_CHECKING:  # a type checker knows what there is
+    if not TYPE_CHECKING:  # a type checker knows the attributes
 
         def __getattr__(self, name: str) -> Any:
-            """Say what is missing: it is asked only then."""
+            """Explain which attribute is missing."""
             if name == "cache":
                 raise RuntimeError(
                     f"backward of {self.label} was called before forward: "
                     "call forward(..., training=True) first"
                 )
-            special = name.startswith("__")  # copy and pickle ask for these, of half-made objects
-            message = f"{type(self).__name__ if special else self.label} has no attribute '{name}'"
+            if name.startswith("__"):  # copy and pickle ask for these on half-made objects
+                raise AttributeError(name)
             raise AttributeError(
-                message if special else message + self._way_to(name), name=name, obj=self
+                f"{self.label} has no attribute '{name}'{self._missing_hint()}", name=name, obj=self
             )
 
-    def _way_to(self, name: str) -> str:
-        """Return what a message adds about an attribute that is missing."""
+    def _missing_hint(self) -> str:
+        """Return what a message adds about a missing attribute."""
         return ""
 
     def __getstate__(self) -> dict[str, Any]:

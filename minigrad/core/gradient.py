@@ -1,4 +1,4 @@
-"""J and its gradient over a batch of any size, a block of rows at a time."""
+"""The gradient: J of a batch and dJ/dtheta, a block of rows at a time and on several threads."""
 
 from __future__ import annotations
 
@@ -11,53 +11,62 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from minigrad.core.crew import Crew, thread_count
 from minigrad.core.layer import Layer, replica, walk
+from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array
-from minigrad.losses import Loss
+from minigrad.util.threads import ThreadPool, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
-"""What one block's activations may fill: they stay in the cache, and are long enough that threads
-seldom meet at the interpreter's lock."""
-_LEAST_ROWS = 1024
-"""Below this a block's matrix products are too small to pay for adding its gradient."""
+"""The size of one block's activations: small enough for the cache, and large enough that threads
+seldom wait for the interpreter's lock."""
+_MIN_BLOCK_ROWS = 1024
+"""With fewer rows a block's matrix products cost less than adding up its gradient."""
 _WIDE = 64
-"""From this width on the matrix products dominate, and BLAS has its own threads for them."""
-_WAVE_NUMBERS = 4_194_304
+"""From this width on matrix products dominate, and BLAS runs them on threads of its own."""
+_SUMMED_NUMBERS = 4_194_304
 """How many numbers the blocks' gradients may hold before they are added up."""
 
 
 class BatchGradient:
-    """Computes J of a batch, and leaves dJ/dtheta in the model's parameters.
+    """Computes J of a batch, and leaves dJ/dtheta in the parameters' gradients.
 
-    A batch of more rows than a block holds is worked through block by block, and the blocks'
-    gradients are added up in the order of the blocks: the same sum, in memory that doesn't grow
-    with the batch. Threads share the blocks, each with a replica of the model that has the same
-    values, and gradients and caches of its own; since the order of the sum is fixed, the result
-    is the same bits for any number of them. Penalties are added once a batch.
+    A batch with more rows than a block is computed block by block, and the gradients are added up
+    in the order of the blocks: the same sum, in memory that doesn't grow with the batch. Threads
+    share the blocks; each has a replica of the network with the same values, and gradients and
+    caches of its own. The order of the sum is fixed, so the bits don't depend on the number of
+    threads. Regularizers are added once a batch.
 
     Args:
-        model: the network, built.
-        loss: what is differentiated.
+        network: the layer, built.
+        loss: J.
+        parameters: where the gradient goes; by default the network's own.
         threads: None for as many as pay.
 
     Attributes:
-        parameters: the model's.
-        rows: how many a block holds.
-        penalty: the penalties that the last J contains.
+        rows: the number of rows in a block.
+        regularization: the regularizers' part of the last J.
     """
 
-    def __init__(self, model: Layer, loss: Loss, *, threads: int | None = None) -> None:
-        plan = Plan(model)
-        self.parameters = model.parameters
+    def __init__(
+        self,
+        network: Layer,
+        loss: Loss,
+        *,
+        parameters: Parameters | None = None,
+        threads: int | None = None,
+    ) -> None:
+        plan = Plan(network)
+        self.network = network
+        self.loss = loss
+        self.parameters = network.parameters if parameters is None else parameters
         self.rows = plan.rows
+        self.regularization = 0.0
+        self._regularized = any(p.regularizer is not None for p in self.parameters)
+        self._pool = ThreadPool(1) if plan.in_order else plan.pool(threads)
+        self._replicas: list[BatchGradient] = []
+        self._value: Array | None = None
         _keep_freed_memory()
-        self._members = [_Member(model, loss, self.parameters)]
-        self._home: object = self.parameters.home
-        self._crew = Crew(1) if plan.in_order else plan.crew(threads)
-        self._penalized = any(p.regularizer is not None for p in self.parameters)
-        self.penalty = 0.0
 
     def __call__(
         self,
@@ -65,16 +74,28 @@ class BatchGradient:
         y: NDArray[Any],
         sample_weight: Array | None = None,
         predictions: Array | None = None,
+        *,
+        total: float | None = None,
     ) -> float:
-        """Return J; the predictions on the way are written into `predictions`, if it is given."""
-        if len(x) <= self.rows:
-            j = self._members[0].part(x, y, sample_weight, None, predictions)
-        else:
+        """Return J; the predictions are written into `predictions`, if given.
+
+        `total` is the number of rows, or the sum of weights, of the batch that these rows are from.
+        """
+        if len(x) > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)
-        if self._penalized:
-            self.penalty = self.parameters.penalty()
-            j += self.penalty
-            self.parameters.add_penalty_gradients()
+        else:
+            prediction = self.network.forward(x)
+            if prediction.shape[1:] != self.network.output_shape:
+                self.network.check_output(prediction, len(x))
+            j = self.loss.measure(prediction, y, sample_weight, total)
+            self.network.backward_parameters(self.loss.backward())
+            self.parameters.add_up_shared()
+            if predictions is not None:
+                predictions[...] = prediction
+        if self._regularized:
+            self.regularization = self.parameters.regularization()
+            j += self.regularization
+            self.parameters.add_regularizer_gradients()
         return j
 
     def _in_blocks(
@@ -84,102 +105,91 @@ class BatchGradient:
         sample_weight: Array | None,
         predictions: Array | None,
     ) -> float:
-        threads = self._crew.threads
-        if self._home is not self.parameters.home:
-            self._home = self.parameters.home
-            del self._members[1:]
-        while len(self._members) < threads:
-            self._members.append(self._members[0].replica())
+        threads = self._pool.threads
+        workers = self._workers(threads)
+        dtype = self.parameters.value.dtype
         total = float(len(x) if sample_weight is None else sample_weight.sum())
         places = list(blocks(len(x), self.rows))
-        wave = max(threads, min(len(places), _WAVE_NUMBERS // max(1, self.parameters.size)))
+        summed = max(threads, min(len(places), _SUMMED_NUMBERS // max(1, self.parameters.size)))
         j, grad = 0.0, np.zeros_like(self.parameters.grad)
 
-        for first in range(0, len(places), wave):
-            now = places[first : first + wave]
+        for first in range(0, len(places), summed):
+            now = places[first : first + summed]
             results: list[tuple[float, Array]] = [(0.0, grad)] * len(now)
 
             def work(thread: int, now: list[slice] = now, results: Any = results) -> None:
-                member = self._members[thread]
+                worker = workers[thread]
                 for number in range(thread, len(now), threads):
                     block = now[number]
-                    weight = None if sample_weight is None else sample_weight[block]
-                    into = None if predictions is None else predictions[block]
-                    part = member.part(x[block], y[block], weight, total, into)
-                    results[number] = part, member.parameters.grad.copy()
+                    part = worker(
+                        x[block].astype(dtype, copy=False),
+                        y[block],
+                        None if sample_weight is None else sample_weight[block],
+                        None if predictions is None else predictions[block],
+                        total=total,
+                    )
+                    results[number] = part, worker.parameters.grad.copy()
 
-            self._crew.run(work)
+            self._pool.run(work)
             for part, block_grad in results:
                 j += part
                 grad += block_grad
         self.parameters.grad = grad
         return j
 
+    def _workers(self, threads: int) -> list[BatchGradient]:
+        """Return what each thread computes a block with; the first works on the network itself."""
+        if self._value is not self.parameters.value:  # they have moved to another vector
+            self._value = self.parameters.value
+            self._replicas = [copy.copy(self)]
+            self._replicas[0]._regularized = False
+        while len(self._replicas) < threads:
+            other = copy.copy(self._replicas[0])
+            other.network = replica(self.network)
+            other.loss = copy.copy(self.loss)
+            other.parameters = Parameters(p for _, p in other.network.named_parameters())
+            self._replicas.append(other)
+        return self._replicas
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what shares values: a copy makes its own."""
-        return {**self.__dict__, "_members": self._members[:1], "_home": None}
+        """Leave out the replicas, which share values."""
+        return {**self.__dict__, "_replicas": [], "_value": None}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._crew.close()
+        self._pool.close()
 
 
-class _Member:
-    """What one thread works with: a model, a loss, and where their gradient is."""
-
-    def __init__(self, model: Layer, loss: Loss, parameters: Parameters) -> None:
-        self.model = model
-        self.loss = loss
-        self.parameters = parameters
-
-    def replica(self) -> _Member:
-        """Return one for another thread, of the same values."""
-        model = replica(self.model)
-        twins = dict(zip(self.model.parameters, model.parameters, strict=True))
-        parameters = Parameters(twins[parameter] for parameter in self.parameters)
-        return _Member(model, copy.copy(self.loss), parameters)
-
-    def part(
-        self,
-        x: Array,
-        y: NDArray[Any],
-        sample_weight: Array | None,
-        total: float | None,
-        predictions: Array | None,
-    ) -> float:
-        """Return J of some rows, and leave its gradient."""
-        prediction = self.model.forward(x)
-        j = self.loss.measure(prediction, y, sample_weight, total)
-        self.model.backward_parameters(self.loss.backward())
-        if predictions is not None:
-            predictions[...] = prediction
-        return j
-
-
-def predict(model: Layer, x: Array, *, threads: int | None = None) -> Array:
-    """Return the outputs for all rows, block by block; nothing is remembered."""
+def predict(network: Layer, x: Array, dtype: np.dtype[Any], *, threads: int | None = None) -> Array:
+    """Return the outputs for all rows, block by block, without writing on any layer."""
     if threads is not None:
         thread_count(threads)
-    if len(x) <= _LEAST_ROWS or len(x) <= (plan := Plan(model)).rows:
-        return model.forward(x, training=False)
+
+    def output_of(rows: Array) -> Array:
+        output = network.forward(rows.astype(dtype, copy=False), training=False)
+        network.check_output(output, len(rows))
+        return output
+
+    if len(x) <= _MIN_BLOCK_ROWS or len(x) <= (plan := Plan(network)).rows:
+        return output_of(x)
     places = list(blocks(len(x), plan.rows))
-    first = model.forward(x[places[0]], training=False)
+    first = output_of(x[places[0]])
     outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
     outputs[places[0]] = first
-    with plan.crew(threads) as crew:
+    with plan.pool(threads) as pool:
 
-        def work(member: int) -> None:
-            for block in places[1 + member :: crew.threads]:
-                outputs[block] = model.forward(x[block], training=False)
+        def work(thread: int) -> None:
+            for block in places[1 + thread :: pool.threads]:
+                outputs[block] = output_of(x[block])
 
-        crew.run(work)
+        pool.run(work)
     return outputs
 
 
 def blocks(rows: int, most: int) -> Iterator[slice]:
-    """Cut rows into as few slices of at most `most` as it takes, all of nearly the same length.
+    """Cut rows into the fewest slices of at most `most`, all of nearly the same length.
 
     >>> list(blocks(5, 2))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
@@ -190,15 +200,15 @@ def blocks(rows: int, most: int) -> Iterator[slice]:
 
 
 class Plan:
-    """How a model's rows are best worked through.
+    """The number of rows in a block of this network, and the threads that pay.
 
     Args:
-        model: the network, built.
+        network: the layer, built.
 
     Attributes:
-        rows: how many a block holds, by the widths of the layers and their dtype.
-        in_order: whether blocks must come one after the other in training: what a layer draws, or
-            counts in its buffers, depends on that.
+        rows: in a block, by the layers' widths and their dtype.
+        in_order: whether training must run the blocks in order, since a layer draws random
+            numbers or updates its buffers.
 
     >>> from minigrad import BatchNorm, Dense, Sequential
     >>> Plan(Sequential([Dense(1000)], input_shape=(24,))).rows
@@ -207,27 +217,27 @@ class Plan:
     True
     """
 
-    def __init__(self, model: Layer) -> None:
-        layers = [layer for _, layer in walk(model)]
+    def __init__(self, network: Layer) -> None:
+        layers = [layer for _, layer in walk(network)]
         shapes = [layer.output_shape for layer in layers if not layer.children]
-        widths = [prod(shape or ()) for shape in (model.input_shape, *shapes)]
+        widths = [prod(shape or ()) for shape in (network.input_shape, *shapes)]
         itemsize = max((p.value.itemsize for x in layers for _, p in x.own_parameters()), default=8)
         self.rows: int = np.iinfo(np.int64).max
         if not any(layer.batch_dependent for layer in layers):
-            self.rows = max(_LEAST_ROWS, _BLOCK_BYTES // max(1, sum(widths) * itemsize))
+            self.rows = max(_MIN_BLOCK_ROWS, _BLOCK_BYTES // max(1, sum(widths) * itemsize))
         self.in_order = any(layer.stochastic or layer.buffers for layer in layers)
         self._wide = max(widths) >= _WIDE
 
-    def crew(self, threads: int | None) -> Crew:
-        """Return the threads that work on the blocks: one where several wouldn't pay."""
+    def pool(self, threads: int | None) -> ThreadPool:
+        """Return the threads that share the blocks: one where several wouldn't pay."""
         count = thread_count(threads)
-        return Crew(1 if threads is None and self._wide else count)
+        return ThreadPool(1 if threads is None and self._wide else count)
 
 
 def _keep_freed_memory() -> None:
-    """Have the C library keep the memory of large arrays for the next ones.
+    """Have the C library keep the memory of freed arrays for the next ones.
 
-    glibc gives it back to the system, which must then clear it anew for each array, until it has
-    seen a larger piece freed. This one is never touched, so it costs nothing.
+    glibc returns it to the system, which clears it again for each new array, until a larger piece
+    has been freed once. This one is never touched, so it costs nothing.
     """
     np.empty(2 * _BLOCK_BYTES, np.uint8)

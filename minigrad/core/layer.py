@@ -1,44 +1,44 @@
-"""A layer: maps a batch forward, and the loss's gradient (delta) back."""
+"""A layer: maps a batch forward, and the gradient of the loss (delta) backward."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from inspect import signature
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from typing_extensions import override
 
 from minigrad.core.cached import Cached
-from minigrad.core.held import held
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe
-from minigrad.initializers import InitializerLike, initialize
 from minigrad.util.config import Configurable
 from minigrad.util.paths import join
 from minigrad.util.random import RNG
 from minigrad.util.repr import code
 
 L = TypeVar("L", bound="Layer")
+T = TypeVar("T")
 
 
 class Layer(Cached):
-    """Base of all layers; a custom one defines `forward`, `backward`, and `build` if it must.
+    """Base of all layers; a custom one defines `forward`, `backward`, and `build` if it needs one.
 
-    Shapes exclude the batch axis. What `forward` and `backward` return is new, and what they were
-    given is not written to.
+    Shapes exclude the batch axis. `forward` and `backward` return new arrays and never write to
+    the arrays they are given.
 
-    Parameters and layers are found by themselves where they are attributes, or in a list, tuple or
-    dict that is one: each parameter goes by its attribute, with its place or key in 'factors_0'
-    and 'factors_gain', and so does a layer that has no name. What lies deeper, as in a list of
-    lists, is found only if `own_parameters` or `children` is overridden to return it.
+    Parameters and sublayers stored as attributes, or in a list, tuple or dict that is one, are
+    registered automatically. A parameter is named by its attribute, with its index or key, as in
+    'factors_0' and 'factors_gain'; so is a sublayer without a name. To register what lies deeper,
+    override `own_parameters` or `children`.
 
-    A container of one's own builds the layers in it by `minigrad.core.layer.connect`, and runs
-    each once a pass. Where they share a `Parameter`, it adds up the gradients that they assign, as
-    `Chain` and `Parallel` do: otherwise the last one's stays, which `check_gradients` shows.
+    A custom container builds its layers with `minigrad.core.layer.connect` and runs each of them
+    once a pass. Layers may hold the same `Parameter`: the model gives each its own gradient and
+    adds them up, see `minigrad.core.parameters.Shared`.
 
     Args:
-        name: what messages and `model["name"]` call it; by default its type and a number.
+        name: the name in messages and in `model["name"]`; by default the type and a number.
 
     A layer that multiplies each feature by a factor it learns:
 
@@ -65,26 +65,22 @@ class Layer(Cached):
     input_shape: Shape | None = None
     output_shape: Shape | None = None
     batch_dependent: bool = False
-    """True where a row's output depends on other rows; such a model runs whole batches."""
+    """Whether a row's output depends on the other rows; such a model runs whole batches."""
     stochastic: bool = False
-    """True where `forward` draws random numbers; such a model runs its row blocks in order."""
+    """Whether `forward` draws random numbers; such a model runs its row blocks in order."""
+    gives_probabilities: bool = False
+    """Whether outputs are probabilities, so that a loss that takes logits must not follow."""
     min_batch_size: int = 1
-    """The fewest rows that a batch must have in training."""
+    """The fewest rows a batch may have in training."""
     buffers: tuple[str, ...] = ()
-    """Names of attributes that are arrays, not trained, and saved with the model."""
+    """Names of attributes that are arrays, saved with the model but not trained."""
     _frozen: bool = False
-    file_arrays: Mapping[str, Array] | None = None
-    """While a file is being loaded, its arrays for this layer, by attribute."""
 
     def __init__(self, *, name: str = "") -> None:
         self.name = name
 
     @override
-    def _way_to(self, name: str) -> str:
-        from minigrad.util.synonyms import ATTRIBUTES
-
-        if name in ATTRIBUTES:
-            return f": {ATTRIBUTES[name]}"
+    def _missing_hint(self) -> str:
         if self.output_shape is not None or self.own_parameters():
             return ""
         return (
@@ -92,33 +88,19 @@ class Layer(Cached):
             "build(input_shape, rng)"
         )
 
-    if not TYPE_CHECKING:  # a type checker says itself that a layer can't be called
+    if not TYPE_CHECKING:  # a type checker reports the call itself
 
         def __call__(self, *args: Any, **options: Any) -> NoReturn:
-            """Say what to call in its place."""
-            way = "model.predict(x), or " if hasattr(self, "predict") else ""
-            raise TypeError(f"{self.label} is no function: call {way}forward(x) to go on by hand")
+            """Refuse the call, and name the methods to use."""
+            predict = " or predict(x)" if hasattr(self, "predict") else ""
+            raise TypeError(f"{self.label} isn't callable: use forward(x){predict}")
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        """Make the parameters for this input shape, and return the output shape."""
+        """Create the parameters for this input shape, and return the output shape."""
         return input_shape
 
-    def initial(self, name: str, source: InitializerLike, shape: Shape, rng: RNG) -> Array:
-        """Return what the array `name` starts from: `source` says it, or the file being loaded.
-
-        With it, a layer's shapes are held against a file's before memory is taken for them.
-
-        Raises:
-            ValueError: an unknown initializer, or an array of another shape.
-        """
-        if self.file_arrays is not None:
-            if name not in self.file_arrays:
-                raise ValueError(f"the array '{name}' of {self.label} is missing")
-            source = self.file_arrays[name]
-        return initialize(source, shape, rng, f"the {name} of {self.label}")
-
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        """Return the output for a batch; with `training`, remember what `backward` needs."""
+        """Return the output for a batch; with `training`, cache what `backward` needs."""
         raise NotImplementedError(f"{self.label} must define forward(x, *, training=True)")
 
     def backward(self, delta: Array) -> Array:
@@ -126,7 +108,7 @@ class Layer(Cached):
         raise NotImplementedError(f"{self.label} must define backward(delta)")
 
     def backward_parameters(self, delta: Array) -> None:
-        """Assign each parameter's gradient; nobody needs dJ/dinput."""
+        """Assign each parameter's gradient only; the first layer's dJ/dinput isn't needed."""
         self.backward(delta)
 
     def check_input(self, x: Array, row_shape: Shape) -> None:
@@ -141,7 +123,16 @@ class Layer(Cached):
         if x.shape[1:] != row_shape or not x.ndim:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"
-                + _way_out(x.shape, row_shape)
+                + _reshape_hint(x.shape, row_shape)
+            )
+
+    def check_output(self, output: Array, rows: int) -> None:
+        """Refuse an output that doesn't have the shape that `build` declared."""
+        assert self.output_shape is not None
+        if output.shape != (rows, *self.output_shape):
+            raise ValueError(
+                f"build of {self.label} declares output of shape {describe(self.output_shape)}, "
+                f"but forward returned {output.shape} for {rows} rows: make the two agree"
             )
 
     def check_delta(self, delta: Array, shape: Shape) -> None:
@@ -158,16 +149,16 @@ class Layer(Cached):
 
     @property
     def label(self) -> str:
-        """Its type and name, as messages give them."""
+        """The type and name, for messages."""
         kind = type(self).__name__
         return f"{kind} '{self.name}'" if self.name else kind
 
     @property
     def trainable(self) -> bool:
-        """Whether an optimizer may change its parameters; to assign False freezes them.
+        """Whether an optimizer may change the parameters; assign False to freeze the layer.
 
-        It holds for the layers inside as well, and for those of a layer that isn't built yet. A
-        frozen layer still computes its gradients, and passes delta on.
+        Applies to sublayers too, and to layers that aren't built yet. A frozen layer still
+        computes its gradients and passes delta on.
         """
         return not self._frozen
 
@@ -180,66 +171,60 @@ class Layer(Cached):
 
     @property
     def children(self) -> list[Layer]:
-        """The layers that are attributes of this one, or in a list, tuple or dict; each once."""
-        return list({id(layer): layer for _, layer in held(self, Layer)}.values())
+        """The sublayers, each once."""
+        return list({id(layer): layer for _, layer in find(self, Layer)}.values())
+
+    def named_children(self) -> list[tuple[str, Layer]]:
+        """Return (name, layer) for each of `children`; one without a name has its attribute's."""
+        children = self.children
+        if all([child.name for child in children]):
+            return [(child.name, child) for child in children]
+        attributes = {id(layer): name for name, layer in reversed([*find(self, Layer)])}
+        return [
+            (child.name or attributes.get(id(child), f"children_{i}"), child)
+            for i, child in enumerate(children)
+        ]
 
     @property
     def parameters(self) -> Parameters:
-        """All parameters, its children's too, in one flat vector.
+        """All parameters, those of sublayers included.
 
         Raises:
-            RuntimeError: it isn't built yet.
+            RuntimeError: the layer isn't built yet.
         """
         self.check_built()
         return Parameters(p for _, p in self.named_parameters())
 
     def check_built(self) -> None:
-        """Refuse to go on without parameters."""
+        """Raise RuntimeError if the layer has no parameters yet."""
         if self.output_shape is None and not any(p for _, p in self.named_parameters()):
             raise RuntimeError(
                 f"{self.label} isn't built yet, so it has no parameters: pass input_shape= to the "
                 "model, or call build(input_shape, rng)"
             )
 
-    def tie(self) -> None:
-        """Find out which parameters its children share; a container adds up their gradients."""
-
-    @override
-    def __repr__(self) -> str:
-        return code(self)
-
-    def named_children(self) -> list[tuple[str, Layer]]:
-        """Return (name, layer) for each of `children`; one without a name goes by its attribute."""
-        children = self.children
-        if all([child.name for child in children]):
-            return [(child.name, child) for child in children]
-        places = {id(layer): name for name, layer in reversed([*held(self, Layer)])}
-        return [
-            (child.name or places.get(id(child), f"children_{i}"), child)
-            for i, child in enumerate(children)
-        ]
-
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (path, parameter), such as ('dense_1.weight', ...), in order.
 
-        A layer's own come before its children's; a shared one comes once for each place.
+        A layer's own come before those of its sublayers.
         """
         for path, layer in walk(self):
             for attribute, parameter in layer.own_parameters():
                 yield join(path, attribute), parameter
 
     def own_parameters(self) -> list[tuple[str, Parameter]]:
-        """Return (attribute, parameter) for this layer's own parameters, not its children's.
+        """Return (attribute, parameter) for the parameters of this layer without its sublayers."""
+        return list(find(self, Parameter))
 
-        Those in a list, tuple or dict are named by place or key, as in 'factors_0'.
-        """
-        return list(held(self, Parameter))
+    @override
+    def __repr__(self) -> str:
+        return code(self)
 
 
 def walk(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield (path, layer) for a layer and all below it, each once; its own path is `path`.
+    """Yield (path, layer) for a layer and all layers inside it, each once, in order.
 
-    Paths are of names; a layer that has none goes by the attribute that holds it.
+    A path is the names on the way, joined by dots; the layer's own is `path`.
     """
     waiting, seen = [(path, layer)], set[int]()
     while waiting:
@@ -251,11 +236,34 @@ def walk(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
             waiting.extend(reversed(below))
 
 
-def replica(layer: L) -> L:
-    """Return a copy that shares the layer's values, and has gradients and caches of its own.
+def find(layer: object, kind: type[T]) -> Iterator[tuple[str, T]]:
+    """Yield (name, object) for the attributes of a kind, those in lists, tuples, dicts included."""
+    for name, value in vars(layer).items():
+        if isinstance(value, kind):
+            yield name, value
+        elif isinstance(value, (list, tuple, dict)):
+            items: Iterable[tuple[Any, Any]]
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in items:
+                if isinstance(item, kind):
+                    yield f"{name}_{key}", item
 
-    A model's replica shares its optimizer, loss and history too.
-    """
+
+def replace(layer: object, old: object, new: object) -> None:
+    """Put `new` wherever `find` sees `old`."""
+    for name, value in list(vars(layer).items()):
+        if value is old:
+            setattr(layer, name, new)
+        elif isinstance(value, dict):
+            value.update({key: new for key, item in value.items() if item is old})
+        elif isinstance(value, (list, tuple)) and any(item is old for item in value):
+            items = [new if item is old else item for item in value]
+            kind = type(value)
+            setattr(layer, name, getattr(kind, "_make", kind)(items))  # `_make` of a NamedTuple
+
+
+def replica(layer: L) -> L:
+    """Return a copy that shares the layer's values, and has gradients and caches of its own."""
     parameters = layer.parameters
     memo: dict[int, Any] = dict(zip(map(id, parameters), parameters.twins(), strict=True))
     for value in vars(layer).values():
@@ -267,40 +275,30 @@ def replica(layer: L) -> L:
     return copy.deepcopy(layer, memo)
 
 
-def features(layer: Layer, input_shape: Shape) -> int:
-    """Return the length of a row's last axis, for a layer that works along it.
-
-    Raises:
-        ValueError: the rows are single numbers.
-    """
-    if not input_shape:
-        raise ValueError(
-            f"{layer.label} works along the last axis of each row, and its rows are single "
-            "numbers: reshape x to (batch, 1)"
-        )
-    return input_shape[-1]
-
-
 def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
-    """Build a layer for its place in a network, once, and return its output shape.
+    """Build a layer for its input shape, unless it is built, and return its output shape.
 
     Raises:
         ValueError: it was built for another input shape.
-        TypeError: its `build` returns no shape.
+        TypeError: its `build` takes no rng, or returns no shape.
     """
     if layer.output_shape is not None:
         if layer.input_shape != input_shape:
             raise ValueError(
-                f"{layer.label} was built for input of shape {layer.input_shape} and is given "
+                f"{layer.label} was built for input of shape {layer.input_shape} and gets "
                 f"{input_shape} here: make a new layer"
             )
         return layer.output_shape
+    if len(signature(layer.build).parameters) < 2:
+        raise TypeError(f"{layer.label} expects build(self, input_shape, rng): add the rng")
     output_shape = layer.build(input_shape, rng)
-    whole = isinstance(output_shape, tuple) and all(isinstance(n, Integral) for n in output_shape)
-    if not whole:
+    is_shape = isinstance(output_shape, tuple) and all(
+        isinstance(n, Integral) for n in output_shape
+    )
+    if not is_shape:
         raise TypeError(
             f"build of {layer.label} must return its output shape, a tuple of int without the "
-            f"batch axis; got {output_shape!r}"
+            f"batch axis, got {output_shape!r}"
         )
     output_shape = tuple(map(int, output_shape))
     layer.input_shape, layer.output_shape = input_shape, output_shape
@@ -310,9 +308,23 @@ def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
     return output_shape
 
 
-def _way_out(shape: Shape, row_shape: Shape) -> str:
+def features(layer: Layer, input_shape: Shape) -> int:
+    """Return the length of the last axis, for a layer that works along it.
+
+    Raises:
+        ValueError: the rows are single numbers.
+    """
+    if not input_shape:
+        raise ValueError(
+            f"{layer.label} works along the last axis of each row, and the rows are single "
+            "numbers: reshape x to (batch, 1)"
+        )
+    return input_shape[-1]
+
+
+def _reshape_hint(shape: Shape, row_shape: Shape) -> str:
     if shape == row_shape:
-        return ": one row is a batch too, x[np.newaxis]"
+        return ": a single row needs a batch axis, x[np.newaxis]"
     if len(shape) == 1 and row_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
     return ""

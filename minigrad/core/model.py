@@ -1,94 +1,275 @@
-"""The model: layers one after another, trained on data."""
+"""A model: a network with a dtype, a random generator and one flat vector, which can be trained."""
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from inspect import signature
+from threading import RLock
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typing_extensions import override
+from typing_extensions import Self, override
 
-from minigrad.callbacks.callback import Callback, EpochFunction, as_callbacks
-from minigrad.core.history import History
-from minigrad.core.layer import Layer
-from minigrad.core.supervised import Supervised
+from minigrad.core import gradient
+from minigrad.core.chain import Chain, as_list, layer_at, name_layers
+from minigrad.core.evaluation import evaluate
+from minigrad.core.layer import Layer, connect, replace, walk
+from minigrad.core.loss import Loss
+from minigrad.core.optimizer import Optimizer
+from minigrad.core.parameters import Parameter, Parameters, Shared
 from minigrad.core.trainer import Trainer
-from minigrad.data.arrays import Shape
+from minigrad.data.arrays import Array, Shape, as_data, check_finite
 from minigrad.data.batches import Batches, Stream, as_batches, as_validation
-from minigrad.data.rows import Rows, split
-from minigrad.losses import Loss
-from minigrad.optimizers import Optimizer
-from minigrad.summary import notes, summary
-from minigrad.util.config import as_object, register
+from minigrad.data.rows import Rows, as_pair, as_rows, split
+from minigrad.history import History
+from minigrad.metrics import Metric, named_metrics
+from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_fraction, check_int
 from minigrad.util.progress import Verbose, progress
-from minigrad.util.random import RNGLike
+from minigrad.util.random import RNG, RNGLike, as_rng
 from minigrad.util.repr import code
 
 if TYPE_CHECKING:
+    from minigrad.callbacks.base import Callback, EpochFunction
     from minigrad.diagnose import Diagnosis
+    from minigrad.explain import Explanation
+    from minigrad.objective import Objective
+
+DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 
 
 @register
-class Sequential(Supervised):
-    """A network: layers one after another. It is itself a layer, so it nests.
+class Model(Layer):
+    """A network that can be trained: any layer, with a dtype, an rng and one flat vector.
 
-    `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
-    objects with the same weights, which predicts what they give.
-
-    The parameters of a model in another live in the outer one's vectors once that is built: take
-    their `value` and `grad` anew then, as the arrays that they gave before are no longer theirs.
+    A model is itself a layer, so models nest; the parameters of an inner model live in the vector
+    of the outermost one. `Sequential` is the model of a chain of layers.
 
     Args:
-        layers: the layers, in order; those without a name get one, such as 'dense_1'.
-        input_shape: the shape of one row, such as (2,); without it the model builds itself at the
+        network: the layer that computes the prediction.
+        input_shape: the shape of one row, such as (2,); without it the model is built for the
             first data it sees.
-        rng: draws the initial weights, and later the order of the rows: an int, a `SeedSequence`,
-            a `Generator` or a `RandomState`; None draws entropy, which `model.entropy` keeps, so
-            that `rng=model.entropy` repeats the run.
-        dtype: "float64", or "float32"; all computing is done in it. A model in this one takes it
-            too; what is built already must have it.
+        rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
+            `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
+        dtype: "float64" or "float32", of all parameters and computations, inner models included.
         name: see `Layer`.
 
     Attributes:
-        history: the figures of all epochs so far.
-        planned_epochs: how many there will be when the running `fit` ends, or would have been
-            where it was cut short; else None.
-        split_seed: chooses the rows that `validation_split` holds out; None until it has to.
+        trainer: the optimizer, the loss and the metrics; None before `compile`.
 
     Raises:
-        TypeError: something isn't a `Layer`, or `input_shape` is a number.
-        ValueError: as `Chain`; another dtype, or a layer that was built in another; rows of that
-            shape, which a layer can't take.
+        TypeError: `input_shape` isn't a tuple of int.
+        ValueError: another dtype, a layer that was built in another dtype, or an input shape that
+            a layer refuses.
 
-    >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
-    >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
-    >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    >>> y = np.array([0.0, 1.0, 1.0, 1.0])
-    >>> model.compile(optimizer=SGD(learning_rate=2.0), loss=MSELoss())
-    >>> history = model.fit(x, y, epochs=2000, batch_size=None, verbose=0)
-    >>> model.predict(x).round()
-    array([[0.],
-           [1.],
-           [1.],
-           [1.]])
+    >>> from minigrad import Dense, Residual
+    >>> model = Model(Residual([Dense(3)]), input_shape=(3,), rng=0)
+    >>> [path for path, _ in model.named_parameters()]
+    ['residual_1.chain_1.dense_1.weight', 'residual_1.chain_1.dense_1.bias']
     """
+
+    trainer: Trainer | None = None
 
     def __init__(
         self,
-        layers: Sequence[Layer],
+        network: Layer,
         *,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
-        dtype: str | type[np.floating[Any]] | np.dtype[np.floating[Any]] = "float64",
+        dtype: DType = "float64",
         name: str = "",
     ) -> None:
-        super().__init__(layers, input_shape=input_shape, rng=rng, dtype=dtype, name=name)
-        self.history = History()
-        self.split_seed: int | None = None
-        self.planned_epochs: int | None = None
+        super().__init__(name=name)
+        self.network = network
+        name_layers(self.children, self.label)
+        self.dtype = _as_dtype(dtype)
+        self.rng, self.seed = as_rng(rng)
+        self._parameters: Parameters | None = None
+        self._held: list[tuple[Layer, str, Parameter]] = []
+        self._split_seed: int | None = None
+        self._building = RLock()
+        if input_shape is not None:
+            self.build_for(_as_input_shape(input_shape, self))
+
+    @property
+    @override
+    def children(self) -> list[Layer]:
+        """The layers of the network if it is a `Chain`, else the network itself."""
+        return self.network.children if isinstance(self.network, Chain) else [self.network]
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        return connect(self.network, input_shape, rng)
+
+    def build_for(self, input_shape: Shape) -> None:
+        """Build all layers for rows of this shape, and gather the parameters in one vector.
+
+        Raises:
+            ValueError: a layer refuses the shape, or was built in another dtype.
+        """
+        with self._building:
+            if self.output_shape is None:
+                output_shape = self.build(input_shape, self.rng)
+                self._check_layers()
+                self.input_shape, self.output_shape = input_shape, output_shape
+            self._gather()
+            for path, parameter in reversed([*self.named_parameters()]):
+                parameter.name = parameter.source.name = path
+
+    def _gather(self) -> None:
+        """Give all parameters one vector, and each use of a shared one a gradient of its own."""
+        layers = [layer for _, layer in walk(self)]
+        for layer in layers:
+            if isinstance(layer, Model):
+                layer.dtype = self.dtype
+                layer._parameters = None
+            for name in layer.buffers:
+                setattr(layer, name, getattr(layer, name).astype(self.dtype, copy=False))
+        held = [(layer, name, p) for layer in layers for name, p in layer.own_parameters()]
+        if len({p.source for _, _, p in held}) < len(held):
+            held = _separate_uses(held)
+        self._held = held
+        self._parameters = Parameters((p for _, _, p in held), dtype=self.dtype)
+
+    @property
+    @override
+    def parameters(self) -> Parameters:
+        """All parameters, in the model's flat vectors.
+
+        Raises:
+            RuntimeError: the model isn't built yet.
+        """
+        self.check_built()
+        replaced = any([vars(layer).get(name, p) is not p for layer, name, p in self._held])
+        if self._parameters is None or replaced:
+            self._gather()
+            self._add_up_shared()
+        assert self._parameters is not None
+        return self._parameters
+
+    def _check_layers(self) -> None:
+        """Refuse two layers of one path, and parameters in another dtype."""
+        paths = Counter(path for path, _ in walk(self))
+        for path, count in paths.items():
+            if count > 1:
+                raise ValueError(
+                    f"two layers of {self.label} have the path '{path}': give each its own name="
+                )
+        for path, p in self.named_parameters():
+            if p.source._vector is not None and p.value.dtype != self.dtype:
+                raise ValueError(
+                    f"'{path}' was built in {p.value.dtype} by another model, and {self.label} has "
+                    f"dtype {self.dtype}: give both the same dtype=, or make a new layer and "
+                    "assign its parameters' values"
+                )
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        """Return the prediction for a batch; with `training`, each layer caches what it needs.
+
+        A layer may cache the prediction itself: change it in place only after `backward`.
+
+        Raises:
+            TypeError: x isn't real numbers.
+            ValueError: x is empty, or its rows don't have the input shape.
+        """
+        if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
+            x = as_data(x, "x").astype(self.dtype, copy=False)
+        self._check_rows(x)
+        output = self.network.forward(x, training=training)
+        self.network.check_output(output, len(x))
+        if training:
+            self.cache = output.shape
+        return output
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        self.check_delta(delta, self.cache)
+        input_delta = self.network.backward(delta)
+        self._add_up_shared()
+        return input_delta
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        self.check_delta(delta, self.cache)
+        self.network.backward_parameters(delta)
+        self._add_up_shared()
+
+    def _add_up_shared(self) -> None:
+        if self._parameters is not None:  # else it is an inner model, and the outer one does it
+            self._parameters.add_up_shared()
+
+    def _check_rows(self, x: Array) -> None:
+        """Refuse rows of another shape; an unbuilt model is built for them."""
+        if self.output_shape is None:
+            self.build_for(x.shape[1:])
+        if x.shape[1:] != self.input_shape:
+            assert self.input_shape is not None
+            self.children[0].check_input(x, self.input_shape)
+
+    def compile(
+        self,
+        *,
+        optimizer: Optimizer | str,
+        loss: Loss | str,
+        metrics: Sequence[str | Metric] = (),
+    ) -> None:
+        """Set how the model is trained. The history goes on.
+
+        Args:
+            optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
+            loss: such as `MSELoss()`, or a name for its defaults: "mse".
+            metrics: are reported beside the loss: names such as "mae", "accuracy" or
+                "top_3_accuracy", or functions of (target, prediction).
+
+        Raises:
+            TypeError: a class in place of an object, or another type.
+            ValueError: an unknown name, or an optimizer that has trained another model.
+
+        Warns:
+            UserWarning: the model ends in Softmax or Sigmoid, and the loss takes logits.
+        """
+        optimizer = as_object(Optimizer, optimizer, "optimizer")
+        optimizer.check_free(p for _, p in self.named_parameters())
+        loss = as_object(Loss, loss, "loss")
+        named = named_metrics(metrics, threshold=loss.decision_threshold)
+        last: Layer = self
+        while last.children:
+            last = last.children[-1]
+        if loss.takes_logits and last.gives_probabilities:
+            warnings.warn(
+                f"{loss.label} takes logits, and {last.label} turns them into probabilities "
+                f"before: leave {last.label} out",
+                stacklevel=2,
+            )
+        self.trainer = Trainer(self, optimizer, loss, named, self.history)
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer; None before `compile`."""
+        return self.trainer.optimizer if self.trainer else None
+
+    @property
+    def loss(self) -> Loss | None:
+        """The loss; None before `compile`."""
+        return self.trainer.loss if self.trainer else None
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics by name; none before `compile`."""
+        return self.trainer.metrics if self.trainer else MappingProxyType({})
+
+    @property
+    def history(self) -> History:
+        """The logs of all epochs so far."""
+        return self.trainer.history if self.trainer else History()
 
     def fit(
         self,
@@ -102,120 +283,187 @@ class Sequential(Supervised):
         validation_split: float = 0.0,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
+        steps_per_epoch: int | None = None,
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
         threads: int | None = None,
     ) -> History:
-        """Train for some epochs, or until Ctrl-C; a second call goes on from where this one ended.
+        """Train for some epochs, or until Ctrl-C; another call continues from there.
 
-        After Ctrl-C the step that is running is finished, and the history so far is returned; a
-        second Ctrl-C raises KeyboardInterrupt at once.
+        After Ctrl-C the running step is finished and the history so far is returned; a second
+        Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
-            x: rows of the input shape, floating and finite: an array, anything with `__array__`
-                (a frame, a tensor), or a memory-mapped file, of which blocks are read. Without y
-                it is an iterable of batches, (x, y) or (x, y, sample_weight), which is gone
-                through each epoch: a list or a loader; or a function that returns one.
+            x: rows of the input shape, real and finite: an array, anything with `__array__`, or a
+                memory-mapped file, which is read in blocks. Without y: an iterable of batches,
+                (x, y) or (x, y, sample_weight), or a function that returns one.
             y: a target for each row.
-            epochs: how often to go through all rows.
-            batch_size: rows a step; None takes all of them as one batch. Batches of an iterable
-                are taken as they come.
-            shuffle: draw a new order of the rows each epoch; one batch of all rows has none, and
-                an iterable has its own.
-            validation_data: (x, y), (x, y, sample_weight), or an iterable of such batches, that
-                are only measured, after each epoch.
-            validation_split: or this fraction of the rows, chosen at random once for the model:
-                later calls with the same rows and fraction hold out the same ones.
-            sample_weight: a weight for each row; a mean loss is the weighted mean.
-            class_weight: a weight for each class, multiplied into the rows' weights.
-            callbacks: what else happens at each epoch: callbacks, or functions of (epoch, figures).
-            verbose: 1, the same as "auto", shows a line of progress on a terminal, and elsewhere a
-                line an epoch; 2 shows a line an epoch everywhere, 0 nothing.
+            epochs: how often to run through all rows.
+            batch_size: rows in a step; None takes all of them as one batch. Batches of an iterable
+                are taken as they are.
+            shuffle: draw a new order of the rows each epoch; not for an iterable or one batch.
+            validation_data: (x, y), (x, y, sample_weight), or an iterable of such batches, which
+                is evaluated after each epoch.
+            validation_split: or this fraction of the rows, chosen at random, is held out for that;
+                later calls with the same rows and fraction hold out the same.
+            sample_weight: a weight for each row; a mean loss becomes the weighted mean.
+            class_weight: a weight for each class, multiplied into the weights of training rows.
+            steps_per_epoch: the batches in an epoch, for an iterable; the next epoch continues
+                there. None takes all.
+            callbacks: `Callback` objects, or functions of (epoch, logs).
+            verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
+                epoch; 2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch; None takes MINIGRAD_THREADS, or as many as pay. The
-                result is the same bits for any number.
+                bits of the result don't depend on it.
 
         Returns:
-            This call's figures; `model.history` holds those of all calls.
+            The history of this call; `model.history` holds that of all calls. The loss includes
+            the regularizers, those of frozen parameters too.
 
         Raises:
             RuntimeError: the model isn't compiled.
-            TypeError, ValueError: data or options that can't be used, said before anything is
-                changed; only later batches of an iterable are checked as they come.
-            DivergedError: a loss or a gradient isn't finite, and the last good parameters are kept;
-                or a step was so large that the parameters aren't.
+            TypeError, ValueError: unusable data or options, found before anything is changed;
+                only later batches of an iterable are checked as they come.
+            DivergedError: a loss, a gradient or a parameter isn't finite.
         """
-        optimizer, loss = self._compiled("fit")
+        from minigrad.callbacks.base import as_callbacks
+
+        trainer = self._compiled("fit")
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
             batch_size = check_int(batch_size, "batch_size", "fit")
-        followers, speaker = as_callbacks(callbacks), progress(verbose)
+        if not isinstance(shuffle, (bool, np.bool_)):
+            raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
+        found, shown = as_callbacks(callbacks), progress(verbose)
+        accept = partial(self._rows, loss=trainer.loss)
+
+        def accept_weighted(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
+            return accept(x, y, weight).weighted_by_class(class_weight)
+
         data = as_batches(
-            x, y, self._rows_from(loss, class_weight), sample_weight=sample_weight, epochs=epochs
+            x,
+            y,
+            accept_weighted if y is None and class_weight is not None else accept,
+            sample_weight=sample_weight,
+            epochs=epochs,
         )
-        data, validation = self._parted(data, loss, validation_data, validation_split, epochs)
         if isinstance(data, Stream) and batch_size not in (None, 32):
-            raise ValueError("batch_size needs arrays x and y: batches are taken as they come")
-        run = Trainer(
-            self,
-            optimizer,
-            loss,
-            self.metrics,
-            rng=self.rng if shuffle else None,
-            past=self.history,
-            progress=speaker,
-            threads=threads,
-        )
-        self.planned_epochs = self.history.epochs + epochs
-        history = run.run(
+            raise ValueError("batch_size needs arrays x and y: batches are taken as they are")
+        validation: Rows | Stream | None = None
+        if validation_data is not None:
+            if validation_split:
+                raise ValueError("fit takes validation_data or validation_split, not both")
+            validation = as_validation(validation_data, accept, epochs=epochs)
+        elif check_fraction(validation_split, "validation_split", "fit"):
+            if isinstance(data, Stream):
+                raise ValueError("validation_split needs arrays x and y: pass validation_data")
+            if self._split_seed is None:
+                self._split_seed = int(self.rng.bytes(4).hex(), 16)
+            data, validation = split(data, validation_split, self._split_seed)
+        if class_weight is not None and isinstance(data, Rows):
+            data = data.weighted_by_class(class_weight)
+        self._gather()
+        return trainer.fit(
+            self.network,
             data,
             epochs=epochs,
             batch_size=batch_size,
+            rng=self.rng if shuffle else None,
             validation=validation,
-            callbacks=followers,
+            callbacks=found,
+            progress=shown,
+            threads=threads,
         )
-        if not run.interrupted:
-            self.planned_epochs = None
-        return history
 
-    def _parted(
+    def evaluate(
         self,
-        data: Rows | Stream,
-        loss: Loss,
-        validation_data: Batches | Sequence[ArrayLike] | None,
-        validation_split: float,
-        epochs: int,
-    ) -> tuple[Rows | Stream, Rows | Stream | None]:
-        """Return what to train on, and what to validate by."""
-        if validation_data is not None:
-            if validation_split:
-                raise ValueError("give validation_data or validation_split, not both")
-            return data, as_validation(validation_data, self._rows_from(loss), epochs=epochs)
-        if not check_fraction(validation_split, "validation_split", "fit"):
-            return data, None
-        if isinstance(data, Stream):
-            raise ValueError("validation_split needs arrays x and y: pass validation_data")
-        if self.split_seed is None:
-            self.split_seed = int(self.rng.bytes(4).hex(), 16)
-        return split(data, validation_split, self.split_seed)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all of the model into one safetensors file; `minigrad.load(path)` reads it.
-
-        The file holds the layers and their options, parameters and buffers, what is frozen or
-        shared, and all that training needs to go on in the same bits: optimizer, loss, metrics,
-        the optimizer's state, the random state, the split, the history. Of a function (a metric,
-        an initializer) it holds the name, which `load` takes in `custom_objects`. It doesn't hold
-        gradients, the state of callbacks, or how a `Sequential` inside this one was compiled.
-
-        The write is atomic: interrupted at any moment, it leaves the old file or the new one.
+        x: ArrayLike | Batches,
+        y: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """Return the loss and the metrics over all rows, by name; x and y are as in `fit`.
 
         Raises:
-            TypeError: an option is nothing that a file can hold.
-            OSError: the file can't be written.
+            RuntimeError: the model isn't compiled.
+            TypeError, ValueError: as `fit`.
         """
-        from minigrad.saving import model as saving
+        trainer = self._compiled("evaluate")
+        accept = partial(self._rows, loss=trainer.loss)
+        data = as_batches(x, y, accept, sample_weight=sample_weight)
+        return evaluate(self, trainer.loss, trainer.metrics, data)
 
-        saving.save(self, path)
+    def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
+        """Return the outputs for all rows; safe to call from many threads at once.
+
+        `threads` is as in `fit`.
+
+        Raises:
+            TypeError: x isn't real numbers.
+            ValueError: x is empty, has NaN or infinity, or rows of another shape.
+        """
+        return gradient.predict(self.network, self._inputs(x), self.dtype, threads=threads)
+
+    def activations(self, x: ArrayLike) -> dict[str, Array]:
+        """Return what each layer outputs for these rows in inference, by its path, in order.
+
+        Raises:
+            TypeError, ValueError: as `predict`.
+
+        >>> from minigrad import Dense, Sequential, Sigmoid
+        >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
+        >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
+        {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
+        """
+        from minigrad.trace import trace
+
+        recorded = trace(self, self._inputs(x).astype(self.dtype, copy=False), training=False)
+        return {step.path: step.output for step in recorded.steps if step.path}
+
+    def objective(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: Loss | str | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Objective:
+        """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
+
+        `scipy.optimize.minimize(f, model.parameters.value.copy(), jac=True, method="L-BFGS-B")`
+        takes it as it is. Assign `result.x` to `model.parameters.value` in the end, since the last
+        theta need not be the best. `loss` is by default the compiled one.
+
+        Raises:
+            RuntimeError: no loss is given, and the model isn't compiled.
+            TypeError, ValueError: as `fit`.
+        """
+        from minigrad.objective import Objective
+
+        loss = self._loss_for("objective", loss)
+        return Objective(self, loss, self._rows(x, y, sample_weight, loss=loss))
+
+    def explain(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | str | None = None) -> Explanation:
+        """Show the forward and backward pass of a few rows as equations with their numbers.
+
+        The explanation prints as text, and can be written as LaTeX and as a page to step through;
+        see `Explanation`. The model isn't changed. `loss` is by default the compiled one.
+
+        Raises:
+            RuntimeError: no loss is given, and the model isn't compiled.
+            TypeError, ValueError: as `fit`.
+
+        >>> from minigrad import Dense, Sequential, Sigmoid
+        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
+        >>> explanation = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), loss="mse")
+        >>> explanation["dense_1"].weight_gradients.shape
+        (1, 2, 3)
+        """
+        from minigrad.explain import Explanation
+
+        loss = self._loss_for("explain", loss)
+        rows = self._rows(x, y, loss=loss)
+        return Explanation(self, rows.x.astype(self.dtype, copy=False), rows.y, loss)
 
     def diagnose(
         self,
@@ -230,69 +478,327 @@ class Sequential(Supervised):
     ) -> Diagnosis:
         """Find what keeps the model from learning these rows, with the evidence in numbers.
 
-        The model isn't touched: copies are examined, of which some train for a moment. Of many
-        rows it looks at some, and says at how many.
-
-        Args:
-            x: rows of the input shape.
-            y: a target for each row.
-            loss: a loss, or a name for its defaults; by default the compiled one.
-            optimizer: likewise. Without one the learning rate isn't looked at.
-            batch_size: the rows of a step, as `fit` will have; None takes all of them as one batch.
-                It matters to the learning rate where the loss is a sum.
-            sample_weight: a weight for each row, as for `fit`.
-            class_weight: a weight for each class, likewise.
+        Copies of the model are examined, and some trained for a moment; the model isn't changed.
+        `loss` and `optimizer` are by default the compiled ones; without an optimizer the learning
+        rate isn't checked. The other arguments are those of `fit`, but batch_size=None is the
+        default; it matters to the learning rate where the loss is a sum.
 
         Returns:
-            Findings, the gravest first; false where nothing was found. It prints as text.
+            Findings, most severe first; false if there are none. It prints as text.
 
         Raises:
-            RuntimeError: no loss is given and the model isn't compiled.
-            TypeError, ValueError: x and y aren't rows that the model takes.
+            RuntimeError: no loss is given, and the model isn't compiled.
+            TypeError, ValueError: x and y aren't rows for this model.
 
-        >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
+        >>> from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
         >>> x = np.random.default_rng(0).uniform(size=(100, 2))
-        >>> y, sgd = x.sum(axis=1), SGD(learning_rate=0.1)
-        >>> diagnosis = model.diagnose(x, y, loss=MSELoss(), optimizer=sgd)
-        >>> diagnosis
+        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss(), optimizer=SGD(learning_rate=0.1))
         Diagnosis(1 error: targets_out_of_range)
-        >>> diagnosis["targets_out_of_range"].evidence["highest_output"]
-        1.0
         """
         from minigrad.diagnose import diagnose
 
-        if loss is not None:
-            loss = as_object(Loss, loss, "loss")
-        if optimizer is not None:
-            optimizer = as_object(Optimizer, optimizer, "optimizer")
-        if batch_size is not None:
-            batch_size = check_int(batch_size, "batch_size", "diagnose")
         return diagnose(
             self,
             x,
             y,
-            loss=loss,
-            optimizer=optimizer,
-            batch_size=batch_size,
+            loss=self._loss_for("diagnose", loss),
+            optimizer=self.optimizer
+            if optimizer is None
+            else as_object(Optimizer, optimizer, "optimizer"),
+            batch_size=None
+            if batch_size is None
+            else check_int(batch_size, "batch_size", "diagnose"),
             sample_weight=sample_weight,
             class_weight=class_weight,
         )
 
+    def summary(self) -> None:
+        """Print a table of the layers: shapes, parameters, and whether they are trained."""
+        from minigrad.summary import summary
+
+        print(summary(self))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole model into one safetensors file; `minigrad.load(path)` reads it.
+
+        The file holds all that training needs to continue in the same bits: layers and their
+        options, parameters and buffers, optimizer and its state, loss, metrics, random state,
+        validation split, history. Of a function (a metric, an initializer) it holds the name. It
+        doesn't hold callbacks, or how an inner model was compiled. The write is atomic: interrupted
+        at any moment, it leaves the old file or the new one.
+
+        Raises:
+            TypeError: an option that a file can't hold.
+            OSError: the file can't be written.
+        """
+        from minigrad.saving.model import save
+
+        save(self, path)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters and buffers, by path, into a safetensors file.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        from minigrad.saving.weights import save_weights
+
+        save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Read parameters and buffers from a file of `save_weights`, `save` or another tool.
+
+        Names and shapes must be this model's; another dtype is converted.
+
+        Raises:
+            FileFormatError: not such a file; the model then stays as it was.
+            OSError: the file can't be read.
+            RuntimeError: the model isn't built yet.
+        """
+        from minigrad.saving.weights import load_weights
+
+        load_weights(self, path)
+
+    def astype(self, dtype: DType) -> Self:
+        """Return a copy of the model in another dtype.
+
+        >>> from minigrad import Dense, Sequential
+        >>> Sequential([Dense(1)], input_shape=(2,), dtype="float32").astype("float64").dtype
+        dtype('float64')
+        """
+        twin = copy.deepcopy(self)
+        twin.dtype = _as_dtype(dtype)
+        if twin.output_shape is not None:
+            twin._gather()
+        return twin
+
+    def _inputs(self, x: ArrayLike) -> Array:
+        """Validate inputs; an unbuilt model is built for them."""
+        data = as_data(x, "x")
+        check_finite(data, "x")
+        self._check_rows(data)
+        return data
+
+    def _compiled(self, call: str) -> Trainer:
+        if self.trainer is None:
+            raise RuntimeError(
+                f"{call} needs a compiled model: call model.compile(optimizer=..., loss=...) first"
+            )
+        return self.trainer
+
+    def _loss_for(self, call: str, loss: Loss | str | None) -> Loss:
+        """Return the given loss, or else the compiled one."""
+        if loss is not None:
+            return as_object(Loss, loss, "loss")
+        if self.loss is None:
+            raise RuntimeError(
+                f"{call} needs a loss: pass one, such as loss=MSELoss(), or compile the model"
+            )
+        return self.loss
+
+    def _rows(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        loss: Loss,
+    ) -> Rows:
+        """Validate inputs, targets and weights; an unbuilt model is built for them."""
+        inputs, targets = as_pair(x, y)
+        self._check_rows(inputs)
+        assert self.output_shape is not None
+        rows = as_rows(
+            inputs,
+            targets,
+            output_shape=self.output_shape,
+            loss=loss,
+            sample_weight=sample_weight,
+        )
+        rows.x = rows.x.astype(self.dtype, copy=False)
+        return rows
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "network": self.network,
+            "input_shape": self.input_shape,
+            "rng": None,
+            "dtype": self.dtype.name,
+            "name": self.name,
+        }
+
+    @override
+    def repr_arguments(self) -> list[tuple[str, Any]]:
+        """Return the arguments that a repr shows, those of a subclass's own included."""
+        shown, known = super().repr_arguments(), self.get_config().keys()
+        if own := [name for name in signature(type(self)).parameters if name not in known]:
+            config = Configurable.get_config(self)
+            shown += [(f"{name}=", config[name]) for name in own]
+        return shown
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        del state["_building"]
+        return {**state, "_parameters": None, "_held": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Gather the parameters of a copy in one vector of its own."""
+        vars(self).update(state)
+        self._building = RLock()
+        if any(p.source._vector is None for _, p in self.named_parameters()):
+            self._gather()
+
     @override
     def __repr__(self) -> str:
-        """Return the code that makes it, and in comments what that can't say."""
-        told = list(notes(self))
-        if self.planned_epochs is not None:
-            done = f"{self.history.epochs} of {self.planned_epochs}"
-            told.insert(0, f"in the middle of training: {done} epochs are done")
-        return "\n".join([code(self), *(f"# {note}" for note in told)])
+        """Return the code that makes it, with comments for what the code doesn't say."""
+        from minigrad.summary import notes
+
+        comments = list(notes(self))
+        if self.trainer is not None and self.trainer.epochs > self.trainer.epoch:
+            done = f"{self.trainer.epoch} of {self.trainer.epochs}"
+            comments.insert(0, f"in the middle of training: {done} epochs are done")
+        return "\n".join([code(self), *(f"# {comment}" for comment in comments)])
 
     def _repr_html_(self) -> str:
-        """Return a picture of it over the table of its layers, for a notebook."""
+        """Return the diagram and the table of the layers, for a notebook."""
         import html
 
-        from minigrad.plots.views import network
+        from minigrad.plots import network
+        from minigrad.summary import summary
 
         picture = network(self) if self.output_shape is not None else ""
         return f"{picture}<pre>{html.escape(summary(self))}</pre>"
+
+
+@register
+class Sequential(Model):
+    """The model of a chain: layers one after another.
+
+    `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
+    objects with the same weights.
+
+    Args:
+        layers: the layers, in order; those without a name get one, such as 'dense_1'.
+        input_shape: see `Model`.
+        rng: see `Model`.
+        dtype: see `Model`.
+        name: see `Layer`.
+
+    Raises:
+        TypeError, ValueError: as `Chain` and `Model`.
+
+    >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
+    >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
+    >>> x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    >>> y = np.array([0, 1, 1, 1])
+    >>> model.compile(optimizer=SGD(learning_rate=2.0), loss=MSELoss())
+    >>> history = model.fit(x, y, epochs=2000, batch_size=None, verbose=0)
+    >>> model.predict(x).round()
+    array([[0.],
+           [1.],
+           [1.],
+           [1.]])
+    """
+
+    network: Chain
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        *,
+        input_shape: Shape | None = None,
+        rng: RNGLike = None,
+        dtype: DType = "float64",
+        name: str = "",
+    ) -> None:
+        layers = as_list(layers, type(self).__name__)
+        name_layers(layers, type(self).__name__)
+        super().__init__(Chain(layers), input_shape=input_shape, rng=rng, dtype=dtype, name=name)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers; the list may be changed until the model is built."""
+        return self.network.layers
+
+    @layers.setter
+    def layers(self, layers: list[Layer]) -> None:
+        self.network.layers = layers
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Layer: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sequential: ...
+    def __getitem__(self, key: int | str | slice) -> Layer:
+        """Return the layer at an index or a path, or a model of a slice's layers.
+
+        Raises:
+            IndexError: fewer layers.
+            KeyError: no layer of that name.
+        """
+        if not isinstance(key, slice):
+            return layer_at(self, key)
+        layers = self.layers[key]
+        input_shape = layers[0].input_shape if layers else None
+        return Sequential(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["network"]
+        return {"layers": self.layers, **config}
+
+
+def _separate_uses(
+    held: list[tuple[Layer, str, Parameter]],
+) -> list[tuple[Layer, str, Parameter]]:
+    """Replace a parameter that several layers hold by a `Shared` in each of them."""
+    holders: dict[Parameter, set[Layer]] = {}
+    for layer, _, p in held:
+        holders.setdefault(p.source, set()).add(layer)
+    uses: dict[tuple[Layer, Parameter], Parameter] = {}
+    seen: set[Parameter] = set()
+    for layer, _, p in held:
+        if len(holders[p.source]) > 1 and (layer, p) not in uses:
+            use = Shared(p.source) if p is p.source or p in seen else p
+            seen.add(use)
+            uses[layer, p] = use
+            replace(layer, p, use)
+            if all(own is not use for _, own in layer.own_parameters()):
+                raise ValueError(
+                    f"{layer.label} shares a parameter that isn't one of its attributes: store it "
+                    "as an attribute, or in a list or dict that is one"
+                )
+    return [(layer, name, uses.get((layer, p), p)) for layer, name, p in held]
+
+
+def _as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:
+    try:
+        found: np.dtype[np.floating[Any]] = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)  # type: ignore[assignment]
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
+    return found
+
+
+def _as_input_shape(input_shape: Shape, model: Model) -> Shape:
+    if not isinstance(input_shape, (tuple, list)):
+        raise TypeError(
+            f"{model.label} expects input_shape as a tuple, got {input_shape!r}: "
+            f"pass input_shape=({input_shape},)"
+        )
+    if input_shape and input_shape[0] is None:
+        raise ValueError(
+            f"{model.label} expects input_shape as the shape of one row, got {input_shape}: "
+            f"leave out the batch axis, input_shape={tuple(input_shape[1:])}"
+        )
+    return tuple(check_int(n, "input_shape", model) for n in input_shape)

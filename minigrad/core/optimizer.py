@@ -1,51 +1,52 @@
-"""An optimizer: changes all parameters at once, a step at a time, by the gradient they hold."""
+"""An optimizer: changes all parameters a step at a time, from the gradients they hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite, sqrt
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import ref
 
 import numpy as np
 
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array
-from minigrad.optimizers.schedules import Schedule
 from minigrad.util.config import Configurable
 from minigrad.util.options import check_not_negative, check_positive
 
-_CHUNK = 65_536
-"""Numbers changed at a time: what a step makes on the way then stays in the cache."""
+Schedule: TypeAlias = Callable[[int], float]
+"""The learning rate after so many steps; see `minigrad.optimizers.schedules`."""
+
+_PIECE = 65_536
+"""Elements updated at a time, so that the intermediate arrays of an update stay in the cache."""
 
 
 class Optimizer(Configurable):
-    """Changes a model's flat parameter vector, whatever its depth.
+    """Changes the flat parameter vector of a model.
 
     Before each step the gradient g of the trainable parameters is clipped, if that is asked for,
-    and then d theta is added to it, the gradient of d/2 |theta|^2. That happens on the way: the
-    parameters' own `grad` stays what `backward` computed. Frozen parameters stay, with all that
-    is kept for them. Where PyTorch and Keras define a method differently, PyTorch is followed.
+    and weight decay adds d theta, the gradient of d/2 |theta|^2. The parameters' own `grad` stays
+    what `backward` computed. Frozen parameters and their state don't change. Where PyTorch and
+    Keras define a method differently, this is PyTorch's.
 
     A new optimizer defines `update`, and names in `slots` the vectors that it keeps from step to
-    step, each as long as the parameters and zero at first.
+    step; each is as long as all parameters and starts at zero.
 
-    All that it remembers is `steps`, the number of steps made, and `state`, the slots' flat arrays
-    by name: `steps` and a copy of `state`, assigned to another optimizer with the same options, go
-    on in the same bits.
+    `steps`, the number of steps made, and `state`, the slots' arrays by name, are all that an
+    optimizer remembers. Assigned to another optimizer with the same options, they continue the
+    run in the same bits.
 
     Args:
-        learning_rate: the step size eta, above 0, or a `Schedule` that gives it for each step. It
-            may be reassigned at any time; `rate` is the number that it comes to.
-        weight_decay: d, 0 for none.
-        clip_norm: c, which scales g by c / (|g| + 1e-6) where that is below 1; |g| is the norm
-            over all parameters of the step (PyTorch's `clip_grad_norm_`, Keras's
-            `global_clipnorm`).
-        clip_value: or c, to which each number of g is cut: from -c to c (PyTorch's
-            `clip_grad_value_`, Keras's `clipvalue`).
+        learning_rate: the step size eta, above 0, or a `Schedule`. It may be reassigned at any
+            time; `rate` is its present value.
+        weight_decay: d; 0 for none.
+        clip_norm: c: g is scaled by c / (|g| + 1e-6) where that is below 1, with |g| the norm over
+            all parameters (PyTorch's `clip_grad_norm_`, Keras's `global_clipnorm`).
+        clip_value: c: each element of g is clipped to [-c, c] (PyTorch's `clip_grad_value_`,
+            Keras's `clipvalue`).
 
     Raises:
-        TypeError, ValueError: a value out of its range, or both ways of clipping.
+        TypeError, ValueError: a value out of its range, or both kinds of clipping.
 
     Source of the clipping: Pascanu et al., On the difficulty of training recurrent neural
     networks, ICML 2013, algorithm 1.
@@ -76,10 +77,11 @@ class Optimizer(Configurable):
             )
         self.learning_rate = learning_rate
         self.weight_decay = check_not_negative(weight_decay, "weight_decay", self)
-        self.clip_norm = None if clip_norm is None else check_positive(clip_norm, "clip_norm", self)
-        self.clip_value = (
-            None if clip_value is None else check_positive(clip_value, "clip_value", self)
-        )
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        for name, value in ("clip_norm", clip_norm), ("clip_value", clip_value):
+            if value is not None:
+                setattr(self, name, check_positive(value, name, self))
         self.steps = 0
         self.state: dict[str, Array] = {}
         self._first: ref[Parameter] | None = None
@@ -94,45 +96,42 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, new: float | Schedule) -> None:
-        self._learning_rate = (
-            new if isinstance(new, Schedule) else check_positive(new, "learning_rate", self)
-        )
+        scheduled = callable(new) and not isinstance(new, type)
+        self._learning_rate = new if scheduled else check_positive(new, "learning_rate", self)
 
     @property
     def rate(self) -> float:
-        """The learning rate of the step that comes next, or that is under way."""
-        rate = self._learning_rate
-        return self._scheduled(rate) if isinstance(rate, Schedule) else rate
-
-    def _scheduled(self, schedule: Schedule) -> float:
-        rate = float(schedule(self.steps))
+        """The learning rate of the next step, or of the one in progress."""
+        if isinstance(self._learning_rate, float):
+            return self._learning_rate
+        rate = float(self._learning_rate(self.steps))
         if not 0 <= rate < inf:
             raise ValueError(
-                f"{type(self).__name__} expects a learning rate of zero or above; {schedule!r} "
-                f"gives {rate} for step {self.steps}"
+                f"{type(self).__name__} expects a learning rate of at least 0, got {rate} from "
+                f"{self._learning_rate!r} at step {self.steps}"
             )
         return rate
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The names of the vectors kept in `state`."""
+        """The names of the vectors in `state`."""
         return ()
 
     def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
-        """Change a piece of the parameters, and of the slots, in place; `grad` is only read."""
+        """Change a piece of the parameters and of the slots in place; `grad` is read-only."""
         raise NotImplementedError(f"{type(self).__name__} must define update(value, grad, state)")
 
     def decay(self, value: Array, grad: Array) -> Array:
-        """Return the gradient that has the weight decay in it, a new array: g + d theta."""
+        """Return the gradient with weight decay, a new array: g + d theta."""
         return grad + self.weight_decay * value
 
     def step(self, parameters: Sequence[Parameter]) -> None:
         """Make one step from the gradients that the parameters hold.
 
         Raises:
-            TypeError: a model in the place of its parameters.
-            ValueError: this optimizer holds the state of a model of another size or dtype; a
-                schedule gives a rate below zero.
+            TypeError: a model in place of its parameters.
+            ValueError: this optimizer has the state of a model of another size or dtype, or a
+                schedule gives a negative rate.
         """
         if isinstance(parameters, Configurable):
             raise TypeError(
@@ -145,50 +144,44 @@ class Optimizer(Configurable):
         if self._first is None and parameters:
             self._first = ref(parameters[0])
         if slots:
-            self._prepare(parameters, slots)
+            self._prepare_state(parameters, slots)
         clip = self._clipping(parameters)
-        for place, theta, g in parameters.trainable_pieces(_CHUNK):
+        for place, theta, g in parameters.trainable_pieces(_PIECE):
             if clip is not None:
                 g = clip(g)
             if self.weight_decay:
                 g = self.decay(theta, g)
-            held = {slot: self.state[slot][place] for slot in slots} if slots else {}
-            given = [*held.values()]
-            if self.update(theta, g, held) is not None:  # type: ignore[func-returns-value]
+            state = {slot: self.state[slot][place] for slot in slots} if slots else {}
+            given = [*state.values()]
+            if self.update(theta, g, state) is not None:  # type: ignore[func-returns-value]
                 raise TypeError(
-                    f"update of {type(self).__name__} returned something: change value in place, "
-                    "as in value -= ..., and return nothing"
+                    f"update of {type(self).__name__} must return None: change value in place, "
+                    "as in value -= ..."
                 )
-            if held and [*map(id, held.values())] != [*map(id, given)]:
+            if state and [*map(id, state.values())] != [*map(id, given)]:
                 raise TypeError(
-                    f"update of {type(self).__name__} put new arrays into state: name in slots "
-                    "what it keeps, and change those in place, as in state[slot] *= ..."
+                    f"update of {type(self).__name__} put new arrays into state: change the "
+                    "arrays of its slots in place, as in state[slot] *= ..."
                 )
         self.steps += 1
 
     def check_free(self, parameters: Iterable[Parameter]) -> None:
-        """Refuse to go on with what was remembered of parameters that aren't among these.
+        """Refuse parameters other than those whose steps this optimizer remembers.
 
         Raises:
-            AttributeError: `lr` was set, which other libraries call the rate.
             ValueError: this optimizer has trained another model.
         """
-        if "lr" in vars(self):
-            raise AttributeError(
-                f"this {type(self).__name__} has an attribute 'lr', which it doesn't read: set "
-                "learning_rate"
-            )
-        remembers = self.steps and (self.state or isinstance(self.learning_rate, Schedule))
+        remembers = self.steps and (self.state or callable(self.learning_rate))
         if not remembers or self._first is None:
             return
-        if all(p is not self._first() for p in parameters):
+        if all(p.source is not self._first() for p in parameters):
             raise ValueError(
-                f"this {type(self).__name__} remembers {self.steps} steps of another model: make a "
-                "new optimizer for each model"
+                f"this {type(self).__name__} has made {self.steps} steps with another model: make "
+                "a new optimizer for each model"
             )
 
     def _clipping(self, parameters: Parameters) -> Callable[[Array], Array] | None:
-        """Return what clips a piece of this step's gradient; None where nothing is to be done."""
+        """Return the function that clips a piece of this step's gradient, or None."""
         if self.clip_value is not None:
             bound = self.clip_value
             return lambda grad: np.clip(grad, -bound, bound)
@@ -199,23 +192,22 @@ class Optimizer(Configurable):
                 return lambda grad: factor * grad
         return None
 
-    def _prepare(self, parameters: Parameters, slots: tuple[str, ...]) -> None:
+    def _prepare_state(self, parameters: Parameters, slots: tuple[str, ...]) -> None:
         size = parameters.size
         dtype = parameters[0].value.dtype if size else np.dtype(np.float64)
         for slot in slots:
-            held = self.state.get(slot)
-            if held is None:
+            vector = self.state.get(slot)
+            if vector is None:
                 self.state[slot] = np.zeros(size, dtype)
-            elif held.size != size or held.dtype != dtype:
-                has, given = (held.size, size) if held.size != size else (held.dtype, dtype)
+            elif vector.size != size or vector.dtype != dtype:
                 raise ValueError(
-                    f"this {type(self).__name__} holds the state of a model with {has} parameters "
-                    f"and is given {given}: make a new optimizer for each model"
+                    f"this {type(self).__name__} has the state of {vector.size} parameters in "
+                    f"{vector.dtype}, got {size} in {dtype}: make a new optimizer for each model"
                 )
 
 
 def _norm(pieces: Sequence[Array]) -> float:
-    """Return the root of the sum of all squares, also where a square is too large for the dtype."""
+    """Return the root of the sum of squares, also where a square overflows."""
     with np.errstate(over="ignore"):
         square = sum(float(np.dot(g, g)) for g in pieces)
     if isfinite(square):

@@ -1,4 +1,4 @@
-"""Trainable arrays, and the one vector that holds those of a whole model."""
+"""Parameters: trainable arrays, and the one flat vector that holds those of a whole model."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from typing_extensions import Self, override
 
-from minigrad.data.arrays import Array, Shape
-from minigrad.regularizers import Regularizer
+from minigrad.data.arrays import Array, Shape, as_array
+from minigrad.regularizers import Regularizer, check_regularizer
 
 
-class _Vectors:
+class _Vector:
     """The values of several parameters in one array, their gradients in another."""
 
     def __init__(self, size: int, dtype: DTypeLike) -> None:
         self.value: Array = np.zeros(size, dtype)
         self.grad: Array = np.zeros(size, dtype)
-        self.left = False
-        """Whether a parameter has moved out, so that this is no longer all of them."""
-        self.freezings = 0
-        """How often one of them was frozen or thawed."""
-        self.fixed = False
-        """Whether they stay here: a replica's values are another model's."""
+        self.frozen = 0
+        """The number of frozen parameters."""
+        self.outdated = False
+        """Whether a parameter has moved to another vector."""
+
+    def twin(self) -> _Vector:
+        """Return a vector with the same values, shared, and gradients of its own."""
+        twin = copy.copy(self)
+        twin.grad = np.zeros_like(self.grad)
+        return twin
 
 
 class Parameter:
     """A trainable array and the gradient of the loss with respect to it.
 
-    In a built model both are views into the model's flat vectors. Assignment copies in, so the
-    views stay what they are: `p.value = array`, `p.grad = array`.
+    In a built model both are views into the model's flat vectors. Assignment copies the numbers
+    in, so the views survive: `p.value = array`, `p.grad = array`.
 
     Args:
         value: the initial value, copied; any shape.
-        name: what messages call it; a model names its parameters by their place in it.
-        trainable: False keeps an optimizer from changing the value, and does nothing else.
-        regularizer: a term that training adds to the loss for it.
+        name: the name in messages; a model names its parameters by their paths.
+        trainable: False keeps optimizers from changing the value; the gradient is still computed.
+        regularizer: a term that training adds to the loss for this parameter.
 
     Raises:
-        TypeError: a value that isn't of real numbers; whole ones are made floating.
-        ValueError: when it is assigned to, a value or gradient of another shape.
+        TypeError: a value that isn't real numbers; integers become float64.
+        ValueError: an assigned value or gradient of another shape.
 
     >>> p = Parameter(np.ones((2, 3)))
     >>> p.grad = np.full((2, 3), 0.5)
@@ -51,7 +55,7 @@ class Parameter:
     >>> p.value = np.ones(3)
     Traceback (most recent call last):
     ...
-    ValueError: the value of Parameter has shape (2, 3), got (3,)
+    ValueError: Parameter expects a value of shape (2, 3), got (3,)
     """
 
     def __init__(
@@ -62,16 +66,22 @@ class Parameter:
         trainable: bool = True,
         regularizer: Regularizer | None = None,
     ) -> None:
-        array = np.array(value, order="C")
+        array = as_array(value, "the value of a Parameter")
         if array.dtype.kind not in "fiu":
-            raise TypeError(f"a Parameter holds floating numbers, got dtype {array.dtype}")
-        self._value: Array = array if array.dtype.kind == "f" else array.astype(np.float64)
+            raise TypeError(f"Parameter expects real numbers, got dtype {array.dtype}")
+        dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+        self._value: Array = np.array(array, dtype, order="C")
         self._grad: Array = np.zeros_like(self._value)
-        self._vectors: _Vectors | None = None
+        self._vector: _Vector | None = None
         self._start = 0
         self.name = name
         self._trainable = trainable
-        self.regularizer = regularizer
+        self.regularizer = check_regularizer(regularizer, "regularizer")
+
+    @property
+    def source(self) -> Parameter:
+        """The parameter that holds the value: this one, unless it is `Shared`."""
+        return self
 
     @property
     def value(self) -> Array:
@@ -85,7 +95,7 @@ class Parameter:
 
     @property
     def grad(self) -> Array:
-        """dJ/dvalue, of the value's shape; assignment copies into it."""
+        """dJ/dvalue, in the shape of the value; assignment copies into it."""
         return self._grad
 
     @grad.setter
@@ -100,77 +110,112 @@ class Parameter:
 
     @trainable.setter
     def trainable(self, new: bool) -> None:
-        self._trainable = new
-        if self._vectors is not None:
-            self._vectors.freezings += 1
+        if self._vector is not None:
+            self._vector.frozen += self._trainable - bool(new)
+        self._trainable = bool(new)
 
     @property
     def shape(self) -> Shape:
         """The shape of the value and of the gradient."""
-        return self._value.shape
+        return self.value.shape
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
-        return self._value.size
-
-    @property
-    def held(self) -> bool:
-        """Whether it lives in flat vectors, as in a built model's."""
-        return self._vectors is not None
+        """The number of elements."""
+        return self.value.size
 
     def _check_shape(self, what: str, new: ArrayLike) -> None:
-        if np.shape(new) != self._value.shape:
+        if np.shape(new) != self.shape:
             owner = f"Parameter '{self.name}'" if self.name else "Parameter"
-            rows = what == "gradient" and np.shape(new)[1:] == self._value.shape
-            way = ": sum over the rows, as .sum(axis=0) does" if rows else ""
+            per_row = what == "gradient" and np.shape(new)[1:] == self.shape
+            hint = ": sum over the rows with .sum(axis=0)" if per_row else ""
             raise ValueError(
-                f"the {what} of {owner} has shape {self._value.shape}, got {np.shape(new)}{way}"
+                f"{owner} expects a {what} of shape {self.shape}, got {np.shape(new)}{hint}"
             )
 
-    def _move(self, vectors: _Vectors, start: int) -> None:
-        """Live in the vectors from now on, at `start`, with the same numbers."""
-        if self._vectors is not None:
-            self._vectors.left = True
-        value, grad, place = self._value, self._grad, slice(start, start + self.size)
-        self._value = vectors.value[place].reshape(value.shape)
-        self._grad = vectors.grad[place].reshape(value.shape)
+    def _bind(self, vector: _Vector, start: int) -> None:
+        """Use this place in the vector for the value and the gradient."""
+        place = slice(start, start + self.size)
+        shape = self.shape
+        self._value = vector.value[place].reshape(shape)
+        self._grad = vector.grad[place].reshape(shape)
+        self._vector, self._start = vector, start
+
+    def _move(self, vector: _Vector, start: int) -> None:
+        """Move into the vector, with the same numbers."""
+        if self._vector is not None:
+            self._vector.outdated = True
+        value, grad = self._value, self._grad
+        self._bind(vector, start)
         self._value[...] = value
         self._grad[...] = grad
-        self._vectors, self._start = vectors, start
-
-    def _twin(self, vectors: _Vectors) -> Parameter:
-        """Return a parameter that lives at this one's place in other vectors."""
-        twin = copy.copy(self)
-        place = slice(self._start, self._start + self.size)
-        twin._value = vectors.value[place].reshape(self.shape)
-        twin._grad = vectors.grad[place].reshape(self.shape)
-        twin._vectors = vectors
-        return twin
+        vector.frozen += not self._trainable
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_vectors": None}
+        return {**self.__dict__, "_vector": None}
 
     @override
     def __repr__(self) -> str:
         name = f"'{self.name}', " if self.name else ""
         frozen = "" if self.trainable else ", trainable=False"
-        return f"Parameter({name}shape={self.shape}, dtype={self._value.dtype}{frozen})"
+        return f"{type(self).__name__}({name}shape={self.shape}, dtype={self.value.dtype}{frozen})"
+
+
+class Shared(Parameter):
+    """One use of a parameter that several layers hold: the value of `source`, and its own gradient.
+
+    A model puts one into each of these layers. Each layer assigns the gradient of its own use, and
+    the model adds them up in the gradient of the source.
+    """
+
+    def __init__(self, source: Parameter) -> None:
+        self._source = source
+        self._grad = np.zeros_like(source.value)
+        self.name = source.name
+
+    @property
+    @override
+    def source(self) -> Parameter:
+        return self._source
+
+    @property
+    def _value(self) -> Array:
+        return self._source.value
+
+    @property
+    @override
+    def trainable(self) -> bool:
+        """Whether an optimizer may change the value, for all uses at once."""
+        return self._source.trainable
+
+    @trainable.setter
+    def trainable(self, new: bool) -> None:
+        self._source.trainable = new
+
+    @property
+    def regularizer(self) -> Regularizer | None:  # type: ignore[override]
+        """The regularizer of the source."""
+        return self._source.regularizer
+
+    @regularizer.setter
+    def regularizer(self, new: Regularizer | None) -> None:
+        self._source.regularizer = new
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
 
 
 class Parameters(Sequence[Parameter]):
-    """Parameters in order, each once, and the flat vectors that hold them.
+    """Parameters in order, each once, and the flat vector that holds them.
 
-    Parameters that don't yet live in one common vector are moved into a new one, with their
-    numbers. What they hold is then both here, flat, and there, in shape. Should some of them be
-    moved on later, as by another model that they become part of, all are gathered anew when they
-    are next asked for; arrays that were taken before stay behind.
+    Parameters that are in no vector yet are gathered in a new one. A model (`dtype` given) has all
+    of its parameters in one vector without gaps: where another model has taken some into its own
+    vector, they are gathered again at the next access, and arrays taken before are outdated.
 
     Args:
-        parameters: any number of them; one that comes twice is held once.
-        dtype: of the vectors; by default what the parameters have.
-        alone: whether they must lie side by side, as a model's do; part of a vector may not, where
-            one of them is shared.
+        parameters: the parameters; of shared ones the source is held, once.
+        dtype: of the model that owns them; None leaves parameters where they are.
 
     >>> weight, bias = Parameter(np.ones((2, 3))), Parameter(np.zeros(3))
     >>> parameters = Parameters([weight, bias])
@@ -182,48 +227,56 @@ class Parameters(Sequence[Parameter]):
     """
 
     def __init__(
-        self,
-        parameters: Iterable[Parameter],
-        *,
-        dtype: DTypeLike | None = None,
-        alone: bool = False,
+        self, parameters: Iterable[Parameter], *, dtype: np.dtype[Any] | None = None
     ) -> None:
-        self._items = tuple(dict.fromkeys(parameters))
-        self._alone = alone
-        self._gather(dtype)
+        uses = list(dict.fromkeys(parameters))
+        self._items = tuple(dict.fromkeys(p.source for p in uses))
+        shared = [use for use in reversed(uses) if use.source is not use]
+        self._shared = [
+            (source, [use for use in shared if use.source is source])
+            for source in dict.fromkeys(use.source for use in shared)
+        ]
+        self._owned = dtype is not None
+        self._arrange(dtype)
 
-    def _gather(self, dtype: DTypeLike | None = None) -> None:
-        dtype = np.dtype(dtype or np.result_type(*(p.value for p in self._items), np.float32))
-        vectors = self._common(dtype)
-        if vectors is None:
-            vectors = _Vectors(sum(p.size for p in self._items), dtype)
-            start = 0
-            for parameter in self._items:
-                parameter._move(vectors, start)
-                start += parameter.size
-        self._vectors = vectors
-        self._views = self._side_by_side(vectors)
+    def _arrange(self, dtype: np.dtype[Any] | None = None) -> None:
+        """Find the vector that holds the parameters side by side, or gather them in a new one."""
+        self._vector, views = self._side_by_side()
+        right = views is not None and (dtype is None or views[0].dtype == dtype)
+        if not right and (self._owned or any([p._vector is None for p in self._items])):
+            dtype = dtype or np.result_type(*(p.value for p in self._items), np.float32)
+            self._vector, start = _Vector(self.size, dtype), 0
+            for p in self._items:
+                p._move(self._vector, start)
+                start += p.size
+            views = self._vector.value[:], self._vector.grad[:]
+        self._views = views
         self._pieces: list[tuple[slice, Array, Array]] = []
-        self._pieces_for: tuple[int, int] | None = None
+        for source, uses in self._shared:
+            for use in uses:
+                use._grad = use._grad.astype(source.value.dtype, copy=False)
 
-    def _common(self, dtype: np.dtype[Any]) -> _Vectors | None:
-        """Return the vectors that hold all of them as they must be held; None if none do."""
-        held = {p._vectors for p in self._items}
-        vectors = held.pop() if len(held) == 1 else None
-        if vectors is None or vectors.left or vectors.value.dtype != dtype:
-            return None
-        if self._alone and not vectors.fixed and self._side_by_side(vectors) is None:
-            return None
-        return vectors
+    def _side_by_side(self) -> tuple[_Vector | None, tuple[Array, Array] | None]:
+        """Return the vector, and the views of it that hold these parameters and nothing else."""
+        if not self._items:
+            return None, None
+        vector = self._items[0]._vector
+        start = end = self._items[0]._start
+        for p in self._items:
+            if vector is None or p._vector is not vector or p._start != end:
+                return vector, None
+            end += p.size
+        assert vector is not None
+        return vector, (vector.value[start:end], vector.grad[start:end])
+
+    def _current(self) -> tuple[Array, Array] | None:
+        if self._vector is not None and self._vector.outdated:
+            self._arrange()
+        return self._views
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Parameter, ...]]]:
         """Gather the parameters of a copy in a vector of their own."""
         return type(self), (self._items,)
-
-    @property
-    def home(self) -> object:
-        """What holds all of them: another object once some have been moved on."""
-        return self._settled()
 
     @property
     def value(self) -> Array:
@@ -232,7 +285,7 @@ class Parameters(Sequence[Parameter]):
 
     @value.setter
     def value(self, new: ArrayLike) -> None:
-        self._assign(self.value, new)
+        _assign(self.value, new)
 
     @property
     def grad(self) -> Array:
@@ -241,101 +294,94 @@ class Parameters(Sequence[Parameter]):
 
     @grad.setter
     def grad(self, new: ArrayLike) -> None:
-        self._assign(self.grad, new)
+        _assign(self.grad, new)
 
     @property
     def size(self) -> int:
-        """How many numbers they hold together."""
+        """The number of elements of all parameters."""
         return sum([p.size for p in self._items])
 
     def twins(self) -> list[Parameter]:
-        """Return as many parameters with the same values, shared, and gradients of their own."""
-        vectors = copy.copy(self._settled())
-        vectors.grad = np.zeros_like(vectors.grad)
-        vectors.fixed = True
-        return [p._twin(vectors) for p in self._items]
+        """Return parameters with the same values, shared, and gradients of their own."""
+        vectors: dict[_Vector, _Vector] = {}
+        twins = [copy.copy(p) for p in self._items]
+        for twin, p in zip(twins, self._items, strict=True):
+            if p._vector is None:
+                twin._grad = np.zeros_like(p._grad)
+            else:
+                vector = vectors.setdefault(p._vector, p._vector.twin())
+                twin._bind(vector, p._start)
+        return twins
 
-    def penalty(self) -> float:
-        """Return the sum of the parameters' penalties."""
+    def add_up_shared(self) -> None:
+        """Add up the gradients of all uses of each shared parameter."""
+        for source, uses in self._shared:
+            source.grad = uses[0].grad
+            for use in uses[1:]:
+                source.grad += use.grad
+
+    def regularization(self) -> float:
+        """Return the sum of the regularizers' terms."""
         return sum(p.regularizer.value(p.value) for p in self._items if p.regularizer is not None)
 
-    def add_penalty_gradients(self) -> None:
-        """Add each penalty's derivative to its parameter's gradient."""
+    def add_regularizer_gradients(self) -> None:
+        """Add each regularizer's derivative to its parameter's gradient."""
         for p in self._items:
             if p.regularizer is not None:
                 p.grad += p.regularizer.derivative(p.value)
 
     def trainable_runs(self) -> Iterator[tuple[int, Array, Array]]:
-        """Yield (start, value, grad) for the longest runs that have no frozen parameter.
+        """Yield (start, value, grad) for the longest runs without a frozen parameter.
 
-        `start` counts from the first parameter here; both arrays are flat views.
+        `start` counts elements from the first parameter; both arrays are flat views.
         """
-        vectors = self._settled()
-        if self._views and all([p.trainable for p in self._items]):
-            yield 0, *self._views
+        views = self._current()
+        if views is not None and (self._vector is None or not self._vector.frozen):
+            yield 0, *views
             return
-        position, end, runs = 0, -1, list[tuple[int, slice]]()
+        runs: list[tuple[int, _Vector, slice]] = []
+        position = 0
         for p in self._items:
-            if p.trainable and p._start == end:
-                first, place = runs[-1]
-                runs[-1] = first, slice(place.start, place.stop + p.size)
-            elif p.trainable:
-                runs.append((position, slice(p._start, p._start + p.size)))
+            if p.trainable and p._vector is not None:
+                first, start = position, p._start
+                if runs and runs[-1][1] is p._vector and runs[-1][2].stop == start:
+                    first, _, run = runs.pop()
+                    start = run.start
+                runs.append((first, p._vector, slice(start, p._start + p.size)))
             position += p.size
-            end = p._start + p.size if p.trainable else -1
-        for first, place in runs:
-            yield first, vectors.value[place], vectors.grad[place]
+        for first, vector, run in runs:
+            yield first, vector.value[run], vector.grad[run]
 
-    def trainable_pieces(self, most: int) -> list[tuple[slice, Array, Array]]:
-        """Return (place, value, grad) for the runs of `trainable_runs`, cut into `most` numbers.
+    def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
+        """Return (place, value, grad) for the runs of `trainable_runs`, cut into pieces of `size`.
 
-        They are the same list until a parameter is frozen or thawed.
+        The gradients are read-only.
         """
-        wanted = most, self._settled().freezings
-        if wanted != self._pieces_for:
-            self._pieces_for = wanted
-            self._pieces = [
-                (
-                    slice(start + first, start + min(first + most, value.size)),
-                    value[first : first + most],
-                    _read_only(grad[first : first + most]),
-                )
-                for start, value, grad in self.trainable_runs()
-                for first in range(0, value.size, most)
-            ]
-        return self._pieces
-
-    def _settled(self) -> _Vectors:
-        """Return the vectors that hold all of them, gathered anew if some have been moved on."""
-        if self._vectors.left:
-            self._gather()
-        return self._vectors
-
-    def _side_by_side(self, vectors: _Vectors) -> tuple[Array, Array] | None:
-        """Return the pieces of the vectors that hold these parameters, if nothing else is there."""
-        start = end = self._items[0]._start if self._items else 0
-        for p in self._items:
-            if p._start != end:
-                return None
-            end += p.size
-        return vectors.value[start:end], vectors.grad[start:end]
+        self._current()
+        whole = self._vector is not None and not self._vector.frozen
+        if whole and self._pieces:
+            return self._pieces
+        pieces = [
+            (
+                slice(start + first, start + min(first + size, value.size)),
+                value[first : first + size],
+                _read_only(grad[first : first + size]),
+            )
+            for start, value, grad in self.trainable_runs()
+            for first in range(0, value.size, size)
+        ]
+        self._pieces = pieces if whole else []
+        return pieces
 
     def _flat(self) -> tuple[Array, Array]:
-        self._settled()
-        if self._views is None:
+        views = self._current()
+        if views is None:
             raise ValueError(
-                "these parameters don't lie side by side in their model's vector: others lie "
-                "between them, or one is shared; read each one's value, or model.parameters.value"
+                "these parameters aren't side by side in their model's vector, since others lie "
+                "between them or one is shared: read each parameter's value, or "
+                "model.parameters.value"
             )
-        return self._views
-
-    def _assign(self, vector: Array, new: ArrayLike) -> None:
-        if np.shape(new) != vector.shape:
-            raise ValueError(
-                f"the parameters hold {vector.size} numbers, expected an array of shape "
-                f"{vector.shape}, got {np.shape(new)}"
-            )
-        vector[...] = new
+        return views
 
     @overload
     def __getitem__(self, index: int) -> Parameter: ...
@@ -349,9 +395,21 @@ class Parameters(Sequence[Parameter]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def __call__(self) -> Self:
+        """Refuse the call: `parameters` is a property here, a method in PyTorch."""
+        raise TypeError("model.parameters is a property, not a method: leave out the parentheses")
+
     @override
     def __repr__(self) -> str:
         return "\n".join(map(repr, self._items)) or "no parameters"
+
+
+def _assign(vector: Array, new: ArrayLike) -> None:
+    if np.shape(new) != vector.shape:
+        raise ValueError(
+            f"the parameters expect an array of shape {vector.shape}, got {np.shape(new)}"
+        )
+    vector[...] = new
 
 
 def _read_only(view: Array) -> Array:

@@ -1,35 +1,36 @@
-"""The training loop: batches, steps, epochs, and what is reported of them."""
+"""Training: for each epoch, for each batch, one step down the gradient."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 
-from minigrad.callbacks.callback import Callback
+from minigrad.core.evaluation import RunningMetrics, evaluate
 from minigrad.core.gradient import BatchGradient
-from minigrad.core.history import History
-from minigrad.core.interrupts import CtrlC
 from minigrad.core.layer import Layer, walk
-from minigrad.core.measuring import Seen, evaluate
+from minigrad.core.loss import Loss
+from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
-from minigrad.losses import Loss
+from minigrad.history import History
 from minigrad.metrics import Metric
-from minigrad.optimizers import Optimizer
+from minigrad.util.interrupts import CtrlC
 from minigrad.util.progress import Progress
 from minigrad.util.random import RNG
 
 
 class DivergedError(ArithmeticError):
-    """Training met a loss, a gradient or parameters that aren't finite.
+    """A loss, a gradient or the parameters became infinite or NaN in training.
 
-    The last good parameters are kept, unless a step of a huge rate has overflowed them itself.
-
-    The message names the epoch, the batch, and what first wasn't finite, a layer or the loss.
+    The message names the epoch, the batch, and the first layer whose output or gradient isn't
+    finite. The model goes back to the end of the last good epoch, or to the beginning of `fit`: the
+    message says which. An epoch was good if the loss that follows it, of the next epoch's first
+    batch, is finite and at most ten times the lowest of these.
 
     >>> from minigrad import SGD, Dense, Sequential
     >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(1,))
@@ -38,31 +39,28 @@ class DivergedError(ArithmeticError):
     Traceback (most recent call last):
     ...
     minigrad.core.trainer.DivergedError: training stopped at epoch 2, batch 1: ...
-    >>> bool(np.isfinite(model.parameters.value).all())
-    True
+    >>> model.parameters.value
+    array([1., 0.])
     """
 
 
 class Trainer:
-    """One run of `fit`: a model, an optimizer and a loss over some epochs of data.
+    """Trains a model; `Model.compile` makes one, and callbacks receive it.
 
     Args:
-        model: the network, built.
-        optimizer: changes its parameters.
-        loss: what is made small.
-        metrics: by the name under which they are reported.
-        rng: shuffles the rows; None leaves them in order.
-        past: what earlier runs reported; each epoch of this one is added to it.
-        progress: says how far it is; None for silence.
-        threads: that work on a large batch; None for as many as pay.
+        model: the model.
+        optimizer: changes the parameters.
+        loss: is minimized.
+        metrics: are reported beside the loss, by name.
+        history: of earlier training; each new epoch is added to it.
 
     Attributes:
-        history: what this run reported.
-        epoch: how many epochs are done, those of earlier runs too.
-        epochs: how many there will be at its end.
+        epoch: the number of finished epochs, those of earlier fits included.
+        epochs: the number there will be at the end of the running `fit`. After a `fit` that was
+            interrupted it is larger than `epoch`.
         reported: the names of an epoch's logs.
-        stop: set it to end the run after this epoch.
-        interrupted: whether Ctrl-C ended it.
+        stop: set it to True to end training after this epoch.
+        interrupted: whether Ctrl-C ended the last `fit`.
     """
 
     def __init__(
@@ -71,51 +69,69 @@ class Trainer:
         optimizer: Optimizer,
         loss: Loss,
         metrics: Mapping[str, Metric],
-        *,
-        rng: RNG | None,
-        past: History | None = None,
-        progress: Progress | None = None,
-        threads: int | None = None,
+        history: History | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = metrics
-        self.rng = rng
-        self.past = History() if past is None else past
-        self.progress = progress or Progress()
-        self.history = History()
-        self.epoch = self.epochs = self.past.epochs
+        self.history = History() if history is None else history
+        self.epochs = self.epoch
         self.reported: tuple[str, ...] = ()
         self.stop = self.interrupted = False
-        self._ctrl_c = CtrlC()
-        self._gradient = BatchGradient(model, loss, threads=threads)
-        optimizer.check_free(self._gradient.parameters)
+        self.progress = Progress()
 
-    def run(
+    @property
+    def epoch(self) -> int:
+        """The number of finished epochs."""
+        return self.history.epochs
+
+    def fit(
         self,
+        network: Layer,
         data: Rows | Stream,
         *,
         epochs: int,
         batch_size: int | None,
+        rng: RNG | None,
         validation: Rows | Stream | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Any] = (),
+        progress: Progress | None = None,
+        threads: int | None = None,
     ) -> History:
-        """Train for some epochs, or until Ctrl-C, and return what they reported.
+        """Train for some epochs, or until Ctrl-C, and return their logs.
+
+        Args:
+            network: what the model runs.
+            data: the rows, validated.
+            epochs: how many.
+            batch_size: rows in a step; None for all.
+            rng: shuffles the rows; None keeps their order.
+            validation: rows that are evaluated after each epoch.
+            callbacks: `minigrad.callbacks.Callback` objects, called around each epoch.
+            progress: shows the epochs; None for silence.
+            threads: that share a large batch; None for as many as pay.
 
         Raises:
-            ValueError: rows without weight, or batches of too few rows for a layer.
+            ValueError: all rows have weight 0, or a batch has too few rows for a layer.
             DivergedError: a loss, a gradient or a parameter isn't finite.
         """
+        parameters = self.model.parameters
+        self.optimizer.check_free(parameters)
+        gradient = BatchGradient(network, self.loss, parameters=parameters, threads=threads)
         if isinstance(data, Rows):
-            self._check(data, batch_size)
+            self._check_batches(data, batch_size)
             if data.count(batch_size) == 1:
-                if len(data) <= self._gradient.rows:
-                    data = data.take(slice(None))  # all that isn't in memory is read
+                if len(data) <= gradient.rows:
+                    data = data.take(slice(None))
                 data = data.features_first()
         self.epochs = self.epoch + epochs
         names = ("loss", *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
+        self.stop = self.interrupted = False
+        self.progress = progress or Progress()
+        history = History()
+        self._good = LastGoodEpoch(self)
         with ExitStack() as ending:
             ending.callback(self.progress.end)
             for callback in callbacks:
@@ -123,114 +139,172 @@ class Trainer:
                 ending.callback(callback.on_train_end, self)
             self.progress.begin(self.epoch, self.epochs)
             try:
-                with self._gradient, self._ctrl_c, np.errstate(all="ignore"):
+                with gradient, CtrlC() as ctrl_c, np.errstate(all="ignore"):
                     while self.epoch < self.epochs and not self.stop:
-                        self._run_epoch(data, batch_size, validation, callbacks)
+                        self.progress.begin_epoch(data.count(batch_size))
+                        for callback in callbacks:
+                            callback.on_epoch_begin(self, self.epoch + 1)
+                        logs = self._epoch(gradient, data, batch_size, rng, ctrl_c)
+                        if validation is not None:
+                            logs |= self._validate(validation, gradient.rows)
+                        history.append(logs)
+                        self.history.append(logs)
+                        self._good.take(f"the end of epoch {self.epoch}")
+                        self.progress.end_epoch(logs)
+                        self.progress.hide()
+                        for callback in callbacks:
+                            callback.on_epoch_end(self, self.epoch, logs)
+                        self.progress.show()
+                        if ctrl_c.presses and self.epoch < self.epochs:
+                            raise KeyboardInterrupt
             except KeyboardInterrupt:
-                if self._ctrl_c.presses > 1:
+                if ctrl_c.presses > 1:
                     raise
                 self.interrupted = True
                 self.say(
                     f"interrupted after {self.epoch} of {self.epochs} epochs: the parameters are "
                     "those of the last finished step"
                 )
-        return self.history
+            except DivergedError as error:
+                raise DivergedError(
+                    f"{error}. The parameters are back at {self._good.restore()}: lower the "
+                    "learning rate, or scale the data"
+                ) from None
+        if not self.interrupted:
+            self.epochs = self.epoch
+        return history
 
-    def _check(self, data: Rows, batch_size: int | None) -> None:
+    def _epoch(
+        self,
+        gradient: BatchGradient,
+        data: Rows | Stream,
+        batch_size: int | None,
+        rng: RNG | None,
+        ctrl_c: CtrlC,
+    ) -> dict[str, float]:
+        """Make a step for each batch, and return the logs."""
+        running = RunningMetrics(self.loss, self.metrics, reused=isinstance(data, Stream))
+        progress, in_place = self.progress, self.progress.in_place
+        batches = data.count(batch_size)
+        for number, batch in enumerate(data.batches(batch_size, rng), start=1):
+            predictions = self._empty_predictions(len(batch)) if self.metrics else None
+            j = self._step(gradient, batch, number, predictions)
+            running.add(j, batch, predictions, gradient.regularization)
+            if in_place and progress.due():
+                progress.batch(number, running.rows, running.logs)
+            if ctrl_c.presses and number != batches:
+                raise KeyboardInterrupt
+        if not finite(gradient.parameters.value):
+            raise DivergedError(
+                f"training stopped at the end of epoch {self.epoch + 1}: a step made the "
+                f"parameters infinite or NaN (learning rate {self.optimizer.rate})"
+            )
+        progress.end_batches(running.rows)
+        return running.logs()
+
+    def _step(
+        self, gradient: BatchGradient, batch: Rows, number: int, predictions: Array | None
+    ) -> float:
+        """Compute J and its gradient for one batch, and change the parameters."""
+        j = gradient(batch.x, batch.y, batch.weight, predictions)
+        if number == 1:
+            self._good.judge(j)
+        if not (math.isfinite(j) and finite(gradient.parameters.grad)):
+            raise self._diverged(batch, number, j)
+        self.optimizer.step(gradient.parameters)
+        return j
+
+    def _validate(self, validation: Rows | Stream, rows: int) -> dict[str, float]:
+        logs = evaluate(self.model, self.loss, self.metrics, validation, rows=rows)
+        return {f"val_{name}": value for name, value in logs.items()}
+
+    def _check_batches(self, data: Rows, batch_size: int | None) -> None:
         if not data.total:
-            raise ValueError(f"all {len(data)} rows to train have the weight 0")
+            raise ValueError(f"all {len(data)} training rows have weight 0")
         last = len(data) if batch_size is None else (len(data) - 1) % batch_size + 1
         for _, layer in walk(self.model):
             if last < layer.min_batch_size:
                 raise ValueError(
-                    f"{layer.label} needs batches of at least {layer.min_batch_size} rows in training, "
-                    f"and {len(data)} rows in batches of {batch_size} leave {last}: choose another "
-                    "batch_size"
+                    f"{layer.label} expects at least {layer.min_batch_size} rows in a training "
+                    f"batch, got {last} in the last one ({len(data)} rows, batch_size="
+                    f"{batch_size}): choose another batch_size"
                 )
 
     def say(self, text: str) -> None:
-        """Say something in a line of its own, unless the run is silent."""
+        """Print a line, unless training is silent."""
         self.progress.say(text)
 
-    def _run_epoch(
-        self,
-        data: Rows | Stream,
-        batch_size: int | None,
-        validation: Rows | Stream | None,
-        callbacks: Sequence[Callback],
-    ) -> None:
-        batches = data.count(batch_size)
-        self.progress.begin_epoch(batches)
-        for callback in callbacks:
-            callback.on_epoch_begin(self, self.epoch + 1)
-        logs = self._train_epoch(data, batch_size, batches)
-        if validation is not None:
-            rows = self._gradient.rows
-            seen = evaluate(self.model, self.loss, self.metrics, validation, rows=rows)
-            logs.update({f"val_{name}": value for name, value in seen.items()})
-        self.epoch += 1
-        self.history.append(logs)
-        self.past.append(logs)
-        self.progress.end_epoch(logs)
-        if callbacks:
-            self.progress.hide()
-            for callback in callbacks:
-                callback.on_epoch_end(self, self.epoch, logs)
-            self.progress.show()
-        if self._ctrl_c.presses and self.epoch < self.epochs:
-            raise KeyboardInterrupt
-
-    def _train_epoch(
-        self, data: Rows | Stream, batch_size: int | None, batches: int | None
-    ) -> dict[str, float]:
-        seen = Seen(self.loss, self.metrics, reused=isinstance(data, Stream))
-        progress, ctrl_c = self.progress, self._ctrl_c
-        in_place = progress.in_place
-        for number, batch in enumerate(data.batches(batch_size, self.rng), start=1):
-            predictions = self._room_for_predictions(batch) if self.metrics else None
-            j = self._step(batch, number, predictions)
-            seen.add(j, batch, predictions, self._gradient.penalty)
-            if in_place and progress.due():
-                progress.batch(number, seen.rows, seen.logs)
-            if ctrl_c.presses and number != batches:
-                raise KeyboardInterrupt
-        if not finite(self._gradient.parameters.value):
-            raise DivergedError(
-                f"training stopped at the end of epoch {self.epoch + 1}: a step has made the "
-                f"parameters infinite or NaN; lower the learning rate ({self.optimizer.rate})"
-            )
-        progress.end_batches(seen.rows)
-        return seen.logs()
-
-    def _step(self, batch: Rows, number: int, predictions: Array | None) -> float:
-        """Change the parameters by one batch, unless its loss or gradient isn't finite."""
-        j = self._gradient(batch.x, batch.y, batch.weight, predictions)
-        parameters = self._gradient.parameters
-        if not (math.isfinite(j) and finite(parameters.grad)):
-            self._fail(batch, number, j)
-        self.optimizer.step(parameters)
-        return j
-
-    def _fail(self, batch: Rows, number: int, j: float) -> None:
-        from minigrad.core.trace import first_not_finite, trace
+    def _diverged(self, batch: Rows, number: int, j: float) -> DivergedError:
+        from minigrad.trace import trace
 
         recorded = trace(self.model, batch.x, batch.y, self.loss, sample_weight=batch.weight)
-        place = first_not_finite(recorded) or "the loss"
-        kept = (
-            "the parameters of the last good step are kept"
-            if finite(self._gradient.parameters.value)
-            else "the step before has made the parameters infinite or NaN"
-        )
-        raise DivergedError(
+        place = recorded.first_not_finite() or "the loss"
+        return DivergedError(
             f"training stopped at epoch {self.epoch + 1}, batch {number}: {place} is not finite "
-            f"(loss {j}); {kept}: lower the learning rate ({self.optimizer.rate}), or scale the "
-            "data"
+            f"(loss {j}, learning rate {self.optimizer.rate})"
         )
 
-    def _room_for_predictions(self, batch: Rows) -> Array:
+    def _empty_predictions(self, rows: int) -> Array:
         assert self.model.output_shape is not None
-        dtype = self._gradient.parameters.value.dtype
-        return np.empty((len(batch), *self.model.output_shape), dtype)
+        dtype = self.model.parameters.value.dtype
+        return np.empty((rows, *self.model.output_shape), dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is of the running `fit` alone."""
+        state = {**self.__dict__, "progress": Progress()}
+        state.pop("_good", None)
+        return state
+
+
+class LastGoodEpoch:
+    """The parameters, buffers and optimizer state to which training goes back when it diverges."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._optimizer = trainer.optimizer
+        self._weights = Weights(trainer.model)
+        self._lowest = math.inf
+        self.take("the beginning of this fit")
+        self._good = self._latest
+
+    def take(self, when: str) -> None:
+        """Copy everything as it is now; whether it is good shows in the next loss."""
+        state = {name: vector.copy() for name, vector in self._optimizer.state.items()}
+        self._latest = when, self._weights.copy(), self._optimizer.steps, state
+
+    def judge(self, loss: float) -> None:
+        """Accept the latest copy if the loss is finite and at most ten times the lowest."""
+        if math.isfinite(loss) and loss <= self._lowest + 9 * abs(self._lowest):
+            self._lowest = min(loss, self._lowest)
+            self._good = self._latest
+
+    def restore(self) -> str:
+        """Go back to the last good copy, and return when that was."""
+        when, arrays, self._optimizer.steps, self._optimizer.state = self._good
+        self._weights.restore(arrays)
+        return when
+
+
+class Weights:
+    """Copies a model's parameters and buffers, and puts them back.
+
+    Args:
+        model: the model, built.
+    """
+
+    def __init__(self, model: Layer) -> None:
+        self._parameters = model.parameters
+        self._buffers = [(layer, name) for _, layer in walk(model) for name in layer.buffers]
+
+    def copy(self) -> list[Array]:
+        """Return new arrays."""
+        buffers = [getattr(layer, name).copy() for layer, name in self._buffers]
+        return [self._parameters.value.copy(), *buffers]
+
+    def restore(self, arrays: list[Array]) -> None:
+        """Put back what `copy` returned."""
+        self._parameters.value = arrays[0]
+        for (layer, name), array in zip(self._buffers, arrays[1:], strict=True):
+            setattr(layer, name, array.copy())
 
 
 def finite(vector: Array) -> bool:

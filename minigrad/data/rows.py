@@ -52,6 +52,12 @@ class Rows:
         weight = None if self.weight is None else self.weight[rows]
         return Rows(self.x[rows], self.y[rows], weight)
 
+    def weighted_by_class(self, class_weight: Mapping[int, float] | None) -> Rows:
+        """Return the rows with each weight multiplied by that of its class."""
+        assert class_weight is not None
+        weight = _class_weight(class_weight, self.y)
+        return Rows(self.x, self.y, weight if self.weight is None else self.weight * weight)
+
     def features_first(self) -> Rows:
         """Return the rows with each feature of a narrow x in one piece, if such a copy pays.
 

@@ -5,7 +5,6 @@ from math import isfinite
 
 import numpy as np
 
-from minigrad.core.trace import first_not_finite
 from minigrad.data.arrays import Array
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.findings import Finding, evidence, number
@@ -31,7 +30,7 @@ def not_finite(case: Case) -> Iterator[Finding]:
             layer, place = path.rpartition(".")[0], f"the parameter '{path}'"
             break
     else:
-        found, j = first_not_finite(case.trace), case.trace.j
+        found, j = case.trace.first_not_finite(), case.trace.j
         if j is not None and not isfinite(j) and not (found or "").startswith("the output"):
             place = "the loss"
         elif found is None:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, walk
-from minigrad.core.trace import Step, Trace, trace
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.rows import Rows
 from minigrad.diagnose.landscape import Landscape
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
+from minigrad.trace import Step, Trace, trace
 
 _MIN_ROWS = 256
 _UNIT_COST = 15

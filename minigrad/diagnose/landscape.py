@@ -3,12 +3,12 @@
 import copy
 from collections.abc import Callable, Iterator
 from math import inf, isfinite, nan
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.checks.copies import Rewind, in_double
+from minigrad.checks.differences import Replay, in_double
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
@@ -36,8 +36,8 @@ class Landscape:
     """
 
     def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        self._twin = in_double(cast("Any", model), model.input_shape or ())
-        self._replay = Rewind(self._twin)
+        self._twin: Layer = in_double(model, model.input_shape or ())
+        self._replay = Replay(self._twin)
         self.gradient = BatchGradient(self._twin, copy.copy(loss))
         self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
         self.parameters = self.gradient.parameters
@@ -82,8 +82,7 @@ class Landscape:
     def predict(self) -> Array:
         """Return the predictions with the parameters of the last call or step."""
         self._replay()
-        prediction: Array = self._twin.forward(self._rows.x)
-        return prediction
+        return self._twin.forward(self._rows.x)
 
 
 def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector) -> float:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.core.trace import Step
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case, least_loss
@@ -15,6 +14,7 @@ from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.diagnose.landscape import Landscape
 from minigrad.losses import Loss
 from minigrad.metrics.classification import accuracy
+from minigrad.trace import Step
 
 _NUMBERS, _MIN_ROWS = 20_000, 256
 _TOLERANCE = 0.01

@@ -97,7 +97,7 @@ def _trained(landscape: Landscape, rate: float, steps: int, goal: float) -> floa
     adam = Adam(learning_rate=rate * min(1.0, _NARROW / widest))
     lowest = inf
     for j in landscape.path(adam, steps):
-        lowest = min(lowest, j - landscape.gradient.penalty)
+        lowest = min(lowest, j - landscape.gradient.regularization)
         if lowest <= goal:
             break
     return lowest

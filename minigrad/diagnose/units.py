@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.core.trace import Step
 from minigrad.data.arrays import Array, Shape
 from minigrad.diagnose.case import Case, output_range
 from minigrad.diagnose.findings import Finding, evidence, number, percent
+from minigrad.trace import Step
 
 Flags: TypeAlias = NDArray[np.bool_]
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigrad.core.branches import Parallel, Residual
 from minigrad.data.arrays import Array
 from minigrad.explain import layer
 from minigrad.explain.equations import tag
@@ -14,6 +13,7 @@ from minigrad.explain.lines import Factors, Limit, Line, Step, Symbol, at, summe
 from minigrad.explain.naming import Naming
 from minigrad.explain.places import Place
 from minigrad.explain.steps import input_delta_step, output_step
+from minigrad.layers.branches import Parallel, Residual
 
 
 class Branches:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.core.trace import Trace
 from minigrad.data.arrays import Array
 from minigrad.explain.elementwise import with_names, with_numbers
 from minigrad.explain.formula import factor_of, parse
 from minigrad.explain.lines import Factors, Limit, Line, Step, Term, at, number, summed
 from minigrad.explain.naming import Naming
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
+from minigrad.trace import Trace
 
 
 class Objective:

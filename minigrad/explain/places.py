@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.core.trace import Step as Passed
-from minigrad.core.trace import Trace
 from minigrad.data.arrays import Array
 from minigrad.explain.formula import parse
 from minigrad.explain.lines import Symbol, at
 from minigrad.layers.activations import Activation
 from minigrad.layers.dense import Dense
+from minigrad.trace import Step as Passed
+from minigrad.trace import Trace
 from minigrad.util.paths import apart
 
 UNNAMED = Symbol("", "", (), "")

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
-from minigrad.core.trace import trace
 from minigrad.data.arrays import Array
 from minigrad.explain import dense, html, latex, layer, text
 from minigrad.explain.branches import Branches
@@ -23,7 +22,8 @@ from minigrad.explain.objective import Objective
 from minigrad.explain.places import Place, places
 from minigrad.explain.totals import shared_steps
 from minigrad.losses import Loss
-from minigrad.saving.atomic import atomic_write
+from minigrad.trace import trace
+from minigrad.util.atomic import atomic_write
 from minigrad.util.paths import join
 
 _PAGE_ROWS = 8

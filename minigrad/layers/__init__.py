@@ -1,9 +1,9 @@
 """The layers a network is made of, one idea a module."""
 
-from minigrad.core.branches import Parallel, Residual
-from minigrad.core.containers import Chain
+from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer
 from minigrad.layers.activations import Activation, Identity, Sigmoid, Tanh
+from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.dense import Dense
 from minigrad.layers.dropout import Dropout
 from minigrad.layers.normalization import BatchNorm, LayerNorm

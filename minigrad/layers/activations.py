@@ -90,6 +90,7 @@ class Sigmoid(Activation):
     array([[0.25]])
     """
 
+    gives_probabilities = True
     equation = "a = 1 / (1 + exp(-z)); g' = a (1 - a)"
     from_output = True
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from minigrad.core.layer import Layer, connect
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.initializers import InitializerLike, check_initializer
+from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.activations import Activation
 from minigrad.layers.softmax import LogSoftmax, Softmax
 from minigrad.regularizers import Regularizer, check_regularizer
@@ -183,7 +183,10 @@ class Dense(Layer):
     ) -> Parameter:
         shared: Parameter | None = getattr(self._shared, name)
         if shared is None:
-            return Parameter(self.initial(name, initializer, shape, rng), regularizer=regularizer)
+            return Parameter(
+                initialize(initializer, shape, rng, f"the {name} of {self.label}"),
+                regularizer=regularizer,
+            )
         if regularizer is not None:
             raise ValueError(
                 f"{self.label} shares its {name}, and a regularizer counts once: give {name}_regularizer "

@@ -11,6 +11,7 @@ from typing_extensions import override
 from minigrad.core.layer import Layer, features
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
+from minigrad.initializers import initialize
 from minigrad.util.config import register
 from minigrad.util.options import check_fraction, check_positive
 from minigrad.util.random import RNG
@@ -39,8 +40,8 @@ class Normalization(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         shape = (features(self, input_shape),)
-        self.gamma = Parameter(self.initial("gamma", "ones", shape, rng))
-        self.beta = Parameter(self.initial("beta", "zeros", shape, rng))
+        self.gamma = Parameter(initialize("ones", shape, rng, f"the gamma of {self.label}"))
+        self.beta = Parameter(initialize("zeros", shape, rng, f"the beta of {self.label}"))
         self.input_shape = input_shape
         return input_shape
 
@@ -174,8 +175,12 @@ class BatchNorm(Normalization):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         output_shape = super().build(input_shape, rng)
-        self.running_mean = self.initial("running_mean", "zeros", self.beta.shape, rng)
-        self.running_variance = self.initial("running_variance", "ones", self.beta.shape, rng)
+        self.running_mean = initialize(
+            "zeros", self.beta.shape, rng, f"the running_mean of {self.label}"
+        )
+        self.running_variance = initialize(
+            "ones", self.beta.shape, rng, f"the running_variance of {self.label}"
+        )
         self.min_batch_size = 2 if prod(input_shape[:-1]) == 1 else 1
         return output_shape
 

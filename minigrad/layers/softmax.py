@@ -28,6 +28,7 @@ class Softmax(Layer):
            [1. , 0. ]])
     """
 
+    gives_probabilities = True
     equation = "a = exp(z) / sum(exp(z))"
 
     @override

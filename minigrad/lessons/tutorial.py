@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.core.history import History
 from minigrad.core.model import Sequential
 from minigrad.data.arrays import Array
+from minigrad.history import History
 from minigrad.layers import Dense, Layer, Sigmoid, Tanh
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
-from minigrad.saving.atomic import atomic_write
+from minigrad.util.atomic import atomic_write
 from minigrad.util.random import RNGLike
 
 ROWS = 10_000

@@ -11,15 +11,18 @@ from minigrad.util.options import check_int, check_not_negative, check_positive
 
 
 class Schedule(Configurable):
-    """A learning rate eta(t), where t = 0, 1, 2, ... counts the steps made before.
+    """A learning rate eta(t), where t = 0, 1, 2, ... is the number of steps made before.
 
-    A step is one change of the parameters, so one batch; an epoch has as many as it has batches.
-    Give it to an optimizer in the place of a number. A new schedule defines `__call__`.
+    A step is one update of the parameters, so there is one for each batch. Pass a schedule to an
+    optimizer in place of a number. A new schedule defines `__call__`.
 
     Args:
         initial_learning_rate: eta_0, above 0.
 
-    >>> from minigrad import SGD
+    Raises:
+        TypeError, ValueError: a rate that isn't a number above 0.
+
+    >>> from minigrad import SGD, ExponentialDecay
     >>> sgd = SGD(learning_rate=ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5))
     >>> sgd.rate
     0.1
@@ -34,7 +37,7 @@ class Schedule(Configurable):
         )
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of the step that follows `step` earlier ones."""
+        """Return the learning rate after `step` steps."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
 

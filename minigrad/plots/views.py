@@ -8,17 +8,17 @@ from math import prod
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minigrad.core.containers import Chain
+from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer
-from minigrad.core.network import Network
-from minigrad.core.supervised import Supervised
-from minigrad.core.trace import Step, Trace, trace
+from minigrad.core.layer import Layer as Network
+from minigrad.core.layer import Layer as Supervised
 from minigrad.data.arrays import Array, Shape, check_finite
 from minigrad.losses import Loss
 from minigrad.plots import histograms as draw_histograms
 from minigrad.plots import network_diagram
 from minigrad.plots import surface as draw_surface
 from minigrad.plots.values import is_drawable
+from minigrad.trace import Step, Trace, trace
 from minigrad.util.config import as_object
 from minigrad.util.paths import join
 

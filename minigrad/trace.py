@@ -1,4 +1,4 @@
-"""Everything that a network computes for one batch: each layer's input, output and deltas."""
+"""A recorded pass: what each layer received and returned for one batch, forward and backward."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, replica, walk
+from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
-from minigrad.losses import Loss
 
 
 @dataclass
 class Step:
-    """What passed one layer: forward, and back where a loss was given.
+    """One layer's part of the pass.
 
-    `delta` is dJ/doutput, as the layer received it; `input_delta` is dJ/dinput, as it passed on.
-    `gradients` holds its own parameters' gradients by attribute name.
+    `delta` is dJ/doutput as the layer received it, `input_delta` is dJ/dinput as it returned it,
+    and `gradients` holds its own parameters' gradients by attribute. They are None without a loss.
     """
 
     path: str
@@ -32,7 +32,7 @@ class Step:
 
     @property
     def label(self) -> str:
-        """The layer's type and path, as messages give them."""
+        """The layer's type and path, for messages."""
         return f"{type(self.layer).__name__} '{self.path}'"
 
 
@@ -56,6 +56,19 @@ class Trace:
         """Return the step of the layer at `path`, such as 'residual_1.dense_1'."""
         return next(step for step in self.steps if step.path == path)
 
+    def first_not_finite(self) -> str | None:
+        """Name the first output, or else the first gradient or delta, that isn't finite."""
+        for step in self.steps:
+            if not np.isfinite(step.output).all():
+                return f"the output of {step.label}"
+        for step in self.backward:
+            for name, gradient in (step.gradients or {}).items():
+                if not np.isfinite(gradient).all():
+                    return f"the gradient of '{name}' of {step.label}"
+            if step.input_delta is not None and not np.isfinite(step.input_delta).all():
+                return f"the input delta of {step.label}"
+        return None
+
 
 def trace(
     model: Layer,
@@ -66,10 +79,10 @@ def trace(
     sample_weight: Array | None = None,
     training: bool = True,
 ) -> Trace:
-    """Run a batch forward, and with `loss` back, and record what passed each layer.
+    """Run a batch forward, and with a loss backward, and record what passes each layer.
 
-    Works for every layer and container, as it listens to a replica's `forward` and `backward`;
-    the model itself, its caches and its random numbers are left alone.
+    Works for every layer and container, since it wraps `forward` and `backward` of a replica. The
+    model, its caches and its random state stay as they are.
 
     >>> from minigrad import Dense, Sequential, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
@@ -81,40 +94,26 @@ def trace(
     back: list[Step] = []
     with np.errstate(all="ignore"):
         for path, layer in walk(twin):
-            _listen(layer, path, steps, back)
+            _record(layer, path, steps, back)
         prediction = twin.forward(x, training=training)
         j = None
         if loss is not None and y is not None:
-            listener = copy.copy(loss)
-            j = listener.forward(prediction, y, sample_weight=sample_weight)
-            twin.backward(listener.backward())
+            loss = copy.copy(loss)
+            j = loss.forward(prediction, y, sample_weight=sample_weight)
+            twin.backward(loss.backward())
     return Trace(list(steps.values()), back, prediction, j)
 
 
-def first_not_finite(recorded: Trace) -> str | None:
-    """Name the first layer whose output, or then whose gradient, isn't finite."""
-    for step in recorded.steps:
-        if not np.isfinite(step.output).all():
-            return f"the output of {step.label}"
-    for step in recorded.backward:
-        for name, gradient in (step.gradients or {}).items():
-            if not np.isfinite(gradient).all():
-                return f"the gradient of '{name}' of {step.label}"
-        if step.input_delta is not None and not np.isfinite(step.input_delta).all():
-            return f"the delta that leaves {step.label}"
-    return None
-
-
-def _listen(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -> None:
-    """Make a layer of a replica report what passes through it."""
+def _record(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -> None:
+    """Wrap `forward` and `backward` of a replica's layer so that they record."""
     forward, backward = layer.forward, layer.backward
 
-    def heard_forward(x: Array, *, training: bool = True) -> Array:
+    def recorded_forward(x: Array, *, training: bool = True) -> Array:
         output = forward(x, training=training)
         steps[id(layer)] = Step(path, layer, x, output)
         return output
 
-    def heard_backward(delta: Array) -> Array:
+    def recorded_backward(delta: Array) -> Array:
         input_delta = backward(delta)
         step = steps[id(layer)]
         step.delta, step.input_delta = delta, input_delta
@@ -122,4 +121,4 @@ def _listen(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -
         back.append(step)
         return input_delta
 
-    vars(layer).update(forward=heard_forward, backward=heard_backward)
+    vars(layer).update(forward=recorded_forward, backward=recorded_backward)

@@ -1,19 +1,16 @@
-"""Branches: several ways from one input, whose outputs are merged, and whose deltas add up."""
+"""Branches: layers around a shortcut or side by side, whose deltas add up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Literal, TypeAlias
 
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.built import BuiltLayers
-from minigrad.core.containers import Chain
-from minigrad.core.family import listed, name_layers
+from minigrad.core.chain import BuiltLayers, Chain, as_list, name_layers
 from minigrad.core.layer import Layer, connect
-from minigrad.core.ties import Ties
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
 from minigrad.util.random import RNG
@@ -24,14 +21,14 @@ Merge: TypeAlias = Literal["add", "mean", "concat"]
 
 @register
 class Residual(Layer):
-    """h = x + f(x), where f is a layer; dJ/dx = delta + what f's backward gives of delta.
+    """h = x + f(x), where f is a layer; dJ/dx = delta + f.backward(delta).
 
     Args:
-        layer: f, whose output has its input's shape; a list of layers is taken as a `Chain`.
+        layer: f, whose output has the shape of its input; a list of layers becomes a `Chain`.
         name: see `Layer`.
 
     Raises:
-        TypeError: `layer` is neither a layer nor a list of them.
+        TypeError: `layer` is neither a layer nor a list of layers.
         ValueError: f changes the shape.
 
     Source: He et al., Deep residual learning for image recognition, CVPR 2016, equation 1.
@@ -54,9 +51,9 @@ class Residual(Layer):
         output_shape = connect(self.layer, input_shape, rng)
         if output_shape != input_shape:
             raise ValueError(
-                f"{self.label} adds the output of {self.layer.label} to its input, and one has "
-                f"shape {output_shape}, the other {input_shape}: make them equal, or use "
-                "Parallel([...], merge='add') with a layer on each way"
+                f"{self.label} expects {self.layer.label} to keep the shape {input_shape}, got "
+                f"{output_shape}: make them equal, or use Parallel([...], merge='add') with a "
+                "layer in each branch"
             )
         return output_shape
 
@@ -64,10 +61,7 @@ class Residual(Layer):
     def forward(self, x: Array, *, training: bool = True) -> Array:
         f = self.layer.forward(x, training=training)
         if f.shape != x.shape:
-            raise ValueError(
-                f"{self.label} adds the output of {self.layer.label} to its input, and one has "
-                f"shape {f.shape}, the other {x.shape}: return from forward what build declares"
-            )
+            self.layer.check_output(f, len(x))
         h = x + f
         if training:
             self.cache = h.shape
@@ -88,18 +82,18 @@ class Residual(Layer):
 class Parallel(Layer):
     """h = the sum, the mean, or the concatenation along the last axis, of f_1(x), f_2(x), ...
 
-    dJ/dx is the sum of what the branches' backward gives: each of delta ("add"), of delta over
-    their number ("mean"), or of its own piece of delta ("concat").
+    dJ/dx is the sum of the branches' deltas: each branch gets delta ("add"), delta divided by
+    their number ("mean"), or its own part of delta ("concat").
 
     Args:
-        layers: the branches, one or more; a list among them is taken as a `Chain`.
+        layers: the branches, one or more; a list of layers becomes a `Chain`.
         merge: "add", "mean" or "concat".
         name: see `Layer`.
 
     Raises:
-        TypeError: a branch is neither a layer nor a list of them.
-        ValueError: no branches, one layer twice, another `merge`, or outputs of shapes that can't
-            be merged.
+        TypeError: a branch is neither a layer nor a list of layers.
+        ValueError: no branches, the same layer twice, another `merge`, or outputs whose shapes
+            can't be merged.
 
     >>> from minigrad import Identity, ReLU
     >>> layer = Parallel([Identity(), ReLU()], merge="concat")
@@ -111,37 +105,33 @@ class Parallel(Layer):
     array([[ 1., 11.]])
     """
 
-    def __init__(self, layers: Sequence[Branch], *, merge: Merge = "add", name: str = "") -> None:
+    def __init__(self, layers: Iterable[Branch], *, merge: Merge = "add", name: str = "") -> None:
         super().__init__(name=name)
         if merge not in ("add", "mean", "concat"):
             raise ValueError(f"{self.label} expects merge='add', 'mean' or 'concat', got {merge!r}")
-        self.layers = [as_layer(layer) for layer in listed(layers, self.label)]
+        self.layers = [as_layer(layer) for layer in as_list(layers, self.label)]
         self.merge: Merge = merge
         name_layers(self.layers, self.label)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if self.file_arrays is None:  # those of a file have its names
-            name_layers(self.layers, self.label)
+        name_layers(self.layers, self.label)
         shapes = [connect(layer, input_shape, rng) for layer in self.layers]
         self.layers = BuiltLayers(self.layers)
-        self.tie()
-        alike = {shape[:-1] if self.merge == "concat" else shape for shape in shapes}
-        if len(alike) > 1 or (self.merge == "concat" and () in shapes):
-            said = ", ".join(f"{s} of {n.label}" for s, n in zip(shapes, self.layers, strict=True))
+        concat = self.merge == "concat"
+        if len({shape[:-1] if concat else shape for shape in shapes}) > 1 or (
+            concat and () in shapes
+        ):
+            got = ", ".join(f"{s} of {n.label}" for s, n in zip(shapes, self.layers, strict=True))
             raise ValueError(
-                f"{self.label} with merge={self.merge!r} expects its branches to give equal "
-                f"shapes{', but for the last axis' * (self.merge == 'concat')}, got {said}"
+                f"{self.label} with merge={self.merge!r} expects branches with equal output "
+                f"shapes{', except for the last axis' * concat}, got {got}"
             )
-        if self.merge != "concat":
+        if not concat:
             return shapes[0]
         widths = [shape[-1] for shape in shapes]
         self._cuts = np.cumsum(widths)[:-1].tolist()
         return (*shapes[0][:-1], sum(widths))
-
-    @override
-    def tie(self) -> None:
-        self._ties = Ties(self.layers)
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -151,10 +141,7 @@ class Parallel(Layer):
         else:
             for layer, output in zip(self.layers, outputs, strict=True):
                 if output.shape != outputs[0].shape:
-                    raise ValueError(
-                        f"{self.label} expects outputs of one shape, got {outputs[0].shape}, and "
-                        f"{output.shape} of {layer.label}: return from forward what build declares"
-                    )
+                    layer.check_output(output, len(x))
             h = reduce(np.add, outputs)
             if self.merge == "mean":
                 h = h / len(outputs)
@@ -164,34 +151,26 @@ class Parallel(Layer):
 
     @override
     def backward(self, delta: Array) -> Array:
-        deltas: list[Array] = []
-        self._through(delta, lambda layer, part: deltas.append(layer.backward(part)))
+        deltas = [
+            layer.backward(part)
+            for layer, part in zip(self.layers, self._parts(delta), strict=True)
+        ]
         return reduce(np.add, deltas)
 
     @override
     def backward_parameters(self, delta: Array) -> None:
-        self._through(delta, lambda layer, part: layer.backward_parameters(part))
+        for layer, part in zip(self.layers, self._parts(delta), strict=True):
+            layer.backward_parameters(part)
 
-    def _through(self, delta: Array, send: Callable[[Layer, Array], None]) -> None:
-        """Send each branch its part of delta."""
+    def _parts(self, delta: Array) -> Sequence[Array]:
+        """Return the delta of each branch."""
         self.check_delta(delta, self.cache)
         if self.merge == "concat":
-            parts = np.split(delta, self._cuts, axis=-1)
-        else:
-            part = delta / len(self.layers) if self.merge == "mean" else delta
-            parts = [part] * len(self.layers)
-        self._ties.start()
-        for layer, part in zip(self.layers, parts, strict=True):
-            send(layer, part)
-            self._ties.read(layer)
-        self._ties.assign()
+            return np.split(delta, self._cuts, axis=-1)
+        part = delta / len(self.layers) if self.merge == "mean" else delta
+        return [part] * len(self.layers)
 
 
 def as_layer(branch: Branch) -> Layer:
-    """Return a layer as it is, and a list or tuple of layers as a `Chain`.
-
-    >>> from minigrad import Tanh
-    >>> as_layer([Tanh(), Tanh()])
-    Chain([Tanh(), Tanh()])
-    """
+    """Return a layer as it is, and a list or tuple of layers as a `Chain`."""
     return Chain(branch) if isinstance(branch, Sequence) else branch

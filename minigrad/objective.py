@@ -1,4 +1,4 @@
-"""The loss over some data as a function of all parameters: what SciPy's optimizers make small."""
+"""The loss over some data as a function of all parameters, for SciPy's optimizers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer
+from minigrad.core.loss import Loss
 from minigrad.data.rows import Rows
-from minigrad.losses import Loss
 
 
 class Objective:
-    """theta -> (J, g), with J the loss over all rows, penalties included, and g = dJ/dtheta.
+    """theta -> (J, g), with J the loss over all rows, regularizers included, and g = dJ/dtheta.
 
-    theta is laid out as `model.parameters.value`, and so is g. Frozen parameters are constants:
-    their numbers in theta are not looked at, and their gradient is 0. A layer that draws random
-    numbers, such as Dropout, makes it another function at each call, which line searches can't
-    follow: leave such layers out.
+    theta and g are laid out as `model.parameters.value`. Frozen parameters are constants: their
+    elements of theta are ignored, and their gradient is 0. With a stochastic layer such as
+    Dropout J differs from call to call, which line searches can't follow: leave such layers out.
 
     Args:
         model: the network, built.
-        loss: what J is.
-        rows: the data, checked.
+        loss: J.
+        rows: the data, validated.
 
     Raises:
         ValueError: theta has another shape.
@@ -41,9 +40,9 @@ class Objective:
         self._gradient = BatchGradient(model, loss)
 
     def __call__(self, theta: ArrayLike) -> tuple[float, NDArray[np.float64]]:
-        """Set the model's parameters to theta; return J as a float, and g as a new float64 array.
+        """Set the model's parameters to theta, and return J and g as float64.
 
-        Both may come out infinite or NaN, where theta is out of all proportion.
+        Both may be infinite or NaN where theta is very large.
         """
         parameters, rows = self._gradient.parameters, self._rows
         theta = np.asarray(theta)

@@ -1,0 +1,219 @@
+"""A chain: layers one after another, each with a name and a place of its own."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NoReturn, overload
+
+from typing_extensions import Self, override
+
+from minigrad.core.layer import Layer, connect, walk
+from minigrad.data.arrays import Array, Shape
+from minigrad.util.config import register
+from minigrad.util.names import nearest, snake_case
+from minigrad.util.random import RNG
+
+
+@register
+class Chain(Layer):
+    """Layers one after another: forward in order, backward in reverse order.
+
+    `chain[0]` and `chain["dense_1"]` are layers, `chain["chain_1.dense_1"]` is one further in, and
+    `chain[:2]` is a chain of the first two, the same objects.
+
+    Args:
+        layers: the layers; those without a name get one, such as 'dense_1'. The list
+            `chain.layers` may be changed until the chain is built.
+        name: see `Layer`.
+
+    Raises:
+        TypeError: an item that isn't a `Layer`; a change of `layers` after the build.
+        ValueError: no layers, the same layer twice, the same name twice, or a name with a dot.
+
+    >>> from minigrad import Dense, Tanh
+    >>> chain = Chain([Dense(3), Chain([Tanh(), Dense(1)])])
+    >>> chain["chain_1.dense_1"]
+    Dense(1, name='dense_1')
+    >>> len(chain), len(chain[:1])
+    (2, 1)
+    """
+
+    def __init__(self, layers: Iterable[Layer], *, name: str = "") -> None:
+        super().__init__(name=name)
+        self.layers = as_list(layers, self.label)
+        name_layers(self.layers, self.label)
+
+    @property
+    @override
+    def children(self) -> list[Layer]:
+        """The layers of the chain. A layer that is another attribute isn't part of it."""
+        return list(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Layer: ...
+    @overload
+    def __getitem__(self, key: slice) -> Chain: ...
+    def __getitem__(self, key: int | str | slice) -> Layer:
+        """Return the layer at an index or a path, or a chain of a slice's layers."""
+        return Chain(self.layers[key]) if isinstance(key, slice) else layer_at(self, key)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        name_layers(self.layers, self.label)
+        shape = input_shape
+        for layer in self.layers:
+            shape = connect(layer, shape, rng)
+        self.layers = BuiltLayers(self.layers)
+        return shape
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x, training=training)
+        if training:
+            self.cache = x.shape
+        return x
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        self.check_delta(delta, self.cache)
+        return self._backward_through(self.layers[::-1], delta)
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        self.check_delta(delta, self.cache)
+        delta = self._backward_through(self.layers[:0:-1], delta)
+        self.layers[0].backward_parameters(delta)
+
+    @override
+    def check_output(self, output: Array, rows: int) -> None:
+        self.layers[-1].check_output(output, rows)
+
+    def _backward_through(self, layers: Sequence[Layer], delta: Array) -> Array:
+        for layer in layers:
+            delta = layer.backward(delta)
+            if delta is None:
+                raise TypeError(f"backward of {layer.label} returned None: return dJ/dinput")
+        return delta
+
+
+def as_list(layers: Iterable[Any], owner: str) -> list[Any]:
+    """Return the layers given to a container as a list.
+
+    Raises:
+        TypeError: a single layer.
+    """
+    if not isinstance(layers, Iterable):
+        raise TypeError(f"{owner} expects a list of layers, got {layers!r}: pass a list, [...]")
+    return list(layers)
+
+
+def layer_at(layer: Layer, key: int | str) -> Layer:
+    """Return the sublayer at an index or a path.
+
+    Raises:
+        IndexError: fewer layers.
+        KeyError: no layer of that name.
+    """
+    if isinstance(key, str):
+        known = {path: inner for path, inner in walk(layer) if path}
+        if key not in known:
+            raise KeyError(f"{layer.label} has no layer '{key}': {nearest(key, known)}")
+        return known[key]
+    layers = layer.children
+    if not -len(layers) <= key < len(layers):
+        raise IndexError(f"{layer.label} has {len(layers)} layers, got index {key}")
+    return layers[key]
+
+
+def name_layers(layers: Sequence[Layer], owner: str) -> None:
+    """Name the layers that have no name by type and number, and check that all fit together.
+
+    A layer that is built keeps its name, since paths and files refer to it.
+
+    Raises:
+        TypeError: an item that isn't a `Layer`.
+        ValueError: no layers, the same layer twice, the same name twice, or a name with a dot.
+    """
+    if not layers:
+        raise ValueError(f"{owner} needs at least one layer")
+    for index, layer in enumerate[object](layers):
+        if not isinstance(layer, Layer):
+            hint = f": pass an object, {layer.__name__}(...)" if isinstance(layer, type) else ""
+            raise TypeError(f"layers[{index}] of {owner} is {layer!r}, expected a Layer{hint}")
+    _refuse_repeated(layers, owner)
+    taken: dict[str, Layer] = {}
+    for layer in sorted(layers, key=lambda layer: not _is_settled(layer)):
+        built = _is_settled(layer)
+        if not layer.name or (layer.name in taken and not built and _has_default_name(layer)):
+            continue
+        if layer.name in taken:
+            hint = (
+                "both are built, so rename one with layer.name = '...', or nest their models"
+                if built
+                else "give each its own name="
+            )
+            raise ValueError(f"two layers of {owner} are named '{layer.name}': {hint}")
+        if "." in layer.name:
+            raise ValueError(f"the name '{layer.name}' has a dot, which separates names in paths")
+        taken[layer.name] = layer
+    numbers: Counter[str] = Counter()
+    for layer in layers:
+        if taken.get(layer.name) is layer:
+            continue
+        kind = snake_case(type(layer).__name__)
+        while not layer.name or layer.name in taken:
+            numbers[kind] += 1
+            layer.name = f"{kind}_{numbers[kind]}"
+        taken[layer.name] = layer
+
+
+def _refuse_repeated(layers: Sequence[Layer], owner: str) -> None:
+    seen: set[int] = set()
+    for layer in layers:
+        for _, inner in walk(layer, layer.name):
+            if id(inner) in seen:
+                raise ValueError(
+                    f"{inner.label} is twice in {owner}, and its cache holds one pass only: "
+                    "make a second layer that shares the Parameter, as in "
+                    "Dense(units, weight=first.weight)"
+                )
+            seen.add(id(inner))
+
+
+def _has_default_name(layer: Layer) -> bool:
+    kind = re.escape(snake_case(type(layer).__name__))
+    return re.fullmatch(rf"{kind}(_\d+)?", layer.name) is not None
+
+
+def _is_settled(layer: Layer) -> bool:
+    """Whether a layer is built, and isn't a copy that belongs to no model."""
+    return layer.output_shape is not None and all(
+        p.source._vector is not None for _, p in layer.named_parameters()
+    )
+
+
+class BuiltLayers(list[Layer]):
+    """The layers of a built container: names, shapes and parameters depend on them."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(
+            "the layers of a built model can't be changed: make a new one, "
+            "Sequential([*model.layers, ...])"
+        )
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+    @override
+    def __reduce__(self) -> tuple[type[Self], tuple[list[Layer]]]:
+        """Copy and pickle the list as a whole."""
+        return type(self), (list(self),)

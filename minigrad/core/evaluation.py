@@ -1,0 +1,105 @@
+"""The loss and the metrics over many batches, as if they were one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsFloat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.core.gradient import Plan, blocks
+from minigrad.core.layer import Layer
+from minigrad.core.loss import Loss
+from minigrad.data.arrays import Array
+from minigrad.data.batches import Stream
+from minigrad.data.rows import Rows
+from minigrad.metrics import Metric
+from minigrad.util.names import kind_of
+
+
+class RunningMetrics:
+    """Accumulates the loss, and the targets and predictions for the metrics.
+
+    Args:
+        loss: tells whether J is a mean or a sum.
+        metrics: computed over all rows in the end.
+        reused: whether the batches' arrays may be overwritten by later batches.
+    """
+
+    def __init__(self, loss: Loss, metrics: Mapping[str, Metric], *, reused: bool = False) -> None:
+        self.rows = 0
+        self._j = self._regularization = self._weight = 0.0
+        self._reused = reused
+        self._mean = loss.reduction == "mean"
+        self._metrics = metrics
+        self._targets: list[NDArray[Any]] = []
+        self._predictions: list[Array] = []
+
+    def add(
+        self, j: float, batch: Rows, predictions: Array | None, regularization: float = 0.0
+    ) -> None:
+        """Add the loss of some rows, and their predictions if there are metrics.
+
+        A sum grows with each batch, but the regularization, which each batch's J contains, counts
+        once: as its mean.
+        """
+        self.rows += len(batch.x)
+        if weight := batch.total:
+            self._weight += weight
+            share = weight / self._weight
+            if self._mean:
+                self._j += (j - self._j) * share
+            else:
+                self._j += j - regularization
+                self._regularization += (regularization - self._regularization) * share
+        if predictions is not None:
+            self._targets.append(batch.y.copy() if self._reused else batch.y)
+            self._predictions.append(predictions)
+
+    def logs(self) -> dict[str, float]:
+        """Return the loss and the metrics over all rows so far, by name."""
+        logs = {"loss": self._j + self._regularization}
+        if self._predictions:
+            target, prediction = _joined(self._targets), _joined(self._predictions)
+            for name, metric in self._metrics.items():
+                logs[name] = _number(name, metric(target, prediction))
+        return logs
+
+
+def evaluate(
+    model: Layer,
+    loss: Loss,
+    metrics: Mapping[str, Metric],
+    data: Rows | Stream,
+    *,
+    rows: int | None = None,
+) -> dict[str, float]:
+    """Return the loss and the metrics over all rows, without writing on any layer.
+
+    `rows` is the number of rows at a time; by default that of the model's `Plan`.
+    """
+    running = RunningMetrics(loss, metrics, reused=isinstance(data, Stream))
+    most = rows or Plan(model).rows
+    for batch in data.batches(None, None):
+        for block in blocks(len(batch), min(most, batch.chunk)):
+            part = batch.take(block)
+            prediction = model.forward(part.x, training=False)
+            j = loss.measure(prediction, part.y, part.weight, training=False)
+            running.add(j, part, prediction if metrics else None)
+    logs = running.logs()
+    logs["loss"] += model.parameters.regularization()
+    return logs
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _number(name: str, value: Any) -> float:
+    if np.ndim(value) or not isinstance(value, SupportsFloat):
+        raise TypeError(
+            f"metric '{name}' must return a number, got {kind_of(value)} of shape "
+            f"{np.shape(value)}: return its mean"
+        )
+    return float(value)

@@ -1,0 +1,118 @@
+"""What training reported, epoch by epoch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from math import nan
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from minigrad.util.atomic import atomic_write
+from minigrad.util.names import nearest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class History(dict[str, list[float]]):
+    """Lists of one number an epoch by name: 'loss', each metric, and 'val_...' of both.
+
+    All lists have the same length: NaN stands for what an epoch didn't report.
+
+    >>> history = History()
+    >>> history.append({"loss": 0.5})
+    >>> history.append({"loss": 0.25})
+    >>> history["loss"]
+    [0.5, 0.25]
+    >>> history
+    History(epochs=2, loss=0.25)
+    >>> print(history)
+    epoch     loss
+        1  0.50000
+        2  0.25000
+    """
+
+    def __missing__(self, name: str) -> list[float]:
+        raise KeyError(f"the history has no {name!r}: {nearest(str(name), self)}")
+
+    def append(self, logs: Mapping[str, float]) -> None:
+        """Add the numbers of one epoch."""
+        if self.keys() == logs.keys():
+            for name, value in logs.items():
+                self[name].append(value)
+            return
+        epochs = self.epochs
+        for name in [*self, *(name for name in logs if name not in self)]:
+            self.setdefault(name, [nan] * epochs).append(logs.get(name, nan))
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs."""
+        return max(map(len, self.values()), default=0)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV file with a row for each epoch: "epoch", then each name.
+
+        Numbers have enough digits to read back the same ones. An old file is replaced in one step.
+
+        Raises:
+            OSError: the file can't be written.
+
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "history.csv")
+        ...     History(loss=[0.5, 0.25]).to_csv(path)
+        ...     print(path.read_text(), end="")
+        epoch,loss
+        1,0.5
+        2,0.25
+        """
+        import csv
+        import io
+
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["epoch", *self])
+        rows.writerows([epoch, *values] for epoch, values in self._rows())
+        atomic_write(path, [text.getvalue().encode()])
+
+    def plot(self, *, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+        """Draw the losses, or what `names` says, over the epochs; see `minigrad.plots.history`."""
+        from minigrad.plots import history
+
+        return history(self, names=names, ax=ax)
+
+    @override
+    def __repr__(self) -> str:
+        last = [f"{name}={values[-1]:.4g}" for name, values in self.items() if values]
+        return f"History({', '.join([f'epochs={self.epochs}', *last])})"
+
+    @override
+    def __str__(self) -> str:
+        """Return a table of at most 20 rows, the first and the last epochs."""
+        epochs = self.epochs
+        rows = [["epoch", *self]]
+        rows.extend(
+            [str(epoch), *(f"{value:#.5g}" for value in values)]
+            for epoch, values in self._rows()
+            if epochs <= 20 or not 10 < epoch <= epochs - 10
+        )
+        if epochs > 20:
+            rows.insert(11, ["..."] * len(rows[0]))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _rows(self) -> Iterator[tuple[int, list[float]]]:
+        for index in range(self.epochs):
+            values = [column[index] if index < len(column) else nan for column in self.values()]
+            yield index + 1, values

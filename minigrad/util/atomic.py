@@ -1,0 +1,93 @@
+"""Atomic writes: an interruption leaves the complete old file or the complete new file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TypeAlias
+
+StrPath: TypeAlias = str | os.PathLike[str]
+
+
+def check_path(path: StrPath) -> str:
+    """Return a path as text; refuse an int, which `open` takes as a file descriptor."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"expected a path (str or os.PathLike), got {path!r}")
+    return os.fsdecode(path)
+
+
+def atomic_write(path: StrPath, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write chunks of bytes to a file, replacing the old file in one step.
+
+    The chunks go to a temporary file in the same folder. Once the disk holds all of it, it is
+    renamed to `path`. On any exception, Ctrl-C included, the temporary file is removed; only a
+    killed process leaves it behind, as ``.NAME.RANDOM.tmp``. A symbolic link is followed: its
+    target is replaced. The permissions of an old file are kept.
+
+    Args:
+        path: the file; its folder must exist and be writable.
+        chunks: the contents.
+
+    Raises:
+        TypeError: `path` isn't a path.
+        OSError: the folder is missing, the file is write-protected or not a regular file (a
+            folder, a device), or the disk is full.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "greeting.txt")
+    ...     atomic_write(path, [b"Hello, ", b"world"])
+    ...     path.read_text(), os.listdir(folder)
+    ('Hello, world', ['greeting.txt'])
+    """
+    target = os.path.realpath(check_path(path))
+    folder, name = os.path.split(target)
+    permissions = _permissions(target)
+    temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.tmp")
+
+    def create(file: str, flags: int) -> int:
+        # The temporary file is never more accessible than the old file.
+        return os.open(file, flags, 0o666 if permissions is None else permissions)
+
+    try:
+        with open(temporary, "xb", opener=create) as file:
+            if permissions is not None:
+                os.chmod(temporary, permissions)
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    with suppress(OSError):  # makes the new name survive a power cut, where folders can be synced
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _permissions(target: str) -> int | None:
+    """Return the permission bits of the old file, None if there is none."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        folder = os.path.dirname(target)
+        if os.path.isdir(folder):
+            return None
+        message = "expected an existing folder, make it first"
+        raise FileNotFoundError(errno.ENOENT, message, folder) from None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "expected a file to write, got a folder", target)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "expected a regular file, got a device or pipe", target)
+    # A rename needs permission for the folder only, so the file's is checked here.
+    if not os.access(target, os.W_OK):
+        message = "the file is write-protected, allow writing or choose another name"
+        raise PermissionError(errno.EACCES, message, target)
+    return stat.S_IMODE(mode)

@@ -1,0 +1,82 @@
+"""A few threads that work on one job, and the number of them that pays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextvars import copy_context
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+
+class ThreadPool:
+    """Runs a job on each of several threads, the calling thread included."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._executor: ThreadPoolExecutor | None = None
+
+    def run(self, job: Callable[[int], None]) -> None:
+        """Call job(0), job(1), ... at the same time, one a thread, and return when all have ended.
+
+        The caller's NumPy error settings hold in each thread.
+        """
+        if self.threads > 1 and self._executor is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._executor = ThreadPoolExecutor(self.threads - 1, "minigrad")
+        others = [
+            self._executor.submit(copy_context().run, job, thread)
+            for thread in range(1, self.threads)
+            if self._executor is not None
+        ]
+        try:
+            job(0)
+        finally:
+            for other in others:
+                other.result()
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def thread_count(threads: int | None = None) -> int:
+    """Return the number of threads: as given, or MINIGRAD_THREADS, or one for each core.
+
+    Raises:
+        ValueError: not an integer of at least 1.
+
+    >>> thread_count(2)
+    2
+    """
+    source, count = "threads", threads
+    if threads is None:
+        source = "MINIGRAD_THREADS"
+        given = os.environ.get(source) or _cores()
+        count = int(given) if isinstance(given, int) or given.isdecimal() else None
+        if count is None:
+            raise ValueError(f"{source} must be an integer of at least 1, got {given!r}")
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
+    return int(count)
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
