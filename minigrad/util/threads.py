@@ -1,4 +1,4 @@
-"""A few threads that work on one job, and the number of them that pays."""
+"""A small thread pool, and the number of threads that it uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ThreadPool:
         self._executor: ThreadPoolExecutor | None = None
 
     def run(self, job: Callable[[int], None]) -> None:
-        """Call job(0), job(1), ... at the same time, one a thread, and return when all have ended.
+        """Call job(0), job(1), ... at the same time, one per thread, and wait for all of them.
 
         The caller's NumPy error settings hold in each thread.
         """
@@ -55,28 +55,12 @@ class ThreadPool:
 
 
 def thread_count(threads: int | None = None) -> int:
-    """Return the number of threads: as given, or MINIGRAD_THREADS, or one for each core.
-
-    Raises:
-        ValueError: not an integer of at least 1.
-
-    >>> thread_count(2)
-    2
-    """
+    """Return the number of threads: `threads`, else MINIGRAD_THREADS, else one for each core."""
     source, count = "threads", threads
     if threads is None:
-        source = "MINIGRAD_THREADS"
-        given = os.environ.get(source) or _cores()
-        count = int(given) if isinstance(given, int) or given.isdecimal() else None
-        if count is None:
-            raise ValueError(f"{source} must be an integer of at least 1, got {given!r}")
+        source, given = "MINIGRAD_THREADS", os.environ.get("MINIGRAD_THREADS", "")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        count = int(given) if given.isdecimal() else given or cores or 1
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
     return int(count)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
