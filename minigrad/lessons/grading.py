@@ -45,7 +45,7 @@ _SEPARATE = {  # the likely causes of a wrong factor in dJ/dx, which keeps the r
 
 
 def grade(layer: Layer, exercise: Exercise) -> list[str]:
-    """Return what is wrong with a layer, one sentence each; an empty list if it is correct.
+    """Return what is wrong with a layer, in a sentence each; an empty list if it is correct.
 
     >>> from minigrad import Sigmoid
     >>> from minigrad.lessons.exercises import EXERCISES
@@ -72,8 +72,7 @@ def grade(layer: Layer, exercise: Exercise) -> list[str]:
 
 def _grade_forward(layer: Layer, x: Array, expected: Array) -> list[str]:
     for training, mode in ((True, "training"), (False, "inference")):
-        found = compare(layer.forward(x, training=training), expected)
-        if found:
+        if found := compare(layer.forward(x, training=training), expected):
             return [f"the result of forward in {mode} {found}"]
     return []
 
@@ -150,12 +149,9 @@ def compare(
     causes: Mapping[float, str] = _SEPARATE,
     mistakes: Mapping[str, Array] = MappingProxyType({}),
 ) -> str:
-    """Return how a result differs from the right array, by the likeliest mistake; "" if it agrees.
+    """Return how a result differs from the right array, by the likeliest mistake; "" if equal.
 
     `causes` names wrong factors, and `mistakes` holds the arrays that usual mistakes give.
-
-    >>> compare(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 3.0], [2.0, 4.0]]))
-    'is the transpose of the right one'
     """
     if not isinstance(got, np.ndarray):
         return f"is a {type(got).__name__}: is a return missing?"
@@ -188,7 +184,7 @@ def _agree(got: Array, expected: Array) -> bool:
 
 
 def _explain(error: Exception) -> str:
-    """Return the error with its method, its line, and its likely cause."""
+    """Return an error with its method, its line, and its likely cause."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in _METHODS]
     message = f"raises {type(error).__name__}: {error}".rstrip()
     shapes = re.findall(r"\(\d+,[\d, ]*\)", message)

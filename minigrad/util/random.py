@@ -46,8 +46,9 @@ def is_rng(value: object) -> TypeIs[RNG]:
 
 def rng_state(rng: RNG) -> dict[str, Any]:
     """Return the state of a generator as numbers, strings and arrays."""
-    legacy = isinstance(rng, np.random.RandomState)
-    return dict(rng.get_state(legacy=False) if legacy else rng.bit_generator.state)
+    if isinstance(rng, np.random.RandomState):
+        return dict(rng.get_state(legacy=False))
+    return dict(rng.bit_generator.state)
 
 
 def set_rng_state(rng: RNG, state: Mapping[str, Any]) -> None:

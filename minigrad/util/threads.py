@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextvars import copy_context
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
@@ -56,7 +56,8 @@ class ThreadPool:
 
 def thread_count(threads: int | None = None) -> int:
     """Return the number of threads: `threads`, else MINIGRAD_THREADS, else one for each core."""
-    source, count = "threads", threads
+    source = "threads"
+    count: Any = threads
     if threads is None:
         source, given = "MINIGRAD_THREADS", os.environ.get("MINIGRAD_THREADS", "")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
