@@ -146,7 +146,7 @@ def check_gradients(
 
 
 class _Objective:
-    """J as a function of the parameters and the input, with the same random numbers each time."""
+    """J as a function of the parameters and the input; random numbers are replayed."""
 
     def __init__(self, model: Any, loss: Loss, x: Array, target: NDArray[Any]) -> None:
         self.model = model

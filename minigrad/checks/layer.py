@@ -34,15 +34,12 @@ DTYPES = ("float64", "float32")
 
 @dataclass(frozen=True)
 class LayerReport:
-    """The result of `check_layer`: the broken rules, each with what the layer does instead.
-
-    `untried` counts the rules that couldn't be checked because of an error that is listed already.
-    """
+    """The result of `check_layer`: the broken rules, each with what the layer does instead."""
 
     layer: str
     broken: dict[str, str]
     rules: int
-    untried: int = 0
+    untried: int = 0  # the rules that weren't checked because of an error that `broken` holds
 
     @property
     def passed(self) -> bool:
@@ -167,7 +164,6 @@ class Trial:
         return model_of(self.layer, self.input_shape)
 
     def built(self, dtype: str = "float64") -> Layer:
-        """Return a built copy; a model holds its parameters."""
         layer: Layer = model_of(self.layer, self.input_shape, dtype)[0]
         return layer
 

@@ -207,7 +207,6 @@ class _Loading:
             inner.build_for(input_shape)
 
     def restore_parameters(self, model: Layer) -> None:
-        """Freeze parameters and layers, and set regularizers."""
         layers, parameters = dict(walk(model)), dict(model.named_parameters())
         frozen, regularizers = set(self.document["frozen_parameters"]), self.document["penalties"]
         _check_known([*frozen, *regularizers], parameters)
@@ -262,7 +261,6 @@ class _Loading:
             trainer.epochs = trainer.epoch if planned is None else planned
 
     def fill(self, own: Arrays) -> None:
-        """Copy the tensors of these names into the arrays."""
         fill(own, {n: self.tensors.pop(n) for n in own if n in self.tensors}, casting="no")
 
     def make(self, description: Any) -> Any:

@@ -43,7 +43,7 @@ class Progress:
         self._began = self._flushed = 0.0
 
     def begin(self, epoch: int, epochs: int) -> None:
-        """Begin training after `epoch` finished epochs, up to `epochs`."""
+        """Begin training after `epoch` of `epochs` epochs."""
         self.epoch, self.epochs = epoch, epochs
 
     def begin_epoch(self, batches: int | None) -> None:
@@ -52,7 +52,6 @@ class Progress:
         self._batches, self._began = batches, perf_counter()
 
     def due(self) -> bool:
-        """Return whether it is time to redraw."""
         return False
 
     def batch(self, number: int, rows: int, logs: Callable[[], Mapping[str, float]]) -> None:
@@ -73,7 +72,6 @@ class Progress:
         """Show the line again."""
 
     def say(self, text: str) -> None:
-        """Print a message on its own line."""
         self.write(f"{text}\n", flush=perf_counter() >= self._flushed + _REDRAW_SECONDS)
 
     def end(self) -> None:
@@ -81,7 +79,6 @@ class Progress:
         self.write("")
 
     def head(self) -> str:
-        """Return the number of the epoch, such as "epoch  3/10"."""
         return f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
 
     def write(self, text: str, *, flush: bool = True) -> None:
@@ -224,7 +221,7 @@ def _ranked(logs: Mapping[str, float]) -> list[tuple[str, int]]:
 
 
 def _short(number: float) -> str:
-    """Return a number with two or three digits, such as 84, 1.2k, 57k or 2.5M."""
+    """Return a number with two or three digits, such as 84, 1.2k or 2.5M."""
     unit, units = "", iter("kMGT")
     while number >= 999.5:
         number, unit = number / 1000, next(units)

@@ -57,17 +57,9 @@ def from_config(
 ) -> Any:
     """Create the object that `to_config` described; nothing in it is imported or run.
 
-    Args:
-        config: the configuration.
-        custom_objects: unregistered classes, and functions, by name; functions aren't called.
-        arrays: the arrays from `to_config`; each is removed when it is used.
-        make: creates each object from its class and options.
-
-    Raises ValueError for an unknown name, another class, or a malformed `config`.
-
-    >>> from minigrad import Tanh
-    >>> from_config({"class": "Tanh", "config": {}})
-    Tanh()
+    `custom_objects` holds unregistered classes, and functions, which aren't called. `arrays` are
+    those from `to_config`; each is removed when it is used. `make` creates each object from its
+    class and options. An unknown name or a malformed `config` raises ValueError.
     """
 
     def inner(config: Any) -> Any:

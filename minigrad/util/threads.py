@@ -42,7 +42,6 @@ class ThreadPool:
                 other.result()
 
     def close(self) -> None:
-        """End the threads."""
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
