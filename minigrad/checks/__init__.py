@@ -1,5 +1,6 @@
-"""What models rely on in every layer, and one function that tells what a layer breaks of it."""
+"""Checks: compare gradients with differences, and test a layer against the rules for layers."""
 
-from minigrad.checks.report import LayerReport, check_layer
+from minigrad.checks.gradients import GradientReport, check_gradients
+from minigrad.checks.layer import LayerReport, check_layer
 
-__all__ = ["LayerReport", "check_layer"]
+__all__ = ["GradientReport", "LayerReport", "check_gradients", "check_layer"]

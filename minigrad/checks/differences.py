@@ -1,50 +1,75 @@
-"""The slope of J by one number of an array, by differences that fit the array's scale."""
+"""Central differences of a loss J, the step off a kink, and the model copies that J runs on."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.data.arrays import Array
+from minigrad.core.layer import Layer, walk
+from minigrad.data.arrays import Array, Shape
+from minigrad.util.config import registered
+from minigrad.util.random import is_rng, rng_state, set_rng_state
 
-_STEPS = (1e-5, 1e-6, 1e-4, 1e-7)
-"""Several, as one of them may straddle the kink of a ReLU."""
-_GOOD = 1e-8
-_NOISE = 1e-5
-"""Slopes below this part of J are lost in the rounding of J."""
-_ENOUGH = 5
-"""So many wrong slopes say that the array's gradient is wrong: the others are given one step."""
-_ALIKE = 1e-5
-"""How near, by their largest, claimed slopes must be to a multiple of the differences."""
-_ROUNDING = 2.0**-50
-"""The part of J that an evaluation may be off by."""
+_STEPS = (1e-5, 1e-6, 1e-4, 1e-7)  # several, because one of them may cross the kink of a ReLU
+_GOOD = 1e-8  # a smaller relative error ends the search for a step
+_NOISE = 1e-5  # derivatives below this share of J are lost in the rounding of J
+_ENOUGH = 5  # misses that prove the gradient wrong; the other numbers get one step each
+_ALIKE = 1e-5  # the relative error up to which a gradient is a multiple of the differences
+_ROUNDING = 2.0**-50  # the relative rounding error of one evaluation of J
 
 
-class Missed(NamedTuple):
-    """A slope that no difference agrees with: how far off it is at the smallest step.
+def model_of(layer: Layer, input_shape: Shape, dtype: str = "float64") -> Any:
+    """Return a built model of a copy of one layer; its weights are always the same."""
+    model: Any = registered(Layer)["Sequential"]  # only the core may import it
+    return model([copy.deepcopy(layer)], input_shape=input_shape, rng=0, dtype=dtype)
 
-    Both are for an array of scale 1: dJ is `off` times dp over the scale.
+
+def in_double(model: Layer, input_shape: Shape) -> Any:
+    """Return a built copy of a model in float64; a single layer gets a model of its own."""
+    if not hasattr(model, "build_for"):
+        return model_of(model, input_shape)
+    twin: Any = copy.deepcopy(model)
+    twin.build_for(input_shape)
+    twin.dtype = np.dtype(np.float64)
+    twin.build_for(input_shape)
+    return twin
+
+
+class Replay:
+    """Replay the same random numbers on every call.
+
+    Called before each pass, it makes a network with `Dropout` a function of its parameters alone.
     """
 
-    off: float
+    def __init__(self, model: Layer) -> None:
+        values = [value for _, layer in walk(model) for value in vars(layer).values()]
+        self._states = [(rng, rng_state(rng)) for rng in values if is_rng(rng)]
+
+    def __call__(self) -> None:
+        for rng, state in self._states:
+            set_rng_state(rng, state)
+
+
+class Miss(NamedTuple):
+    """A derivative that no difference matches: its absolute error at the smallest step.
+
+    Both numbers are for an array that is scaled to 1.
+    """
+
+    error: float
     step: float
 
 
 class Differences:
-    """J around a point, as one array's numbers move, held against the slopes that are claimed.
+    """Compare an array's analytic gradient with central differences of J.
 
-    Steps of about 1e-5 come first. Where none of them fits, smaller and smaller ones follow, from a
-    hundredth of the array's size down to where the rounding of J is larger than the tolerance; so
-    an array may be of any scale. `missed` tells of the first numbers that nothing fits.
-
-    Args:
-        objective: gives J for what the array holds.
-        value: the array; each number is put back after it was moved.
-        claimed: dJ/dvalue, of its shape.
-        tolerance: the relative error that is looked for.
+    The first steps are about 1e-5. If none matches, smaller and smaller steps follow, from a
+    hundredth of the array's scale down to where the rounding of J exceeds the tolerance. The array
+    may therefore have any scale. `missed` holds the first numbers that no step matches.
 
     >>> p = np.array([3.0, 1.0])
     >>> differences = Differences(lambda: (p**2).sum(), p, np.array([6.0, 1.0]))
@@ -53,93 +78,80 @@ class Differences:
     """
 
     def __init__(
-        self,
-        objective: Callable[[], float],
-        value: Array,
-        claimed: Array,
-        tolerance: float = 1e-6,
+        self, objective: Callable[[], float], value: Array, analytic: Array, tolerance: float = 1e-6
     ) -> None:
         self.objective = objective
         self.value = value
-        self.claimed = claimed
+        self.analytic = analytic
         self.tolerance = tolerance
         self.scale = scale(value)
         j = abs(float(objective()))
-        self.lost = _ROUNDING * j
-        least = (_NOISE * j + 1e-10) / max(1.0, self.scale)
-        self.least = max(least, 1e-3 * float(np.abs(claimed).max(initial=0.0)))
-        self.missed: list[Missed] = []
+        self._rounding = _ROUNDING * j
+        smallest = (_NOISE * j + 1e-10) / max(1.0, self.scale)
+        self._smallest = max(smallest, 1e-3 * float(np.abs(analytic).max(initial=0.0)))
+        self.missed: list[Miss] = []
 
     def __call__(self, index: tuple[int, ...]) -> tuple[float, float]:
-        """Return the error, relative to the larger slope, and the difference that is nearest."""
-        claimed = float(self.claimed[index])
+        """Return the relative error, and the difference that is nearest to the gradient."""
+        analytic = float(self.analytic[index])
         unit = max(1.0, abs(float(self.value[index])))
         tried: list[tuple[float, float, float]] = []
         enough = len(self.missed) == _ENOUGH
         for step in _STEPS[:1] if enough else _STEPS:
-            numeric = self._difference(index, unit * step)
-            tried.append((self._error(claimed, numeric), numeric, unit * step))
+            numeric = difference(self.objective, self.value, index, unit * step)
+            tried.append((self._error(analytic, numeric), numeric, unit * step))
             if tried[-1][0] < _GOOD:
                 break
         if min(tried)[0] > self.tolerance and not enough:
-            tried += self._search(index, claimed)
+            tried += self._search(index, analytic)
             if min(tried)[0] > self.tolerance:
                 _, numeric, h = tried[-1]
-                self.missed.append(Missed(abs(claimed - numeric) * self.scale, h / self.scale))
+                self.missed.append(Miss(abs(analytic - numeric) * self.scale, h / self.scale))
         error, numeric, _ = min(tried)
         return error, numeric
 
     def factor(self) -> float:
-        """Return the one number that all slopes times it are what is claimed; NaN if none is.
-
-        >>> p = np.array([3.0, 1.0])
-        >>> twice = Differences(lambda: (p**2).sum(), p, np.array([12.0, 4.0]))
-        >>> round(twice.factor(), 6)
-        2.0
-        """
-        numeric = np.empty_like(self.claimed)
+        """Return c where the gradient is c times the differences; NaN if there is no such c."""
+        numeric = np.empty_like(self.analytic)
         for index in np.ndindex(self.value.shape):
             unit = max(1.0, abs(float(self.value[index])))
-            numeric[index] = self._difference(index, unit * _STEPS[0])
+            numeric[index] = difference(self.objective, self.value, index, unit * _STEPS[0])
         square = float(np.vdot(numeric, numeric))
-        factor = float(np.vdot(numeric, self.claimed)) / square if square else math.nan
-        off = float(np.abs(self.claimed - factor * numeric).max())
-        return factor if off <= _ALIKE * float(np.abs(self.claimed).max()) else math.nan
+        factor = float(np.vdot(numeric, self.analytic)) / square if square else math.nan
+        error = float(np.abs(self.analytic - factor * numeric).max())
+        return factor if error <= _ALIKE * float(np.abs(self.analytic).max()) else math.nan
 
-    def _search(self, index: tuple[int, ...], claimed: float) -> list[tuple[float, float, float]]:
-        """Return errors, differences and steps, for all steps that rounding allows."""
+    def _search(self, index: tuple[int, ...], analytic: float) -> list[tuple[float, float, float]]:
+        """Return (error, difference, step) for all steps that rounding allows."""
         tried: list[tuple[float, float, float]] = []
         longer: list[float] = []
         for half in range(4, 41):
             h = max(1.0, self.scale) * 10.0 ** (-half / 2)
             with np.errstate(over="ignore", invalid="ignore"):  # the first steps may be huge
-                row = [self._difference(index, h)]
-            lost = self.lost / h
-            if not lost < self.tolerance * self._size(claimed, row[0]):
+                row = [difference(self.objective, self.value, index, h)]
+            rounding = self._rounding / h
+            if not rounding < self.tolerance * self._size(analytic, row[0]):
                 break
-            # Without their errors of order h^2 and h^4, longer steps serve: rounding spoils less.
+            # Richardson extrapolation removes the errors of order h^2 and h^4. Longer steps then
+            # match, and they lose less to rounding.
             for order, before in zip((1, 2), longer, strict=False):
                 row.append(row[-1] + (row[-1] - before) / (10**order - 1))
-            tried += [(self._error(claimed, n, lost), n, h) for n in reversed(row)]
+            tried += [(self._error(analytic, n, rounding), n, h) for n in reversed(row)]
             longer = row
         return tried
 
-    def _error(self, claimed: float, numeric: float, lost: float = 0.0) -> float:
-        """Return the relative error, and at least what rounding makes of it."""
-        error = max(abs(claimed - numeric), lost) / self._size(claimed, numeric)
+    def _error(self, analytic: float, numeric: float, rounding: float = 0.0) -> float:
+        error = max(abs(analytic - numeric), rounding) / self._size(analytic, numeric)
         return error if math.isfinite(error) else math.inf
 
-    def _size(self, claimed: float, numeric: float) -> float:
-        return max(abs(claimed), abs(numeric), self.least)
-
-    def _difference(self, index: tuple[int, ...], h: float) -> float:
-        return difference(self.objective, self.value, index, h)
+    def _size(self, analytic: float, numeric: float) -> float:
+        return max(abs(analytic), abs(numeric), self._smallest)
 
 
 def difference(
     objective: Callable[[], float], value: Array, index: tuple[int, ...], h: float
 ) -> float:
-    """Return the central difference of J by one number, which is put back: dJ/dp to order h^2.
+    """Return the central difference of J for one number, which is then restored: dJ/dp + O(h^2).
 
     >>> p = np.array([3.0])
     >>> difference(lambda: p[0] ** 2, p, (0,), 0.5)
@@ -154,10 +166,17 @@ def difference(
     return (above - below) / (up - down or math.nan)
 
 
-def scale(value: Array) -> float:
-    """Return the root mean square of an array, or 1 where it is all zero.
+def step_off(starts: Sequence[Array], values: Sequence[Array], distance: float, seed: int) -> None:
+    """Set all arrays to their start plus a random step, which leaves every kink.
 
-    >>> scale(np.array([3.0, -3.0])), scale(np.zeros(2))
-    (3.0, 1.0)
+    Each number moves by 0.5 to 1 % of its array's scale, times `distance`, in a random direction.
     """
+    rng = np.random.default_rng(seed)
+    for start, value in zip(starts, values, strict=True):
+        step = rng.uniform(0.005, 0.01, value.shape) * rng.choice([-1, 1], value.shape)
+        value[...] = start + distance * scale(start) * step
+
+
+def scale(value: Array) -> float:
+    """Return the root mean square of an array, or 1 if all of it is zero."""
     return float(np.sqrt(np.mean(np.square(value)))) or 1.0 if value.size else 1.0

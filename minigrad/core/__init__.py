@@ -1,1 +1,13 @@
-"""The core: one layer's mathematics, and how a batch becomes a step."""
+"""The core: how a batch becomes a step. Read its modules in this order.
+
+1. `parameters`: a trainable array and its gradient; one flat vector for a whole model.
+2. `cached`: the cache rule, for what `backward` needs of `forward`.
+3. `layer`: the contract of a layer; how layers are walked, built and copied.
+4. `chain`: layers one after another.
+5. `loss`: one number for a batch, and its derivative by the prediction.
+6. `optimizer`: changes the parameters from their gradients.
+7. `gradient`: J and its gradient for a batch of any size, in blocks of rows, on several threads.
+8. `evaluation`: the loss and the metrics over many batches.
+9. `trainer`: fit, epoch, step.
+10. `model`: a network with a dtype, an rng and one vector; what people use.
+"""

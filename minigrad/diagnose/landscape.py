@@ -8,12 +8,12 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.checks.copies import Rewind, in_double
+from minigrad.checks.differences import Replay, in_double
+from minigrad.core.gradient import Objective
 from minigrad.core.layer import Layer as Network
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
 from minigrad.losses import Loss
-from minigrad.objective import Objective
 from minigrad.optimizers import Optimizer
 from minigrad.optimizers.schedules import Schedule
 
@@ -38,16 +38,16 @@ class Landscape:
 
     def __init__(self, model: Network, loss: Loss, rows: Rows) -> None:
         assert model.input_shape is not None
-        twin = in_double(model, model.input_shape)
+        twin: Network = in_double(model, model.input_shape)
         self.parameters = twin.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
         self._twin = twin
         self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
         self._objective = Objective(twin, copy.copy(loss), self._rows)
-        self._rewind = Rewind(twin)
+        self._replay = Replay(twin)
 
     def __call__(self, theta: Vector) -> tuple[float, Vector]:
-        self._rewind()
+        self._replay()
         return self._objective(theta)
 
     def step(self, optimizer: Optimizer) -> Vector:
@@ -82,5 +82,5 @@ class Landscape:
 
     def predict(self) -> Array:
         """Return what is predicted with the parameters as the last call or step left them."""
-        self._rewind()
+        self._replay()
         return self._twin.forward(self._rows.x)

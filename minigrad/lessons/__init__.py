@@ -1,1 +1,1 @@
-"""Exercises: layers that are broken or half written, and a grader that says what is wrong."""
+"""Exercises: broken or half-written layers, and a grader that names what is wrong."""

@@ -1,261 +1,214 @@
-"""Says in words what is wrong with a layer: its forward, each gradient, and what it passes down."""
+"""The grader: it names what is wrong with a layer's forward, its gradients, and its dJ/dx."""
 
 from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
 
 import numpy as np
 
 from minigrad.checks.differences import difference
 from minigrad.core.layer import Layer, connect
 from minigrad.data.arrays import Array
-from minigrad.lessons.mistakes import Numbers
-from minigrad.lessons.tasks import Task, UnfitError
+from minigrad.lessons.exercises import FEATURES, ROWS, Exercise, Numbers, WrongParametersError
 
-ROWS, FEATURES = 5, 3
-RATE, ROOM = 0.25, 0.05
-STEP = 1e-6
-METHODS = {"__init__", "build", "forward", "backward"}
-HINTS = {
-    "columns by one of": "is a transpose missing, or are the factors the wrong way round?",
-    "not aligned": "is a transpose missing, or are the factors the wrong way round?",
-    "could not be broadcast": "is a * in the place of an @, or a sum missing?",
+_RATE, _MARGIN = 0.25, 0.05
+_STEP = 1e-6
+_METHODS = {"__init__", "build", "forward", "backward"}
+_TRANSPOSE = "is a transpose missing, or are the factors in the wrong order?"
+_ERROR_HINTS = {  # the likely causes of errors of Python and NumPy, by a pattern of the message
+    "columns by one of": _TRANSPOSE,
+    "not aligned": _TRANSPOSE,
+    "could not be broadcast": "is it a * instead of an @, or is a sum missing?",
     "name 'np' is": "import numpy as np",
-    "^backward.*NameError": "forward's variables are gone by then; self.cache is there",
-    "and 'Parameter'": "its numbers are in .value",
-    "'Parameter' and": "its numbers are in .value",
-    "no attribute 'value'": "is it still a Parameter? Its gradient is assigned to .grad",
+    "^backward.*NameError": "backward can't see the variables of forward; store them in self.cache",
+    "and 'Parameter'": "its array is in .value",
+    "'Parameter' and": "its array is in .value",
+    "no attribute 'value'": "is it still a Parameter? Assign its gradient to .grad",
 }
-"""What errors of Python and NumPy may come from, by a pattern of what is told."""
-_NO_PRODUCT = "no product of matrices, by @, belongs here; sum over the rows alone, by axis=0"
-SHAPES = {
-    f"shape {(FEATURES, FEATURES)}, got {(ROWS, ROWS)}": (
-        "that is a number for each pair of rows; transpose the first factor, not the second"
-    ),
-    f"shape {(FEATURES, FEATURES)}, got {(ROWS, FEATURES, FEATURES)}": (
-        "sum over the rows, by axis=0"
-    ),
-    f"shape {(FEATURES, FEATURES)}": (
-        "a product of matrices, by @, sums over the rows, and nothing else must be summed"
-    ),
-    f"shape {(FEATURES,)}, got {(FEATURES, FEATURES)}": _NO_PRODUCT,
-    f"shape {(FEATURES,)}, got {(ROWS, ROWS)}": _NO_PRODUCT,
-    "": "sum over the rows, and over them alone, by axis=0",
+_SUMMED = {  # the likely causes of a wrong factor in a parameter's gradient
+    1 / ROWS: "is a mean over the rows: use the sum, because the loss already takes the mean",
+    1 / ROWS**2: "is divided by the rows twice: use the sum, because the loss takes the mean",
+    1 / FEATURES: "is a mean over the features: keep them separate",
+    1 / (ROWS * FEATURES): "is divided by rows and features: the loss already takes the mean",
+    ROWS: f"is multiplied by the number of rows, {ROWS}: sum only once",
+    2: "is twice the right one",
 }
-"""What to do about a gradient of the wrong shape, by the first words that are in what is told."""
-_LOSS = "the loss has taken the mean already"
-SUMMED = {
-    1 / ROWS: f"is a mean over the rows: it must be their sum, as {_LOSS}",
-    1 / ROWS**2: f"is divided by the rows twice: it must be their sum, as {_LOSS}",
-    1 / FEATURES: "is a mean over the features: leave them apart",
-    1 / (ROWS * FEATURES): f"is divided by the rows and the features: {_LOSS}",
-    ROWS: f"is multiplied by the rows, {ROWS} here: sum once only",
-    2: "is twice what it should be",
+_SEPARATE = {  # the likely causes of a wrong factor in dJ/dx, which keeps the rows separate
+    1 / ROWS: "is divided by the number of rows: it isn't a sum over the rows, so don't divide it",
+    1 / FEATURES: "is divided by the number of features: don't divide it",
+    1 / (ROWS * FEATURES): "is divided by rows and features: don't divide it",
+    2: "is twice the right one",
 }
-"""What a wrong factor comes from in a sum over the rows."""
-APART = {
-    1 / ROWS: "is divided by the rows: it must not be divided, as it is no sum over the rows",
-    1 / FEATURES: "is divided by the features: it must not be divided",
-    1 / (ROWS * FEATURES): "is divided by the rows and the features: it must not be divided",
-    2: "is twice what it should be",
-}
-"""What a wrong factor comes from in an array that has the rows apart."""
-NONE: Final[Mapping[str, Array]] = MappingProxyType({})
 
 
-def grade(layer: Layer, task: Task) -> list[str]:
-    """Return what is wrong, in words; nothing if the layer is right.
+def grade(layer: Layer, exercise: Exercise) -> list[str]:
+    """Return what is wrong with a layer, one sentence each; an empty list if it is correct.
 
     >>> from minigrad import Sigmoid
-    >>> from minigrad.lessons.tasks import TASKS
-    >>> grade(Sigmoid(), TASKS["slope"])
+    >>> from minigrad.lessons.exercises import EXERCISES
+    >>> grade(Sigmoid(), EXERCISES["slope"])
     []
     """
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(ROWS, FEATURES))
-    delta = rng.normal(size=(ROWS, FEATURES))
+    x, delta = rng.normal(size=(2, ROWS, FEATURES))
     try:
         connect(layer, (FEATURES,), np.random.default_rng(1))
         for _, parameter in layer.own_parameters():
             parameter.value += rng.normal(size=parameter.shape)
-        if task.forward is None:
+        if exercise.forward is None:
             return _grade_dropout(layer)
-        wrong = _grade_forward(layer, x, task)
-        return wrong or _grade_backward(layer, x, delta, task)
+        expected = exercise.forward(layer, x)
+        return _grade_forward(layer, x, expected) or _grade_backward(layer, x, delta, exercise)
     except NotImplementedError as error:
         return [f"it isn't written yet: {error}"]
-    except UnfitError as error:
+    except WrongParametersError as error:
         return [str(error)]
     except Exception as error:
         return [_explain(error)]
 
 
-def _grade_forward(layer: Layer, x: Array, task: Task) -> list[str]:
-    assert task.forward is not None
-    expected = task.forward(layer, x)
-    for training in (True, False):
-        got = layer.forward(x, training=training)
-        mode = "training" if training else "inference"
-        if np.shape(got) != expected.shape:
-            return [f"forward returns shape {np.shape(got)}, expected {expected.shape}"]
-        if not np.allclose(got, expected):
-            return [f"forward in {mode} is wrong: {compare(np.asarray(got), expected)}"]
+def _grade_forward(layer: Layer, x: Array, expected: Array) -> list[str]:
+    for training, mode in ((True, "training"), (False, "inference")):
+        found = compare(layer.forward(x, training=training), expected)
+        if found:
+            return [f"the result of forward in {mode} {found}"]
     return []
 
 
-def _grade_backward(layer: Layer, x: Array, delta: Array, task: Task) -> list[str]:
-    """Hold each gradient of J = sum of delta * output against differences."""
-    forward = task.forward
+def _grade_backward(layer: Layer, x: Array, delta: Array, exercise: Exercise) -> list[str]:
+    """Compare each gradient of J = sum(delta * output) with central differences."""
+    own, forward = layer.own_parameters(), exercise.forward
     assert forward is not None
 
     def objective() -> float:
         return float((layer.forward(x) * delta).sum())
 
-    values = [parameter.value.copy() for _, parameter in layer.own_parameters()]
-    known = [set(vars(parameter)) for _, parameter in layer.own_parameters()]
+    def differences(array: Array) -> Array:
+        slopes = [difference(objective, array, i, _STEP) for i in np.ndindex(array.shape)]
+        return np.reshape(slopes, array.shape)
+
+    values = [parameter.value.copy() for _, parameter in own]
+    known = [set(vars(parameter)) for _, parameter in own]
     layer.forward(x)
-    lent = delta.copy()
-    layer.backward(lent)
-    if not np.array_equal(lent, delta):
-        return ["backward writes into the delta that it was given: make a new array"]
-    held = layer.own_parameters()
-    for (name, parameter), value in zip(held, values, strict=True):
+    given = delta.copy()
+    layer.backward(given)
+    if not np.array_equal(given, delta):
+        return ["backward writes to its argument delta: create a new array"]
+    own = layer.own_parameters()
+    for (name, parameter), value in zip(own, values, strict=True):
         if not np.array_equal(parameter.value, value):
-            return [f"backward changes the value of {name}: assign {name}.grad, and leave the rest"]
-    first = [parameter.grad.copy() for _, parameter in held]
-    passed_down = layer.backward(delta.copy())  # twice: gradients are assigned, not added up
-    value = held[0][1].value if held else np.empty(0)
-    made_of = Numbers(lambda z: forward(layer, z), x, delta, value)
+            return [f"backward changes the value of {name}: assign only {name}.grad"]
+    first = [parameter.grad.copy() for _, parameter in own]
+    input_delta = layer.backward(delta.copy())  # a second call shows added gradients
+    numbers = Numbers(lambda z: forward(layer, z), x, delta, values[0] if own else np.empty(0))
     wrong = []
-    for (name, parameter), once, names in zip(held, first, known, strict=True):
-        got = parameter.grad.copy()
-        expected = _differences(parameter.value, objective)
-        if _fits(once, expected) and _fits(got, 2 * expected):
-            told = "is added to what was there (+=): assign it (=)"
-        elif not got.any() and (strays := vars(parameter).keys() - names):
-            told = f"is zero: assign {name}.grad; {name}.{min(strays)} is read by nothing"
+    for (name, parameter), once, names in zip(own, first, known, strict=True):
+        got, expected = parameter.grad.copy(), differences(parameter.value)
+        if _agree(once, expected) and _agree(got, 2 * expected):
+            found = "is added to the old one (+=): assign it (=)"
+        elif not got.any() and (unknown := vars(parameter).keys() - names):
+            found = f"is zero: assign {name}.grad; nothing reads {name}.{min(unknown)}"
         else:
-            told = _told(got, expected, task.gradient(made_of), summed=True)
-        if told:
-            wrong.append(f"the gradient of {name} {told}")
-    told = _told(passed_down, _differences(x, objective), task.through(made_of))
-    if told:
-        wrong.append(f"what backward returns, dJ/dx, {told}")
-    return wrong
-
-
-def _told(
-    got: object, expected: Array, mistakes: Mapping[str, Array], *, summed: bool = False
-) -> str:
-    """Say what is wrong with an array that backward made; nothing if it is right."""
-    if not isinstance(got, np.ndarray):
-        return f"is a {type(got).__name__}: is a return missing?"
-    if got.shape != expected.shape:
-        return f"has shape {got.shape}, expected {expected.shape}"
-    return "" if _fits(got, expected) else compare(got, expected, mistakes, summed=summed)
-
-
-def _fits(got: Array, expected: Array) -> bool:
-    return np.allclose(got, expected, rtol=1e-5, atol=1e-7)
+            found = compare(got, expected, _SUMMED, exercise.gradient_mistakes(numbers))
+        if found:
+            wrong.append(f"the gradient of {name} {found}")
+    found = compare(input_delta, differences(x), mistakes=exercise.delta_mistakes(numbers))
+    return [*wrong, f"the result of backward, dJ/dx, {found}"] if found else wrong
 
 
 def _grade_dropout(layer: Layer) -> list[str]:
-    """Try it at a rate that isn't 1/2, where dropped and kept would look the same."""
-    layer = type(layer)(rate=RATE)  # type: ignore[call-arg]
+    """Grade dropout at a rate other than 1/2, where dropped and kept would look the same."""
+    layer = type(layer)(rate=_RATE)  # type: ignore[call-arg]
     connect(layer, (FEATURES,), np.random.default_rng(1))
     ones = np.ones((2000, FEATURES))
-    quiet = layer.forward(ones, training=False)
-    loud = layer.forward(ones)
+    inferred, output = layer.forward(ones, training=False), layer.forward(ones)
     wrong = []
-    if not np.array_equal(quiet, ones):
+    if not np.array_equal(inferred, ones):
         wrong.append(
-            "in inference it must change nothing, but ones come out as "
-            f"{float(np.mean(quiet)):.2f}: scale in training, not here"
+            "forward in inference must return its input, but ones become "
+            f"{float(np.mean(inferred)):.2f}: scale in training instead"
         )
-    dropped = float(np.mean(loud == 0))
-    if abs(dropped - RATE) > ROOM:
-        wrong.append(f"in training it drops {dropped:.0%} of the numbers, and rate is {RATE:.0%}")
-    elif abs(float(np.mean(loud)) - 1) > ROOM:
+    dropped, mean = float(np.mean(output == 0)), float(np.mean(output))
+    if abs(dropped - _RATE) > _MARGIN:
+        wrong.append(f"forward in training drops {dropped:.0%}, expected the rate {_RATE:.0%}")
+    elif abs(mean - 1) > _MARGIN:
         wrong.append(
-            f"in training the mean of ones becomes {float(np.mean(loud)):.2f} at a rate of {RATE}: "
-            f"divide what is kept by the probability of keeping it, {1 - RATE}, so that the mean "
-            "stays 1"
+            f"forward in training changes the mean of ones to {mean:.2f} at a rate of {_RATE}: "
+            f"divide what is kept by the probability of keeping it, {1 - _RATE}"
         )
-    back = layer.backward(np.ones_like(ones))
-    if not np.allclose(back, loud):
-        wrong.append("backward must multiply delta by the same scaled mask that forward used")
+    if not np.allclose(layer.backward(np.ones_like(ones)), output):
+        wrong.append("backward must multiply delta by the same scaled mask as forward")
     return wrong
 
 
 def compare(
-    got: Array, expected: Array, mistakes: Mapping[str, Array] = NONE, *, summed: bool = False
+    got: object,
+    expected: Array,
+    causes: Mapping[float, str] = _SEPARATE,
+    mistakes: Mapping[str, Array] = MappingProxyType({}),
 ) -> str:
-    """Say how an array differs from what it should be, by the likeliest mistake.
+    """Return how a result differs from the right array, by the likeliest mistake; "" if it agrees.
 
-    Args:
-        got: what was computed.
-        expected: what is right, of the same shape.
-        mistakes: what usual mistakes make of it, by what to say of them.
-        summed: whether it is a sum over the rows, as a parameter's gradient is.
+    `causes` names wrong factors, and `mistakes` holds the arrays that usual mistakes give.
 
     >>> compare(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 3.0], [2.0, 4.0]]))
-    'is the transpose of what it should be'
+    'is the transpose of the right one'
     """
+    if not isinstance(got, np.ndarray):
+        return f"is a {type(got).__name__}: is a return missing?"
+    if got.shape != expected.shape:
+        return f"has shape {got.shape}, expected {expected.shape}"
+    if _agree(got, expected):
+        return ""
     if not np.isfinite(got).all():
         return "is not finite"
     if not got.any():
-        return "is zero: was it assigned?"
+        return "is zero: is it assigned?"
     nonzero = np.abs(expected) > 1e-9
     ratios = got[nonzero] / expected[nonzero]
     if ratios.size and np.allclose(ratios, ratios.flat[0], rtol=1e-4):
-        return _factor(float(ratios.flat[0]), summed=summed)
-    if got.ndim == 2 and got.shape == got.T.shape:
-        mistakes = {"is the transpose of what it should be": expected.T, **mistakes}
-    for said, wrong in mistakes.items():
-        for sign, also in ((1, ""), (-1, "; and its sign is wrong")):
+        ratio = float(ratios.flat[0])
+        size = f"is {abs(ratio):.4g} times the right one"
+        size = next((c for f, c in causes.items() if np.isclose(abs(ratio), f, rtol=1e-4)), size)
+        size = "" if np.isclose(ratio, -1) else size
+        return size if ratio > 0 else "has the wrong sign" + (size and f", and {size}")
+    for words, wrong in {"is the transpose of the right one": expected.T, **mistakes}.items():
+        for sign, also in ((1, ""), (-1, "; its sign is wrong too")):
             if wrong.shape == got.shape and np.allclose(got, sign * wrong, rtol=1e-4, atol=1e-7):
-                return said + also
+                return words + also
     index = np.unravel_index(int(np.argmax(np.abs(got - expected))), got.shape)
     return f"is {got[index]:.4g} at index {tuple(map(int, index))}, expected {expected[index]:.4g}"
 
 
-def _factor(ratio: float, *, summed: bool) -> str:
-    """Say what a wrong factor comes from, with its sign first."""
-    size = _size(abs(ratio), SUMMED if summed else APART)
-    if ratio > 0:
-        return size
-    return "has the wrong sign" + (f", and {size}" if not np.isclose(ratio, -1) else "")
-
-
-def _size(ratio: float, named: Mapping[float, str]) -> str:
-    for factor, said in named.items():
-        if np.isclose(ratio, factor, rtol=1e-4):
-            return said
-    return f"is {ratio:.4g} times what it should be"
+def _agree(got: Array, expected: Array) -> bool:
+    return np.allclose(got, expected, rtol=1e-5, atol=1e-7)
 
 
 def _explain(error: Exception) -> str:
-    """Say what was raised, in which method and line, and what it may come from."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in METHODS]
-    place = f"{frames[-1].name}, line {frames[-1].lineno}, " if frames else "it "
+    """Return the error with its method, its line, and its likely cause."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in _METHODS]
     message = f"raises {type(error).__name__}: {error}".rstrip()
-    if "the gradient of Parameter" in message:
-        told = str(error).partition(": sum")[0]
-        return f"{told}: {next(hint for shapes, hint in SHAPES.items() if shapes in told)}"
-    inner = re.search(r"matmul: .*size (\d+) is different from (\d+)", message)
-    if inner:
-        message = f"multiplies a matrix of {inner[2]} columns by one of {inner[1]} rows"
-    told = f"{place}{message}"
-    hints = [hint for sign, hint in HINTS.items() if re.search(sign, told)]
-    return f"{told}: {hints[0]}" if hints else told
+    shapes = re.findall(r"\(\d+,[\d, ]*\)", message)
+    if "gradient" in message and len(shapes) == 2:
+        expected, got = shapes
+        return f"the gradient has shape {got}, expected {expected}: {_shape_hint(expected, got)}"
+    sizes = re.search(r"matmul: .*size (\d+) is different from (\d+)", message)
+    if sizes:
+        message = f"multiplies a matrix of {sizes[2]} columns by one of {sizes[1]} rows"
+    found = f"{frames[-1].name}, line {frames[-1].lineno}, {message}" if frames else f"it {message}"
+    hints = [hint for pattern, hint in _ERROR_HINTS.items() if re.search(pattern, found)]
+    return f"{found}: {hints[0]}" if hints else found
 
 
-def _differences(value: Array, objective: Callable[[], float]) -> Array:
-    slopes = np.empty_like(value)
-    for index in np.ndindex(value.shape):
-        slopes[index] = difference(objective, value, index, STEP)
-    return slopes
+def _shape_hint(expected: str, got: str) -> str:
+    matrix, row_pairs = str((FEATURES, FEATURES)), str((ROWS, ROWS))
+    if expected == matrix and got == row_pairs:
+        return "that is a number for each pair of rows; transpose the first factor"
+    if expected == matrix and got != str((ROWS, FEATURES, FEATURES)):
+        return "use a matrix product (@), which sums over the rows, and no other sum"
+    if expected != matrix and got in (matrix, row_pairs):
+        return "use no matrix product (@); sum over the rows with axis=0"
+    return "sum over the rows only, with axis=0"

@@ -1,7 +1,7 @@
 """Exercise "bias": a bias whose gradient isn't summed.
 
-z = x + b, the same b for every row of the batch. So each row's delta has a say in dJ/db.
-Mend backward.
+z = x + b. Every row of the batch uses the same b, so every row's delta contributes to dJ/db.
+Fix backward.
 """
 
 import numpy as np

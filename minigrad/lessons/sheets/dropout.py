@@ -1,8 +1,8 @@
-"""Exercise "dropout": it scales in the wrong mode.
+"""Exercise "dropout": dropout that scales in the wrong mode.
 
-Dropout sets each number to zero with probability `rate` while training. What is left must be scaled
-up, then and there, so that the mean stays what it was; in inference nothing happens at all.
-Here training doesn't scale, and inference does. Mend forward, and backward with it.
+In training, dropout sets each number to zero with probability `rate`, and scales up the others so
+that the mean stays the same. In inference, it returns its input. This layer doesn't scale in
+training, and scales in inference. Fix forward and backward.
 """
 
 from minigrad import Layer

@@ -1,7 +1,7 @@
-"""Exercise "product": a dense layer with a product the wrong way round.
+"""Exercise "product": a matrix product with its factors in the wrong order.
 
-z = x W. For one row, dJ/dw_ij = a_i delta_j (Equation 11). For a batch, the rows add up.
-The gradient below has the right shape, since the layer has as many units as inputs. Mend it.
+z = x W. For one row, dJ/dw_ij = a_i delta_j (Equation 11). For a batch, sum this over the rows.
+The gradient below has the right shape only because the layer has as many units as inputs. Fix it.
 """
 
 from minigrad import Layer, Parameter

@@ -1,7 +1,7 @@
-"""Exercise "scale": write a layer from nothing.
+"""Exercise "scale": a layer written from scratch.
 
-z = x * f, with a trainable factor f for each feature, which starts at one. Write build, forward and
-backward. What does f's gradient look like, and what is passed down?
+z = x * f, with a trainable factor f for each feature. The factors start at one. Write build,
+forward and backward. What is the gradient of f, and what does backward return?
 """
 
 from minigrad import Layer
@@ -9,7 +9,9 @@ from minigrad import Layer
 
 class MyScale(Layer):
     def build(self, input_shape, rng):
-        raise NotImplementedError("make self.factor = Parameter(...), and return the output shape")
+        raise NotImplementedError(
+            "create self.factor = Parameter(...), and return the output shape"
+        )
 
     def forward(self, x, *, training=True):
         raise NotImplementedError("write forward")

@@ -1,7 +1,7 @@
-"""Exercise "slope": a sigmoid that forgets its derivative.
+"""Exercise "slope": a sigmoid without its derivative.
 
-forward is right: a = 1 / (1 + exp(-z)). backward is given delta = dJ/da and must return dJ/dz.
-What stands here returns what it was given. Mend it.
+forward is right: a = 1 / (1 + exp(-z)). backward gets delta = dJ/da and must return dJ/dz.
+This backward returns its argument. Fix it.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""Exercise "softplus": half written.
+"""Exercise "softplus": a half-written layer.
 
-a = log(1 + exp(z)). Write its derivative (it is a function that you know), and so backward.
+a = log(1 + exp(z)). Find its derivative (it is a function that you know), and write backward.
 """
 
 import numpy as np

@@ -1,0 +1,360 @@
+"""The rules for layers: each is a sentence, and a method of `Trial` that fails if it is broken."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sized
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.checks.differences import Replay, model_of
+from minigrad.checks.gradients import check_gradients
+from minigrad.core.layer import Layer, walk
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, Shape
+from minigrad.losses import MSELoss
+from minigrad.optimizers import SGD
+from minigrad.saving.description import from_config, to_config
+from minigrad.util.paths import join
+from minigrad.util.random import is_rng, rng_state
+
+ROWS = 6
+DTYPES = ("float64", "float32")
+
+
+class BrokenRuleError(AssertionError):
+    """A layer breaks a rule; the message says what it does instead."""
+
+
+Rule: TypeAlias = "Callable[[Trial], None]"
+RULES: dict[str, Rule] = {}  # a layer that breaks the first one can't be built
+
+
+def rule(sentence: str) -> Callable[[Rule], Rule]:
+    """Add a method of `Trial` to the rules, under the sentence that it checks; a decorator."""
+    return lambda function: RULES.setdefault(sentence, function)
+
+
+def need(holds: bool, found: str) -> None:
+    """Raise BrokenRuleError with what was found, unless a condition holds."""
+    if not holds:
+        raise BrokenRuleError(found)
+
+
+def close(one: Array, two: Array) -> bool:
+    """Whether two arrays are equal up to rounding."""
+    return np.allclose(one, two, rtol=1e-9, atol=1e-12)
+
+
+def declares(layer: Layer, attribute: str) -> bool:
+    """Whether this attribute is true for the layer or for a layer inside it."""
+    return any(getattr(inner, attribute) for _, inner in walk(layer))
+
+
+class Trial:
+    """A layer that isn't built, and copies of it to try; each has the same weights."""
+
+    def __init__(self, layer: Layer, input_shape: Shape) -> None:
+        self.layer = layer
+        self.input_shape = input_shape
+
+    def model(self) -> Any:
+        """Return a model of a fresh copy."""
+        return model_of(self.layer, self.input_shape)
+
+    def built(self, dtype: str = "float64") -> Layer:
+        """Return a fresh copy, built; a model holds its parameters."""
+        layer: Layer = model_of(self.layer, self.input_shape, dtype)[0]
+        return layer
+
+    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> Array:
+        """Return input rows; the same seed gives the same rows."""
+        x = np.random.default_rng(seed).normal(size=(rows, *self.input_shape))
+        return x.astype(dtype)
+
+    def delta(self, output: Array) -> Array:
+        """Return a dJ/doutput."""
+        return np.random.default_rng(2).normal(size=output.shape)
+
+    def run(self, layer: Layer, dtype: str = "float64") -> tuple[Array, Array]:
+        """Run forward and backward once, and return both results."""
+        output = layer.forward(self.x(dtype))
+        return output, layer.backward(self.delta(output).astype(dtype))
+
+    @rule("build creates the parameters, connects the layers inside, and returns the output shape")
+    def builds(self) -> None:
+        layer = self.built()
+        for path, inner in walk(layer, layer.name):
+            way = "build it with minigrad.core.layer.connect(layer, input_shape, rng)"
+            need(inner.output_shape is not None, f"{path} has no output_shape after build: {way}")
+
+    @rule("forward returns rows of the shape that build returned")
+    def declares_its_shape(self) -> None:
+        layer = self.built()
+        declared = layer.output_shape or ()
+        for rows, training in ((ROWS, True), (ROWS, False), (1, False)):
+            output = layer.forward(self.x(rows=rows), training=training)
+            need(isinstance(output, np.ndarray), f"forward returned a {type(output).__name__}")
+            found = f"forward(training={training}) returned {output.shape} for {rows} rows"
+            need(output.shape == (rows, *declared), f"build returned {declared}, but {found}")
+
+    @rule("backward returns dJ/dx of x's shape, and assigns gradients of the parameters' shapes")
+    def returns_input_delta(self) -> None:
+        _, back = self.run(self.built())
+        need(isinstance(back, np.ndarray), f"backward returned a {type(back).__name__}")
+        expected = (ROWS, *self.input_shape)
+        need(back.shape == expected, f"x has shape {expected}, but backward returned {back.shape}")
+
+    @rule("backward returns the exact derivatives of forward")
+    def has_exact_gradients(self) -> None:
+        shape = (ROWS, *(self.built().output_shape or ()))
+        target = np.random.default_rng(3).normal(size=shape)
+        for loss in (MSELoss(), MSELoss(reduction="sum", scale=0.5)):
+            report = check_gradients(self.model(), self.x(), target, loss)
+            if not report.passed:
+                found = str(report).splitlines()[0].removeprefix("FAILED: ")
+                hint = f"; {report.worst.hint}" if report.worst.hint else self.run_twice()
+                raise BrokenRuleError(f"with {loss!r}, {found}{hint}")
+
+    def run_twice(self) -> str:
+        """Name a layer inside that `forward` runs more than once."""
+        layer, runs = self.built(), Counter[str]()
+
+        def counted(path: str, forward: Callable[..., Array]) -> Callable[..., Array]:
+            return lambda *args, **options: runs.update([path]) or forward(*args, **options)
+
+        for path, inner in walk(layer, layer.name):
+            if inner is not layer:
+                vars(inner)["forward"] = counted(path, inner.forward)
+        layer.forward(self.x())
+        for path, times in runs.items():
+            if times > 1:
+                way = "make a layer for each run, and share its Parameter"
+                return f": {path} runs {times} times in a pass, but caches the last run only; {way}"
+        return ""
+
+    @rule("backward_parameters assigns the same gradients as backward")
+    def has_equal_backward_parameters(self) -> None:
+        layer, other = self.built(), self.built()
+        self.run(layer)
+        other.backward_parameters(self.delta(other.forward(self.x())))
+        pairs = zip(layer.named_parameters(), other.named_parameters(), strict=True)
+        for (path, one), (_, two) in pairs:
+            need(np.allclose(one.grad, two.grad, rtol=1e-12), f"the gradient of '{path}' differs")
+
+    @rule("all arrays have the dtype of x and the parameters")
+    def keeps_the_dtype(self) -> None:
+        for dtype in DTYPES:
+            layer = self.built(dtype)
+            hint = _unknown_arrays(layer, dtype)
+            output, back = self.run(layer, dtype)
+            inferred = layer.forward(self.x(dtype), training=False)
+            named = {"forward": output, "forward in inference": inferred, "backward": back}
+            for path, inner in walk(layer, layer.name):
+                named |= {f"the buffer {join(path, b)}": getattr(inner, b) for b in inner.buffers}
+            for what, array in named.items():
+                need(array.dtype == dtype, f"in {dtype}, {what} gives {array.dtype}{hint}")
+
+    @rule("forward and backward return new arrays, and don't write to their arguments")
+    def returns_new_arrays(self) -> None:
+        layer, x = self.built(), self.x()
+        x.flags.writeable = False
+        for training in (False, True):
+            output = layer.forward(x, training=training)
+            found = f"forward(training={training}) returns x's memory"
+            need(not np.shares_memory(output, x), found)
+        delta = self.delta(output)
+        delta.flags.writeable = False
+        back = layer.backward(delta)
+        need(not np.shares_memory(back, delta), "backward returns delta's memory")
+        for path, parameter in layer.named_parameters():
+            for array in (output, back):
+                need(not np.shares_memory(array, parameter.value), f"it returns memory of '{path}'")
+
+    @rule("backward before forward raises a RuntimeError that names the layer")
+    def refuses_backward_first(self) -> None:
+        layer = self.built()
+        shape = layer.forward(self.x(), training=False).shape
+        for call in (layer.backward, layer.backward_parameters):
+            try:
+                call(np.ones(shape))
+            except RuntimeError as error:
+                way = "; read self.cache before a layer inside runs" if layer.children else ""
+                named = layer.label in str(error) or layer.name in str(error)
+                need(named, f"the error is: {error}{way}")
+            else:
+                raise BrokenRuleError("it raised nothing: keep what backward needs in self.cache")
+
+    @rule("backward assigns gradients and adds to none, so a second call gives the same")
+    def repeats_backward(self) -> None:
+        model = self.model()
+        delta = self.delta(model.forward(self.x()))
+        model.parameters.grad = np.ones(model.parameters.size)
+        first, gradients = model[0].backward(delta).copy(), model.parameters.grad.copy()
+        need(np.array_equal(first, model[0].backward(delta)), "dJ/dx differs the second time")
+        same = np.array_equal(gradients, model.parameters.grad)
+        need(same, "a parameter's gradient differs the second time")
+
+    @rule("forward(training=False) changes nothing on the layer, and draws no random numbers")
+    def infers_without_a_trace(self) -> None:
+        layer = self.built()
+        before = dict(attributes(layer))
+        layer.forward(self.x(), training=False)
+        for path, (value, contents) in attributes(layer):
+            need(path in before, f"it created {path}")
+            need(before[path][0] is value and before[path][1] == contents, f"it changed {path}")
+
+    @rule("inference between forward and backward changes no result")
+    def infers_in_between(self) -> None:
+        plain, disturbed = self.model(), self.model()
+        delta = np.ones(plain.forward(self.x()).shape)
+        expected = plain[0].backward(delta)
+        disturbed.forward(self.x())
+        disturbed[0].forward(self.x(seed=9), training=False)
+        need(np.array_equal(disturbed[0].backward(delta), expected), "dJ/dx differs after it")
+        same = np.array_equal(plain.parameters.grad, disturbed.parameters.grad)
+        need(same, "a parameter's gradient differs after it")
+
+    @rule("inference in eight threads at once gives the same bits as in one")
+    def infers_in_threads(self) -> None:
+        layer = self.built()
+        batches = [self.x(rows=1000 + seed, seed=seed) for seed in range(32)]
+        alone = [layer.forward(x, training=False) for x in batches]
+        with ThreadPoolExecutor(8) as threads:
+            together = list(threads.map(lambda x: layer.forward(x, training=False), batches))
+        same = all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+        need(same, "the outputs differ")
+
+    @rule("a row's output depends on that row only, unless batch_dependent is True")
+    def separates_rows(self) -> None:
+        layer = self.built()
+        if declares(layer, "batch_dependent"):
+            return
+        x, others = self.x(), self.x(seed=9)
+        others[2:4] = x[2:4]
+        for training in (False, True):
+            differ = f"with training={training}, the output of rows 2 and 3 differs"
+            replay = Replay(layer)
+            whole = layer.forward(x, training=training)[2:4]
+            if not (training and declares(layer, "stochastic")):  # fewer rows draw other numbers
+                part = layer.forward(x[2:4], training=training)
+                need(close(whole, part), f"{differ} without the other rows")
+            replay()
+            part = layer.forward(others, training=training)[2:4]
+            need(close(whole, part), f"{differ} next to other rows")
+
+    @rule("buffers end the same for row blocks and a whole batch, unless batch_dependent is True")
+    def updates_buffers_by_rows(self) -> None:
+        whole, blocks = self.built(), self.built()
+        if declares(whole, "batch_dependent"):
+            return
+        whole.forward(self.x())
+        for rows in (slice(2), slice(2, None)):
+            blocks.forward(self.x()[rows])
+        for (path, one), (_, two) in zip(walk(whole, whole.name), walk(blocks), strict=True):
+            for name in one.buffers:
+                same = close(getattr(one, name), getattr(two, name))
+                need(same, f"{join(path, name)} differs: set batch_dependent = True")
+
+    @rule("random numbers come from the rng given to build, and stochastic is True with any")
+    def draws_as_declared(self) -> None:
+        one, two = self.built(), self.built()
+        global_state = str(np.random.get_state())  # noqa: NPY002
+        first = one.forward(self.x())
+        need(np.array_equal(first, two.forward(self.x())), "the same seed gives two outputs")
+        same = np.array_equal(first, one.forward(self.x())) or declares(one, "stochastic")
+        need(same, "the same rows give two outputs, and stochastic is False")
+        need(global_state == str(np.random.get_state()), "it draws from NumPy's global state")  # noqa: NPY002
+
+    @rule("x of -10,000 and 10,000 gives finite numbers without a warning")
+    def survives_large_numbers(self) -> None:
+        for dtype in DTYPES:
+            layer = self.built(dtype)
+            x = 1e4 * np.sign(self.x(dtype))
+            with np.errstate(all="raise", under="ignore"):
+                inferred = layer.forward(x, training=False)
+                output = layer.forward(x)
+                back = layer.backward(np.ones_like(output))
+            for what, array in (("inference", inferred), ("forward", output), ("backward", back)):
+                need(bool(np.isfinite(array).all()), f"in {dtype}, {what} isn't finite")
+
+    @rule("buffers names floating-point arrays that build creates")
+    def has_its_buffers(self) -> None:
+        built = self.built()
+        for path, layer in walk(built, built.name):
+            for name in layer.buffers:
+                array = getattr(layer, name, None)
+                found = f"{join(path, name)} is a {type(array).__name__}, not an array"
+                need(isinstance(array, np.ndarray), found)
+
+    @rule("the layer's configuration creates an equal layer")
+    def is_created_from_its_config(self) -> None:
+        copied, arrays = dict[int, Any](), dict[str, NDArray[Any]]()
+        layer = copy.deepcopy(self.layer, copied)
+        known = {type(inner).__name__: type(inner) for _, inner in walk(layer)}
+        text = json.dumps(to_config(layer, layer.label, arrays))
+        again = from_config(json.loads(text), known, arrays)
+        need(repr(again) == repr(layer), f"{layer!r} became {again!r}")
+        for name in inspect.signature(type(layer)).parameters:
+            kept, made = getattr(layer, name, None), getattr(again, name, None)
+            need(is_rng(kept) or repr(kept) == repr(made), f"{name}={kept!r} became {made!r}")
+        if not any(isinstance(value, Parameter) for value in copied.values()):
+            # A configuration doesn't hold parameters that were given to the constructor.
+            twin = Trial(again, self.input_shape).built()
+            same = np.array_equal(self.run(self.built())[0], self.run(twin)[0])
+            need(same, "built from the same seed, the new layer gives another output")
+
+    @rule("a deep copy computes the same, and has its own arrays")
+    def can_be_copied(self) -> None:
+        model = self.model()
+        model.forward(self.x())
+        twin = copy.deepcopy(model)
+        for one, two in zip(self.run(model), self.run(twin), strict=True):
+            need(np.array_equal(one, two), "the copy's output differs")
+        kept = model.parameters.value.copy()
+        twin.parameters.value = twin.parameters.value + 1
+        need(np.array_equal(kept, model.parameters.value), "a change of the copy changes the layer")
+
+    @rule("trainable = False stops the update, and changes nothing else")
+    def freezes(self) -> None:
+        free, frozen = self.model(), self.model()
+        frozen[0].trainable = False
+        for one, two in zip(self.run(free), self.run(frozen), strict=True):
+            need(np.array_equal(one, two), "the frozen layer gives other numbers")
+        need(np.array_equal(free.parameters.grad, frozen.parameters.grad), "the gradients differ")
+        kept = frozen.parameters.value.copy()
+        SGD(learning_rate=0.5).step(frozen.parameters)
+        need(np.array_equal(kept, frozen.parameters.value), "the frozen layer was updated")
+
+
+def _unknown_arrays(layer: Layer, dtype: str) -> str:
+    """Name the arrays of a built layer that its model doesn't know and therefore doesn't cast."""
+    paths = [
+        join(path, name)
+        for path, inner in walk(layer, layer.name)
+        for name, value in vars(inner).items()
+        if isinstance(value, np.ndarray) and name not in inner.buffers
+        if value.dtype.kind == "f" and value.dtype != dtype
+    ]
+    way = "make a Parameter of what is trained, and name other arrays in buffers"
+    return f": no model casts, trains or saves {' and '.join(paths)}; {way}" if paths else ""
+
+
+def attributes(layer: Layer) -> Iterator[tuple[str, tuple[object, object]]]:
+    """Yield (path, (object, contents)) for each attribute of a layer and of the layers in it."""
+    for path, inner in walk(layer, layer.name):
+        for name, value in vars(inner).items():
+            contents: object = len(value) if isinstance(value, Sized) else None
+            if isinstance(value, np.ndarray):
+                contents = value.tobytes()
+            elif isinstance(value, Parameter):
+                contents = value.value.tobytes(), value.grad.tobytes()
+            elif is_rng(value):
+                contents = str(rng_state(value))
+            yield join(path, name), (value, contents)

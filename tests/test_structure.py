@@ -1,0 +1,115 @@
+"""The rooms of the package: imports run one way, without a circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import minigrad
+
+ROOT = Path(minigrad.__file__).parent
+ROOMS = [
+    "util",
+    "data",
+    "regularizers",
+    "initializers",
+    "history",
+    "metrics",
+    "core",
+    "layers",
+    "losses",
+    "optimizers",
+    "callbacks",
+    "trace",
+    "objective",
+    "summary",
+    "checks",
+    "saving",
+    "plots",
+    "explain",
+    "diagnose",
+    "lessons",
+    "minigrad",
+]
+"""A room may import from those before it, and from itself."""
+
+DOORS = {
+    ("core.model", room)
+    for room in (
+        "callbacks.base",
+        "diagnose",
+        "explain",
+        "objective",
+        "plots",
+        "saving.model",
+        "saving.weights",
+        "summary",
+        "trace",
+    )
+} | {("core.trainer", "trace"), ("history", "plots")}
+"""Imports inside a method of `Model`, `Trainer` or `History`, against the order of the rooms."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "minigrad"
+
+
+MODULES = {module_name(path): path for path in ROOT.rglob("*.py") if "sheets" not in path.parts}
+
+
+def imports(name: str) -> set[str]:
+    """The modules that a module imports anywhere: lazily and for types, too."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minigrad."):
+            base = node.module.removeprefix("minigrad.")
+            for alias in node.names:
+                found.add(f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base)
+    return found - {name}
+
+
+def room(name: str) -> str:
+    first = name.partition(".")[0]
+    return "minigrad" if first == "__main__" else first
+
+
+def is_door(name: str, imported: str) -> bool:
+    return any(
+        name == inside and (imported == outside or imported.startswith(f"{outside}."))
+        for inside, outside in DOORS
+    )
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_run_one_way_between_rooms(name: str) -> None:
+    for imported in imports(name):
+        earlier = ROOMS.index(room(imported)) <= ROOMS.index(room(name))
+        assert earlier or is_door(name, imported), f"{name} imports {imported}"
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    arrows = {name: imports(name) for name in MODULES}
+    for name in MODULES:
+        seen, waiting = set(), [*arrows[name]]
+        while waiting:
+            current = waiting.pop()
+            assert current != name, f"{name} imports itself in a circle"
+            if current not in seen and current in arrows:
+                seen.add(current)
+                waiting.extend(arrows[current])
+
+
+def test_nothing_behind_a_door_imports_the_model() -> None:
+    importers = {name for name in MODULES if "core.model" in imports(name)}
+    assert importers <= {"minigrad", "lessons.tutorial"}
+
+
+def test_modules_of_one_name_are_in_one_room() -> None:
+    names = [name.rpartition(".")[2] for name in MODULES if "." in name]
+    repeated = {name for name in names if names.count(name) > 1}
+    assert repeated <= {"base", "model", "__main__", "regression", "classification"}
+
+
+def test_few_modules_lie_in_the_root() -> None:
+    assert len([*ROOT.glob("*.py")]) <= 8
