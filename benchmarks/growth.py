@@ -99,23 +99,26 @@ def curve_table(curve: Curve, results: Sequence[Result]) -> str:
 
 def curve_picture(curve: Curve, results: Sequence[Result]) -> str:
     """The curve as SVG, both axes logarithmic."""
-    from minigrad.plots.charts import line_chart
+    from io import StringIO
 
-    peers = [peer for peer in PEERS if any(peer in each.microseconds for each in results)]
-    return line_chart(
-        {
-            PEERS[peer].title.replace("`", ""): [
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    ax = figure.add_subplot()
+    for peer in PEERS:
+        if any(peer in each.microseconds for each in results):
+            medians = [
                 each.median(peer) if peer in each.microseconds else np.nan for each in results
             ]
-            for peer in peers
-        },
-        x=curve.values,
-        title=f"One training step by {curve.quantity}: {curve.network}",
-        x_label=curve.quantity,
-        y_label="microseconds a step",
-        log_x=True,
-        log_y=True,
-    )
+            ax.loglog(curve.values, medians, marker=".", label=PEERS[peer].title.replace("`", ""))
+    ax.set_title(f"One training step by {curve.quantity}: {curve.network}")
+    ax.set(xlabel=curve.quantity, ylabel="microseconds a step")
+    ax.legend()
+    svg = StringIO()
+    with rc_context({"svg.hashsalt": "minigrad"}):
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return svg.getvalue()
 
 
 def run_python(*arguments: str, threads: int) -> str | None:

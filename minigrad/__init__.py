@@ -74,7 +74,7 @@ from minigrad.objective import Objective
 from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
-from minigrad.saving.errors import FileFormatError
+from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
 from minigrad.util.names import guess
 
@@ -181,7 +181,9 @@ def load(
     """Return the model that `save` wrote; `fit` then continues in the same bits.
 
     Nothing in the file is run or imported: classes are looked up among the registered ones and
-    `custom_objects`, and no function is called.
+    `custom_objects`, only subclasses of `Layer`, `Loss`, `Optimizer` and the like are created, and
+    no function is called. `initialize` makes no more numbers than the file holds; a custom layer
+    that fills its arrays without it takes the memory that its `build` asks for.
 
     Args:
         path: the file.
@@ -189,6 +191,7 @@ def load(
             initializers.
 
     Raises:
+        TypeError: `path` isn't a path.
         FileFormatError: the file isn't valid, comes from a newer minigrad, or names a class or
             function that isn't known.
         OSError: the file can't be read.
@@ -204,9 +207,10 @@ def load(
     >>> bool((copy.predict([[1, 2]]) == model.predict([[1, 2]])).all())
     True
     """
-    from minigrad.saving.loading import load
+    from minigrad.saving.model import load
 
-    return load(path, custom_objects=custom_objects)
+    model: Model = load(path, custom_objects or {})
+    return model
 
 
 _LATER = {

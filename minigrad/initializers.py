@@ -1,4 +1,4 @@
-"""What a parameter holds before training."""
+"""Initializers: the values of parameters before training."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from minigrad.data.arrays import Array, Shape
-from minigrad.util.config import Configurable, by_name, register
+from minigrad.data.arrays import Array, Shape, as_array
+from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_not_negative, check_number
 from minigrad.util.random import RNG
 
 
 class Initializer(Configurable):
-    """Draws an array of a given shape; for a weight that is (inputs, units).
+    """Returns an array of a given shape; a weight has the shape (inputs, units).
 
-    A new one defines `__call__`. A function of (shape, rng) will do too, but its name alone is
-    saved; a class that is registered is saved and loaded, and known by its name.
+    A subclass defines `__call__`. A plain function of (shape, rng) works too, but a saved model
+    holds only its name. A registered class is saved and loaded, and options take its name.
 
     >>> from minigrad import Dense, Sequential
     >>> class Spread(Initializer):
@@ -33,51 +33,67 @@ class Initializer(Configurable):
     """
 
     def __call__(self, shape: Shape, rng: RNG) -> Array:
-        """Return a new float64 array of `shape`, drawn from `rng`."""
+        """Return a new float64 array of `shape`, with random numbers from `rng`."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(shape, rng)")
 
 
 InitializerLike: TypeAlias = str | Initializer | Callable[[Shape, RNG], ArrayLike] | ArrayLike
 
 
-def initialize(source: InitializerLike, shape: Shape, rng: RNG, owner: str) -> Array:
-    """Return the initial value: by an initializer's name, by an object, or a copy of an array.
+def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> Array:
+    """Return the initial value of a parameter or buffer, a new float64 array.
+
+    Args:
+        source: the name of an initializer, an object, or an array to copy.
+        shape: the shape of the result.
+        rng: the generator; a `Blank` one gives zeros.
+        label: the name of the array in messages.
 
     Raises:
-        ValueError: an unknown name, or an array of another shape.
+        TypeError: an array that doesn't hold real numbers.
+        ValueError: an unknown name; an array of another shape, or with NaN or infinity.
 
-    >>> initialize("ones", (3,), np.random.default_rng(0), "bias")
-    array([1., 1., 1.])
     >>> initialize(np.ones(2), (3,), np.random.default_rng(0), "the bias of Dense 'dense_1'")
     Traceback (most recent call last):
     ...
     ValueError: the bias of Dense 'dense_1' has shape (3,), got an initial array of shape (2,)
     """
-    check_initializer(source, owner)
-    draw = by_name(Initializer, source, owner) if isinstance(source, str) else source
-    value = np.array(draw(shape, rng) if callable(draw) else draw, dtype=np.float64)
-    if value.shape != shape:
-        raise ValueError(f"{owner} has shape {shape}, got an initial array of shape {value.shape}")
-    return value
+    from minigrad.util.blank import Blank
+
+    if isinstance(rng, Blank):
+        return rng.zeros(shape, label)
+    if isinstance(source, str):
+        source = as_object(Initializer, source, label)
+    array = _checked(source(shape, rng) if callable(source) else source, label)
+    if array.shape != shape:
+        raise ValueError(f"{label} has shape {shape}, got an initial array of shape {array.shape}")
+    return np.array(array, dtype=np.float64)
 
 
 def check_initializer(source: InitializerLike, argument: str) -> None:
-    """Refuse a name that isn't known, or a class where its object is meant.
-
-    >>> check_initializer("glorot_unifrom", "weight_initializer")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    ValueError: weight_initializer='glorot_unifrom' is not known: did you mean 'glorot_uniform'? ...
-    """
+    """Refuse an unknown name, a class, and an array that `initialize` refuses."""
     if isinstance(source, str):
-        by_name(Initializer, source, argument)
+        as_object(Initializer, source, argument)
     elif isinstance(source, type):
         raise TypeError(f"{argument} is a class: pass an object, {source.__name__}()")
+    elif not callable(source):
+        _checked(source, argument)
+
+
+def _checked(value: ArrayLike, name: str) -> Array:
+    """Return an array of finite real numbers."""
+    array = as_array(value, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} expects an array of real numbers, got dtype {array.dtype}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise ValueError(f"{name} expects finite numbers, got {array[~finite].flat[0]}")
+    return array
 
 
 @register
 class Zeros(Initializer):
-    """All zeros, which is what a bias starts from.
+    """All zeros, the default of a bias.
 
     >>> Zeros()((3,), np.random.default_rng(0))
     array([0., 0., 0.])
@@ -90,7 +106,7 @@ class Zeros(Initializer):
 
 @register
 class Ones(Initializer):
-    """All ones, which is what the factors of a normalisation start from.
+    """All ones, the initial factors of a normalization layer.
 
     >>> Ones()((3,), np.random.default_rng(0))
     array([1., 1., 1.])
@@ -104,12 +120,6 @@ class Ones(Initializer):
 @register
 class Constant(Initializer):
     """The same value everywhere.
-
-    Args:
-        value: a finite number.
-
-    Raises:
-        TypeError, ValueError: it isn't.
 
     >>> Constant(0.1)((2,), np.random.default_rng(0))
     array([0.1, 0.1])
@@ -125,13 +135,7 @@ class Constant(Initializer):
 
 @register
 class Normal(Initializer):
-    """The normal distribution N(0, scale^2); `Normal()` draws what NumPy's `randn` draws.
-
-    Args:
-        scale: the standard deviation, zero or more.
-
-    Raises:
-        TypeError, ValueError: a scale out of its range.
+    """The normal distribution N(0, scale^2); `Normal()` gives the numbers of NumPy's `randn`.
 
     >>> Normal()((2, 1), np.random.RandomState(4))
     array([[0.05056171],
@@ -148,13 +152,7 @@ class Normal(Initializer):
 
 @register
 class Uniform(Initializer):
-    """The uniform distribution over (-scale, scale).
-
-    Args:
-        scale: zero or more.
-
-    Raises:
-        TypeError, ValueError: a scale out of its range.
+    """The uniform distribution on (-scale, scale).
 
     >>> bool(np.abs(Uniform(0.1)((5, 5), np.random.default_rng(0))).max() < 0.1)
     True
@@ -168,23 +166,23 @@ class Uniform(Initializer):
         return np.asarray(rng.uniform(-self.scale, self.scale, shape))
 
 
-class _Fitted(Initializer):
-    """Another initializer's numbers, times a factor that suits the weight's inputs and units."""
+class _Scaled(Initializer):
+    """A standard distribution times sqrt(numerator / inputs), or with `both` / (inputs + units)."""
 
-    drawn: ClassVar[Initializer]
-
-    def factor(self, inputs: int, units: int) -> float:
-        """Return what the numbers drawn are multiplied by."""
-        raise NotImplementedError(f"{type(self).__name__} must define factor(inputs, units)")
+    standard: ClassVar[Initializer]
+    numerator: ClassVar[int]
+    both: ClassVar[bool] = False
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
-        return self.factor(*_fans(shape)) * self.drawn(shape, rng)
+        inputs, units = _fans(shape)
+        fan = inputs + units if self.both else inputs
+        return sqrt(self.numerator / fan) * self.standard(shape, rng)
 
 
 @register
-class GlorotUniform(_Fitted):
-    """Uniform with variance 2 / (inputs + units), so over (-l, l), l = sqrt(6 / (inputs + units)).
+class GlorotUniform(_Scaled):
+    """Uniform on (-l, l) with l = sqrt(6 / (inputs + units)): variance 2 / (inputs + units).
 
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
     networks, AISTATS 2010, equation 16.
@@ -194,15 +192,11 @@ class GlorotUniform(_Fitted):
     (0.1414, 0.1414)
     """
 
-    drawn = Uniform()
-
-    @override
-    def factor(self, inputs: int, units: int) -> float:
-        return sqrt(6 / (inputs + units))
+    standard, numerator, both = Uniform(), 6, True
 
 
 @register
-class GlorotNormal(_Fitted):
+class GlorotNormal(_Scaled):
     """Normal with variance 2 / (inputs + units), not truncated (PyTorch's form; Keras truncates).
 
     Source: Glorot and Bengio, AISTATS 2010.
@@ -212,16 +206,12 @@ class GlorotNormal(_Fitted):
     (0.0066, 0.0067)
     """
 
-    drawn = Normal()
-
-    @override
-    def factor(self, inputs: int, units: int) -> float:
-        return sqrt(2 / (inputs + units))
+    standard, numerator, both = Normal(), 2, True
 
 
 @register
-class HeUniform(_Fitted):
-    """Uniform with variance 2 / inputs, for ReLU: over (-l, l), l = sqrt(6 / inputs).
+class HeUniform(_Scaled):
+    """Uniform on (-l, l) with l = sqrt(6 / inputs): variance 2 / inputs, for ReLU.
 
     Source: He et al., Delving deep into rectifiers, ICCV 2015, equation 10.
 
@@ -230,15 +220,11 @@ class HeUniform(_Fitted):
     (0.173, 0.173)
     """
 
-    drawn = Uniform()
-
-    @override
-    def factor(self, inputs: int, units: int) -> float:
-        return sqrt(6 / inputs)
+    standard, numerator = Uniform(), 6
 
 
 @register
-class HeNormal(_Fitted):
+class HeNormal(_Scaled):
     """Normal with variance 2 / inputs, for ReLU; not truncated.
 
     Source: He et al., ICCV 2015, equation 10.
@@ -248,16 +234,12 @@ class HeNormal(_Fitted):
     (0.01, 0.01)
     """
 
-    drawn = Normal()
-
-    @override
-    def factor(self, inputs: int, units: int) -> float:
-        return sqrt(2 / inputs)
+    standard, numerator = Normal(), 2
 
 
 @register
-class LecunNormal(_Fitted):
-    """Normal with variance 1 / inputs, which SELU needs; not truncated.
+class LecunNormal(_Scaled):
+    """Normal with variance 1 / inputs, for SELU; not truncated.
 
     Source: LeCun et al., Efficient BackProp, 1998, section 4.6.
 
@@ -266,16 +248,12 @@ class LecunNormal(_Fitted):
     (0.005, 0.005)
     """
 
-    drawn = Normal()
-
-    @override
-    def factor(self, inputs: int, units: int) -> float:
-        return sqrt(1 / inputs)
+    standard, numerator = Normal(), 1
 
 
 @register
-class LecunUniform(_Fitted):
-    """Uniform with variance 1 / inputs: over (-l, l), l = sqrt(3 / inputs).
+class LecunUniform(_Scaled):
+    """Uniform on (-l, l) with l = sqrt(3 / inputs): variance 1 / inputs.
 
     Source: LeCun et al., Efficient BackProp, 1998, section 4.6.
 
@@ -284,22 +262,12 @@ class LecunUniform(_Fitted):
     (0.122, 0.122)
     """
 
-    drawn = Uniform()
-
-    @override
-    def factor(self, inputs: int, units: int) -> float:
-        return sqrt(3 / inputs)
+    standard, numerator = Uniform(), 3
 
 
 @register
 class Orthogonal(Initializer):
-    """A random matrix with orthonormal rows or columns, whichever are fewer, times `gain`.
-
-    Args:
-        gain: a finite number.
-
-    Raises:
-        TypeError, ValueError: it isn't.
+    """A random matrix whose rows or columns, whichever are fewer, are orthonormal, times `gain`.
 
     Source: Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear
     neural networks, ICLR 2014.
@@ -322,7 +290,7 @@ class Orthogonal(Initializer):
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
-    """Return (inputs, units) of a weight; a vector counts as one input a unit."""
+    """Return (inputs, units) of a weight; a vector counts as one input per unit."""
     if len(shape) < 2:
         return 1, prod(shape)
     return prod(shape[:-1]), shape[-1]

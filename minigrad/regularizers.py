@@ -1,4 +1,4 @@
-"""Penalties: what training adds to the loss for the size of the weights, to keep them small."""
+"""Regularizers: terms added to the loss that keep the parameters small."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from minigrad.util.options import check_not_negative
 
 
 class Regularizer(Configurable):
-    """A term that training adds to the loss for a parameter, and its derivative to the gradient.
+    """A term for one parameter: training adds it to the loss, and its derivative to the gradient.
+
+    A subclass defines `value` and `derivative`.
 
     Args:
-        strength: the factor on it.
-
-    Raises:
-        TypeError, ValueError: a strength that isn't a number of zero or above.
+        strength: the factor of the term, at least 0.
 
     >>> class Fourth(Regularizer):
     ...     def value(self, weight):
@@ -32,23 +31,17 @@ class Regularizer(Configurable):
         self.strength = check_not_negative(strength, "strength", self)
 
     def value(self, weight: Array) -> float:
-        """Return the term."""
+        """Return the term, a float."""
         raise NotImplementedError(f"{type(self).__name__} must define value(weight)")
 
     def derivative(self, weight: Array) -> Array:
-        """Return its derivative, a new array of the weight's shape."""
+        """Return the derivative of the term, a new array of the weight's shape."""
         raise NotImplementedError(f"{type(self).__name__} must define derivative(weight)")
 
 
 @register
 class L1(Regularizer):
-    """strength * sum |w|, whose derivative is strength * sign(w): it drives weights to zero.
-
-    Args:
-        strength: the factor, zero or more.
-
-    Raises:
-        TypeError, ValueError: a factor out of its range.
+    """strength * sum |w|, with the derivative strength * sign(w): makes many weights zero.
 
     Source: Tibshirani, Regression shrinkage and selection via the lasso, 1996; Keras's `L1`.
 
@@ -67,17 +60,11 @@ class L1(Regularizer):
 
 @register
 class L2(Regularizer):
-    """strength * sum w^2, whose derivative is 2 strength w: it pulls all weights towards zero.
+    """strength * sum w^2, with the derivative 2 strength w: makes all weights smaller.
 
     PyTorch's `weight_decay=d` adds d w to the gradient, as L2(d / 2) does.
 
-    Args:
-        strength: the factor, zero or more.
-
-    Raises:
-        TypeError, ValueError: a factor out of its range.
-
-    Source: Bishop 2006, equation 5.112; without its 1/2, as Keras's `L2`.
+    Source: Bishop 2006, equation 5.112, without the factor 1/2; Keras's `L2`.
 
     >>> L2(0.5).value(np.array([-3.0, 1.0])), L2(0.5).derivative(np.array([-3.0, 1.0]))
     (5.0, array([-3.,  1.]))
@@ -97,11 +84,8 @@ class L1L2(Regularizer):
     """l1 * sum |w| + l2 * sum w^2, the elastic net.
 
     Args:
-        l1: the first factor, zero or more.
-        l2: the second, likewise.
-
-    Raises:
-        TypeError, ValueError: a factor out of its range.
+        l1: the factor of sum |w|, at least 0.
+        l2: the factor of sum w^2, at least 0.
 
     Source: Zou and Hastie, Regularization and variable selection via the elastic net, 2005;
     Keras's `L1L2`.
@@ -123,17 +107,14 @@ class L1L2(Regularizer):
         return L1(self.l1).derivative(weight) + L2(self.l2).derivative(weight)
 
 
-def check_regularizer(penalty: Regularizer | None, argument: str) -> Regularizer | None:
-    """Return a penalty or None, and refuse anything else.
-
-    Raises:
-        TypeError: it is no `Regularizer`.
+def check_regularizer(value: Regularizer | None, argument: str) -> Regularizer | None:
+    """Return a regularizer or None, and refuse anything else.
 
     >>> check_regularizer(0.01, "weight_regularizer")
     Traceback (most recent call last):
     ...
     TypeError: weight_regularizer must be a Regularizer such as L2(0.01), got 0.01
     """
-    if penalty is not None and not isinstance(penalty, Regularizer):
-        raise TypeError(f"{argument} must be a Regularizer such as L2(0.01), got {penalty!r}")
-    return penalty
+    if value is not None and not isinstance(value, Regularizer):
+        raise TypeError(f"{argument} must be a Regularizer such as L2(0.01), got {value!r}")
+    return value

@@ -46,6 +46,7 @@ from minigrad import (
     LecunUniform,
     LogSoftmax,
     Mish,
+    Model,
     MSELoss,
     Normal,
     Ones,
@@ -111,6 +112,7 @@ LAYERS = [
     (Parallel([Dense(2), [Dense(3), ReLU(), Dense(2)]]), (3,)),
     (Parallel([Identity(), Tanh(), Residual(Dense(3))], merge="mean"), (3,)),
     (Parallel([Dense(1), Parallel([Identity(), Softmax()]), [Tanh()]], merge="concat"), (3,)),
+    (Model(Residual([Dense(3)])), (3,)),
     (Sequential([Dense(2), Sequential([LayerNorm(), Dense(3)])], name="inner"), (3,)),
 ]
 

@@ -1,4 +1,4 @@
-"""Activations: accurate in their tails, silent for every finite z, at their kinks as documented."""
+"""Activations: accuracy, no warnings for finite inputs, and the derivative at kinks."""
 
 import math
 from decimal import Context, Decimal, localcontext
@@ -29,7 +29,7 @@ from minigrad import (
     Tanh,
     check_gradients,
 )
-from minigrad.layers.normal import normal
+from minigrad.layers.smooth import normal
 
 EXACT = Context(prec=360, Emin=-999_999, Emax=999_999)
 EVERY = [
@@ -40,7 +40,7 @@ EVERY = [
 Z = np.concatenate([-np.logspace(-3, 2.8, 50), [0.0], np.logspace(-3, 2.8, 30)])
 
 
-def share(z: Decimal) -> Decimal:
+def sigmoid(z: Decimal) -> Decimal:
     return 1 / (1 + (-z).exp())
 
 
@@ -55,12 +55,12 @@ def tanh(z: Decimal) -> Decimal:
 def gelu_tanh(z: Decimal) -> Decimal:
     pi = Decimal("3.14159265358979323846264338327950288419716939937510582")
     u = (2 / pi).sqrt() * (z + Decimal("0.044715") * z**3)
-    return z * share(2 * u) if z > -40 else z * 0
+    return z * sigmoid(2 * u) if z > -40 else z * 0
 
 
 DEFINITIONS = [
     (Softplus(), softplus),
-    (SiLU(), lambda z: z * share(z)),
+    (SiLU(), lambda z: z * sigmoid(z)),
     (Mish(), lambda z: z * tanh(softplus(z))),
     (GELU(approximate="tanh"), gelu_tanh),
     (Tanh(), tanh),
@@ -73,11 +73,11 @@ DEFINITIONS = [
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("layer", "define"), DEFINITIONS, ids=[repr(d[0]) for d in DEFINITIONS])
-def test_to_the_last_places(layer: Activation, define, dtype) -> None:
+def test_accuracy_against_exact_arithmetic(layer: Activation, define, dtype) -> None:
     z = Z.astype(dtype)
     with localcontext(EXACT):
         expected = np.array([float(define(Decimal(float(v)))) for v in z])
-    # An exponent's own rounding costs the result eps times the exponent, relative to its size.
+    # Rounding an exponent changes the result by eps times the exponent, relatively.
     size = np.abs(z.astype(float))
     exponent = 8 * size + 0.4 * size**3 if isinstance(layer, GELU) else size
     allowed = np.finfo(dtype).eps * (8 + exponent) * np.abs(expected)
@@ -93,7 +93,7 @@ def test_the_normal_distribution(dtype, low: float) -> None:
     z = np.linspace(low, 10, 2001).astype(dtype)
     below, density = normal(z)
     exact = np.array([math.erfc(-float(v) / math.sqrt(2)) / 2 for v in z])
-    # math.erfc is given a rounded argument, which costs it z^2 eps of its own.
+    # The argument of math.erfc is rounded, which changes its result by z^2 eps.
     rtol = 6 * np.finfo(dtype).eps + z.astype(float) ** 2 * np.finfo(float).eps
     np.testing.assert_array_less(np.abs(below - exact), rtol * exact)
     exact = np.exp(-0.5 * z.astype(float) ** 2) / math.sqrt(2 * math.pi)
@@ -101,7 +101,7 @@ def test_the_normal_distribution(dtype, low: float) -> None:
     assert below.dtype == density.dtype == dtype
 
 
-def test_gelu_is_exact_by_name_and_by_default() -> None:
+def test_gelu_is_exact_by_default() -> None:
     z = np.linspace(-5, 5, 101)
     exact = np.array([v * math.erfc(-v / math.sqrt(2)) / 2 for v in z])
     np.testing.assert_allclose(GELU().forward(z), exact, rtol=1e-14, strict=True)
@@ -112,7 +112,7 @@ def test_gelu_is_exact_by_name_and_by_default() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("layer", EVERY, ids=repr)
-def test_no_warning_for_any_finite_number(layer: Layer, dtype) -> None:
+def test_finite_inputs_give_no_warning(layer: Layer, dtype) -> None:
     largest = float(np.finfo(dtype).max) / 1.1
     least = float(np.finfo(dtype).smallest_subnormal)
     sizes = [largest, 1e30, 1e4, 750.0, 100.0, 40.0, 1.0, 1e-30, least]
@@ -139,7 +139,7 @@ def test_no_warning_for_any_finite_number(layer: Layer, dtype) -> None:
         (SELU(), 0.0, 1.0507009873554805 * 1.6732632423543772),
     ],
 )
-def test_the_slope_at_a_kink(layer: Layer, z: float, slope: float) -> None:
+def test_the_derivative_at_a_kink(layer: Layer, z: float, slope: float) -> None:
     layer.forward(np.array([z]))
     np.testing.assert_array_equal(layer.backward(np.ones(1)), [slope])
 
@@ -158,7 +158,7 @@ def test_log_softmax_near_zero_and_near_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["leaky_relu", "elu", "selu", "gelu", "silu", "log_softmax"])
-def test_by_name_is_the_separate_layer(name: str) -> None:
+def test_activation_by_name_equals_a_separate_layer(name: str) -> None:
     x = np.random.default_rng(0).normal(size=(5, 2))
     short = Sequential([Dense(3, name)], input_shape=(2,), rng=0)
     layer = type(short[0].activation)()
@@ -178,7 +178,7 @@ def run(model: Sequential, x: np.ndarray) -> list[np.ndarray]:
         (lambda: LeakyReLU(-0.1), "LeakyReLU expects slope >= 0, got -0.1"),
         (lambda: ELU(-1), "ELU expects alpha >= 0, got -1"),
         (lambda: GELU(approximate="erf"), "GELU expects approximate='none' or 'tanh', got 'erf'"),
-        (lambda: Sequential([Softmax()], input_shape=()), "its rows are single numbers"),
+        (lambda: Sequential([Softmax()], input_shape=()), "rows are single numbers"),
     ],
 )
 def test_options_out_of_range(make, message: str) -> None:
@@ -186,7 +186,7 @@ def test_options_out_of_range(make, message: str) -> None:
         make()
 
 
-def test_an_option_that_is_a_numpy_number_keeps_float32() -> None:
+def test_numpy_number_as_option_keeps_float32() -> None:
     layer = LeakyReLU(np.float64(0.1))
     assert layer.forward(np.ones((1, 1), np.float32)).dtype == np.float32
     assert repr(layer) == "LeakyReLU(slope=0.1)"
@@ -203,7 +203,7 @@ class HalfSquare(Activation):
 
 
 class Step(HalfSquare):
-    """The same where z > 0, else 0 beyond: a derivative of booleans times z."""
+    """ReLU with a derivative of booleans."""
 
     def function(self, z):
         return np.maximum(z, 0)
@@ -213,7 +213,7 @@ class Step(HalfSquare):
 
 
 @pytest.mark.parametrize("activation", [HalfSquare, Step])
-def test_what_derivative_hands_back_is_not_written_to(activation) -> None:
+def test_the_array_that_derivative_returns_is_not_written_to(activation) -> None:
     x = np.random.default_rng(0).normal(size=(6, 3))
     kept = x.copy()
     model = Sequential([activation(), Dense(1)], input_shape=(3,), rng=0)
@@ -223,7 +223,7 @@ def test_what_derivative_hands_back_is_not_written_to(activation) -> None:
     assert check_gradients(model, x, np.zeros(6), "mse").passed
 
 
-def test_a_derivative_of_another_dtype_is_named() -> None:
+def test_derivative_of_another_dtype_raises() -> None:
     class Wide(HalfSquare):
         def derivative(self, cached):
             return cached * np.array([1.0])

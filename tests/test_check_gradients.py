@@ -356,8 +356,8 @@ def test_arrays_may_have_any_scale(scale: float) -> None:
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 @pytest.mark.parametrize("loss", [HingeLoss(), MSELoss()])
 def test_loss_that_is_not_finite_is_refused(number: float, loss: Loss) -> None:
-    weight = np.full((3, 1), number)
-    model = Sequential([Dense(1, weight_initializer=weight)], input_shape=(3,), rng=0)
+    model = Sequential([Dense(1)], input_shape=(3,), rng=0)
+    model["dense_1"].weight.value[...] = number
     with pytest.raises(ValueError, match="the output of Dense 'dense_1'"):
         check_gradients(model, X, np.ones(6), loss)
 

@@ -33,11 +33,11 @@ from minigrad import (
     Softplus,
     Tanh,
 )
-from minigrad.trace import trace
 from minigrad.data.rows import Rows
 from minigrad.diagnose.curvature import largest_curvature, stability_limit
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.reach import last_layers, least, reach
+from minigrad.trace import trace
 
 INF = math.inf
 

@@ -1,4 +1,4 @@
-"""Dropout: the fraction it drops, the scale of what is left, and where its draws come from."""
+"""Dropout: the dropped fraction, the scale, and the source of random numbers."""
 
 import copy
 
@@ -28,14 +28,14 @@ def test_the_fraction_and_the_scale(rate: float, dtype: str) -> None:
     np.testing.assert_array_equal(layer.backward(np.full_like(a, 3)), a, strict=True)
 
 
-def test_each_forward_drops_others() -> None:
+def test_each_forward_uses_another_mask() -> None:
     layer = Dropout(0.5)
     layer.build((100,), np.random.default_rng(0))
     x = np.ones((1, 100))
     assert (layer.forward(x) != layer.forward(x)).any()
 
 
-def test_rows_and_features_are_dropped_one_by_one() -> None:
+def test_numbers_are_dropped_independently() -> None:
     layer = Dropout(0.5)
     layer.build((4,), np.random.default_rng(0))
     kept = layer.forward(np.ones((10_000, 4))) > 0
@@ -44,7 +44,7 @@ def test_rows_and_features_are_dropped_one_by_one() -> None:
     assert np.abs(np.corrcoef(kept[1:, 0], kept[:-1, 0])[0, 1]) < 0.05
 
 
-def test_inference_passes_x_on_as_a_copy() -> None:
+def test_inference_returns_a_copy_of_x() -> None:
     layer = Dropout(0.5)
     a = layer.forward(X, training=False)
     np.testing.assert_array_equal(a, X, strict=True)
@@ -60,14 +60,14 @@ def test_a_seed_repeats_the_run(source) -> None:
     np.testing.assert_array_equal(models[0].parameters.value, models[1].parameters.value)
 
 
-def test_float32_drops_what_float64_drops() -> None:
+def test_float32_uses_the_mask_of_float64() -> None:
     single, double = make(dtype="float32"), make()
     for model in (single, double):
         model.forward(X)
     np.testing.assert_array_equal(single[2].cache == 0, double[2].cache == 0, strict=True)
 
 
-def test_a_copy_drops_the_same_and_draws_alone() -> None:
+def test_a_copy_has_its_own_generator_in_the_same_state() -> None:
     model = make()
     model.forward(X)
     twin = copy.deepcopy(model)
@@ -75,11 +75,11 @@ def test_a_copy_drops_the_same_and_draws_alone() -> None:
     np.testing.assert_array_equal(twin.forward(X), model.forward(X), strict=True)
 
 
-def test_gradients_are_exact_for_what_was_dropped() -> None:
+def test_gradients_are_exact() -> None:
     assert check_gradients(make(), X[:5], np.ones(5), MSELoss())
 
 
 @pytest.mark.parametrize("rate", [1, 1.5, -0.1, float("nan")])
-def test_a_rate_out_of_its_range(rate: float) -> None:
+def test_rate_out_of_range(rate: float) -> None:
     with pytest.raises(ValueError, match="Dropout expects 0 <= rate < 1, got"):
         Dropout(rate)

@@ -21,7 +21,7 @@ from minigrad import (
     Parallel,
     Parameter,
     ReLU,
-    Residual,
+    Reshape,
     Sequential,
     Sigmoid,
     Tanh,
@@ -211,12 +211,13 @@ def test_a_loss_without_super_init_is_a_mean() -> None:
         (lambda: Dense(3, ReLU), "pass an object, ReLU()"),
         (lambda: Dense(3, np.tanh), "got <ufunc 'tanh'>: pass an object, or a name"),
         (lambda: Dense("3"), "Dense expects a whole number units >= 1, got '3'"),
-        (lambda: Dense(3, weight=np.ones((2, 3))), "from numbers, pass weight_initializer="),
-        (lambda: Dense(3, 8), "outputs alone, got (3, 8): pass Dense(8), whose inputs are counted"),
-        (lambda: Dense(3, bias=False), "got bool: to have one or none, pass use_bias="),
-        (lambda: Dense(3, bias=3), "bias of Dense must be a Parameter of another layer, to share"),
-        (lambda: Sequential(Dense(3), Dense(1)), "several go in a list, Sequential([..., ...])"),
-        (lambda: Residual(Dense(3), Dense(1)), "several go in a list, Residual([..., ...])"),
+        (lambda: Dense(3, weight=np.ones((2, 3))), "pass numbers as weight_initializer="),
+        (lambda: Dense(3, 8), "Dense expects only the number of outputs, got (3, 8): pass Dense(8"),
+        (lambda: Dense(3, bias=False), "got bool: pass use_bias="),
+        (lambda: Dense(3, use_bias="False"), "Dense expects use_bias True or False, got 'False'"),
+        (lambda: Dense(3, bias=3), "Dense expects a Parameter of another layer as bias, got int"),
+        (lambda: Reshape(6), "Reshape expects a tuple of int as shape, got 6: pass (6,)"),
+        (lambda: Reshape((2.5,)), "Reshape expects a tuple of int as shape, got (2.5,)"),
         (lambda: Sequential(Dense(3)), "expects a list of layers, got Dense(3): pass a list"),
         (lambda: Parallel(Dense(3)), "expects a list of layers, got Dense(3): pass a list"),
         (lambda: Sequential([Dense(3)], input_shape=4), "got 4: pass input_shape=(4,)"),
@@ -231,7 +232,7 @@ def test_the_wrong_kind_of_argument(make_it, message: str) -> None:
 
 
 def test_a_bias_to_share_and_none() -> None:
-    with says(ValueError, "a bias to share and use_bias=False: leave one out"):
+    with says(ValueError, "use_bias=False: leave one out"):
         Dense(3, use_bias=False, bias=Parameter(np.zeros(3)))
 
 
@@ -239,21 +240,6 @@ def test_sparse_data() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     with says(TypeError, "x is a csr_matrix, not a plain array: pass x.toarray()"):
         make().predict(sparse.csr_matrix(X))
-
-
-@pytest.mark.parametrize(
-    ("loss", "message"),
-    [
-        ("binary_crossentropy", "did you mean 'bce' or 'bce_with_logits'?"),
-        ("sparse_categorical_crossentropy", "did you mean 'cross_entropy'?"),
-        ("mean_squared_error", "did you mean 'mse'?"),
-        ("MSE", "did you mean 'mse'? Known: 'bce', 'bce_with_logits', 'cross_entropy',"),
-        ("zzz", "loss='zzz' is not known: the known ones are 'bce'"),
-    ],
-)
-def test_names_of_other_libraries(loss: str, message: str) -> None:
-    with says(ValueError, message):
-        make().compile(optimizer="sgd", loss=loss)
 
 
 def test_only_activations_are_suggested_as_such() -> None:
@@ -321,7 +307,7 @@ def test_a_model_for_other_rows() -> None:
     Sequential([dense], input_shape=(2,), rng=0)
     with says(ValueError, "Dense 'dense_1' was built for input of shape (2,) and is given (5,)"):
         Sequential([dense], input_shape=(5,), rng=0)
-    with says(ValueError, "put Flatten() before it"):
+    with says(ValueError, "(4, 4): leave the batch axis out of input_shape, or put Flatten() b"):
         Sequential([Dense(3)], input_shape=(4, 4))
     with says(ValueError, "the weight of Dense 'dense_1' has shape (2, 3), got an initial array"):
         Sequential([Dense(3, weight_initializer=np.ones((3, 2)))], input_shape=(2,))
@@ -398,16 +384,3 @@ def test_a_step_beyond_all_numbers_is_said(epochs: int) -> None:
         model.fit(X, np.full((8, 1), 1e5), epochs=epochs, batch_size=None, verbose=0)
     with says(DivergedError, "the step before has made the parameters infinite or NaN"):
         model.fit(X, np.full((8, 1), 1e5), batch_size=None, verbose=0)
-
-
-@pytest.mark.parametrize(
-    ("ask", "message"),
-    [
-        (lambda m: m.explain(X, Y, MSELoss()), "explain takes these by name: loss=..."),
-        (lambda m: m.diagnose(X, Y, MSELoss()), "diagnose takes these by name: loss=..., optim"),
-        (lambda m: m.diagnose(X, Y, los="mse"), "no option 'los': did you mean 'loss'?"),
-    ],
-)
-def test_options_go_by_name(ask, message: str) -> None:
-    with says(TypeError, message):
-        ask(make())

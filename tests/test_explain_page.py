@@ -1,4 +1,4 @@
-"""The explanation's page in headless Chromium, driven over its debugging pipe."""
+"""The page of an explanation in headless Chromium, over its debugging pipe."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 
 
 class Browser:
-    """One page of a headless Chromium, which reads commands from pipe 3 and answers on pipe 4."""
+    """A page of headless Chromium; it reads commands from pipe 3 and answers on pipe 4."""
 
     def __init__(self, profile: Path) -> None:
         commands, self._commands = os.pipe()
         self._answers, answers = os.pipe()
-        # First out of the way of 3 and 4, which the child is to have.
+        # Move the pipes above 3 and 4, the numbers that the child expects.
         high = [
             os.dup2(pipe, 100 + place, inheritable=False)
             for place, pipe in enumerate((commands, answers))
@@ -80,7 +80,7 @@ class Browser:
 
     @contextmanager
     def within(self, session: str) -> Iterator[None]:
-        """Speak to a frame for a while."""
+        """Send commands to a frame."""
         outer, self._session = self._session, session
         for domain in ("Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
@@ -180,7 +180,7 @@ def page(browser, explanation, tmp_path) -> Iterator[Browser]:
 
 
 def troubles(browser: Browser) -> list[dict[str, Any]]:
-    """Return what a page should never cause: messages, errors, and requests beyond itself."""
+    """Return the console messages, errors and network requests of a page; there must be none."""
     wrong = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"}
     found = [event for event in browser.events if event.get("method") in wrong]
     for event in browser.events:
@@ -200,7 +200,7 @@ def focused(browser: Browser) -> str:
     return str(browser.js("document.activeElement.ariaLabel || document.activeElement.textContent"))
 
 
-def test_steps_go_forward_and_back_and_tell_what_is_printed(page, explanation):
+def test_the_steps_show_the_values_of_the_pass(page, explanation):
     phases = []
     for number, step in enumerate(explanation.steps, start=1):
         assert text(page, "#count") == f"Step {number} of {len(explanation.steps)}"
@@ -209,7 +209,7 @@ def test_steps_go_forward_and_back_and_tell_what_is_printed(page, explanation):
         told = page.js("[...document.querySelectorAll('#lines li')].map(li => li.textContent)")
         assert len(told) == step.size
         for index, line in enumerate(told):
-            value = step.values(0).ravel()[index]
+            value = step.row(0).ravel()[index]
             shown = line.replace("\u2212", "-").replace(" × 10", "e").rpartition("= ")[2]
             assert float(shown) == pytest.approx(value, rel=1e-5)
         page.press("ArrowRight")
@@ -232,7 +232,7 @@ def test_values_and_deltas_appear_when_they_are_computed(page):
     assert "δ" in page.js(seen)
 
 
-def test_a_unit_is_picked_with_the_mouse(page, explanation):
+def test_a_click_selects_a_unit(page, explanation):
     box = page.js("JSON.stringify(units.get('z1[1]').button.getBoundingClientRect())")
     box = json.loads(box)
     page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -249,7 +249,7 @@ def test_a_unit_is_picked_with_the_mouse(page, explanation):
     assert sum(map(float, terms)) == pytest.approx(float(total), rel=1e-5)
 
 
-def test_a_weight_is_picked_with_the_mouse(page, explanation):
+def test_a_click_selects_a_weight(page, explanation):
     point = """(() => {
       const hit = row.edges.find((edge) => edge[2] === "w1[1,2]").path.previousSibling;
       const at = hit.getPointAtLength(hit.getTotalLength() * 0.9);
@@ -264,7 +264,7 @@ def test_a_weight_is_picked_with_the_mouse(page, explanation):
     assert text(page, "#pick tbody td") == "δ1[2] × x[1]" + text(page, "#pick .in-numbers")
 
 
-def test_everything_can_be_done_with_the_keyboard(page):
+def test_the_keyboard_reaches_everything(page):
     order = []
     for _ in range(4):
         page.press("Tab")
@@ -296,14 +296,14 @@ def test_everything_can_be_done_with_the_keyboard(page):
     assert focused(page) == "sigmoid_1: the activation"
 
 
-def test_focus_outlives_a_new_width(page):
+def test_the_focus_stays_after_a_resize(page):
     page.js("units.get('z1[1]').button.focus()")
     page.show(700, 900)
     page.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.js("document.activeElement === units.get('z1[1]').button")
 
 
-def test_it_can_be_told_without_eyes(page):
+def test_a_screen_reader_finds_names_and_values(page):
     page.js("goTo(16)")
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     for node in nodes:
@@ -343,7 +343,7 @@ CONTRAST = """(() => {
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [320, 360, 768, 1600])
-def test_it_reads_well_narrow_and_wide_light_and_dark(page, width, dark):
+def test_contrast_and_width_on_all_screens(page, width, dark):
     page.show(width, 800, dark=dark)
     page.js("goTo(13); pick('unit', 'z1[1]')")
     assert page.js(CONTRAST) == []
@@ -354,7 +354,7 @@ def test_it_reads_well_narrow_and_wide_light_and_dark(page, width, dark):
     assert page.js(f"{small}.length") == 0
 
 
-def test_rows_and_wide_layers(browser, tmp_path):
+def test_rows_and_units_of_a_wide_layer_are_selected(browser, tmp_path):
     layers = [Dense(300, "relu", name="</script><b>"), Dense(4)]
     model = Sequential(layers, input_shape=(50,), rng=4)
     x = np.random.default_rng(0).normal(size=(20, 50))
@@ -362,7 +362,7 @@ def test_rows_and_wide_layers(browser, tmp_path):
     explanation.to_html(tmp_path / "page.html", rows=[2, 7], units={"</script><b>": [123]})
     browser.show(1280, 900)
     browser.open(tmp_path / "page.html")
-    assert text(browser, "#said").endswith("over 20 rows, of which this page has 2.")
+    assert text(browser, "#summary") == "Loss: MSELoss over 20 rows; this page shows 2 of them."
     assert browser.js("document.querySelectorAll('.unit').length") == 6 + 7 + 4 + 1
     assert browser.js("document.querySelectorAll('b b').length") == 0
     shown = "Number(row.lines['z1[123]'].value)"

@@ -1,12 +1,10 @@
-"""History: a dictionary of equally long lists, as a table, a file, a chart and a plot."""
+"""History: a dictionary of lists of equal length, as a table and as a file."""
 
-import builtins
 import csv
 import json
 import math
 import pickle
 import re
-import xml.etree.ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -88,57 +86,7 @@ def test_pandas_reads_the_csv(tmp_path: Path) -> None:
     np.testing.assert_allclose(frame["loss"], history["loss"], rtol=1e-15)
 
 
-def test_svg(tmp_path: Path) -> None:
-    history = History(loss=[0.5, 0.25], val_loss=[math.nan, 0.3], mae=[0.7, 0.6])
-    path = tmp_path / "history.svg"
-    svg = history.to_svg(path)
-    assert path.read_text(encoding="utf-8") == svg
-    xml.etree.ElementTree.fromstring(svg)
-    assert "val_loss" in svg
-    assert "mae" not in svg
-    assert ">mae<" in history.to_svg(names=["mae"], title="Errors")
-
-
-@pytest.mark.parametrize("draw", [History.to_svg, History.plot])
-def test_nothing_to_draw(draw) -> None:
-    with says(ValueError, "the history holds no epochs to draw: call fit first"):
-        draw(History())
-    with says(ValueError, "the history has no figure 'los': did you mean 'loss'?"):
-        draw(History(loss=[1.0]), names=["los"])
-
-
-def test_in_a_notebook() -> None:
-    history = History({"loss": [0.5, 0.25], "a<b": [1.0, 2.0]})
-    page = history._repr_html_()
-    assert page.startswith("<svg")
+def test_a_notebook_shows_the_escaped_table() -> None:
+    page = History({"loss": [0.5, 0.25], "a<b": [1.0, 2.0]})._repr_html_()
+    assert page.startswith("<pre>epoch")
     assert "a&lt;b" in page
-    for empty in (History(), History(loss=[math.nan]), History(mae=[1.0])):
-        assert empty._repr_html_().startswith("<pre>epoch")
-
-
-def test_plot() -> None:
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    history = History(loss=[0.5, 0.25], val_loss=[0.6, 0.5], mae=[0.7, 0.6])
-    axes = history.plot()
-    assert [line.get_label() for line in axes.get_lines()] == ["loss", "val_loss"]
-    np.testing.assert_array_equal(axes.get_lines()[1].get_xydata(), [[1, 0.6], [2, 0.5]])
-    _, mine = pyplot.subplots()
-    assert history.plot(names=["mae"], ax=mine) is mine
-    assert len(mine.get_lines()) == 1
-    pyplot.close("all")
-
-
-def test_plot_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *arguments, **options):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with says(ImportError, "History.plot needs Matplotlib: pip install 'minigrad[plot]'"):
-        History(loss=[1.0]).plot()

@@ -26,7 +26,7 @@ from minigrad import (
     check_gradients,
 )
 from minigrad.data.rows import as_rows
-from minigrad.util.config import by_name
+from minigrad.util.config import as_object
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
 CASES = json.loads(REFERENCE.read_text())["cases"]
@@ -468,7 +468,7 @@ def test_options_out_of_range(made, options, error) -> None:
     ],
 )
 def test_names(name: str, made: type[Loss]) -> None:
-    assert type(by_name(Loss, name, "loss")) is made
+    assert type(as_object(Loss, name, "loss")) is made
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""BatchNorm and LayerNorm: their definitions, running statistics, and what they refuse."""
+"""BatchNorm and LayerNorm: definition, running statistics, and errors."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_batch_norm_in_training_and_inference() -> None:
     np.testing.assert_allclose(layer.forward(X, training=False), expected, rtol=1e-12, atol=1e-14)
 
 
-def test_batch_norm_goes_over_all_axes_but_the_last() -> None:
+def test_batch_norm_reduces_all_axes_but_the_last() -> None:
     flat, shaped = built(BatchNorm()), built(BatchNorm(), (4, 3))
     x = X.reshape(10, 4, 3)
     np.testing.assert_allclose(shaped.forward(x).reshape(40, 3), flat.forward(X), rtol=1e-12)
@@ -55,7 +55,7 @@ def test_running_statistics_are_new_arrays() -> None:
     assert layer.running_mean is not kept
 
 
-def test_a_batch_that_is_not_finite_leaves_the_running_statistics() -> None:
+def test_batch_that_is_not_finite_keeps_the_running_statistics() -> None:
     model = Sequential([BatchNorm(), Dense(1)], input_shape=(3,), rng=0)
     model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
     x = X.copy()
@@ -67,7 +67,7 @@ def test_a_batch_that_is_not_finite_leaves_the_running_statistics() -> None:
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_freezing_batch_norm_leaves_the_running_statistics_running() -> None:
+def test_frozen_batch_norm_updates_the_running_statistics() -> None:
     layer = built(BatchNorm())
     layer.trainable = False
     layer.forward(X)
@@ -102,9 +102,9 @@ def test_layer_norm_works_row_by_row() -> None:
     np.testing.assert_allclose(layer.forward(X[5:6]), h[5:6], rtol=1e-14)
 
 
-def test_a_batch_of_one_row_is_refused() -> None:
+def test_batch_norm_refuses_a_batch_of_one_row() -> None:
     layer = built(BatchNorm())
-    with pytest.raises(ValueError, match="BatchNorm 'batch_norm_1' can't take the variance of a"):
+    with pytest.raises(ValueError, match=r"BatchNorm 'batch_norm_1' expects .* at least 2 rows"):
         layer.forward(X[:1])
     assert layer.forward(X[:1], training=False).shape == (1, 3)
     built(BatchNorm(), (4, 3)).forward(X[:4].reshape(1, 4, 3))
@@ -116,7 +116,7 @@ def test_rows_of_another_shape(layer) -> None:
     for wrong in (X[:, :1], X[:, :2], X[:, 0], X[:, :, None]):
         with pytest.raises(ValueError, match=r"norm_1' expects input of shape \(batch, 3\), got"):
             layer.forward(wrong)
-    with pytest.raises(ValueError, match="its rows are single numbers"):
+    with pytest.raises(ValueError, match="rows are single numbers"):
         built(type(layer)(), ())
 
 
@@ -127,7 +127,7 @@ def test_options_out_of_range(options: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("rows", [5_000, 100_000])
-def test_a_model_that_ties_rows_runs_whole_batches(rows: int) -> None:
+def test_batch_dependent_model_runs_whole_batches(rows: int) -> None:
     x = np.random.default_rng(0).normal(size=(rows, 2))
     y = x[:, 0]
     fitted, by_hand = (
@@ -150,18 +150,18 @@ def test_a_model_that_ties_rows_runs_whole_batches(rows: int) -> None:
 @pytest.mark.parametrize(
     ("rows", "batch_size", "left"), [(33, 32, 1), (5, 1, 1), (1, None, 1), (7, 3, 1)]
 )
-def test_a_single_row_left_over_is_said_before_training(rows, batch_size, left) -> None:
+def test_single_row_left_over_raises_before_training(rows, batch_size, left) -> None:
     model = Sequential([BatchNorm(), Dense(1)], input_shape=(2,), rng=0)
     model.compile(optimizer="sgd", loss="mse")
     before = model.parameters.value.copy()
-    message = rf"needs batches of at least 2 rows in training, and {rows} rows .* leave {left}"
+    message = rf"expects at least 2 rows in a training batch, got {left} .*{rows} rows"
     with pytest.raises(ValueError, match=f"BatchNorm 'batch_norm_1' {message}"):
         model.fit(np.ones((rows, 2)), np.ones(rows), batch_size=batch_size, verbose=0)
     np.testing.assert_array_equal(model.parameters.value, before, strict=True)
     assert (model[0].running_mean == 0).all()
 
 
-def test_a_single_row_of_several_places_has_a_variance() -> None:
+def test_single_row_with_several_positions_has_a_variance() -> None:
     model = Sequential([BatchNorm(), Flatten(), Dense(1)], input_shape=(3, 2), rng=0)
     model.compile(optimizer="sgd", loss="mse")
     x = np.random.default_rng(0).normal(size=(5, 3, 2))

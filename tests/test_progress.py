@@ -1,4 +1,4 @@
-"""What training says while it runs: on a terminal, elsewhere, not at all; and Ctrl-C."""
+"""Progress on a terminal and elsewhere, and Ctrl-C."""
 
 import io
 import os
@@ -14,8 +14,7 @@ import pytest
 
 from minigrad import SGD, Dense, EarlyStopping, Identity, Sequential, Tanh
 from minigrad.util import progress as module
-from minigrad.util.progress import Line, Lines, Progress, progress
-from minigrad.util.wording import fitted
+from minigrad.util.progress import Line, Progress, fit_line, progress
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))
@@ -24,14 +23,14 @@ Y = X.sum(axis=1)
 
 @pytest.fixture(autouse=True)
 def ctrl_c_raises():
-    """A job that a shell started in the background ignores Ctrl-C, and so would its tests."""
+    """Make Ctrl-C raise: a job in the background of a shell ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 class Terminal(io.StringIO):
-    """A terminal of some width, which knows what is on its screen."""
+    """A terminal of a given width that records its screen."""
 
     def __init__(self, columns: int = 80) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((columns, 24)))
         monkeypatch.setattr(module, "_REDRAW_SECONDS", redraw)
         monkeypatch.setattr(module, "_DRAWING_SHARE", 0)
-        if seconds is not None:  # each look at the clock takes so long
+        if seconds is not None:  # each call of the clock takes this long
             now = iter(np.arange(1e6) * seconds)
             monkeypatch.setattr(module, "perf_counter", lambda: float(next(now)))
         return made
@@ -91,7 +90,7 @@ def make(*, metrics=(), layers=None) -> Sequential:
     return model
 
 
-def test_one_plain_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_plain_line_per_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     model = make(metrics=["mae"])
     for verbose, epochs in (("auto", 9), (1, 1), (2, 1)):
         model.fit(X, Y, epochs=epochs, validation_split=0.1, verbose=verbose)
@@ -104,7 +103,7 @@ def test_one_plain_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("tty", [True, False])
-def test_silence(tty: bool, terminal, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_0_prints_nothing(tty: bool, terminal, capsys: pytest.CaptureFixture[str]) -> None:
     screen = terminal() if tty else None
     model = make()
     model.fit(X, Y, epochs=3, verbose=0, callbacks=[EarlyStopping(monitor="loss", patience=1)])
@@ -120,16 +119,18 @@ def test_verbose_is_checked(verbose) -> None:
         make().fit(X, Y, verbose=verbose)
 
 
-def test_who_speaks(terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verbose_selects_the_display(terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal()
-    assert [type(progress(v)) for v in ("auto", 0, 1, 2)] == [Line, Progress, Line, Lines]
+    shown = [progress(verbose) for verbose in ("auto", 0, 1, 2)]
+    assert [type(p) for p in shown] == [Line, Progress, Line, Progress]
+    assert [p.stream is sys.stdout for p in shown] == [True, False, True, True]
     monkeypatch.setenv("TERM", "dumb")
-    assert type(progress("auto")) is Lines
-    monkeypatch.setattr(sys, "stdout", None)
     assert type(progress("auto")) is Progress
+    monkeypatch.setattr(sys, "stdout", None)
+    assert progress("auto").stream is None
 
 
-def test_a_line_on_a_terminal(terminal) -> None:
+def test_the_line_on_a_terminal(terminal) -> None:
     screen = terminal(120, seconds=0.5)
     make(metrics=["mae"]).fit(X, Y, epochs=2, batch_size=25, validation_split=0.2)
     middle = re.compile(
@@ -140,7 +141,7 @@ def test_a_line_on_a_terminal(terminal) -> None:
     assert re.fullmatch(r"epoch 2/2  loss \S+  mae \S+  val_loss \S+  val_mae \S+", screen.lines[1])
 
 
-def test_the_figures_of_a_line_are_those_of_the_rows_so_far(terminal) -> None:
+def test_the_line_shows_the_logs_of_the_rows_so_far(terminal) -> None:
     screen = terminal(120)
     model, twin = make(metrics=["mae"]), make(metrics=["mae"])
     model.fit(X, Y, batch_size=25, shuffle=False)
@@ -151,7 +152,7 @@ def test_the_figures_of_a_line_are_those_of_the_rows_so_far(terminal) -> None:
 
 @pytest.mark.parametrize("columns", [1, 2, 10, 20, 30, 40, 60, 79, 80, 81, 100, 200])
 @pytest.mark.parametrize("metrics", [(), ("mae", "rmse", "mse")])
-def test_it_fits_any_width(terminal, columns: int, metrics) -> None:
+def test_the_line_fits_any_width(terminal, columns: int, metrics) -> None:
     screen = terminal(columns)
     make(metrics=metrics).fit(X, Y, epochs=3, batch_size=10, validation_split=0.2)
     assert screen.widest <= max(1, columns - 1)
@@ -167,9 +168,9 @@ def test_a_terminal_of_unknown_width(monkeypatch: pytest.MonkeyPatch, terminal) 
     assert 60 < screen.widest <= 79
 
 
-def test_less_important_parts_give_way_first() -> None:
+def test_a_narrow_line_drops_the_least_important_parts() -> None:
     parts = [("epoch", 0), ("12/80", 8), ("loss", 1), ("mae", 4), ("rmse", 4), ("rows/s", 9)]
-    assert [fitted(parts, width) for width in (34, 30, 24, 16, 11, 5, 3)] == [
+    assert [fit_line(parts, width) for width in (34, 30, 24, 16, 11, 5, 3)] == [
         "epoch  12/80  loss  mae  rmse",
         "epoch  12/80  loss  mae  rmse",
         "epoch  loss  mae  rmse",
@@ -180,7 +181,7 @@ def test_less_important_parts_give_way_first() -> None:
     ]
 
 
-def test_it_is_redrawn_at_most_ten_times_a_second(terminal) -> None:
+def test_the_line_is_redrawn_at_most_ten_times_a_second(terminal) -> None:
     screen = terminal(redraw=0.1)
     before = time.perf_counter()
     make().fit(X, Y, epochs=2000, batch_size=10)
@@ -188,7 +189,7 @@ def test_it_is_redrawn_at_most_ten_times_a_second(terminal) -> None:
     assert 0 < len(set(screen.drawn)) <= 2 * tenths + 4
 
 
-def test_of_many_epochs_lines_a_second_apart_are_left_standing(terminal) -> None:
+def test_a_long_run_keeps_one_line_per_second(terminal) -> None:
     screen = terminal(seconds=0.01)
     make().fit(X, Y, epochs=100, batch_size=None)
     epochs = [int(re.match(r"epoch +(\d+)/100", line)[1]) for line in screen.lines]
@@ -196,7 +197,7 @@ def test_of_many_epochs_lines_a_second_apart_are_left_standing(terminal) -> None
     assert epochs[-1] == 100
 
 
-def test_an_iterable_of_unknown_length_has_no_bar_at_first(terminal) -> None:
+def test_an_iterable_of_unknown_length_has_no_bar_in_the_first_epoch(terminal) -> None:
     screen = terminal(120)
 
     def batches():
@@ -210,7 +211,7 @@ def test_an_iterable_of_unknown_length_has_no_bar_at_first(terminal) -> None:
     assert any("]  2/4  loss" in text for text in screen.drawn if text.startswith("epoch 2/2"))
 
 
-def test_what_callbacks_print_has_lines_of_its_own(terminal) -> None:
+def test_output_of_callbacks_has_its_own_lines(terminal) -> None:
     screen = terminal()
     told = [lambda epoch, logs: print("after", epoch)]
     make().fit(X, Y, epochs=3, batch_size=10, callbacks=told)
@@ -221,7 +222,7 @@ def test_what_callbacks_print_has_lines_of_its_own(terminal) -> None:
     ]  # fmt: skip
 
 
-def test_many_fast_epochs_and_a_printing_callback(terminal) -> None:
+def test_output_of_callbacks_in_many_fast_epochs(terminal) -> None:
     screen = terminal(redraw=0.1)
     told = [lambda epoch, logs: print("after", epoch)]
     make().fit(X, Y, epochs=60, batch_size=None, callbacks=told)
@@ -229,7 +230,7 @@ def test_many_fast_epochs_and_a_printing_callback(terminal) -> None:
     assert printed == [f"after {epoch}" for epoch in range(1, 61)]
 
 
-def test_early_stopping_says_so(terminal, capsys: pytest.CaptureFixture[str]) -> None:
+def test_early_stopping_prints_a_message(terminal, capsys: pytest.CaptureFixture[str]) -> None:
     def stopped() -> None:
         stopping = EarlyStopping(monitor="loss", patience=1, min_delta=10)
         make().fit(X, Y, epochs=100, callbacks=[stopping])
@@ -245,7 +246,7 @@ def test_early_stopping_says_so(terminal, capsys: pytest.CaptureFixture[str]) ->
     assert screen.lines[-1] == said
 
 
-def test_an_output_that_cannot_show_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_character_that_the_encoding_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     def größe(target, prediction) -> float:
         return 1.0
 
@@ -255,7 +256,7 @@ def test_an_output_that_cannot_show_a_name(monkeypatch: pytest.MonkeyPatch) -> N
     assert b"gr??e 1.0000\n" in raw.getvalue()
 
 
-def test_an_error_leaves_the_terminal_on_a_line_of_its_own(terminal) -> None:
+def test_an_error_starts_on_its_own_line(terminal) -> None:
     screen = terminal(redraw=0.0)
     model = make()
 
@@ -269,9 +270,9 @@ def test_an_error_leaves_the_terminal_on_a_line_of_its_own(terminal) -> None:
     assert screen.column == 0 or screen.screen[-1] == ""
 
 
-@pytest.mark.parametrize("speaker", [Progress, lambda: Lines(io.StringIO())])
-def test_a_batch_costs_nothing_without_a_terminal(speaker) -> None:
-    assert not speaker().in_place
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+def test_without_a_terminal_no_batch_is_shown(stream) -> None:
+    assert not Progress(stream).in_place
 
 
 def test_a_batch_costs_less_than_a_microsecond_on_a_terminal() -> None:
@@ -334,7 +335,7 @@ def test_ctrl_c_ends_training_after_the_step(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_training_goes_on_after_ctrl_c() -> None:
+def test_training_continues_after_ctrl_c() -> None:
     model = interrupted(step=6)
     model.fit(X, Y, epochs=5, batch_size=25, verbose=0)
     history = model.fit(X, Y, epochs=2, batch_size=25, verbose=0)
@@ -343,7 +344,7 @@ def test_training_goes_on_after_ctrl_c() -> None:
     assert "middle" not in repr(model)
 
 
-def test_ctrl_c_in_the_last_step_is_no_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_in_the_last_step_is_not_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
     model = interrupted(step=1)
     assert model.fit(X, Y, batch_size=None).epochs == 1
     assert "interrupted" not in capsys.readouterr().out
@@ -357,7 +358,7 @@ def test_a_second_ctrl_c_raises_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_of_someone_elses_is_left_alone() -> None:
+def test_a_custom_signal_handler_stays() -> None:
     pressed = []
 
     def mine(number, frame) -> None:

@@ -27,9 +27,9 @@ from minigrad import (
     check_layer,
 )
 from minigrad.metrics import AtThreshold, TopK
-from minigrad.saving.description import from_config, to_config
-from minigrad.util.config import Configurable, by_name, registered
+from minigrad.util.config import Configurable, as_object, registered
 from minigrad.util.names import snake_case
+from minigrad.util.serialization import from_config, to_config
 
 
 def built(layer_example, **options) -> Sequential:
@@ -232,6 +232,6 @@ def test_every_class_that_needs_no_argument_has_a_name(kind: type[Configurable])
         needed = [p for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
         if needed:
             with pytest.raises(ValueError, match=f"'{name}' needs arguments: pass an object"):
-                by_name(kind, name, "option")
+                as_object(kind, name, "option")
         else:
-            assert repr(by_name(kind, name, "option")) == repr(cls())
+            assert repr(as_object(kind, name, "option")) == repr(cls())

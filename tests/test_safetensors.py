@@ -1,8 +1,10 @@
-"""The safetensors codec: round trips, both directions with the official one, and bad files."""
+"""The safetensors codec: round trips, the official package in both directions, malformed files."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,20 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from minigrad.saving.errors import FileFormatError
-from minigrad.saving.safetensors import DTYPES, dumps, load, loads
+from minigrad.saving.safetensors import DTYPES, FileFormatError, dumps, load
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def encode(arrays: Arrays, metadata: dict[str, str] | None = None) -> bytes:
     return b"".join(dumps(arrays, metadata))
+
+
+def loads(data: bytes) -> tuple[Arrays, dict[str, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.safetensors")
+        path.write_bytes(data)
+        return load(path)
 
 
 def file_of(header: object, data: bytes = b"") -> bytes:
@@ -89,7 +97,7 @@ def test_big_endian_arrays_come_back_native(dtype: type[np.generic]) -> None:
     assert_array_equal(loads(encode({"a": big}))[0]["a"], native, strict=True)
 
 
-def test_names_metadata_and_their_order_come_back() -> None:
+def test_names_and_metadata_keep_their_order() -> None:
     arrays: Arrays = {
         "b": np.array([1], np.int8),
         "": np.array([2], np.float64),
@@ -102,11 +110,11 @@ def test_names_metadata_and_their_order_come_back() -> None:
     assert list(actual_metadata.items()) == list(metadata.items())
 
 
-def test_nothing_at_all_is_a_file() -> None:
+def test_empty_file_round_trip() -> None:
     assert loads(encode({})) == ({}, {})
 
 
-def test_layout_is_aligned_and_without_holes() -> None:
+def test_layout_is_aligned_without_gaps() -> None:
     arrays: Arrays = {
         "byte": np.array([1], np.int8),
         "double": np.array([2], np.float64),
@@ -135,7 +143,7 @@ def test_contiguous_arrays_are_written_without_a_copy() -> None:
 def test_loaded_arrays_are_writable_and_own_their_data(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(SMALL)
-    for arrays, _ in (load(path), load(str(path)), loads(SMALL), loads(memoryview(SMALL))):
+    for arrays, _ in (load(path), load(str(path)), load(os.fsencode(path))):  # type: ignore[arg-type]
         assert_same(arrays, loads(SMALL)[0])
         for array in arrays.values():
             assert array.flags.owndata
@@ -143,25 +151,28 @@ def test_loaded_arrays_are_writable_and_own_their_data(tmp_path: Path) -> None:
             assert array.flags.c_contiguous
 
 
-# A file, and what its error must say.
+OTHER = "isn't a safetensors file: it begins with b'"
 FLOAT = bytes(4)
 BAD = {
-    "empty": (b"", "expected at least 8 bytes, got 0"),
+    "empty": (b"", "isn't a safetensors file: it is empty"),
+    "seven bytes": (b"\2" + bytes(6), OTHER),
+    "length beyond any header": (b"\xff" * 8 + b"{}", OTHER),
     "length beyond the file": (
-        b"\xff" * 8 + b"{}",
-        r"at most 2 bytes in a file of 10, got 18446744",
+        (10**7).to_bytes(8, "little") + b"{}",
+        r"at most 2 bytes in a file of 10 \(is the file cut short\?\), got 10000000",
     ),
     "length one too many": ((3).to_bytes(8, "little") + b"{}", "at most 2 bytes"),
-    "no header": (file_of(b""), "'{' at its beginning"),
-    "leading space": (file_of(b" {}"), "'{' at its beginning"),
-    "byte order mark": (file_of(b"\xef\xbb\xbf{}"), "'{' at its beginning"),
+    "length of 0": (bytes(8) + b"{}", "JSON in UTF-8"),
+    "no header": (file_of(b""), OTHER),
+    "leading space": (file_of(b" {}"), OTHER),
+    "byte order mark": (file_of(b"\xef\xbb\xbf{}"), OTHER),
     "invalid UTF-8": (file_of(b'{"\xff":1}'), "JSON in UTF-8"),
     "UTF-16": (file_of("{}".encode("utf-16-le")), "JSON in UTF-8"),
     "invalid JSON": (file_of(b'{"a":}'), "JSON in UTF-8"),
     "two values": (file_of(b"{}{}"), "JSON in UTF-8"),
     "control character": (file_of(b'{"__metadata__":{"a":"\n"}}'), "JSON in UTF-8"),
-    "list": (file_of([]), "'{' at its beginning"),
-    "number": (file_of(1), "'{' at its beginning"),
+    "list": (file_of([]), OTHER),
+    "number": (file_of(1), OTHER),
     "tensor twice": (
         file_of(b'{"a":%b,"a":%b}' % ((json.dumps(entry()).encode(),) * 2), FLOAT),
         "the key 'a' twice",
@@ -263,18 +274,14 @@ BAD = {
 
 
 @pytest.mark.parametrize(("data", "message"), BAD.values(), ids=BAD)
-def test_bad_file_raises_the_documented_error(data: bytes, message: str, tmp_path: Path) -> None:
+def test_malformed_file_raises_file_format_error(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(data)
-    with pytest.raises(FileFormatError, match=message) as from_path:
+    with pytest.raises(FileFormatError, match=message) as raised:
         load(path)
-    with pytest.raises(FileFormatError, match=message) as from_memory:
-        loads(data)
-    error = str(from_memory.value)
-    assert error.startswith("data: ")
-    assert error.endswith("; save or copy the file again")
-    assert len(error) < 500
-    assert str(from_path.value) == error.replace("data", repr(str(path)), 1)
+    error = str(raised.value)
+    assert error.startswith(repr(str(path)))
+    assert len(error) < 500 + len(str(path))
 
 
 @pytest.mark.parametrize(
@@ -286,20 +293,16 @@ def test_bad_file_raises_the_documented_error(data: bytes, message: str, tmp_pat
     ids=["entry", "metadata", "shape"],
 )
 def test_deep_nesting_is_refused(before: str, after: str, start: str, end: str) -> None:
-    for depth in [*range(1, 1000, 3), 100_000]:
+    for depth in [*range(1, 1000, 9), 100_000]:
         text = before + start * depth + "1" + end * depth + after
         with pytest.raises(FileFormatError):
             loads(file_of(text.encode()))
 
 
-def test_truncation_anywhere_and_any_trailing_byte_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "net.safetensors"
+def test_truncation_and_trailing_bytes_are_refused() -> None:
     for length in range(len(SMALL)):
-        path.write_bytes(SMALL[:length])
-        with pytest.raises(FileFormatError):
-            loads(SMALL[:length])
         with pytest.raises(FileFormatError, match=r"net\.safetensors"):
-            load(path)
+            loads(SMALL[:length])
     with pytest.raises(FileFormatError):
         loads(SMALL + b"\0")
 
@@ -307,7 +310,7 @@ def test_truncation_anywhere_and_any_trailing_byte_is_refused(tmp_path: Path) ->
 def test_header_over_10_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     with path.open("wb") as file:
-        file.write((10_000_001).to_bytes(8, "little"))
+        file.write((10_000_001).to_bytes(8, "little") + b"{")
         file.truncate(10_000_100)  # a hole on disk
     tracemalloc.start()
     with pytest.raises(FileFormatError, match="at most 10000000 bytes in a file of 10000100"):
@@ -343,7 +346,7 @@ MEGABYTE = bytes(1_000_000)
         "bool",
     ],
 )
-def test_bad_file_allocates_no_more_than_its_size(data: bytes, tmp_path: Path) -> None:
+def test_malformed_file_allocates_no_more_than_its_size(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(data)
     assert peak_of_load(path, valid=False) < len(data) + 50_000
@@ -409,14 +412,14 @@ def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
         ({}, {"a": "\ud800"}, "__metadata__: expected text to text"),
     ],
 )
-def test_what_the_format_cannot_hold_is_not_written(
+def test_unsupported_arrays_and_metadata_are_refused(
     arrays: Any, metadata: Any, message: str
 ) -> None:
     with pytest.raises(FileFormatError, match=message):
         dumps(arrays, metadata)
 
 
-def test_header_too_long_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_header_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minigrad.saving.safetensors.MAX_HEADER", 64)
     assert dumps({}, {"k": "v"})
     with pytest.raises(FileFormatError, match="at most 64 bytes, got 88"):
@@ -454,7 +457,7 @@ class TestOfficialPackage:
 
 
 class TestFuzz:
-    """Whatever the bytes, a valid result that survives a round trip or the documented error."""
+    """Any bytes give a result that survives a round trip, or a FileFormatError."""
 
     @staticmethod
     def read(data: bytes) -> None:
@@ -468,7 +471,7 @@ class TestFuzz:
         }
         assert metadata_again == metadata
 
-    def run(self, strategy: Any, examples: int = 200) -> None:
+    def run(self, strategy: Any, examples: int = 100) -> None:
         hypothesis = pytest.importorskip("hypothesis")
         settings = hypothesis.settings(
             max_examples=examples, deadline=None, database=None, derandomize=True
@@ -490,7 +493,7 @@ class TestFuzz:
         self.run(st.builds(file_of, headers, st.binary(max_size=9)))
 
     def test_flipped_bits(self) -> None:
-        for position in range(8 * len(SMALL)):
+        for position in range(0, 8 * len(SMALL), 5):
             data = bytearray(SMALL)
             data[position // 8] ^= 1 << position % 8
             self.read(bytes(data))

@@ -1,9 +1,10 @@
-"""A saved model: whole, bit for bit, from any moment of training; and what is no such file."""
+"""Saving and loading models: bit-exact resume, file contents, malformed files, atomic writes."""
 
 import copy
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,10 +32,12 @@ from minigrad import (
     FileFormatError,
     Layer,
     Loss,
+    Model,
     MSELoss,
     Optimizer,
     Parameter,
     Reshape,
+    Residual,
     Schedule,
     Sequential,
     load,
@@ -58,18 +61,19 @@ def small(rng: Any = 3, **options: Any) -> Sequential:
     return model
 
 
-def fit(model: Sequential, epochs: int, **options: Any) -> None:
+def fit(model: Model, epochs: int, **options: Any) -> None:
     options = {"batch_size": 8, "validation_split": 0.25, "verbose": 0} | options
-    model.fit(X, Y, epochs=epochs, **options)
+    y = np.broadcast_to(Y, (40, *(model.output_shape or (1,))))
+    model.fit(X, y, epochs=epochs, **options)
 
 
-def through(model: Sequential, path: Path, **custom: Any) -> Sequential:
+def through(model: Model, path: Path, **custom: Any) -> Any:
     model.save(path)
     return load(path, custom_objects=custom)
 
 
-def assert_same(actual: Sequential, expected: Sequential) -> None:
-    """All that was saved agrees, every bit of it, and loading left nothing behind."""
+def assert_same(actual: Model, expected: Model) -> None:
+    """Compare everything that is saved, bit for bit."""
     for (path, one), (same_path, other) in zip(walk(actual), walk(expected), strict=True):
         assert (path, type(one)) == (same_path, type(other))
         assert vars(one).keys() - {"cache"} == vars(other).keys() - {"cache"}
@@ -77,7 +81,7 @@ def assert_same(actual: Sequential, expected: Sequential) -> None:
     assert bits(arrays_of(actual)) == bits(arrays_of(expected))
     assert actual.history == expected.history
     assert list(actual.history) == list(expected.history)
-    assert actual.entropy == expected.entropy
+    assert actual.seed == expected.seed
     assert random_states(actual) == random_states(expected)
     if expected.optimizer is None:
         assert actual.optimizer is None
@@ -94,7 +98,7 @@ def bits(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     return {n: (a.dtype, a.shape, a.tobytes()) for n, a in arrays.items()}
 
 
-def random_states(model: Sequential) -> list[str]:
+def random_states(model: Model) -> list[str]:
     layers = [layer for _, layer in walk(model)]
     return [repr(rng_state(layer.rng)) for layer in layers if hasattr(layer, "rng")]
 
@@ -102,7 +106,7 @@ def random_states(model: Sequential) -> list[str]:
 def edit(
     path: Path, change: Callable[[dict[str, Any], dict[str, Any], dict[str, str]], Any]
 ) -> None:
-    """Change a saved model's description, arrays and metadata in place."""
+    """Change the JSON, the arrays and the metadata of a saved model in place."""
     tensors, metadata = safetensors.load(path)
     document = json.loads(metadata["model"])
     change(document, tensors, metadata)
@@ -116,9 +120,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "net.safetensors"
 
 
-class TestGoesOn:
+class TestResume:
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_with_every_optimizer(self, optimizer: Optimizer, dtype: str, path: Path) -> None:
+    def test_every_optimizer(self, optimizer: Optimizer, dtype: str, path: Path) -> None:
         whole, parts = small(dtype=dtype), small(dtype=dtype)
         for model in (whole, parts):
             model.compile(optimizer=copy.deepcopy(optimizer), loss="mse", metrics=["mae", "r2"])
@@ -132,14 +136,14 @@ class TestGoesOn:
         assert_array_equal(loaded.predict(X), whole.predict(X), strict=True)
 
     @pytest.mark.parametrize("suffix", [".h5", ".keras", ".pt", ".pkl", ""])
-    def test_whatever_the_name_ends_in(self, suffix: str, path: Path) -> None:
+    def test_any_file_suffix(self, suffix: str, path: Path) -> None:
         model = small()
         other = path.with_suffix(suffix)
         assert_same(through(model, other), model)
         model.save(path)
         assert other.read_bytes() == path.read_bytes()
 
-    def test_with_every_schedule(self, examples: list[Any], path: Path) -> None:
+    def test_every_schedule(self, examples: list[Any], path: Path) -> None:
         schedules = [example for example in examples if isinstance(example, Schedule)]
         ours = {c for c in registered(Schedule).values() if c.__module__.startswith("minigrad.")}
         assert {type(schedule) for schedule in schedules} == ours
@@ -153,7 +157,7 @@ class TestGoesOn:
             assert_same(loaded, model)
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_with_every_layer(
+    def test_every_layer(
         self, layer_example: tuple[Layer, tuple[int, ...]], dtype: str, path: Path
     ) -> None:
         layer, shape = layer_example
@@ -168,7 +172,7 @@ class TestGoesOn:
         assert_same(loaded, model)
         assert_array_equal(loaded.predict(x), model.predict(x), strict=True)
 
-    def test_with_every_loss(self, loss_example: tuple[Loss, Any, Any], path: Path) -> None:
+    def test_every_loss(self, loss_example: tuple[Loss, Any, Any], path: Path) -> None:
         loss, _, target = loss_example
         activation = None if loss.takes_logits else "sigmoid"
         model = Sequential([Dense(3, activation)], input_shape=(2,), rng=1)
@@ -179,7 +183,7 @@ class TestGoesOn:
             either.fit(x, target, epochs=2, batch_size=2, verbose=0)
         assert_same(loaded, model)
 
-    def test_from_a_checkpoint_in_the_middle_of_fit(self, path: Path) -> None:
+    def test_checkpoint_during_fit(self, path: Path) -> None:
         class Checkpoint(Callback):
             @override
             def on_epoch_end(self, trainer: Any, epoch: int, figures: dict[str, float]) -> None:
@@ -196,7 +200,7 @@ class TestGoesOn:
         fit(loaded, 2)
         assert_same(loaded, model)
 
-    def test_in_another_process(self, path: Path) -> None:
+    def test_another_process(self, path: Path) -> None:
         model = small()
         fit(model, 1)
         model.save(path)
@@ -215,7 +219,7 @@ class TestGoesOn:
         fit(model, 2)
         assert_same(load(path), model)
 
-    def test_frozen_layers_stay_frozen(self, path: Path) -> None:
+    def test_frozen_layers(self, path: Path) -> None:
         model = small()
         fit(model, 1)
         model.layers[0].trainable = False
@@ -227,7 +231,7 @@ class TestGoesOn:
         assert [layer.trainable for layer in loaded.layers] == [False, True, True, True]
         assert [p.trainable for p in loaded.parameters] == [False, False, True, True, True, False]
 
-    def test_penalties_stay(self, path: Path) -> None:
+    def test_regularizers(self, path: Path) -> None:
         class Lasso(Regularizer):
             @override
             def value(self, weight: NDArray[Any]) -> float:
@@ -245,7 +249,7 @@ class TestGoesOn:
         assert_same(loaded, model)
         assert [repr(p.regularizer) for p in loaded.parameters[:2]] == ["Lasso(0.25)", "None"]
 
-    def test_shared_parameters_stay_shared(self, path: Path) -> None:
+    def test_shared_parameters(self, path: Path) -> None:
         first = Dense(4, name="first")
         Sequential([first], input_shape=(4,), rng=1)
         inner = Dense(4, weight=first.weight, name="inner")
@@ -257,10 +261,10 @@ class TestGoesOn:
         fit(loaded, 2)
         assert_same(loaded, model)
         paths = dict(loaded.named_parameters())
-        assert paths["second.inner.weight"] is paths["first.weight"]
+        assert paths["second.inner.weight"].source is paths["first.weight"].source
         assert "second.inner.weight" not in safetensors.load(path)[0]
 
-    def test_what_is_shared_from_lists_and_dicts(self, path: Path) -> None:
+    def test_shared_parameters_in_lists_and_dicts(self, path: Path) -> None:
         one, two = Factors(), Factors()
         model = Sequential([one, two, Dense(1)], input_shape=(4,), rng=1)
         two.listed[1] = one.listed[0]
@@ -274,13 +278,17 @@ class TestGoesOn:
         fit(loaded, 2)
         assert_same(loaded, model)
         first, second = cast("list[Factors]", loaded.layers)[:2]
-        assert second.listed[1] is first.listed[0]
-        assert second.keyed["gain"] is first.keyed["gain"]
+        assert second.listed[1].source is first.listed[0].source
+        gain, same = first.keyed["gain"], second.keyed["gain"]
+        assert isinstance(gain, Parameter)
+        assert isinstance(same, Parameter)
+        assert same.source is gain.source
         assert second.keyed["note"] == 3
-        assert second.tupled == (first.tupled[0], 7)
-        assert second.pair.offset is first.pair.offset
+        assert second.tupled[0].source is first.tupled[0].source
+        assert second.tupled[1] == 7
+        assert second.pair.offset.source is first.pair.offset.source
 
-    def test_slots_no_longer_used_are_left_out(self, path: Path) -> None:
+    def test_unused_slots_are_not_saved(self, path: Path) -> None:
         model = small()
         fit(model, 1)
         assert isinstance(model.optimizer, SGD)
@@ -293,7 +301,7 @@ class TestGoesOn:
 class TestRandomState:
     @pytest.mark.parametrize("legacy", [False, True], ids=["Generator", "RandomState"])
     @pytest.mark.parametrize("kind", ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"])
-    def test_of_every_kind(self, kind: str, legacy: bool, path: Path) -> None:
+    def test_every_bit_generator(self, kind: str, legacy: bool, path: Path) -> None:
         source = getattr(np.random, kind)(7)
         rng = np.random.RandomState(source) if legacy else np.random.Generator(source)
         model = small(rng)
@@ -307,14 +315,14 @@ class TestRandomState:
         fit(loaded, 1)
         assert_same(loaded, model)
 
-    def test_one_generator_stays_one(self, path: Path) -> None:
+    def test_layers_share_one_generator(self, path: Path) -> None:
         loaded = through(small(), path)
         assert loaded.layers[1].rng is loaded.rng  # type: ignore[attr-defined]
         edit(path, lambda d, t, m: d["generators"].pop())
         with pytest.raises(FileFormatError, match="IndexError"):
             load(path)
 
-    def test_two_generators_stay_two(self, path: Path) -> None:
+    def test_two_generators_stay_separate(self, path: Path) -> None:
         inner = Sequential([Dense(2), Dropout(0.5)], input_shape=(4,), rng=5)
         model = Sequential([inner, Dense(1)], input_shape=(4,), rng=6)
         loaded = through(model, path)
@@ -323,7 +331,7 @@ class TestRandomState:
         assert isinstance(nested, Sequential)
         assert nested.rng is not loaded.rng
         assert nested.layers[1].rng is nested.rng  # type: ignore[attr-defined]
-        assert nested.entropy == 5
+        assert nested.seed == 5
 
     def test_loading_draws_no_entropy(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model = small(None)
@@ -336,13 +344,13 @@ class TestRandomState:
         class Mine(np.random.PCG64):
             state = {"bit_generator": "Mine"}  # type: ignore[typeddict-item]  # noqa: RUF012
 
-        with pytest.raises(TypeError, match="a generator on Mine, which a file can't hold: use"):
+        with pytest.raises(TypeError, match=r"bit generator Mine .* PCG64"):
             small(np.random.Generator(Mine(1))).save(path)
 
 
 @register
 class Scale(Layer):
-    """A layer as a user writes one: no name in its constructor, a parameter made by hand."""
+    """A custom layer without a name argument that fills its array itself."""
 
     def __init__(self, start: float = 1.0) -> None:
         super().__init__()
@@ -366,7 +374,7 @@ class Scale(Layer):
 
 
 class Private(Scale):
-    """A class that isn't registered."""
+    """An unregistered class."""
 
 
 class Quantile(Configurable):
@@ -380,7 +388,7 @@ class Quantile(Configurable):
 
 
 class Classifier(Sequential):
-    """A model of one's own that only adds methods."""
+    """A custom model that only adds methods."""
 
     def classes(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(self.predict(x).argmax(axis=1))
@@ -426,7 +434,7 @@ class Factors(Layer):
 
 
 class Holder(Layer):
-    """A container of one's own, that names none of the layers in it."""
+    """A custom container that doesn't name its layers."""
 
     def __init__(self, first: Layer, others: dict[str, Layer]) -> None:
         super().__init__()
@@ -453,7 +461,7 @@ class Holder(Layer):
 
 
 class Wide(Sequential):
-    """A model of one's own that makes its layers, and builds itself."""
+    """A custom model that makes its layers and builds itself."""
 
     def __init__(self, width: int) -> None:
         super().__init__([Dense(width, "tanh"), Dropout(0.5), Dense(1)], input_shape=(4,), rng=0)
@@ -464,15 +472,24 @@ class Wide(Sequential):
         return {"width": self.width}
 
 
-class TestWhatAFileHolds:
-    def test_a_model_without_compile(self, path: Path) -> None:
+class TestContents:
+    def test_model_without_compile(self, path: Path) -> None:
         model = Sequential([Dense(2)], input_shape=(3,), rng=1, dtype="float32", name="net")
         loaded = through(model, path)
         assert_same(loaded, model)
         assert loaded.dtype == np.float32
         assert loaded.predict(np.ones((1, 3))).dtype == np.float32
 
-    def test_a_model_that_is_not_built(self, path: Path) -> None:
+    def test_model_of_another_layer(self, path: Path) -> None:
+        model = Model(Residual([Dense(4, "tanh"), Dropout(0.5)]), input_shape=(4,), rng=1)
+        model.compile(optimizer="adam", loss="mse")
+        loaded = through(model, path)
+        fit(model, 1)
+        fit(loaded, 1)
+        assert_same(loaded, model)
+        assert type(loaded) is Model
+
+    def test_unbuilt_model(self, path: Path) -> None:
         model = Sequential([Dense(6), Dropout(0.25), Dense(1)], rng=3)
         model.layers[0].trainable = False
         model.compile(optimizer="sgd", loss="mse")
@@ -483,14 +500,14 @@ class TestWhatAFileHolds:
         assert_same(loaded, model)
         assert not loaded.layers[0].trainable
 
-    def test_a_built_model_in_one_that_is_not(self, path: Path) -> None:
+    def test_built_model_in_an_unbuilt_one(self, path: Path) -> None:
         inner = Sequential([Dense(2)], input_shape=(4,), rng=5)
         model = Sequential([inner, Dense(1)], rng=6)
         loaded = through(model, path)
         assert_same(loaded, model)
         assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
 
-    def test_models_of_ones_own(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_custom_models(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         wide = Wide(3)
         inner = Classifier([Dense(4), wide, Dense(2)], rng=None)
         inner.layers[0].name = "first"
@@ -504,10 +521,10 @@ class TestWhatAFileHolds:
         assert_same(loaded, model)
         nested = loaded["classifier_1"]
         assert isinstance(nested, Classifier)
-        assert nested.entropy == inner.entropy
+        assert nested.seed == inner.seed
         assert type(nested.layers[1]) is Wide
 
-    def test_names_that_no_config_tells(self, path: Path) -> None:
+    def test_names_that_are_not_in_a_config(self, path: Path) -> None:
         model = Sequential([Scale(2.0), Scale(), Dense(1)], rng=1)
         model.layers[1].name = "second"
         del model.layers[0]
@@ -515,7 +532,7 @@ class TestWhatAFileHolds:
         loaded = through(model, path)
         assert next(loaded.named_parameters())[0] == "second.factor"
 
-    def test_names_within_layers_that_have_none(self, path: Path) -> None:
+    def test_names_in_a_custom_container(self, path: Path) -> None:
         deep = Holder(Scale(2.0), {"a": Scale(), "b": Scale(3.0)})
         deep.others["b"].name = "last"
         model = Sequential([Holder(deep, {}), Dense(1)], input_shape=(4,), rng=1)
@@ -530,7 +547,7 @@ class TestWhatAFileHolds:
             "holder_1.first.last.factor",
         ]
 
-    def test_arrays_and_special_numbers_among_the_options(self, path: Path) -> None:
+    def test_arrays_and_special_numbers_as_options(self, path: Path) -> None:
         weight = np.array([[np.inf, -0.0, np.nan]], dtype=np.float32)
         layers = [Dense(3, weight_initializer=weight), Scale(-np.inf)]
         model = Sequential(layers, input_shape=(1,), rng=1)
@@ -547,7 +564,7 @@ class TestWhatAFileHolds:
         assert repr(loaded.history) == repr(model.history)
         assert type(loaded.history) is type(model.history)
 
-    def test_history_that_is_no_numbers_is_refused(self, path: Path) -> None:
+    def test_history_of_text_is_refused(self, path: Path) -> None:
         model = small()
         model.history["note"] = ["good"]  # type: ignore[list-item]
         with pytest.raises(TypeError, match=r"history\['note'\] must hold numbers"):
@@ -569,14 +586,14 @@ class TestWhatAFileHolds:
         loaded = through(model, path, bias=bias, start=start, partial=half, Quantile=Quantile)
         assert_same(loaded, model)
         assert list(loaded.metrics) == ["mae", "f1", "bias", "partial", "Quantile"]
-        with pytest.raises(FileFormatError, match=r"pass custom_objects=\{'start': start\}"):
+        with pytest.raises(FileFormatError, match=r"'start'.*custom_objects=\{'start': start\}"):
             load(path)
-        with pytest.raises(FileFormatError, match=r"no function 'bias' is known: pass custom_obj"):
+        with pytest.raises(FileFormatError, match=r"function 'bias'.*custom_objects=\{'bias'"):
             load(path, custom_objects={"start": start})
 
-    def test_classes_by_registry_or_custom_objects(self, path: Path) -> None:
+    def test_registered_and_custom_classes(self, path: Path) -> None:
         model = Sequential([Scale(2.0), Private(3.0)], input_shape=(4,), rng=1)
-        with pytest.raises(FileFormatError, match="no class 'Private' is known: decorate it"):
+        with pytest.raises(FileFormatError, match=r"class 'Private'.*@minigrad\.register"):
             through(model, path)
         loaded = through(model, path, Private=Private)
         assert_same(loaded, model)
@@ -585,8 +602,11 @@ class TestWhatAFileHolds:
     @pytest.mark.parametrize(
         ("layers", "message"),
         [
-            ([type("Dense", (Scale,), {})()], "another class named 'Dense' is registered"),
-            ([type("Odd", (Scale,), {"get_config": lambda _: {"x": 1}})()], "Odd can't be made ag"),
+            ([type("Dense", (Scale,), {})()], "another class named 'Dense'"),
+            (
+                [type("Odd", (Scale,), {"get_config": lambda _: {"x": 1}})()],
+                "Odd .*get_config",
+            ),
             (
                 [Dense(1, weight_initializer=cast("Any", object()))],
                 r"Dense\(weight_initializer=...\) is an obj",
@@ -595,20 +615,20 @@ class TestWhatAFileHolds:
         ],
         ids=["namesake", "config", "object", "strings"],
     )
-    def test_what_could_not_be_loaded_is_not_saved(
+    def test_objects_that_can_not_be_loaded_are_not_saved(
         self, layers: Any, message: str, path: Path
     ) -> None:
         with pytest.raises(TypeError, match=message):
             Sequential(layers, rng=1).save(path)
         assert not path.exists()
 
-    def test_two_arrays_of_one_name_are_refused(self, path: Path) -> None:
+    def test_two_arrays_with_one_name_are_refused(self, path: Path) -> None:
         model = Sequential([Dense(1, name="a"), Dense(1)], input_shape=(1,), rng=1)
         model.layers[1].name = "a"
         with pytest.raises(ValueError, match=r"two arrays are named 'a\.weight': give each layer"):
             model.save(path)
 
-    def test_the_official_package_reads_it(self, path: Path) -> None:
+    def test_official_package_reads_the_file(self, path: Path) -> None:
         official = pytest.importorskip("safetensors")
         model = small()
         fit(model, 1)
@@ -626,7 +646,7 @@ class TestWhatAFileHolds:
 
 class TestWeights:
     @pytest.mark.parametrize("saving", [Sequential.save, Sequential.save_weights])
-    def test_come_from_either_file(
+    def test_load_from_either_file(
         self, saving: Callable[[Sequential, Path], None], path: Path
     ) -> None:
         model, other = small(1), small(2, dtype="float32")
@@ -640,22 +660,20 @@ class TestWeights:
         assert other.parameters.value is flat or np.shares_memory(other.parameters.value, flat)
         assert other.history == before
 
-    def test_differences_are_named_and_nothing_changes(self, path: Path) -> None:
+    def test_mismatches_are_listed_and_nothing_changes(self, path: Path) -> None:
         Sequential([Dense(6), Dense(2)], input_shape=(4,), rng=1).save_weights(path)
         model = Sequential([Dense(6), Dense(1, name="last")], input_shape=(3,), rng=1)
         before = model.parameters.value.copy()
         with pytest.raises(
             FileFormatError,
-            match=r"net.safetensors': it doesn't fit the model: 'last.weight' is missing; "
-            r"'last.bias' is missing; 'dense_1.weight' has shape \(4, 6\), the model's \(3, 6\); "
-            r"'dense_2.weight' has no place in the model; 'dense_2.bias' has no place",
+            match=r"net.safetensors': .*'last.weight' is missing; 'last.bias' is missing; "
+            r"'dense_1.weight' has shape \(4, 6\), expected \(3, 6\); "
+            r"'dense_2.weight' isn't in the model; 'dense_2.bias' isn't",
         ):
             model.load_weights(path)
         assert_array_equal(model.parameters.value, before, strict=True)
 
-    def test_numbers_too_large_for_the_model_are_named_and_nothing_changes(
-        self, path: Path
-    ) -> None:
+    def test_overflow_of_the_dtype_is_refused(self, path: Path) -> None:
         wide, narrow = small(1), small(2, dtype="float32")
         wide.parameters.value = wide.parameters.value + 1
         wide.parameters[-1].value = np.array([1e39])
@@ -663,7 +681,7 @@ class TestWeights:
         before = bits(arrays_of(narrow))
         with pytest.raises(
             FileFormatError,
-            match=r"'dense_2.bias' holds a number too large for the model's float32",
+            match=r"'dense_2.bias' .* float32",
         ):
             narrow.load_weights(path)
         assert bits(arrays_of(narrow)) == before
@@ -672,16 +690,24 @@ class TestWeights:
         narrow.load_weights(path)
         assert np.isinf(narrow.parameters[-1].value).all()
 
-    def test_a_model_that_is_not_built_explains_itself(self, path: Path) -> None:
+    def test_unbuilt_model_is_refused(self, path: Path) -> None:
         with pytest.raises(RuntimeError, match="isn't built yet"):
             Sequential([Dense(2)]).load_weights(path)
 
+
+OTHER_FILES = {
+    "photo.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(50),
+    "notes.txt": b"epochs: {4, 5}\n",
+    "net.h5": b"\x89HDF\r\n\x1a\n" + bytes(50),
+    "net.pt": b"PK\3\4{{{{{{{{" + bytes(50),
+    "empty": b"",
+}
 
 Change = Callable[[Any, Any, Any], Any]
 
 
 def put(place: str, value: Any) -> Change:
-    """Return what sets one entry of the description: put("a/0/b", 3) does d["a"][0]["b"] = 3."""
+    """Return a change of one entry: put("a/0/b", 3) does document["a"][0]["b"] = 3."""
 
     def change(document: Any, tensors: Any, metadata: Any) -> None:
         *way, last = [int(step) if step.isdigit() else step for step in place.split("/")]
@@ -695,57 +721,65 @@ def put(place: str, value: Any) -> Change:
 LAYER = "architecture/config/layers/0"
 STATE = "generators/0/items/1/1/items"
 BAD: dict[str, tuple[Change, str]] = {
-    "no model": (lambda d, t, m: m.clear(), "holds tensors and no minigrad model: make the model"),
-    "torch": (lambda d, t, m: m.update(format="pt"), "and call load_weights"),
+    "no model": (lambda d, t, m: m.clear(), "no minigrad model.*load_weights"),
+    "torch": (lambda d, t, m: m.update(format="pt"), "no minigrad model.*load_weights"),
     "newer": (
         lambda d, t, m: m.update(version="2", minigrad="9.1"),
-        "written by minigrad 9.1, in version 2 of .*pip install --upgrade minigrad",
+        "minigrad 9.1 in version 2 .*pip install --upgrade minigrad",
     ),
     "no JSON": (lambda d, t, m: m.update(model=""), "Expecting value"),
-    "not an object": (put("architecture", 3), "'architecture' must be dict, got 3"),
-    "field missing": (lambda d, t, m: d.pop("history"), "the model must have .*got"),
-    "field too many": (put("new", 3), "the model must have"),
-    "array missing": (lambda d, t, m: t.pop("dense_2.bias"), "the array 'bias' of Dense 'dense_2'"),
+    "not an object": (put("architecture", 3), "expected a model .* got 3"),
+    "field missing": (lambda d, t, m: d.pop("history"), "history"),
+    "array missing": (lambda d, t, m: t.pop("dense_2.bias"), "'dense_2.bias' is missing"),
     "array too many": (
         lambda d, t, m: t.update(x=np.zeros(2)),
-        r"arrays that have no place in the model: \['x'\]",
+        r"no place for the arrays \['x'\]",
     ),
     "shape": (
         lambda d, t, m: t.update({"dense_1.weight": np.zeros((4, 7))}),
-        r"weight of Dense 'dense_1' has shape \(4, 6\), got an initial array of shape \(4, 7\)",
+        r"'dense_1.weight' has shape \(4, 7\), expected \(4, 6\)",
     ),
     "dtype": (
         lambda d, t, m: t.update({"dense_1.weight": np.zeros((4, 6), np.float32)}),
-        "'dense_1.weight' has dtype float32, the model's float64",
+        "'dense_1.weight' has dtype float32, expected float64",
     ),
-    "buffer missing": (lambda d, t, m: t.pop("batch_norm_1.running_mean"), "'running_mean' of"),
+    "buffer missing": (
+        lambda d, t, m: t.pop("batch_norm_1.running_mean"),
+        "_mean' is missing",
+    ),
     "velocity missing": (lambda d, t, m: t.pop("optimizer.velocity"), "'optimizer.velocity' is mi"),
     "velocity too long": (
         lambda d, t, m: t.update({"optimizer.velocity": np.zeros(99)}),
-        r"'optimizer.velocity' has shape \(99,\), the model's \(49,\)",
+        r"'optimizer.velocity' has shape \(99,\), expected \(49,\)",
     ),
     "unknown slot": (put("compiled/state", ["mean"]), "or the file is named 'mean'"),
     "unhashable slot": (put("compiled/state", [[]]), "named \\[\\]"),
-    "history missing": (lambda d, t, m: t.pop("history.loss"), "a row of F64 as 'history.loss'"),
+    "history missing": (
+        lambda d, t, m: t.pop("history.loss"),
+        "history.loss' must be a vector",
+    ),
     "history of integers": (
         lambda d, t, m: t.update({"history.loss": np.zeros(1, int)}),
-        "a row of F64 as 'history.loss'",
+        "history.loss' must be a vector",
     ),
-    "history twice": (put("history", ["loss", "loss"]), "a row of F64 as 'history.loss'"),
-    "huge layer": (put(f"{LAYER}/config/units", 10**12), r"shape \(4, 1000000000000\), got an"),
-    "huge input": (put("architecture/config/input_shape", [10**12]), r"shape \(1000000000000, 6\)"),
-    "huge axes": (put("architecture/config/input_shape", [2] * 10**5), "input of shape"),
+    "history twice": (put("history", ["loss", "loss"]), "history.loss' must be a vector"),
+    "huge layer": (
+        put(f"{LAYER}/config/units", 10**12),
+        r"'dense_1' .*\(4, 1000000000000\)",
+    ),
+    "huge input": (put("architecture/config/input_shape", [10**12]), r"\(1000000000000, 6\)"),
+    "huge axes": (put("architecture/config/input_shape", [2] * 10**4), "input of shape"),
     "input of a float": (put("architecture/config/input_shape", [4.0]), "must be int, got 4.0"),
     "units of text": (put(f"{LAYER}/config/units", "6"), "Dense can't be made from"),
     "units of 4000 digits": (put(f"{LAYER}/config/units", 10**4000), "Dense 'dense_1' has shape"),
     "class unknown": (put(f"{LAYER}/class", "Dens"), "did you mean 'Dense'"),
-    "class a path": (put(f"{LAYER}/class", "os.system"), "no class 'os.system' is known"),
-    "class a list": (put(f"{LAYER}/class", []), "no class"),
+    "class a path": (put(f"{LAYER}/class", "os.system"), "class 'os.system'"),
+    "class a list": (put(f"{LAYER}/class", []), "class '\\[\\]'"),
     "class a loss": (put(LAYER, {"class": "MSELoss", "config": {}}), r"layers\[0\] of Sequential"),
     "class a number": (put(LAYER, 3), r"layers\[0\] of Sequential is 3"),
     "model a layer": (
         put("architecture", {"class": "Tanh", "config": {}}),
-        "expected a Sequential",
+        "expected a model .* got Tanh",
     ),
     "option unknown": (put(f"{LAYER}/config/unit", 3), "no option 'unit'"),
     "options a list": (put(f"{LAYER}/config", []), "AttributeError"),
@@ -758,40 +792,40 @@ BAD: dict[str, tuple[Change, str]] = {
     "loss unknown": (put("compiled/loss", {"class": "Tanh", "config": {}}), "loss must be a Loss"),
     "metric unknown": (put("compiled/metrics", ["ma"]), "metric 'ma' is not known"),
     "metric a number": (put("compiled/metrics", [3]), "metric|TypeError|figures"),
-    "steps negative": (put("compiled/steps", -1), "a count of steps can't be -1"),
-    "steps a bool": (put("compiled/steps", True), "'steps' must be int, got True"),
+    "steps negative": (put("compiled/steps", -1), "steps .* got -1"),
+    "steps a bool": (put("compiled/steps", True), "steps must be int, got True"),
     "frozen unknown": (put("frozen_layers", ["x"]), "or the file is named 'x'"),
     "frozen parameter unknown": (put("frozen_parameters", ["x"]), "or the file is named 'x'"),
     "penalty unknown": (put("penalties", {"x": None}), "or the file is named 'x'"),
     "penalty a layer": (
         put("penalties", {"dense_1.bias": {"class": "Tanh", "config": {}}}),
-        "expected a penalty for 'dense_1.bias'",
+        "'dense_1.bias' expects a regularizer, got Tanh",
     ),
     "name a number": (put("names", {"": [3]}), "a name in '' must be str, got 3"),
     "names swapped": (put("names/", ["dense_2", "d", "b", "dense_1"]), "is missing|has shape"),
     "shared of another shape": (
         put("shared", {"dense_2.bias": "dense_1.bias"}),
-        r"bias of Dense 'dense_2' has shape \(1,\), got an initial array of shape \(6,\)",
+        r"'dense_2.bias' has shape \(1,\) .*\(6,\)",
     ),
     "shared with nothing": (put("shared", {"dense_2.bias": "x"}), "the file is named 'x'"),
     "buffer shared": (
         put("shared", {"batch_norm_1.running_mean": "batch_norm_1.gamma"}),
-        "'batch_norm_1.running_mean' can't be shared: it is no parameter",
+        "named 'batch_norm_1.running_mean'",
     ),
-    "shared by nothing": (put("shared", {"x": "dense_1.bias"}), "can't share its parameters so"),
-    "entropy text": (put("entropy", {"": "4"}), "entropy of '' must be NoneType or int"),
+    "shared by nothing": (put("shared", {"x": "dense_1.bias"}), "named 'x'"),
+    "entropy text": (put("entropy", {"": "4"}), "entropy must be int, got '4'"),
     "entropy of nothing": (put("entropy/x", 4), "or the file is named 'x'"),
     "no generator": (put("generator_places", []), "random state of Sequential .* is missing|rng"),
     "generator of no layer": (
         lambda d, t, m: d["generator_places"].append(["dense_1", "forward", 0]),
-        r"no layer: \[\('dense_1', 'forward'\)\]",
+        r"no layer .*\[\('dense_1', 'forward'\)\]",
     ),
     "generator out of range": (put("generator_places/0/2", 5), "IndexError"),
-    "generator unknown": (put(f"{STATE}/0/1", "os"), "no bit generator is named 'os'"),
+    "generator unknown": (put(f"{STATE}/0/1", "os"), "bit generator 'os'"),
     "generator of another kind": (put(f"{STATE}/0/1", "SFC64"), "a random state can't|has"),
     "generator with a float": (put(f"{STATE}/2/1", 0.0), "can't have 0.0 as its has_uint32"),
     "generator with a flag of 2": (put(f"{STATE}/2/1", 2), "can't have 2 as its has_uint32"),
-    "split seed a float": (put("split_seed", 0.5), "'split_seed' must be"),
+    "split seed a float": (put("split_seed", 0.5), "split_seed must be int, got 0.5"),
 }
 
 
@@ -806,7 +840,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @contextmanager
 def memory(most: int) -> Iterator[None]:
-    """Fail where more bytes were taken than this."""
+    """Fail if more bytes were allocated."""
     tracemalloc.start()
     try:
         yield
@@ -815,9 +849,9 @@ def memory(most: int) -> Iterator[None]:
         tracemalloc.stop()
 
 
-class TestBadFiles:
+class TestMalformedFiles:
     @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
-    def test_raise_the_documented_error(
+    def test_raises_file_format_error(
         self, change: Change, message: str, saved: bytes, path: Path
     ) -> None:
         path.write_bytes(saved)
@@ -833,7 +867,7 @@ class TestBadFiles:
         ["architecture", LAYER, f"{LAYER}/config/weight_initializer", "compiled/loss"],
     )
     @pytest.mark.parametrize("kind", ["function", "class", "partial", "method"])
-    def test_call_nothing_with_arguments_of_their_own(
+    def test_custom_functions_are_not_called(
         self, place: str, kind: str, saved: bytes, path: Path
     ) -> None:
         called: list[Any] = []
@@ -854,12 +888,13 @@ class TestBadFiles:
         path.write_bytes(saved)
         edit(path, put(place, {"class": "met", "config": {"cmd": "rm"}}))
         with pytest.raises(
-            FileFormatError, match=r"custom_objects\['met'\] can't be made .* got (<|functools)"
+            FileFormatError,
+            match=r"custom_objects\['met'\] .* subclass .* got (<|functools)",
         ):
             load(path, custom_objects={"met": given[kind]})
         assert called == []
 
-    def test_no_layer_takes_memory_for_a_shape_that_no_array_has(
+    def test_huge_input_shape_takes_no_memory(
         self, layer_example: tuple[Layer, tuple[int, ...]], path: Path
     ) -> None:
         layer, shape = layer_example
@@ -874,7 +909,7 @@ class TestBadFiles:
             else:
                 assert not loaded.parameters.size
 
-    def test_the_unchanged_file_is_good(self, saved: bytes, path: Path) -> None:
+    def test_unchanged_file_loads(self, saved: bytes, path: Path) -> None:
         path.write_bytes(saved)
         edit(path, lambda d, t, m: None)
         assert load(path).history.epochs == 1
@@ -909,7 +944,7 @@ class TestBadFiles:
     @pytest.mark.parametrize(
         ("kind", "name", "position"), [("MT19937", "pos", 625), ("Philox", "buffer_pos", 5)]
     )
-    def test_a_generator_that_would_read_beyond_its_buffer(
+    def test_generator_position_beyond_its_buffer(
         self, kind: str, name: str, position: int, path: Path
     ) -> None:
         model = small(np.random.Generator(getattr(np.random, kind)(1)))
@@ -929,40 +964,43 @@ class TestBadFiles:
             load(path)
 
     @pytest.mark.parametrize("state", [np.zeros(3, np.uint64), np.zeros(4)], ids=["short", "float"])
-    def test_a_generator_of_another_array(self, state: NDArray[Any], path: Path) -> None:
+    def test_generator_with_another_array(self, state: NDArray[Any], path: Path) -> None:
         small(np.random.Generator(np.random.SFC64(1))).save(path)
         edit(path, lambda d, t, m: t.update({name: state for name in t if name[:5] == "array"}))
         with pytest.raises(FileFormatError, match="a random state can't have array"):
             load(path)
 
-    def test_many_layers_that_share_one_array_take_it_once(self, path: Path) -> None:
-        layers = [BatchNorm() for _ in range(50)]
-        model = Sequential(layers, input_shape=(10_000,), rng=1)
-        for layer in layers[1:]:
-            layer.gamma = layer.beta = layers[0].gamma
-        model.save(path)
+    @pytest.mark.parametrize("name", ["photo.png", "notes.txt", "net.h5", "net.pt", "empty"])
+    @pytest.mark.parametrize("read", [load, small().load_weights], ids=["load", "load_weights"])
+    def test_other_kinds_of_files(self, read: Callable[[Path], Any], name: str, path: Path) -> None:
+        other = path.with_name(name)
+        other.write_bytes(OTHER_FILES[name])
+        begins = re.escape(repr(OTHER_FILES[name][:8])) if name != "empty" else "it is empty"
+        message = rf"{re.escape(name)}' isn't a safetensors file: .*{begins}$"
+        with pytest.raises(FileFormatError, match=message):
+            read(other)
 
-        def shared(document: Any, tensors: Any, metadata: Any) -> None:
-            for name in [name for name in tensors if name[:13] != "batch_norm_1."]:
-                document["shared"][name] = "batch_norm_1.gamma"
-                del tensors[name]
+    @pytest.mark.parametrize("descriptor", [0, 1, True])
+    @pytest.mark.parametrize("name", ["load", "load_weights", "save", "save_weights"])
+    def test_file_descriptors_are_refused(self, name: str, descriptor: Any) -> None:
+        function = load if name == "load" else getattr(small(), name)
+        with pytest.raises(TypeError, match=f"path .*got {descriptor}"):
+            function(descriptor)
+        os.fstat(descriptor)  # it is still open
 
-        edit(path, shared)
-        with memory(2_000_000), pytest.raises(FileFormatError, match="can't be shared"):
-            load(path)
-
-    def test_cut_anywhere(self, saved: bytes, path: Path) -> None:
+    def test_truncated_anywhere(self, saved: bytes, path: Path) -> None:
         for length in range(0, len(saved), 97):
             path.write_bytes(saved[:length])
             with pytest.raises(FileFormatError):
                 load(path)
 
-    def test_a_missing_file_is_an_os_error(self, path: Path) -> None:
+    def test_missing_file_is_an_os_error(self, path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             load(path)
 
+    @pytest.mark.slow
     def test_fuzz(self, saved: bytes, path: Path) -> None:
-        """Whatever one part of the description becomes: a model, or the documented error."""
+        """Any value in any place of the JSON gives a model or a FileFormatError."""
         hypothesis = pytest.importorskip("hypothesis")
         st = pytest.importorskip("hypothesis.strategies")
         path.write_bytes(saved)
@@ -990,10 +1028,10 @@ class TestBadFiles:
                 model = load(path)
             except FileFormatError:
                 return
-            assert isinstance(model, Sequential)
+            assert isinstance(model, Model)
 
         settings = hypothesis.settings(
-            max_examples=400, deadline=None, database=None, derandomize=True
+            max_examples=200, deadline=None, database=None, derandomize=True
         )
         settings(hypothesis.given(st.sampled_from(places), value)(run))()
 
@@ -1008,7 +1046,7 @@ def every_place(value: Any, place: tuple[Any, ...] = ()) -> Any:
 
 class TestAtomic:
     @pytest.mark.parametrize("moment", ["fsync", "replace"])
-    def test_an_interrupted_save_leaves_the_old_model(
+    def test_interrupted_save_keeps_the_old_model(
         self, moment: str, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupt(*_: object) -> None:
@@ -1024,12 +1062,14 @@ class TestAtomic:
         assert path.read_bytes() == before
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
+    @pytest.mark.slow
     @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-    def test_a_killed_save_leaves_one_model_whole(self, path: Path) -> None:
+    def test_killed_save_leaves_a_complete_model(self, path: Path) -> None:
         code = """if True:
             import sys
             from minigrad import Dense, Sequential
             model = Sequential([Dense(1000)], input_shape=(200,), rng=1)
+            model.compile(optimizer="sgd", loss="mse")
             for number in range(10**6):
                 model.parameters.value[:] = number
                 model.history["loss"] = [float(number)]
@@ -1038,7 +1078,7 @@ class TestAtomic:
                     print("ready", flush=True)
         """
         seen = set()
-        for wait in np.random.default_rng(1).uniform(0, 0.05, size=4):
+        for wait in np.random.default_rng(1).uniform(0, 0.05, size=2):
             command = [sys.executable, "-c", code, str(path)]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None

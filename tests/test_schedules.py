@@ -23,7 +23,7 @@ from minigrad import (
     StepDecay,
     register,
 )
-from minigrad.saving.description import from_config, to_config
+from minigrad.util.serialization import from_config, to_config
 
 REFERENCE = Path(__file__).with_name("reference") / "optimizers.json"
 EXAMPLES = [

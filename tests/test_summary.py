@@ -1,4 +1,4 @@
-"""A model as text: the table of its layers, and the code that makes it again."""
+"""The summary of a model, and its repr: the code that makes it."""
 
 import copy
 import re
@@ -44,7 +44,7 @@ def branched() -> Sequential:
     )
 
 
-def test_the_table() -> None:
+def test_table() -> None:
     assert summary(branched()) == (
         "layer             type       output shape  parameters  trainable\n"
         "dense_1           Dense      (batch, 4)            16  yes\n"
@@ -59,27 +59,27 @@ def test_the_table() -> None:
         "    batch_norm_1  BatchNorm  (batch, 4)             8  yes\n"
         "dropout_1         Dropout    (batch, 8)             0\n"
         "dense_2           Dense      (batch, 1)             9  yes\n"
-        "93 parameters, 93 trainable and 8 running figures; 808 bytes in float64"
+        "93 parameters, 93 trainable and 8 running statistics; 808 bytes in float64"
     )
 
 
-def test_summary_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     model = branched()
     assert model.summary() is None
     assert capsys.readouterr().out == summary(model) + "\n"
 
 
 @pytest.mark.parametrize(
-    ("dtype", "units", "told"),
+    ("dtype", "units", "expected"),
     [
         ("float64", 1, "3 parameters, 3 trainable; 24 bytes in float64"),
         ("float32", 1000, "3,000 parameters, 3,000 trainable; 11.7 KiB in float32"),
         ("float32", 400_000, "1,200,000 parameters, 1,200,000 trainable; 4.6 MiB in float32"),
     ],
 )
-def test_totals(dtype: str, units: int, told: str) -> None:
+def test_totals(dtype: str, units: int, expected: str) -> None:
     model = Sequential([Dense(units, weight_initializer="zeros")], input_shape=(2,), dtype=dtype)
-    assert summary(model).splitlines()[-1] == told
+    assert summary(model).splitlines()[-1] == expected
 
 
 def test_frozen_and_shared() -> None:
@@ -102,7 +102,7 @@ def test_frozen_and_shared() -> None:
 def test_an_unbuilt_model() -> None:
     table = summary(Sequential([Dense(3), Sigmoid()])).splitlines()
     assert table[1].split() == ["dense_1", "Dense", "?", "?"]
-    assert table[-1] == "not built yet: give the model input_shape=, or fit it"
+    assert table[-1] == "not built yet: pass input_shape= to the model, or call fit"
 
 
 def test_a_model_without_parameters() -> None:
@@ -143,12 +143,12 @@ NAMES = {**vars(minigrad), "np": np}
 
 
 @pytest.mark.parametrize(("code", "make"), MODELS.items(), ids=range(len(MODELS)))
-def test_code(code: str, make) -> None:
+def test_repr_is_code(code: str, make) -> None:
     assert repr(make()) == code
 
 
 @pytest.mark.parametrize("make", [*MODELS.values(), branched])
-def test_the_code_makes_the_same_again(make) -> None:
+def test_evaluating_the_repr_makes_an_equal_model(make) -> None:
     model = make()
     again = eval(repr(model), dict(NAMES))
     assert repr(again) == repr(model)
@@ -159,7 +159,7 @@ def test_the_code_makes_the_same_again(make) -> None:
     assert again.dtype == model.dtype
 
 
-def test_long_code_has_a_line_an_item() -> None:
+def test_long_code_has_one_line_per_item() -> None:
     assert repr(branched()) == (
         "Sequential(\n"
         "    [\n"
@@ -191,14 +191,14 @@ def test_a_large_array_is_described() -> None:
     assert "weight_initializer=<array of shape (10, 11), float64>" in repr(model)
 
 
-def test_an_activation_that_is_not_registered_is_no_name() -> None:
+def test_an_activation_that_is_not_registered_is_an_object() -> None:
     class Half(Tanh):
         pass
 
     assert repr(Dense(1, Half())) == "Dense(1, activation=Half())"
 
 
-def test_a_layer_that_does_not_keep_its_arguments() -> None:
+def test_a_layer_that_does_not_store_its_arguments() -> None:
     class Scale(Layer):
         def __init__(self, factor: float) -> None:
             super().__init__()
@@ -215,12 +215,12 @@ class TestInTheMiddleOfTraining:
         model.compile(optimizer=SGD(learning_rate=0.01), loss="mse")
         return model
 
-    def test_a_saved_model_says_so(self, tmp_path: Path) -> None:
+    def test_repr_of_a_saved_model(self, tmp_path: Path) -> None:
         model, path = self.make(), tmp_path / "net.safetensors"
         model.fit(self.X, self.X[:, 0], epochs=2, verbose=0)
         plain = repr(model)
 
-        def save(epoch: int, figures: dict[str, float]) -> None:
+        def save(epoch: int, logs: dict[str, float]) -> None:
             if epoch == 3:
                 model.save(path)
 
@@ -235,10 +235,10 @@ class TestInTheMiddleOfTraining:
         loaded.fit(self.X, self.X[:, 0], epochs=3, verbose=0)
         assert repr(loaded) == plain
 
-    def test_a_model_whose_training_failed_says_so(self) -> None:
+    def test_repr_of_a_model_whose_training_failed(self) -> None:
         model = self.make()
 
-        def fail(epoch: int, figures: dict[str, float]) -> None:
+        def fail(epoch: int, logs: dict[str, float]) -> None:
             raise OSError("disk full")
 
         with pytest.raises(OSError, match="disk full"):

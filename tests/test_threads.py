@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, Dense, Dropout, Layer, MSELoss, Sequential, Sigmoid
-from minigrad.util.threads import ThreadPool as Crew
 from minigrad.core.gradient import thread_count
+from minigrad.util.threads import ThreadPool as Crew
 
 PROGRAM = """
 import numpy as np

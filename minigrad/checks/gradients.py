@@ -15,12 +15,12 @@ from typing_extensions import override
 
 from minigrad.checks.differences import Differences, Miss, Replay, in_double, step_off
 from minigrad.core.layer import Layer
-from minigrad.core.trace import trace
 from minigrad.data.arrays import Array, as_data
 from minigrad.data.rows import as_rows
 from minigrad.losses import Loss
+from minigrad.trace import trace
 from minigrad.util.config import as_object
-from minigrad.util.paths import apart, join
+from minigrad.util.names import apart, join
 
 _LINES = 4  # to look for a kink along; two kinks may cancel along one line
 

@@ -20,9 +20,9 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
-from minigrad.saving.description import from_config, to_config
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.random import is_rng, rng_state
+from minigrad.util.serialization import from_config, to_config
 
 ROWS = 6
 DTYPES = ("float64", "float32")

@@ -14,9 +14,9 @@ from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe
 from minigrad.util.config import Configurable
-from minigrad.util.paths import join
+from minigrad.util.names import join
 from minigrad.util.random import RNG
-from minigrad.util.repr import code
+from minigrad.util.repr import pretty
 
 L = TypeVar("L", bound="Layer")
 T = TypeVar("T")
@@ -218,7 +218,7 @@ class Layer(Cached):
 
     @override
     def __repr__(self) -> str:
-        return code(self)
+        return pretty(self)
 
 
 def walk(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:

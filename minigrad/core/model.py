@@ -34,7 +34,7 @@ from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_fraction, check_int
 from minigrad.util.progress import Verbose, progress
 from minigrad.util.random import RNG, RNGLike, as_rng
-from minigrad.util.repr import code
+from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
@@ -185,16 +185,20 @@ class Model(Layer):
         self._check_rows(x)
         output = self.network.forward(x, training=training)
         self.network.check_output(output, len(x))
+        if training:
+            self.cache = output.shape
         return output
 
     @override
     def backward(self, delta: Array) -> Array:
+        self.check_delta(delta, self.cache)
         input_delta = self.network.backward(delta)
         self._add_up_shared()
         return input_delta
 
     @override
     def backward_parameters(self, delta: Array) -> None:
+        self.check_delta(delta, self.cache)
         self.network.backward_parameters(delta)
         self._add_up_shared()
 
@@ -656,7 +660,7 @@ class Model(Layer):
         if self.trainer is not None and self.trainer.epochs > self.trainer.epoch:
             done = f"{self.trainer.epoch} of {self.trainer.epochs}"
             comments.insert(0, f"in the middle of training: {done} epochs are done")
-        return "\n".join([code(self), *(f"# {comment}" for comment in comments)])
+        return "\n".join([pretty(self), *(f"# {comment}" for comment in comments)])
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""
@@ -718,6 +722,10 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         """The layers; the list may be changed until the model is built."""
         return self.network.layers
+
+    @layers.setter
+    def layers(self, layers: list[Layer]) -> None:
+        self.network.layers = layers
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -13,7 +13,7 @@ from minigrad.data.arrays import Shape
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.patient import Patient
 from minigrad.trace import Step
-from minigrad.util.paths import apart
+from minigrad.util.names import apart
 
 _SIZES = (0.1, 3.0, 100.0)
 _ROWS = 16

@@ -17,7 +17,7 @@ from minigrad.diagnose.reach import last_layers, least, mean_term, reach
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
 from minigrad.trace import Step, Trace, trace
-from minigrad.util.paths import apart
+from minigrad.util.names import apart
 
 _LEAST_ROWS = 256
 _UNIT = 15

@@ -10,7 +10,7 @@ from minigrad.diagnose.curvature import beside
 from minigrad.diagnose.findings import Finding, number
 from minigrad.diagnose.landscape import Landscape
 from minigrad.diagnose.patient import Patient
-from minigrad.util.paths import apart
+from minigrad.util.names import apart
 
 _ROWS = 64
 _STEP = 1e-5

@@ -1,8 +1,6 @@
-"""What a network computed, forward and back, told as equations with its own numbers."""
+"""A forward and backward pass as equations, filled in with the network's numbers."""
 
-from minigrad.explain.equations import EQUATIONS
-from minigrad.explain.layer_story import LayerStory
-from minigrad.explain.lines import Line, Step, Term
-from minigrad.explain.story import Explanation
+from minigrad.explain.explanation import Explanation, LayerPass
+from minigrad.explain.steps import EQUATIONS, Line, Step, Term
 
-__all__ = ["EQUATIONS", "Explanation", "LayerStory", "Line", "Step", "Term"]
+__all__ = ["EQUATIONS", "Explanation", "LayerPass", "Line", "Step", "Term"]

@@ -1,9 +1,30 @@
-// The diagram: columns of units, the edges between them, and what the current step touches.
+// The diagram: columns of units, the edges between them, and a mark on those of the current step.
 
 const WIDE = { width: 104, height: 64, gaps: [56, 110], space: 12, head: 56, edge: 16 };
 const NARROW = { width: 78, height: 62, gaps: [30, 40], space: 10, head: 72, edge: 4 };
 const narrow = matchMedia("(max-width: 640px)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+// What each unit is computed from: [from, to, weight], where a weight is in the product.
+function edgesOf(shown) {
+  const keys = new Map();
+  const edges = new Map();
+  const add = (source, to, weight) => {
+    const from = keys.get(source);
+    if (from && from !== to) edges.set(`${from} ${to} ${weight}`, [from, to, weight]);
+  };
+  for (const [key, unit] of units) for (const name of unit.values) keys.set(name, key);
+  for (const [name, key] of keys) {
+    const { terms = [] } = shown.lines[name];
+    for (const { factors } of name === "J" ? [] : terms) {
+      const weight = factors.find(([factor]) => shown.weights[factor])?.[0] ?? "";
+      for (const [factor] of factors) add(factor, key, weight);
+    }
+    if (!terms.length) add(shown.inputs[name], key, "");
+  }
+  for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
+  return [...edges.values()];
+}
 
 function draw() {
   const graph = byId("graph");
@@ -145,8 +166,8 @@ function mark() {
     unit.button.classList.toggle("now", now.has(`unit ${key}`));
     unit.button.classList.toggle("waiting", !value);
     unit.button.ariaPressed = String(picked);
-    const said = value ? `${shown} is ${row.lines[value].value}` : `${shown}, not computed yet`;
-    unit.button.ariaLabel = delta ? `${said}, ${delta} is ${row.lines[delta].value}` : said;
+    const word = value ? `${shown} is ${row.lines[value].value}` : `${shown}, not computed yet`;
+    unit.button.ariaLabel = delta ? `${word}, ${delta} is ${row.lines[delta].value}` : word;
   }
   for (const edge of row.edges) {
     const [from, to, name] = edge;

@@ -1,12 +1,12 @@
-// The page: which row, which step, what is picked. It shows numbers that it holds, computes none.
+// The page: its row, its step and its selection. All numbers come from the data.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const PHASES = { forward: "Forward", loss: "Loss", backward: "Backward" };
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const state = { step: 0, pick: null };
-let row; // the row that is shown
-let units; // by key, which is the name of a unit's first value
+let row; // the current row
+let units; // by key, the name of a unit's first value
 let owners; // the unit or weight that a name belongs to: [kind, key]
 
 const byId = (id) => document.getElementById(id);
@@ -24,7 +24,7 @@ function showStep() {
   byId("lines").replaceChildren(
     ...step.lines.map((name) => make("li", {}, nameButton(name), inOneRow(row.lines[name]))),
   );
-  byId("more").textContent = step.more ? `and ${step.more} more, which matter less` : "";
+  byId("more").textContent = step.more ? `and ${step.more} more with less effect` : "";
   byId("back").ariaDisabled = String(state.step === 0);
   byId("next").ariaDisabled = String(state.step === many - 1);
   const slider = byId("slider");
@@ -56,6 +56,7 @@ function showRow(place) {
     column.units.forEach((unit, y) => units.set(unit.values[0], { ...unit, column, x, y }));
   });
   owners = ownersOf(row);
+  row.edges ??= edgesOf(row);
   const still = state.pick && (state.pick[0] === "unit" ? units : new Map(Object.entries(row.weights)));
   if (still && !still.has(state.pick[1])) state.pick = null;
   draw();
@@ -82,17 +83,17 @@ function nearest(column, unit) {
 
 function key(event) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.key === "Escape") letGo();
+  if (event.key === "Escape") clearPick();
   if (event.target.matches("input, select, textarea")) return;
   if (event.key === "ArrowRight") goTo(state.step + 1);
   if (event.key === "ArrowLeft") goTo(state.step - 1);
 }
 
 function start() {
-  byId("said").textContent = DATA.said;
+  byId("summary").textContent = DATA.summary;
   byId("notes").textContent = DATA.notes.join(" ");
-  for (const [place, said] of Object.entries(DATA.equations)) {
-    byId("equations").append(make("dt", {}, `(${place})`), make("dd", {}, typeset(said)));
+  for (const [place, word] of Object.entries(DATA.equations)) {
+    byId("equations").append(make("dt", {}, `(${place})`), make("dd", {}, typeset(word)));
   }
   DATA.rows.forEach((one, place) => byId("row").append(make("option", { value: place }, one.row)));
   byId("row-choice").hidden = DATA.rows.length < 2;

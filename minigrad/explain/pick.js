@@ -1,4 +1,4 @@
-// What was picked: a unit's or a weight's numbers, and each sum that made one, term by term.
+// The selection: the numbers of a unit or a weight, and the sums behind them, term by term.
 
 function nameButton(text) {
   const owner = owners.get(text);
@@ -63,10 +63,10 @@ function sumOf(name) {
   const made = make("div", { className: "sum" }, head);
   made.append(make("span", { className: "tag" }, step.named), go);
   if (step.equation.includes(" = ")) {
-    made.append(make("div", { className: "told later" }, typeset(step.equation)));
+    made.append(make("div", { className: "formula later" }, typeset(step.equation)));
   }
   if (line.terms) made.append(table(line));
-  else made.append(make("div", { className: "told" }, inOneRow(line)));
+  else made.append(make("div", { className: "formula" }, inOneRow(line)));
   return made;
 }
 
@@ -83,7 +83,7 @@ function ownersOf(shown) {
   for (const step of shown.steps.filter(({ phase }) => phase === "loss")) {
     for (const name of step.lines) found.set(name, ["unit", "J"]);
   }
-  // The slope g'(z1[0]) belongs to z1[0], and each way's part of a delta to the unit.
+  // The slope g'(z1[0]) belongs to z1[0], and each part of a delta to its unit.
   for (const name of Object.keys(shown.lines)) {
     const plain = name.replace(/^g'(?:\|[\w.]+)?\((.*)\)$/u, "$1").replace(/\|[\w.]+/u, "");
     if (!found.has(name) && found.has(plain)) found.set(name, found.get(plain));
@@ -98,7 +98,7 @@ function linesOf(kind, key) {
     .sort((a, b) => row.lines[a].step - row.lines[b].step);
 }
 
-function figures(pairs) {
+function numbers(pairs) {
   const made = make("dl", { className: "numbers" });
   for (const [name, value] of pairs) {
     made.append(make("div", {}, make("dt", {}, typeset(name)), make("dd", {}, numeral(value))));
@@ -110,8 +110,8 @@ function showPick() {
   const panel = byId("pick");
   panel.replaceChildren();
   if (!state.pick) {
-    panel.append(make("p", { className: "more" }, "Pick a unit or a weight: the network's circles "
-      + "and lines, or any blue name. Its value, its delta and the sum that made it appear here."));
+    panel.append(make("p", { className: "more" }, "Select a unit or a weight: click a box or "
+      + "a line of the network, or a blue name. Its value, its delta and its sums appear here."));
     return;
   }
   const [kind, key] = state.pick;
@@ -122,7 +122,7 @@ function showPick() {
     title.append(key === "J" ? "Loss " : "Unit ", typeset(unit.values.join(" → ")));
     const known = [...unit.values, ...unit.deltas].filter((name) => row.lines[name]);
     panel.append(title, make("p", { className: "more" }, `of ${unit.column.title.join(" → ")}`));
-    panel.append(figures(known.map((name) => [name, row.lines[name].value])));
+    panel.append(numbers(known.map((name) => [name, row.lines[name].value])));
   } else {
     const weight = row.weights[key];
     const kinds = { weight: "Weight ", bias: "Bias " };
@@ -131,7 +131,7 @@ function showPick() {
     const place = make("p", { className: "more" }, `of ${weight.of}`);
     if (ends) place.append(", from ", nameButton(ends[0]), " to ", nameButton(ends[1]));
     panel.append(title, place);
-    panel.append(figures([[key, weight.value], ...names.map((name) => [name, row.lines[name].value])]));
+    panel.append(numbers([[key, weight.value], ...names.map((name) => [name, row.lines[name].value])]));
   }
   panel.append(...names.map(sumOf));
 }
@@ -145,7 +145,7 @@ function pick(kind, key, follow = false) {
   if (follow) byId("pick").scrollIntoView({ block: "nearest" });
 }
 
-function letGo() {
+function clearPick() {
   if (!state.pick) return;
   const [kind, key] = state.pick;
   state.pick = null;

@@ -1,132 +1,209 @@
-"""The layers of a pass in the order in which they ran, with all that went in and out of them."""
+"""The layers of a pass in forward order, with their arrays and the names of these."""
 
 from __future__ import annotations
 
-import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from minigrad.core.layer import Layer
-from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array
-from minigrad.explain.formula import parse
-from minigrad.explain.lines import Symbol, at
-from minigrad.layers.activations import Activation
-from minigrad.layers.dense import Dense
-from minigrad.trace import Step as Passed
+from minigrad.explain.equations import parse
+from minigrad.explain.steps import UNNAMED, Symbol
+from minigrad.layers import Activation, Dense
+from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
-from minigrad.util.paths import apart
 
-UNNAMED = Symbol("", "", (), "")
+
+class NamedParameter(NamedTuple):
+    """A parameter of a layer: its name, the names of its gradient, and what holds its value.
+
+    `gradient` is what this layer adds to `total`, if several layers share the parameter.
+    """
+
+    name: str
+    gradient: str
+    total: str
+    source: Any
 
 
 @dataclass(eq=False)
-class Place:
-    """One layer in a pass: what came in and went out, forward and back, and what that is called.
+class Place(Traced):
+    """One layer in a pass: its arrays forward and back, and their names.
 
-    A container, unless its layers just follow one another, has two places: one that `enters`
-    it, before its layers, and one after them.
+    A container has two places: one that `enters` it, before its layers, and one after them. A
+    container whose layers just follow one another has none. A `Dense` with an activation has two:
+    its sums, and the activation.
+
+    Attributes:
+        inner: the layers of a container.
+        hidden: whether a `Dense` follows on the way to the loss.
+        linear: whether the layer computes the sums of a `Dense`.
+        sides: the layer's `equation`, as right sides by what they define.
+        activates: whether it is an activation, or its equation has the form "a = ...".
     """
 
-    path: str
-    layer: Layer
-    input: Array
-    output: Array
-    delta: Array | None
-    input_delta: Array | None
-    gradients: dict[str, Array]
-    inner: list[Passed] = field(default_factory=list)
+    inner: list[Traced] = field(default_factory=list)
     enters: bool = False
     hidden: bool = False
-    """Whether a `Dense` follows on the way to the loss."""
     x: Symbol = UNNAMED
     h: Symbol = UNNAMED
     input_delta_name: str = ""
-    parameters: dict[str, tuple[str, str, Parameter]] = field(default_factory=dict)
-    """For each attribute: its symbol, the name of its gradient, and the parameter."""
+    parameters: dict[str, NamedParameter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kind = type(self.layer)
+        self.linear = issubclass(kind, Dense) and kind.forward is Dense.forward
+        self.sides = parse(self.layer.equation, "h")
+        self.activates = issubclass(kind, Activation) or "a" in self.sides
 
     @property
-    def linear(self) -> bool:
-        """Whether it is a `Dense`, which computes as `Dense` does."""
-        return isinstance(self.layer, Dense) and type(self.layer).forward is Dense.forward
-
-    @property
-    def activates(self) -> bool:
-        """Whether it is an activation: it, or its equation, says "a = ..."."""
-        return isinstance(self.layer, Activation) or "a" in self.sides
-
-    @property
-    def sides(self) -> dict[str, str]:
-        """What the layer's `equation` says: right sides by what they define."""
-        return parse(self.layer.equation, "h")
-
-    @property
-    def expression(self) -> str:
-        """The right side for its output, if its `equation` says one."""
-        return next((right for left, right in self.sides.items() if not left.endswith("'")), "")
+    def deltas(self) -> tuple[Array, Array]:
+        """dJ/doutput and dJ/dinput of a layer that has both."""
+        assert self.delta is not None
+        assert self.input_delta is not None
+        return self.delta, self.input_delta
 
     @property
     def slope(self) -> str:
-        """What its derivative is called."""
-        return "g'" + self.input_delta_name.removeprefix(self.x.delta)
+        """The name of its derivative, such as "g'(z1)"."""
+        return f"g'{self.input_delta_name.removeprefix(self.x.delta)}({self.x.name})"
 
-    def slope_at(self, unit: int | str) -> str:
-        """Name its derivative at one number of its input."""
-        return f"{self.slope}({at(self.x.name, self.x.shape, unit)})"
+    def gradient(self, attribute: str) -> Array:
+        """Return the gradient of a parameter in this layer."""
+        return (self.gradients or {})[attribute]
+
+    def tag(self, last: str, hidden: str = "") -> str:
+        """Return `last` if no `Dense` follows, else `hidden`: the numbers of equations."""
+        return hidden if hidden and self.hidden else last
 
     def seen(self, row: int) -> int | None:
-        """Return the row to name in a sum over rows: none where there is one row only."""
+        """Return the row to name in a sum over rows; None if there is one row only."""
         return row if len(self.output) > 1 else None
 
 
 def places(recorded: Trace) -> list[Place]:
-    """Return the places of a traced pass in forward order.
-
-    A `Dense` with an activation makes two: its sums, and the activation.
-    """
-    # Copies, as asking a layer for its derivatives runs its backward again.
-    steps = {step.path: copy.copy(step) for step in recorded.steps}
-    return list(_in_order("", steps))
+    """Return the places of a traced pass in forward order."""
+    return list(_in_order("", {step.path: step for step in recorded.steps}))
 
 
-def _in_order(path: str, steps: dict[str, Passed]) -> Iterator[Place]:
+def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
     step = steps[path]
-    inner = [s for p, s in steps.items() if p and apart(p)[0] == path]
-    if inner and _place(step, inner).linear:
-        (activation,) = inner
-        sums = copy.copy(step)
-        sums.output, sums.delta = activation.input, activation.input_delta
-        yield _place(sums, [])
-        yield from _in_order(activation.path, steps)
-    elif not inner:
-        yield _place(step, [])
-    elif _follow_one_another(step, inner):
-        for child in inner:
-            yield from _in_order(child.path, steps)
-    else:
-        yield _place(step, inner, enters=True)
-        for child in inner:
-            yield from _in_order(child.path, steps)
-        yield _place(step, inner)
-
-
-def _place(step: Passed, inner: list[Passed], *, enters: bool = False) -> Place:
-    return Place(
-        step.path,
-        step.layer,
-        step.input,
-        step.output,
-        step.delta,
-        step.input_delta,
-        step.gradients or {},
-        inner,
-        enters,
-    )
-
-
-def _follow_one_another(step: Passed, inner: list[Passed]) -> bool:
+    inner = [s for p, s in steps.items() if p and p.rpartition(".")[0] == path]
+    # Copies: later calls of the traced backward, for derivatives, change the steps.
+    place = Place(**vars(step), inner=[Place(**vars(s)) for s in inner])
     inputs = [step.input, *(child.output for child in inner)]
     outputs = [*(child.input for child in inner), step.output]
-    return not step.layer.own_parameters() and all(
-        a is b for a, b in zip(inputs, outputs, strict=True)
-    )
+    chained = all(a is b for a, b in zip(inputs, outputs, strict=True))
+    skipped = inner and chained and not step.layer.own_parameters()
+    if inner and place.linear:
+        place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
+        yield place
+    elif inner and not skipped:
+        yield Place(**vars(step), inner=place.inner, enters=True)
+    for child in inner:
+        yield from _in_order(child.path, steps)
+    if not inner or not (place.linear or skipped):
+        yield place
+
+
+class Names:
+    """The names of all arrays of a pass: z1, a1, w1, b1, δ1; and arrays and layers by name.
+
+    The number in a name counts the `Dense` layers. The output of a `Dense` is z, that of an
+    activation a, that of any other layer h, or the left side of its `equation`; dJ/dz is δ. A name
+    that is taken gets a prime.
+
+    Attributes:
+        symbols: the symbol of each array of the forward pass, by its name.
+        deltas: the name of each dJ/dinput, by the array's id.
+        parameters: the layers and attributes of each parameter, by its name.
+    """
+
+    def __init__(self, places: list[Place], x: Array) -> None:
+        self.places = places
+        self.deltas: dict[int, str] = {}
+        self.parameters: dict[str, list[tuple[Place, str]]] = {}
+        self._symbols = {id(x): Symbol("x", "∂J/∂x", x, "x")}
+        self._taken = {"x"}
+        self._name_arrays()
+        self._name_deltas()
+        self.symbols = {symbol.name: symbol for symbol in self._symbols.values()}
+
+    def of(self, array: Array) -> Symbol | None:
+        """Return the symbol of an array of the forward pass, if it has one."""
+        return self._symbols.get(id(array))
+
+    def place(self, path: str) -> Place:
+        """Return the place of the layer at a path; KeyError if no layer ran there."""
+        known = {place.path: place for place in reversed(self.places) if not place.enters}
+        if path not in known:
+            paths = ", ".join(map(repr, reversed(known)))
+            raise KeyError(f"the explanation has no layer '{path}'; its layers: {paths}")
+        return known[path]
+
+    def _free(self, name: str) -> str:
+        while name in self._taken:
+            name += "'"
+        self._taken.add(name)
+        return name
+
+    def _give(self, array: Array, letter: str, level: int, like: Symbol | None) -> Symbol:
+        """Return the symbol of an array, and make it if necessary; `like` may share its units."""
+        if id(array) not in self._symbols:
+            name = self._free(f"{letter}{level}")
+            delta = f"δ{name[1:]}" if letter == "z" else f"∂J/∂{name}"
+            same = like is not None and like.shape == array.shape[1:]
+            first = like.units_of if like is not None and same else name
+            self._symbols[id(array)] = Symbol(name, delta, array, first)
+        return self._symbols[id(array)]
+
+    def _name_arrays(self) -> None:
+        names: dict[int, str] = {}
+        level = 0
+        for place in self.places:
+            level += place.linear
+            place.x = self._give(place.input, "h", level, None)
+            if place.enters:
+                continue
+            letter = "a" if place.activates else next(iter(place.sides), "h")
+            like = None if place.linear else place.x
+            place.h = self._give(place.output, "z" if place.linear else letter, level, like)
+            for attribute, parameter in place.layer.own_parameters():
+                source = getattr(parameter, "source", parameter)
+                short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
+                if id(source) not in names:
+                    names[id(source)] = self._free(f"{short}{level}")
+                name = names[id(source)]
+                place.parameters[attribute] = NamedParameter(name, "", f"∂J/∂{name}", source)
+                self.parameters.setdefault(name, []).append((place, attribute))
+        for uses in self.parameters.values():
+            for place, attribute in uses:
+                p, part = place.parameters[attribute], f"|{word(place.path)}" * (len(uses) > 1)
+                place.parameters[attribute] = p._replace(gradient=p.total + part)
+        for place in self.places:
+            place.h = self._symbols[id(place.output)]
+
+    def _name_deltas(self) -> None:
+        """Name each dJ/dinput; if an array has several users, each gives a part with its path."""
+        users: dict[str, list[str]] = {}
+        for place in self.places:
+            if not place.enters:
+                users.setdefault(place.x.name, []).append(f"{place.path}.")
+        before_dense: set[str] = set()
+        for place in reversed(self.places):
+            place.hidden = place.h.name in before_dense
+            if place.hidden or place.linear:
+                before_dense.add(place.x.name)
+            if place.hidden:
+                ends = (self.of(child.output) for child in place.inner)
+                before_dense.update(end.name for end in ends if end)
+            whole = all(user.startswith(f"{place.path}.") for user in users[place.x.name])
+            place.input_delta_name = place.x.delta + ("" if whole else f"|{word(place.path)}")
+            if place.input_delta is not None:
+                self.deltas.setdefault(id(place.input_delta), place.input_delta_name)
+
+
+def word(path: str) -> str:
+    """Write a path so that it can be part of a name."""
+    return re.sub(r"[^\w.]", "_", path)

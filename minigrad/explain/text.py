@@ -1,44 +1,60 @@
-"""The explanation as text that fits 100 columns."""
+"""A pass as text of at most 100 columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+import textwrap
+from collections.abc import Iterator
+from math import prod
+from typing import Final
 
-from minigrad.explain.choice import Choice
-from minigrad.explain.equations import EQUATIONS
-from minigrad.explain.lines import Line, Step, Term, at, number
-from minigrad.util.paths import join
-
-if TYPE_CHECKING:
-    from minigrad.explain.story import Explanation
+from minigrad.explain.passes import Pass, Selection
+from minigrad.explain.steps import EQUATIONS, Line, Step, Term, at, number
 
 WIDTH: Final = 100
 _TAG: Final = 15
-"""What the indent, the longest tag and the space before it take."""
-_HEADS: Final = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD"}
+"""The width of the indent, the longest tag and the space before it."""
 
 
-def text(explanation: Explanation, choice: Choice) -> str:
-    """Tell the steps of one row in order."""
-    written = [row for said in opening(explanation, choice) for row in _fit(said)]
+def text(made: Pass, shown: Selection) -> str:
+    """Write the steps of one row in order, and the equations that they follow."""
+    written = [row for sentence in opening(made, shown) for row in wrap(sentence, WIDTH, "")]
     phase = ""
-    for place, step in enumerate(explanation.steps, start=1):
+    for place, step in enumerate(made.steps, start=1):
         if step.phase != phase:
             phase = step.phase
-            written += ["", _HEADS[phase]]
-        written += ["", *_step(step, place, choice)]
-    return "\n".join([*written, "", *_equations(explanation.steps)])
+            written += ["", phase.upper()]
+        written += ["", *_step(step, place, shown)]
+    used = {int(n) for step in made.steps for n in step.tag.removeprefix("as ").split(", ")}
+    written += ["", "EQUATIONS", "", "  i, j and k count the units of three consecutive layers"]
+    written += [f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in used]
+    return "\n".join(written)
+
+
+def opening(made: Pass, shown: Selection) -> list[str]:
+    """Return the sentences that explain how to read a pass."""
+    limit, kind = shown.limit, type(made.loss).__name__
+    sentences = [
+        f"J = {number(made.j)} ({kind}): forward and backward pass of row {shown.row} of "
+        f"{len(made.x)}."
+    ]
+    for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
+        shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"
+        index = at("", shape, prod(shape) - 1)
+        example = f"{name}{index} is {path.lstrip('.')}.value{index or '[...]'}"
+        sentences.append(f"Indices start at 0, as in the arrays: {example}.")
+    sentences.append(
+        "Numbers in parentheses refer to the equations below; (as 8) takes the place of Equation 8."
+    )
+    if any(step.size > limit.most for step in made.steps):
+        sentences.append(
+            f"Where there are more than {limit.most} numbers, the {limit.few} with the largest "
+            "effect are shown."
+        )
+    return sentences
 
 
 def pieces(line: Line) -> list[str]:
-    """Write a line in pieces between which it may be broken.
-
-    >>> from minigrad.explain.lines import Term
-    >>> product = Term((("x[0]", 0.5), ("w1[0,0]", -2.0)), -1.0)
-    >>> pieces(Line("z1[0]", -0.75, (Term((("b1[0]", 0.25),), 0.25), product)))
-    ['z1[0]', '= 0.25', '+ 0.5 × (-2)', '= -0.75']
-    """
+    """Write a line in pieces between which it may be broken."""
     value = f"= {number(line.value)}"
     made = [line.name]
     if line.formula:
@@ -54,102 +70,42 @@ def pieces(line: Line) -> list[str]:
     return made if made[-1] == value else [*made, value]
 
 
-def wrapped(made: list[str], width: int, indent: str = "  ") -> list[str]:
-    """Join pieces to rows that fit; what is broken goes on indented."""
-    rows = [made[0]]
-    for piece in made[1:]:
+def wrap(made: str | list[str], width: int, indent: str = "  ") -> list[str]:
+    """Join words or pieces to rows that fit, with an indent from the second row on."""
+    first, *others = made.split(" ") if isinstance(made, str) else made
+    rows = [first]
+    for piece in others:
         if len(rows[-1]) + 1 + len(piece) <= width:
             rows[-1] += f" {piece}"
         else:
             rows.append(f"{indent}{piece}")
-    return [cut for row in rows for cut in _cut_in_pieces(row, width, indent)]
+    cuts = (textwrap.wrap(row, width, subsequent_indent=indent) for row in rows if len(row) > width)
+    return [cut for row in rows for cut in (next(cuts) if len(row) > width else [row])]
 
 
-def told(line: Line, tag: str) -> list[str]:
+def tagged(line: Line, tag: str) -> list[str]:
     """Write one line, with the equation's number in parentheses at the right."""
-    rows = [f"  {row}" for row in wrapped(pieces(line), WIDTH - _TAG, "    ")]
+    rows = [f"  {row}" for row in wrap(pieces(line), WIDTH - _TAG, "    ")]
     rows[-1] = f"{rows[-1]:{WIDTH - len(tag) - 2}}({tag})"
     return rows
 
 
 def _signed(term: Term, *, first: bool) -> str:
-    """Write a term with the sign before it.
-
-    >>> _signed(Term((("", -2.0), ("", 3.0)), -6.0), first=False)
-    '- 2 × 3'
-    """
+    """Write a term with its sign: '- 2 × 3'."""
     head, *rest = [value for _, value in term.factors]
     sign = "=" if first else "-" if head < 0 else "+"
-    shown = [number(head) if first else number(abs(head))]
+    shown = [number(head if first else abs(head))]
     shown += [f"({number(v)})" if v < 0 else number(v) for v in rest]
     return f"{sign} {' × '.join(shown)}"
 
 
-def named(tag: str) -> str:
-    """Write out the equations of a step.
-
-    >>> named("4, 6"), named("as 8")
-    ('Equations 4, 6', 'as Equation 8')
-    """
-    numbers = tag.removeprefix("as ")
-    kind = "Equations" if "," in numbers else "Equation"
-    return f"{'as ' if numbers != tag else ''}{kind} {numbers}"
-
-
-def opening(explanation: Explanation, choice: Choice) -> list[str]:
-    """Say in sentences what is told, and how to read it."""
-    rows, limit = explanation.rows, choice.limit
-    told = [
-        f"J = {number(explanation.j)} by {type(explanation.loss).__name__}, forward and back, "
-        f"for row {choice.row} of {rows}."
-    ]
-    for place in explanation.naming.places:
-        for attribute, (symbol, _, parameter) in place.parameters.items():
-            if len(told) == 1:
-                example = at(symbol, parameter.shape, parameter.size - 1)
-                index = example.removeprefix(symbol) or "[...]"
-                told.append(
-                    f"Indices are those of the arrays, from 0: {example} is "
-                    f"{join(place.path, attribute)}.value{index}."
-                )
-    told.append(
-        "In parentheses: which of the equations 1 to 11 a line is; (as 8) takes the place of (8)."
-    )
-    if any(step.size > limit.most for step in explanation.steps):
-        told.append(f"Of more than {limit.most}, the {limit.few} that matter most are told.")
-    return told
-
-
-def _step(step: Step, place: int, choice: Choice) -> Iterator[str]:
-    where = f"{step.path}: " if step.path else ""
-    equations = named(step.tag)
-    head = f"{place}. {where}{step.title}".split(" ")
-    *rows, last = wrapped(head, WIDTH - len(equations) - 2, "    ")
-    yield from (*rows, f"{last:{WIDTH - len(equations)}}{equations}")
-    yield from (f"  {row}" for row in wrapped(step.equation.split(" "), WIDTH - 2, "    "))
-    lines = choice.lines(step)
+def _step(step: Step, place: int, shown: Selection) -> Iterator[str]:
+    head = f"{place}. {f'{step.path}: ' if step.path else ''}{step.title}"
+    *rows, last = wrap(head, WIDTH - len(step.references) - 2, "    ")
+    yield from (*rows, f"{last:{WIDTH - len(step.references)}}{step.references}")
+    yield from (f"  {row}" for row in wrap(step.equation, WIDTH - 2, "    "))
+    lines = shown.lines(step)
     for line in lines:
-        yield from told(line, step.tag)
+        yield from tagged(line, step.tag)
     if len(lines) < step.size:
         yield f"  ... and {step.size - len(lines)} more"
-
-
-def _equations(steps: Sequence[Step]) -> Iterator[str]:
-    """Write out the equations that these steps are, or take the place of."""
-    told = {int(n) for step in steps for n in step.tag.removeprefix("as ").split(", ")}
-    yield "EQUATIONS"
-    yield ""
-    yield "  i, j and k count the units of three layers in a row"
-    yield from (f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in told)
-
-
-def _fit(sentence: str) -> list[str]:
-    return wrapped(sentence.split(" "), WIDTH, "")
-
-
-def _cut_in_pieces(row: str, width: int, indent: str) -> list[str]:
-    if len(row) <= width:
-        return [row]
-    import textwrap
-
-    return textwrap.wrap(row, width, subsequent_indent=indent, drop_whitespace=False)

@@ -48,12 +48,12 @@ function typeset(text) {
   const made = make("span", { className: "math" });
   let raised = false;
   for (const match of text.matchAll(TOKEN)) {
-    const [said, name, number] = match;
-    const calls = text[match.index + said.length] === "(" && !said.includes("'");
-    let shown = said === "-" ? "\u2212" : said;
+    const [word, name, number] = match;
+    const calls = text[match.index + word.length] === "(" && !word.includes("'");
+    let shown = word === "-" ? "\u2212" : word;
     if (number) shown = numeral(number);
     else if (name && !calls) shown = make("span", { className: "name" }, ...nameOf(name));
-    if (said === "^") raised = true;
+    if (word === "^") raised = true;
     else {
       made.append(raised && (name || number) ? make("sup", {}, shown) : shown);
       raised = false;

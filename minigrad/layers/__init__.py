@@ -1,4 +1,4 @@
-"""The layers a network is made of, one idea a module."""
+"""Layers, one kind per module."""
 
 from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer

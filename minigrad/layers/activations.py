@@ -1,4 +1,4 @@
-"""Activations: a = g(z), and the derivative by which a delta is multiplied on its way back."""
+"""Activations, applied to each element: a = g(z), and backward multiplies delta by g'(z)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from minigrad.util.config import register
 
 
 class Activation(Layer):
-    """Element by element: a = g(z), and dJ/dz = dJ/da * g'(z).
+    """The base of activations: a = g(z), and dJ/dz = dJ/da * g'(z), for each element.
 
-    A new one defines `function` and `derivative`. Where the derivative is simpler in terms of the
-    output, it sets `from_output`, and `derivative` is given a in the place of z. Both return new
-    arrays of the shape and the dtype they are given, which may be any.
+    A subclass defines `function` and `derivative`. Both return a new array with the shape and dtype
+    of their argument. With `from_output = True`, `derivative` gets a instead of z.
 
     Args:
         name: see `Layer`.
 
     Raises:
         RuntimeError: `backward` before a `forward` in training mode.
-        ValueError: a delta that doesn't have the output's shape.
+        ValueError: a delta that doesn't have the shape of the output.
 
     >>> class Square(Activation):
     ...     def function(self, z):
@@ -45,7 +44,7 @@ class Activation(Layer):
         raise NotImplementedError(f"{self.label} must define function(z)")
 
     def derivative(self, cached: Array) -> Array:
-        """Return g'(z), from z or, with `from_output`, from g(z)."""
+        """Return g'(z), computed from z or, with `from_output`, from a = g(z)."""
         raise NotImplementedError(f"{self.label} must define derivative(z)")
 
     @override
@@ -64,13 +63,13 @@ class Activation(Layer):
 
 
 def sigmoid(z: Array) -> Array:
-    """Return exp(z) / (1 + exp(z)), to full relative accuracy for every z, without a warning.
+    """Return exp(z) / (1 + exp(z)), accurate for every z, without overflow.
 
     >>> sigmoid(np.array([-745.0, 0.0, 745.0]))
     array([5.e-324, 5.e-001, 1.e+000])
     """
-    if not np.maximum.reduce(z, axis=None, initial=0.0) <= 40:  # a pass less where it is
-        z = np.minimum(z, 40.0)  # where 1 is the nearest number; exp would overflow at 710
+    if not np.maximum.reduce(z, axis=None, initial=0.0) <= 40:  # usually skipped, to save a pass
+        z = np.minimum(z, 40.0)  # sigmoid(40) rounds to 1; exp(z) overflows at 710
     a: Array = np.exp(z)
     a /= 1.0 + a
     return a
@@ -80,7 +79,7 @@ def sigmoid(z: Array) -> Array:
 class Sigmoid(Activation):
     """a = 1 / (1 + exp(-z)), and g' = a (1 - a).
 
-    Accurate to the last places from z = -745 (where a is 5e-324) to 745; never a warning.
+    Accurate to a few units in the last place for every z, down to z = -745, where a is 5e-324.
     Source: the logistic function, Bishop 2006, equations 4.59 and 4.88.
 
     >>> layer = Sigmoid()
@@ -131,7 +130,7 @@ class Tanh(Activation):
 
 @register
 class Identity(Activation):
-    """a = z, and g' = 1: a linear output, said aloud.
+    """a = z, and g' = 1: an explicit linear output.
 
     >>> Identity().forward(np.array([[-1.0, 2.0]]))
     array([[-1.,  2.]])

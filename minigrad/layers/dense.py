@@ -1,4 +1,4 @@
-"""The fully connected layer: every unit sees every input."""
+"""The fully connected layer: every unit depends on every input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from minigrad.layers.softmax import LogSoftmax, Softmax
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import as_object, register
 from minigrad.util.names import snake_case
-from minigrad.util.options import check_int
+from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
 _ACTIVATIONS = (Activation, Softmax, LogSoftmax)
@@ -34,24 +34,23 @@ class Dense(Layer):
         dJ/dx = delta W^T        the sum over k of delta_k w_jk in Equation 10
 
     Args:
-        units: how many outputs.
-        activation: a layer, or its name, that follows: `Dense(3, activation="sigmoid")` computes
-            what `Dense(3), Sigmoid()` does.
+        units: the number of outputs.
+        activation: a layer, or its name, applied to z: `Dense(3, activation="sigmoid")` computes
+            the same as `Dense(3), Sigmoid()`.
         use_bias: False leaves b out.
         weight_initializer: a name, an `Initializer`, or an array of shape (inputs, units).
-        bias_initializer: the same for shape (units,).
-        weight_regularizer: what training adds to the loss for the weight, such as `L2(1e-4)`.
+        bias_initializer: the same for the shape (units,).
+        weight_regularizer: a term that training adds to the loss, such as `L2(1e-4)`.
         bias_regularizer: the same for the bias.
-        weight: a `Parameter` of another layer, to share it; the gradients add.
-        bias: likewise.
+        weight: a `Parameter` of another layer to share; its gradient is the sum of both.
+        bias: the same for the bias.
         name: see `Layer`.
 
     Raises:
-        TypeError: `units` is no number, `activation` neither a layer nor a name, `weight` or
-            `bias` no `Parameter`.
-        ValueError: `units` below 1 or not whole, an unknown initializer, a bias to share and
-            `use_bias=False`; when it is built, a parameter to share that has another shape, or a
-            regularizer too; input with another feature count.
+        TypeError: an argument of the wrong type.
+        ValueError: `units` below 1, an unknown initializer, or `bias` with `use_bias=False`. When
+            the layer is built: a shared parameter of another shape or with a regularizer. In
+            `forward`: input with another number of features.
 
     Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 5.3.
 
@@ -88,12 +87,17 @@ class Dense(Layer):
         self.units = check_int(units, "units", self)
         check_initializer(weight_initializer, "weight_initializer")
         check_initializer(bias_initializer, "bias_initializer")
-        _check_no_inputs(units, activation)
+        second: object = activation
+        if isinstance(second, (int, np.integer)) and not isinstance(second, bool):
+            raise TypeError(
+                f"Dense expects only the number of outputs, got ({units}, {activation}): pass "
+                f"Dense({activation}), the number of inputs follows from the data"
+            )
         if activation is not None:
             activation = as_object(Layer, activation, "activation", suggested=_ACTIVATIONS)
             activation.name = activation.name or snake_case(type(activation).__name__)
         self.activation = activation
-        self.use_bias = use_bias
+        self.use_bias = check_bool(use_bias, "use_bias", self)
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
         self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
@@ -101,16 +105,20 @@ class Dense(Layer):
         _check_shared(weight, "weight")
         _check_shared(bias, "bias")
         if bias is not None and not use_bias:
-            raise ValueError("Dense was given a bias to share and use_bias=False: leave one out")
-        # No dict, which would be looked into for parameters: `build` makes them attributes.
+            raise ValueError("Dense got a bias to share and use_bias=False: leave one out")
+        # Not a dict, where parameters would be found: `build` makes them attributes.
         self._shared = SimpleNamespace(weight=weight, bias=bias)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         if len(input_shape) != 1:
-            way = "put Flatten() before it" if input_shape else "reshape x to (-1, 1)"
+            way = (
+                "leave the batch axis out of input_shape, or put Flatten() before this layer"
+                if input_shape
+                else "reshape x to (-1, 1)"
+            )
             raise ValueError(
-                f"{self.label} takes input of shape (batch, features), got rows of shape "
+                f"{self.label} expects input of shape (batch, features), got rows of shape "
                 f"{input_shape}: {way}"
             )
         shape = (*input_shape, self.units)
@@ -131,7 +139,7 @@ class Dense(Layer):
         self.check_input(x, weight.shape[:1])
         if training:
             self.cache = x
-        # Transposed, so that each feature lies in one piece: element-wise work runs over long rows.
+        # z is computed transposed, so each unit is contiguous, which is fast for the activation.
         columns: Array = np.dot(weight.T, x.T)
         if self.bias is not None:
             columns += self.bias.value[:, np.newaxis]
@@ -148,7 +156,7 @@ class Dense(Layer):
         self._parameter_gradients(delta)
 
     def _parameter_gradients(self, delta: Array) -> Array:
-        """Assign dJ/dW and dJ/db, and return dJ/dz."""
+        """Assign dJ/dW and dJ/db, and return delta = dJ/dz."""
         x = self.cache
         self.check_delta(delta, (len(x), self.units))
         if self.activation is not None:
@@ -183,36 +191,26 @@ class Dense(Layer):
     ) -> Parameter:
         shared: Parameter | None = getattr(self._shared, name)
         if shared is None:
-            return Parameter(
-                initialize(initializer, shape, rng, f"the {name} of {self.label}"),
-                regularizer=regularizer,
-            )
+            value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
+            return Parameter(value, regularizer=regularizer)
         if regularizer is not None:
             raise ValueError(
-                f"{self.label} shares its {name}, and a regularizer counts once: give {name}_regularizer "
-                "to the layer that the parameter is from"
+                f"{self.label} shares its {name} and has a {name}_regularizer: pass it to the "
+                "layer that the parameter is from"
             )
         if shared.shape != shape:
             raise ValueError(
-                f"{self.label} needs a {name} of shape {shape}, got {shared!r} to share"
+                f"{self.label} expects a shared {name} of shape {shape}, got {shared!r}"
             )
         return shared
 
 
-def _check_no_inputs(units: int, activation: object) -> None:
-    if isinstance(activation, (int, np.integer)) and not isinstance(activation, bool):
-        raise TypeError(
-            f"Dense takes the number of its outputs alone, got ({units}, {activation}): pass "
-            f"Dense({activation}), whose inputs are counted when it is built"
-        )
-
-
 def _check_shared(parameter: object, argument: str) -> None:
     if parameter is not None and not isinstance(parameter, Parameter):
-        way = f"to start from numbers, pass {argument}_initializer="
+        way = f"pass numbers as {argument}_initializer="
         if argument == "bias" and isinstance(parameter, bool):
-            way = "to have one or none, pass use_bias="
+            way = "pass use_bias="
         raise TypeError(
-            f"{argument} of Dense must be a Parameter of another layer, to share it, got "
+            f"Dense expects a Parameter of another layer as {argument}, got "
             f"{type(parameter).__name__}: {way}"
         )

@@ -1,4 +1,4 @@
-"""Dropout: while training, a random part of the numbers is left out, so that none is relied on."""
+"""Dropout: zero random activations during training."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from minigrad.util.random import RNG
 
 @register
 class Dropout(Layer):
-    """a = x m / (1 - rate), where each m is 0 with probability `rate`, else 1; dJ/dx likewise.
+    """h = x m / (1 - rate), where each m is 0 with probability `rate`, else 1.
 
-    Each training forward draws its m anew, from the generator that the model was built with. The
-    mean of a is x, so inference passes x on as it is.
+    Backward multiplies delta by the same factor. Every training pass draws a new m from the model's
+    generator. The expected value of h is x, so inference returns a copy of x.
 
     Args:
-        rate: the fraction dropped, from 0 to below 1.
+        rate: the fraction to drop, from 0 to below 1.
         name: see `Layer`.
 
     Raises:
-        ValueError: a rate out of its range.
+        ValueError: a rate out of range.
 
     Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting,
-    JMLR 2014; scaled in training ("inverted"), as in PyTorch and Keras.
+    JMLR 2014; scaled in training ("inverted dropout"), as in PyTorch and Keras.
 
     >>> import numpy as np
     >>> layer = Dropout(0.5)

@@ -1,4 +1,4 @@
-"""Normalisation: numbers are brought to mean 0 and variance 1, then to a scale that is learned."""
+"""Normalization layers: subtract the mean, divide by the standard deviation, scale and shift."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from minigrad.util.random import RNG
 
 
 class Normalization(Layer):
-    """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
+    """The base of both layers: h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
 
-    `gamma` and `beta` hold a number for each feature, along the last axis. Where mean and variance
-    are those of x, x moves them too, and with delta_n = gamma delta and means over the same axes:
+    `gamma` and `beta` hold one number per feature, that is, per index of the last axis. Mean and
+    variance depend on x, so that, with delta_n = gamma delta and means over the same axes:
 
         dJ/dx = (delta_n - mean(delta_n) - n mean(n delta_n)) / sqrt(variance + epsilon)
     """
@@ -31,7 +31,7 @@ class Normalization(Layer):
     gamma: Parameter
     beta: Parameter
     order: ClassVar[Literal["C", "F"]]
-    """Which axes lie together in memory: those summed over, so that NumPy adds them pairwise."""
+    """The memory order: sums run over contiguous axes, where NumPy adds numbers pairwise."""
 
     def __init__(self, *, epsilon: float = 1e-5, name: str = "") -> None:
         super().__init__(name=name)
@@ -46,16 +46,19 @@ class Normalization(Layer):
         return input_shape
 
     def axes(self, x: Array) -> tuple[int, ...]:
-        """Return the axes that mean and variance go over."""
+        """Return the axes over which mean and variance are taken."""
         raise NotImplementedError(f"{self.label} must define axes(x)")
 
     def statistics(self, x: Array, axes: tuple[int, ...], training: bool) -> tuple[Array, Array]:
-        """Return the mean and the variance to normalise by, with the axes kept at length 1."""
-        return mean_and_variance(x, axes)
+        """Return the mean and the variance over these axes, which keep the length 1."""
+        mean: Array = x.mean(axis=axes, keepdims=True)
+        deviation = x - mean
+        deviation *= deviation
+        return mean, deviation.mean(axis=axes, keepdims=True)
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        gamma = self.gamma.value  # not there before it is built
+        gamma = self.gamma.value  # raises if the layer isn't built
         assert self.input_shape is not None
         self.check_input(x, self.input_shape)
         x = np.asarray(x, order=self.order)
@@ -93,18 +96,18 @@ class Normalization(Layer):
 
 @register
 class LayerNorm(Normalization):
-    """h = gamma n + beta, with n the features of each row brought to mean 0 and variance 1.
+    """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon), row by row.
 
-    Mean and variance go over the last axis, row by row; n = (x - mean) / sqrt(variance + epsilon)
-    with the variance that divides by the number of features. PyTorch's definition and epsilon, for
-    `torch.nn.LayerNorm(features)`; Keras's epsilon is 1e-3.
+    Mean and variance are taken over the last axis; the variance divides by the number
+    of features. The definition and epsilon are PyTorch's, `torch.nn.LayerNorm(features)`; Keras's
+    epsilon is 1e-3.
 
     Args:
-        epsilon: keeps a constant row from a division by zero.
+        epsilon: prevents a division by zero for a constant row.
         name: see `Layer`.
 
     Raises:
-        ValueError: an epsilon that isn't above zero; rows that are single numbers.
+        ValueError: epsilon <= 0; rows that are single numbers.
 
     Source: Ba et al., Layer normalization, 2016, equations 3 and 4.
 
@@ -125,30 +128,29 @@ class LayerNorm(Normalization):
 
 @register
 class BatchNorm(Normalization):
-    """h = gamma n + beta, with n each feature brought to mean 0 and variance 1 over the batch.
+    """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon), feature by feature.
 
-    In training, mean and variance are those of the batch, over all axes but the last, and each
-    batch moves the running ones, which inference uses instead:
+    In training, mean and variance are those of the batch, over all axes but the last. Each batch
+    updates the running statistics, which inference uses:
 
-        running <- (1 - momentum) running + momentum * the batch's
+        running <- (1 - momentum) running + momentum * batch
 
-    n = (x - mean) / sqrt(variance + epsilon) divides the variance by the number of rows; the
-    running variance takes the unbiased one, divided by the rows less one. All this is PyTorch's
-    definition (`torch.nn.BatchNorm1d`); Keras's `momentum` is one minus this one, its epsilon
-    1e-3, its running variance the biased one.
+    The variance of n divides by the number of rows N; the running variance is unbiased, it divides
+    by N - 1. This is PyTorch's definition (`torch.nn.BatchNorm1d`). Keras's `momentum` is one minus
+    this one, its epsilon is 1e-3, and its running variance is biased.
 
-    A batch whose statistics aren't finite leaves the running ones alone. Freezing the layer stops
-    the update of gamma and beta alone: in training it still takes the batch's statistics, and moves
-    the running ones. (A frozen one of Keras's runs as in inference.) `momentum=0` keeps those.
+    A batch whose statistics aren't finite doesn't change the running statistics. Freezing the layer
+    freezes gamma and beta only: training still uses and updates the statistics. (In Keras, a frozen
+    layer runs as in inference.) `momentum=0` keeps the running statistics.
 
     Args:
         momentum: the weight of a new batch in the running statistics, from 0 to below 1.
-        epsilon: keeps a constant feature from a division by zero.
+        epsilon: prevents a division by zero for a constant feature.
         name: see `Layer`.
 
     Raises:
-        ValueError: a momentum out of its range, an epsilon that isn't above zero; training on a
-            single row, which has no variance; rows that are single numbers.
+        ValueError: a momentum out of range; epsilon <= 0; training on a single row, which has no
+            variance; rows that are single numbers.
 
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015, algorithm 1.
 
@@ -175,12 +177,9 @@ class BatchNorm(Normalization):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         output_shape = super().build(input_shape, rng)
-        self.running_mean = initialize(
-            "zeros", self.beta.shape, rng, f"the running_mean of {self.label}"
-        )
-        self.running_variance = initialize(
-            "ones", self.beta.shape, rng, f"the running_variance of {self.label}"
-        )
+        shape, label = self.beta.shape, self.label
+        self.running_mean = initialize("zeros", shape, rng, f"the running_mean of {label}")
+        self.running_variance = initialize("ones", shape, rng, f"the running_variance of {label}")
         self.min_batch_size = 2 if prod(input_shape[:-1]) == 1 else 1
         return output_shape
 
@@ -195,28 +194,13 @@ class BatchNorm(Normalization):
         count = x.size // x.shape[-1]
         if count < 2:
             raise ValueError(
-                f"{self.label} can't take the variance of a training batch of one row: choose a "
-                "batch_size that leaves no single row over"
+                f"{self.label} expects training batches of at least 2 rows, got 1, which has no "
+                "variance: choose a batch_size that leaves no single row over"
             )
-        mean, variance = mean_and_variance(x, axes)
+        mean, variance = super().statistics(x, axes, training)
         unbiased = variance.ravel() * (count / (count - 1))
         if np.isfinite(unbiased).all():
-            self.running_mean = self._moved(self.running_mean, mean.ravel())
-            self.running_variance = self._moved(self.running_variance, unbiased)
+            old, new = 1 - self.momentum, self.momentum
+            self.running_mean = old * self.running_mean + new * mean.ravel()
+            self.running_variance = old * self.running_variance + new * unbiased
         return mean, variance
-
-    def _moved(self, running: Array, new: Array) -> Array:
-        return (1 - self.momentum) * running + self.momentum * new
-
-
-def mean_and_variance(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Return both over these axes, kept at length 1.
-
-    >>> mean, variance = mean_and_variance(np.array([[1.0, 3.0]]), (1,))
-    >>> mean, variance
-    (array([[2.]]), array([[1.]]))
-    """
-    mean: Array = x.mean(axis=axes, keepdims=True)
-    away = x - mean
-    away *= away
-    return mean, away.mean(axis=axes, keepdims=True)

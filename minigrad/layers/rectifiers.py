@@ -1,4 +1,4 @@
-"""Rectifiers: activations that follow z above zero, and hold it back below or beyond a bound."""
+"""Piecewise activations: ReLU and its variants, and the hard forms of tanh and sigmoid."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class LeakyReLU(Activation):
     """a = z where z > 0, else slope * z; g' = 1 where z > 0, else slope.
 
     Args:
-        slope: below zero; 0.01 is PyTorch's default (Keras's is 0.3).
+        slope: the derivative for z < 0; PyTorch's default is 0.01, Keras's 0.3.
         name: see `Layer`.
 
     Raises:
@@ -75,7 +75,7 @@ class ELU(Activation):
     """a = z where z > 0, else alpha (exp(z) - 1); g' = 1 where z > 0, else alpha exp(z).
 
     Args:
-        alpha: minus the limit far below zero.
+        alpha: a approaches -alpha for large negative z.
         name: see `Layer`.
 
     Raises:
@@ -107,9 +107,8 @@ class ELU(Activation):
 class SELU(Activation):
     """a = scale z where z > 0, else scale alpha (exp(z) - 1).
 
-    g' = scale where z > 0, else scale alpha exp(z). The two constants, scale = 1.0507 and
-    alpha = 1.6733, carry mean 0 and variance 1 from layer to layer, with weights drawn by
-    `LecunNormal`.
+    g' = scale where z > 0, else scale alpha exp(z). The constants scale = 1.0507 and alpha = 1.6733
+    preserve mean 0 and variance 1 from layer to layer if `LecunNormal` makes the weights.
 
     Source: Klambauer et al., Self-normalizing neural networks, 2017, equation 2.
 
@@ -133,9 +132,7 @@ class SELU(Activation):
 
 @register
 class Hardtanh(Activation):
-    """a = z held between -1 and 1; g' = 1 strictly between them, else 0.
-
-    As PyTorch's.
+    """a = z clipped to [-1, 1]; g' = 1 where -1 < z < 1, else 0; as PyTorch's.
 
     >>> Hardtanh().forward(np.array([[-3.0, 0.5, 3.0]]))
     array([[-1. ,  0.5,  1. ]])
@@ -154,9 +151,9 @@ class Hardtanh(Activation):
 
 @register
 class Hardsigmoid(Activation):
-    """a = z / 6 + 1/2 held between 0 and 1; g' = 1/6 where -3 < z < 3, else 0.
+    """a = z / 6 + 1/2 clipped to [0, 1]; g' = 1/6 where -3 < z < 3, else 0.
 
-    As in PyTorch, but for its float64 backward, which multiplies by a 1/6 of float32.
+    As PyTorch's, except that its float64 backward uses 1/6 rounded to float32.
 
     >>> Hardsigmoid().forward(np.array([[-3.0, 0.0, 1.5]]))
     array([[0.  , 0.5 , 0.75]])

@@ -1,4 +1,4 @@
-"""Layers that arrange the numbers of a row in another shape, and change none of them."""
+"""Layers that change the shape of each row, and no numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
@@ -16,16 +17,17 @@ from minigrad.util.random import RNG
 
 @register
 class Reshape(Layer):
-    """The same numbers of each row in the order of C, in rows of another shape.
+    """Rows of another shape, with the same numbers in C order.
 
     Args:
-        shape: of a row, without the batch axis; one of its lengths may be -1, for what is left.
+        shape: the new shape of a row, without the batch axis. One length may be -1: it follows from
+            the others.
         name: see `Layer`.
 
     Raises:
-        ValueError: a shape that can't be, or that the input doesn't fill.
+        TypeError: `shape` isn't a sequence of integers.
+        ValueError: a length below 1, two lengths of -1, or a shape that doesn't fit the input.
 
-    >>> import numpy as np
     >>> layer = Reshape((2, -1))
     >>> layer.build((6,), np.random.default_rng(0))
     (2, 3)
@@ -38,7 +40,13 @@ class Reshape(Layer):
 
     def __init__(self, shape: Sequence[int], *, name: str = "") -> None:
         super().__init__(name=name)
-        self.shape = tuple(map(operator.index, shape))
+        try:
+            self.shape = tuple(map(operator.index, shape))
+        except TypeError:
+            way = f": pass ({shape},)" if isinstance(shape, (int, np.integer)) else ""
+            raise TypeError(
+                f"{self.label} expects a tuple of int as shape, got {shape!r}{way}"
+            ) from None
         if self.shape.count(-1) > 1 or not all(n == -1 or n > 0 for n in self.shape):
             raise ValueError(
                 f"{self.label} expects lengths of at least 1, and at most one -1, got {self.shape}"
@@ -47,12 +55,12 @@ class Reshape(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         size = prod(input_shape)
-        left = size // abs(prod(self.shape))
-        self._shapes = input_shape, tuple(left if n == -1 else n for n in self.shape)
+        missing = size // abs(prod(self.shape))
+        self._shapes = input_shape, tuple(missing if n == -1 else n for n in self.shape)
         if prod(self._shapes[1]) != size:
             raise ValueError(
-                f"{self.label} can't arrange rows of shape {input_shape}, which hold {size} "
-                f"numbers, as {self.shape}"
+                f"{self.label} can't reshape rows of shape {input_shape}, which hold {size} "
+                f"numbers, to {self.shape}"
             )
         return self._shapes[1]
 
@@ -74,9 +82,8 @@ class Reshape(Layer):
 
 @register
 class Flatten(Reshape):
-    """All numbers of each row one after another, as `Dense` takes them.
+    """Rows of one axis, as `Dense` expects them.
 
-    >>> import numpy as np
     >>> layer = Flatten()
     >>> layer.build((2, 3), np.random.default_rng(0))
     (6,)

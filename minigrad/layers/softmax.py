@@ -1,4 +1,4 @@
-"""Softmax and its logarithm: a row's numbers become shares of one."""
+"""Softmax and log-softmax: turn the numbers of a row into probabilities."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from minigrad.util.random import RNG
 class Softmax(Layer):
     """a_k = exp(z_k) / sum over j of exp(z_j), along the last axis.
 
-    Its units depend on one another, so delta comes back through the whole Jacobian:
-    dJ/dz_k = a_k (delta_k - sum over j of delta_j a_j). The largest z is taken off first, so that
-    no exponential overflows. To train a classifier, leave it out and use `CrossEntropyLoss`.
+    Each output depends on each input of the row, so backward uses the whole Jacobian:
+    dJ/dz_k = a_k (delta_k - sum over j of delta_j a_j). Forward subtracts the largest z first, so
+    no exponential overflows. To train a classifier, leave this layer out and use
+    `CrossEntropyLoss`, which includes it.
+
     Source: Bishop 2006, equations 4.62 and 4.106.
 
     Raises:
@@ -57,6 +59,7 @@ class LogSoftmax(Layer):
     """a_k = z_k - log(sum over j of exp(z_j)), along the last axis.
 
     dJ/dz_k = delta_k - softmax(z)_k * sum over j of delta_j.
+
     Source: Bishop 2006, equation 4.62.
 
     Raises:
@@ -89,7 +92,7 @@ class LogSoftmax(Layer):
 
 
 def softmax(z: Array) -> Array:
-    """Return exp(z) as shares of its sum along the last axis, without a warning.
+    """Return exp(z) / sum(exp(z)) along the last axis, without overflow.
 
     >>> softmax(np.array([-1e308, 1e308]))
     array([0., 1.])
@@ -101,7 +104,7 @@ def softmax(z: Array) -> Array:
 
 
 def log_softmax(z: Array) -> Array:
-    """Return log(softmax(z)), accurate where a share is near zero, and where it is near one.
+    """Return log(softmax(z)), accurate for probabilities near 0 and near 1.
 
     >>> log_softmax(np.array([0.0, -50.0]))
     array([-1.92874985e-22, -5.00000000e+01])

@@ -1,8 +1,10 @@
-"""Pictures of networks and of numbers as SVG text, readable on light and dark pages."""
+"""Pictures of training, of models and of predictions.
 
-from minigrad.plots.charts import line_chart
-from minigrad.plots.histograms import histograms
-from minigrad.plots.network import network_diagram
-from minigrad.plots.surface import surface
+`network` returns SVG text. The other functions draw with Matplotlib (`pip install
+'minigrad[plot]'`) and return the axes; they raise ImportError if it is missing.
+"""
 
-__all__ = ["histograms", "line_chart", "network_diagram", "surface"]
+from minigrad.plots.charts import confusion, histograms, history, surface
+from minigrad.plots.diagram import network
+
+__all__ = ["confusion", "histograms", "history", "network", "surface"]

@@ -1,1 +1,1 @@
-"""Files: a model written whole or not at all, and read back without running anything from it."""
+"""Saving and loading: safetensors files, written atomically and read without running code."""

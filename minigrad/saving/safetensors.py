@@ -1,72 +1,65 @@
-"""A safetensors file is a length, a JSON header, and the bytes of the arrays it describes."""
+"""The safetensors format: a length, a JSON header, and the bytes of the arrays."""
+
+from __future__ import annotations
 
 import io
 import math
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.saving.errors import FileFormatError
+from minigrad.util.atomic import StrPath, check_path
 
-# The format's names and NumPy's.
-DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "|i1",
-    "U64": "<u8",
-    "U32": "<u4",
-    "U16": "<u2",
-    "U8": "|u1",
-    "BOOL": "|b1",
-}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_NAMES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
+_DTYPES = ("<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "|i1", "<u8", "<u4", "<u2", "|u1", "|b1")
+DTYPES = dict(zip(_NAMES, _DTYPES, strict=True))
+"""NumPy's dtypes by their names in the format."""
 METADATA = "__metadata__"
 MAX_HEADER = 10_000_000
-"""In bytes, enough for 80,000 arrays. The format allows ten times as many, but JSON can take 35
-times its length in memory once it is parsed."""
-MAX_AXES = 64  # NumPy's limit
+"""In bytes, enough for 80,000 arrays. The format allows ten times as many, but parsed JSON can take
+35 times its length in memory."""
 
 
-class Tensor(NamedTuple):
-    """A checked entry of the header; the tensor's buffer is data[begin:end]."""
+class FileFormatError(ValueError):
+    """Raised for the contents of a file: they are malformed, or don't fit what they are read for.
 
-    begin: int
-    end: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    The message begins with the file. A file that is missing or can't be read is an `OSError`.
+
+    >>> import minigrad
+    >>> minigrad.load(minigrad.__file__)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    minigrad.saving.safetensors.FileFormatError: '...__init__.py' isn't a safetensors file: ...
+    """
 
 
 def dumps(
     arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> list[bytes | memoryview]:
-    r"""Return the pieces of a file, in order: its length and header, then the buffers.
+    r"""Return the parts of a file in order: its length and header, then the buffers.
 
-    The layout (https://huggingface.co/docs/safetensors), where every number is little endian:
+    The layout (https://huggingface.co/docs/safetensors); all numbers are little endian:
 
     - 8 bytes: N, the length of the header, an unsigned integer;
     - N bytes: the header, a JSON object in UTF-8, padded with spaces to a multiple of 8:
       ``{"__metadata__": {"key": "text"}, "name": {"dtype": "F32", "shape": [2, 3],
       "data_offsets": [begin, end]}, ...}``;
-    - the rest: the buffers, in C order, one right after another.
+    - the rest: the buffers, in C order, without gaps.
 
-    The header keeps the order of `arrays`. The buffers stand widest dtype first, so that each
-    is aligned; that of a C-contiguous little-endian array is a view, to be written out before
-    the array changes.
+    The header keeps the order of `arrays`. The buffers are sorted from the widest dtype to the
+    narrowest, so that each is aligned. The buffer of a C-contiguous little-endian array is a view:
+    write it before the array changes.
 
     Args:
-        arrays: names to arrays of any shape, of a dtype in `DTYPES` and either byte order.
-        metadata: text to text; none by default.
+        arrays: arrays of any shape by name, with a dtype in `DTYPES`, in either byte order.
+        metadata: text by text; none by default.
 
     Raises:
-        FileFormatError: for a dtype, a name or metadata that the format cannot hold.
+        FileFormatError: a dtype, a name or metadata that the format can't hold.
 
     >>> start, buffer = dumps({"a": np.array([7, 8], dtype="uint8")})
     >>> start[8:]
@@ -78,19 +71,20 @@ def dumps(
 
     _check_metadata(metadata := dict(metadata or {}))
     header: dict[str, Any] = {METADATA: metadata} if metadata else {}
+    names = {dtype: name for name, dtype in DTYPES.items()}
     tensors = {name: np.asarray(array) for name, array in arrays.items()}
     for name, array in tensors.items():
         _check_name(name)
+        code = names.get(array.dtype.str.replace(">", "<"))
         wanted = f"a dtype of {', '.join(DTYPES)} (convert others with .astype)"
-        _expect(_little(array) in NAMES, _label(name), wanted, array.dtype)
-        header[name] = None  # keeps its place
+        _expect(code is not None, _label(name), wanted, array.dtype)
+        header[name] = {"dtype": code, "shape": array.shape}
     buffers = []
     end = 0
     for name, array in sorted(tensors.items(), key=lambda item: -item[1].itemsize):
-        little = _little(array)
+        little = DTYPES[header[name]["dtype"]]
         buffers.append(np.ascontiguousarray(array, little).reshape(-1).view(np.uint8).data)
         begin, end = end, end + array.nbytes
-        header[name] = {"dtype": NAMES[little], "shape": array.shape}
         header[name]["data_offsets"] = begin, end
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -98,30 +92,17 @@ def dumps(
     return [len(text).to_bytes(8, "little") + text, *buffers]
 
 
-def _little(array: NDArray[Any]) -> str:
-    return array.dtype.str.replace(">", "<")
+def load(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays, in the order of the header, and the metadata of a safetensors file.
 
-
-def loads(data: bytes | memoryview) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays and the metadata of a safetensors file in memory; see `load`.
-
-    >>> loads(b"".join(dumps({"bias": np.zeros(2)}, {"epoch": "3"})))
-    ({'bias': array([0., 0.])}, {'epoch': '3'})
-    """
-    return _read(io.BytesIO(data), memoryview(data).nbytes, "data")
-
-
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays, in the header's order, and the metadata of a safetensors file.
-
-    The arrays are writable and own their data. None is made before the whole header agrees
-    with the file's size, so no file makes this take more memory than its data and its parsed
-    header do.
+    The arrays are writable and own their data. None is made before the whole header agrees with
+    the size of the file, so loading takes no more memory than the data and the parsed header.
 
     Raises:
-        FileFormatError: for any departure from the format, for a header of more than 10 MB, for a
-            BOOL byte other than 0 and 1, and for a dtype that NumPy lacks, such as BF16.
-        OSError: if the file cannot be read.
+        TypeError: `path` isn't a path.
+        FileFormatError: any departure from the format, a header of more than 10 MB, a BOOL byte
+            other than 0 and 1, or a dtype that NumPy lacks, such as BF16.
+        OSError: the file can't be read.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -130,47 +111,38 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
     ...     load(path)
     ({'bias': array([0., 0.])}, {})
     """
-    with open(path, "rb") as file:
-        return _read(file, os.fstat(file.fileno()).st_size, repr(os.fspath(path)))
-
-
-def _read(
-    file: io.BufferedIOBase, size: int, source: str
-) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    try:
-        header, data_size = _read_header(file, size)
-        _check_metadata(metadata := header.pop(METADATA, {}))
-        tensors = {name: _check_tensor(name, entry) for name, entry in header.items()}
-        in_file_order = sorted(tensors, key=lambda name: tensors[name][:2])
-        # Laid end to end, the buffers fill the data: no hole, no overlap, nothing after them.
-        position = 0
-        for name in in_file_order:
-            begin, end = tensors[name][:2]
-            _expect(begin == position, _label(name), f"data from byte {position} on", begin)
-            wanted = f"data that ends by byte {data_size} (is the file cut short?)"
-            _expect(end <= data_size, _label(name), wanted, end)
-            position = end
-        _expect(position == data_size, "file", f"{position} bytes of data", data_size)
-        arrays = {name: _read_array(file, name, tensors[name]) for name in in_file_order}
-    except (FileFormatError, RecursionError) as error:
-        raise FileFormatError(f"{source}: {error}; save or copy the file again") from None
+    source = check_path(path)
+    with open(source, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(9)
+        length = int.from_bytes(start[:8], "little")
+        if start[8:] != b"{" or length > 10 * MAX_HEADER:
+            found = f"it begins with {start[:8]!r}" if start else "it is empty"
+            raise FileFormatError(f"{source!r} isn't a safetensors file: {found}")
+        longest = min(size - 8, MAX_HEADER)
+        try:
+            wanted = f"at most {longest} bytes in a file of {size} (is the file cut short?)"
+            _expect(length <= longest, "header", wanted, length)
+            header = _parse(start[8:] + file.read(max(length - 1, 0)))
+            _check_metadata(metadata := header.pop(METADATA, {}))
+            tensors = {name: _check_tensor(name, entry) for name, entry in header.items()}
+            in_file_order = sorted(tensors, key=lambda name: tensors[name][:2])
+            _check_gaps({name: tensors[name][:2] for name in in_file_order}, size - 8 - length)
+            arrays = {name: _read_array(file, name, *tensors[name][2:]) for name in in_file_order}
+        except (FileFormatError, RecursionError) as error:
+            message = f"{source!r}: {error}; save or copy the file again"
+            raise FileFormatError(message) from None
     return {name: arrays[name] for name in tensors}, metadata
 
 
-def _read_header(file: io.BufferedIOBase, size: int) -> tuple[dict[str, Any], int]:
-    """Return the header as JSON gives it, and how many bytes of data follow it."""
+def _parse(header: bytes) -> dict[str, Any]:
     import json
 
-    _expect(size >= 8, "file", "at least 8 bytes", size)
-    length = int.from_bytes(file.read(8), "little")
-    longest = min(size - 8, MAX_HEADER)
-    _expect(length <= longest, "header", f"at most {longest} bytes in a file of {size}", length)
-    text = file.read(length)
-    _expect(text.startswith(b"{"), "header", "'{' at its beginning", text[:8])
     try:
-        return json.loads(text.decode(), object_pairs_hook=_unique), size - 8 - length
+        parsed: dict[str, Any] = json.loads(header.decode(), object_pairs_hook=_unique)
     except ValueError as error:
         raise FileFormatError(f"header: expected JSON in UTF-8, got {error}") from None
+    return parsed
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -182,7 +154,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def _check_tensor(name: str, entry: Any) -> Tensor:
+def _check_tensor(name: str, entry: Any) -> tuple[int, int, tuple[int, ...], np.dtype[Any]]:
+    """Return where the buffer begins and ends, the shape and the dtype."""
     _check_name(name)
     label = _label(name)
     whole = isinstance(entry, dict) and entry.keys() == {"dtype", "shape", "data_offsets"}
@@ -192,9 +165,9 @@ def _check_tensor(name: str, entry: Any) -> Tensor:
     wanted = f"a dtype of {', '.join(DTYPES)}, as no other is supported (convert it, say to F32)"
     _expect(known, label, wanted, code)
     dtype = np.dtype(DTYPES[code])
-    valid = _are_counts(shape) and len(shape) <= MAX_AXES
-    _expect(valid, label, f"a shape of up to {MAX_AXES} integers, none negative", shape)
-    # An axis of length 0 does not exempt the others from NumPy's limit.
+    valid = _are_counts(shape) and len(shape) <= 64  # NumPy's limit
+    _expect(valid, label, "a shape of up to 64 integers, none negative", shape)
+    # NumPy's limit holds for the other axes too if one has length 0.
     extent = math.prod(axis or 1 for axis in shape) * dtype.itemsize
     _expect(extent <= sys.maxsize, label, f"a shape of up to {sys.maxsize} bytes", shape)
     valid = _are_counts(offsets) and len(offsets) == 2
@@ -203,11 +176,24 @@ def _check_tensor(name: str, entry: Any) -> Tensor:
     nbytes = math.prod(shape) * dtype.itemsize
     wanted = f"data_offsets {nbytes} bytes apart for {code} of shape {shape}"
     _expect(end - begin == nbytes, label, wanted, offsets)
-    return Tensor(begin, end, tuple(shape), dtype)
+    return begin, end, tuple(shape), dtype
 
 
-def _read_array(file: io.BufferedIOBase, name: str, tensor: Tensor) -> NDArray[Any]:
-    array = np.empty(tensor.shape, tensor.dtype)
+def _check_gaps(places: Mapping[str, tuple[int, int]], data_size: int) -> None:
+    """Refuse buffers that don't fill the data from end to end, without gaps or overlaps."""
+    position = 0
+    for name, (begin, end) in places.items():
+        _expect(begin == position, _label(name), f"data from byte {position} on", begin)
+        wanted = f"data that ends by byte {data_size} (is the file cut short?)"
+        _expect(end <= data_size, _label(name), wanted, end)
+        position = end
+    _expect(position == data_size, "file", f"{position} bytes of data", data_size)
+
+
+def _read_array(
+    file: io.BufferedIOBase, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    array = np.empty(shape, dtype)
     raw = array.reshape(-1).view(np.uint8)
     count = file.readinto(raw.data)
     _expect(count == raw.size, _label(name), f"{raw.size} bytes (the file shrank)", count)
@@ -229,12 +215,12 @@ def _check_metadata(metadata: Any) -> None:
 
 
 def _is_text(value: object) -> bool:
-    # JSON can spell half a surrogate pair, which UTF-8 cannot.
+    # JSON can hold half a surrogate pair, UTF-8 can't.
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
 def _are_counts(values: object) -> bool:
-    # A bool passes for an int with isinstance.
+    # isinstance would accept a bool.
     return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
 
 

@@ -1,29 +1,40 @@
-"""An atomic write leaves the old file or the new one, whole, wherever it is interrupted."""
+"""Atomic writes: an interruption leaves the complete old file or the complete new file."""
+
+from __future__ import annotations
 
 import errno
 import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import TypeAlias
+
+StrPath: TypeAlias = str | os.PathLike[str]
 
 
-def atomic_write(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
-    """Write `chunks`, one after another, as the file `path`.
+def check_path(path: StrPath) -> str:
+    """Return a path as text; refuse an int, which `open` takes as a file descriptor."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"expected a path (str or os.PathLike), got {path!r}")
+    return os.fsdecode(path)
 
-    They go to a temporary file in the same folder, which takes the place of the old file in
-    one step once the disk holds all of it. On any exception, Ctrl-C included, the temporary
-    file is removed; only a killed process leaves it behind, as ``.NAME.RANDOM.tmp``.
 
-    A symbolic link is followed: its target is replaced, the link stays. An old file's
-    permissions are kept; a new file's come from the umask.
+def atomic_write(path: StrPath, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write chunks of bytes to a file, replacing the old file in one step.
+
+    The chunks go to a temporary file in the same folder. Once the disk holds all of it, it is
+    renamed to `path`. On any exception, Ctrl-C included, the temporary file is removed; only a
+    killed process leaves it behind, as ``.NAME.RANDOM.tmp``. A symbolic link is followed: its
+    target is replaced. The permissions of an old file are kept.
 
     Args:
-        path: the file to make or replace; its folder must exist and be writable.
-        chunks: the contents; they may be made on the way.
+        path: the file; its folder must exist and be writable.
+        chunks: the contents.
 
     Raises:
-        OSError: if the folder is missing, the file is write-protected or not a regular file
-            (a folder, a device), or the disk is full.
+        TypeError: `path` isn't a path.
+        OSError: the folder is missing, the file is write-protected or not a regular file (a
+            folder, a device), or the disk is full.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -32,19 +43,19 @@ def atomic_write(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryvi
     ...     path.read_text(), os.listdir(folder)
     ('Hello, world', ['greeting.txt'])
     """
-    target = os.path.realpath(os.fsdecode(path))
+    target = os.path.realpath(check_path(path))
     folder, name = os.path.split(target)
-    old = _permissions(target)
+    permissions = _permissions(target)
     temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.tmp")
 
     def create(file: str, flags: int) -> int:
-        # Never more open than the old file, not even while it is written.
-        return os.open(file, flags, 0o666 if old is None else old)
+        # The temporary file is never more accessible than the old file.
+        return os.open(file, flags, 0o666 if permissions is None else permissions)
 
     try:
         with open(temporary, "xb", opener=create) as file:
-            if old is not None:
-                os.chmod(temporary, old)
+            if permissions is not None:
+                os.chmod(temporary, permissions)
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
@@ -53,11 +64,16 @@ def atomic_write(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryvi
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(folder)
+    with suppress(OSError):  # makes the new name survive a power cut, where folders can be synced
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _permissions(target: str) -> int | None:
-    """The permission bits of the file about to be replaced, None if there is none yet."""
+    """Return the permission bits of the old file, None if there is none."""
     try:
         mode = os.stat(target).st_mode
     except FileNotFoundError:
@@ -70,18 +86,8 @@ def _permissions(target: str) -> int | None:
         raise IsADirectoryError(errno.EISDIR, "expected a file to write, got a folder", target)
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "expected a regular file, got a device or pipe", target)
-    # Replacing asks only for the folder's permission; a write-protected file is meant to stay.
+    # A rename needs permission for the folder only, so the file's is checked here.
     if not os.access(target, os.W_OK):
         message = "the file is write-protected, allow writing or choose another name"
         raise PermissionError(errno.EACCES, message, target)
     return stat.S_IMODE(mode)
-
-
-def _sync_folder(folder: str) -> None:
-    # Makes the new name last through a power cut; not every system can sync a folder.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

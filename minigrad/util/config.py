@@ -1,8 +1,9 @@
-"""An object is its class's name and the arguments it was made with: its configuration, its repr."""
+"""Configuration: an object is its class's name and the arguments that made it."""
 
 from __future__ import annotations
 
 import inspect
+from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,82 +18,89 @@ _REGISTERED: dict[str, type[Configurable]] = {}
 
 
 class _InitSignature:
-    """The signature of a class is that of its `__init__`, also beside a `__new__`."""
+    """The signature of a class is that of `__init__`, which `__new__` would hide."""
 
     def __get__(self, instance: object, cls: type) -> inspect.Signature:
-        own = inspect.signature(cls.__init__)
-        return own.replace(parameters=list(own.parameters.values())[1:])
+        return inspect.signature(MethodType(cls.__init__, cls))  # type: ignore[misc]
 
 
 class Configurable:
-    """Reads its configuration from the attributes that are named as its constructor's arguments.
+    """An object whose constructor's arguments are attributes of the same names.
 
     >>> from minigrad import SGD
     >>> SGD(learning_rate=0.1, momentum=0.9)
     SGD(learning_rate=0.1, momentum=0.9)
     >>> SGD(learning_rate=0.1, momentum=0.9).get_config()["momentum"]
     0.9
+    >>> SGD(lr=0.1)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    TypeError: SGD has no option 'lr': did you mean 'learning_rate'? Known: 'clip_norm', ...
     """
 
     __signature__ = _InitSignature()
 
     def __init__(self) -> None:
-        """Take no options; a subclass that has some defines its own."""
+        """Take no options; a subclass with options defines its own."""
 
-    if not TYPE_CHECKING:  # a type checker reads the signature of __init__
+    if not TYPE_CHECKING:  # type checkers read the signature of __init__
 
         def __new__(cls, *args: Any, **options: Any) -> Self:
-            """Refuse an option that the constructor doesn't have, and suggest the nearest one."""
-            for name in options:
-                if name not in (known := _arguments(cls)):
-                    raise TypeError(
-                        f"{cls.__name__} has no option '{name}': "
-                        f"{nearest(name, known, option=True)}"
-                    )
+            """Refuse an unknown option, and suggest the nearest known one."""
+            if options:
+                known = _arguments(cls)
+                for name in options:
+                    if name not in known:
+                        raise TypeError(
+                            f"{cls.__name__} has no option '{name}': {nearest(name, known)}"
+                        )
             return super().__new__(cls)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments by name; `type(self)(**config)` makes an equal object.
+        """Return the constructor's arguments; `type(self)(**config)` makes an equal object.
 
         Raises:
-            TypeError: an argument has no attribute of its name.
+            TypeError: an argument isn't stored as an attribute.
         """
         config = {}
         for name in _arguments(type(self)):
             if not hasattr(self, name):
                 raise TypeError(
-                    f"{type(self).__name__} doesn't keep its argument '{name}': "
+                    f"{type(self).__name__} doesn't store its argument '{name}': "
                     f"set self.{name} in __init__, or define get_config"
                 )
             config[name] = getattr(self, name)
         return config
 
     def repr_arguments(self) -> list[tuple[str, Any]]:
-        """Return the arguments that a repr shows: what is written before each, and its value."""
+        """Return (prefix, value) for each argument that differs from its default.
+
+        The prefix is "name=", or empty for a positional argument.
+        """
         config = self.get_config()
         shown = []
         for name, argument in _arguments(type(self)).items():
             if name not in config or _same(config[name], argument.default):
                 continue
-            by_name = (
-                argument.kind is argument.KEYWORD_ONLY or argument.default is not argument.empty
+            positional = (
+                argument.kind is not argument.KEYWORD_ONLY and argument.default is argument.empty
             )
-            shown.append((f"{name}=" if by_name else "", config[name]))
+            shown.append(("" if positional else f"{name}=", config[name]))
         return shown
 
     @override
     def __repr__(self) -> str:
-        shown = ", ".join(f"{before}{value!r}" for before, value in self.repr_arguments())
+        shown = ", ".join(f"{prefix}{value!r}" for prefix, value in self.repr_arguments())
         return f"{type(self).__name__}({shown})"
 
 
 def register(cls: C) -> C:
-    """Make a class known by its name, so that `minigrad.load` finds it; a class decorator.
+    """Register a class by its name, for options and for `minigrad.load`; a class decorator.
 
-    Options then take its name too, in snake case. It is known to this process only.
+    Options take its name in snake case. The registration holds for this process.
 
     Raises:
-        ValueError: another class of that name is registered.
+        ValueError: another class has the same name.
 
     >>> from minigrad import Activation, Dense
     >>> @register
@@ -107,15 +115,15 @@ def register(cls: C) -> C:
     other = _REGISTERED.get(cls.__name__)
     if other is not None and not same_class(other, cls):
         raise ValueError(
-            f"a class named '{cls.__name__}' is registered already ({other.__module__}): "
-            "give yours another name, or pass it to load(custom_objects=...)"
+            f"a class named '{cls.__name__}' is already registered ({other.__module__}): "
+            "rename yours, or pass it to load(custom_objects=...)"
         )
     _REGISTERED[cls.__name__] = cls
     return cls
 
 
 def registered(kind: type[T]) -> dict[str, type[T]]:
-    """Return the registered subclasses of `kind`, by class name, in order of their names.
+    """Return the registered subclasses of `kind` by class name, sorted.
 
     >>> from minigrad import Optimizer
     >>> list(registered(Optimizer))[:2]
@@ -125,18 +133,24 @@ def registered(kind: type[T]) -> dict[str, type[T]]:
 
 
 def same_class(one: type, other: type) -> bool:
-    """Tell whether two classes are one, of which the second may be a later run of its code."""
+    """Return whether two classes are the same, or the second is a later run of the same code."""
     return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def as_object(
     kind: type[T], value: T | str, argument: str, *, suggested: tuple[type, ...] = ()
 ) -> T:
-    """Return the object that an option means: itself, or by its name.
+    """Return the object, or create it from its registered name with default arguments.
+
+    Args:
+        kind: the base class of the object.
+        value: the object, or its class name in snake case; "_loss" may be left out.
+        argument: the name of the option in messages.
+        suggested: the classes whose names a message lists; by default all of this kind.
 
     Raises:
-        TypeError: neither a name nor an object of this kind.
-        ValueError: as `by_name`.
+        TypeError: `value` is neither a name nor an object of this kind.
+        ValueError: no class has this name, or the class needs arguments.
 
     >>> from minigrad import Loss
     >>> as_object(Loss, "mse", "loss")
@@ -144,44 +158,25 @@ def as_object(
     """
     if isinstance(value, kind):
         return value
-    if isinstance(value, str):
-        return by_name(kind, value, argument, suggested=suggested)
-    way = f"{value.__name__}()" if isinstance(value, type) else "or a name"
-    what = with_article(kind.__name__)
-    raise TypeError(f"{argument} must be {what}, got {value!r}: pass an object, {way}")
-
-
-def by_name(kind: type[T], name: str, argument: str, *, suggested: tuple[type, ...] = ()) -> T:
-    """Make the object that an option means by a name, with its defaults.
-
-    Args:
-        kind: of which class it is.
-        name: its class's in snake case; "_loss" may be left out.
-        argument: what messages call the option.
-        suggested: the classes whose names a message lists; by default all of this kind.
-
-    Raises:
-        ValueError: no registered class has that name.
-
-    >>> from minigrad.core.layer import Layer
-    >>> by_name(Layer, "tanh", "activation")
-    Tanh()
-    """
-    known = {snake_case(class_name): cls for class_name, cls in registered(kind).items()}
-    cls = known.get(name) or known.get(f"{name}_loss")
+    if not isinstance(value, str):
+        way = f"{value.__name__}()" if isinstance(value, type) else "or a name"
+        what = with_article(kind.__name__)
+        raise TypeError(f"{argument} must be {what}, got {value!r}: pass an object, {way}")
+    known = {snake_case(name): cls for name, cls in registered(kind).items()}
+    cls = known.get(value) or known.get(f"{value}_loss")
     if cls is None:
         some = suggested or kind
-        listed = [n.removesuffix("_loss") for n, c in known.items() if issubclass(c, some)]
-        raise ValueError(f"{argument}={name!r} is not known: {nearest(name, listed)}")
+        names = [n.removesuffix("_loss") for n, c in known.items() if issubclass(c, some)]
+        raise ValueError(f"{argument}={value!r} is not known: {nearest(value, names)}")
     try:
         return cls()
     except TypeError as error:
-        raise ValueError(
-            f"{argument}={name!r} needs arguments: pass an object, {cls.__name__}(...)"
-        ) from error
+        way = f"pass an object, {cls.__name__}(...)"
+        raise ValueError(f"{argument}={value!r} needs arguments: {way}") from error
 
 
 def _arguments(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the constructor's arguments."""
     arguments = dict(inspect.signature(cls).parameters)
     for name, argument in arguments.items():
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):

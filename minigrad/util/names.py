@@ -1,9 +1,11 @@
-"""Names as options take them, and the nearest one where there is no such name."""
+"""Names of classes and options: their spelling, their paths, and the one that was meant."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+
+from minigrad.util.synonyms import SYNONYMS
 
 
 def snake_case(name: str) -> str:
@@ -17,65 +19,65 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def with_article(noun: str) -> str:
-    """Put "a" or "an" before the name of a type.
+def join(path: str, name: str) -> str:
+    """Return the path of `name` inside the layer at `path`; the model's own path is empty.
 
-    >>> with_article("Loss"), with_article("Optimizer"), with_article("ndarray")
-    ('a Loss', 'an Optimizer', 'an ndarray')
+    >>> join("dense_1", "weight"), join("", "dense_1")
+    ('dense_1.weight', 'dense_1')
     """
+    return f"{path}.{name}" if path else name
+
+
+def apart(path: str) -> tuple[str, str]:
+    """Split a path into the path of the layer around it and the last name.
+
+    >>> apart("residual_1.dense_1.weight"), apart("dense_1")
+    (('residual_1.dense_1', 'weight'), ('', 'dense_1'))
+    """
+    holder, _, name = path.rpartition(".")
+    return holder, name
+
+
+def with_article(noun: str) -> str:
+    """Put "a" or "an" before the name of a type, such as "an ndarray"."""
     return f"{'an' if noun == 'ndarray' or noun[0].upper() in 'AEIO' else 'a'} {noun}"
 
 
 def kind_of(value: object) -> str:
-    """Say what something is: "an int"."""
+    """Return the type of a value with its article, such as "an int"."""
     return with_article(type(value).__name__)
 
 
-def nearest(name: str, known: Iterable[str], *, option: bool = False) -> str:
-    """Say which known name is meant, for the end of a message; `option` as in `guess`.
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: a guess, and the known names.
 
     >>> nearest("sigmod", ["sigmoid", "tanh"])
     "did you mean 'sigmoid'? Known: 'sigmoid', 'tanh'"
     """
     known = sorted(known)
-    meant = guess(name, known, option=option)
-    if not meant.endswith("?"):
-        return f"{meant}{'; ' * bool(meant)}the known ones are {listed(known, ', ')}"
-    return f"{meant} Known: {listed(known, ', ')}"
+    names = ", ".join(map(repr, known))
+    meant = guess(name, known)
+    return f"{meant} Known: {names}" if meant else f"the known ones are {names}"
 
 
-def guess(name: str, known: Iterable[str], *, option: bool = False) -> str:
-    """Ask for the known names that are meant: by another library's name, or nearly this one.
-
-    Where it is the name of an `option`, by another library's option too.
+def guess(name: str, known: Iterable[str]) -> str:
+    """Ask for the known name that another library spells `name`, or that looks most like it.
 
     >>> guess("LayerNormalization", ["LayerNorm", "Normal"]), guess("sigmod", ["sigmoid"])
     ("did you mean 'LayerNorm'?", "did you mean 'sigmoid'?")
     """
     import difflib
 
-    from minigrad.util.synonyms import OPTIONS, SYNONYMS
-
-    synonyms = {**SYNONYMS, **OPTIONS} if option else SYNONYMS
-    snake = {snake_case(other): other for other in known}
-    spellings = [name, snake_case(name), snake_case(name).removesuffix("_loss")]
-    for spelling in spellings:
-        if spelling in synonyms:
-            meant = [snake.get(f"{n}_loss") or snake.get(n) for n in synonyms[spelling]]
-            found = [other for other in meant if other]
-            ways = [way for way in synonyms[spelling] if " " in way]
-            return _ask(found) or "".join(ways)
-    short = spellings[-1]
-    close = [n for n in (short, f"{short}_loss") if n in snake][:1]
-    close = close or difflib.get_close_matches(spellings[1], snake, n=1)
-    return _ask(snake[n] for n in close)
-
-
-def _ask(names: Iterable[str]) -> str:
-    said = listed(names, " or ")
-    return f"did you mean {said}?" if said else ""
-
-
-def listed(names: Iterable[str], separator: str) -> str:
-    """Write names in quotes, with something between."""
-    return separator.join(map(repr, names))
+    here = {snake_case(other): other for other in known}
+    full = snake_case(name)
+    short = full.removesuffix("_loss")
+    for spelling in (name, full, short):
+        if spelling in SYNONYMS:
+            meant = SYNONYMS[spelling].split()
+            break
+    else:
+        exact = short in here or f"{short}_loss" in here
+        meant = [short] if exact else difflib.get_close_matches(full, here, n=1)
+    found = [here.get(f"{n}_loss") or here.get(n) for n in meant]
+    asked = " or ".join(repr(n) for n in found if n)
+    return f"did you mean {asked}?" if asked else ""

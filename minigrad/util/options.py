@@ -1,6 +1,7 @@
-"""Options that are numbers: each lies in its range, or an error names it.
+"""Checks of options. Each returns the value, or raises an error that names the option.
 
-Their owner is an object, or the name of a call.
+A value of the wrong type raises TypeError, a value out of range ValueError. `owner` is the object
+that has the option, or the name of a function.
 """
 
 from __future__ import annotations
@@ -10,70 +11,63 @@ from math import inf
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 
 def check_number(value: float, name: str, owner: object) -> float:
-    """Return `value` as a float; raises as `positive` does."""
-    return float(_checked(value, f"a finite number {name}", lambda v: -inf < v < inf, owner))
+    """Return a finite number as a float."""
+    return float(_check(value, f"a finite number {name}", owner, lambda v: -inf < v < inf))
 
 
 def check_positive(value: float, name: str, owner: object) -> float:
-    """Return `value` as a float above zero.
+    """Return a finite number above zero as a float.
 
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is out of its range, or not finite.
-
-    >>> from minigrad.optimizers import SGD
-    >>> SGD(learning_rate=-1)
+    >>> check_positive(-1, "learning_rate", "SGD")
     Traceback (most recent call last):
     ...
     ValueError: SGD expects learning_rate > 0, got -1
     """
-    return float(_checked(value, f"{name} > 0", lambda v: 0 < v < inf, owner))
+    return float(_check(value, f"{name} > 0", owner, lambda v: 0 < v < inf))
 
 
 def check_not_negative(value: float, name: str, owner: object) -> float:
-    """Return `value` as a float of zero or above; raises as `positive` does.
-
-    >>> from minigrad import L2
-    >>> L2("much")
-    Traceback (most recent call last):
-    ...
-    TypeError: L2 expects strength >= 0, got 'much'
-    """
-    return float(_checked(value, f"{name} >= 0", lambda v: 0 <= v < inf, owner))
+    """Return a finite number of at least zero as a float."""
+    return float(_check(value, f"{name} >= 0", owner, lambda v: 0 <= v < inf))
 
 
 def check_fraction(value: float, name: str, owner: object) -> float:
-    """Return `value` as a float from zero to below one; raises as `positive` does.
-
-    >>> from minigrad import Dropout
-    >>> Dropout(1)
-    Traceback (most recent call last):
-    ...
-    ValueError: Dropout expects 0 <= rate < 1, got 1
-    """
-    return float(_checked(value, f"0 <= {name} < 1", lambda v: 0 <= v < 1, owner))
+    """Return a number from 0 to below 1 as a float."""
+    return float(_check(value, f"0 <= {name} < 1", owner, lambda v: 0 <= v < 1))
 
 
 def check_int(value: int, name: str, owner: object, *, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`; raises as `positive` does.
+    """Return a whole number of at least `least` as an int; 2.0 is a whole number.
 
-    >>> from minigrad.optimizers.schedules import StepDecay
-    >>> StepDecay(initial_learning_rate=0.1, decay_rate=0.5, decay_steps=2.5)
+    >>> check_int(2.5, "epochs", "fit")
     Traceback (most recent call last):
     ...
-    ValueError: StepDecay expects a whole number decay_steps >= 1, got 2.5
+    ValueError: fit expects a whole number epochs >= 1, got 2.5
     """
     expected = f"a whole number {name} >= {least}"
-    _checked(value, expected, lambda v: least <= v < inf and v % 1 == 0, owner)
+    _check(value, expected, owner, lambda v: least <= v < inf and v % 1 == 0)
     return int(value)
 
 
-def _checked(value: Any, expected: str, holds: Callable[[Any], bool], owner: object) -> Real:
-    name = owner if isinstance(owner, str) else type(owner).__name__
+def check_bool(value: bool, name: str, owner: object) -> bool:
+    """Return True or False; strings and numbers are refused."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{_name(owner)} expects {name} True or False, got {value!r}")
+    return bool(value)
+
+
+def _check(value: Any, expected: str, owner: object, holds: Callable[[Any], bool]) -> Any:
+    name = _name(owner)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} expects {expected}, got {value!r}")
     if not holds(value):
         raise ValueError(f"{name} expects {expected}, got {value!r}")
     return value
+
+
+def _name(owner: object) -> str:
+    return owner if isinstance(owner, str) else type(owner).__name__

@@ -1,146 +1,129 @@
-"""What training says while it runs: a line redrawn in place on a terminal, else one an epoch."""
+"""Progress shown on a terminal: a line redrawn in place; elsewhere one line per epoch."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Literal, TextIO, TypeAlias
 
 from typing_extensions import override
 
-from minigrad.util.wording import clock, fitted, ranked, short, told
-
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 _REDRAW_SECONDS = 0.1
 _FEW_EPOCHS = 50
-_STAND_SECONDS = 1.0
-"""In a run of more epochs than that, lines this far apart are left standing on a terminal."""
+_KEEP_SECONDS = 1.0
+"""In a run of more epochs, the terminal keeps one line in this time."""
 _DRAWING_SHARE = 20
-"""Drawing may take one part in so many of the time, on a slow terminal too."""
+"""Drawing takes at most one part in this many of the time, even on a slow terminal."""
+_BAR = 20
+"""The longest bar, in columns."""
 
 
 def progress(verbose: Verbose) -> Progress:
-    """Return what speaks on standard output as `fit(verbose=...)` says.
+    """Return the progress display on standard output for `fit(verbose=...)`.
 
     Raises:
-        ValueError: another value.
+        ValueError: `verbose` is another value.
     """
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
-    stream: TextIO | None = sys.stdout  # None where a program has no console
+    stream: TextIO | None = sys.stdout  # None in a program without a console
     if verbose == 0 or stream is None:
         return Progress()
     terminal = getattr(stream, "isatty", bool)() and os.environ.get("TERM") != "dumb"
-    return Line(stream) if terminal and verbose != 2 else Lines(stream)
+    return Line(stream) if terminal and verbose != 2 else Progress(stream)
 
 
 class Progress:
-    """Says nothing; what speaks overrides what it needs."""
+    """One plain line per epoch, for files, pipes and notebooks; nothing without a stream."""
 
     in_place = False
-    """Whether `batch` is to be called, whenever `due` says so."""
+    """Whether the trainer calls `batch` when `due` returns True."""
 
-    def begin(self, epoch: int, epochs: int) -> None:
-        """Training begins after `epoch` epochs, and ends after `epochs`."""
-
-    def begin_epoch(self, batches: int | None) -> None:
-        """The next epoch begins; it has so many batches, if that is known."""
-
-    def due(self) -> bool:
-        """Tell whether it is time to draw."""
-        return False
-
-    def batch(self, number: int, rows: int, figures: Callable[[], Mapping[str, float]]) -> None:
-        """So many batches and rows of this epoch are done; `figures` returns those of the rows."""
-
-    def end_batches(self, rows: int) -> None:
-        """All rows of this epoch are done."""
-
-    def end_epoch(self, figures: Mapping[str, float]) -> None:
-        """The epoch ended with these figures."""
-
-    def hide(self) -> None:
-        """Make room for what others may print."""
-
-    def show(self) -> None:
-        """Take the room back."""
-
-    def say(self, text: str) -> None:
-        """Say something once, in a line of its own."""
-
-    def end(self) -> None:
-        """Training ended, in whatever way."""
-
-
-class Lines(Progress):
-    """One plain line an epoch: for files, pipes and notebooks."""
-
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
         self.epoch = self.epochs = 0
         self._flushed = 0.0
 
-    @override
     def begin(self, epoch: int, epochs: int) -> None:
+        """Begin training after `epoch` finished epochs, up to `epochs`."""
         self.epoch, self.epochs = epoch, epochs
 
-    @override
     def begin_epoch(self, batches: int | None) -> None:
+        """Begin the next epoch; `batches` is None if their number is unknown."""
         self.epoch += 1
 
-    @override
-    def end_epoch(self, figures: Mapping[str, float]) -> None:
-        self.say("  ".join([self.head(), *told(figures)]))
+    def due(self) -> bool:
+        """Return whether it is time to redraw."""
+        return False
 
-    @override
+    def batch(self, number: int, rows: int, logs: Callable[[], Mapping[str, float]]) -> None:
+        """Show that `number` batches and `rows` rows of this epoch are done."""
+
+    def end_batches(self, rows: int) -> None:
+        """Count the rows of this epoch; validation follows."""
+
+    def end_epoch(self, logs: Mapping[str, float]) -> None:
+        """Show the logs of the finished epoch."""
+        if self.stream is not None:
+            self.say("  ".join([self.head(), *(text for text, _ in _ranked(logs))]))
+
+    def hide(self) -> None:
+        """Clear the line, so that callbacks can print."""
+
+    def show(self) -> None:
+        """Show the line again."""
+
     def say(self, text: str) -> None:
-        self.write(f"{text}\n")
+        """Print a message on its own line."""
         now = perf_counter()
-        if now >= self._flushed + _REDRAW_SECONDS:
-            self.stream.flush()
-            self._flushed = now
+        self.write(f"{text}\n", flush=now >= self._flushed + _REDRAW_SECONDS)
 
-    @override
     def end(self) -> None:
-        self.stream.flush()
+        """End training, also after an error."""
+        self.write("")
 
     def head(self) -> str:
-        """Return which epoch it is."""
+        """Return the number of the epoch, such as "epoch  3/10"."""
         return f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
 
-    def write(self, text: str) -> None:
-        """Write text, with '?' for what the output can't show."""
+    def write(self, text: str, *, flush: bool = True) -> None:
+        """Write text, with '?' for characters that the encoding lacks."""
+        if self.stream is None:
+            return
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         self.stream.write(text.encode(encoding, "replace").decode(encoding))
+        if flush:
+            self.stream.flush()
+            self._flushed = perf_counter()
 
 
-class Line(Lines):
+class Line(Progress):
     """One line on a terminal, redrawn in place at most ten times a second.
 
-    The lines of up to 50 epochs are left standing; of more, those that end at least a second apart,
-    and the last one's.
+    In a run of up to 50 epochs, the terminal keeps the line of every epoch; in a longer run it
+    keeps one line a second, and the last.
     """
 
     in_place = True
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._shown = ""
-        self._hidden = ""
-        self._unsaid: tuple[str, Mapping[str, float]] | None = None
+        self._shown = self._hidden = ""
+        self._finished: tuple[str, Mapping[str, float]] | None = None
+        """The head and the logs of a finished epoch whose line isn't kept yet."""
         self._batches: int | None = None
-        self._rows = self._first = 0
-        self._seconds = 0.0
-        self._start = self._began = self._stood = self._due = perf_counter()
+        self._rows, self._seconds, self._first = 0, 0.0, 0
+        self._start = self._began = self._kept = self._due = perf_counter()
 
     @override
     def begin(self, epoch: int, epochs: int) -> None:
         super().begin(epoch, epochs)
         self._first = epoch
-        self._start = self._stood = perf_counter()
+        self._start = self._kept = perf_counter()
         self._due = self._start + _REDRAW_SECONDS
 
     @override
@@ -154,13 +137,13 @@ class Line(Lines):
         return perf_counter() >= self._due
 
     @override
-    def batch(self, number: int, rows: int, figures: Callable[[], Mapping[str, float]]) -> None:
+    def batch(self, number: int, rows: int, logs: Callable[[], Mapping[str, float]]) -> None:
         now = perf_counter()
         total = self._batches
         share = min(1.0, number / total) if total else None
         count = f"{number:{len(str(total))}}/{total}" if total else f"batch {number}"
-        done = self._rows + rows, self._seconds + now - self._began
-        self._draw(now, count, figures(), share, *done)
+        rate = (self._rows + rows) / max(self._seconds + now - self._began, 1e-9)
+        self._draw(now, count, logs(), share, rate)
 
     @override
     def end_batches(self, rows: int) -> None:
@@ -168,17 +151,16 @@ class Line(Lines):
         self._rows += rows
 
     @override
-    def end_epoch(self, figures: Mapping[str, float]) -> None:
+    def end_epoch(self, logs: Mapping[str, float]) -> None:
         now = perf_counter()
-        self._unsaid = self.head(), figures
+        self._finished = self.head(), logs
         few = self.epochs - self._first <= _FEW_EPOCHS
-        if few or self.epoch == self.epochs or now >= self._stood + _STAND_SECONDS:
-            self._stand()
-            self._stood = now
+        if few or self.epoch == self.epochs or now >= self._kept + _KEEP_SECONDS:
+            self.end()
+            self._kept = now
         elif now >= self._due:
-            total = self._batches
-            count = f"{total}/{total}" if total else ""
-            self._draw(now, count, figures, 1.0, self._rows, self._seconds)
+            count = f"{self._batches}/{self._batches}" if self._batches else ""
+            self._draw(now, count, logs, 1.0, self._rows / max(self._seconds, 1e-9))
 
     @override
     def hide(self) -> None:
@@ -191,56 +173,89 @@ class Line(Lines):
 
     @override
     def say(self, text: str) -> None:
-        self._stand()
+        self.end()
         super().say(text)
 
     @override
     def end(self) -> None:
-        self._stand()
-
-    def _stand(self) -> None:
-        """Leave the line of the last epoch standing, if it wasn't yet."""
-        if self._unsaid is None:
+        """Keep the line of the last finished epoch, and clear that of an unfinished one."""
+        if self._finished is None:
             self._replace("")
             return
-        head, figures = self._unsaid
-        self._replace(fitted([(head, 0), *ranked(figures)], self._width()))
+        head, logs = self._finished
+        self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()))
         self.write("\n")
-        self.stream.flush()
-        self._shown, self._unsaid = "", None
+        self._shown, self._finished = "", None
 
     def _draw(
-        self,
-        now: float,
-        count: str,
-        figures: Mapping[str, float],
-        share: float | None,
-        rows: int,
-        seconds: float,
+        self, now: float, count: str, logs: Mapping[str, float], share: float | None, rate: float
     ) -> None:
-        """Draw the line, whose less important parts give way on a narrow terminal."""
-        parts = [(self.head(), 0), (count, 8), *ranked(figures)]
-        parts.append((f"{short(rows / max(seconds, 1e-9))} rows/s", 9))
+        """Draw the line of this epoch, of which `share` is done, at `rate` rows per second."""
+        parts = [(self.head(), 0), (count, 8), *_ranked(logs), (f"{_short(rate)} rows/s", 9)]
         done = (self.epoch - 1 - self._first + (share or 0.0)) / (self.epochs - self._first)
         if done:
-            parts.append((f"{clock((now - self._start) * (1 / done - 1))} left", 3))
-        self._replace(fitted([part for part in parts if part[0]], self._width(), share))
+            parts.append((f"{_clock((now - self._start) * (1 / done - 1))} left", 3))
+        self._replace(fit_line([part for part in parts if part[0]], self._width(), share))
         spent = perf_counter() - now
         self._due = now + max(_REDRAW_SECONDS, _DRAWING_SHARE * spent)
 
     def _replace(self, text: str) -> None:
-        """Write over what is shown; spaces cover the rest of it, as not all terminals can erase."""
+        """Overwrite the shown line; spaces cover its rest, since some terminals can't erase."""
         if text == self._shown:
             return
         covered = text.ljust(min(len(self._shown), self._width()))
         self.write(f"\r{covered}" if text else f"\r{covered}\r")
-        self.stream.flush()
         self._shown = text
 
     def _width(self) -> int:
-        """Return the columns that can be used; a full line would make some terminals wrap."""
+        """Return the usable columns: one less than the terminal's, since a full line may wrap."""
         try:
-            columns = os.get_terminal_size(self.stream.fileno()).columns
+            columns = os.get_terminal_size(self.stream.fileno()).columns  # type: ignore[union-attr]
         except (OSError, ValueError, AttributeError):
             columns = 0
         return max(1, (columns or 80) - 1)
+
+
+def fit_line(parts: Sequence[tuple[str, int]], width: int, share: float | None = None) -> str:
+    """Join (text, rank) parts into a line; drop those of the highest rank until it fits.
+
+    With `share`, the fraction that is done, a bar fills the remaining space after the first part.
+
+    >>> parts = [("epoch 1/9", 0), ("12/80", 8), ("loss 0.25", 1), ("mae 0.5", 4)]
+    >>> fit_line(parts, 60, 0.3)
+    'epoch 1/9  [======>.............]  12/80  loss 0.25  mae 0.5'
+    >>> fit_line(parts, 29, 0.3)
+    'epoch 1/9  loss 0.25  mae 0.5'
+    """
+    parts = list(parts)
+    while len(parts) > 1 and len("  ".join(text for text, _ in parts)) > width:
+        del parts[max(range(len(parts)), key=lambda index: (parts[index][1], index))]
+    texts = [text for text, _ in parts]
+    room = min(_BAR, width - len("  ".join(texts)) - 4)
+    if share is not None and room >= 5:
+        filled = round(share * room)
+        bar = "=" * filled if filled == room else "=" * filled + ">"
+        texts.insert(1, f"[{bar.ljust(room, '.')}]")
+    return "  ".join(texts)[:width]
+
+
+def _ranked(logs: Mapping[str, float]) -> list[tuple[str, int]]:
+    """Return each number of the logs with five digits, and its rank: losses come first."""
+    ranks = {"loss": 1, "val_loss": 2}
+    return [(f"{name} {value:#.5g}", ranks.get(name, 4)) for name, value in logs.items()]
+
+
+def _short(number: float) -> str:
+    """Return a number with two or three digits, such as 84, 1.2k, 57k or 2.5M."""
+    units = iter("kMGT")
+    unit = ""
+    while number >= 999.5:
+        number, unit = number / 1000, next(units)
+    return f"{number:.1f}{unit}" if unit and number < 9.95 else f"{number:.0f}{unit}"
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as 1:23 or 3:01:02."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

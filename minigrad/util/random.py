@@ -1,4 +1,4 @@
-"""Randomness comes from one generator that the caller names, never from NumPy's global state."""
+"""Random generators: the caller passes one, and NumPy's global state is never used."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ from typing import Any, TypeAlias
 import numpy as np
 from typing_extensions import TypeIs
 
-# As text, since numpy.random takes as long to import as all of this package.
+# Strings, because importing numpy.random takes as long as importing this package.
 RNG: TypeAlias = "np.random.Generator | np.random.RandomState"
 RNGLike: TypeAlias = "int | np.random.SeedSequence | np.random.BitGenerator | RNG | None"
 
 
 def as_rng(rng: RNGLike) -> tuple[RNG, int | None]:
-    """Return a generator, and the entropy that repeats it.
+    """Return a generator, and the integer seed that makes the same generator again.
 
-    Follows Scientific Python's SPEC 7 (an int, a `SeedSequence`, a `Generator`, or None for fresh
-    entropy) and takes a legacy `RandomState` as it is.
-
-    Returns:
-        The generator and the int that `as_rng` takes to draw the same numbers again; None where
-        the caller's own generator can't tell it.
+    Follows Scientific Python's SPEC 7: an int, a `SeedSequence`, a `BitGenerator`, a `Generator`,
+    or None for fresh entropy; also takes a legacy `RandomState`. The seed of a generator that the
+    caller made is None.
 
     Raises:
         TypeError: anything else.
+        ValueError: a negative int.
 
-    >>> generator, entropy = as_rng(None)
-    >>> again, _ = as_rng(entropy)
+    >>> generator, seed = as_rng(None)
+    >>> again, _ = as_rng(seed)
     >>> bool(generator.normal() == again.normal())
     True
     """
@@ -35,36 +33,35 @@ def as_rng(rng: RNGLike) -> tuple[RNG, int | None]:
         return rng, None
     if isinstance(rng, np.random.BitGenerator):
         return np.random.Generator(rng), None
+    if rng is None:
+        rng = np.random.SeedSequence()
     if isinstance(rng, np.random.SeedSequence):
-        spawned = bool(rng.spawn_key)
-        entropy = rng.entropy if isinstance(rng.entropy, int) and not spawned else None
-        return np.random.default_rng(rng), entropy
-    if rng is None or (isinstance(rng, (int, np.integer)) and not isinstance(rng, bool)):
-        if rng is not None and rng < 0:
+        seed = rng.entropy if isinstance(rng.entropy, int) and not rng.spawn_key else None
+        return np.random.default_rng(rng), seed
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        if rng < 0:
             raise ValueError(f"rng must be zero or a positive integer, got {rng}")
-        drawn = np.random.SeedSequence().entropy if rng is None else rng
-        assert isinstance(drawn, (int, np.integer))
-        return np.random.default_rng(int(drawn)), int(drawn)
+        return np.random.default_rng(int(rng)), int(rng)
     raise TypeError(
-        "rng must be an int, a SeedSequence, a Generator, a RandomState or None, "
+        "rng must be an int, a SeedSequence, a BitGenerator, a Generator, a RandomState or None, "
         f"got {type(rng).__name__}"
     )
 
 
 def is_rng(value: object) -> TypeIs[RNG]:
-    """Tell whether something draws random numbers."""
+    """Return whether a value is a random generator."""
     return isinstance(value, (np.random.Generator, np.random.RandomState))
 
 
 def rng_state(rng: RNG) -> dict[str, Any]:
-    """Return all of a generator's state, in plain numbers, strings and arrays."""
+    """Return the whole state of a generator as numbers, strings and arrays."""
     if isinstance(rng, np.random.RandomState):
         return dict(rng.get_state(legacy=False))
     return dict(rng.bit_generator.state)
 
 
 def set_rng_state(rng: RNG, state: Mapping[str, Any]) -> None:
-    """Make a generator draw what it drew after `rng_state` returned `state`."""
+    """Restore a state that `rng_state` returned."""
     if isinstance(rng, np.random.RandomState):
         rng.set_state(dict(state))
     else:

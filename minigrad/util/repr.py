@@ -1,4 +1,4 @@
-"""An object as the code that makes it again."""
+"""An object as the Python code that makes it."""
 
 from __future__ import annotations
 
@@ -13,56 +13,55 @@ from minigrad.util.names import snake_case
 
 _WIDTH = 88
 _LARGEST_ARRAY = 100
-_OF_THE_OUTERMOST = ("input_shape=", "dtype=")
-"""What a model inside another takes from that one."""
+_OUTERMOST_ONLY = ("input_shape=", "dtype=")
+"""Arguments that a model inside another model takes from the outer one."""
 
 Node: TypeAlias = "str | tuple[str, list[tuple[str, Node]], str]"
-"""Text, or what opens, what stands inside (each after a text such as 'units='), what closes."""
+"""Text, or (opening bracket, [(prefix such as 'units=', item)], closing bracket)."""
 
 
-def code(value: Configurable) -> str:
-    """Write an object, and the objects it holds, as Python; over several lines where it's long.
+def pretty(value: Configurable) -> str:
+    """Return the Python code that makes an object, on several lines if it is long.
 
-    Arguments that have their default values are left out, and so are the names that layers would
-    get anew; an `activation` is a name where that means the same. An array of over 100 numbers is
-    only described.
+    Leaves out arguments that equal their defaults, and names that a container gives by itself.
+    Shows an activation without arguments as its name, and describes an array of over 100 numbers.
 
     >>> from minigrad import Dense, Sequential, Sigmoid
-    >>> print(code(Sequential([Dense(3, activation="tanh"), Sigmoid()], input_shape=(2,))))
+    >>> print(pretty(Sequential([Dense(3, activation="tanh"), Sigmoid()], input_shape=(2,))))
     Sequential([Dense(3, activation='tanh'), Sigmoid()], input_shape=(2,))
     """
-    return _spread(_object(value), 0)
+    return _layout(_call(value), column=0, indent=0)
 
 
 def _flat(node: Node) -> str:
-    """Write a node on one line."""
+    """Return a node on one line."""
     if isinstance(node, str):
         return node
     opening, items, closing = node
-    return opening + ", ".join(before + _flat(item) for before, item in items) + closing
+    return opening + ", ".join(prefix + _flat(item) for prefix, item in items) + closing
 
 
-def _spread(node: Node, column: int, indent: int = 0) -> str:
-    """Write a node that begins at `column` on one line if it fits, else an item a line."""
+def _layout(node: Node, column: int, indent: int) -> str:
+    """Return a node that starts at `column`: on one line if it fits, else one line per item."""
     flat = _flat(node)
     if isinstance(node, str) or column + len(flat) <= _WIDTH:
         return flat
     opening, items, closing = node
     inner = indent + 4
     lines = [
-        f"{' ' * inner}{before}{_spread(item, inner + len(before) + 1, inner)}"
-        for before, item in items
+        f"{' ' * inner}{prefix}{_layout(item, inner + len(prefix) + 1, inner)},"
+        for prefix, item in items
     ]
-    return "\n".join([opening, ",\n".join(lines) + ",", " " * indent + closing])
+    return "\n".join([opening, *lines, " " * indent + closing])
 
 
-def _node(value: Any, names: Collection[str] = ()) -> Node:
-    """Describe a value; `names` are those that its place gives it by itself."""
+def _node(value: Any, default_names: Collection[str] = ()) -> Node:
+    """Return the node of a value; `default_names` are left out as its name."""
     if isinstance(value, Configurable):
-        return _object(value, names, nested=True)
+        return _call(value, default_names, nested=True)
     if isinstance(value, (list, tuple)):
-        numbers: Counter[str] = Counter()
-        items = [("", _node(item, _next_name(item, numbers))) for item in value]
+        counts: Counter[str] = Counter()
+        items = [("", _node(item, _default_name(item, counts))) for item in value]
         if isinstance(value, list):
             return "[", items, "]"
         return "(", items, ",)" if len(items) == 1 else ")"
@@ -76,33 +75,32 @@ def _node(value: Any, names: Collection[str] = ()) -> Node:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
-def _object(value: Configurable, names: Collection[str] = (), *, nested: bool = False) -> Node:
-    items: list[tuple[str, Node]] = []
+def _call(
+    value: Configurable, default_names: Collection[str] = (), *, nested: bool = False
+) -> Node:
+    """Return the node of a constructor call."""
     try:
         arguments = value.repr_arguments()
-    except TypeError:  # a layer of someone's own that doesn't keep its arguments
+    except TypeError:  # a custom class that doesn't store its arguments
         return f"<{type(value).__name__}>"
-    for before, argument in arguments:
-        if (before == "name=" and argument in names) or (nested and before in _OF_THE_OUTERMOST):
+    items: list[tuple[str, Node]] = []
+    for prefix, argument in arguments:
+        default_name = prefix == "name=" and argument in default_names
+        if default_name or (nested and prefix in _OUTERMOST_ONLY):
             continue
-        kind = snake_case(type(argument).__name__)
-        node = _node(argument, (kind, f"{kind}_1"))
-        if before == "activation=" and isinstance(argument, Configurable):
-            node = _shorthand(argument, node)
-        items.append((before, node))
+        cls = type(argument)
+        name = snake_case(cls.__name__)
+        node = _node(argument, (name, f"{name}_1"))
+        is_plain = _flat(node) == f"{cls.__name__}()"
+        if prefix == "activation=" and is_plain and registered(cls).get(cls.__name__) is cls:
+            node = repr(name)
+        items.append((prefix, node))
     return f"{type(value).__name__}(", items, ")"
 
 
-def _shorthand(activation: Configurable, node: Node) -> Node:
-    """Write an activation that has no arguments as its name."""
-    cls = type(activation)
-    plain = _flat(node) == f"{cls.__name__}()" and registered(cls).get(cls.__name__) is cls
-    return repr(snake_case(cls.__name__)) if plain else node
-
-
-def _next_name(value: object, numbers: Counter[str]) -> tuple[str, ...]:
-    """Return the name that a layer without one would get in its container, and count it."""
+def _default_name(value: object, counts: Counter[str]) -> tuple[str]:
+    """Return the name that a container gives a layer without a name, and count it."""
     kind = snake_case(type(value).__name__)
-    name = f"{kind}_{numbers[kind] + 1}"
-    numbers[kind] += getattr(value, "name", "") in ("", name)
+    name = f"{kind}_{counts[kind] + 1}"
+    counts[kind] += getattr(value, "name", "") in ("", name)
     return (name,)

@@ -1,0 +1,229 @@
+"""The explanation of a pass: its text, LaTeX document and page, and the arrays of each layer."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from minigrad.core.layer import Layer
+from minigrad.core.loss import Loss
+from minigrad.data.arrays import Array
+from minigrad.explain.latex import latex
+from minigrad.explain.layers import row_gradients
+from minigrad.explain.page import frame, page
+from minigrad.explain.passes import Pass, Selection
+from minigrad.explain.places import Place
+from minigrad.explain.steps import Limit, Step, at, flat_index, number
+from minigrad.explain.text import tagged, text
+from minigrad.util.atomic import atomic_write
+
+Index = int | tuple[int, ...]
+
+_PAGE_ROWS = 8
+
+
+class LayerPass:
+    """The arrays of one layer in a pass; the first axis of each counts the rows.
+
+    Attributes:
+        path: the path of the layer, such as 'residual_1.dense_1'.
+        layer: a replica of the layer.
+        input: its input.
+        output: its output.
+        z: the input of the activation that follows it, or that it is; else the output.
+        activation: the output of that activation; else the output.
+        delta: dJ/dz; None if the layer receives no delta.
+        output_delta: dJ/doutput, likewise.
+        input_delta: dJ/dinput, likewise.
+        gradients: the gradient of the loss by each parameter, over all rows, by attribute.
+    """
+
+    def __init__(self, place: Place, activation: Place | None) -> None:
+        self._place = place
+        self.path, self.layer, self.gradients = place.path, place.layer, place.gradients or {}
+        self.input, self.output = place.input, place.output
+        self.output_delta, self.input_delta = place.delta, place.input_delta
+        self.z, self.activation, self.delta = self.output, self.output, place.delta
+        if activation is not None:
+            self.z, self.activation = activation.input, activation.output
+            self.delta = activation.input_delta
+
+    def row_gradients(self, attribute: str) -> Array:
+        """Return what each row adds to a parameter's gradient, of shape (rows, ...).
+
+        Raises:
+            ValueError: the layer has no such gradient.
+        """
+        if attribute not in self.gradients or self.output_delta is None:
+            raise ValueError(
+                f"{self.layer.label} has no gradient of '{attribute}'; its gradients: "
+                f"{sorted(self.gradients) or 'none'}"
+            )
+        return row_gradients(self._place, attribute)
+
+    @property
+    def weight_gradients(self) -> Array:
+        """What each row adds to the gradient of `weight`, of shape (rows, inputs, units)."""
+        return self.row_gradients("weight")
+
+    @property
+    def bias_gradients(self) -> Array:
+        """What each row adds to the gradient of `bias`, of shape (rows, units)."""
+        return self.row_gradients("bias")
+
+    @override
+    def __repr__(self) -> str:
+        return f"LayerPass({self.layer.label}, rows={len(self.input)})"
+
+
+class Explanation:
+    """A forward and backward pass over some rows, with every number.
+
+    Printed, it is text for the first row. `explanation["dense_1"]` holds a layer's arrays. A copy
+    and a pickle hold the model, the rows and the loss, and compute the pass again.
+
+    Args:
+        model: a built network.
+        x: rows, in the model's dtype.
+        y: targets that the loss accepts.
+        loss: the loss.
+
+    Attributes:
+        rows: how many rows it has.
+        prediction: the model's output.
+        target: the targets, in the shape and dtype that the loss computes with.
+        j: the loss over all rows, with the regularizers.
+        steps: the computation in order: forward, loss, backward.
+
+    >>> import numpy as np
+    >>> from minigrad import Dense, MSELoss, Sequential
+    >>> weight = np.array([[0.5], [-1.0]])
+    >>> model = Sequential([Dense(1, weight_initializer=weight)], input_shape=(2,), rng=0)
+    >>> explanation = Explanation(model, np.array([[3.0, 1.0]]), np.array([[1.0]]), MSELoss())
+    >>> explanation["dense_1"].z, explanation["dense_1"].delta
+    (array([[0.5]]), array([[-1.]]))
+    >>> print(explanation.weight("dense_1", (0, 0)))
+      w1[0,0] = 0.5
+      ∂J/∂w1[0,0] = -1 × 3 = -3                                                               (4, 6)
+    """
+
+    def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
+        self._arguments = copy.deepcopy((model, x, y, loss))
+        self._pass = made = Pass(*self._arguments)
+        self.x, self.rows, self.loss, self.j = made.x, len(x), made.loss, made.j
+        self.prediction, self.target = made.prediction, made.target
+        self.steps: list[Step] = made.steps
+
+    @property
+    def layers(self) -> list[LayerPass]:
+        """All layers in forward order; a container comes after its layers."""
+        return [self._layer(place) for place in self._pass.names.places if not place.enters]
+
+    def __getitem__(self, path: str) -> LayerPass:
+        """Return the arrays of the layer at a path; KeyError if there is none."""
+        return self._layer(self._pass.names.place(path))
+
+    def text(self, *, row: int = 0, most: int = 12) -> str:
+        """Return the pass of one row as text of at most 100 columns.
+
+        Args:
+            row: the row; ValueError if there is no such row.
+            most: how many units of a layer, numbers of a gradient, or terms of a sum are shown; if
+                there are more, the four with the largest effect.
+        """
+        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)))
+
+    def to_latex(self, *, row: int = 0, most: int = 12) -> str:
+        """Return the pass as a LaTeX document, which needs only amsmath; see `text`."""
+        return latex(self._pass, Selection(self._pass, self._row(row), Limit(most)))
+
+    def unit(self, path: str, index: Index, *, row: int = 0, most: int = 12) -> str:
+        """Return the lines of one unit: its value, its delta, and the sums behind them.
+
+        Raises:
+            KeyError, ValueError: there is no such layer, unit or row.
+        """
+        symbol = self._pass.names.place(path).h
+        unit, row, limit = flat_index(index, symbol.shape, path), self._row(row), Limit(most)
+        lines: list[str] = []
+        for step in self.steps:
+            if step.symbol is not None and step.symbol.units_of == symbol.units_of:
+                lines += tagged(step.line(row, unit, limit), step.tag)
+        return "\n".join(lines)
+
+    def weight(self, path: str, index: Index, *, parameter: str = "weight", most: int = 12) -> str:
+        """Return the lines of one number of a parameter: its value and its gradient.
+
+        Raises:
+            KeyError, ValueError: there is no such layer, parameter or index.
+        """
+        held = self._pass.names.place(path).parameters
+        if parameter not in held:
+            known = sorted(held) or "none"
+            raise ValueError(f"'{path}' has no parameter '{parameter}'; its parameters: {known}")
+        p = held[parameter]
+        place = flat_index(index, p.source.shape, f"{path}.{parameter}")
+        value = number(float(p.source.value.flat[place]))
+        lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
+        for name in dict.fromkeys((p.gradient, p.total)):
+            if name in self._pass.step_of:
+                step = self.steps[self._pass.step_of[name]]
+                lines += tagged(step.line(0, place, Limit(most)), step.tag)
+        return "\n".join(lines)
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        rows: Sequence[int] | None = None,
+        units: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        """Write a page on which a reader goes through the pass; it needs no network connection.
+
+        Args:
+            path: the file to create or replace.
+            rows: the rows on the page; by default the first eight.
+            units: units of wide layers that are shown beside those with the largest effect on J,
+                such as {"dense_1": [17]}.
+
+        Raises:
+            KeyError, ValueError: there is no such layer, row or unit.
+            OSError: the file can't be written.
+        """
+        chosen = range(min(self.rows, _PAGE_ROWS)) if rows is None else rows
+        if not len(chosen):
+            raise ValueError("to_html expects at least one row, got rows=[]")
+        written = page(self._pass, [self._row(row) for row in chosen], units)
+        atomic_write(path, [written.encode()])
+
+    def _repr_html_(self) -> str:
+        return frame(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self))
+
+    def _row(self, row: int) -> int:
+        if not 0 <= row < self.rows:
+            raise ValueError(f"Explanation expects a row from 0 to {self.rows - 1}, got {row}")
+        return row
+
+    def _layer(self, place: Place) -> LayerPass:
+        users = [p for p in self._pass.names.places if p.x == place.h and not p.enters]
+        follows = place.linear and len(users) == 1 and users[0].activates
+        return LayerPass(place, place if place.activates else users[0] if follows else None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
+
+    @override
+    def __str__(self) -> str:
+        return self.text()
+
+    @override
+    def __repr__(self) -> str:
+        return (
+            f"Explanation(rows={self.rows}, layers={len(self.layers)}, steps={len(self.steps)}, "
+            f"J={number(self.j)}): print it"
+        )

@@ -1,0 +1,394 @@
+"""The steps of each layer: its output, the gradients of its parameters, and dJ/dinput.
+
+`Dense`, activations and containers have sums of their own. Any other layer is shown by its
+`equation` forward, and by its derivatives back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from math import prod
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.data.arrays import Array
+from minigrad.explain.equations import Formula
+from minigrad.explain.places import NamedParameter, Names, Place, word
+from minigrad.explain.steps import Factor, Limit, Parts, Step, Sum, at, factor, unknown
+from minigrad.layers import Activation, Dropout, Parallel, Residual
+
+_MOST_CELLS: Final = 2_000_000
+_MOST_PASSES: Final = 4096
+"""Derivatives that need more numbers, or more calls of `backward`, aren't computed."""
+
+
+def forward(place: Place, names: Names) -> Step:
+    """Return the step of a layer's output."""
+    if place.linear:
+        return _dense_output(place)
+    if isinstance(place.layer, (Residual, Parallel)) and place.inner:
+        return Branches(place, names).output()
+    return _layer_output(place)
+
+
+def backward(place: Place, names: Names) -> Iterator[Step]:
+    """Yield the steps of a layer's gradients and of dJ/dinput; first, of a container's deltas."""
+    layer = place.layer
+    if place.inner and not place.enters:
+        yield from Branches(place, names).deltas()
+    elif place.linear:
+        yield from _dense_backward(place)
+    elif isinstance(layer, (Residual, Parallel)) and place.inner:
+        yield Branches(place, names).input_delta()
+    elif isinstance(layer, Activation) and type(layer).backward is Activation.backward:
+        yield from _activation_backward(place, layer)
+    else:
+        yield from (_layer_gradient(place, attribute) for attribute in place.parameters)
+        yield _layer_input_delta(place)
+
+
+def row_gradients(place: Place, attribute: str) -> Array:
+    """Return what each row adds to the gradient of a parameter, of shape (rows, ...)."""
+    delta, _ = place.deltas
+    if place.linear:
+        with np.errstate(all="ignore"):
+            weight: Array = place.input[:, :, None] * delta[:, None, :]
+        return weight if attribute == "weight" else delta.copy()
+    parts = []
+    for row in range(len(delta)):
+        alone = np.zeros_like(delta)
+        alone[row] = delta[row]
+        parts.append(_run_backward(place, alone, attribute))
+    return np.stack(parts)
+
+
+def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
+    """Return the step of dJ/dinput, whose equation has this right side."""
+    x, name = place.x, place.input_delta_name
+    equation = f"{at(name, x.shape, 'j' if place.linear else 'k')} = {right}"
+    delta = place.deltas[1]
+    return Step("backward", place.path, title, equation, tag, name, delta, parts, x)
+
+
+def _dense_output(place: Place) -> Step:
+    """z[k] = b[k] + Σ_j x[j] w[j,k]."""
+    x, z, w, bias = place.x, place.h, place.parameters["weight"], place.parameters.get("bias")
+    weight, units = w.source.value, z.shape[-1]
+
+    def parts(row: int, k: int, _: Limit) -> Sum:
+        inputs = place.input[row]
+        return Sum(
+            inputs * weight[:, k],
+            lambda j: (factor(x.name, inputs, j), factor(w.name, weight, j * units + k)),
+            first=(factor(bias.name, bias.source.value, k),) if bias else (),
+        )
+
+    added = f"{bias.name}[k] + " if bias else ""
+    equation = f"{z.name}[k] = {added}Σ_j {x.name}[j] {w.name}[j,k]"
+    title = "weighted sums of the inputs"
+    return Step("forward", place.path, title, equation, "8", z.name, place.output, parts, z)
+
+
+def _dense_backward(place: Place) -> Iterator[Step]:
+    """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
+    x, z, w, (delta, _) = place.x, place.h, place.parameters["weight"], place.deltas
+    inputs, weight, units = place.input, w.source.value, z.shape[-1]
+
+    def back(row: int, k: int) -> Factor:
+        return factor(z.delta, delta[row], k, place.seen(row))
+
+    def for_weight(_: int, index: int, __: Limit) -> Sum:
+        j, k = divmod(index, units)
+        return Sum(
+            delta[:, k] * inputs[:, j],
+            lambda row: (back(row, k), factor(x.name, inputs[row], j, place.seen(row))),
+        )
+
+    def for_input(row: int, j: int, _: Limit) -> Sum:
+        return Sum(
+            delta[row] * weight[j],
+            lambda k: (factor(z.delta, delta[row], k), factor(w.name, weight, j * units + k)),
+        )
+
+    right, tag = f"{z.delta}[k] {x.name}[j]", place.tag("4, 6", "10, 11")
+    yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
+    if "bias" in place.parameters:
+        title, tag = "gradient of the biases", place.tag("6", "11")
+        yield _gradient(
+            place, "bias", title, "k", f"{z.delta}[k]", tag,
+            lambda _, k, __: Sum(delta[:, k], lambda row: (back(row, k),)),
+        )  # fmt: skip
+    right = f"Σ_k {z.delta}[k] {w.name}[j,k]"
+    yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
+
+
+def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
+    """g'(z[k]), and δ[k] = dJ/da[k] g'(z[k])."""
+    x, h, slope, (delta, input_delta) = place.x, place.h, place.slope, place.deltas
+    slopes = layer.derivative(place.output if layer.from_output else place.input)
+    formula, name = _formula(place, place.sides.get("g'", "")), at(slope, x.shape, "k")
+
+    def product(row: int, k: int, _: Limit) -> Sum:
+        factors = factor(h.delta, delta[row], k), factor(slope, slopes[row], k)
+        return Sum(input_delta[row].ravel()[k : k + 1], lambda _: factors)
+
+    equation = f"{name} = {formula.names()}" if formula.text else name
+    title, tag, parts = "slope of the activation", place.tag("3", "9"), formula.numbers
+    yield Step("backward", place.path, title, equation, tag, slope, slopes, parts, x)
+    right, tag = f"{at(h.delta, h.shape, 'k')} {name}", place.tag("5", "11")
+    yield _input_delta(place, "back through the activation", right, tag, product)
+
+
+def _layer_output(place: Place) -> Step:
+    """The layer's `equation`; without one, only the values are known."""
+    x, h, layer = place.x, place.h, place.layer
+    rights = [right for left, right in place.sides.items() if not left.endswith("'")]
+    formula = _formula(place, rights[0] if rights else "")
+
+    def parts(row: int, unit: int, limit: Limit) -> Sum | str:
+        factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
+        if isinstance(layer, Dropout):
+            factors += (factor("m", layer.cache[row], unit),)
+        elif formula.text not in ("z", "x"):
+            return formula.numbers(row, unit, limit)
+        return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
+
+    equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
+    if formula.text:
+        equation = f"{at(h.name, h.shape, 'k')} = {formula.names()}"
+    title = "the activation" if place.activates else "the output"
+    tag = "8" if isinstance(layer, Activation) else "as 8"
+    return Step("forward", place.path, title, equation, tag, h.name, place.output, parts, h)
+
+
+def _layer_gradient(place: Place, attribute: str) -> Step:
+    """A sum over the outputs if there is one row, and over the rows if there are several."""
+    h, p, (delta, _) = place.h, place.parameters[attribute], place.deltas
+    rows, shape = len(delta), p.source.shape
+    passes, size = rows if rows > 1 else prod(h.shape), prod(shape)
+
+    @cache
+    def pieces() -> Array:
+        if rows > 1:
+            return row_gradients(place, attribute).reshape(rows, size)
+        return np.stack([*_derivatives(place, 0, passes, attribute)]).reshape(passes, size)
+
+    def parts(_: int, index: int, __: Limit) -> Sum | str:
+        if passes > _MOST_PASSES or passes * size > _MOST_CELLS:
+            return ""
+        column, under = pieces()[:, index], at(p.name, shape, index)
+        if rows > 1:
+            return Sum(column, lambda row: ((f"row {row}", float(column[row])),))
+
+        def factors(m: int) -> tuple[Factor, ...]:
+            slope = f"∂{at(h.name, h.shape, m)}/∂{under}"
+            return factor(h.delta, delta[0], m), (slope, float(column[m]))
+
+        return Sum(column * delta[0].ravel(), factors)
+
+    right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{at(p.name, shape, 'i')}"
+    tag = place.tag("as 6", "as 11")
+    return _gradient(place, attribute, f"gradient of {attribute}", "i", right, tag, parts)
+
+
+def _layer_input_delta(place: Place) -> Step:
+    """dJ/dx[k] = Σ_m dJ/dh[m] dh[m]/dx[k], over all outputs that depend on x[k]."""
+    x, h, (delta, _) = place.x, place.h, place.deltas
+    jacobian, size = cache(lambda row: _jacobian(place, row)), prod(h.shape)
+
+    def parts(row: int, unit: int, _: Limit) -> Sum | str:
+        reached, cells = jacobian(row)
+        if cells is None:
+            return ""
+        slopes = cells[:, unit]
+        used = np.flatnonzero(slopes) if slopes.any() else np.array([unit % size])
+
+        def factors(i: int) -> tuple[Factor, ...]:
+            other, m = reached[used[i] // size], int(used[i] % size)
+            seen = other if len(reached) > 1 else None
+            slope = f"∂{at(h.name, h.shape, m, seen)}/∂{at(x.name, x.shape, unit)}"
+            return factor(h.delta, delta[other], m, seen), (slope, float(slopes[used[i]]))
+
+        return Sum(delta[reached.start : reached.stop].ravel()[used] * slopes[used], factors)
+
+    right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]"
+    return _input_delta(place, "back through the layer", right, "as 7, 10", parts)
+
+
+def _jacobian(place: Place, row: int) -> tuple[range, Array | None]:
+    """Return the rows that depend on a row's input, and d outputs / d input.
+
+    `backward` is linear in delta: a delta of 1 for one output and 0 for all others returns the
+    derivatives of that output, for any layer. None if there are too many, or if they don't agree
+    with what the layer passed back.
+    """
+    delta, input_delta = place.deltas
+    reached = range(len(delta)) if place.layer.batch_dependent else range(row, row + 1)
+    passes = len(reached) * prod(delta.shape[1:])
+    if passes > _MOST_PASSES or passes * input_delta[row].size > _MOST_CELLS:
+        return reached, None
+    cells = np.stack([one[row].ravel() for one in _derivatives(place, reached.start, passes)])
+    with np.errstate(all="ignore"):
+        terms = delta[reached.start : reached.stop].reshape(-1, 1) * cells
+        missed = np.abs(terms.sum(axis=0) - input_delta[row].ravel()).max()
+        scale = np.abs(terms).sum(axis=0).max()
+    # The limit allows for rounding: a normalisation subtracts nearly equal numbers.
+    return reached, cells if missed <= np.finfo(cells.dtype).eps ** 0.5 * scale else None
+
+
+def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Iterator[Array]:
+    """Yield the derivatives of `count` outputs from `row` on, by the input or a parameter."""
+    for item in range(count):
+        one = np.zeros_like(place.output)
+        one.flat[row * one[0].size + item] = 1
+        yield _run_backward(place, one, attribute)
+
+
+def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
+    """Return dJ/dinput for a delta, or the gradient of a parameter."""
+    layer = place.layer
+    with np.errstate(all="ignore"):
+        input_delta: Array = type(layer).backward(layer, delta)
+    return dict(layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
+
+
+def _gradient(
+    place: Place, attribute: str, title: str, unit: str, right: str, tag: str, parts: Parts
+) -> Step:
+    """Return the step of a parameter's gradient in one layer."""
+    p, values, rows = place.parameters[attribute], place.gradient(attribute), len(place.output)
+    left = at(p.gradient, values.shape, unit)
+    equation = f"{left} = {'Σ_rows ' if rows > 1 else ''}{right}"
+    title += ", over all rows" if rows > 1 else ""
+    step = Step("backward", place.path, title, equation, tag, p.gradient, values[None], parts)
+    return _regularized(step, p)
+
+
+def shared_gradients(names: Names) -> Iterator[Step]:
+    """Yield the gradient of each parameter that several layers share: the sum of its parts."""
+    for uses in names.parameters.values():
+        held = [
+            (place.parameters[name], place.gradient(name))
+            for place, name in uses
+            if place.gradients
+        ]
+        if len(uses) < 2 or not held:
+            continue
+        p, path = held[0][0], uses[0][0].path
+        title = f"gradient of a parameter that {len(held)} layers share"
+        equation = f"{p.total} = {' + '.join(part.gradient for part, _ in held)}"
+        values = np.stack([gradient for _, gradient in held]).sum(axis=0)[None]
+        arrays = [(part.gradient, gradient[None]) for part, gradient in held]
+        parts = _added(arrays, [np.arange(values.size)] * len(held))
+        step = Step("backward", path, title, equation, "as 7", p.total, values, parts)
+        yield _regularized(step, p)
+
+
+def _regularized(step: Step, p: NamedParameter) -> Step:
+    """Add the regularizer to the step of a parameter's whole gradient."""
+    regularizer, name = p.source.regularizer, f"∂regularizer/∂{p.name}"
+    if regularizer is None or step.name != p.total:
+        return step
+    added = regularizer.derivative(p.source.value)
+
+    def parts(row: int, index: int, limit: Limit) -> Sum | str:
+        made, last = step.parts(row, index, limit), factor(name, added, index)
+        return made._replace(last=(last,)) if isinstance(made, Sum) else made
+
+    equation = f"{step.equation} + {name}"
+    return replace(step, equation=equation, values=step.values + added, parts=parts)
+
+
+def _formula(place: Place, text: str) -> Formula:
+    """Return the right side of a layer's equation, with the names and arrays of a pass."""
+    x, h = (place.x.name, place.input), (place.h.name, place.output)
+    parameters = {
+        attribute: (p.name, p.source.shape if p.source.size > 1 else ())
+        for attribute, p in place.parameters.items()
+    }
+    arrays = dict.fromkeys(place.sides, h) | {"z": x, "x": x}
+    return Formula(text, arrays, place.layer, parameters)
+
+
+class Branches:
+    """The branches of a container: their outputs, and what comes back from them."""
+
+    def __init__(self, place: Place, names: Names) -> None:
+        self.place, self.names, kind = place, names, place.layer
+        merge = kind.merge if isinstance(kind, Parallel) else "add"
+        symbols = [(names.of(child.output), child) for child in place.inner]
+        self.outputs = [(symbol, c.output, c.delta) for symbol, c in symbols if symbol is not None]
+        deltas = [child.input_delta for child in place.inner if child.input_delta is not None]
+        self.back = [(names.deltas[id(d)], d) for d in deltas if id(d) in names.deltas]
+        if isinstance(kind, Residual):
+            self.outputs.insert(0, (place.x, place.input, None))
+            self.back[:0] = [] if place.delta is None else [(place.h.delta, place.delta)]
+        shapes, count = [symbol.shape for symbol, _, _ in self.outputs], len(self.outputs)
+        self.concat = merge == "concat"
+        self.where = [np.arange(prod(shape)) for shape in shapes]
+        """The flat indices of the output that each branch's numbers go to."""
+        if self.concat:
+            numbered = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
+            branch_of = np.concatenate(numbered, axis=-1).ravel()
+            self.where = [np.flatnonzero(branch_of == branch) for branch in range(count)]
+        self.scale: tuple[Factor, ...] = (("factor", 1 / count),) if merge == "mean" else ()
+        self.written = f"1/{count} " if merge == "mean" else ""
+
+    def output(self) -> Step:
+        """Return the step of the output: a sum, a mean, or a concatenation."""
+        place, h, names = self.place, self.place.h, [symbol.name for symbol, _, _ in self.outputs]
+        added = " + ".join(self.written + at(name, h.shape, "k") for name in names)
+        equation = f"{at(h.name, h.shape, 'k')} = {added}"
+        if self.concat:
+            equation = f"{h.name} = concat({', '.join(names)})"
+        arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
+        parts, title = _added(arrays, self.where, self.scale), "the merged branches"
+        return Step("forward", place.path, title, equation, "as 8", h.name, place.output, parts, h)
+
+    def deltas(self) -> Iterator[Step]:
+        """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
+        place, h, (came, _) = self.place, self.place.h, self.place.deltas
+        for (symbol, _, delta), where in zip(self.outputs, self.where, strict=True):
+            name, path = symbol.delta, place.path
+            if delta is None or symbol == h or self.names.deltas.get(id(delta)) == name:
+                continue
+            title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
+            parts: Parts = unknown
+            if isinstance(place.layer, (Residual, Parallel)) or delta is came:
+                index_of = np.full(prod(h.shape), -1)
+                index_of[where] = np.arange(where.size)
+                parts = _added([(h.delta, came)], [index_of], self.scale)
+                offset = f"{where[0]} + " if where[0] else ""
+                equation += f" = {self.written}{h.delta}[{offset}k]"
+            yield Step("backward", path, title, equation, "as 7, 10", name, delta, parts, symbol)
+
+    def input_delta(self) -> Step:
+        """Return the step of dJ/dinput: the sum of what comes back from the branches."""
+        x = self.place.x
+        parts = _added(self.back, [np.arange(prod(x.shape))] * len(self.back))
+        right = " + ".join(at(name, x.shape, "k") for name, _ in self.back)
+        title = "the sum of the branches' deltas"
+        return _input_delta(self.place, title, right, "as 7, 10", parts)
+
+
+def _added(
+    arrays: Sequence[tuple[str, Array]],
+    where: Sequence[NDArray[np.intp]],
+    scale: tuple[Factor, ...] = (),
+) -> Parts:
+    """Return the parts of a sum of arrays, whose numbers go to the flat indices in `where`."""
+
+    def parts(row: int, unit: int, _: Limit) -> Sum:
+        factors = [
+            factor(name, array[min(row, len(array) - 1)], index)
+            for (name, array), places in zip(arrays, where, strict=True)
+            for index in np.flatnonzero(places == unit).tolist()
+        ]
+        products = np.array([value for _, value in factors]) * (scale[0][1] if scale else 1.0)
+        return Sum(products, lambda i: (*scale, factors[i]))
+
+    return parts

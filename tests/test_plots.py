@@ -1,0 +1,457 @@
+"""Charts show the numbers that they are given, and the diagram is valid, safe SVG."""
+
+import builtins
+import pickle
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import (
+    SGD,
+    Chain,
+    CrossEntropyLoss,
+    Dense,
+    Dropout,
+    Flatten,
+    History,
+    Layer,
+    MSELoss,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    plots,
+)
+from minigrad.plots.diagram import number
+from minigrad.plots.palette import COLORS
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("agg")
+from matplotlib import pyplot  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+SVG = "{http://www.w3.org/2000/svg}"
+X = np.random.default_rng(0).normal(size=(50, 2))
+Y = X.sum(axis=1)
+NASTY = "<script>alert('x')</script>&\"\x00\ud800"
+
+
+@pytest.fixture
+def ax():
+    return Figure(layout="constrained").add_subplot()
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    before = dict(matplotlib.rcParams)
+    yield
+    pyplot.close("all")
+    assert dict(matplotlib.rcParams) == before
+
+
+def small() -> Sequential:
+    return Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
+
+
+def texts(svg: str) -> list[str]:
+    return [e.text or "" for e in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+class Projection(Layer):
+    """A custom layer with a matrix."""
+
+    def build(self, input_shape, rng):
+        self.matrix = Parameter(np.full((*input_shape, 2), 7.0))
+        return (2,)
+
+    def forward(self, x, *, training=True):
+        return x @ self.matrix.value
+
+
+# Every chart
+
+
+CHARTS = {
+    "history": lambda **options: plots.history(History(loss=[1.0, 0.5]), **options),
+    "surface": lambda **options: plots.surface(small(), X, Y, **options),
+    "confusion": lambda **options: plots.confusion([0, 1], [0.2, 0.7], **options),
+}
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_charts_draw_on_given_axes(chart: str, ax) -> None:
+    assert CHARTS[chart](ax=ax) is ax
+    assert not pyplot.get_fignums()
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_charts_without_axes_make_a_figure(chart: str) -> None:
+    ax = CHARTS[chart]()
+    assert pyplot.figure(pyplot.get_fignums()[0]) is ax.figure
+
+
+@pytest.mark.parametrize("chart", [*CHARTS, "histograms"])
+def test_charts_without_matplotlib_name_the_extra(chart: str, monkeypatch) -> None:
+    real = builtins.__import__
+
+    def missing(name: str, *arguments, **options):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    draw = CHARTS.get(chart, lambda: plots.histograms(small(), X))
+    with pytest.raises(ImportError, match=rf"{chart} .*pip install 'minigrad\[plot\]'"):
+        draw()
+    assert plots.network(small()).startswith("<svg")
+
+
+def test_charts_leave_the_model_unchanged(ax) -> None:
+    model = Sequential([Dense(3), ReLU(), Dropout(0.5), Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer=SGD(), loss=MSELoss())
+    before = pickle.dumps(model)
+    plots.network(model)
+    plots.histograms(model, X, Y)
+    plots.surface(model, X, Y, ax=ax)
+    assert pickle.dumps(model) == before
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "named"),
+    [
+        (lambda m: plots.history({}), ValueError, "empty history"),
+        (lambda m: plots.history({"loss": [1]}, names=["los"]), ValueError, "'loss'.*'los'"),
+        (lambda m: plots.network(Sequential([Dense(1)])), RuntimeError, "built.*input_shape"),
+        (lambda m: plots.histograms(Sequential([Dense(1)]), X), RuntimeError, "built"),
+        (lambda m: plots.surface(Sequential([Dense(1)]), X), RuntimeError, "built"),
+        (lambda m: plots.histograms(m, X, Y), RuntimeError, "loss"),
+        (lambda m: plots.histograms(m, X, Y[:9], loss="mse"), ValueError, "50.*9"),
+        (lambda m: plots.histograms(m, X[:, :1]), ValueError, "dense_1"),
+        (lambda m: plots.histograms(m, X * np.nan), ValueError, "nan"),
+        (lambda m: plots.histograms(m, X, axes=np.empty(2)), ValueError, r"\(3, 1\).*\(2,\)"),
+        (lambda m: plots.surface(m, X[:, :1]), ValueError, r"\(2,\).*\(50, 1\)"),
+        (lambda m: plots.surface(m, X, Y[:9]), ValueError, "50.*9"),
+        (lambda m: plots.surface(m, X, output=1), ValueError, "0 to 0, got 1"),
+        (lambda m: plots.surface(m, X * np.nan), ValueError, "nan"),
+        (
+            lambda m: plots.surface(Sequential([Dense(1)], input_shape=(3,)), np.ones((2, 3))),
+            ValueError,
+            r"\(3,\)",
+        ),
+        (lambda m: plots.confusion([0, 3], [[0.1, 0.9]] * 2), ValueError, "3"),
+    ],
+)
+def test_messages_name_what_is_wrong(call, error, named: str) -> None:
+    with pytest.raises(error, match=named):
+        call(small())
+    assert not pyplot.get_fignums()
+
+
+# history
+
+
+def test_history_draws_the_losses(ax) -> None:
+    history = History(loss=[0.5, 0.25], val_loss=[0.6, 0.5], mae=[0.7, 0.6])
+    assert history.plot(ax=ax) is ax
+    assert [line.get_label() for line in ax.lines] == ["loss", "val_loss"]
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[1, 0.6], [2, 0.5]])
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("epoch", "loss", "linear")
+
+
+def test_history_draws_the_given_names(ax) -> None:
+    plots.history({"loss": [0.5], "mae": [0.7]}, names=["mae"], ax=ax)
+    assert [line.get_label() for line in ax.lines] == ["mae"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([1, 100], "log"), ([1, 99], "linear"), ([0, 1000], "linear"), ([1, np.nan, 1e9], "log")],
+)
+def test_history_takes_a_logarithmic_axis_for_a_wide_range(values, scale: str, ax) -> None:
+    assert plots.history({"loss": values}, ax=ax).get_yscale() == scale
+
+
+def test_history_keeps_gaps(ax) -> None:
+    values = [1.0, np.nan, 2.0]
+    np.testing.assert_array_equal(
+        plots.history({"loss": values}, ax=ax).lines[0].get_ydata(), values
+    )
+    assert plots.history({"loss": [np.nan]}, ax=ax)
+
+
+# histograms
+
+
+def test_histograms_count_outputs_deltas_and_gradients() -> None:
+    model, loss = small(), MSELoss()
+    axes = plots.histograms(model, X, Y, loss=loss)
+    loss.forward(model.forward(X), Y)
+    delta = loss.backward()
+    model.backward(delta)
+    assert axes.shape == (3, 3)
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["dense_1", "sigmoid_1", "dense_2"]
+    assert [ax.get_title() for ax in axes[0]] == ["output", "delta", "gradient"]
+    for ax, values in (
+        (axes[2, 0], model.forward(X)),
+        (axes[2, 1], delta),
+        (axes[2, 2], model[2].parameters.grad),
+        (axes[1, 0], model[:2].forward(X)),
+    ):
+        assert sum(bar.get_height() for bar in ax.patches) == values.size
+        assert ax.patches[0].get_x() == pytest.approx(values.min())
+    assert not axes[1, 2].axison
+
+
+def test_histograms_without_targets_draw_outputs_on_given_axes() -> None:
+    axes = Figure().subplots(3)
+    drawn = plots.histograms(small(), X, axes=axes)
+    assert drawn.shape == (3, 1)
+    assert drawn[0, 0] is axes[0]
+
+
+def test_histograms_draw_an_output_once() -> None:
+    model = Sequential([Dense(3, "tanh"), Chain([Dense(2)])], input_shape=(2,), rng=0)
+    axes = plots.histograms(model, X, np.zeros(50, int), loss=CrossEntropyLoss())
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["dense_1", "chain_1.dense_1"]
+
+
+def test_histograms_use_a_thousand_rows() -> None:
+    (ax,) = plots.histograms(
+        Sequential([Dense(1)], input_shape=(2,), rng=0), np.zeros((1500, 2))
+    ).ravel()
+    assert sum(bar.get_height() for bar in ax.patches) == 1000
+
+
+@pytest.mark.parametrize("bias", [np.nan, np.inf, 1e308, 1e17, 5e-324])
+def test_histograms_draw_extreme_values(bias: float) -> None:
+    layer = Dense(2, weight_initializer="zeros", bias_initializer=np.array([bias, 0.0]))
+    model = Sequential([layer], input_shape=(2,))
+    (ax,) = plots.histograms(model, X).ravel()
+    ax.figure.canvas.draw()
+    assert ("50 of 100" in ax.get_xlabel()) == (not abs(bias) < 1e300)
+
+
+# surface
+
+
+def test_surface_draws_the_curve_of_one_input(ax) -> None:
+    layer = Dense(2, weight_initializer=np.array([[2.0, 1.0]]))
+    model = Sequential([layer], input_shape=(1,))
+    x = np.array([[0.0], [10.0]])
+    plots.surface(model, x, [[1.0, 5.0], [2.0, 6.0]], output=1, boundary=3.0, ax=ax)
+    curve, line = (line.get_xydata() for line in ax.lines)
+    np.testing.assert_allclose(curve[[0, -1]], [[-0.5, -0.5], [10.5, 10.5]])
+    assert line[0, 1] == 3.0
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), [[0.0, 5.0], [10.0, 6.0]])
+
+
+def test_surface_draws_the_map_of_two_inputs(ax) -> None:
+    weight = np.array([[2.0, 0.0], [1.0, 0.0]])
+    model = Sequential([Dense(2, weight_initializer=weight)], input_shape=(2,))
+    plots.surface(model, np.array([[0.0, 0.0], [10.0, 20.0]]), ax=ax)
+    # With a margin of 5 % the output goes from -2 to 42.
+    levels = ax.collections[0].levels
+    assert levels[0] <= -2 < levels[1]
+    assert levels[-2] < 42 <= levels[-1]
+    assert ax.figure.axes[1].get_ylabel() == "output 0"
+
+
+@pytest.mark.parametrize("y", [[0, 1], [[0.0], [1.0]], [[0.0, 5.0], [1.0, 5.0]], ["a", "b"]])
+def test_surface_marks_classes(y, ax) -> None:
+    model = Sequential([Dense(2)], input_shape=(2,), rng=0)
+    plots.surface(model, [[0.0, 0.0], [1.0, 1.0]], y, boundary=0.5, ax=ax)
+    ax.figure.canvas.draw()
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names in (["target 0", "target 1"], ["target a", "target b"])
+
+
+def test_surface_colours_many_targets_on_the_scale_of_the_map(ax) -> None:
+    plots.surface(small(), X, Y, ax=ax)
+    contours, points = ax.collections
+    assert points.norm is contours.norm
+    assert ax.get_legend() is None
+
+
+@pytest.mark.parametrize("boundary", [None, 0.5, 99.0])
+@pytest.mark.parametrize("value", [0.0, 5e-324, 0.5, -1e17, 1e290])
+def test_surface_draws_a_constant(value: float, boundary, ax) -> None:
+    layer = Dense(1, weight_initializer="zeros", bias_initializer=np.array([value]))
+    plots.surface(Sequential([layer], input_shape=(2,)), X, boundary=boundary, ax=ax)
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e308])
+def test_surface_refuses_an_output_that_is_nowhere_finite(value: float) -> None:
+    layer = Dense(1, weight_initializer=np.full((2, 1), value), bias_initializer=np.full(1, value))
+    model = Sequential([layer, Dense(1)], input_shape=(2,), rng=0)
+    with pytest.raises(ValueError, match=r"surface expects finite"):
+        plots.surface(model, X[:1])
+
+
+def test_surface_leaves_a_hole_where_the_output_is_not_finite(ax) -> None:
+    first = Dense(1, weight_initializer=np.full((2, 1), 1e299))
+    plots.surface(Sequential([first], input_shape=(2,)), X * 10, ax=ax)
+    ax.figure.canvas.draw()
+
+
+# confusion
+
+
+def test_confusion_shows_each_count(ax) -> None:
+    prediction = np.eye(3)[[0, 1, 1, 2]]
+    plots.confusion([0, 1, 2, 2], prediction, ax=ax)
+    counts = minigrad.confusion_matrix([0, 1, 2, 2], prediction)
+    shown = {text.get_position(): int(text.get_text()) for text in ax.texts}
+    assert shown == {(j, i): count for (i, j), count in np.ndenumerate(counts)}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+
+
+def test_confusion_takes_logits_and_many_classes(ax) -> None:
+    plots.confusion([0, 1], [-3.0, 4.0], threshold=0, ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["1", "0", "0", "1"]
+    classes = np.arange(30)
+    assert not plots.confusion(classes, np.eye(30), ax=Figure().add_subplot()).texts
+
+
+# network
+
+
+def test_network_shows_units_and_weights() -> None:
+    model = small()
+    svg = plots.network(model)
+    assert svg.count("<circle") == 6
+    shown = texts(svg)
+    for weight in (*model[0].weight.value.ravel(), *model[2].weight.value.ravel()):
+        assert number(weight) in shown
+    assert {"input", "dense_1, sigmoid_1", "dense_2", "Dense, Sigmoid, Dense"} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "units"),
+    [
+        ([Dense(3)], (2,), "input 2, dense_1 3."),
+        ([Flatten(), Dense(3, "tanh")], (2, 2), "input, flatten_1 4, dense_1 3."),
+        ([Chain([Dense(3), Tanh()]), Dense(1)], (2,), "input 2, chain_1.dense_1, tanh_1 3,"),
+        ([Sequential([Dense(3)]), Dense(1)], (2,), "input 2, sequential_1.dense_1 3, dense_1 1."),
+        ([Dense(3), Residual([Dense(3)])], (2,), "input 2, dense_1 3, residual_1 3."),
+        ([Dense(2000), Dropout(0.5)], (2,), "input 2, dense_1, dropout_1 2,000."),
+        ([Projection()], (2,), "input 2, projection_1 2."),
+        ([Tanh()], (2,), "input, tanh_1 2."),
+    ],
+)
+def test_network_has_a_column_for_each_layer_that_computes(layers, shape, units: str) -> None:
+    root = ElementTree.fromstring(plots.network(Sequential(layers, input_shape=shape, rng=0)))
+    assert units in (root.findtext(f"{SVG}desc") or "")
+
+
+def test_network_draws_weights_by_size_and_sign() -> None:
+    weight = np.array([[4.0, -2.0], [0.0, np.nan]])
+    svg = plots.network(Sequential([Dense(2, weight_initializer=weight)], input_shape=(2,)))
+    lines = ElementTree.fromstring(svg).findall(f"{SVG}g/{SVG}line")
+    looks = [(e.get("class"), e.get("stroke-dasharray"), e.get("stroke-width")) for e in lines]
+    assert looks == [
+        ("stroke-edge", "none", "1"),
+        ("stroke-edge", "none", "1"),
+        ("stroke-series-1", "7 4", "3"),
+        ("stroke-series-0", "none", "5"),
+    ]
+    assert "nan" in texts(svg)
+
+
+def test_network_draws_wide_layers_as_blocks() -> None:
+    svg = plots.network(Sequential([Dense(64), Dense(10)], input_shape=(784,), rng=0))
+    assert {"784", "64", "784 × 64", "64 × 10"} <= set(texts(svg))
+    assert svg.count("<circle") == 10
+    assert "<line" not in svg
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "0.5"), (-1.234, "−1.2"), (123.4, "123.4"), (3.2e-9, "3.2e−09"), (np.inf, "inf")],
+)
+def test_numbers_have_few_digits(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_long_names_are_cut() -> None:
+    name = "a_rather_long_name_of_a_layer"
+    model = Sequential([Dense(1, name=name)], input_shape=(1,), rng=0)
+    (cut,) = [text for text in texts(plots.network(model)) if text.endswith("…")]
+    assert name.startswith(cut[:-1])
+
+
+NETWORKS = {
+    "units": small,
+    "blocks": lambda: Sequential([Dense(64), ReLU(), Dense(13)], input_shape=(784,), rng=0),
+    "no layer that computes": lambda: Sequential([Tanh()], input_shape=(1,)),
+    "many layers": lambda: Sequential([Dense(3) for _ in range(20)], input_shape=(9,), rng=0),
+    "dangerous names": lambda: Sequential([Dense(2, name=NASTY)], input_shape=(1,), rng=0),
+}
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_network_is_valid_svg_with_alternative_text(model: str) -> None:
+    svg = plots.network(NETWORKS[model]())
+    root = ElementTree.fromstring(svg)
+    words = {child.get("id"): child.text for child in root}
+    title, description = (root.get("aria-labelledby") or "").split()
+    assert root.get("role") == "img"
+    assert title in words
+    assert len(words[description] or "") > 10
+    assert "<script" not in svg
+    width, height = float(root.get("width", "")), float(root.get("height", ""))
+    limits = {"x": width, "x1": width, "x2": width, "cx": width, "y": height, "cy": height}
+    for element in root.iter():
+        for name, limit in limits.items():
+            assert 0 <= float(element.get(name, "0")) <= limit
+        assert not re.search("nan|inf", element.get("points", ""))
+
+
+def test_network_scopes_its_styles_and_ids() -> None:
+    pictures = [plots.network(make()) for make in NETWORKS.values()]
+    ids = [re.findall(r' id="([^"]+)"', svg) for svg in pictures]
+    assert len({name for names in ids for name in names}) == sum(map(len, ids))
+    for (scope, *_), svg in zip(ids, pictures, strict=True):
+        (style,) = re.findall("<style>(.*)</style>", svg)
+        rules = re.sub(r"@media[^{]*\{(.*?\})\}", r"\1", style)
+        selectors = re.sub(r"\{[^}]*\}", "\n", rules).split("\n")
+        assert all(s.startswith(f"#{scope}") for line in selectors if line for s in line.split(","))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def contrast(a: str, b: str) -> float:
+    low, high = sorted([luminance(a), luminance(b)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+def test_text_has_enough_contrast_in_both_modes(mode: int) -> None:
+    palette = {name: pair[mode] for name, pair in COLORS.items()}
+    series = [name for name in palette if name.startswith("series")]
+    text_on = {"paper": ["ink", "muted", *series], "panel": ["ink", "muted"], "grid": ["ink"]}
+    for ground, names in text_on.items():
+        for name in names:
+            assert contrast(palette[name], palette[ground]) >= 4.5, (name, ground)
+    assert contrast(palette["edge"], palette["paper"]) >= 3
+
+
+def test_a_notebook_shows_the_diagram_and_the_table() -> None:
+    html = small()._repr_html_()
+    assert html.startswith("<svg ")
+    assert "13 parameters, 13 trainable" in html
+    assert "not built yet" in Sequential([Dense(1)])._repr_html_()
+    nasty = Sequential([Dense(1, name="<script>")], input_shape=(2,), rng=0)._repr_html_()
+    assert "<script" not in nasty
+    ElementTree.fromstring(f"<div>{nasty}</div>")
