@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minigrad.callbacks.base import Callback
-from minigrad.callbacks.callback import CSVLogger, LearningRateScheduler
-from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
-from minigrad.callbacks.plateau import ReduceOnPlateau
+from minigrad.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceOnPlateau,
+)
 from minigrad.core.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError

@@ -67,7 +67,7 @@ from minigrad import (
     Uniform,
     Zeros,
 )
-from minigrad.metrics.names import AtThreshold, TopK
+from minigrad.metrics.named import AtThreshold, TopK
 from minigrad.util.config import Configurable
 
 LAYERS = [

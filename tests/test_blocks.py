@@ -1,4 +1,4 @@
-"""Row blocks: the gradient of a large batch in little memory."""
+"""Row blocks: large batches in constant memory."""
 
 import tracemalloc
 
@@ -18,7 +18,7 @@ def make() -> Sequential:
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_blocks_give_the_whole_gradient(reduction: str, weighted: bool) -> None:
+def test_gradient_in_blocks_is_the_same(reduction: str, weighted: bool) -> None:
     x, y = RNG.uniform(size=(ROWS, 2)), RNG.uniform(size=(ROWS, 2))
     weight = RNG.uniform(size=ROWS) if weighted else None
     model, loss = make(), MSELoss(reduction=reduction, scale=0.3)
@@ -38,7 +38,7 @@ def test_predictions_in_blocks_are_the_same() -> None:
     np.testing.assert_allclose(model.predict(x), whole, rtol=1e-14, strict=True)
 
 
-def test_a_million_rows_need_a_few_blocks_of_memory() -> None:
+def test_a_million_rows_need_little_memory() -> None:
     x, y = np.zeros((1_000_000, 2)), np.zeros((1_000_000, 1))
     x[::3] = 0.5
     model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)

@@ -1,4 +1,4 @@
-"""Callbacks: early stopping, checkpoints, learning rates, logs, functions, and their errors."""
+"""Callbacks: early stopping, checkpoints, learning rates, CSV logs, functions, and errors."""
 
 import csv
 import re
@@ -16,8 +16,10 @@ from minigrad import (
     CSVLogger,
     Dense,
     EarlyStopping,
+    ExponentialDecay,
     LearningRateScheduler,
     ModelCheckpoint,
+    ReduceOnPlateau,
     Sequential,
     Tanh,
 )
@@ -39,45 +41,45 @@ def says(error: type[Exception], message: str):
 
 
 def scripted(values: list[float]) -> Callable[..., float]:
-    """Return a metric that gives these values, one after another."""
-    left = iter(values)
+    """Return a metric that returns these values, one after another."""
+    remaining = iter(values)
 
     def score(target, prediction) -> float:
-        return next(left)
+        return next(remaining)
 
     return score
 
 
 class Record(Callback):
-    """Writes down the moments, and the parameters after each epoch."""
+    """Records the calls, and the parameters after each epoch."""
 
     def __init__(self) -> None:
-        self.moments: list[str] = []
+        self.calls: list[str] = []
         self.values: list[np.ndarray] = []
 
     def on_train_begin(self, trainer) -> None:
-        self.moments.append("begin")
+        self.calls.append("begin")
 
     def on_epoch_begin(self, trainer, epoch) -> None:
-        self.moments.append(f"epoch {epoch}")
+        self.calls.append(f"epoch {epoch}")
 
     def on_epoch_end(self, trainer, epoch, logs) -> None:
-        self.moments.append(f"end {epoch}")
+        self.calls.append(f"end {epoch}")
         self.values.append(trainer.model.parameters.value.copy())
 
     def on_train_end(self, trainer) -> None:
-        self.moments.append("end")
+        self.calls.append("end")
 
 
-def test_moments_of_two_fits() -> None:
+def test_order_of_calls_over_two_fits() -> None:
     model, record = make(), Record()
     for epochs in (2, 1):
         model.fit(X, Y, epochs=epochs, callbacks=[record], verbose=0)
     first = ["begin", "epoch 1", "end 1", "epoch 2", "end 2", "end"]
-    assert record.moments == [*first, "begin", "epoch 3", "end 3", "end"]
+    assert record.calls == [*first, "begin", "epoch 3", "end 3", "end"]
 
 
-def test_a_function_is_called_after_each_epoch() -> None:
+def test_function_is_called_after_each_epoch() -> None:
     seen = []
     model = make(metrics=["mae"])
     history = model.fit(
@@ -93,13 +95,13 @@ def test_a_function_is_called_after_each_epoch() -> None:
         ([EarlyStopping], "callbacks[0] is a class: pass an object, EarlyStopping(...)"),
         (
             [Record(), 3],
-            "callbacks[1] is an int: expected a Callback, or a function of (epoch, fig",
+            "callbacks[1] is an int; expected a Callback or a function of (epoch, logs)",
         ),
-        (Record(), "callbacks must be a list, got Record"),
-        (print, "callbacks must be a list, got builtin_function_or_method"),
+        (Record(), "callbacks must be a list, got a Record"),
+        (print, "callbacks must be a list, got a builtin_function_or_method"),
     ],
 )
-def test_what_is_no_callback(callbacks, message: str) -> None:
+def test_wrong_callbacks(callbacks, message: str) -> None:
     with says(TypeError, message):
         make().fit(X, Y, callbacks=callbacks, verbose=0)
 
@@ -113,7 +115,7 @@ def test_what_is_no_callback(callbacks, message: str) -> None:
         ("on_batch_end", "on_epoch_end"),
     ],
 )
-def test_a_moment_that_there_is_not_is_refused(name: str, meant: str) -> None:
+def test_unknown_method_is_refused(name: str, meant: str) -> None:
     message = rf"Mine has a method '{name}', which training never calls: did you mean '{meant}'\?"
     with pytest.raises(TypeError, match=message):
         type("Mine", (Callback,), {name: lambda self, training: None})
@@ -122,17 +124,17 @@ def test_a_moment_that_there_is_not_is_refused(name: str, meant: str) -> None:
     type("Mine", (Callback,), {"on_disk": True, f"_{name}": print})
 
 
-def test_a_scheduler_takes_a_function() -> None:
+def test_scheduler_takes_a_function() -> None:
     with pytest.raises(TypeError, match="expects a function of the epoch, got"):
         LearningRateScheduler(0.1)
 
 
-def test_when_a_callback_fails_those_that_began_are_ended() -> None:
+def test_failing_callback_ends_those_that_began() -> None:
     first, second = Record(), Record()
-    with says(ValueError, "EarlyStopping monitors 'val_los', not reported"):
+    with says(ValueError, "EarlyStopping monitors 'val_los', which isn't reported"):
         make().fit(X, Y, callbacks=[first, EarlyStopping(monitor="val_los"), second], verbose=0)
-    assert first.moments == ["begin", "end"]
-    assert second.moments == []
+    assert first.calls == ["begin", "end"]
+    assert second.calls == []
 
 
 @pytest.mark.parametrize(
@@ -160,14 +162,14 @@ def test_early_stopping(values: list[float], options, stopped: int, best: int) -
     np.testing.assert_array_equal(model.parameters.value, record.values[best - 1], strict=True)
 
 
-def test_early_stopping_can_leave_the_last_parameters() -> None:
+def test_early_stopping_can_keep_the_last_parameters() -> None:
     model, record = make(metrics=[scripted([1, 2, 3])]), Record()
     stopping = EarlyStopping(monitor="score", mode="min", patience=2, restore_best_weights=False)
     model.fit(X, Y, epochs=9, callbacks=[record, stopping], verbose=0)
     np.testing.assert_array_equal(model.parameters.value, record.values[-1], strict=True)
 
 
-def test_early_stopping_puts_running_statistics_back() -> None:
+def test_early_stopping_restores_running_statistics() -> None:
     model = make(metrics=[scripted([1, 2, 3])], layers=[BatchNorm(), Dense(1)])
     means = []
     norm = model.layers[0]
@@ -178,7 +180,7 @@ def test_early_stopping_puts_running_statistics_back() -> None:
     np.testing.assert_array_equal(norm.running_mean, means[0], strict=True)
 
 
-def test_early_stopping_begins_anew_in_each_fit() -> None:
+def test_early_stopping_restarts_with_each_fit() -> None:
     model = make(metrics=[scripted([1, 2, 3, 9, 8, 9, 9])])
     stopping = EarlyStopping(monitor="score", mode="min", patience=2)
     assert model.fit(X, Y, epochs=9, callbacks=[stopping], verbose=0).epochs == 3
@@ -187,7 +189,7 @@ def test_early_stopping_begins_anew_in_each_fit() -> None:
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError("out of disk")])
-def test_the_best_parameters_are_back_however_training_ends(raised) -> None:
+def test_best_parameters_are_restored_after_an_error(raised) -> None:
     model, record = make(metrics=[scripted([1, 2, 3])]), Record()
 
     def fail(epoch, logs) -> None:
@@ -216,7 +218,7 @@ def test_the_best_parameters_are_back_however_training_ends(raised) -> None:
         ("val_f1", "f1", True),
     ],
 )
-def test_auto_knows_which_way_is_better(monitor: str, name: str, rises: bool) -> None:
+def test_mode_auto(monitor: str, name: str, rises: bool) -> None:
     def metric(target, prediction) -> float:
         return next(values)
 
@@ -231,9 +233,11 @@ def test_auto_knows_which_way_is_better(monitor: str, name: str, rises: bool) ->
         assert watch.best == min(model.history[monitor])
 
 
-def test_auto_does_not_guess() -> None:
+def test_mode_auto_does_not_guess() -> None:
     model = make(metrics=[scripted([])])
-    with says(ValueError, "can't tell whether 'score' should fall or rise: pass mode='min' or"):
+    with says(
+        ValueError, "can't tell whether a lower or a higher 'score' is better: pass mode='min' or"
+    ):
         model.fit(X, Y, callbacks=[EarlyStopping(monitor="score")], verbose=0)
     assert model.history.epochs == 0
 
@@ -242,8 +246,8 @@ def test_auto_does_not_guess() -> None:
     ("monitor", "message"),
     [
         ("los", "did you mean 'loss'? Known: 'loss', 'mae'; val_... needs validation_data or val"),
-        ("val_loss", "monitors 'val_loss', not reported: did you mean 'loss'?"),
-        ("accuracy", "monitors 'accuracy', not reported: the known ones are 'loss', 'mae'"),
+        ("val_loss", "monitors 'val_loss', which isn't reported: did you mean 'loss'?"),
+        ("accuracy", "monitors 'accuracy', which isn't reported: the known ones are 'loss', 'mae'"),
     ],
 )
 @pytest.mark.parametrize(
@@ -255,7 +259,7 @@ def test_auto_does_not_guess() -> None:
         ),
     ],
 )
-def test_a_typo_in_monitor_fails_before_training(make_callback, monitor, message, tmp_path) -> None:
+def test_typo_in_monitor_fails_before_training(make_callback, monitor, message, tmp_path) -> None:
     model = make(metrics=["mae"])
     before = model.parameters.value.copy()
     with says(ValueError, message):
@@ -270,15 +274,69 @@ def test_a_typo_in_monitor_fails_before_training(make_callback, monitor, message
         ({"patience": 1.5}, ValueError),
         ({"min_delta": -0.1}, ValueError),
         ({"mode": "down"}, ValueError),
+        ({"monitor": None}, TypeError),
+        ({"monitor": 1}, TypeError),
         ({"patients": 3}, TypeError),
     ],
 )
-def test_early_stopping_options(options, error: type[Exception]) -> None:
+def test_wrong_options_of_early_stopping(options, error: type[Exception]) -> None:
     with pytest.raises(error):
         EarlyStopping(**options)
 
 
-def test_a_checkpoint_goes_on_in_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make_callback", [EarlyStopping, ReduceOnPlateau])
+def test_monitor_is_a_name(make_callback) -> None:
+    with says(
+        TypeError, f"{make_callback.__name__} expects monitor as a name in the logs, such as"
+    ):
+        make_callback(monitor=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "expected", "given"),
+    [
+        (
+            "on_epoch_end",
+            lambda self, epoch, logs=None: None,
+            "(self, trainer, epoch, logs)",
+            "(self, epoch, logs=None)",
+        ),
+        (
+            "on_epoch_begin",
+            lambda self, epoch, logs=None: None,
+            "(self, trainer, epoch)",
+            "(self, epoch, logs=None)",
+        ),
+        ("on_train_begin", lambda self, logs=None: None, "(self, trainer)", "(self, logs=None)"),
+        ("on_train_end", lambda self: None, "(self, trainer)", "(self)"),
+        (
+            "on_epoch_begin",
+            lambda self, trainer, epoch, more: None,
+            "(self, trainer, epoch)",
+            "(self, trainer, epoch, more)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("base", [Callback, EarlyStopping])
+def test_wrong_arguments_of_a_method_are_refused(base, name, method, expected, given) -> None:
+    with says(TypeError, f"Mine.{name} expects the arguments {expected}, got {given}"):
+        type("Mine", (base,), {name: method})
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda self, *arguments: None,
+        lambda self, a, b, c, d=None: None,
+        staticmethod(lambda trainer, epoch, logs: None),
+    ],
+)
+def test_other_signatures_that_fit(method) -> None:
+    mine = type("Mine", (Callback,), {"on_epoch_end": method})
+    make().fit(X, Y, callbacks=[mine()], verbose=0)
+
+
+def test_training_continues_from_a_checkpoint(tmp_path: Path) -> None:
     through, stopped = make(), make()
     history = through.fit(X, Y, epochs=5, validation_split=0.2, verbose=0)
     saving = ModelCheckpoint(tmp_path / "net-{epoch:02}-{val_loss:.1e}.safetensors")
@@ -308,7 +366,7 @@ def test_save_best_only(tmp_path: Path) -> None:
     assert saved[4:] == [5, 5]
 
 
-def test_save_best_only_begins_anew_with_another_model(tmp_path: Path) -> None:
+def test_save_best_only_restarts_with_another_model(tmp_path: Path) -> None:
     saving = ModelCheckpoint(
         tmp_path / "{score}.safetensors", monitor="score", mode="max", save_best_only=True
     )
@@ -320,7 +378,7 @@ def test_save_best_only_begins_anew_with_another_model(tmp_path: Path) -> None:
     assert sorted(p.stem for p in tmp_path.iterdir()) == ["2.0", "3.0", "5.0", "9.0"]
 
 
-def test_the_best_of_a_run_that_goes_on_is_kept(tmp_path: Path) -> None:
+def test_save_best_only_over_several_fits(tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     model = make(metrics=[scripted([1, 3, 2, 2.5, 4])])
 
@@ -344,16 +402,30 @@ def test_the_best_of_a_run_that_goes_on_is_kept(tmp_path: Path) -> None:
         ("net-{val_loss}.st", ValueError, "can't fill in path"),
         ("net-{}.st", ValueError, "can't fill in path"),
         ("net-{loss:d}.st", ValueError, "can't fill in path"),
-        ("nowhere/net.st", FileNotFoundError, "no folder 'nowhere' to save in: make it"),
+        ("nowhere/net.st", FileNotFoundError, "no folder 'nowhere' to save in"),
     ],
 )
-def test_a_path_that_cannot_be_used(
+def test_wrong_path(
     path: str, error, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model = make()
     with says(error, message):
         model.fit(X, Y, callbacks=[ModelCheckpoint(path)], verbose=0)
+    assert model.history.epochs == 0
+
+
+@pytest.mark.parametrize(
+    "callback", [LearningRateScheduler(lambda epoch: 0.5), ReduceOnPlateau(monitor="loss")]
+)
+def test_a_schedule_is_not_replaced(callback: Callback) -> None:
+    model = make()
+    schedule = ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5)
+    model.optimizer.learning_rate = schedule
+    name = type(callback).__name__
+    with says(TypeError, f"{name} expects a learning rate that is a number, got Exponential"):
+        model.fit(X, Y, callbacks=[callback], verbose=0)
+    assert model.optimizer.learning_rate is schedule
     assert model.history.epochs == 0
 
 
@@ -370,7 +442,7 @@ def test_learning_rate_scheduler() -> None:
 
 
 @pytest.mark.parametrize(("rate", "error"), [(0.0, ValueError), (None, TypeError)])
-def test_a_rate_that_is_none(rate, error: type[Exception]) -> None:
+def test_scheduler_with_wrong_rate(rate, error: type[Exception]) -> None:
     with says(error, "SGD expects learning_rate > 0"):
         make().fit(X, Y, callbacks=[LearningRateScheduler(lambda epoch: rate)], verbose=0)
 
@@ -380,7 +452,7 @@ def read(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_csv_logger_goes_on_over_fits_and_is_written_at_each_epoch(tmp_path: Path) -> None:
+def test_csv_logger_appends_after_each_epoch(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("what,was,there\n")
     model, lengths = make(metrics=["mae"]), []
@@ -398,12 +470,14 @@ def test_csv_logger_goes_on_over_fits_and_is_written_at_each_epoch(tmp_path: Pat
 def test_csv_logger_refuses_other_columns(tmp_path: Path) -> None:
     model, log = make(), CSVLogger(tmp_path / "log.csv")
     model.fit(X, Y, callbacks=[log], verbose=0)
-    with says(ValueError, "whose columns are epoch, loss: this fit reports epoch, loss, val_loss"):
+    with says(
+        ValueError, "its columns are epoch, loss, and this fit reports epoch, loss, val_loss"
+    ):
         model.fit(X, Y, callbacks=[log], validation_split=0.5, verbose=0)
     assert len(read(tmp_path / "log.csv")) == 2
 
 
-def test_a_repr_says_what_it_was_made_with() -> None:
+def test_repr() -> None:
     class Forgetful(Callback):
         def __init__(self, epochs: int) -> None:
             self.left = epochs

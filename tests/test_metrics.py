@@ -1,4 +1,4 @@
-"""Metrics: definitions by hand and scikit-learn's, over the whole set, without a warning."""
+"""Metrics: results by hand and by scikit-learn, over all rows, without a warning."""
 
 import re
 
@@ -14,6 +14,7 @@ from minigrad.metrics import (
     binary_accuracy,
     confusion_matrix,
     f1,
+    huber,
     mae,
     mse,
     named_metrics,
@@ -24,7 +25,7 @@ from minigrad.metrics import (
     top_k_accuracy,
 )
 
-NUMBERS = [mae, mse, rmse, r2]
+REGRESSION = [mae, mse, rmse, huber, r2]
 CLASSES = [accuracy, precision, recall, f1]
 AVERAGED = [precision, recall, f1]
 
@@ -33,16 +34,18 @@ def says(error: type[Exception], message: str):
     return pytest.raises(error, match=re.escape(message))
 
 
-def test_numbers_by_hand() -> None:
+def test_regression_by_hand() -> None:
     t, a = np.array([1.0, 2.0, 4.0]), np.array([[2.0], [2.0], [2.0]])
     assert mae(t, a) == 1.0
     assert mse(t, a) == pytest.approx(5 / 3)
     assert rmse(t, a) == pytest.approx((5 / 3) ** 0.5)
+    assert huber(t, a) == pytest.approx((0.5 + 1.5) / 3)
+    assert huber(t, a, delta=2.0) == pytest.approx(2.5 / 3)
     assert r2(t, a) == pytest.approx(1 - 5 / (14 / 3))
 
 
-@pytest.mark.parametrize("metric", NUMBERS)
-def test_numbers_take_n_for_n_1_and_broadcast_nothing(metric) -> None:
+@pytest.mark.parametrize("metric", REGRESSION)
+def test_targets_of_shape_n_match_only_n_1(metric) -> None:
     rng = np.random.default_rng(0)
     t, a = rng.integers(0, 9, size=5), rng.normal(size=(5, 1))
     assert metric(t, a) == metric(t[:, None].astype(float), a) == metric(t.astype(float), a[:, 0])
@@ -53,8 +56,8 @@ def test_numbers_take_n_for_n_1_and_broadcast_nothing(metric) -> None:
         metric(np.zeros((0, 1)), np.zeros((0, 1)))
 
 
-@pytest.mark.parametrize("metric", NUMBERS)
-def test_small_integers_do_not_wrap(metric) -> None:
+@pytest.mark.parametrize("metric", REGRESSION)
+def test_small_integers_do_not_overflow(metric) -> None:
     t, a = np.array([1, 200], np.uint8), np.array([2, 100], np.uint8)
     assert metric(t, a) == metric(t.astype(float), a.astype(float))
 
@@ -71,11 +74,11 @@ def test_small_integers_do_not_wrap(metric) -> None:
         ([[1.0, 5.0], [2.0, 5.0]], [[1.0, 5.0], [2.0, 6.0]], 0.5),
     ],
 )
-def test_r2_of_targets_that_do_not_vary(target, prediction, expected: float) -> None:
+def test_r2_of_equal_targets(target, prediction, expected: float) -> None:
     assert r2(np.array(target), np.array(prediction)) == expected
 
 
-def test_float32_is_summed_in_double_precision() -> None:
+def test_float32_is_averaged_in_float64() -> None:
     a = np.full((1_000_000, 1), 0.1, np.float32)
     assert mae(np.zeros(1_000_000, np.float32), a) == pytest.approx(float(a[0, 0]), rel=1e-12)
 
@@ -102,7 +105,7 @@ def test_several_classes_by_hand() -> None:
 
 
 @pytest.mark.parametrize("metric", [*CLASSES, confusion_matrix])
-def test_every_form_of_a_target_counts_the_same(metric) -> None:
+def test_all_forms_of_targets_give_the_same(metric) -> None:
     rng = np.random.default_rng(0)
     y, scores = rng.integers(0, 3, size=40), rng.normal(size=(40, 3))
     expected = metric(y, scores)
@@ -118,13 +121,13 @@ def test_every_form_of_a_target_counts_the_same(metric) -> None:
     np.testing.assert_array_equal(metric(2 * labels - 1, p, threshold=0.5), expected, strict=True)
 
 
-def test_many_classes_do_not_wrap_small_indices() -> None:
+def test_int8_class_indices_do_not_overflow() -> None:
     y = np.arange(100, dtype=np.int8)
     np.testing.assert_array_equal(confusion_matrix(y, np.eye(100)), np.eye(100, dtype=np.intp))
     assert accuracy(y, np.eye(100)) == f1(y, np.eye(100)) == 1.0
 
 
-def test_several_labels_a_row() -> None:
+def test_several_labels_per_row() -> None:
     t, p = np.array([[1, 1, 0], [0, 1, 0]]), np.array([[0.9, 0.4, 0.2], [0.1, 0.7, 0.6]])
     assert binary_accuracy(t, p) == pytest.approx(4 / 6)
     for metric in CLASSES:
@@ -140,15 +143,101 @@ def test_top_k_by_hand(k: int) -> None:
     assert top_k_accuracy(np.eye(4)[y], scores, k=k) == top_k_accuracy(y, scores, k=k)
 
 
-def test_top_1_is_accuracy_also_among_equals() -> None:
+def test_top_1_is_accuracy_with_ties() -> None:
     rng = np.random.default_rng(0)
     scores, y = rng.integers(0, 3, size=(200, 4)).astype(float), rng.integers(0, 4, size=200)
     assert top_k_accuracy(y, scores, k=1) == accuracy(y, scores)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint64", "int64", "bool", "float32"])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_top_k_of_any_dtype(dtype: str, k: int) -> None:
+    rng = np.random.default_rng(0)
+    scores, y = rng.integers(0, 2, size=(200, 4)).astype(dtype), rng.integers(0, 4, size=200)
+    if dtype == "int8":
+        scores *= -128
+    expected = top_k_accuracy(y, scores.astype(float), k=k)
+    assert top_k_accuracy(y, scores, k=k) == expected
+    ranked = np.argsort(-scores.astype(float), axis=1, kind="stable")[:, :k]
+    assert expected == np.mean((ranked == y[:, None]).any(axis=1))
+
+
+EVERY = [*REGRESSION, *CLASSES, binary_accuracy, top_k_accuracy, confusion_matrix]
+EVERY_METRIC = pytest.mark.parametrize("metric", EVERY)
+
+
+def example(metric, dtype=float):
+    """Return perfect predictions and their targets."""
+    if metric is top_k_accuracy:
+        return np.eye(6, dtype=dtype), np.eye(6, dtype=dtype)
+    return np.array([1, 0, 1], dtype), np.array([[1], [0], [1]], dtype)
+
+
+@EVERY_METRIC
+def test_nan_never_gives_a_good_figure(metric) -> None:
+    for place in (0, 1):
+        for value in (np.nan, np.inf) if metric in REGRESSION else (np.nan,):
+            pair = [array.copy() for array in example(metric)]
+            pair[place].flat[0] = value
+            if metric in REGRESSION:
+                assert not np.isfinite(metric(*pair))
+            elif place == 0 or metric is confusion_matrix:
+                with says(ValueError, "holds nan at index"):
+                    metric(*pair)
+            else:
+                assert np.isnan(metric(*pair))
+
+
+@pytest.mark.parametrize("metric", [*CLASSES, confusion_matrix])
+def test_nan_scores_of_several_classes(metric) -> None:
+    y, scores = np.arange(3), np.eye(3)
+    scores[1, 1] = np.nan
+    if metric is confusion_matrix:
+        with says(ValueError, "the prediction holds nan at index (1, 1)"):
+            metric(y, scores)
+    else:
+        assert np.isnan(metric(y, scores))
+    with says(ValueError, "y holds nan at index (0, 0)"):
+        metric(np.where(np.eye(3) == 1, np.nan, 0.0), np.eye(3))
+
+
+@EVERY_METRIC
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda a: np.ma.masked_array(a, mask=a > 0), TypeError, "is a MaskedArray"),
+        (lambda a: a + 0j, TypeError, "has dtype complex128"),
+        (lambda a: a.astype("M8[s]"), TypeError, "datetime64[s]"),
+        (lambda a: a.astype(str), TypeError, "<U"),
+        (lambda a: [[1.0], [1.0, 0.0]], ValueError, "is a list that NumPy can't convert"),
+        (lambda a: 1.5, ValueError, "got "),
+    ],
+)
+def test_unsuitable_arrays(metric, spoil, error, message: str) -> None:
+    for place in (0, 1):
+        pair = list(example(metric))
+        pair[place] = spoil(pair[place])
+        with says(error, message):
+            metric(*pair)
+
+
+def test_a_single_number() -> None:
+    with says(ValueError, "mae expects predictions with the batch axis first, got 1.5"):
+        mae(np.ones(3), 1.5)
+    with says(ValueError, "mae expects targets of the predictions' shape (3,), got ()"):
+        mae(1.5, np.ones(3))
+
+
+def test_no_metrics() -> None:
+    assert named_metrics(None) == named_metrics([]) == {}
+    model = Sequential([Dense(1)], input_shape=(2,))
+    model.compile(optimizer="sgd", loss="mse", metrics=None)
+    assert model.metrics == {}
+
+
 @pytest.mark.parametrize("k", [0, 5])
 def test_k_out_of_range(k: int) -> None:
-    with says(ValueError, f"top_k_accuracy expects k from 1 to 4 classes, got {k}"):
+    with says(ValueError, f"got {k}"):
         top_k_accuracy(np.array([0]), np.eye(4)[:1], k=k)
 
 
@@ -163,7 +252,7 @@ def test_k_out_of_range(k: int) -> None:
         ([0, 1], [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], (0.25, 0.5, 1 / 3)),
     ],
 )
-def test_nothing_over_nothing_is_zero(target, prediction, expected) -> None:
+def test_zero_divided_by_zero_is_zero(target, prediction, expected) -> None:
     found = [metric(np.array(target), np.array(prediction)) for metric in AVERAGED]
     assert found == pytest.approx(expected)
 
@@ -176,14 +265,14 @@ def test_nothing_over_nothing_is_zero(target, prediction, expected) -> None:
         ([0, 3], np.eye(3)[:2], ValueError, "y holds class 3 at index 1; {} expects 0 to 2"),
         ([[0], [1]], np.eye(3)[:2], ValueError, "(2, 3), got (2, 1): pass y[:, 0]"),
         ([0, 2], [[0.1], [0.2]], ValueError, "y holds 2 at index (1, 0); {} expects -1 to 1"),
-        ([0.0, 7.5], [0.1, 0.2], ValueError, "numbers 'mae' or 'r2'"),
+        ([0.0, 7.5], [0.1, 0.2], ValueError, "'mae' or 'r2' for regression"),
         ([0, 1, 0], [[0.1], [0.2]], ValueError, "shape (2, 1), got (3,): x has 2 rows and y has 3"),
         (np.eye(3)[None], np.eye(3)[None], ValueError, "or (batch, 1), got (1, 3, 3)"),
         (np.zeros(0, int), np.zeros((0, 3)), ValueError, "{} expects at least one row"),
         (np.zeros(0), np.zeros((0, 1)), ValueError, "{} expects at least one row"),
     ],
 )
-def test_targets_that_are_no_classes(metric, target, prediction, error, message: str) -> None:
+def test_wrong_targets(metric, target, prediction, error, message: str) -> None:
     with says(error, message.format(metric.__name__)):
         metric(np.array(target), np.array(prediction))
 
@@ -201,7 +290,7 @@ def fitted(loss, y, *names, units: int = 1) -> tuple[Sequential, dict[str, float
 @pytest.mark.parametrize(
     ("loss", "threshold"), [("bce_with_logits", 0), ("hinge", 0), ("mse", 0.5), (MSELoss(), 0.5)]
 )
-def test_a_name_takes_the_threshold_of_the_loss(loss, threshold: float) -> None:
+def test_named_metrics_take_the_threshold_of_the_loss(loss, threshold: float) -> None:
     y = np.random.default_rng(1).integers(0, 2, size=50)
     target = 2.0 * y - 1 if loss == "hinge" else y.astype(float)
     prediction, measured = fitted(loss, target, "accuracy", "binary_accuracy", f1)
@@ -212,7 +301,7 @@ def test_a_name_takes_the_threshold_of_the_loss(loss, threshold: float) -> None:
 
 
 @pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
-def test_labels_of_either_sign_are_parted_at_zero(loss: str) -> None:
+def test_threshold_of_labels_minus_1_and_1(loss: str) -> None:
     y = 2.0 * np.random.default_rng(1).integers(0, 2, size=50) - 1
     prediction, measured = fitted(loss, y, "accuracy", "binary_accuracy", f1)
     meant = prediction[:, 0] > 0
@@ -225,14 +314,14 @@ def test_labels_of_either_sign_are_parted_at_zero(loss: str) -> None:
     assert accuracy(np.array([1, 1, 0, 0]), near) == 0.5
 
 
-def test_a_threshold_of_ones_own() -> None:
+def test_own_threshold() -> None:
     y = np.random.default_rng(1).integers(0, 2, size=50)
     wary = AtThreshold("precision", threshold=0.4)
     prediction, measured = fitted(BCEWithLogitsLoss(), y, wary)
     assert measured["precision"] == precision(y, prediction, threshold=0.4)
 
 
-def test_names_over_the_whole_set() -> None:
+def test_named_metrics_over_all_rows() -> None:
     y = np.random.default_rng(1).integers(0, 4, size=50)
     names = ["accuracy", "top_2_accuracy", "precision", "recall", "f1"]
     prediction, measured = fitted("cross_entropy", y, *names, TopK(k=3), units=4)
@@ -243,7 +332,7 @@ def test_names_over_the_whole_set() -> None:
         assert measured[f"top_{k}_accuracy"] == top_k_accuracy(y, prediction, k=k)
 
 
-def test_any_function_of_target_and_prediction() -> None:
+def test_custom_metric() -> None:
     def bias(target, prediction):
         return (prediction - target).mean()
 
@@ -259,12 +348,15 @@ def test_any_function_of_target_and_prediction() -> None:
     [
         (["acuracy"], ValueError, "metric 'acuracy' is not known: did you mean 'accuracy'?"),
         (["top_0_accuracy"], ValueError, "did you mean 'top_5_accuracy'?"),
-        (["mae", mae], ValueError, "two figures are named 'mae'"),
+        (["mae", mae], ValueError, "the metric name 'mae' is taken"),
         (["loss"], ValueError, "metric 'loss' is not known"),
         ([3], TypeError, "metrics must be names or functions of (target, prediction), got 3"),
+        ("mae", TypeError, "metrics=['mae'], got 'mae'"),
+        (mae, TypeError, "metrics=['mae'], got mae"),
+        (3, TypeError, "metrics=['mae'], got 3"),
     ],
 )
-def test_metrics_that_are_not_known(given, error, message: str) -> None:
+def test_unknown_metrics(given, error, message: str) -> None:
     with says(error, message):
         named_metrics(given)
 
@@ -276,8 +368,10 @@ def test_options_out_of_range() -> None:
         TopK(k=0)
 
 
-def test_every_name_is_its_functions() -> None:
-    assert all(getattr(metrics, name) is function for name, function in METRICS.items())
+def test_names_of_functions() -> None:
+    functions = {**METRICS, "mae": METRICS["l1"]}
+    del functions["l1"]
+    assert all(getattr(metrics, name) is function for name, function in functions.items())
     found = named_metrics(list(METRICS), threshold=HingeLoss.decision_threshold)
     assert list(found) == list(METRICS)
     assert repr(found["f1"]) == "AtThreshold('f1', threshold=0.0)"
@@ -285,7 +379,7 @@ def test_every_name_is_its_functions() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("classes", [2, 3, 6])
-def test_scikit_learn_computes_the_same(seed: int, classes: int) -> None:
+def test_scikit_learn(seed: int, classes: int) -> None:
     theirs = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(seed)
     y, scores = rng.integers(0, classes, size=15), rng.normal(size=(15, classes))
@@ -313,7 +407,7 @@ def test_scikit_learn_computes_the_same(seed: int, classes: int) -> None:
     assert r2(t[:, 1:], a[:, 1:]) == pytest.approx(theirs.r2_score(t[:, 1:], a[:, 1:]))
 
 
-def test_a_confusion_matrix_of_logits_needs_a_threshold() -> None:
+def test_confusion_matrix_of_logits_needs_a_threshold() -> None:
     target, logits = np.array([0, 1, 1]), np.array([[-2.0], [0.3], [4.0]])
     with pytest.raises(ValueError, match="confusion_matrix expects 0 to 1: pass threshold=0 for l"):
         confusion_matrix(target, logits)

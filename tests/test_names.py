@@ -28,8 +28,8 @@ from minigrad import (
     StepDecay,
     Tanh,
 )
-from minigrad.callbacks.callback import Callback
-from minigrad.metrics.names import METRICS
+from minigrad.callbacks.base import Callback
+from minigrad.metrics.named import METRICS
 from minigrad.util.config import Configurable, as_object, registered
 from minigrad.util.names import guess, snake_case
 from minigrad.util.options import check_bool, check_fraction, check_int, check_number

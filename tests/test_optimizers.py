@@ -1,4 +1,4 @@
-"""Optimizers: each step is its equation's, whatever is frozen, clipped, chunked or resumed."""
+"""Optimizers: steps, frozen parameters, clipping, chunks, state, and errors."""
 
 import copy
 import importlib.util
@@ -73,7 +73,7 @@ def assert_follows(ours, theirs, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", RECORD["optimizers"], ids=lambda c: f"{c['name']} {c['options']}")
-def test_follows_pytorch(case, dtype: str) -> None:
+def test_recorded_pytorch_results(case, dtype: str) -> None:
     optimizer = getattr(minigrad, case["name"])(**case["options"])
     ours = walk(optimizer, RECORD["start"], RECORD["gradients"], dtype)
     assert_follows(ours, case[dtype], dtype)
@@ -81,7 +81,7 @@ def test_follows_pytorch(case, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_follows_the_pytorch_that_is_installed(seed: int, dtype: str) -> None:
+def test_installed_pytorch(seed: int, dtype: str) -> None:
     pytest.importorskip("torch")
     spec = importlib.util.spec_from_file_location(
         "torch_optimizers", REFERENCE.with_name("torch_optimizers.py")
@@ -96,7 +96,7 @@ def test_follows_the_pytorch_that_is_installed(seed: int, dtype: str) -> None:
 
 @pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_gradient_stays_and_so_does_the_dtype(optimizer: Optimizer, dtype: str) -> None:
+def test_step_keeps_the_gradient_and_the_dtype(optimizer: Optimizer, dtype: str) -> None:
     optimizer, parameters = fresh(optimizer), some_parameters(dtype=dtype)
     before, grad = parameters.value.copy(), parameters.grad.copy()
     optimizer.step(parameters)
@@ -106,7 +106,7 @@ def test_the_gradient_stays_and_so_does_the_dtype(optimizer: Optimizer, dtype: s
 
 
 @pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
-def test_options_from_numpy_do_not_turn_float32_into_float64(optimizer: Optimizer) -> None:
+def test_numpy_options_keep_float32(optimizer: Optimizer) -> None:
     options = optimizer.get_config()
     wide = {k: np.float64(v) if type(v) is float else v for k, v in options.items()}
     ours, theirs = some_parameters(dtype="float32"), some_parameters(dtype="float32")
@@ -118,7 +118,7 @@ def test_options_from_numpy_do_not_turn_float32_into_float64(optimizer: Optimize
 
 
 @pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
-def test_what_is_frozen_stays_with_its_state(optimizer: Optimizer) -> None:
+def test_frozen_parameters_and_their_state_stay(optimizer: Optimizer) -> None:
     optimizer, parameters = fresh(optimizer), some_parameters(3, 4, 5)
     optimizer.step(parameters)
     middle, kept = slice(3, 7), parameters.value.copy()
@@ -134,7 +134,7 @@ def test_what_is_frozen_stays_with_its_state(optimizer: Optimizer) -> None:
 
 @pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
 @pytest.mark.parametrize("frozen", [False, True])
-def test_chunks_make_no_difference(
+def test_chunk_size_makes_no_difference(
     optimizer: Optimizer, frozen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = []
@@ -149,7 +149,7 @@ def test_chunks_make_no_difference(
 
 
 @pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
-def test_steps_and_state_are_all_that_it_remembers(optimizer: Optimizer) -> None:
+def test_steps_and_state_continue_training(optimizer: Optimizer) -> None:
     one, through = fresh(optimizer), some_parameters()
     stopped = some_parameters()
     for _ in range(3):
@@ -168,7 +168,7 @@ def test_steps_and_state_are_all_that_it_remembers(optimizer: Optimizer) -> None
 
 
 @pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
-def test_config_and_repr_make_an_equal_one(optimizer: Optimizer) -> None:
+def test_config_and_repr_round_trip(optimizer: Optimizer) -> None:
     config = json.loads(json.dumps(to_config(optimizer, "optimizer")))
     for again in (from_config(config), eval(repr(optimizer), vars(minigrad))):
         assert repr(again) == repr(optimizer)
@@ -179,7 +179,7 @@ def test_config_and_repr_make_an_equal_one(optimizer: Optimizer) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop", "adagrad", "adam", "adamw"])
-def test_each_learns_by_its_name(name: str) -> None:
+def test_each_trains_by_name(name: str) -> None:
     x = np.linspace(-1, 1, 64)[:, None]
     model = Sequential([Dense(8), Tanh(), Dense(1)], input_shape=(1,), rng=0)
     model.compile(optimizer=name, loss="mse")
@@ -190,10 +190,10 @@ def test_each_learns_by_its_name(name: str) -> None:
 @pytest.mark.parametrize(
     "optimizer", [SGD(momentum=0.9), RMSprop(), Adagrad(), Adam(), AdamW()], ids=repr
 )
-def test_a_model_of_another_size_or_dtype(optimizer: Optimizer) -> None:
+def test_model_of_another_size_or_dtype_is_refused(optimizer: Optimizer) -> None:
     optimizer.step(some_parameters(13))
     name = type(optimizer).__name__
-    message = f"this {name} holds the state of a model with {{}} parameters and is given {{}}: make"
+    message = f"this {name} .*{{}}.* got .*{{}}"
     with pytest.raises(ValueError, match=message.format(13, 17)):
         optimizer.step(some_parameters(17))
     with pytest.raises(ValueError, match=message.format("float64", "float32")):
@@ -202,7 +202,7 @@ def test_a_model_of_another_size_or_dtype(optimizer: Optimizer) -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "gone"])
-def test_what_it_remembers_of_another_model_is_refused(keep: bool) -> None:
+def test_optimizer_of_another_model_is_refused(keep: bool) -> None:
     optimizer = SGD(momentum=0.9)
     first = Sequential([Dense(1)], input_shape=(1,), rng=0)
     first.compile(optimizer=optimizer, loss="mse")
@@ -211,7 +211,7 @@ def test_what_it_remembers_of_another_model_is_refused(keep: bool) -> None:
     if not keep:
         del first
     second = Sequential([Dense(1)], input_shape=(1,), rng=0)
-    with pytest.raises(ValueError, match="this SGD remembers 4 steps of another model: make a new"):
+    with pytest.raises(ValueError, match=r"this SGD .* 4 steps .* another model"):
         second.compile(optimizer=optimizer, loss="mse")
     second.compile(optimizer=copy.deepcopy(optimizer), loss="mse")
 
@@ -222,11 +222,11 @@ def test_two_models_compiled_with_one_optimizer() -> None:
     for model in (one, two):
         model.compile(optimizer=optimizer, loss="mse")
     one.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
-    with pytest.raises(ValueError, match="this SGD remembers 1 steps of another model"):
+    with pytest.raises(ValueError, match=r"this SGD .* 1 steps .* another model"):
         two.fit(np.ones((8, 1)), np.zeros(8), verbose=0)
 
 
-def test_what_an_optimizer_forgets_or_never_keeps_is_no_memory() -> None:
+def test_optimizer_without_state_can_be_reused() -> None:
     def trained(optimizer: Optimizer) -> Sequential:
         model = Sequential([Dense(1)], input_shape=(1,), rng=0)
         model.compile(optimizer=optimizer, loss="mse")
@@ -241,11 +241,11 @@ def test_what_an_optimizer_forgets_or_never_keeps_is_no_memory() -> None:
     assert trained(reset)
     scheduled = SGD(learning_rate=CosineDecay(initial_learning_rate=0.5, decay_steps=10))
     trained(scheduled)
-    with pytest.raises(ValueError, match="this SGD remembers 1 steps of another model"):
+    with pytest.raises(ValueError, match=r"this SGD .* 1 steps .* another model"):
         trained(scheduled)
 
 
-def test_what_update_keeps_has_slots() -> None:
+def test_update_must_declare_slots() -> None:
     class Kept(Optimizer):
         @property
         def slots(self):
@@ -263,7 +263,7 @@ def test_what_update_keeps_has_slots() -> None:
             kind(learning_rate=0.1).step(some_parameters())
 
 
-def test_update_only_reads_the_gradient() -> None:
+def test_update_may_not_change_the_gradient() -> None:
     class Doubling(Optimizer):
         def update(self, value, grad, state):
             grad *= 2
@@ -272,29 +272,29 @@ def test_update_only_reads_the_gradient() -> None:
         Doubling(learning_rate=0.1).step(some_parameters())
 
 
-def test_an_update_that_returns_the_new_value_is_refused() -> None:
+def test_update_that_returns_a_value_is_refused() -> None:
     class Functional(Optimizer):
         def update(self, value, grad, state):
             return value - self.rate * grad
 
-    with pytest.raises(TypeError, match="update of Functional returned something: change value in"):
+    with pytest.raises(TypeError, match=r"update of Functional .*change value in place"):
         Functional(learning_rate=0.1).step(some_parameters())
 
 
 @pytest.mark.parametrize("rate", [nan, -0.1, inf])
-def test_a_schedule_gives_rates(rate: float) -> None:
+def test_schedule_with_wrong_rate(rate: float) -> None:
     class Wrong(Schedule):
         def __call__(self, step: int) -> float:
             return rate
 
     parameters = some_parameters()
     kept = parameters.value.copy()
-    with pytest.raises(ValueError, match=f"SGD expects a learning rate .* gives {rate} for step 0"):
+    with pytest.raises(ValueError, match=f"SGD expects a learning rate .*{rate} .*step 0"):
         SGD(learning_rate=Wrong(initial_learning_rate=0.1)).step(parameters)
     np.testing.assert_array_equal(parameters.value, kept, strict=True)
 
 
-def test_sgd_takes_whole_numbers() -> None:
+def test_sgd_takes_integers() -> None:
     ours, theirs = some_parameters(), some_parameters()
     SGD(learning_rate=1, momentum=0, weight_decay=0).step(ours)
     SGD(learning_rate=1.0).step(theirs)
@@ -302,7 +302,7 @@ def test_sgd_takes_whole_numbers() -> None:
     assert repr(SGD(learning_rate=1, momentum=0)) == "SGD(learning_rate=1.0)"
 
 
-def test_nothing_to_train() -> None:
+def test_no_trainable_parameters() -> None:
     optimizer = Adam(clip_norm=1.0)
     optimizer.step([])
     frozen = some_parameters()
@@ -331,13 +331,13 @@ def test_momentum_and_learning_rate_may_be_reassigned() -> None:
 
 
 def changes(parameters: Parameters, **options: float) -> np.ndarray:
-    """Return what one step of SGD at rate 1 takes off: the clipped gradient."""
+    """Return the clipped gradient, from one step of SGD with learning rate 1."""
     parameters.value = np.zeros(parameters.size)
     SGD(learning_rate=1, **options).step(parameters)
     return -parameters.value
 
 
-def test_clip_norm_is_over_all_that_is_trained() -> None:
+def test_clip_norm_covers_all_trainable_parameters() -> None:
     a, b, frozen = (Parameter(np.zeros(1)) for _ in range(3))
     parameters = Parameters([a, frozen, b])
     parameters.grad = np.array([3.0, 100.0, 4.0])
@@ -349,20 +349,20 @@ def test_clip_norm_is_over_all_that_is_trained() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "huge"), [("float64", 1e300), ("float32", 1e30)])
-def test_clip_norm_of_gradients_whose_squares_overflow(dtype: str, huge: float) -> None:
+def test_clip_norm_of_huge_gradients(dtype: str, huge: float) -> None:
     parameters = some_parameters(1, 1, dtype=dtype)
     parameters.grad = np.array([3 * huge, -4 * huge])
     np.testing.assert_allclose(changes(parameters, clip_norm=5.0), [3, -4], rtol=1e-6)
 
 
-def test_clip_value_cuts_each_number() -> None:
+def test_clip_value_clips_each_element() -> None:
     parameters = some_parameters(2, 2)
     parameters.grad = np.array([0.25, -0.75, 2.0, -0.5])
     np.testing.assert_array_equal(changes(parameters, clip_value=0.5), [0.25, -0.5, 0.5, -0.5])
 
 
-def test_adam_counts_from_one() -> None:
-    """In its first step m' is g and s' is g^2, so each number moves by the learning rate."""
+def test_adam_counts_steps_from_one() -> None:
+    """In the first step m' is g and s' is g^2, so each element changes by the learning rate."""
     parameters = some_parameters()
     before = parameters.value.copy()
     Adam(learning_rate=0.125).step(parameters)
@@ -371,7 +371,7 @@ def test_adam_counts_from_one() -> None:
     )
 
 
-def test_epsilon_stands_outside_the_root() -> None:
+def test_epsilon_is_added_to_the_root() -> None:
     for optimizer, factor in ((Adagrad, 1.0), (Adam, 1.0), (RMSprop, sqrt(0.01))):
         parameter = Parameter(np.zeros(1))
         parameter.grad = np.full(1, 0.25)
@@ -380,7 +380,7 @@ def test_epsilon_stands_outside_the_root() -> None:
         np.testing.assert_allclose(parameter.value, [expected], rtol=1e-14)
 
 
-def test_adamw_decays_apart_from_the_gradient() -> None:
+def test_adamw_decouples_weight_decay() -> None:
     parameter = Parameter(np.full(1, 8.0))
     AdamW(learning_rate=0.5, weight_decay=0.5).step([parameter])
     assert parameter.value.tolist() == [6.0]
@@ -394,7 +394,7 @@ def test_adamw_decays_apart_from_the_gradient() -> None:
         (lambda: SGD(learning_rate="1"), TypeError, "SGD expects learning_rate > 0, got '1'"),
         (lambda: SGD(learning_rate=True), TypeError, "SGD expects learning_rate > 0, got True"),
         (lambda: SGD(momentum=1), ValueError, "SGD expects 0 <= momentum < 1, got 1"),
-        (lambda: SGD(nesterov=True), ValueError, "needs a momentum"),
+        (lambda: SGD(nesterov=True), ValueError, "needs momentum"),
         (lambda: SGD(weight_decay=-1), ValueError, "SGD expects weight_decay >= 0, got -1"),
         (lambda: RMSprop(rho=1.0), ValueError, "RMSprop expects 0 <= rho < 1, got 1.0"),
         (lambda: RMSprop(momentum=-0.1), ValueError, "RMSprop expects 0 <= momentum < 1, got -0.1"),
@@ -406,28 +406,48 @@ def test_adamw_decays_apart_from_the_gradient() -> None:
         (lambda: SGD(clip_norm=1, clip_value=1), ValueError, "clip_norm or clip_value, got both"),
     ],
 )
-def test_a_value_out_of_its_range(make, error: type[Exception], message: str) -> None:
+def test_options_out_of_range(make, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         make()
     assert message in str(caught.value)
 
 
-def test_a_type_error_of_another_origin_is_left_alone() -> None:
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD(learning_rat=1), "SGD has no option 'learning_rat': did you mean 'learning_"),
+        (lambda: Adam(beta1=0.9), "Adam has no option 'beta1': did you mean 'beta_1'?"),
+        (lambda: Dense(3, actvation="relu"), "Dense has no option 'actvation': did you mean 'act"),
+        (lambda: Tanh(nmae="a"), "Tanh has no option 'nmae': did you mean 'name'?"),
+        (lambda: CosineDecay(decay_step=3), "CosineDecay has no option 'decay_step': did you mean"),
+        (lambda: Sequential([Tanh()], input_shap=3), "Sequential has no option 'input_shap': did"),
+    ],
+)
+def test_typo_in_an_option(make, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+def test_option_name_of_another_library() -> None:
+    with pytest.raises(TypeError) as caught:
+        SGD(lr=1)
+    known = "'clip_norm', 'clip_value', 'learning_rate', 'momentum', 'nesterov', 'weight_decay'"
+    assert (
+        str(caught.value) == f"SGD has no option 'lr': did you mean 'learning_rate'? Known: {known}"
+    )
+
+
+def test_other_type_errors_are_not_changed() -> None:
     class Faulty(Optimizer):
         def __init__(self, *, learning_rate: float) -> None:
             super().__init__(learning_rate=learning_rate)
             len(3)
 
-    class Confused(Optimizer):
-        def __init__(self, *, learning_rate: float) -> None:
-            super().__init__(learning_rat=learning_rate)
-
     with pytest.raises(TypeError, match="object of type 'int' has no len"):
         Faulty(learning_rate=1.0)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rat'"):
-        Confused(learning_rate=1.0)
 
 
-def test_an_optimizer_without_an_equation() -> None:
+def test_optimizer_without_update() -> None:
     with pytest.raises(NotImplementedError, match="Optimizer must define update"):
         Optimizer(learning_rate=1.0).step(some_parameters())

@@ -236,7 +236,7 @@ def test_early_stopping_prints_a_message(terminal, capsys: pytest.CaptureFixture
         make().fit(X, Y, epochs=100, callbacks=[stopping])
 
     stopped()
-    said = "stopped after epoch 2: loss was best in epoch 1, whose parameters are back"
+    said = "stopped after epoch 2: best loss in epoch 1; its parameters are restored"
     lines = capsys.readouterr().out.splitlines()
     assert [line[:11] for line in lines] == ["epoch   1/1", "epoch   2/1", said[:11]]
     assert lines[-1] == said

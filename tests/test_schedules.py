@@ -1,4 +1,4 @@
-"""Schedules and plateaus: which learning rate each step takes."""
+"""Learning rate schedules and ReduceOnPlateau."""
 
 import copy
 import importlib.util
@@ -47,12 +47,12 @@ def make(name: str, options) -> Schedule:
 @pytest.mark.parametrize(
     "case", json.loads(REFERENCE.read_text())["schedules"], ids=lambda c: c["name"]
 )
-def test_follows_pytorch(case) -> None:
+def test_recorded_pytorch_results(case) -> None:
     schedule = make(case["name"], case["options"])
     close([schedule(step) for step in range(12)], case["rates"])
 
 
-def test_follows_the_pytorch_that_is_installed() -> None:
+def test_installed_pytorch() -> None:
     pytest.importorskip("torch")
     spec = importlib.util.spec_from_file_location(
         "torch_optimizers", REFERENCE.with_name("torch_optimizers.py")
@@ -65,7 +65,7 @@ def test_follows_the_pytorch_that_is_installed() -> None:
         close([schedule(step) for step in range(12)], rates)
 
 
-def test_each_formula() -> None:
+def test_formulas() -> None:
     step, one, four, cosine, warm = EXAMPLES
     for t in range(15):
         close(step(t), 0.5 * 0.3 ** math.floor(t / 3))
@@ -78,7 +78,7 @@ def test_each_formula() -> None:
 
 
 @pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
-def test_config_and_repr_make_an_equal_one(schedule: Schedule) -> None:
+def test_config_and_repr_round_trip(schedule: Schedule) -> None:
     optimizer = Adam(learning_rate=schedule)
     config = json.loads(json.dumps(to_config(optimizer, "optimizer")))
     again = from_config(config)
@@ -90,7 +90,7 @@ def test_config_and_repr_make_an_equal_one(schedule: Schedule) -> None:
 
 @pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_each_step_takes_its_rate(schedule: Schedule, momentum: float) -> None:
+def test_optimizer_uses_the_schedule(schedule: Schedule, momentum: float) -> None:
     scheduled, by_hand = Parameter(np.zeros(3)), Parameter(np.zeros(3))
     optimizer = SGD(learning_rate=schedule, momentum=momentum)
     plain = SGD(learning_rate=1.0, momentum=momentum)
@@ -105,7 +105,7 @@ def test_each_step_takes_its_rate(schedule: Schedule, momentum: float) -> None:
     assert optimizer.learning_rate is schedule
 
 
-def test_it_goes_on_over_several_fits_and_can_be_replaced() -> None:
+def test_schedule_continues_over_several_fits() -> None:
     model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     schedule = ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5)
     model.compile(optimizer=SGD(learning_rate=schedule), loss="mse")
@@ -120,7 +120,7 @@ def test_it_goes_on_over_several_fits_and_can_be_replaced() -> None:
     assert optimizer.rate == 1
 
 
-def test_a_schedule_of_ones_own() -> None:
+def test_custom_schedule() -> None:
     @register
     class InverseRoot(Schedule):
         def __call__(self, step: int) -> float:
@@ -165,11 +165,6 @@ def test_a_schedule_of_ones_own() -> None:
             "CosineDecay expects final_learning_rate >= 0, got -1",
         ),
         (
-            lambda: SGD(learning_rate=lambda step: 0.1),
-            TypeError,
-            "SGD expects learning_rate > 0, got <function",
-        ),
-        (
             lambda: ReduceOnPlateau(factor=1),
             ValueError,
             "ReduceOnPlateau expects 0 < factor < 1, got 1",
@@ -186,77 +181,77 @@ def test_a_schedule_of_ones_own() -> None:
         ),
     ],
 )
-def test_a_value_out_of_its_range(make, error: type[Exception], message: str) -> None:
+def test_options_out_of_range(make, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         make()
     assert str(caught.value).startswith(message)
 
 
-class Run:
-    """Stands for a fit: what a plateau looks at, with figures that are given."""
+class FakeTrainer:
+    """A trainer for ReduceOnPlateau, with given losses."""
 
     reported = ("loss", "val_loss")
 
     def __init__(self, rate: float = 1.0) -> None:
         self.optimizer = SGD(learning_rate=rate)
-        self.past: dict[str, list[float]] = {}
+        self.history: dict[str, list[float]] = {}
         self.said: list[str] = []
 
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def rates(self, plateau: ReduceOnPlateau, figures: list[float]) -> list[float]:
+    def rates(self, plateau: ReduceOnPlateau, losses: list[float]) -> list[float]:
         """Return the learning rate after each epoch."""
         plateau.on_train_begin(self)
         seen = []
-        for epoch, figure in enumerate(figures, start=1):
-            plateau.on_epoch_end(self, epoch, {plateau.monitor: figure})
+        for epoch, loss in enumerate(losses, start=1):
+            plateau.on_epoch_end(self, epoch, {plateau.monitor: loss})
             seen.append(self.optimizer.rate)
         return seen
 
 
-FIGURES = [5.0, 4.0, 4.5, 3.95, 4.0, 3.0, 3.5, 3.5, 3.5, 2.95, 2.95, math.nan, 2.0]
+LOSSES = [5.0, 4.0, 4.5, 3.95, 4.0, 3.0, 3.5, 3.5, 3.5, 2.95, 2.95, math.nan, 2.0]
 
 
-def test_a_plateau_reduces_the_rate() -> None:
+def test_plateau_reduces_the_learning_rate() -> None:
     plateau = ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.1)
     rates = [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625]
-    assert Run().rates(plateau, FIGURES) == rates
+    assert FakeTrainer().rates(plateau, LOSSES) == rates
     above = ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.1, mode="max")
-    assert Run().rates(above, [-figure for figure in FIGURES]) == rates
+    assert FakeTrainer().rates(above, [-loss for loss in LOSSES]) == rates
     least = ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.1, min_learning_rate=0.2)
-    assert Run().rates(least, FIGURES) == [max(rate, 0.2) for rate in rates]
-    assert Run(rate=0.1).rates(least, FIGURES) == [0.1] * len(FIGURES)
+    assert FakeTrainer().rates(least, LOSSES) == [max(rate, 0.2) for rate in rates]
+    assert FakeTrainer(rate=0.1).rates(least, LOSSES) == [0.1] * len(LOSSES)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("patience", [1, 2, 3])
-def test_a_plateau_is_pytorchs_of_one_epoch_less(mode, patience: int) -> None:
+def test_plateau_is_pytorchs_with_patience_minus_1(mode, patience: int) -> None:
     torch = pytest.importorskip("torch")
-    figures = np.random.default_rng(patience).normal(size=60).cumsum().round(1).tolist()
+    losses = np.random.default_rng(patience).normal(size=60).cumsum().round(1).tolist()
     theirs = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         theirs, mode, 0.5, patience - 1, threshold=0.25, threshold_mode="abs"
     )
     rates = []
-    for figure in figures:
-        scheduler.step(figure)
+    for loss in losses:
+        scheduler.step(loss)
         rates.append(theirs.param_groups[0]["lr"])
     ours = ReduceOnPlateau(factor=0.5, patience=patience, min_delta=0.25, mode=mode)
-    assert Run().rates(ours, figures)[:20] == rates[:20]
+    assert FakeTrainer().rates(ours, losses)[:20] == rates[:20]
     assert rates[20] < 1
 
 
-def test_a_plateau_goes_on_after_a_stop() -> None:
+def test_plateau_continues_from_the_history() -> None:
     whole, first, second = (ReduceOnPlateau(factor=0.5, patience=3) for _ in range(3))
-    through = Run().rates(whole, FIGURES)
-    run = Run()
-    rates = run.rates(first, FIGURES[:7])
-    run.past = {"val_loss": FIGURES[:7]}
-    assert rates + run.rates(second, FIGURES[7:]) == through
+    through = FakeTrainer().rates(whole, LOSSES)
+    run = FakeTrainer()
+    rates = run.rates(first, LOSSES[:7])
+    run.history = {"val_loss": LOSSES[:7]}
+    assert rates + run.rates(second, LOSSES[7:]) == through
 
 
-def test_a_plateau_in_fit() -> None:
+def test_plateau_in_fit() -> None:
     model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     model.compile(optimizer=SGD(learning_rate=1e-9), loss="mse")
     plateau = ReduceOnPlateau(monitor="loss", factor=0.5, patience=2)
@@ -265,20 +260,20 @@ def test_a_plateau_in_fit() -> None:
     assert model.optimizer.learning_rate == 1e-9 / 8
 
 
-def test_a_plateau_says_when_it_reduces() -> None:
-    run = Run()
+def test_plateau_reports_reductions() -> None:
+    run = FakeTrainer()
     run.rates(ReduceOnPlateau(factor=0.5, patience=2, min_learning_rate=0.3), [1.0] * 9)
     assert run.said == [
         "learning rate 0.5 after epoch 3: no better val_loss in 2 epochs",
         "learning rate 0.3 after epoch 5: no better val_loss in 2 epochs",
     ]
-    at_once = Run()
+    at_once = FakeTrainer()
     at_once.rates(ReduceOnPlateau(patience=1), [math.nan])
     assert at_once.said == ["learning rate 0.1 after epoch 1: no better val_loss in 1 epoch"]
 
 
 @pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (2, 4)])
-def test_a_silent_run_silences_a_plateau(verbose, lines: int, capsys) -> None:
+def test_verbose_0_silences_plateau(verbose, lines: int, capsys) -> None:
     model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     model.compile(optimizer=SGD(learning_rate=1e-9), loss="mse")
     plateau = ReduceOnPlateau(monitor="loss", patience=2)
@@ -288,11 +283,8 @@ def test_a_silent_run_silences_a_plateau(verbose, lines: int, capsys) -> None:
     assert said[3:] == ["learning rate 1e-10 after epoch 3: no better loss in 2 epochs"][:lines]
 
 
-def test_a_plateau_of_nothing() -> None:
+def test_plateau_with_wrong_monitor() -> None:
     model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     model.compile(optimizer="sgd", loss="mse")
-    with pytest.raises(ValueError, match="ReduceOnPlateau monitors 'val_loss', not reported"):
+    with pytest.raises(ValueError, match="ReduceOnPlateau monitors 'val_loss', which isn't"):
         model.fit(X, Y, callbacks=[ReduceOnPlateau()], verbose=0)
-    model.compile(optimizer=SGD(learning_rate=EXAMPLES[1]), loss="mse")
-    with pytest.raises(TypeError, match="needs a learning rate that is a number, got Exponential"):
-        model.fit(X, Y, callbacks=[ReduceOnPlateau(monitor="loss")], verbose=0)

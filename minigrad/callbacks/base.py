@@ -1,9 +1,10 @@
-"""The base of callbacks: methods that training calls around each epoch."""
+"""The base class of callbacks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from inspect import signature
+from inspect import getattr_static, signature
+from types import FunctionType
 from typing import Any, TypeAlias
 
 from typing_extensions import override
@@ -16,15 +17,13 @@ EpochFunction: TypeAlias = Callable[[int, dict[str, float]], Any]
 
 
 class Callback(Configurable):
-    """Base of callbacks; a new one overrides the methods it needs.
+    """Base of callbacks; a subclass overrides the methods it needs.
 
     `trainer` is the `Trainer` of the running `fit`: it has `model`, `optimizer`, `loss` and the
     `history` of all epochs, and `trainer.stop = True` ends training after this epoch. `logs` holds
-    the numbers of the epoch by name. Epochs count from 1, and on through later fits.
+    the loss and the metrics of the epoch. Epochs count from 1, on over several calls of `fit`.
 
-    Raises:
-        TypeError: where a subclass is defined with an `on_...` method that isn't one of these, or
-            that takes other arguments.
+    A method `on_...` with another name or other arguments is refused when the class is defined.
 
     >>> import numpy as np
     >>> from minigrad import Dense, Sequential
@@ -39,53 +38,56 @@ class Callback(Configurable):
     (True, True)
     """
 
+    @override
+    def __repr__(self) -> str:
+        try:
+            return super().__repr__()
+        except TypeError:  # a subclass needn't store its arguments
+            return f"{type(self).__name__}(...)"
+
     def __init_subclass__(cls) -> None:
+        """Raise TypeError for a method that training never calls, or calls with other arguments."""
         super().__init_subclass__()
-        methods = {name: value for name, value in vars(Callback).items() if name.startswith("on_")}
+        methods = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
-            method = getattr(cls, name)
-            if not name.startswith("on_") or not callable(method):
+            if not name.startswith("on_") or not callable(method := getattr(cls, name)):
                 continue
             if name not in methods:
                 raise TypeError(
                     f"{cls.__name__} has a method '{name}', which training never calls: "
                     f"{nearest(name, methods)}"
                 )
-            expected = list(signature(methods[name]).parameters)
-            try:
-                signature(method).bind(*expected)
-            except TypeError:
-                raise TypeError(
-                    f"{cls.__name__} expects {name}({', '.join(expected)}), got "
-                    f"{name}{signature(method)}"
-                ) from None
+            if isinstance(getattr_static(cls, name), FunctionType):
+                expected, given = (
+                    list(signature(vars(Callback)[name]).parameters),
+                    signature(method),
+                )
+                try:
+                    given.bind(*expected)
+                    wrong = list(given.parameters)[1:2] in (["epoch"], ["logs"])  # as in Keras
+                except TypeError:
+                    wrong = True
+                if wrong:
+                    raise TypeError(
+                        f"{cls.__name__}.{name} expects the arguments ({', '.join(expected)}), "
+                        f"got {given}"
+                    )
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Before the first epoch."""
+        """Run before the first epoch."""
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Before each epoch."""
+        """Run before each epoch."""
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        """After each epoch, when the history holds it."""
+        """Run after each epoch, when the history and a saved model contain it."""
 
     def on_train_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also when training was interrupted or failed."""
-
-    @override
-    def __repr__(self) -> str:
-        try:
-            return super().__repr__()
-        except TypeError:  # a custom callback need not keep its arguments
-            return f"{type(self).__name__}(...)"
+        """Run after the last epoch, also when training was interrupted or failed."""
 
 
 class EpochCallback(Callback):
-    """Calls a function of (epoch, logs) after each epoch; `fit` makes one for a plain function.
-
-    Args:
-        function: takes the epoch and its logs.
-    """
+    """Calls a function of (epoch, logs) after each epoch; `fit` wraps functions in it."""
 
     def __init__(self, function: EpochFunction) -> None:
         self.function = function
@@ -96,15 +98,9 @@ class EpochCallback(Callback):
 
 
 def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
-    """Return callbacks; a function of (epoch, logs) becomes an `EpochCallback`.
-
-    Raises:
-        TypeError: something else, or a single callback that isn't in a list.
-    """
+    """Return callbacks, with functions of (epoch, logs) wrapped in one."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
-        raise TypeError(
-            f"callbacks expects a list, got {kind_of(callbacks)}: pass callbacks=[callback]"
-        )
+        raise TypeError(f"callbacks must be a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
     for index, callback in enumerate[Any](callbacks):
         if isinstance(callback, type):
@@ -113,8 +109,8 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
             )
         if not isinstance(callback, Callback) and not callable(callback):
             raise TypeError(
-                f"callbacks[{index}] expects a Callback or a function of (epoch, logs), got "
-                f"{kind_of(callback)}"
+                f"callbacks[{index}] is {kind_of(callback)}; expected a Callback or a function of "
+                "(epoch, logs)"
             )
         found.append(callback if isinstance(callback, Callback) else EpochCallback(callback))
     return found

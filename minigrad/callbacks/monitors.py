@@ -1,52 +1,41 @@
-"""Callbacks that follow one figure: they stop training, or save the model, when it is best."""
+"""Callbacks that watch the loss or a metric: early stopping and checkpoints."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
-from minigrad.core.trainer import Weights
+from minigrad.core.trainer import Trainer, Weights
+from minigrad.data.arrays import Array
 from minigrad.util.names import nearest
 from minigrad.util.options import check_int, check_not_negative
 
-if TYPE_CHECKING:
-    from minigrad.core.trainer import Trainer
-
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
-_FALL = ("loss", "error", "mae", "mse", "rmse")
-_RISE = ("accuracy", "precision", "recall", "f1", "r2", "auc")
+_LOWER_IS_BETTER = ("loss", "error", "mae", "l1", "mse", "rmse", "huber")
+_HIGHER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "r2", "auc")
 
 
 class Monitor(Callback):
-    """Base of callbacks that follow one figure: which one, and whether it should fall or rise.
+    """Base of callbacks that watch the loss or a metric.
 
     Args:
-        monitor: the figure's name, such as "val_loss".
-        mode: "min" or "max"; "auto" knows losses, errors and scores by their names.
-        min_delta: a change of no more than this doesn't count as better.
-
-    Attributes:
-        best: the best value so far; None before the first.
-        best_epoch: the epoch that had it.
-
-    Raises:
-        TypeError, ValueError: another mode; a `min_delta` that isn't a number of zero or above.
-
-    >>> class Cheer(Monitor):
-    ...     def on_epoch_end(self, trainer, epoch, logs):
-    ...         if self.improved(epoch, logs):
-    ...             trainer.say(f"epoch {epoch} is the best so far")
-    >>> Cheer(monitor="accuracy", mode="max").min_delta
-    0.0
+        monitor: its name in the logs, such as "val_loss".
+        mode: "min" or "max"; "auto" chooses by the name, for losses, errors and scores.
+        min_delta: only a change larger than this is an improvement.
     """
 
     def __init__(self, *, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(
+                f"{type(self).__name__} expects monitor as a name in the logs, such as 'val_loss', "
+                f"got {monitor!r}"
+            )
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
@@ -57,63 +46,62 @@ class Monitor(Callback):
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Check the name before any training is done.
-
-        Raises:
-            ValueError: this fit reports no such figure, or it can't be told which way is better.
-        """
-        owner = type(self).__name__
+        """Check before training that the logs will contain the name."""
         if self.monitor not in trainer.reported:
             known = nearest(self.monitor, trainer.reported)
             validated = any(name.startswith("val_") for name in trainer.reported)
             way = "" if validated else "; val_... needs validation_data or validation_split"
-            raise ValueError(f"{owner} monitors '{self.monitor}', not reported: {known}{way}")
-        self._rises = self._should_rise()
+            raise ValueError(
+                f"{type(self).__name__} monitors '{self.monitor}', which isn't reported: "
+                f"{known}{way}"
+            )
+        self._maximize = self._should_maximize()
 
-    def _should_rise(self) -> bool:
+    def _should_maximize(self) -> bool:
         if self.mode != "auto":
             return self.mode == "max"
         name = self.monitor.lower()
-        rises = any(word in name for word in _RISE)
-        if rises == any(word in name for word in _FALL):
+        maximize = any(word in name for word in _HIGHER_IS_BETTER)
+        if maximize == any(word in name for word in _LOWER_IS_BETTER):
             raise ValueError(
-                f"{type(self).__name__} can't tell whether '{self.monitor}' should fall or rise: "
-                "pass mode='min' or mode='max'"
+                f"{type(self).__name__} can't tell whether a lower or a higher '{self.monitor}' is "
+                "better: pass mode='min' or mode='max'"
             )
-        return rises
+        return maximize
 
     def improved(self, epoch: int, logs: Mapping[str, float]) -> bool:
-        """Tell whether this epoch is the best so far, and remember it; NaN never is."""
+        """Return whether this epoch is the best so far, and remember it; NaN never is."""
         value = logs[self.monitor]
-        best = (-inf if self._rises else inf) if self.best is None else self.best
-        better = value - best if self._rises else best - value
-        if not better > self.min_delta:
+        best = (-inf if self._maximize else inf) if self.best is None else self.best
+        gain = value - best if self._maximize else best - value
+        if not gain > self.min_delta:
             return False
         self.best, self.best_epoch = value, epoch
         return True
 
 
 class EarlyStopping(Monitor):
-    """Stops training when a figure gets no better, and puts the best parameters back.
+    """Stops training when a metric stops improving, and restores the best parameters.
 
-    They are put back however training ends, also by Ctrl-C, and with them the layers' buffers, such
-    as running statistics. The optimizer's state and learning rate, the random state and the history
-    stay those of the last epoch; to go on from the best one as if nothing had come after it, load
-    what `ModelCheckpoint(path, save_best_only=True)` saved.
+    The parameters and the layers' buffers, such as running statistics, are restored however
+    training ends, also by Ctrl-C. The optimizer's state, the learning rate, the random state and
+    the history stay those of the last epoch. To continue training from the best epoch, load what
+    `ModelCheckpoint(path, save_best_only=True)` saved.
 
     Args:
-        monitor: the figure that is followed.
-        patience: stop after so many epochs in a row without a better value.
-        min_delta: a change of no more than this doesn't count as better.
-        mode: "min", "max", or "auto", by the figure's name.
+        monitor: the name of the loss or metric.
+        patience: the number of epochs in a row without improvement before training stops.
+        min_delta: only a change larger than this is an improvement.
+        mode: "min", "max", or "auto", by the name.
         restore_best_weights: False keeps the parameters of the last epoch.
 
     Raises:
-        ValueError: a value out of its range; when training begins, a figure that isn't reported.
+        TypeError, ValueError: a value out of range; when training begins, a name that isn't
+            reported.
 
     Attributes:
         best: the best value.
-        best_epoch: the epoch that had it.
+        best_epoch: the epoch of the best value.
         stopped_epoch: the epoch after which it stopped training; 0 if it didn't.
 
     Source: Prechelt, Early stopping - but when?, 1998.
@@ -142,52 +130,53 @@ class EarlyStopping(Monitor):
         self.patience = check_int(patience, "patience", self, least=0)
         self.restore_best_weights = restore_best_weights
         self.stopped_epoch = 0
-        self._weights: Weights | None = None
+        self._best_weights: list[Array] | None = None
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
         self.best, self.best_epoch, self.stopped_epoch = None, trainer.epoch, 0
-        self._weights = None
+        self._weights, self._best_weights = Weights(trainer.model), None
 
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         if self.improved(epoch, logs):
             if self.restore_best_weights:
-                self._weights = Weights(trainer.model)
+                self._best_weights = self._weights.copy()
         elif epoch - self.best_epoch >= self.patience:
             self.stopped_epoch, trainer.stop = epoch, True
 
     @override
     def on_train_end(self, trainer: Trainer) -> None:
-        said = f"stopped after epoch {self.stopped_epoch}" if self.stopped_epoch else ""
+        text = f"stopped after epoch {self.stopped_epoch}" if self.stopped_epoch else ""
         if self.best is not None and self.best_epoch != trainer.epoch:
-            back = ", whose parameters are back" if self._weights else ""
-            said += f"{': ' * bool(said)}{self.monitor} was best in epoch {self.best_epoch}{back}"
-        if said:
-            trainer.say(said)
-        if self._weights is not None:
-            self._weights.restore()
-        self._weights = None
+            restored = "; its parameters are restored" if self._best_weights else ""
+            text += f"{': ' * bool(text)}best {self.monitor} in epoch {self.best_epoch}{restored}"
+        if text:
+            trainer.say(text)
+        if self._best_weights is not None:
+            self._weights.restore(self._best_weights)
+        self._best_weights = None
 
 
 class ModelCheckpoint(Monitor):
-    """Saves the model after each epoch, or after each that is the best so far.
+    """Saves the model after each epoch, or after each epoch that is the best so far.
 
-    What is saved holds all that training needs to go on from there.
+    The file holds all that training needs to continue.
 
     Args:
-        path: the file; "{epoch}" and the logs' names in braces stand for their values, as in
-            "net-{epoch:03}-{val_loss:.4f}.safetensors". Without them each save replaces the last.
-        monitor: the figure that says which is best.
-        mode: "min", "max", or "auto", by the figure's name.
-        save_best_only: save only epochs that are better than all before; those of a file that is
-            there already and belongs to the model's history count. It begins anew with a model that
-            wasn't trained yet.
+        path: the file. "{epoch}" and names in the logs in braces are replaced by their values, as
+            in "net-{epoch:03}-{val_loss:.4f}.safetensors". Without them each save replaces the
+            last.
+        monitor: the loss or metric that decides which epoch is best.
+        mode: "min", "max", or "auto", by the name.
+        save_best_only: save only an epoch that is better than all before. If the file exists, the
+            earlier epochs in the model's history count too.
 
     Raises:
-        ValueError: when training begins, a figure that isn't reported.
-        FileNotFoundError: likewise, a folder that doesn't exist.
+        TypeError: `monitor` isn't a name.
+        ValueError: when training begins, a name that isn't reported.
+        FileNotFoundError: when training begins, a folder that doesn't exist.
 
     >>> import os, tempfile
     >>> import numpy as np
@@ -222,13 +211,13 @@ class ModelCheckpoint(Monitor):
         except (KeyError, IndexError, ValueError) as error:
             raise ValueError(
                 f"ModelCheckpoint can't fill in path {self.path!r} ({error}): braces hold 'epoch' "
-                f"or a figure; {nearest(str(error.args[0]), ['epoch', *known])}"
+                f"or a name in the logs; {nearest(str(error.args[0]), ['epoch', *known])}"
             ) from None
         if "{" not in os.path.dirname(self.path) and not os.path.isdir(folder or "."):
-            raise FileNotFoundError(f"ModelCheckpoint: no folder {folder!r} to save in: make it")
+            raise FileNotFoundError(f"ModelCheckpoint: no folder {folder!r} to save in: create it")
         if self.save_best_only:
             super().on_train_begin(trainer)
-            if not trainer.history.epochs:  # another model, or one that begins anew
+            if not trainer.history.epochs:  # another model, or one that isn't trained yet
                 self.best, self.best_epoch = None, 0
             if self.best is None and os.path.exists(self.path):
                 for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):

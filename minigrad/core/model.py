@@ -21,7 +21,7 @@ from minigrad.core import gradient
 from minigrad.core.chain import Chain, as_list, layer_at, name_layers
 from minigrad.core.evaluation import evaluate
 from minigrad.core.layer import Layer, connect, replace, walk
-from minigrad.core.loss import Loss
+from minigrad.core.loss import Loss, as_loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
 from minigrad.core.trainer import Trainer
@@ -219,7 +219,7 @@ class Model(Layer):
         *,
         optimizer: Optimizer | str,
         loss: Loss | str,
-        metrics: Sequence[str | Metric] = (),
+        metrics: Sequence[str | Metric] | None = (),
     ) -> None:
         """Set how the model is trained. The history goes on.
 
@@ -238,7 +238,7 @@ class Model(Layer):
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_free(p for _, p in self.named_parameters())
-        loss = as_object(Loss, loss, "loss")
+        loss = as_loss(loss)
         named = named_metrics(metrics, threshold=loss.decision_threshold)
         last: Layer = self
         while last.children:
@@ -336,16 +336,13 @@ class Model(Layer):
             raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
         found, shown = as_callbacks(callbacks), progress(verbose)
         accept = partial(self._rows, loss=trainer.loss)
-
-        def accept_weighted(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows:
-            return accept(x, y, weight).weighted_by_class(class_weight)
-
         data = as_batches(
             x,
             y,
-            accept_weighted if y is None and class_weight is not None else accept,
+            accept,
             sample_weight=sample_weight,
             epochs=epochs,
+            steps=steps_per_epoch,
         )
         if isinstance(data, Stream) and batch_size not in (None, 32):
             raise ValueError("batch_size needs arrays x and y: batches are taken as they are")
@@ -360,7 +357,7 @@ class Model(Layer):
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
             data, validation = split(data, validation_split, self._split_seed)
-        if class_weight is not None and isinstance(data, Rows):
+        if class_weight is not None:
             data = data.weighted_by_class(class_weight)
         self._gather()
         return trainer.fit(
@@ -590,7 +587,7 @@ class Model(Layer):
     def _loss_for(self, call: str, loss: Loss | str | None) -> Loss:
         """Return the given loss, or else the compiled one."""
         if loss is not None:
-            return as_object(Loss, loss, "loss")
+            return as_loss(loss)
         if self.loss is None:
             raise RuntimeError(
                 f"{call} needs a loss: pass one, such as loss=MSELoss(), or compile the model"
@@ -609,15 +606,14 @@ class Model(Layer):
         inputs, targets = as_pair(x, y)
         self._check_rows(inputs)
         assert self.output_shape is not None
-        rows = as_rows(
+        return as_rows(
             inputs,
             targets,
             output_shape=self.output_shape,
             loss=loss,
             sample_weight=sample_weight,
+            dtype=self.dtype,
         )
-        rows.x = rows.x.astype(self.dtype, copy=False)
-        return rows
 
     @override
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What may enter as data: floating, finite, not empty, of the shape that is expected."""
+"""Validate the arrays that users pass, without copying them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.util.names import kind_of
+from minigrad.util.names import kind_of, with_article
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Shape: TypeAlias = tuple[int, ...]
 
-_BYTES_AT_A_TIME = 2**20
-_NOT_PLAIN = {
-    "filled": "filled(...), or drop the masked rows",
-    "toarray": "toarray()",
-}
-"""A method by which masked and sparse arrays are known, and how it makes plain ones."""
+_BLOCK_BYTES = 2**20
+_LARGEST_INTEGER = 2**53
+"""float64 holds every integer up to this one exactly."""
+_CONVERSIONS = {"filled": "filled(...), or drop the masked rows", "toarray": "toarray()"}
+"""Methods that only masked and sparse arrays have, and how to get a plain array."""
 
 
 def describe(shape: Shape) -> str:
-    """Write the shape of a batch whose rows have this shape.
+    """Return the shape of a batch of rows of this shape, as text.
 
     >>> describe((64,)), describe(())
     ('(batch, 64)', '(batch,)')
@@ -32,54 +31,51 @@ def describe(shape: Shape) -> str:
 
 
 def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
-    """Return an array, a list, a frame, a series or a tensor as an array, uncopied if possible.
+    """Return an array, a list, a DataFrame, a Series or a tensor as an array.
 
-    Raises:
-        TypeError: a masked or a sparse array; a tensor that gradients are recorded for, or that
-            isn't in this memory.
-        ValueError: lists of unequal length.
+    It refuses masked and sparse arrays, lists of unequal length, and tensors that require gradients
+    or aren't on the CPU.
     """
-    for method, way in _NOT_PLAIN.items():
-        if hasattr(value, method):
-            raise TypeError(f"{name} is {kind_of(value)}, not a plain array: pass {name}.{way}")
+    items = value if isinstance(value, (list, tuple)) else ()
+    for kind in {type(value), *map(type, items)}:
+        for method, way in _CONVERSIONS.items():
+            if hasattr(kind, method):
+                what = with_article(kind.__name__)
+                raise TypeError(f"{name} is {what}, not a plain array: pass {name}.{way}")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(
-            f"{name} is {kind_of(value)} that NumPy can't read as an array: {error}"
+        ragged = isinstance(error, ValueError)
+        reason = "are its rows of unequal length?" if ragged else str(error)
+        raise (ValueError if ragged else TypeError)(
+            f"{name} is {kind_of(value)} that NumPy can't convert to an array: {reason}"
         ) from error
 
 
-def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
-    """Return `value` as an array with at least one row of floating numbers, without a copy.
+def as_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array of floats, integers or booleans.
 
-    Args:
-        value: an array, or anything that NumPy turns into one.
-        name: what the message calls it.
-
-    Raises:
-        TypeError: integers, booleans, strings, objects and complex numbers.
-        ValueError: an empty array, or a single number.
-
-    >>> as_data([[0, 1]], "x")
+    >>> as_numbers(["1"], "x")
     Traceback (most recent call last):
     ...
-    TypeError: x holds integers (dtype int64); expected floating numbers: pass x.astype(float)
+    TypeError: x has dtype <U1; expected real numbers
     """
     array = as_array(value, name)
-    kind = array.dtype.kind
-    if kind != "f":
-        if kind in "iub":
-            held = "booleans" if kind == "b" else "integers"
-            raise TypeError(
-                f"{name} holds {held} (dtype {array.dtype}); expected floating numbers: "
-                f"pass {name}.astype(float)"
-            )
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; expected an array of floating numbers"
-            + (_object_way_out(value, array, name) if kind == "O" else "")
-        )
+    if array.dtype.kind in "fiub":
+        return array
+    way = _object_way_out(value, array, name) if array.dtype.kind == "O" else ""
+    raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers{way}")
+
+
+def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array of numbers with at least one row.
+
+    >>> as_data(np.zeros((0, 2)), "x")
+    Traceback (most recent call last):
+    ...
+    ValueError: x is empty: its shape is (0, 2); expected at least one row
+    """
+    array = as_numbers(value, name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a single number; expected an array with the batch axis first")
     if array.size == 0:
@@ -87,32 +83,51 @@ def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
+def as_weights(value: ArrayLike, rows: int) -> NDArray[np.float64]:
+    """Return sample weights as float64, one per row: finite and not negative."""
+    weight = as_numbers(value, "sample_weight")
+    if weight.shape != (rows,):
+        raise ValueError(
+            f"sample_weight must have shape ({rows},), a weight for each row; got {weight.shape}"
+        )
+    check_finite(weight, "sample_weight")
+    if rows and weight.min() < 0:
+        raise ValueError(f"sample_weight must not be negative, got {weight.min()}")
+    return weight.astype(np.float64, copy=False)
+
+
 def check_finite(array: NDArray[Any], name: str) -> None:
-    """Refuse NaN and infinity, naming the first; a block of rows at a time, so a file stays one.
+    """Refuse NaN, infinity, and integers beyond 2^53, naming the first one.
+
+    It reads a block of rows at a time, so that a memory-mapped file isn't loaded.
 
     >>> check_finite(np.array([[0.0], [np.nan]]), "x")
     Traceback (most recent call last):
     ...
     ValueError: x holds nan at index (1, 0); expected finite numbers: drop or fill such rows
     """
+    floats = array.dtype.kind == "f"
+    if not floats and array.dtype.itemsize < 8:
+        return
     step = len(array)
-    if array.nbytes > _BYTES_AT_A_TIME:
-        step = max(1, _BYTES_AT_A_TIME * step // array.nbytes)
+    if array.nbytes > _BLOCK_BYTES:
+        step = max(1, _BLOCK_BYTES * step // array.nbytes)
     for start in range(0, len(array), step):
         rows = array[start : start + step]
-        finite = np.isfinite(rows)
-        if not finite.all():
-            first = np.unravel_index(int(np.argmin(finite)), finite.shape)
+        if floats:
+            good = np.isfinite(rows)
+        else:
+            good = (rows >= -_LARGEST_INTEGER) & (rows <= _LARGEST_INTEGER)
+        if not good.all():
+            first = np.unravel_index(int(np.argmin(good)), good.shape)
             index = (start + int(first[0]), *map(int, first[1:]))
-            raise ValueError(
-                f"{name} holds {array[index]} at index {index}; "
-                "expected finite numbers: drop or fill such rows"
-            )
+            way = "finite numbers: drop or fill such rows" if floats else "integers up to 2**53"
+            raise ValueError(f"{name} holds {array[index]} at index {index}; expected {way}")
 
 
 def _object_way_out(value: object, array: NDArray[Any], name: str) -> str:
     if hasattr(value, "dtypes"):
-        return f": pick the columns that are numbers, and pass {name}.astype(float)"
+        return f": select the numeric columns, and pass {name}.astype(float)"
     for item in array.flat:
         if isinstance(item, (Sequence, np.ndarray)) and not isinstance(item, str):
             return ": are its rows of unequal length?"

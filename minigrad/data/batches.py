@@ -1,8 +1,9 @@
-"""Batches that come from an iterable or from a function, as many and as large as it makes them."""
+"""Batches from an iterable or a function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from operator import length_hint
 from typing import Any, Protocol, TypeAlias, cast
@@ -12,32 +13,37 @@ from numpy.typing import ArrayLike
 
 from minigrad.data.rows import Rows
 from minigrad.util.names import kind_of
+from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
 Batches: TypeAlias = "Iterable[Any] | Callable[[], Iterable[Any]]"
-"""(x, y) or (x, y, sample_weight) again and again: a list, a loader, a generator; or a function
-without arguments that returns such."""
+"""An iterable of (x, y) or (x, y, sample_weight), such as a list, a loader or a generator; or a
+function without arguments that returns one."""
+
+_EXPECTED = "arrays x and y, or an iterable of (x, y) batches, or a function that returns one"
+_END = object()
 
 
 class Accept(Protocol):
-    """Checks inputs, targets and weights, and returns them as rows."""
+    """Validates inputs, targets and weights, and returns them as rows."""
 
     def __call__(self, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows: ...
 
 
 class Stream:
-    """Goes through the batches once an epoch, and checks each as it comes.
+    """An iterable of batches, iterated once per epoch; each batch is validated as it comes.
 
-    The first batch is read at once, so that what can't be used is said before training.
+    The first batch is read and validated at once, so that wrong data fails before training.
+
+    Without `steps`, an epoch lasts until the iterable ends. An endless one makes an endless epoch;
+    the progress line then counts its batches.
 
     Args:
-        source: where the batches come from.
-        accept: checks a batch's inputs, targets and weights, and returns them as rows.
-        epochs: how often it will be gone through.
-
-    Raises:
-        TypeError: `source` is an array, or no source of batches at all.
-        ValueError: it has no batches, or can be gone through only once.
+        source: the iterable, or a function that returns one.
+        accept: validates a batch and returns it as rows.
+        epochs: the number of epochs to come.
+        steps: the number of batches in an epoch. The next epoch continues with the same iterator;
+            one that ends is started again.
 
     >>> batches = [(np.zeros((2, 3)), np.ones(2)), (np.zeros((1, 3)), np.ones(1))]
     >>> stream = Stream(batches, lambda x, y, weight: Rows(x, y, weight))
@@ -45,70 +51,75 @@ class Stream:
     [2, 1]
     """
 
-    def __init__(self, source: Batches, accept: Accept, *, epochs: int = 1) -> None:
+    def __init__(
+        self, source: Batches, accept: Accept, *, epochs: int = 1, steps: int | None = None
+    ) -> None:
         if isinstance(source, (str, bytes, Mapping)) or hasattr(source, "__array__"):
-            raise TypeError(
-                f"y is missing: x is {kind_of(source)}; pass x and y, or as x alone an "
-                "iterable of (x, y) batches or a function that returns one"
-            )
+            raise TypeError(f"y is missing: x is {kind_of(source)}; pass {_EXPECTED}")
+        self.steps = None if steps is None else check_int(steps, "steps_per_epoch", "fit")
         self._source = source
         self._accept = accept
-        iterator = iter(_begin(source))
-        if iterator is source and epochs > 1:
+        self._class_weight: Mapping[int, float] | None = None
+        iterator = iter(_start(source))
+        if iterator is source and epochs > 1 and steps is None:
             raise ValueError(
-                f"x is {kind_of(source)}, which can be gone through once, and epochs is "
-                f"{epochs}: pass a list, or the function that returns it, without calling it"
+                f"x is {kind_of(source)}, which is exhausted after one epoch, and epochs is "
+                f"{epochs}: pass a list, the function that returns it, or steps_per_epoch"
             )
         self._count = length_hint(source) or None
-        first = next(iterator, None)
-        if first is None:
+        self._first = next(iterator, _END)
+        if self._first is _END:
             raise ValueError("x is an iterable without batches: expected at least one (x, y)")
-        self._begun: Iterator[Rows] | None = chain(
-            [self._read(1, first)], self._rest(iterator, start=2)
-        )
+        self._read(1, self._first)
+        self._iterator: Iterator[Any] | None = chain([self._first], iterator)
+
+    def weighted_by_class(self, class_weight: Mapping[int, float]) -> Stream:
+        """Weight the rows of each batch as `Rows.weighted_by_class` does; return this stream."""
+        self._class_weight = class_weight
+        self._read(1, self._first)
+        return self
 
     def count(self, batch_size: int | None) -> int | None:
-        """Return how many batches an epoch has, as far as that is known."""
-        return self._count
+        """Return the number of batches in an epoch, None if it isn't known."""
+        return self.steps or self._count
 
     def batches(self, batch_size: int | None, rng: RNG | None) -> Iterator[Rows]:
-        """Yield the batches as they come: neither cut nor shuffled.
-
-        Raises:
-            TypeError, ValueError: a batch that can't be used, with its number.
-        """
-        begun, self._begun = self._begun, None
-        count = 0
-        for batch in begun or self._rest(_begin(self._source)):
-            count += 1
-            yield batch
-        if not count:
-            raise ValueError(
-                f"x is {kind_of(self._source)} that gave no batches when it was gone "
-                "through again: pass a list, or a function that returns a new iterator each time"
-            )
-        self._count = count
-
-    def _rest(self, batches: Iterable[Any], *, start: int = 1) -> Iterator[Rows]:
-        for number, batch in enumerate(batches, start):
-            yield self._read(number, batch)
+        """Yield the batches of an epoch as they come: neither cut nor shuffled."""
+        number, started = 0, False
+        while number != self.steps:
+            if self._iterator is None:
+                self._iterator, started = iter(_start(self._source)), True
+            batch = next(self._iterator, _END)
+            if batch is not _END:
+                number, started = number + 1, False
+                yield self._read(number, batch)
+            elif started:
+                raise ValueError(
+                    f"x is {kind_of(self._source)} that is exhausted after {number} batches of "
+                    "this epoch: pass a list, or a function that returns a new iterator each time"
+                )
+            else:
+                self._iterator = None
+                if self.steps is None:
+                    self._count = number
+                    return
 
     def _read(self, number: int, batch: Any) -> Rows:
         if (
             not isinstance(batch, (tuple, list))
             or len(batch) not in (2, 3)
-            or any(item is None or not np.ndim(item) for item in batch[:2])
+            or any(item is None or np.isscalar(item) for item in batch[:2])
         ):
             raise TypeError(
                 f"batch {number} of x is {_describe(batch)}; without y, x is an iterable whose "
                 "batches are (x, y) or (x, y, sample_weight)"
             )
-        x, y, *weight = batch
-        try:
-            return self._accept(x, y, weight[0] if weight else None)
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"batch {number}: {error}") from error
+        x, y, weight = (*batch, None)[:3]
+        with _naming(f"batch {number}"):
+            rows = self._accept(x, y, weight).take(slice(None))
+            if self._class_weight is not None:
+                rows = rows.weighted_by_class(self._class_weight)
+            return rows
 
 
 def as_batches(
@@ -118,59 +129,54 @@ def as_batches(
     *,
     sample_weight: ArrayLike | None = None,
     epochs: int = 1,
+    steps: int | None = None,
 ) -> Rows | Stream:
-    """Return what was passed as x and y: arrays, or, without y, an iterable of batches.
-
-    Raises:
-        TypeError, ValueError: data that can't be used, or is missing.
-    """
+    """Return arrays x and y as rows, and an iterable of batches (without y) as a stream."""
     if x is None:
-        raise TypeError(
-            "x is missing: pass arrays x and y, or as x alone an iterable of (x, y) batches or a "
-            "function that returns one"
-        )
+        raise TypeError(f"x is missing: pass {_EXPECTED}")
     if y is not None:
+        if steps is not None:
+            raise ValueError("steps_per_epoch needs an iterable of batches: set batch_size instead")
         return accept(cast("ArrayLike", x), y, sample_weight)
     if sample_weight is not None:
         raise TypeError("sample_weight needs x and y: batches are (x, y, sample_weight)")
-    return Stream(cast("Batches", x), accept, epochs=epochs)
+    return Stream(cast("Batches", x), accept, epochs=epochs, steps=steps)
 
 
 def as_validation(
     data: Batches | Sequence[ArrayLike], accept: Accept, *, epochs: int
 ) -> Rows | Stream:
-    """Return what was passed as validation_data, and name it where it can't be used.
-
-    Raises:
-        TypeError, ValueError: data that can't be used.
-    """
+    """Return validation_data as rows or as a stream; errors name it."""
     arrays = isinstance(data, tuple) or (
         isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
     )
-    try:
+    with _naming("validation_data"):
         if not arrays:
             return Stream(cast("Batches", data), accept, epochs=epochs)
         given = cast("Sequence[ArrayLike]", data)
         if len(given) not in (2, 3):
             raise ValueError(f"expected (x, y) or (x, y, sample_weight), got {len(given)} items")
-        x, y, *weight = given
-        return accept(x, y, *weight)
+        return accept(*given)
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Put a place before the message of an error."""
+    try:
+        yield
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"validation_data: {error}") from error
+        raise kind(f"{place}: {error}") from error
 
 
-def _begin(source: Batches) -> Iterable[Any]:
+def _start(source: Batches) -> Iterable[Any]:
     if hasattr(source, "__iter__"):
         return source
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         return (source[index] for index in range(len(source)))
     if callable(source):
         return source()
-    raise TypeError(
-        f"x is {kind_of(source)}: expected arrays x and y, an iterable of (x, y) batches, "
-        "or a function that returns one"
-    )
+    raise TypeError(f"x is {kind_of(source)}; expected {_EXPECTED}")
 
 
 def _describe(batch: Any) -> str:

@@ -1,32 +1,32 @@
-"""Targets as people have them, brought into the form that losses and metrics compute with."""
+"""Validate targets and convert them to the form of the loss."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from minigrad.data.arrays import Shape, as_data, describe
+from minigrad.data.arrays import Shape, as_numbers, describe
 
 _SUM_TOLERANCE = 1e-3
-"""How far from 1 a row of probabilities may add up to: float16 ones are."""
+"""How far the sum of a row of probabilities may be from 1; float16 needs that much."""
 
 
-def like_prediction(
-    target: NDArray[Any], shape: Shape, owner: str, *, integers: bool = False
-) -> NDArray[Any]:
+def as_predictions(value: ArrayLike, owner: str) -> NDArray[Any]:
+    """Return predictions as an array of numbers with at least one row."""
+    array = as_numbers(value, "the prediction")
+    if array.ndim == 0:
+        raise ValueError(f"{owner} expects predictions with the batch axis first, got {array}")
+    if array.size == 0:
+        raise ValueError(
+            f"{owner} expects at least one row, got predictions of shape {array.shape}"
+        )
+    return array
+
+
+def like_prediction(target: NDArray[Any], shape: Shape, owner: str) -> NDArray[Any]:
     """Return targets in the predictions' shape: (n,) is taken for (n, 1), and for nothing else.
-
-    Args:
-        target: floating numbers, and with `integers` whole numbers and booleans too.
-        shape: the predictions'.
-        owner: whom messages name.
-        integers: whether whole numbers mean what they say.
-
-    Raises:
-        TypeError: integers, or no numbers at all.
-        ValueError: any other shape.
 
     >>> like_prediction(np.array([0.0, 1.0]), (2, 1), "MSELoss").shape
     (2, 1)
@@ -36,15 +36,7 @@ def like_prediction(
     ValueError: MSELoss expects targets of the predictions' shape (2, 3), got (2,):
     give the last layer 1 unit, or y of shape (batch, 3)
     """
-    kind = target.dtype.kind
-    if kind != "f" and not (integers and kind in "iub"):
-        if kind in "iub":
-            held = "booleans" if kind == "b" else "integers"
-            raise TypeError(
-                f"y holds {held} (dtype {target.dtype}); {owner} expects floating numbers: "
-                "pass y.astype(float); for classes take CrossEntropyLoss() or BCEWithLogitsLoss()"
-            )
-        as_data(target, "y")
+    target = as_numbers(target, "y")
     if target.shape == shape:
         return target
     if (*target.shape, 1) == shape:
@@ -53,7 +45,7 @@ def like_prediction(
     if target.ndim == 1 and len(shape) == 2 and not way:
         way = f": give the last layer 1 unit, or y of shape {describe(shape[1:])}"
         if target.dtype.kind in "iu":
-            way += ", or take CrossEntropyLoss() for class indices"
+            way += ", or use CrossEntropyLoss() for class indices"
     raise ValueError(
         f"{owner} expects targets of the predictions' shape {shape}, got {target.shape}{way}"
     )
@@ -62,10 +54,7 @@ def like_prediction(
 def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
     """Refuse what is neither class indices of shape (n,) nor one-hot rows of shape (n, classes).
 
-    Raises:
-        TypeError: class indices that are floats, or no numbers at all.
-        ValueError: another shape, an index that is no class, rows that aren't probabilities, or
-            predictions of fewer than two classes.
+    Rows of probabilities count as one-hot. Predictions need two classes or more.
 
     >>> check_classes(np.array([0, 3], dtype=np.uint8), (2, 3), "CrossEntropyLoss")
     Traceback (most recent call last):
@@ -76,12 +65,12 @@ def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(
             f"{owner} expects predictions of shape (batch, classes), got {shape}: give the last "
-            "layer a unit for each class, or take a single unit and BCEWithLogitsLoss()"
+            "layer a unit for each class, or use a single unit and BCEWithLogitsLoss()"
         )
     if target.shape == shape[:1]:
         _check_class_indices(target, shape[1], owner)
     elif target.shape == shape:
-        _check_probabilities(target, owner)
+        _check_probabilities(as_numbers(target, "y"), owner)
     else:
         way = _other_rows(target, shape)
         if target.shape == (shape[0], 1):
@@ -95,13 +84,7 @@ def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
 def check_range(
     array: NDArray[Any], least: float, most: float, name: str, owner: str, way_out: str
 ) -> None:
-    """Refuse a number outside [least, most], naming the first; NaN is left to `check_finite`.
-
-    >>> check_range(np.array([0.5, 7.5]), 0, 1, "the prediction", "BCELoss", "end with Sigmoid()")
-    Traceback (most recent call last):
-    ...
-    ValueError: the prediction holds 7.5 at index 1; BCELoss expects 0 to 1: end with Sigmoid()
-    """
+    """Refuse a number outside [least, most], naming the first; NaN is left to `check_finite`."""
     if array.size and (array.min() < least or array.max() > most):
         index, value = _first(array, (array < least) | (array > most))
         raise ValueError(
@@ -110,14 +93,8 @@ def check_range(
 
 
 def check_signs(target: NDArray[Any], owner: str) -> None:
-    """Refuse a label that is neither -1 nor +1, naming the first; NaN is left to `check_finite`.
-
-    >>> check_signs(np.array([1, 0]), "HingeLoss")
-    Traceback (most recent call last):
-    ...
-    ValueError: y holds 0 at index 1; HingeLoss expects -1 or 1: for labels 0 and 1 pass 2.0 * y - 1
-    """
-    wrong = (np.abs(target) != 1) & ~np.isnan(target)
+    """Refuse a label that is neither -1 nor +1, naming the first; NaN is left to `check_finite`."""
+    wrong = (target != 1) & (target != -1) & ~np.isnan(target)
     if wrong.any():
         index, value = _first(target, wrong)
         raise ValueError(
@@ -131,11 +108,8 @@ def _check_class_indices(target: NDArray[Any], classes: int, owner: str) -> None
     if kind not in "iub":
         held = f"y holds floats (dtype {target.dtype})" if kind == "f" else f"y is {target.dtype}"
         way = "y.astype(int)" if kind == "f" else "np.unique(y, return_inverse=True)[1]"
-        raise TypeError(f"{held}; {owner} expects class indices, whole numbers from 0: pass {way}")
-    # Seen as unsigned, a negative index is a large one: a single pass finds both.
-    same_size = np.uintp if target.dtype == np.intp else target.dtype.str.replace("i", "u")
-    unsigned = target.view(same_size)
-    if unsigned.size and unsigned.max() >= classes:
+        raise TypeError(f"{held}; {owner} expects class indices, integers from 0: pass {way}")
+    if target.size and (target.min() < 0 or target.max() >= classes):
         index, value = _first(target, (target < 0) | (target >= classes))
         from_one = target.min() == 1 and target.max() == classes
         way = "pass y - 1" if from_one else "give it a unit for each class"
@@ -146,12 +120,10 @@ def _check_class_indices(target: NDArray[Any], classes: int, owner: str) -> None
 
 
 def _check_probabilities(rows: NDArray[Any], owner: str) -> None:
-    if rows.dtype.kind not in "iub":
-        as_data(rows, "y")
     if rows.size and rows.min() < 0:
         index, value = _first(rows, rows < 0)
         raise ValueError(
-            f"y holds {value} at index {index}; {owner} expects one-hot rows, or probabilities: "
+            f"y holds {value} at index {index}; {owner} expects one-hot rows or probabilities: "
             "pass numbers from 0 to 1"
         )
     sums = rows @ np.ones(rows.shape[1], np.result_type(rows, np.float32))
@@ -159,9 +131,9 @@ def _check_probabilities(rows: NDArray[Any], owner: str) -> None:
     if wrong.any():
         index, value = _first(sums, wrong)
         raise ValueError(
-            f"y's row {index} adds up to {value:g}; {owner} expects one-hot rows, or "
-            "probabilities that add up to 1: for several labels a row take BCEWithLogitsLoss() "
-            "and 'binary_accuracy'"
+            f"y's row {index} adds up to {value:g}; {owner} expects one-hot rows or probabilities "
+            "that add up to 1: for several labels per row use BCEWithLogitsLoss() and "
+            "'binary_accuracy'"
         )
 
 
@@ -172,7 +144,5 @@ def _first(array: NDArray[Any], wrong: NDArray[np.bool_]) -> tuple[int | tuple[i
 
 
 def _other_rows(target: NDArray[Any], shape: Shape) -> str:
-    """Say that the rows differ, if they do."""
-    if target.ndim and len(target) != shape[0]:
-        return f": x has {shape[0]} rows and y has {len(target)}"
-    return ""
+    wrong = target.ndim and len(target) != shape[0]
+    return f": x has {shape[0]} rows and y has {len(target)}" if wrong else ""

@@ -108,7 +108,9 @@ def _taken(
         targets = loss.match(targets, (len(inputs), *model.output_shape))
     except (TypeError, ValueError) as error:
         return Rows(inputs, targets), error
-    rows = model.rows(inputs, targets, loss, sample_weight=sample_weight, class_weight=class_weight)
+    rows = model.rows(inputs, targets, loss, sample_weight=sample_weight)
+    if class_weight is not None:
+        rows = rows.weighted_by_class(class_weight)
     return rows, None
 
 

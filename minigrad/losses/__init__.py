@@ -1,4 +1,4 @@
-"""The losses, by what they are for: numbers, or classes."""
+"""Losses for regression and classification."""
 
 from minigrad.core.loss import Loss
 from minigrad.losses.classification import (

@@ -1,4 +1,4 @@
-"""Losses between a prediction and a class: cross-entropies and the hinge."""
+"""Losses for classification: the cross-entropies and the hinge loss."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from minigrad.util.config import register
 from minigrad.util.options import check_fraction
 
 _LEAST_PROBABILITY = 1e-12
-"""Below this a logarithm goes on as its tangent."""
+"""Below this a logarithm is replaced by its tangent."""
 
 
 class _BinaryCrossEntropy(Loss):
-    """What both forms share: a target for each unit, from 0 to 1, that may be whole numbers."""
-
-    takes_integers = True
+    """Base of both forms: a target from 0 to 1 for each unit."""
 
     @override
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
         target = super().match(target, shape)
-        way = "0 and 1 for two classes; take CrossEntropyLoss() for more, HingeLoss() for -1 and 1"
+        way = (
+            "labels are 0 and 1; use CrossEntropyLoss() for more classes, HingeLoss() for -1 and 1"
+        )
         check_range(target, 0, 1, "y", self.label, way)
         return target
 
@@ -36,12 +36,12 @@ class _BinaryCrossEntropy(Loss):
 class BCELoss(_BinaryCrossEntropy):
     """Binary cross-entropy of probabilities p: the terms are -(t log p + (1 - t) log(1 - p)).
 
-    So dterm/dp = (1 - t) / (1 - p) - t / p. Targets t are labels 0 and 1 (whole numbers or floats),
-    or probabilities between. Below 1e-12 the logarithm goes on as its tangent, so that J and its
-    slope are finite at p = 0 and p = 1: at most 28.6 and 1e12 a term.
+    dterm/dp = (1 - t) / (1 - p) - t / p. Targets t are labels 0 and 1, or probabilities. Below
+    1e-12 the logarithm is replaced by its tangent, so that J and its derivative stay finite at
+    p = 0 and p = 1: at most 28.6 and 1e12 per term.
 
-    PyTorch agrees for p in [1e-12, 1 - 1e-12]. Outside, it cuts each logarithm at -100 and its
-    backward isn't the derivative of that; Keras cuts p at 1e-7, where its gradient is zero.
+    PyTorch agrees for p in [1e-12, 1 - 1e-12]. Outside, PyTorch clips each logarithm at -100, and
+    its backward isn't the derivative of that. Keras clips p at 1e-7, where its gradient is zero.
     `BCEWithLogitsLoss` has no such limits: prefer it.
     Source: Bishop 2006, equation 5.21.
 
@@ -60,7 +60,7 @@ class BCELoss(_BinaryCrossEntropy):
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        way = "end the model with Sigmoid(), or take BCEWithLogitsLoss()"
+        way = "end the model with Sigmoid(), or use BCEWithLogitsLoss()"
         check_range(prediction, 0, 1, "the prediction", self.label, way)
         q = 1 - prediction
         p_safe = np.maximum(prediction, _LEAST_PROBABILITY)
@@ -73,12 +73,12 @@ class BCELoss(_BinaryCrossEntropy):
 
 @register
 class BCEWithLogitsLoss(_BinaryCrossEntropy):
-    """Binary cross-entropy of logits z, the probability being p = sigmoid(z).
+    """Binary cross-entropy of logits z: the probability is p = sigmoid(z).
 
     The terms are log(1 + exp(z)) - t z, so dterm/dz = sigmoid(z) - t, exact for every z. The last
-    layer is a `Dense` without an activation, of one unit, or of several for labels that don't
-    exclude one another. Targets as for `BCELoss`. `predict` returns logits: class 1 is z > 0, which
-    the metrics named in `compile` know.
+    layer is a `Dense` without an activation: one unit, or one unit for each of several independent
+    labels. Targets are those of `BCELoss`. `predict` returns logits: class 1 is z > 0. Metrics
+    named in `compile` use that threshold.
     Source: Bishop 2006, equations 4.90 and 4.91.
 
     Raises:
@@ -99,38 +99,37 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
         z = prediction
-        # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), whose exponential can't overflow.
+        # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), where exp can't overflow.
         terms = np.maximum(z, 0.0) - target * z + np.log1p(np.exp(-np.abs(z)))
         return terms, sigmoid(z) - target
 
 
 @register
 class CrossEntropyLoss(Loss):
-    """Cross-entropy of logits z, the probabilities being p = softmax(z).
+    """Cross-entropy of logits z: the probabilities are p = softmax(z).
 
-    For class y the term is log(sum over j of exp(z_j)) - z_y, one a row, so
-    dterm/dz_k = p_k - [k = y]. The last layer is a `Dense` of a unit for each class, without an
-    activation. Targets are class indices of shape (n,) and any integer dtype, or rows t of shape
-    (n, classes), one-hot or probabilities: then z_y becomes sum over k of t_k z_k, and [k = y]
-    becomes t_k. (A row is divided by its sum, which rounding may put beside 1.)
-    `label_smoothing` e puts (1 - e) t_k + e / classes in the place of t_k.
+    For class y the term of a row is log(sum over j of exp(z_j)) - z_y, so dterm/dz_k =
+    p_k - [k = y]. The last layer is a `Dense` with a unit for each class and no activation.
+    Targets are class indices of shape (n,) and any integer dtype, or rows t of shape (n, classes),
+    one-hot or probabilities: then sum over k of t_k z_k replaces z_y, and t_k replaces [k = y].
+    (A row is divided by its sum, which may differ from 1 by rounding.) `label_smoothing` e
+    replaces t_k by (1 - e) t_k + e / classes.
 
-    With class weights, a row's term is multiplied by the weight of its class, and "mean" divides by
-    the sum of those weights, as PyTorch's `weight` does for class indices. With label smoothing
-    PyTorch weights each class's share within a row instead, and for rows of probabilities it
-    divides by the number of rows.
+    A class weight multiplies the terms of its rows, and "mean" divides by the sum of those weights,
+    as PyTorch's `weight` does for class indices. With label smoothing PyTorch weights each class
+    within a row instead, and for rows of probabilities it divides by the number of rows.
     Source: Bishop 2006, equations 4.108 and 4.109; Szegedy et al., Rethinking the inception
     architecture, 2016, section 7.
 
     Args:
-        label_smoothing: e, from 0 to below 1.
+        label_smoothing: e, 0 <= e < 1.
         reduction: see `Loss`; "mean" is over the rows.
         scale: see `Loss`.
 
     Raises:
         TypeError: class indices that are floats.
-        ValueError: an index that is no class; rows that aren't probabilities; predictions of fewer
-            than two classes; label_smoothing out of its range.
+        ValueError: an index out of range; rows that aren't probabilities; predictions of fewer
+            than two classes; label_smoothing out of range.
 
     >>> loss = CrossEntropyLoss()
     >>> round(loss.forward(np.array([[0.0, 0.0], [1000.0, 0.0]]), np.array([0, 1])), 4)
@@ -160,7 +159,7 @@ class CrossEntropyLoss(Loss):
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        # A class a row, as Dense lays its output: what goes over rows then runs along them.
+        # Shape (classes, rows), the memory layout of Dense's output: sums over classes are fast.
         z = np.subtract(prediction.T, np.maximum.reduce(prediction, axis=1), order="C")
         slope: Array = np.exp(z)
         total = np.add.reduce(slope, axis=0)
@@ -168,28 +167,27 @@ class CrossEntropyLoss(Loss):
         classes, rows = z.shape
         kept = 1.0 - self.label_smoothing
         if target.ndim == 1:
-            place = np.arange(rows) + rows * target  # of [k = y] in all of z
-            aimed = z.ravel()[place]
-            slope.ravel()[place] -= kept
+            position = np.arange(rows) + rows * target  # of z_y in z.ravel()
+            z_y = z.ravel()[position]
+            slope.ravel()[position] -= kept
         else:
-            share = target.T / np.add.reduce(target, axis=1)
-            aimed = np.add.reduce(share * z, axis=0)
-            slope -= kept * share
+            t = target.T / np.add.reduce(target, axis=1)
+            z_y = np.add.reduce(t * z, axis=0)
+            slope -= kept * t
         terms: Array = np.log(total)
-        terms -= aimed
+        terms -= z_y
         if self.label_smoothing:
-            terms += self.label_smoothing * (aimed - z.mean(axis=0))
+            terms += self.label_smoothing * (z_y - z.mean(axis=0))
             slope -= self.label_smoothing / classes
         return terms, slope.T
 
 
 @register
 class HingeLoss(Loss):
-    """Hinge: the terms are max(0, 1 - t a) for targets t of -1 or +1.
+    """Hinge loss: the terms are max(0, 1 - t a) for targets t of -1 or +1.
 
-    So dterm/da = -t where t a < 1, else 0. The last layer is a `Dense` without an activation; class
-    +1 is a > 0. As scikit-learn's hinge_loss; Keras's takes labels 0 and 1 too, and means -1 and +1
-    by them.
+    dterm/da = -t where t a < 1, else 0. The last layer is a `Dense` without an activation; class +1
+    is a > 0. Same as scikit-learn's hinge_loss. Keras's also takes labels 0 and 1, for -1 and +1.
     Source: Bishop 2006, equation 7.44.
 
     Raises:
@@ -204,7 +202,6 @@ class HingeLoss(Loss):
     """
 
     equation = "l = max(0, 1 - t a); l' = -t if t a < 1 else 0"
-    takes_integers = True
     decision_threshold = 0.0
 
     @override

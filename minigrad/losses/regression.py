@@ -1,4 +1,4 @@
-"""Losses between numbers: the squared error, the absolute error, and one that is both."""
+"""Losses for regression: the squared, the absolute and the Huber error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MSELoss(Loss):
 class L1Loss(Loss):
     """Absolute error: the terms are |a_k - t_k|, so dterm/da_k = sign(a_k - t_k), 0 at 0.
 
-    Its least value is at the median, so that outliers weigh little.
+    The median minimizes it, so outliers have little influence. Its name is "l1" or "mae".
 
     >>> loss = L1Loss()
     >>> loss.forward(np.array([[1.0], [-3.0]]), np.array([0.0, 1.0]))
@@ -61,15 +61,15 @@ class L1Loss(Loss):
 
 @register
 class HuberLoss(Loss):
-    """Squared error up to delta, and absolute error beyond.
+    """Huber loss: squared error up to delta, absolute error beyond.
 
     With e = a_k - t_k the terms are e^2 / 2 where |e| <= delta, and delta (|e| - delta / 2) where
-    it is larger. Both are c (e - c / 2) with c = e cut to [-delta, delta], and dterm/da_k = c.
+    it is larger. Both are c (e - c / 2) with c = e clipped to [-delta, delta], and dterm/da_k = c.
     `HuberLoss(delta=b, scale=1 / b)` is PyTorch's SmoothL1Loss(beta=b).
     Source: Huber, Robust estimation of a location parameter, 1964, equation 2.2.
 
     Args:
-        delta: the error at which squared turns into absolute, in the unit of the targets.
+        delta: the error where squared changes to absolute, in the unit of the targets.
         reduction: see `Loss`.
         scale: see `Loss`.
 
@@ -98,5 +98,5 @@ class HuberLoss(Loss):
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
         error = prediction - target
-        cut = np.clip(error, -self.delta, self.delta)
-        return cut * (error - cut / 2), cut
+        c = np.clip(error, -self.delta, self.delta)
+        return c * (error - c / 2), c

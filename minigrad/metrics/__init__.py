@@ -1,4 +1,4 @@
-"""Metrics: what is reported beside the loss, computed over a whole set at once."""
+"""Metrics: figures reported beside the loss, computed over all rows at once."""
 
 from minigrad.metrics.classification import (
     accuracy,
@@ -9,8 +9,8 @@ from minigrad.metrics.classification import (
     recall,
     top_k_accuracy,
 )
-from minigrad.metrics.names import METRICS, AtThreshold, Metric, TopK, named_metrics
-from minigrad.metrics.regression import mae, mse, r2, rmse
+from minigrad.metrics.named import METRICS, AtThreshold, Metric, TopK, named_metrics
+from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 
 __all__ = [
     "METRICS",
@@ -21,6 +21,7 @@ __all__ = [
     "binary_accuracy",
     "confusion_matrix",
     "f1",
+    "huber",
     "mae",
     "mse",
     "named_metrics",

@@ -1,36 +1,38 @@
-"""Metrics of predicted classes, all of them read off the confusion matrix or the ranks."""
+"""Metrics for classification, computed from the confusion matrix or from ranks."""
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.data.targets import check_classes, check_range, like_prediction
+from minigrad.data.arrays import as_array, check_finite
+from minigrad.data.targets import as_predictions, check_classes, check_range, like_prediction
+from minigrad.util.options import check_int, check_number
 
 Classes = NDArray[np.intp]
 
 
 def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
-    """Share of the rows whose class is predicted; the shapes say how classes are told.
+    """Share of the rows whose class is predicted correctly.
 
-    All metrics of classes take what the losses take.
+    All metrics for classification take what the losses take, and return NaN if a prediction is NaN.
 
     Args:
-        target: for several classes, indices of shape (n,) or one-hot rows; for two classes, of
-            the predictions' shape or (n,), the labels 0 and 1, or -1 and 1, or probabilities of
-            class 1.
-        prediction: of shape (n, classes), the largest number being the class meant; for two
+        target: for several classes, indices of shape (n,) or one-hot rows; for two classes, labels
+            0 and 1 or -1 and 1, or probabilities of class 1, of the predictions' shape or (n,).
+        prediction: scores of shape (n, classes), where the largest is the predicted class; for two
             classes of shape (n, 1) or (n,).
-        threshold: for two classes, the prediction above which class 1 is meant. By default it is
-            halfway between the labels, 0 where targets hold -1 and else 0.5, as for probabilities;
-            for logits it is 0. Named in `compile`, a metric takes the loss's.
+        threshold: for two classes, class 1 is predicted above it. By default it is halfway between
+            the labels: 0 if a target is negative, else 0.5. For logits pass 0. A metric named in
+            `compile` takes the threshold of the loss.
 
     Raises:
-        TypeError: class indices that are floats.
-        ValueError: other shapes, targets that are no classes, or no rows. Several labels a row,
-            not one: that is `binary_accuracy`.
+        TypeError: class indices that are floats; something other than real numbers.
+        ValueError: other shapes, targets that aren't classes, or no rows. For several labels per
+            row use `binary_accuracy`.
 
     >>> accuracy(np.array([2, 0]), np.array([[0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]))
     0.5
@@ -38,176 +40,165 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | Non
     >>> accuracy(np.array([1, 0, 1]), logits, threshold=0)
     1.0
     """
-    true, predicted, _ = _classes(target, prediction, threshold, "accuracy")
-    return float(np.mean(true == predicted))
+    scores = as_predictions(prediction, "accuracy")
+    true, predicted, _ = _classes(target, scores, threshold, "accuracy")
+    return _or_nan(scores, np.mean(true == predicted))
 
 
 def binary_accuracy(
     target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
 ) -> float:
-    """Share of the labels, of one or several a row, that are predicted.
+    """Share of the labels, one or several per row, that are predicted correctly.
 
     Args:
-        target: of the predictions' shape, or (n,) for (n, 1): labels 0 and 1, or -1 and 1.
-        prediction: a number for each label.
+        target: labels 0 and 1, or -1 and 1, of the predictions' shape, or (n,) for (n, 1).
+        prediction: a score for each label.
         threshold: see `accuracy`.
-
-    Raises:
-        ValueError: targets of another shape, or that are no labels; no rows.
 
     >>> binary_accuracy(np.array([[1, 0], [1, 0]]), np.array([[0.9, 0.2], [0.3, 0.4]]))
     0.75
     """
-    true, predicted = _labels(target, np.asarray(prediction), threshold, "binary_accuracy")
-    return float(np.mean(true == predicted))
+    scores = as_predictions(prediction, "binary_accuracy")
+    true, predicted = _labels(target, scores, threshold, "binary_accuracy")
+    return _or_nan(scores, np.mean(true == predicted))
 
 
 def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> float:
-    """Share of the rows whose class is among the k largest numbers predicted.
+    """Share of the rows whose class is among the k largest scores.
 
-    Of equal numbers the first ones count as larger, as in `accuracy`, which is k = 1. A name says
-    k: "top_3_accuracy".
-
-    Raises:
-        ValueError: as `accuracy`; or k isn't from 1 to the number of classes.
+    k is at most the number of classes. Of equal scores the first counts as larger, as in
+    `accuracy`, which is k = 1. In `compile` its name contains k: "top_3_accuracy".
 
     >>> top_k_accuracy(np.array([2, 0]), np.array([[0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]), k=2)
     1.0
     """
-    scores = np.asarray(prediction)
-    true = _several(np.asarray(target), scores, "top_k_accuracy")
-    if not 1 <= k <= scores.shape[1]:
-        raise ValueError(f"top_k_accuracy expects k from 1 to {scores.shape[1]} classes, got {k}")
-    largest = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return float(np.mean((largest == true[:, None]).any(axis=1)))
+    scores = as_predictions(prediction, "top_k_accuracy")
+    true = _indices(target, scores, "top_k_accuracy")[:, None]
+    classes = scores.shape[1]
+    if check_int(k, "k", "top_k_accuracy") > classes:
+        raise ValueError(f"top_k_accuracy expects k from 1 to {classes} classes, got {k}")
+    own = np.take_along_axis(scores, true, axis=1)
+    ahead = (scores > own) | ((scores == own) & (np.arange(classes) < true))
+    return _or_nan(scores, np.mean(ahead.sum(axis=1) < k))
 
 
 def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
-    """Of what is predicted as a class, the share that is of it: TP / (TP + FP).
+    """Share of the rows predicted as a class that are of this class: TP / (TP + FP).
 
     For two classes it is that of class 1. For several it is the mean over the classes that occur
-    among the targets or the predictions ("macro"). A class that is never predicted counts 0. As
+    in the targets or the predictions ("macro"). A class that is never predicted counts 0, as in
     scikit-learn's precision_score with average="macro" and zero_division=0. Arguments and errors
     are those of `accuracy`.
 
     >>> precision(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
     """
-    hits, actual, predicted = _counts(target, prediction, threshold, "precision")
-    return _mean_share(hits, predicted, actual + predicted)
+    return _macro(target, prediction, threshold, "precision")
 
 
 def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
-    """Of what is of a class, the share that is predicted as it: TP / (TP + FN).
+    """Share of the rows of a class that are predicted as this class: TP / (TP + FN).
 
-    Two and several classes as in `precision`. A class without a target counts 0.
+    Classes are treated as in `precision`. A class without a target counts 0.
 
     >>> recall(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
     """
-    hits, actual, predicted = _counts(target, prediction, threshold, "recall")
-    return _mean_share(hits, actual, actual + predicted)
+    return _macro(target, prediction, threshold, "recall")
 
 
 def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
-    """Harmonic mean of a class's precision and recall: 2 TP / (2 TP + FP + FN).
+    """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
 
-    Two and several classes as in `precision`: the mean of the classes' F1, not the F1 of the means.
-    Where class 1 is neither a target nor predicted, it is 0.
+    Classes are treated as in `precision`: it is the mean of the classes' F1, not the F1 of the
+    means. If class 1 of two occurs in neither the targets nor the predictions, it is 0.
 
     >>> f1(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
     """
-    hits, actual, predicted = _counts(target, prediction, threshold, "f1")
-    return _mean_share(2 * hits, actual + predicted, actual + predicted)
+    return _macro(target, prediction, threshold, "f1")
 
 
 def confusion_matrix(
     target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
 ) -> NDArray[np.intp]:
-    """Count the rows of class i that are predicted as class j, in row i and column j.
+    """Return the number of rows of class i that are predicted as class j, in row i and column j.
 
     Arguments and errors are those of `accuracy`; for two classes it is 2 by 2. Predictions that
-    look like logits, beyond 0 to 1 for labels 0 and 1, need a threshold: 0.
+    look like logits, outside 0 to 1 for labels 0 and 1, need threshold=0. NaN is refused.
 
     >>> confusion_matrix(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     array([[0, 1],
            [1, 1]])
     """
-    counted = _confusion(target, prediction, threshold, "confusion_matrix")
-    scores = np.asarray(prediction)
+    scores = as_predictions(prediction, "confusion_matrix")
+    counted = _confusion(target, scores, threshold, "confusion_matrix")
+    check_finite(scores, "the prediction")
     if threshold is None and scores.shape[1:] in ((), (1,)) and np.min(target) >= 0:
-        way = "pass threshold=0 for logits, and else the number above which class 1 is meant"
+        way = "pass threshold=0 for logits, else the score above which class 1 is predicted"
         check_range(scores, 0, 1, "the prediction", "confusion_matrix", way)
     return counted
 
 
 def _confusion(
-    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
+    target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
 ) -> NDArray[np.intp]:
-    true, predicted, classes = _classes(target, prediction, threshold, owner)
+    true, predicted, classes = _classes(target, scores, threshold, owner)
     pairs = np.bincount(true * classes + predicted, minlength=classes**2)
     return pairs.reshape(classes, classes)
 
 
-def _counts(
-    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return for each class, or for class 1 of two, the hits, the targets and the predictions."""
-    counted = _confusion(target, prediction, threshold, owner)
-    counts = counted.diagonal(), counted.sum(axis=1), counted.sum(axis=0)
-    if np.ndim(prediction) == 2 and np.shape(prediction)[1] > 1:
-        return counts
-    hits, actual, predicted = counts
-    return hits[1:], actual[1:], predicted[1:]
+def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str) -> float:
+    """Return the mean precision, recall or F1 over the classes that occur; 0 / 0 counts 0."""
+    scores = as_predictions(prediction, owner)
+    counted = _confusion(target, scores, threshold, owner)
+    hits, actual, predicted = counted.diagonal(), counted.sum(axis=1), counted.sum(axis=0)
+    if scores.ndim == 1 or scores.shape[1] == 1:
+        hits, actual, predicted = hits[1:], actual[1:], predicted[1:]
+    whole = {"precision": predicted, "recall": actual, "f1": actual + predicted}[owner]
+    shares = (2 if owner == "f1" else 1) * hits / np.maximum(whole, 1)
+    return _or_nan(scores, shares.sum() / max(1, np.count_nonzero(actual + predicted)))
 
 
-def _mean_share(part: NDArray[np.intp], whole: NDArray[np.intp], occurs: NDArray[np.intp]) -> float:
-    """Return the mean of part / whole over the classes that occur, 0 / 0 being 0."""
-    shares = part / np.maximum(whole, 1)
-    return float(shares.sum() / max(1, np.count_nonzero(occurs)))
+def _or_nan(scores: NDArray[Any], value: np.floating[Any]) -> float:
+    """Return the value, or NaN if a score is NaN."""
+    return nan if np.isnan(scores).any() else float(value)
 
 
 def _classes(
-    target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str
+    target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
 ) -> tuple[Classes, Classes, int]:
-    """Return each row's class, the class predicted for it, and the number of classes."""
-    scores, given = np.asarray(prediction), np.asarray(target)
+    """Return the class and the predicted class of each row, and the number of classes."""
     if scores.ndim == 2 and scores.shape[1] > 1:
-        return _several(given, scores, owner), scores.argmax(axis=1), scores.shape[1]
-    if scores.ndim not in (1, 2):
+        return _indices(target, scores, owner), scores.argmax(axis=1), scores.shape[1]
+    if scores.ndim > 2:
         raise ValueError(
             f"{owner} expects predictions of shape (batch, classes) or (batch, 1), got "
             f"{scores.shape}"
         )
-    true, predicted = _labels(given, scores, threshold, owner)
+    true, predicted = _labels(target, scores, threshold, owner)
     return true.ravel().astype(np.intp), predicted.ravel().astype(np.intp), 2
 
 
-def _several(target: NDArray[Any], scores: NDArray[Any], owner: str) -> Classes:
-    """Return the class of each row, from its index or its one-hot row."""
-    check_classes(target, scores.shape, owner)
-    _check_rows(scores, owner)
-    return target.astype(np.intp) if target.ndim == 1 else target.argmax(axis=1)
+def _indices(target: ArrayLike, scores: NDArray[Any], owner: str) -> Classes:
+    """Return the class of each row, from class indices or one-hot rows."""
+    true = as_array(target, "y")
+    check_classes(true, scores.shape, owner)
+    check_finite(true, "y")
+    return true.astype(np.intp) if true.ndim == 1 else true.argmax(axis=1)
 
 
 def _labels(
-    target: ArrayLike, prediction: NDArray[Any], threshold: float | None, owner: str
+    target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return for each label whether it is class 1, and whether that is predicted."""
-    true = like_prediction(np.asarray(target), prediction.shape, owner, integers=True)
-    _check_rows(prediction, owner)
+    """Return for each label whether it is class 1, and whether class 1 is predicted."""
+    true = like_prediction(as_array(target, "y"), scores.shape, owner)
+    check_finite(true, "y")
     way = (
-        "labels are 0 and 1, or -1 and 1; more classes need a unit each, and numbers 'mae' or 'r2'"
+        "labels are 0 and 1, or -1 and 1; use a unit for each of more classes, and 'mae' or 'r2' "
+        "for regression"
     )
     check_range(true, -1, 1, "y", owner, way)
     if threshold is None:
         threshold = 0.0 if true.min() < 0 else 0.5
-    return true > 0.5, prediction > threshold
-
-
-def _check_rows(prediction: NDArray[Any], owner: str) -> None:
-    if not prediction.size:
-        raise ValueError(
-            f"{owner} expects at least one row, got predictions of shape {prediction.shape}"
-        )
+    return true > 0.5, scores > check_number(threshold, "threshold", owner)

@@ -1,4 +1,4 @@
-"""Optimizers: how the gradient changes the parameters, a step at a time."""
+"""Optimizers: gradient descent, adaptive methods, and learning rate schedules."""
 
 from minigrad.core.optimizer import Optimizer
 from minigrad.optimizers.adaptive import Adagrad, Adam, AdamW, RMSprop

@@ -1,4 +1,4 @@
-"""Adaptive methods: each parameter has a step size of its own, from the gradients it has seen."""
+"""Adaptive optimizers: each parameter has its own step size, from its past gradients."""
 
 from __future__ import annotations
 
@@ -14,22 +14,16 @@ from minigrad.util.options import check_fraction, check_positive
 
 @register
 class Adagrad(Optimizer):
-    """Divides by the root of the sum of all squared gradients so far.
+    """Divides the gradient by the root of the sum of all squared gradients so far.
 
         s <- s + g^2
         theta <- theta - eta g / (sqrt(s) + epsilon)
 
-    As PyTorch defines it; Keras adds epsilon under the root, and starts s at 0.1.
+    This is PyTorch's definition. Keras adds epsilon under the root, and s starts at 0.1.
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
-        epsilon: keeps the divisor from zero; above 0.
-        weight_decay: see `Optimizer`.
-        clip_norm: see `Optimizer`.
-        clip_value: see `Optimizer`.
-
-    Raises:
-        TypeError, ValueError: a value out of its range.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
+        epsilon: added to the divisor; above 0.
 
     Source: Duchi et al., Adaptive subgradient methods for online learning and stochastic
     optimization, JMLR 12, 2011.
@@ -70,7 +64,7 @@ class Adagrad(Optimizer):
 
 @register
 class RMSprop(Optimizer):
-    """Divides by the root of a running mean of the squared gradients.
+    """Divides the gradient by the root of a running mean of its squares.
 
         s <- rho s + (1 - rho) g^2
         h = g / (sqrt(s) + epsilon)
@@ -78,20 +72,13 @@ class RMSprop(Optimizer):
         v <- m v + h
         theta <- theta - eta v
 
-    As PyTorch defines it; Keras adds epsilon under the root, and multiplies eta in before it adds
-    up v.
+    This is PyTorch's definition. Keras adds epsilon under the root, and eta is a factor in v.
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
-        rho: how much of the mean is kept, from 0 to below 1; PyTorch's alpha.
-        momentum: m, from 0 (none) to below 1.
-        epsilon: keeps the divisor from zero; above 0.
-        weight_decay: see `Optimizer`.
-        clip_norm: see `Optimizer`.
-        clip_value: see `Optimizer`.
-
-    Raises:
-        TypeError, ValueError: a value out of its range.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
+        rho: the decay rate of the mean, 0 <= rho < 1; PyTorch's alpha.
+        momentum: m, 0 <= m < 1.
+        epsilon: added to the divisor; above 0.
 
     Source: Hinton et al., Neural networks for machine learning, lecture 6e, 2012.
 
@@ -145,27 +132,22 @@ class RMSprop(Optimizer):
 
 @register
 class Adam(Optimizer):
-    """Divides a running mean of the gradients by the root of that of their squares.
+    """Divides a running mean of the gradients by the root of a running mean of their squares.
 
         m <- beta_1 m + (1 - beta_1) g
         s <- beta_2 s + (1 - beta_2) g^2
         theta <- theta - eta m' / (sqrt(s') + epsilon)
 
-    Both means start at zero, which m' = m / (1 - beta_1^t) and s' = s / (1 - beta_2^t) make good
-    in step t = 1, 2, ... As PyTorch defines it; Keras adds epsilon to sqrt(s), not to sqrt(s').
-    PyTorch counts t for each parameter, here it is `steps` for all, frozen ones too.
+    Both means start at zero; m' = m / (1 - beta_1^t) and s' = s / (1 - beta_2^t) correct this bias
+    in step t = 1, 2, ... This is PyTorch's definition. Keras adds epsilon to sqrt(s), not to
+    sqrt(s'). PyTorch counts t for each parameter; here it is `steps` for all, also frozen ones.
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
-        beta_1: how much of the mean gradient is kept, from 0 to below 1.
-        beta_2: how much of the mean square is kept, from 0 to below 1.
-        epsilon: keeps the divisor from zero; above 0.
-        weight_decay: see `Optimizer`; for decay apart from the gradient, use `AdamW`.
-        clip_norm: see `Optimizer`.
-        clip_value: see `Optimizer`.
-
-    Raises:
-        TypeError, ValueError: a value out of its range.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`; for decoupled weight
+            decay use `AdamW`.
+        beta_1: the decay rate of the mean gradient, 0 <= beta_1 < 1.
+        beta_2: the decay rate of the mean square, 0 <= beta_2 < 1.
+        epsilon: added to the divisor; above 0.
 
     Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
 
@@ -214,24 +196,15 @@ class Adam(Optimizer):
 
 @register
 class AdamW(Adam):
-    """Adam with the weight decay d apart from the gradient, so that no divisor weakens it.
+    """Adam with decoupled weight decay d: it isn't divided as the gradient is.
 
         theta <- theta - eta d theta,      then Adam's step
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
-        beta_1: see `Adam`.
-        beta_2: see `Adam`.
-        epsilon: see `Adam`.
-        weight_decay: d, 0 for none.
-        clip_norm: see `Optimizer`.
-        clip_value: see `Optimizer`.
-
-    Raises:
-        TypeError, ValueError: a value out of its range.
+        weight_decay: d, 0 for none; the other options are those of `Adam`.
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2,
-    with eta in the place of the schedule multiplier, as PyTorch has it.
+    with eta for the schedule multiplier, as in PyTorch.
 
     >>> from minigrad import Parameter
     >>> p = Parameter(np.array([1.0]))

@@ -1,4 +1,4 @@
-"""Schedules: the learning rate as a function of how many steps were made."""
+"""Schedules: the learning rate as a function of the number of steps."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from minigrad.util.options import check_int, check_not_negative, check_positive
 
 
 class Schedule(Configurable):
-    """A learning rate eta(t), where t = 0, 1, 2, ... is the number of steps made before.
+    """A learning rate eta(t), where t = 0, 1, 2, ... is the number of steps before.
 
-    A step is one update of the parameters, so there is one for each batch. Pass a schedule to an
-    optimizer in place of a number. A new schedule defines `__call__`.
+    A step is one update of the parameters, so an epoch has as many steps as batches. Pass a
+    schedule to an optimizer instead of a number. A subclass defines `__call__`.
 
     Args:
         initial_learning_rate: eta_0, above 0.
 
     Raises:
-        TypeError, ValueError: a rate that isn't a number above 0.
+        TypeError, ValueError: an option out of range, here as in the subclasses.
 
-    >>> from minigrad import SGD, ExponentialDecay
+    >>> from minigrad import SGD
     >>> sgd = SGD(learning_rate=ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5))
     >>> sgd.rate
     0.1
@@ -43,17 +43,12 @@ class Schedule(Configurable):
 
 @register
 class StepDecay(Schedule):
-    """eta(t) = eta_0 * r^floor(t / n): every n steps, r times as much.
-
-    PyTorch's StepLR.
+    """eta(t) = eta_0 * r^floor(t / n): multiplied by r every n steps, as PyTorch's StepLR.
 
     Args:
         initial_learning_rate: eta_0, above 0.
         decay_rate: r, above 0.
         decay_steps: n, a whole number of at least 1.
-
-    Raises:
-        TypeError, ValueError: a value out of its range.
 
     >>> schedule = StepDecay(initial_learning_rate=0.5, decay_rate=0.5, decay_steps=2)
     >>> [schedule(step) for step in range(5)]
@@ -74,17 +69,14 @@ class StepDecay(Schedule):
 
 @register
 class ExponentialDecay(Schedule):
-    """eta(t) = eta_0 * r^(t / n): after n steps, r times as much.
+    """eta(t) = eta_0 * r^(t / n): multiplied by r over n steps, as Keras's ExponentialDecay.
 
-    Keras's ExponentialDecay; with n = 1 PyTorch's ExponentialLR.
+    With n = 1 it is PyTorch's ExponentialLR.
 
     Args:
         initial_learning_rate: eta_0, above 0.
         decay_rate: r, above 0.
         decay_steps: n, a whole number of at least 1.
-
-    Raises:
-        TypeError, ValueError: a value out of its range.
 
     >>> schedule = ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.25, decay_steps=2)
     >>> [schedule(step) for step in range(4)]
@@ -105,22 +97,19 @@ class ExponentialDecay(Schedule):
 
 @register
 class CosineDecay(Schedule):
-    """Half a cosine wave down from eta_0 to eta_1, after w steps of a straight line up.
+    """Half a cosine from eta_0 down to eta_1, after w steps of linear warm-up.
 
         eta(t) = eta_0 (t + 1) / (w + 1)                                        while t < w
         eta(t) = eta_1 + (eta_0 - eta_1) (1 + cos(pi (t - w) / n)) / 2          until t = w + n
-        eta(t) = eta_1                                                          from then on
+        eta(t) = eta_1                                                          afterwards
 
-    PyTorch's CosineAnnealingLR, which rises again after n steps where this one stays.
+    PyTorch's CosineAnnealingLR rises again after n steps; this one stays at eta_1.
 
     Args:
         initial_learning_rate: eta_0, above 0.
-        decay_steps: n, a whole number of at least 1; the warm-up is not counted in.
+        decay_steps: n, a whole number of at least 1, without the warm-up.
         warmup_steps: w, a whole number; 0 for no warm-up.
-        final_learning_rate: eta_1, from 0.
-
-    Raises:
-        TypeError, ValueError: a value out of its range.
+        final_learning_rate: eta_1, at least 0.
 
     Source: Loshchilov and Hutter, SGDR: Stochastic gradient descent with warm restarts, ICLR
     2017, equation 5; the warm-up: Goyal et al., Accurate, large minibatch SGD, 2017, section 2.2.

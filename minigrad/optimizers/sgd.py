@@ -1,4 +1,4 @@
-"""Gradient descent: a step down the gradient, with momentum if that is asked for."""
+"""Gradient descent, with or without momentum."""
 
 from __future__ import annotations
 
@@ -15,23 +15,20 @@ from minigrad.util.options import check_fraction
 class SGD(Optimizer):
     """Gradient descent: theta <- theta - eta g.
 
-    With momentum m, as PyTorch defines it (Keras multiplies eta in before it adds up, which
-    differs once eta changes):
+    With momentum m, in PyTorch's definition (in Keras's, eta is a factor in v, which differs when
+    eta changes):
 
         v <- m v + g
         theta <- theta - eta v             or, with nesterov,
         theta <- theta - eta (g + m v)
 
     Args:
-        learning_rate: eta, above 0, or a `Schedule`.
-        momentum: m, from 0 (none) to below 1.
-        nesterov: look ahead along v; needs momentum.
-        weight_decay: see `Optimizer`.
-        clip_norm: see `Optimizer`.
-        clip_value: see `Optimizer`.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
+        momentum: m, 0 <= m < 1.
+        nesterov: use Nesterov momentum; needs momentum.
 
     Raises:
-        TypeError, ValueError: a value out of its range.
+        ValueError: `nesterov` without momentum; for the rest see `Optimizer`.
 
     Source: Sutskever et al., On the importance of initialization and momentum in deep learning,
     ICML 2013.
@@ -63,7 +60,7 @@ class SGD(Optimizer):
         )
         self.momentum = check_fraction(momentum, "momentum", self)
         if nesterov and not momentum:
-            raise ValueError("SGD(nesterov=True) needs a momentum, such as momentum=0.9")
+            raise ValueError("SGD(nesterov=True) needs momentum, such as momentum=0.9")
         self.nesterov = nesterov
 
     @property

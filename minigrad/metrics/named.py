@@ -1,9 +1,9 @@
-"""Which metric a name in `compile` means, and the threshold it takes from the loss."""
+"""Metrics by name, and the thresholds that they take from the loss."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -17,38 +17,36 @@ from minigrad.metrics.classification import (
     recall,
     top_k_accuracy,
 )
-from minigrad.metrics.regression import mae, mse, r2, rmse
+from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 from minigrad.util.config import Configurable, register
 from minigrad.util.names import nearest
 from minigrad.util.options import check_int, check_number
 
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]
-"""A function of (target, prediction). `target` comes as the loss takes it: of the predictions'
-shape, or class indices of shape (n,). It is called once, with all rows; their weights don't count.
+"""A function of (target, prediction). `target` has the form that the loss takes: the predictions'
+shape, or class indices of shape (n,). It is called once with all rows; sample weights don't count.
 """
 
-_DECIDING: dict[str, Callable[..., float]] = {
+_WITH_THRESHOLD: dict[str, Callable[..., float]] = {
     metric.__name__: metric for metric in (accuracy, binary_accuracy, precision, recall, f1)
 }
 METRICS: dict[str, Metric] = {
-    **{metric.__name__: metric for metric in (mae, mse, rmse, r2)},
-    **_DECIDING,
+    **{metric.__name__: metric for metric in (mae, mse, rmse, huber, r2)},
+    "l1": mae,
+    **_WITH_THRESHOLD,
 }
-"""What the names in `compile` mean; "top_3_accuracy" and the like are known beside them."""
+"""The functions by the names that `compile` takes. It takes "top_3_accuracy" and the like, too."""
 _TOP_K = re.compile(r"top_([1-9]\d*)_accuracy")
 
 
 @register
 class AtThreshold(Configurable):
-    """A metric of classes, and the prediction above which class 1 is meant.
+    """A metric for two classes with a threshold of its own.
 
     Args:
         metric: "accuracy", "binary_accuracy", "precision", "recall" or "f1".
-        threshold: between 0 and 1 for probabilities; 0 is even odds for logits. By default it is
-            halfway between the labels, 0 for -1 and 1 and else 0.5.
-
-    Raises:
-        TypeError, ValueError: another name; a threshold that isn't a finite number.
+        threshold: class 1 is predicted above it: between 0 and 1 for probabilities; for logits, 0
+            is a probability of 1/2. By default it is halfway between the labels, as in `accuracy`.
 
     >>> import numpy as np
     >>> sure = AtThreshold("precision", threshold=0.9)
@@ -57,25 +55,23 @@ class AtThreshold(Configurable):
     """
 
     def __init__(self, metric: str, *, threshold: float | None = None) -> None:
-        if metric not in _DECIDING:
-            raise ValueError(f"AtThreshold({metric!r}) is not known: {nearest(metric, _DECIDING)}")
+        if metric not in _WITH_THRESHOLD:
+            known = nearest(str(metric), _WITH_THRESHOLD)
+            raise ValueError(f"AtThreshold({metric!r}) is not known: {known}")
         self.metric = self.__name__ = metric
         self.threshold = None if threshold is None else check_number(threshold, "threshold", self)
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:
-        """Return the metric's value over a whole set."""
-        return _DECIDING[self.metric](target, prediction, threshold=self.threshold)
+        """Return the metric over all rows."""
+        return _WITH_THRESHOLD[self.metric](target, prediction, threshold=self.threshold)
 
 
 @register
 class TopK(Configurable):
-    """`top_k_accuracy` for a k; its name is "top_5_accuracy" for 5.
+    """`top_k_accuracy` with a fixed k; for k=5 its name is "top_5_accuracy".
 
     Args:
-        k: at least 1; when it is called, at most the number of classes.
-
-    Raises:
-        TypeError, ValueError: k isn't a whole number of at least 1.
+        k: at least 1, and at most the number of classes.
 
     >>> import numpy as np
     >>> TopK(k=2)(np.array([0]), np.array([[0.3, 0.4, 0.2]]))
@@ -87,29 +83,32 @@ class TopK(Configurable):
         self.__name__ = f"top_{self.k}_accuracy"
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:
-        """Return the metric's value over a whole set."""
+        """Return the metric over all rows."""
         return top_k_accuracy(target, prediction, k=self.k)
 
 
-def named_metrics(metrics: Sequence[str | Metric], *, threshold: float = 0.5) -> dict[str, Metric]:
-    """Return metrics by the name under which they are reported.
+def named_metrics(
+    metrics: Sequence[str | Metric] | None, *, threshold: float = 0.5
+) -> dict[str, Metric]:
+    """Return metrics by the names that the history uses.
 
     Args:
-        metrics: names, "top_3_accuracy" and the like among them, or functions of
-            (target, prediction).
-        threshold: the loss's, for the named ones, and for the functions that the names mean.
+        metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction);
+            None for none.
+        threshold: the threshold of the loss, for metrics given by name, and for their functions.
 
     Raises:
-        TypeError: neither a name nor a function.
-        ValueError: an unknown name, one name twice, or one that a history has for itself: "loss",
-            "epoch", "val_...".
+        TypeError: something other than a list of names and functions.
+        ValueError: an unknown name, one used twice, or "loss", "epoch" or "val_...".
 
     >>> named_metrics(["mae", "top_3_accuracy"])["top_3_accuracy"]
     TopK(k=3)
     """
-    if isinstance(metrics, str) or callable(metrics):
-        given = repr(metrics) if isinstance(metrics, str) else getattr(metrics, "__name__", "...")
-        raise TypeError(f"metrics must be a list, got {metrics!r}: pass a list, metrics=[{given}]")
+    if metrics is None:
+        return {}
+    if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Iterable):
+        given = getattr(metrics, "__name__", repr(metrics))
+        raise TypeError(f"metrics must be a list, such as metrics=['mae'], got {given}")
     found: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):
@@ -123,17 +122,16 @@ def named_metrics(metrics: Sequence[str | Metric], *, threshold: float = 0.5) ->
                 f"metrics must be names or functions of (target, prediction), got {metric!r}"
             )
         if name in found or name in ("loss", "epoch") or name.startswith("val_"):
-            raise ValueError(f"two figures are named '{name}': give each metric its own __name__")
+            raise ValueError(f"the metric name '{name}' is taken: set another __name__")
         found[name] = function
     return found
 
 
 def _by_name(name: str, threshold: float) -> Metric:
-    top = _TOP_K.fullmatch(name)
-    if top:
+    if top := _TOP_K.fullmatch(name):
         return TopK(k=int(top[1]))
-    if name in _DECIDING:
-        # 0.5, which every loss has that says no other, is halfway between 0 and 1 alone.
+    if name in _WITH_THRESHOLD:
+        # 0.5 is the default of a loss, and halfway only between labels 0 and 1.
         return AtThreshold(name, threshold=None if threshold == 0.5 else threshold)
     if name in METRICS:
         return METRICS[name]

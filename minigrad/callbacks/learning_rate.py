@@ -1,0 +1,134 @@
+"""Callbacks that change the learning rate between epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from typing_extensions import override
+
+from minigrad.callbacks.base import Callback
+from minigrad.callbacks.monitors import Mode, Monitor
+from minigrad.core.trainer import Trainer
+from minigrad.util.options import check_int, check_not_negative, check_positive
+
+
+class LearningRateScheduler(Callback):
+    """Sets the optimizer's learning rate before each epoch.
+
+    Args:
+        schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate.
+
+    Raises:
+        TypeError: `schedule` isn't a function; when training begins, an optimizer whose learning
+            rate is a `Schedule`; during training, a rate that isn't a number.
+        ValueError: during training, a rate that isn't above zero.
+
+    >>> import numpy as np
+    >>> from minigrad import SGD, Dense, Sequential
+    >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    >>> model.compile(optimizer=SGD(learning_rate=1.0), loss="mse")
+    >>> x = np.array([[0.0], [1.0]])
+    >>> halving = LearningRateScheduler(lambda epoch: 0.5**epoch)
+    >>> history = model.fit(x, x, epochs=3, callbacks=[halving], verbose=0)
+    >>> model.optimizer.learning_rate
+    0.125
+    """
+
+    def __init__(self, schedule: Callable[[int], float]) -> None:
+        if not callable(schedule):
+            raise TypeError(
+                f"LearningRateScheduler expects a function of the epoch, got {schedule!r}"
+            )
+        self.schedule = schedule
+
+    @override
+    def on_train_begin(self, trainer: Trainer) -> None:
+        _refuse_schedule(self, trainer)
+
+    @override
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        trainer.optimizer.learning_rate = self.schedule(epoch)
+
+
+class ReduceOnPlateau(Monitor):
+    """Multiplies the learning rate by `factor` after `patience` epochs without improvement.
+
+    It prints a line then, unless verbose=0. The epochs of earlier fits count, from the model's
+    history, so that training which is stopped and continued reduces at the same epochs.
+
+    It is Keras's ReduceLROnPlateau. PyTorch's waits for one epoch more than `patience`, and its
+    threshold is a fraction of the best value unless threshold_mode is "abs".
+
+    Args:
+        monitor: the name of the loss or metric.
+        factor: above 0 and below 1.
+        patience: the number of epochs in a row, at least 1.
+        min_delta: only a change larger than this is an improvement.
+        mode: "min", "max", or "auto", by the name.
+        min_learning_rate: the lower limit of the learning rate.
+
+    Raises:
+        TypeError, ValueError: a value out of range; when training begins, a name that isn't
+            reported, or an optimizer whose learning rate is a `Schedule`.
+
+    >>> import numpy as np
+    >>> from minigrad import SGD, Dense, Sequential
+    >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    >>> model.compile(optimizer=SGD(learning_rate=0.5), loss="mse")
+    >>> plateau = ReduceOnPlateau(monitor="loss", factor=0.5, patience=2, min_delta=100)
+    >>> history = model.fit(np.ones((4, 1)), np.ones(4), epochs=5, callbacks=[plateau], verbose=0)
+    >>> model.optimizer.learning_rate
+    0.125
+    """
+
+    def __init__(
+        self,
+        *,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 1e-4,
+        mode: Mode = "auto",
+        min_learning_rate: float = 0.0,
+    ) -> None:
+        super().__init__(monitor=monitor, mode=mode, min_delta=min_delta)
+        self.factor = check_positive(factor, "factor", self)
+        if self.factor >= 1:
+            raise ValueError(f"ReduceOnPlateau expects 0 < factor < 1, got {factor}")
+        self.patience = check_int(patience, "patience", self)
+        self.min_learning_rate = check_not_negative(min_learning_rate, "min_learning_rate", self)
+        self._waited = 0
+
+    @override
+    def on_train_begin(self, trainer: Trainer) -> None:
+        super().on_train_begin(trainer)
+        _refuse_schedule(self, trainer)
+        self.best, self.best_epoch, self._waited = None, 0, 0
+        for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
+            self._runs_out(epoch, {self.monitor: value})
+
+    @override
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
+        optimizer = trainer.optimizer
+        reduced = max(self.factor * optimizer.rate, self.min_learning_rate)
+        if self._runs_out(epoch, logs) and reduced < optimizer.rate:
+            optimizer.learning_rate = reduced
+            epochs = f"{self.patience} epoch{'s' * (self.patience > 1)}"
+            trainer.say(
+                f"learning rate {reduced:.4g} after epoch {epoch}: no better {self.monitor} in "
+                f"{epochs}"
+            )
+
+    def _runs_out(self, epoch: int, logs: Mapping[str, float]) -> bool:
+        """Count an epoch, and return whether patience runs out."""
+        self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
+        return self._waited == self.patience
+
+
+def _refuse_schedule(callback: Callback, trainer: Trainer) -> None:
+    rate = trainer.optimizer.learning_rate
+    if callable(rate):
+        raise TypeError(
+            f"{type(callback).__name__} expects a learning rate that is a number, got {rate!r}: "
+            "use either the callback or the schedule"
+        )
