@@ -1,4 +1,4 @@
-"""What a diagnosis measures: curvature, the limit it sets, the reach of layers, the least loss."""
+"""Curvature, the stability limit, the range of outputs, and the least loss."""
 
 import math
 
@@ -34,16 +34,15 @@ from minigrad import (
     Tanh,
 )
 from minigrad.data.rows import Rows
-from minigrad.diagnose.curvature import largest_curvature, stability_limit
-from minigrad.diagnose.landscape import Landscape
-from minigrad.diagnose.reach import last_layers, least, reach
-from minigrad.trace import trace
+from minigrad.diagnose.case import Case, least_loss, output_range
+from minigrad.diagnose.landscape import Landscape, largest_curvature
+from minigrad.diagnose.learning_rate import stability_limit
 
 INF = math.inf
 
 
 def dense_hessian(landscape: Landscape, theta: np.ndarray) -> np.ndarray:
-    """Column by column, by central differences of the gradient."""
+    """Return the Hessian column by column, by central differences of the gradient."""
     step = 1e-5
     columns = [
         (landscape(theta + step * e)[1] - landscape(theta - step * e)[1]) / (2 * step)
@@ -70,10 +69,10 @@ def landscape_of(*layers, seed: int = 0) -> Landscape:
         lambda: [Dense(5, weight_initializer="normal"), Tanh(), Dense(2), Sigmoid()],
     ],
 )
-def test_is_the_largest_eigenvalue_of_the_dense_hessian(layers, seed: int) -> None:
+def test_largest_curvature_matches_dense_hessian(layers, seed: int) -> None:
     landscape = landscape_of(*layers(), seed=seed)
     largest = np.linalg.eigvalsh(dense_hessian(landscape, landscape.start))[-1]
-    found = largest_curvature(lambda theta: landscape(theta)[1], landscape.start)
+    found = largest_curvature(landscape, landscape.start)
     assert found == pytest.approx(largest, rel=0.01)
 
 
@@ -81,22 +80,24 @@ def test_is_the_largest_eigenvalue_of_the_dense_hessian(layers, seed: int) -> No
     ("eigenvalues", "largest"),
     [([-9.0, 1.0, 3.0], 3.0), ([-2.0, -1.0], -1.0), ([0.0, 0.0], 0.0), ([2.0] * 50, 2.0)],
 )
-def test_finds_the_largest_also_where_the_lowest_is_larger_in_size(eigenvalues, largest) -> None:
+def test_largest_curvature_with_known_eigenvalues(eigenvalues, largest) -> None:
     found = largest_curvature(
-        lambda theta: np.array(eigenvalues) * theta, np.ones_like(eigenvalues)
+        lambda theta: (0.0, np.array(eigenvalues) * theta), np.ones_like(eigenvalues)
     )
     assert found == pytest.approx(largest, abs=1e-6)
 
 
-def test_a_rectifier_on_its_kink_has_no_curvature_of_its_own() -> None:
+def test_relu_at_its_kink_adds_no_curvature() -> None:
     model = Sequential([Dense(8), ReLU(), Dense(2)], input_shape=(2,), rng=0)
     x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # the first row meets zero biases
     landscape = Landscape(model, MSELoss(), Rows(x, np.ones((3, 2))))
-    assert 0 < largest_curvature(lambda theta: landscape(theta)[1], landscape.start) < 50
+    assert 0 < largest_curvature(landscape, landscape.start) < 50
 
 
-def test_is_nan_where_a_gradient_is() -> None:
-    assert math.isnan(largest_curvature(lambda theta: np.full_like(theta, np.nan), np.ones(3)))
+def test_largest_curvature_is_nan_if_a_gradient_is() -> None:
+    assert math.isnan(
+        largest_curvature(lambda theta: (0.0, np.full_like(theta, np.nan)), np.ones(3))
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_is_nan_where_a_gradient_is() -> None:
         {"momentum": 0.9, "weight_decay": 1.0},
     ],
 )
-def test_descent_in_a_bowl_shrinks_below_the_limit_and_grows_above(options) -> None:
+def test_descent_converges_below_the_limit_and_diverges_above(options) -> None:
     curvature = 4.0
     limit = stability_limit(SGD(**options), curvature)
     ends = []
@@ -124,7 +125,7 @@ def test_descent_in_a_bowl_shrinks_below_the_limit_and_grows_above(options) -> N
     assert ends[1] > 1e3
 
 
-def test_without_curvature_there_is_no_limit() -> None:
+def test_limit_is_infinite_without_curvature() -> None:
     assert stability_limit(SGD(), 0.0) == stability_limit(SGD(), -1.0) == INF
 
 
@@ -164,15 +165,15 @@ class Log1p(Activation):
         ([], -INF, INF),
     ],
 )
-def test_reach_of_layers(layers, low: float, high: float) -> None:
+def test_output_range(layers, low: float, high: float) -> None:
     for layer in layers:
         layer.build((3,), np.random.default_rng(0))
-    found = reach(layers, (3,))
+    found = output_range(layers, (3,))
     assert found == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
 
 
-def test_softmax_over_one_unit_can_only_say_one() -> None:
-    assert reach([Softmax()], (1,)) == (1, 1)
+def test_output_range_of_softmax_over_one_unit() -> None:
+    assert output_range([Softmax()], (1,)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +188,9 @@ def test_softmax_over_one_unit_can_only_say_one() -> None:
 )
 def test_last_layers_come_after_all_parameters(layers, names: list[str]) -> None:
     model = Sequential(layers, input_shape=(3,), rng=0)
-    recorded = trace(model, np.random.default_rng(0).normal(size=(5, 3)))
-    assert [step.path for step in last_layers(recorded)] == names
+    rows = Rows(np.random.default_rng(0).normal(size=(5, 3)), np.zeros((5, 2)))
+    case = Case(model, rows, loss=None, optimizer=None, batch_rows=5, notes=[])
+    assert [step.path for step in case.last] == names
 
 
 RNG = np.random.default_rng(0)
@@ -231,7 +233,7 @@ FREQUENCY = np.bincount(CLASSES) / 300
     ],
 )
 def test_least_loss_within_a_range(loss, target, shape, ends, expected: float) -> None:
-    assert least(loss, target, shape, *ends) == pytest.approx(expected, abs=1e-6)
+    assert least_loss(loss, target, shape, *ends) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -243,4 +245,23 @@ def test_least_loss_within_a_range(loss, target, shape, ends, expected: float) -
     ],
 )
 def test_least_loss_of_a_constant(loss, target, shape, expected: float) -> None:
-    assert least(loss, target, shape, constant=True) == pytest.approx(expected, rel=1e-6)
+    assert least_loss(loss, target, shape, constant=True) == pytest.approx(expected, rel=1e-6)
+
+
+def test_least_loss_of_a_constant_is_weighted() -> None:
+    target, weight = np.array([[0.5], [3.0]]), np.array([1.0, 3.0])
+    found = least_loss(MSELoss(), target, (2, 1), constant=True, weight=weight)
+    assert found == pytest.approx(1.171875, abs=1e-6)
+
+
+def test_frozen_parameters_are_constants() -> None:
+    model = Sequential([Dense(3), Tanh(), Dense(2)], input_shape=(4,), rng=0)
+    model["dense_1"].trainable = False
+    rows = Rows(RNG.normal(size=(20, 4)), RNG.normal(size=(20, 2)))
+    landscape = Landscape(model, MSELoss(), rows)
+    moved = landscape.start.copy()
+    moved[:15] += 1.0
+    assert landscape(moved)[0] == landscape(landscape.start)[0]
+    g = landscape(landscape.start)[1]
+    assert (g[:15] == 0).all()
+    assert (g[15:] != 0).all()

@@ -1,4 +1,4 @@
-"""Each finding on a network that has the fault and on one that hasn't, and no false alarm."""
+"""Each finding on a network with the fault and on one without it, and no false alarms."""
 
 import copy
 import math
@@ -48,8 +48,9 @@ from minigrad import (
 )
 from minigrad.data.rows import Rows
 from minigrad.diagnose import Diagnosis, Finding, diagnose
+from minigrad.diagnose.case import Case
+from minigrad.diagnose.findings import evidence, number, percent
 from minigrad.diagnose.landscape import Landscape
-from minigrad.diagnose.patient import Patient
 from minigrad.lessons import tutorial
 from minigrad.optimizers.schedules import ExponentialDecay
 
@@ -65,7 +66,7 @@ SLOW = SGD(learning_rate=0.05)
 
 
 def blobs() -> tuple[np.ndarray, np.ndarray]:
-    """Return five clouds of points, and which of them each is in."""
+    """Return points of five clusters, and the cluster of each."""
     rng = np.random.default_rng(7)
     which = rng.integers(0, 5, size=300)
     return 2 * rng.normal(size=(5, 4))[which] + rng.normal(size=(300, 4)), which
@@ -75,10 +76,7 @@ BLOBS = blobs()
 
 
 def diabetes_like(*, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return small inputs, and targets of mean 152 and deviation 77, half of it noise; or scaled.
-
-    They are as in scikit-learn's load_diabetes.
-    """
+    """Return data like scikit-learn's load_diabetes: targets of mean 152 and deviation 77."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(442, 10))
     z = x[:, 2] + x[:, 8] - 0.5 * x[:, 4] + 1.5 * rng.normal(size=442)
@@ -86,7 +84,7 @@ def diabetes_like(*, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
     return (x, z) if scaled else (0.048 * x, 152 + 77 * z)
 
 
-class Flipped(Activation):
+class WrongSign(Activation):
     """A tanh whose derivative has the wrong sign."""
 
     def function(self, z):
@@ -97,7 +95,7 @@ class Flipped(Activation):
 
 
 class Squash(Layer):
-    """A sigmoid that isn't an `Activation`, from 2 to 3."""
+    """A sigmoid from 2 to 3 that isn't an `Activation`."""
 
     def forward(self, x, *, training=True):
         a = 1 / (1 + np.exp(-np.clip(x, -500, 500)))
@@ -126,7 +124,7 @@ class Linear(Activation):
 
 
 class Lookup(Layer):
-    """A row of a table for each whole number from 0 to 9, and an error for any other."""
+    """An embedding of the whole numbers from 0 to 9; other inputs are an error."""
 
     def build(self, input_shape, rng):
         self.table = Parameter(rng.normal(size=(10, 4)))
@@ -147,8 +145,8 @@ class Lookup(Layer):
         return np.zeros((len(delta), 1))
 
 
-class Grown(Activation):
-    """Numbers about 10,000 from numbers about 0."""
+class Enlarge(Activation):
+    """Maps numbers near 0 to numbers near 10,000."""
 
     def function(self, z):
         return 1e4 + 100 * z
@@ -274,7 +272,7 @@ FAULTS = {
         X, Y, MSELoss(), "exploding_gradients", "dense_1",
     ),
     "wrong sign": (
-        lambda: net(Dense(8), Flipped(), Dense(8), Flipped(), Dense(1)),
+        lambda: net(Dense(8), WrongSign(), Dense(8), WrongSign(), Dense(1)),
         X, Y, MSELoss(), "wrong_gradients", "dense_2",
     ),
     "frozen": (lambda: frozen(), X, Y, MSELoss(), "capacity", None),
@@ -330,7 +328,7 @@ def frozen() -> Sequential:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_finds_the_fault(name: str) -> None:
+def test_fault_is_found(name: str) -> None:
     make, x, y, loss, kind, layer = FAULTS[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=SLOW)
     assert kind in diagnosis.kinds
@@ -395,7 +393,7 @@ HEALTHY = {
     ),
     "scale within reason": (fine, X, 4 * Y + 20, MSELoss(), Adam()),
     "targets of 10,000, and an output for them": (
-        lambda: net(Dense(16), Tanh(), Dense(1), Grown()), X, 100 * Y + 1e4, L1Loss(), Adam(),
+        lambda: net(Dense(16), Tanh(), Dense(1), Enlarge()), X, 100 * Y + 1e4, L1Loss(), Adam(),
     ),
     "one of class 1": (
         yes_or_no, X, (X[:, 0] == X[:, 0].max()).astype(float), BCEWithLogitsLoss(), Adam(),
@@ -446,13 +444,13 @@ def sequences() -> Sequential:
 
 
 @pytest.mark.parametrize("name", HEALTHY)
-def test_finds_nothing_where_nothing_is(name: str) -> None:
+def test_healthy_model_has_no_findings(name: str) -> None:
     make, x, y, loss, optimizer = HEALTHY[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=optimizer)
     assert not diagnosis, str(diagnosis)
 
 
-def test_an_output_at_the_end_that_the_targets_are_beyond_is_not_called_saturated() -> None:
+def test_saturation_towards_unreachable_targets_is_no_finding() -> None:
     diagnosis = yes_or_no_saturated(9.0).diagnose(X, LABELS + 1.5, loss=MSELoss())
     assert diagnosis.kinds == ["targets_out_of_range"]
 
@@ -475,18 +473,18 @@ def test_an_output_at_the_end_that_the_targets_are_beyond_is_not_called_saturate
         ("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
     ],
 )
-def test_evidence_is_the_number_itself(name: str, evidence: dict[str, float]) -> None:
+def test_evidence_values(name: str, evidence: dict[str, float]) -> None:
     make, x, y, loss, kind, _ = FAULTS[name]
     found = make().diagnose(x, y, loss=loss, optimizer=SLOW)[kind].evidence
     assert {key: found[key] for key in evidence} == pytest.approx(evidence, rel=1e-6, abs=1e-9)
 
 
-def test_where_a_nan_is_is_said() -> None:
+def test_location_of_nan_is_named() -> None:
     assert "x[7, 2]" in str(fine().diagnose(with_nan(X), Y, loss=MSELoss()))
     assert "'dense_2.weight'" in str(poisoned().diagnose(X, Y, loss=MSELoss()))
 
 
-def test_vanishing_is_told_as_the_ratio_of_deltas() -> None:
+def test_vanishing_ratio_is_that_of_delta_norms() -> None:
     model = deep(Sigmoid, 8)
     loss = MSELoss()
     loss.forward(model.forward(X), Y)
@@ -496,10 +494,10 @@ def test_vanishing_is_told_as_the_ratio_of_deltas() -> None:
         delta = layer.backward(delta)
     found = model.diagnose(X, Y, loss=loss)["vanishing_gradients"].evidence
     assert found["ratio"] == pytest.approx(sizes[-1] / sizes[0])
-    assert found["factor_a_layer"] == pytest.approx((sizes[-1] / sizes[0]) ** (1 / 8))
+    assert found["factor_per_layer"] == pytest.approx((sizes[-1] / sizes[0]) ** (1 / 8))
 
 
-def tutorials_faults(learning_rate: float = 0.01, **options) -> tuple[Sequential, Diagnosis, Rows]:
+def diagnose_tutorial(learning_rate: float = 0.01, **options) -> tuple[Sequential, Diagnosis, Rows]:
     rng = np.random.RandomState(4)
     x, t = tutorial.sum_of_two(rng)
     model = tutorial.network(rng)
@@ -512,7 +510,7 @@ def tutorials_faults(learning_rate: float = 0.01, **options) -> tuple[Sequential
 
 
 def largest_eigenvalue(model: Sequential, rows: Rows) -> float:
-    """Of the dense Hessian of the tutorial's loss, by differences of gradients."""
+    """Return that of the dense Hessian of the tutorial's loss, by differences of gradients."""
     landscape = Landscape(model, tutorial.half_squared_error(), rows)
     step, theta = 1e-5, landscape.start
     columns = [
@@ -522,9 +520,9 @@ def largest_eigenvalue(model: Sequential, rows: Rows) -> float:
     return float(np.linalg.eigvalsh((np.array(columns) + np.array(columns).T) / 2)[-1])
 
 
-def test_the_tutorial_has_exactly_its_two_faults() -> None:
+def test_tutorial_has_exactly_two_findings() -> None:
     started = time.perf_counter()
-    model, diagnosis, rows = tutorials_faults()
+    model, diagnosis, rows = diagnose_tutorial()
     assert time.perf_counter() - started < 30
     assert sorted(diagnosis.kinds) == ["learning_rate", "targets_out_of_range"]
     assert [finding.severity for finding in diagnosis] == ["error", "error"]
@@ -544,20 +542,20 @@ def test_the_tutorial_has_exactly_its_two_faults() -> None:
     assert rate["loss_after_trial"] < rate["loss_at_this_rate"]
 
 
-def test_near_the_tutorials_solution_the_limit_is_that_of_the_dense_hessian() -> None:
-    model, _, rows = tutorials_faults()
+def test_limit_at_tutorial_solution_matches_dense_hessian() -> None:
+    model, _, rows = diagnose_tutorial()
     tutorial.train(model, rows.x, rows.y, learning_rate=0.001, epochs=3000)
     found = model.diagnose(rows.x, rows.y, optimizer=SGD(learning_rate=0.01))["learning_rate"]
     assert found.evidence["limit"] == pytest.approx(2 / largest_eigenvalue(model, rows), rel=0.01)
 
 
 @pytest.mark.parametrize(("learning_rate", "options"), [(0.001, {}), (0.01, {"batch_size": 100})])
-def test_the_tutorial_at_a_stable_rate_has_one_fault(learning_rate, options) -> None:
-    assert tutorials_faults(learning_rate, **options)[1].kinds == ["targets_out_of_range"]
+def test_tutorial_at_a_stable_rate_has_one_finding(learning_rate, options) -> None:
+    assert diagnose_tutorial(learning_rate, **options)[1].kinds == ["targets_out_of_range"]
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
-def test_a_learning_rate_is_held_against_the_limit(options) -> None:
+def test_learning_rate_is_compared_with_the_limit(options) -> None:
     x = RNG.normal(size=(200, 3)) * [3, 1, 1]
     y = x @ [1.0, -1.0, 0.5]
     model = net(Dense(1), width=3)
@@ -573,7 +571,7 @@ def test_a_learning_rate_is_held_against_the_limit(options) -> None:
     )
 
 
-def test_weights_are_those_of_the_loss() -> None:
+def test_sample_weights_change_the_limit() -> None:
     x = np.random.default_rng(1).normal(size=(200, 3))
     y, weight = x @ [1.0, -1.0, 0.5], np.repeat([0.0, 1.0, 7.0, 1.0], 50)
     design = np.column_stack([x, np.ones(200)])
@@ -585,8 +583,12 @@ def test_weights_are_those_of_the_loss() -> None:
     assert not diagnose(model, x, y, loss=MSELoss(), optimizer=sgd, sample_weight=weight)
 
 
+def case(model: Sequential, rows: Rows, loss: Loss) -> Case:
+    return Case(model, rows, loss, optimizer=None, batch_rows=300, notes=[])
+
+
 @pytest.mark.parametrize(
-    ("loss", "compares"),
+    ("loss", "is_regression"),
     [
         (MSELoss(), True),
         (L1Loss(reduction="sum"), True),
@@ -596,21 +598,21 @@ def test_weights_are_those_of_the_loss() -> None:
     ],
     ids=str,
 )
-def test_a_loss_of_differences_is_told_from_others(loss: Loss, compares: bool) -> None:
+def test_regression_losses_are_recognized(loss: Loss, is_regression: bool) -> None:
     target = np.where(LABELS == 1, 1.0, -1.0 if isinstance(loss, HingeLoss) else 0.0)
-    assert Patient(fine(), Rows(X, target[:, None]), loss, None, 300).compares == compares
-    assert not Patient(classifier(), Rows(X, CLASSES), CrossEntropyLoss(), None, 300).compares
+    assert case(fine(), Rows(X, target[:, None]), loss).is_regression == is_regression
+    assert not case(classifier(), Rows(X, CLASSES), CrossEntropyLoss()).is_regression
 
 
-def test_the_deltas_that_are_looked_at_are_weighted() -> None:
+def test_trace_uses_sample_weights() -> None:
     weight, loss = np.linspace(0.1, 3, 300), MSELoss()
-    patient = Patient(fine(), Rows(X, Y.reshape(-1, 1), weight), loss, None, 300)
+    weighted = case(fine(), Rows(X, Y.reshape(-1, 1), weight), loss)
     j = loss.forward(fine().predict(X), Y, sample_weight=weight)
-    assert patient.trace.j == pytest.approx(j)
+    assert weighted.trace.j == pytest.approx(j)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_a_weight_of_three_is_the_row_thrice_and_of_zero_the_row_left_out(reduction: str) -> None:
+def test_weight_three_repeats_a_row_and_weight_zero_drops_it(reduction: str) -> None:
     loss, model = L1Loss(reduction=reduction), yes_or_no(ReLU())
     times = np.repeat([0, 1, 3], 100)
     found = diagnose(model, X, Y, loss=loss, sample_weight=times)["targets_out_of_range"].evidence
@@ -621,20 +623,20 @@ def test_a_weight_of_three_is_the_row_thrice_and_of_zero_the_row_left_out(reduct
     labels = CLASSES.astype(float)
     only = diagnose(yes_or_no(), X, labels, loss=MSELoss(), class_weight={0: 0, 1: 2, 2: 0})
     assert only["constant_targets"].evidence == {"rows": (CLASSES == 1).sum(), "value": 1.0}
-    assert only.notes[0].startswith(f"looked at {(CLASSES == 1).sum()} of 300 rows")
+    assert f"{(CLASSES == 1).sum()} of 300 rows" in only.notes[0]
 
 
-def test_weights_that_do_not_fit_are_refused() -> None:
+def test_invalid_weights_are_refused() -> None:
     for x in (X, with_nan(X)):
-        with pytest.raises(ValueError, match=r"sample_weight needs shape .* got \(7,\)"):
+        with pytest.raises(ValueError, match=r"sample_weight.*\(7,\)"):
             diagnose(fine(), x, Y, loss=MSELoss(), sample_weight=np.ones(7))
-    with pytest.raises(ValueError, match="no weight for class 2"):
+    with pytest.raises(ValueError, match=r"class_weight.* 2"):
         diagnose(classifier(), X, CLASSES, loss=CrossEntropyLoss(), class_weight={0: 1, 1: 1})
     weighted = diagnose(fine(), with_nan(X), Y, loss=MSELoss(), sample_weight=np.ones(300))
     assert weighted.kinds == ["not_finite"]
 
 
-def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
+def test_rate_above_the_limit_that_does_better_is_only_noted() -> None:
     from_zero = Residual([Dense(16), ReLU(), Dense(16, weight_initializer="zeros")])
     model = net(
         Dense(16), from_zero, Residual([LayerNorm(), Dense(16), GELU(), Dense(16)]), Dense(1)
@@ -643,39 +645,37 @@ def test_a_rate_above_the_limit_that_does_better_is_noted_only() -> None:
         X, X[:, 0] * X[:, 1], loss=MSELoss(), optimizer=SGD(learning_rate=0.03, momentum=0.9)
     )
     assert not diagnosis
-    assert "the learning rate 0.03 is above 2 / lambda_max, yet" in diagnosis.notes[1]
+    assert "learning rate 0.03 is above 2 / lambda_max" in diagnosis.notes[1]
 
 
-def test_a_rate_that_ends_as_low_as_a_stable_one_is_noted_only() -> None:
+def test_rate_that_ends_as_low_as_a_stable_one_is_only_noted() -> None:
     y, sgd = np.abs(50 + 20 * Y), SGD(learning_rate=100.0)
     found = net(Dense(1, "sigmoid")).diagnose(X, y, loss=MSELoss(), optimizer=sgd)
     assert found.kinds == ["targets_out_of_range"]
-    assert "the learning rate 100 is above 2 / lambda_max, yet" in found.notes[1]
+    assert "learning rate 100 is above 2 / lambda_max" in found.notes[1]
 
 
-def test_what_grows_beyond_all_bounds_is_told_in_words() -> None:
+def test_divergence_is_described_in_words() -> None:
     found = fine().diagnose(X, Y, loss=MSELoss(), optimizer=SGD(learning_rate=10.0))
     assert found.kinds == ["learning_rate"]
     assert found[0].evidence["loss_at_this_rate"] == math.inf
-    for said in (" ".join(str(found).split()), found._repr_html_()):
-        assert "at 10 let J grow beyond all bounds, the stable ones end at" in said
-        assert not re.search(r"\b(inf|nan)\b", said)
+    for text in (" ".join(str(found).split()), found._repr_html_()):
+        assert "at 10 diverge" in text
+        assert not re.search(r"\b(inf|nan)\b", text)
 
 
-def test_a_floor_is_told_once_and_a_share_below_all_is_not_called_100_percent() -> None:
+def test_floor_is_stated_once_for_a_mean_loss() -> None:
     y = np.linspace(0.9, 100, 300)
-    said = str(yes_or_no(Sigmoid()).diagnose(X, y, loss=MSELoss(), optimizer=SLOW))
-    assert "over 99% of them lie outside. So the loss can't fall below" in " ".join(said.split())
-    assert "J of a batch" not in said
-    said = str(yes_or_no(Sigmoid()).diagnose(X, y, loss=MSELoss(reduction="sum"), optimizer=SLOW))
-    assert "on average, nor J of a batch of 300 rows below" in " ".join(said.split())
+    for reduction, stated in (("mean", False), ("sum", True)):
+        loss = MSELoss(reduction=reduction)
+        found = yes_or_no(Sigmoid()).diagnose(X, y, loss=loss, optimizer=SLOW)
+        assert "over 99%" in found["targets_out_of_range"].why
+        assert ("J of a batch of 300 rows" in found["targets_out_of_range"].why) == stated
 
 
 @pytest.mark.parametrize("hidden", [(32,), (32, 16)], ids=str)
 @pytest.mark.parametrize("optimizer", [Adam(), SGD(), None], ids=str)
-def test_raw_diabetes_targets_are_named_alone_and_scaled_ones_are_healthy(
-    hidden, optimizer
-) -> None:
+def test_diabetes_targets_are_only_unscaled(hidden, optimizer) -> None:
     x, y = pytest.importorskip("sklearn.datasets").load_diabetes(return_X_y=True)
 
     def examined(x, y) -> Diagnosis:
@@ -686,18 +686,18 @@ def test_raw_diabetes_targets_are_named_alone_and_scaled_ones_are_healthy(
     assert found.kinds == ["unscaled_targets"]
     evidence = found[0].evidence
     assert evidence["error_after_trial"] > 0.99  # the mean alone has 1
-    assert evidence["error_if_standardised"] < 0.8
+    assert evidence["error_if_standardized"] < 0.8
     scaled = (y - y.mean()) / y.std()
     assert not examined(x, scaled)
     assert not examined(x / x.std(axis=0), scaled)
 
 
-def test_eleven_parameters_are_not_asked_to_learn_ten_numbers() -> None:
+def test_overfitting_is_skipped_with_too_few_parameters() -> None:
     x, y = pytest.importorskip("sklearn.datasets").load_diabetes(return_X_y=True)
     scaled = (y - y.mean()) / y.std()
     found = net(Dense(1), width=10).diagnose(x, scaled, loss=MSELoss(), optimizer=Adam())
     assert not found
-    assert "it has 11 trainable parameters for 10 numbers" in found.notes[-1]
+    assert "11 trainable parameters for 10 numbers" in found.notes[-1]
 
 
 PERCENT = np.clip(48 + 20 * X[:, 0] + 10 * np.sin(X[:, 1]), 0, 100)
@@ -712,24 +712,24 @@ PERCENT = np.clip(48 + 20 * X[:, 0] + 10 * np.sin(X[:, 1]), 0, 100)
     ],
     ids=str,
 )
-def test_ten_rows_are_not_blamed_for_the_scale_or_the_rate(optimizer, kinds: list[str]) -> None:
+def test_capacity_is_not_blamed_for_scale_or_rate(optimizer, kinds: list[str]) -> None:
     model = net(Dense(8), Tanh(), Dense(1))
     assert model.diagnose(X, PERCENT, loss=MSELoss(), optimizer=optimizer).kinds == kinds
 
 
-def test_a_rate_that_standardised_targets_can_stand_is_not_blamed() -> None:
+def test_rate_is_not_blamed_if_it_suits_standardized_targets() -> None:
     found = relu().diagnose(X, 1000 * Y, loss=MSELoss(), optimizer=SGD(learning_rate=0.05))
     assert found.kinds == ["unscaled_targets"]
     assert found[0].evidence["error_after_trial"] == math.inf
-    assert "let J grow beyond all bounds; with standardised targets" in " ".join(str(found).split())
-    assert "the learning rate was looked at with standardised targets" in found.notes
+    assert "diverge" in found[0].why
+    assert any("learning rate" in note and "standardized" in note for note in found.notes)
 
 
 DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "said"),
+    ("optimizer", "title"),
     [
         (Adam(learning_rate=10.0), "10 is too high"),
         (RMSprop(learning_rate=1.0), "1 is too high"),
@@ -740,18 +740,18 @@ DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)
     ],
     ids=str,
 )
-def test_a_rate_out_of_all_proportion_is_found_by_trial(optimizer: Optimizer, said: str) -> None:
+def test_far_too_high_or_low_rate_is_found(optimizer: Optimizer, title: str) -> None:
     found = relu().diagnose(X, Y, loss=MSELoss(), optimizer=optimizer)
     assert found.kinds == ["learning_rate"]
-    assert said in found[0].title
+    assert title in found[0].title
     evidence = found[0].evidence
     other = evidence.get("lower_rate", evidence.get("higher_rate"))
     better = evidence.get("loss_at_lower_rate", evidence.get("loss_at_higher_rate"))
-    mended = copy.copy(optimizer)
-    mended.learning_rate = other
-    assert not relu().diagnose(X, Y, loss=MSELoss(), optimizer=mended)
+    corrected = copy.copy(optimizer)
+    corrected.learning_rate = other
+    assert not relu().diagnose(X, Y, loss=MSELoss(), optimizer=corrected)
     model = relu()
-    model.compile(optimizer=mended, loss=MSELoss())
+    model.compile(optimizer=corrected, loss=MSELoss())
     steps = int(evidence["trial_steps"])
     j = model.fit(X, Y, epochs=steps, batch_size=None, verbose=0)["loss"]
     assert np.mean(j[-10:]) == pytest.approx(better, rel=1e-6)
@@ -762,11 +762,11 @@ def test_a_rate_out_of_all_proportion_is_found_by_trial(optimizer: Optimizer, sa
     [Adam(), Adam(learning_rate=1e-5), Adam(learning_rate=0.3), SGD(learning_rate=1e-4), "adagrad"],
     ids=str,
 )
-def test_a_rate_that_is_only_not_the_best_is_left_alone(optimizer: Optimizer) -> None:
+def test_suboptimal_rate_is_no_finding(optimizer: Optimizer) -> None:
     assert not relu().diagnose(X, Y, loss=MSELoss(), optimizer=optimizer)
 
 
-def test_no_rate_is_blamed_where_none_does_better() -> None:
+def test_rate_is_no_finding_if_no_other_does_better() -> None:
     noise = np.random.default_rng(5).normal(size=300)
     assert not net(Dense(1)).diagnose(X, noise, loss=MSELoss(), optimizer=Adam())
     model = net(Dense(1))
@@ -774,12 +774,12 @@ def test_no_rate_is_blamed_where_none_does_better() -> None:
     assert not model.diagnose(X, noise, loss=MSELoss(), optimizer=Adam(learning_rate=1e-9))
 
 
-def test_without_an_optimizer_or_with_an_adaptive_one_it_says_so() -> None:
-    assert "no optimizer was given" in str(fine().diagnose(X, Y, loss=MSELoss()))
+def test_skipped_comparison_with_the_limit_is_noted() -> None:
+    assert "no optimizer" in str(fine().diagnose(X, Y, loss=MSELoss()))
     assert "no limit for Adam" in str(fine().diagnose(X, Y, loss=MSELoss(), optimizer=Adam()))
 
 
-def test_leaves_the_model_alone() -> None:
+def test_model_is_not_changed() -> None:
     model = net(Dense(8), BatchNorm(), Tanh(), Dropout(0.3), Dense(1))
     model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=MSELoss())
     x, y = X.copy(), Y.copy()
@@ -796,7 +796,7 @@ def test_leaves_the_model_alone() -> None:
     assert str(model.diagnose(x, y)) == str(diagnosis)
 
 
-def test_a_model_that_is_not_built_stays_so_and_draws_nothing() -> None:
+def test_unbuilt_model_stays_unbuilt() -> None:
     rng = np.random.default_rng(0)
     model = Sequential([Dense(8), Tanh(), Dense(1)], rng=rng)
     state = rng.bit_generator.state
@@ -806,7 +806,7 @@ def test_a_model_that_is_not_built_stays_so_and_draws_nothing() -> None:
     assert rng.bit_generator.state == state
 
 
-def test_every_layer_of_the_library_is_free_of_wrong_gradients(layer_example) -> None:
+def test_no_layer_has_wrong_gradients(layer_example) -> None:
     layer, shape = layer_example
     model = Sequential([layer], input_shape=shape, rng=0)
     x = np.random.default_rng(1).normal(size=(40, *shape))
@@ -816,7 +816,7 @@ def test_every_layer_of_the_library_is_free_of_wrong_gradients(layer_example) ->
     assert not wrong & set(diagnosis.kinds)
 
 
-def test_every_loss_of_the_library_is_at_peace_with_a_linear_output(loss_example) -> None:
+def test_no_loss_conflicts_with_a_linear_output(loss_example) -> None:
     loss, prediction, target = loss_example
     last = [Sigmoid()] if isinstance(loss, BCELoss) else []
     x = np.random.default_rng(1).normal(size=(5, 4))
@@ -824,34 +824,37 @@ def test_every_loss_of_the_library_is_at_peace_with_a_linear_output(loss_example
     assert not model.diagnose(x, target, loss=loss, optimizer=SLOW)
 
 
-def test_rows_are_chosen_when_there_are_many() -> None:
+def test_many_rows_are_sampled() -> None:
     x = np.random.default_rng(0).normal(size=(50_000, 200))
     x[-1, 3] = np.nan
     diagnosis = net(Dense(128), Tanh(), Dense(1), width=200).diagnose(
         x, x[:, 1], loss=MSELoss(), optimizer=SLOW
     )
     assert diagnosis["not_finite"].evidence["first_row"] == 49_999
-    assert diagnosis.notes[0] == (
-        "looked at 10,000 of 50,000 rows, and ran the network on 673 of them"
-    )
+    assert [*map(int, re.findall(r"\d+", diagnosis.notes[0].replace(",", "")))] == [
+        10_000,
+        50_000,
+        673,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "loss", "error", "said"),
+    ("x", "y", "loss", "error", "words"),
     [
-        (X, Y, None, RuntimeError, "diagnose needs a loss"),
-        (X, Y[:7], MSELoss(), ValueError, "as many rows"),
-        (X[:, :3], Y, MSELoss(), ValueError, "expects input of shape"),
-        (X.astype(int), Y, MSELoss(), TypeError, "integers"),
-        (X, Y, "mses", ValueError, "did you mean 'mse"),
+        (X, Y, None, RuntimeError, "loss="),
+        (X, Y[:7], MSELoss(), ValueError, r"\(300, 4\).*\(7,\)"),
+        (X[:, :3], Y, MSELoss(), ValueError, r"Dense 'dense_1'.*\(batch, 4\).*, 3\)"),
+        (X[:2], np.zeros((2, 0)), MSELoss(), ValueError, r"y .*\(2, 0\)"),
+        (X, Y, "mses", ValueError, "'mses'.*'mse"),
+        (X, Y, MSELoss, TypeError, r"loss.*MSELoss\(\)"),
     ],
 )
-def test_what_cannot_be_looked_at_is_refused(x, y, loss, error, said: str) -> None:
-    with pytest.raises(error, match=said):
-        fine().diagnose(x, y, loss=loss)
+def test_invalid_arguments_are_refused(x, y, loss, error, words: str) -> None:
+    with pytest.raises(error, match=words):
+        diagnose(fine(), x, y, loss=loss)
 
 
-def test_names_stand_for_defaults_and_a_compiled_model_knows_its_own() -> None:
+def test_names_and_compiled_objects_are_accepted() -> None:
     model = fine()
     named = str(model.diagnose(X, Y, loss="mse", optimizer="sgd"))
     model.compile(optimizer=SGD(), loss=MSELoss())
@@ -870,8 +873,8 @@ NASTY = Finding(
 WORSE = Finding("capacity", "error", "worse", "", "", {}, None)
 
 
-def test_a_diagnosis_is_a_list_of_findings_the_gravest_first() -> None:
-    diagnosis = Diagnosis([NASTY, WORSE], notes=["looked at 5 rows"])
+def test_diagnosis_is_a_sequence_sorted_by_severity() -> None:
+    diagnosis = Diagnosis([NASTY, WORSE], notes=["checked 5 rows"])
     assert list(diagnosis) == [WORSE, NASTY]
     assert (diagnosis[0], diagnosis[-1:], diagnosis["dead_units"]) == (WORSE, [NASTY], NASTY)
     assert repr(diagnosis) == "Diagnosis(1 error, 1 warning: capacity, dead_units)"
@@ -885,42 +888,56 @@ def test_a_diagnosis_is_a_list_of_findings_the_gravest_first() -> None:
         "  evidence: <i> 1.5e-09, n 10,000",
         "  to do: do </style>",
         "",
-        "(looked at 5 rows)",
+        "(checked 5 rows)",
     ]
     with pytest.raises(KeyError, match="learning_rate"):
         diagnosis["learning_rate"]
-    assert str(Diagnosis([])) == "nothing found"
+    assert (str(Diagnosis([])), repr(Diagnosis([]))) == ("no findings", "Diagnosis(no findings)")
 
 
-def test_html_is_well_formed_escaped_and_has_both_modes() -> None:
+def test_numbers_are_formatted() -> None:
+    assert [number(x) for x in (0.0831723, 10000, 1.5e-9, -math.inf)] == [
+        "0.08317",
+        "10,000",
+        "1.5e-09",
+        "-infinity",
+    ]
+    assert [percent(x) for x in (0.256, 0.9967, 1.0, 0.003)] == [
+        "26%",
+        "over 99%",
+        "100%",
+        "under 1%",
+    ]
+    assert [type(x) for x in evidence(a=np.float64(1.5), b=np.int64(2)).values()] == [float, int]
+
+
+def test_html_is_well_formed_and_escaped() -> None:
     page = Diagnosis([NASTY, WORSE], notes=["<u>"])._repr_html_()
     root = ElementTree.fromstring(page)
     tags = {element.tag for element in root.iter()}
     assert not tags & {"script", "b", "i", "u"}
     assert [e.get("class") for e in root.iter("article")] == ["error", "warning"]
-    assert "prefers-color-scheme:dark" in page
+    assert not re.search(r"background|[;\"]color:", page)  # so that it suits light and dark pages
     assert "".join(root.itertext()).count("<script>&'\"") == 1
 
 
-def test_the_package_does_not_load_it() -> None:
-    code = (
-        "import sys, minigrad; print([n for n in sys.modules if 'diagnose' in n or 'views' in n])"
-    )
+def test_import_minigrad_does_not_import_diagnose() -> None:
+    code = "import sys, minigrad; print([n for n in sys.modules if 'diagnose' in n])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 @pytest.fixture
 def diagnosed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """The findings on each model that is trained from here on, just before it is."""
+    """Return the kinds found on each model just before it is trained."""
     fit, found = Sequential.fit, []
 
-    def heard(self, x=None, y=None, **options):
+    def diagnose_and_fit(self, x=None, y=None, **options):
         if y is not None:
             batch_size = options.get("batch_size", 32)
             found.append((*self.diagnose(x, y, batch_size=batch_size).kinds,))
         return fit(self, x, y, **options)
 
-    monkeypatch.setattr(Sequential, "fit", heard)
+    monkeypatch.setattr(Sequential, "fit", diagnose_and_fit)
     return found
 
 
@@ -947,10 +964,10 @@ def test_no_false_alarm_on_a_page(page: str, tmp_path, monkeypatch, diagnosed) -
     assert not any(diagnosed)
 
 
-def test_no_false_alarm_on_the_mended_tutorial(monkeypatch, diagnosed) -> None:
-    heard = Sequential.fit
+def test_no_false_alarm_on_the_corrected_tutorial(monkeypatch, diagnosed) -> None:
+    fit = Sequential.fit
     monkeypatch.setattr(
-        Sequential, "fit", lambda *args, **options: heard(*args, **options | {"epochs": 1})
+        Sequential, "fit", lambda *args, **options: fit(*args, **options | {"epochs": 1})
     )
     tutorial.mended(*tutorial.sum_of_two(np.random.RandomState(4)))
     assert diagnosed == [("targets_out_of_range",), (), ()]  # the first keeps the sigmoid

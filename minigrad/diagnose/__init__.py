@@ -1,22 +1,161 @@
-"""A doctor for networks: what keeps one from learning, with the evidence in numbers.
+"""Find what keeps a network from learning, with the evidence in numbers.
 
 | kind | what is wrong |
 |---|---|
-| not_finite | NaN or infinity, and where it began |
-| constant_inputs, unscaled_inputs, constant_targets | the data |
-| unusable_targets | the loss can't take such targets |
-| unscaled_targets | targets far off the scale of the first predictions |
-| class_numbers, squared_classes | classes learned by the squared error |
-| targets_out_of_range, loss_mismatch | the last activation can't give what the loss asks for |
-| saturated_units, dead_units, identical_units | units that don't learn, or not apart |
-| vanishing_gradients, exploding_gradients | deltas unlike in size from layer to layer |
-| wrong_gradients | a `backward` that isn't the derivative |
+| not_finite | NaN or infinity, and where it starts |
+| constant_inputs, constant_targets | the data doesn't vary |
+| unscaled_inputs, unscaled_targets | the scale of the data slows training down |
+| unusable_targets | the loss can't take the targets |
+| targets_out_of_range, loss_mismatch | the last activation can't output what the loss needs |
+| class_numbers, squared_classes | classes learned with a regression loss |
+| saturated_units, dead_units, identical_units | units that don't learn, or learn the same |
 | linear_stack | Dense layers with no activation between them |
-| learning_rate | above the limit of stability, or out of all proportion by trial |
-| capacity | ten rows can't be learned by heart |
+| vanishing_gradients, exploding_gradients | deltas of very different size in different layers |
+| wrong_gradients | a `backward` that isn't the derivative |
+| learning_rate | above the stability limit, or far too high or too low in a trial |
+| capacity | the network can't overfit ten rows |
+
+Each check is a function of a `Case` that yields findings; `diagnose` calls them in order.
 """
 
-from minigrad.diagnose.doctor import diagnose
-from minigrad.diagnose.findings import Diagnosis, Finding
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minigrad.core.layer import Layer
+from minigrad.data.rows import Rows, as_pair, as_rows
+from minigrad.diagnose import backward, dataset, learning_rate, loss_match, overfit, units
+from minigrad.diagnose.case import Case
+from minigrad.diagnose.findings import Diagnosis, Finding, number
+from minigrad.losses import Loss
+from minigrad.optimizers import Optimizer
+from minigrad.util.config import as_object
+from minigrad.util.options import check_int
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
+
+_MAX_ROWS = 10_000
+
+
+def diagnose(
+    model: Layer,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    loss: Loss | str | None = None,
+    optimizer: Optimizer | str | None = None,
+    batch_size: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> Diagnosis:
+    """Find what keeps a model from learning these rows; see `Model.diagnose`.
+
+    The model isn't changed: all checks run on copies. Rows of weight 0 are left out; the loss, its
+    floor, its curvature and all trials are those of the weighted rows.
+
+    Raises:
+        RuntimeError: no loss is given and the model isn't compiled.
+        TypeError, ValueError: x, y or the weights don't fit the model or each other.
+
+    >>> from minigrad import Dense, MSELoss, Sequential
+    >>> model = Sequential([Dense(1, "sigmoid")], input_shape=(1,), rng=0)
+    >>> x = np.linspace(0, 1, 5).reshape(-1, 1)
+    >>> diagnose(model, x, 2 * x, loss=MSELoss())
+    Diagnosis(1 error: targets_out_of_range)
+    >>> diagnose(model, x, 2 * x, loss=MSELoss(), sample_weight=[1, 1, 1, 0, 0])
+    Diagnosis(no findings)
+    """
+    given_loss: Loss | str | None = getattr(model, "loss", None) if loss is None else loss
+    if given_loss is None:
+        raise RuntimeError(
+            "diagnose needs a loss: pass loss=, or call model.compile(optimizer=..., loss=...)"
+        )
+    own_loss = as_object(Loss, given_loss, "loss")
+    own_optimizer: Optimizer | None = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        own_optimizer = as_object(Optimizer, optimizer, "optimizer")
+    if batch_size is not None:
+        batch_size = check_int(batch_size, "batch_size", "diagnose")
+    inputs, targets = as_pair(x, y)
+    if not targets.size:
+        raise ValueError(
+            f"diagnose expects y with at least one number in each row, got shape {targets.shape}: "
+            "check how y was made"
+        )
+    count = len(inputs)
+    finite_x, findings = dataset.not_finite(inputs, "x")
+    finite_y, more = dataset.not_finite(targets, "y")
+    finite, findings = finite_x & finite_y, findings + more
+    if not finite.any():
+        return Diagnosis(findings, notes=["no finite row remains for the other checks"])
+    if not finite.all():
+        inputs, targets = inputs[finite], targets[finite]
+        weight = np.asarray(sample_weight)
+        if weight.shape == finite.shape:  # `as_rows` refuses any other shape
+            sample_weight = weight[finite]
+    twin = copy.deepcopy(model)
+    with np.errstate(all="ignore"):
+        twin.forward(inputs[:1], training=False)  # builds it, or refuses the shape of x
+    shape = twin.output_shape or ()
+    taken: Loss | None = copy.copy(own_loss)
+    try:
+        own_loss.match(targets, (len(inputs), *shape))
+    except (TypeError, ValueError) as error:
+        findings.append(loss_match.unusable_targets(error))
+        rows, taken = Rows(inputs, targets), None
+    else:
+        weights: dict[str, Any] = {"sample_weight": sample_weight, "class_weight": class_weight}
+        rows = as_rows(inputs, targets, output_shape=shape, loss=own_loss, **weights)
+    counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
+    batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
+    rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
+    case = Case(twin, rows, taken, own_optimizer, max(1, round(batch_rows)), notes=[])
+    case.notes.append(
+        f"checked {number(len(rows))} of {number(count)} rows, and ran the network on "
+        f"{number(len(case.sample))} of them"
+    )
+    with np.errstate(all="ignore"):
+        findings += _check(case)
+    return Diagnosis(findings, notes=case.notes)
+
+
+def _check(case: Case) -> Iterator[Finding]:
+    """Run the checks in order; a fault that makes later checks meaningless skips them."""
+    yield from dataset.constant_inputs(case)
+    yield from dataset.constant_targets(case)
+    broken = list(backward.not_finite(case))
+    if broken:
+        case.notes.append("fix this first: the remaining checks were skipped")
+        yield from broken
+        return
+    unreachable = list(loss_match.unreachable_targets(case))
+    yield from dataset.unscaled_inputs(case)
+    yield from unreachable
+    yield from units.inactive_units(case)
+    yield from units.identical_units(case)
+    yield from backward.fading_gradients(case)
+    yield from units.linear_stack(case)
+    if case.loss is None or case.refusal is not None:
+        return
+    if not any(parameter.trainable for parameter in case.model.parameters):
+        case.notes.append("learning was not checked: no parameter is trainable")
+        return
+    wrong = list(backward.wrong_gradients(case))
+    yield from wrong
+    if not wrong:  # otherwise the trials mean nothing
+        off_scale = [] if unreachable else list(dataset.unscaled_targets(case))
+        yield from off_scale
+        tried = case
+        if off_scale and case.standardized:  # a learning rate for them suits no other scale
+            tried = case.standardized
+            if case.optimizer is not None:
+                case.notes.append("the learning rate was checked with standardized targets")
+        yield from learning_rate.learning_rate(tried)
+        if not unreachable:  # the model can't learn unreachable targets anyway
+            yield from loss_match.class_numbers(case)
+            yield from loss_match.squared_classes(case)
+    if not unreachable:
+        yield from overfit.capacity(case)

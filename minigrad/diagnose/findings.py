@@ -1,22 +1,20 @@
-"""What a diagnosis says: findings, each with its evidence in numbers and what to do about it."""
-
-from __future__ import annotations
+"""Findings: what is wrong, the evidence in numbers, and what to do."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from math import isfinite
-from typing import Final, Literal, TypeAlias, overload
+from typing import Any, Final, Literal, TypeAlias, overload
 
+import numpy as np
 from typing_extensions import override
 
 Severity: TypeAlias = Literal["error", "warning"]
 
-SEVERITIES: Final[Mapping[Severity, str]] = {
-    "error": "the network can't learn what it should",
-    "warning": "it learns worse, or more slowly, than it could",
-}
-WIDTH: Final = 100
+_COLOURS: Final[Mapping[Severity, str]] = {"error": "#cf4a3c", "warning": "#a88400"}
+"""Most severe first; each is visible on light and dark pages."""
+_WIDTH: Final = 100
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,12 @@ class Finding:
 
     Attributes:
         kind: a name for programs, such as "learning_rate".
-        severity: "error" or "warning".
-        title: what is wrong, in a line.
-        why: what the evidence says.
+        severity: "error" if the network can't learn its task; "warning" if it learns badly.
+        title: what is wrong, in one line.
+        why: what the evidence shows.
         remedy: what to do.
         evidence: numbers by name.
-        layer: the path of the layer that it is about, or None.
+        layer: the path of the layer that is at fault, or None.
     """
 
     kind: str
@@ -41,47 +39,47 @@ class Finding:
     evidence: Mapping[str, float] = field(default_factory=dict)
     layer: str | None = None
 
-    @property
-    def told(self) -> dict[str, str]:
-        """The evidence as it is printed, without infinite numbers: what has no bound is no news."""
-        return {name: number(value) for name, value in self.evidence.items() if isfinite(value)}
+    def _paragraphs(self) -> list[str]:
+        numbers = ", ".join(f"{name} {number(value)}" for name, value in self.evidence.items())
+        parts = {"": self.why, "evidence: ": numbers, "to do: ": self.remedy}
+        return [f"{head}{text}" for head, text in parts.items() if text]
 
     @override
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {value}" for name, value in self.told.items())
-        parts = {"": self.why, "evidence: ": told, "to do: ": self.remedy}
-        return "\n".join(
-            [
-                _wrapped(f"{self.severity.upper()}: {self.title}"),
-                *(_wrapped(f"{head}{said}", "  ") for head, said in parts.items() if said),
-            ]
+        title = _wrapped(f"{self.severity.upper()}: {self.title}")
+        return "\n".join([title, *(_wrapped(text, "  ") for text in self._paragraphs())])
+
+    def _repr_html_(self) -> str:
+        style = f"border-left:5px solid {_COLOURS[self.severity]};padding-left:14px;margin:12px 0"
+        return (
+            f'<article class="{self.severity}" style="{style}">'
+            f"<strong>{self.severity}: {escape(self.title)}</strong>"
+            f"{''.join(f'<p>{escape(text)}</p>' for text in self._paragraphs())}</article>"
         )
 
 
 class Diagnosis(Sequence[Finding]):
-    """Findings, the gravest first; empty, and so false, where nothing was found.
+    """Findings, most severe first. It is empty, and so false, if nothing was found.
 
-    Args:
-        findings: in any order.
-        notes: how it was looked for, and what wasn't.
+    It prints as text, and shows as HTML in a notebook. `notes` say what was checked and how.
 
-    >>> finding = Finding("constant_targets", "error", "y doesn't vary", "It is 1.", "Vary it.")
-    >>> diagnosis = Diagnosis([finding], notes=["looked at 10 rows"])
+    >>> finding = Finding("constant_targets", "error", "y is constant", "y is 1.", "Check y.")
+    >>> diagnosis = Diagnosis([finding], notes=["checked 10 rows"])
     >>> print(diagnosis)
     1 error
     <BLANKLINE>
-    ERROR: y doesn't vary
-      It is 1.
-      to do: Vary it.
+    ERROR: y is constant
+      y is 1.
+      to do: Check y.
     <BLANKLINE>
-    (looked at 10 rows)
+    (checked 10 rows)
     >>> diagnosis["constant_targets"] is diagnosis[0], "learning_rate" in diagnosis.kinds
     (True, False)
     """
 
     def __init__(self, findings: Iterable[Finding], *, notes: Iterable[str] = ()) -> None:
-        grave = list(SEVERITIES)
-        self._findings = sorted(findings, key=lambda finding: grave.index(finding.severity))
+        order = list(_COLOURS)
+        self._findings = sorted(findings, key=lambda finding: order.index(finding.severity))
         self.notes = tuple(notes)
 
     @property
@@ -91,10 +89,10 @@ class Diagnosis(Sequence[Finding]):
 
     @property
     def headline(self) -> str:
-        """How many findings of each severity."""
-        counts = {name: sum(f.severity == name for f in self) for name in SEVERITIES}
-        told = [f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items() if n]
-        return ", ".join(told) or "nothing found"
+        """The number of findings of each severity."""
+        counts = {name: sum(f.severity == name for f in self) for name in _COLOURS}
+        parts = [f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items() if n]
+        return ", ".join(parts) or "no findings"
 
     @overload
     def __getitem__(self, key: int | str) -> Finding: ...
@@ -102,18 +100,13 @@ class Diagnosis(Sequence[Finding]):
     def __getitem__(self, key: slice) -> Sequence[Finding]: ...
     @override
     def __getitem__(self, key: int | str | slice) -> Finding | Sequence[Finding]:
-        """Return a finding by its place, or the first of a kind.
-
-        Raises:
-            IndexError: fewer findings.
-            KeyError: none of that kind.
-        """
+        """Return a finding by its index, or the first one of a kind."""
         if not isinstance(key, str):
             return self._findings[key]
         for finding in self:
             if finding.kind == key:
                 return finding
-        raise KeyError(f"nothing of the kind {key!r} was found; found: {self.kinds}")
+        raise KeyError(f"there is no finding of kind {key!r}; the kinds found are {self.kinds}")
 
     @override
     def __len__(self) -> int:
@@ -126,46 +119,39 @@ class Diagnosis(Sequence[Finding]):
 
     @override
     def __repr__(self) -> str:
-        return f"Diagnosis({self.headline}: {', '.join(self.kinds) or 'print it'})"
+        return (
+            f"Diagnosis({': '.join([self.headline, *([', '.join(self.kinds)] if self else [])])})"
+        )
 
     def _repr_html_(self) -> str:
-        """Return it for a notebook."""
-        from minigrad.diagnose.page import page
+        findings = "".join(finding._repr_html_() for finding in self)
+        notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in self.notes)
+        return f"<section><h3>{self.headline}</h3>{findings}{notes}</section>"
 
-        return page(self)
+
+def evidence(**numbers: float | np.number[Any]) -> dict[str, float]:
+    """Return numbers by name, those of NumPy as Python's."""
+    return {name: np.asarray(value).item() for name, value in numbers.items()}
 
 
 def number(value: float) -> str:
-    """Write a number in four digits, a count in all of its own.
-
-    >>> number(0.0831723), number(10000), number(1.5e-9), number(575.2)
-    ('0.08317', '10,000', '1.5e-09', '575.2')
-    """
+    """Format a number with four digits, and a whole number with all of its digits."""
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}"
-    return f"{value:.4g}"
+    return f"{value:.4g}".replace("inf", "infinity")
 
 
 def ending(j: float) -> str:
-    """Say where a trial's J ends.
-
-    >>> from math import inf
-    >>> ending(0.5), ending(inf)
-    ('end at J = 0.5', 'let J grow beyond all bounds')
-    """
-    return f"end at J = {number(j)}" if isfinite(j) else "let J grow beyond all bounds"
+    """Say how the steps of a trial end."""
+    return f"end at J = {number(j)}" if isfinite(j) else "diverge"
 
 
 def percent(share: float) -> str:
-    """Write a share in whole percent, and 0% and 100% only where it is nothing and all.
-
-    >>> percent(0.256), percent(0.9967), percent(1.0), percent(0.003)
-    ('26%', 'over 99%', '100%', 'under 1%')
-    """
+    """Format a share in whole percent; only 0 is 0% and only 1 is 100%."""
     if 0.995 <= share < 1:
         return "over 99%"
     return "under 1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _wrapped(said: str, indent: str = "") -> str:
-    return textwrap.fill(said, WIDTH, initial_indent=indent, subsequent_indent=indent or "  ")
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent or "  ")

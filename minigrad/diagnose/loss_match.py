@@ -1,0 +1,234 @@
+"""Whether the targets, the loss and the last activation fit together."""
+
+from collections.abc import Iterator
+from math import isfinite, prod
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from minigrad.data.arrays import Array, Shape
+from minigrad.data.rows import Rows
+from minigrad.diagnose.case import Case, least_loss
+from minigrad.diagnose.findings import Finding, evidence, number, percent
+from minigrad.diagnose.landscape import Landscape
+from minigrad.losses import Loss
+from minigrad.metrics.classification import accuracy
+from minigrad.trace import Step
+
+_NUMBERS, _MIN_ROWS = 20_000, 256
+_TOLERANCE = 0.01
+"""A higher floor is a fault, as a share of the loss of the best constant prediction."""
+_MAX_CLASSES, _MIN_CLASS_ROWS = 100, 8
+_MAX_ROWS, _MAX_INPUTS = 4000, 300
+_PERMUTATIONS = 200
+_ORDERED, _EXPLAINED, _RIDGE = 1.3, 0.1, 0.01
+_REMAINING, _BETTER = 0.2, 2.0
+
+
+def unusable_targets(error: Exception) -> Finding:
+    """Return the finding for targets that the loss refuses with this error."""
+    return Finding(
+        "unusable_targets",
+        "error",
+        "the loss can't take these targets",
+        f"Its error message: {error}.",
+        "Convert y to the form that the loss expects, or use the loss for such targets.",
+    )
+
+
+def unreachable_targets(case: Case) -> Iterator[Finding]:
+    """Compare the range of the last activation with what the loss and the targets need."""
+    loss, shape = case.loss, case.model.output_shape
+    if loss is None or shape is None:
+        return
+    last = case.last[0] if case.last else None
+    low, high = case.range
+    numbers = f"numbers from {number(low)} to {number(high)}"
+    refusal = case.refusal or _refusal(loss, case.rows, shape, case.range)
+    if refusal is not None:
+        yield Finding(
+            "loss_mismatch",
+            "error",
+            f"{type(loss).__name__} can't take all outputs of "
+            f"{last.label if last else 'the last layer'}",
+            f"The network outputs {numbers}. The loss's error message: {refusal}.",
+            "End the model with an activation of that range, or use a loss for unbounded numbers, "
+            "such as BCEWithLogitsLoss() instead of BCELoss().",
+            evidence(lowest_output=low, highest_output=high),
+            last.path if last else None,
+        )
+    elif last is not None and (isfinite(low) or isfinite(high)):
+        yield from _floor(case, loss, last, numbers)
+
+
+def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding]:
+    """Find a loss that remains whatever the weights are."""
+    width = case.model.output_shape or ()
+    rows = case.rows.take(slice(max(_MIN_ROWS, _NUMBERS // prod(width))))
+    shape = (len(rows), *width)
+    floor = least_loss(loss, rows.y, shape, *case.range, weight=rows.weight)
+    try:
+        free = least_loss(loss, rows.y, shape, weight=rows.weight)
+        constant = least_loss(loss, rows.y, shape, constant=True, weight=rows.weight)
+    except ValueError:
+        return  # the loss only takes numbers in the range of the network
+    if floor - free <= _TOLERANCE * max(constant - free, 1e-9):
+        return
+    low, high = case.range
+    batch_floor = floor * case.batch_scale
+    network = f"Whatever its weights are, the network outputs {numbers}"
+    result = f"the loss can't fall below {number(floor)}"
+    if batch_floor != floor:
+        batch = f"J of a batch of {number(case.batch_rows)} rows"
+        result += f" on average, and {batch} can't fall below {number(batch_floor)}"
+    found = evidence(floor=floor, loss_floor=batch_floor, lowest_output=low, highest_output=high)
+    outside = 0.0
+    if rows.y.shape == shape:  # class indices are not comparable with predictions
+        room = 1e-6 * max(1.0, *(abs(end) for end in (low, high) if isfinite(end)))
+        outside = float(((rows.y < low - room) | (rows.y > high + room)).mean())
+    if not outside:
+        yield Finding(
+            "loss_mismatch",
+            "error",
+            f"{last.label} and {type(loss).__name__} don't fit together",
+            f"{network}. This loss expects unbounded numbers, with which it can fall to "
+            f"{number(free)}; with these {result}.",
+            f"Remove {last.label}: this loss takes the numbers before it.",
+            found | evidence(free_floor=free),
+            last.path,
+        )
+        return
+    values = np.unique(rows.y)
+    lowest, highest = values[0], values[-1]
+    hint = ""
+    if 3 <= values.size <= _MAX_CLASSES and (values == np.round(values)).all():
+        hint = " If they are class numbers: use CrossEntropyLoss() with one linear unit per class."
+    yield Finding(
+        "targets_out_of_range",
+        "error",
+        f"the targets are outside the range of {last.label}",
+        f"{network}; the targets go from {number(lowest)} to {number(highest)}, and "
+        f"{percent(outside)} of them are outside this range. So {result}.",
+        f"Remove {last.label}, so that the output is linear; or scale the targets to its range."
+        f"{hint}",
+        found | evidence(share_outside=outside, lowest_target=lowest, highest_target=highest),
+        last.path,
+    )
+
+
+def _refusal(loss: Loss, rows: Rows, shape: Shape, ends: tuple[float, float]) -> str | None:
+    """Return the loss's error message for an end of the network's range, or None."""
+    few = rows.take(slice(8))
+    for end in ends:
+        try:
+            loss.terms(np.full((len(few), *shape), float(np.clip(end, -1e3, 1e3))), few.y)
+        except ValueError as error:
+            return str(error)
+    return None
+
+
+def class_numbers(case: Case) -> Iterator[Finding]:
+    """Find class numbers 0, 1, ..., k - 1 that a regression loss takes for quantities.
+
+    Counts and grades are such numbers too, but the inputs explain their order: in a linear fit the
+    numbers as they are do better than the same classes numbered at random.
+    """
+    if not case.is_regression or prod(case.model.output_shape or ()) != 1:
+        return
+    rows = case.rows.take(slice(_MAX_ROWS))
+    values, index, counts = np.unique(rows.y, return_inverse=True, return_counts=True)
+    classes = len(values)
+    if not 3 <= classes <= _MAX_CLASSES or counts.min() < _MIN_CLASS_ROWS:
+        return
+    if values[0] not in (0, 1) or (np.diff(values) != 1).any():
+        return
+    given, others = _explained(rows.x.reshape(len(rows), -1), index.ravel(), classes)
+    usual, best = float(np.median(others)), float(others.max())
+    if usual < _EXPLAINED or given > _ORDERED * usual:
+        return
+    yield Finding(
+        "class_numbers",
+        "warning",
+        "the targets look like class numbers, but the loss takes them for quantities",
+        f"They are the whole numbers from {number(values[0])} to {number(values[-1])}, and the "
+        f"inputs don't explain their order: a linear fit on half of the rows explains {given:.0%} "
+        f"of the variance of the other half, and with the classes numbered at random {usual:.0%} "
+        f"(median) or {best:.0%} (best of {_PERMUTATIONS}).",
+        f"If they are classes: give the last layer {classes} units without an activation, and use "
+        f"CrossEntropyLoss() with y.astype(int){' - 1' if values[0] else ''}.",
+        evidence(classes=classes, explained=given, median_at_random=usual, best_at_random=best),
+    )
+
+
+def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, Array]:
+    """Return the variance that a linear fit explains, as numbered and as numbered at random.
+
+    Ridge regression of all classes' indicators at once on the inputs, or on random projections of
+    many inputs. One half of the rows is fitted, the other half is predicted.
+    """
+    rng = np.random.default_rng(0)
+    x = x.astype(np.float64)
+    if x.shape[1] > _MAX_INPUTS:
+        x = x @ rng.standard_normal((x.shape[1], _MAX_INPUTS))
+    deviation = x.std(axis=0)
+    x = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    half = len(x) // 2
+    one_hot = np.eye(classes)[index]
+    mean = one_hot[:half].mean(axis=0)
+    gram = x[:half].T @ x[:half] + _RIDGE * half * np.eye(x.shape[1])
+    fit = x[half:] @ np.linalg.solve(gram, x[:half].T @ (one_hot[:half] - mean)) + mean
+    orders = [np.arange(classes), *(rng.permutation(classes) for _ in range(_PERMUTATIONS))]
+    numbers = np.array(orders, float).T
+    unexplained = np.square((one_hot[half:] - fit) @ numbers).mean(axis=0)
+    explained = 1 - unexplained / (one_hot[half:] @ numbers).var(axis=0)
+    return float(explained[0]), explained[1:]
+
+
+def squared_classes(case: Case) -> Iterator[Finding]:
+    """Find a softmax that learns one-hot rows with a regression loss, if cross-entropy does better.
+
+    If a softmax is certain and wrong, its slope is near 0; cross-entropy compensates for that. Both
+    losses are tried with the same steps, and measured by the model's loss.
+    """
+    p, t = case.trace.prediction, case.sample.y
+    bounded = all(map(isfinite, case.range))
+    if not (case.is_regression and bounded and t.ndim == 2 and t.shape[1] > 1):
+        return
+    one_hot = ((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all()
+    if not (one_hot and (p >= 0).all() and np.allclose(p.sum(axis=1), 1)):
+        return
+    optimizer, steps, loss = case.trial_optimizer, case.trial_steps, case.batch_loss
+    results = list[tuple[float, float]]()
+    for tried in (loss, _LogLoss(reduction=loss.reduction, scale=loss.scale)):
+        landscape = Landscape(case.model, tried, case.sample)
+        landscape.descend(optimizer, steps)
+        prediction = landscape.predict()
+        results.append((case.remaining_loss(prediction), accuracy(t, prediction)))
+    (own, own_accuracy), (cross, cross_accuracy) = results
+    if not (own >= _REMAINING and own >= _BETTER * cross):  # also if one of them is NaN
+        return
+    name = type(case.loss).__name__
+    found = evidence(trial_steps=steps, remaining=own, accuracy=own_accuracy)
+    found |= evidence(cross_entropy_remaining=cross, cross_entropy_accuracy=cross_accuracy)
+    yield Finding(
+        "squared_classes",
+        "warning",
+        f"{name} after a softmax learns slowly",
+        f"On a copy, {number(steps)} steps of {type(optimizer).__name__} at "
+        f"{number(optimizer.rate)} leave {own:.0%} of the {name} of a constant prediction, with an "
+        f"accuracy of {own_accuracy:.0%}; with cross-entropy they leave {cross:.0%} of the {name}, "
+        f"with an accuracy of {cross_accuracy:.0%}. If a softmax is certain and wrong, its slope "
+        "is near 0; cross-entropy compensates for that.",
+        "Remove the softmax and use CrossEntropyLoss(), which contains it.",
+        found,
+    )
+
+
+class _LogLoss(Loss):
+    """-log p of the right class, for probabilities: cross-entropy without its softmax."""
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[np.float64]) -> tuple[Array, Array]:
+        p = np.maximum(prediction, 1e-12)
+        return -(target * np.log(p)).sum(axis=1), -target / p
