@@ -969,7 +969,7 @@ def test_no_false_alarm_on_the_corrected_tutorial(monkeypatch, diagnosed) -> Non
     monkeypatch.setattr(
         Sequential, "fit", lambda *args, **options: fit(*args, **options | {"epochs": 1})
     )
-    tutorial.mended(*tutorial.sum_of_two(np.random.RandomState(4)))
+    tutorial.corrected(*tutorial.sum_of_two(np.random.RandomState(4)))
     assert diagnosed == [("targets_out_of_range",), (), ()]  # the first keeps the sigmoid
     assert tutorial.or_gate().shape == (4, 1)
     assert diagnosed[3:] == [()]

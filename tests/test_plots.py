@@ -230,8 +230,8 @@ def test_histograms_use_a_thousand_rows() -> None:
 
 @pytest.mark.parametrize("bias", [np.nan, np.inf, 1e308, 1e17, 5e-324])
 def test_histograms_draw_extreme_values(bias: float) -> None:
-    layer = Dense(2, weight_initializer="zeros", bias_initializer=np.array([bias, 0.0]))
-    model = Sequential([layer], input_shape=(2,))
+    model = Sequential([Dense(2, weight_initializer="zeros")], input_shape=(2,))
+    model.parameters[1].value = np.array([bias, 0.0])
     (ax,) = plots.histograms(model, X).ravel()
     ax.figure.canvas.draw()
     assert ("50 of 100" in ax.get_xlabel()) == (not abs(bias) < 1e300)
@@ -288,8 +288,8 @@ def test_surface_draws_a_constant(value: float, boundary, ax) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e308])
 def test_surface_refuses_an_output_that_is_nowhere_finite(value: float) -> None:
-    layer = Dense(1, weight_initializer=np.full((2, 1), value), bias_initializer=np.full(1, value))
-    model = Sequential([layer, Dense(1)], input_shape=(2,), rng=0)
+    model = Sequential([Dense(1), Dense(1)], input_shape=(2,), rng=0)
+    model.parameters.value[:3] = value
     with pytest.raises(ValueError, match=r"surface expects finite"):
         plots.surface(model, X[:1])
 
@@ -352,7 +352,9 @@ def test_network_has_a_column_for_each_layer_that_computes(layers, shape, units:
 
 def test_network_draws_weights_by_size_and_sign() -> None:
     weight = np.array([[4.0, -2.0], [0.0, np.nan]])
-    svg = plots.network(Sequential([Dense(2, weight_initializer=weight)], input_shape=(2,)))
+    model = Sequential([Dense(2)], input_shape=(2,))
+    model.parameters[0].value = weight
+    svg = plots.network(model)
     lines = ElementTree.fromstring(svg).findall(f"{SVG}g/{SVG}line")
     looks = [(e.get("class"), e.get("stroke-dasharray"), e.get("stroke-width")) for e in lines]
     assert looks == [

@@ -499,13 +499,9 @@ class Model(Layer):
             self,
             x,
             y,
-            loss=self._loss_for("diagnose", loss),
-            optimizer=self.optimizer
-            if optimizer is None
-            else as_object(Optimizer, optimizer, "optimizer"),
-            batch_size=None
-            if batch_size is None
-            else check_int(batch_size, "batch_size", "diagnose"),
+            loss=loss,
+            optimizer=optimizer,
+            batch_size=batch_size,
             sample_weight=sample_weight,
             class_weight=class_weight,
         )

@@ -107,8 +107,11 @@ def diagnose(
         findings.append(loss_match.unusable_targets(error))
         rows, taken = Rows(inputs, targets), None
     else:
-        weights: dict[str, Any] = {"sample_weight": sample_weight, "class_weight": class_weight}
-        rows = as_rows(inputs, targets, output_shape=shape, loss=own_loss, **weights)
+        rows = as_rows(
+            inputs, targets, output_shape=shape, loss=own_loss, sample_weight=sample_weight
+        )
+        if class_weight is not None:
+            rows = rows.weighted_by_class(class_weight)
     counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
