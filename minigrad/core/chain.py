@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NoReturn, overload
+from typing import Any, NoReturn
 
 from typing_extensions import Self, override
 
@@ -56,11 +56,7 @@ class Chain(Layer):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
-    @overload
-    def __getitem__(self, key: int | str) -> Layer: ...
-    @overload
-    def __getitem__(self, key: slice) -> Chain: ...
-    def __getitem__(self, key: int | str | slice) -> Layer:
+    def __getitem__(self, key: int | str | slice) -> Any:
         """Return the layer at an index or a path, or a chain of a slice's layers."""
         return Chain(self.layers[key]) if isinstance(key, slice) else layer_at(self, key)
 

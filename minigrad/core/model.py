@@ -11,7 +11,7 @@ from functools import partial
 from inspect import signature
 from threading import RLock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -316,26 +316,23 @@ class Model(Layer):
             raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
         found, shown = as_callbacks(callbacks), progress(verbose)
         accept = partial(self._rows, loss=trainer.loss)
-        data = as_batches(
-            x,
-            y,
-            accept,
-            sample_weight=sample_weight,
-            epochs=epochs,
-            steps=steps_per_epoch,
-        )
-        if isinstance(data, Stream) and batch_size not in (None, 32):
-            raise ValueError("batch_size needs arrays x and y: batches are taken as they are")
+        options: dict[str, Any] = {
+            "sample_weight": sample_weight,
+            "epochs": epochs,
+            "steps": steps_per_epoch,
+        }
+        data = as_batches(x, y, accept, **options)
+        if isinstance(data, Stream) and (validation_split or batch_size not in (None, 32)):
+            raise ValueError("batch_size and validation_split need arrays x and y, got batches")
         validation: Rows | Stream | None = None
         if validation_data is not None:
             if validation_split:
                 raise ValueError("fit takes validation_data or validation_split, not both")
             validation = as_validation(validation_data, accept, epochs=epochs)
         elif check_fraction(validation_split, "validation_split", "fit"):
-            if isinstance(data, Stream):
-                raise ValueError("validation_split needs arrays x and y: pass validation_data")
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
+            assert isinstance(data, Rows)
             data, validation = split(data, validation_split, self._split_seed)
         if class_weight is not None:
             data = data.weighted_by_class(class_weight)
@@ -422,44 +419,18 @@ class Model(Layer):
         rows = self._rows(x, y, loss=loss)
         return Explanation(self, rows.x.astype(self.dtype, copy=False), rows.y, loss)
 
-    def diagnose(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        *,
-        loss: Loss | str | None = None,
-        optimizer: Optimizer | str | None = None,
-        batch_size: int | None = None,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
-    ) -> Diagnosis:
-        """Find what keeps the model from learning these rows, with the evidence in numbers.
+    def diagnose(self, x: ArrayLike, y: ArrayLike, **options: Any) -> Diagnosis:
+        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`.
 
-        Copies of the model are examined, and some trained for a moment; the model isn't changed.
-        `loss` and `optimizer` are by default the compiled ones; without an optimizer the learning
-        rate isn't checked. The other arguments are those of `fit`.
-
-        Returns:
-            Findings, most severe first; false if there are none. It prints as text.
-
-        >>> from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
+        >>> from minigrad import Dense, MSELoss, Sequential, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
         >>> x = np.random.default_rng(0).uniform(size=(100, 2))
-        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss(), optimizer=SGD(learning_rate=0.1))
+        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss())
         Diagnosis(1 error: targets_out_of_range)
         """
         from minigrad.diagnose import diagnose
 
-        return diagnose(
-            self,
-            x,
-            y,
-            loss=loss,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
+        return diagnose(self, x, y, **options)
 
     def summary(self) -> None:
         """Print a table of the layers: shapes, parameters, and whether they are trained."""
@@ -664,11 +635,7 @@ class Sequential(Model):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
-    @overload
-    def __getitem__(self, key: int | str) -> Layer: ...
-    @overload
-    def __getitem__(self, key: slice) -> Sequential: ...
-    def __getitem__(self, key: int | str | slice) -> Layer:
+    def __getitem__(self, key: int | str | slice) -> Any:
         """Return the layer at an index or a path, or a model of a slice's layers."""
         if not isinstance(key, slice):
             return layer_at(self, key)

@@ -26,7 +26,7 @@ class Optimizer(Configurable):
 
     Before each step the gradient g of the trainable parameters is clipped, if that is asked for,
     and weight decay adds d theta, the gradient of d/2 |theta|^2. The parameters' own `grad` stays
-    what `backward` computed. Where PyTorch and Keras define a method differently, PyTorch's is used.
+    what `backward` computed. Where PyTorch and Keras differ, the method is PyTorch's.
 
     A new optimizer defines `update`, and names in `slots` the vectors that it keeps from step to
     step; each is as long as all parameters and starts at zero.
@@ -95,8 +95,9 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, new: float | Schedule) -> None:
-        scheduled = callable(new) and not isinstance(new, type)
-        self._learning_rate = new if scheduled else check_positive(new, "learning_rate", self)
+        if isinstance(new, type) or not callable(new):
+            new = check_positive(new, "learning_rate", self)  # type: ignore[arg-type]
+        self._learning_rate = new
 
     @property
     def rate(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -178,11 +178,11 @@ class Shared(Parameter):
         return self._source
 
     @property
-    def _value(self) -> Array:
+    def _value(self) -> Array:  # type: ignore[override]
         return self._source.value
 
     @property
-    def regularizer(self) -> Regularizer | None:  # type: ignore[override]
+    def regularizer(self) -> Regularizer | None:
         """The regularizer of the source."""
         return self._source.regularizer
 
@@ -372,12 +372,8 @@ class Parameters(Sequence[Parameter]):
             )
         return views
 
-    @overload
-    def __getitem__(self, index: int) -> Parameter: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Parameter]: ...
     @override
-    def __getitem__(self, index: int | slice) -> Parameter | Sequence[Parameter]:
+    def __getitem__(self, index: Any) -> Any:
         return self._items[index]
 
     @override
