@@ -316,14 +316,12 @@ class Model(Layer):
             raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
         found, shown = as_callbacks(callbacks), progress(verbose)
         accept = partial(self._rows, loss=trainer.loss)
-        options: dict[str, Any] = {
-            "sample_weight": sample_weight,
-            "epochs": epochs,
-            "steps": steps_per_epoch,
-        }
-        data = as_batches(x, y, accept, **options)
+        data = as_batches(
+            x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
+        )
         if isinstance(data, Stream) and (validation_split or batch_size not in (None, 32)):
-            raise ValueError("batch_size and validation_split need arrays x and y, got batches")
+            option = "validation_split" if validation_split else "batch_size"
+            raise ValueError(f"{option} needs arrays x and y, got an iterable of batches")
         validation: Rows | Stream | None = None
         if validation_data is not None:
             if validation_split:
