@@ -55,9 +55,8 @@ class Trainer:
         history: of earlier training; each new epoch is added to it.
 
     Attributes:
-        epoch: the number of finished epochs, those of earlier fits included.
-        epochs: the number there will be at the end of the running `fit`. After a `fit` that was
-            interrupted it is larger than `epoch`.
+        epochs: the number of finished epochs at the end of the running `fit`, those of earlier
+            fits included; after a `fit` that was interrupted it is larger than `epoch`.
         reported: the names of an epoch's logs.
         stop: set it to True to end training after this epoch.
         interrupted: whether Ctrl-C ended the last `fit`.
@@ -99,22 +98,10 @@ class Trainer:
         progress: Progress | None = None,
         threads: int | None = None,
     ) -> History:
-        """Train for some epochs, or until Ctrl-C, and return their logs.
+        """Train for some epochs, or until Ctrl-C, and return their logs; see `Model.fit`.
 
-        Args:
-            network: what the model runs.
-            data: the rows, validated.
-            epochs: how many.
-            batch_size: rows in a step; None for all.
-            rng: shuffles the rows; None keeps their order.
-            validation: rows that are evaluated after each epoch.
-            callbacks: `minigrad.callbacks.Callback` objects, called around each epoch.
-            progress: shows the epochs; None for silence.
-            threads: that share a large batch; None for as many as pay.
-
-        Raises:
-            ValueError: all rows have weight 0, or a batch has too few rows for a layer.
-            DivergedError: a loss, a gradient or a parameter isn't finite.
+        `network` is what the model runs, `data` and `validation` are validated, `rng` shuffles the
+        rows, and the callbacks are `minigrad.callbacks.Callback` objects.
         """
         parameters = self.model.parameters
         self.optimizer.check_free(parameters)
