@@ -25,7 +25,7 @@ class Peer(ABC):
 
     @abstractmethod
     def run(self, epochs: int) -> list[float]:
-        """Train for some epochs without shuffling; return the mean loss of each, before its updates."""
+        """Train for some epochs without shuffling; return the mean loss of each."""
 
     def predict(self, x: Array) -> object:
         """Outputs for rows of x."""

@@ -51,7 +51,7 @@ class PlainNumpy(Peer):
         ]
 
     def forward(self, x: Array, activations: list[Array]) -> Array:
-        """Fill the activation of every layer; return the last one, of a softmax output its logits."""
+        """Fill the activation of every layer; return the last one, or its logits."""
         for i, z in enumerate(activations):
             np.matmul(self.weights[i].T, x, out=z)
             if self.workload.bias:
