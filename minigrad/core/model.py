@@ -293,8 +293,8 @@ class Model(Layer):
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
                 epoch; 2 shows a line for each epoch everywhere, 0 nothing.
-            threads: that share a large batch; None takes MINIGRAD_THREADS, or as many as pay. The
-                bits of the result don't depend on it.
+            threads: that share a large batch; None takes MINIGRAD_THREADS, or one a core. The bits
+                of the result don't depend on it.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -563,8 +563,8 @@ class Model(Layer):
         from minigrad.summary import notes
 
         comments = list(notes(self))
-        if self.trainer is not None and self.trainer.epochs > self.trainer.epoch:
-            done = f"{self.trainer.epoch} of {self.trainer.epochs}"
+        if self.trainer is not None and self.trainer.epochs > self.history.epochs:
+            done = f"{self.history.epochs} of {self.trainer.epochs}"
             comments.insert(0, f"in the middle of training: {done} epochs are done")
         return "\n".join([pretty(self), *(f"# {comment}" for comment in comments)])
 
