@@ -185,10 +185,11 @@ class Trainer:
         self.epoch += 1
         self._good.take(f"the end of epoch {self.epoch}")
         self.progress.end_epoch(logs)
-        self.progress.hide()
-        for callback in callbacks:
-            callback.on_epoch_end(self, self.epoch, logs)
-        self.progress.show()
+        if callbacks:
+            self.progress.hide()
+            for callback in callbacks:
+                callback.on_epoch_end(self, self.epoch, logs)
+            self.progress.show()
 
     def _step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: Array | None
