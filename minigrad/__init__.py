@@ -1,4 +1,4 @@
-"""A layer framework on NumPy: its core can be read in an afternoon, and all of it is checked."""
+"""A neural-network library on NumPy, with a core that can be read in an afternoon."""
 
 import os
 from collections.abc import Callable as Function

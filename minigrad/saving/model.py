@@ -86,7 +86,7 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
     layers, parameters = list(walk(model)), list(model.named_parameters())
     places = [(path, name, rng) for path, layer in layers for name, rng in _generators(layer)]
     generators = list({id(rng): rng for _, _, rng in places}.values())
-    trainer = model.trainer
+    trainer, trained = model.trainer, model.history.epochs
     return {
         "architecture": architecture,
         "names": {path: [c.name for c in m.children] for path, m in layers if m.children},
@@ -105,7 +105,7 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
         "split_seed": model._split_seed,
         "history": list(model.history),
         # The epochs that the running `fit` will end with.
-        "planned": trainer.epochs if trainer and trainer.epochs > trainer.epoch else None,
+        "planned": trainer.epochs if trainer and trainer.epochs > trained else None,
     }
 
 
@@ -258,7 +258,7 @@ class _Loading:
             model.history[name] = values.tolist()
         planned, trainer = _int_or_none("planned", self.document["planned"]), model.trainer
         if trainer:
-            trainer.epochs = trainer.epoch if planned is None else planned
+            trainer.epochs = model.history.epochs if planned is None else planned
 
     def fill(self, own: Arrays) -> None:
         fill(own, {n: self.tensors.pop(n) for n in own if n in self.tensors}, casting="no")
