@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -189,12 +189,10 @@ class _Objective:
         """Compare the gradient of one array, and return its worst number and the misses."""
         differences = Differences(self, self.values[number], gradient, tolerance)
         layer, _, parameter = self.paths[number].rpartition(".")
-        worst = Comparison(layer, parameter, (), 0.0, 0.0, -1.0)
-        for index in np.ndindex(gradient.shape):
-            error, numeric = differences(index)
-            if error > worst.error:
-                analytic = float(gradient[index])
-                worst = Comparison(layer, parameter, index, analytic, numeric, error)
+        found = [(*differences(index), index) for index in np.ndindex(gradient.shape)]
+        error, numeric, index = max(found, key=itemgetter(0), default=(-1.0, 0.0, ()))
+        analytic = float(gradient[index]) if found else 0.0
+        worst = Comparison(layer, parameter, index, analytic, numeric, error)
         if differences.missed:
             worst = replace(worst, hint=_hint(differences.factor(), len(self.x)))
         return worst, differences.missed

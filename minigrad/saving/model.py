@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from math import inf, prod
 from numbers import Real
 from typing import Any
@@ -154,14 +155,14 @@ class Blank(np.random.Generator):
         return np.zeros(shape)
 
 
+@dataclass
 class _Loading:
     """The load of one file; each of its tensors is removed once it is used."""
 
-    def __init__(self, document: Any, tensors: Arrays, custom_objects: CustomObjects) -> None:
-        self.document = document
-        self.tensors = tensors
-        self.custom_objects = custom_objects
-        self.unbuilt: list[tuple[Any, tuple[int, ...]]] = []
+    document: Any
+    tensors: Arrays
+    custom_objects: CustomObjects
+    unbuilt: list[tuple[Any, tuple[int, ...]]] = field(default_factory=list)
 
     def model(self) -> Any:
         """Return the model; any exception may be raised if the file isn't from `save`."""

@@ -95,8 +95,7 @@ class Progress:
 class Line(Progress):
     """One line on a terminal, redrawn in place at most ten times a second.
 
-    In a run of up to 50 epochs, the terminal keeps the line of every epoch; in a longer run it
-    keeps one line a second, and the last.
+    The terminal keeps the line of every epoch, or of one epoch a second in a run of over 50.
     """
 
     in_place = True

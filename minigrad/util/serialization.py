@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,10 +62,7 @@ def from_config(
     those from `to_config`; each is removed when it is used. `make` creates each object from its
     class and options. An unknown name or a malformed `config` raises ValueError.
     """
-
-    def inner(config: Any) -> Any:
-        return from_config(config, custom_objects, arrays, make=make)
-
+    inner = partial(from_config, custom_objects=custom_objects, arrays=arrays, make=make)
     if isinstance(config, list):
         return [inner(item) for item in config]
     if not isinstance(config, dict):
