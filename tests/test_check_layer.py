@@ -17,7 +17,7 @@ from minigrad import (
     Tanh,
     check_layer,
 )
-from minigrad.checks.layer import RULES
+from minigrad.checks.rules import RULES
 from minigrad.core.layer import connect
 
 

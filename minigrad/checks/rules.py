@@ -1,4 +1,4 @@
-"""Check a layer: test it against the rules that models rely on."""
+"""The rules for layers, and `check_layer`, which tests a layer against them."""
 
 from __future__ import annotations
 
