@@ -1,12 +1,12 @@
 """Custom architectures: branches and nesting, shared and frozen parameters, layers by name."""
 
 import copy
-import pickle
 import re
 
 import numpy as np
 import pytest
 
+from helpers import says, through_pickle
 from minigrad import (
     SGD,
     BatchNorm,
@@ -32,14 +32,6 @@ from minigrad.summary import summary
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 3))
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
-
-
-def through_pickle(model: Sequential) -> Sequential:
-    return pickle.loads(pickle.dumps(model))
 
 
 def two_branches(**options) -> Sequential:

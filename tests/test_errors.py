@@ -2,11 +2,11 @@
 
 import copy
 import pickle
-import re
 
 import numpy as np
 import pytest
 
+from helpers import says
 from minigrad import (
     SGD,
     BatchNorm,
@@ -36,10 +36,6 @@ def make(*, units: int = 1, compiled: bool = True) -> Sequential:
     if compiled:
         model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
     return model
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
 
 
 def test_backward_before_forward() -> None:

@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import pickle
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,6 @@ from minigrad import SGD, Dense, History, Sequential
 
 X = np.random.default_rng(0).uniform(size=(20, 2))
 Y = X.sum(axis=1)
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
 
 
 def fitted(**options) -> Sequential:

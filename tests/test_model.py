@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from helpers import Scale, Swish
 from minigrad import (
     SGD,
     Dense,
@@ -26,38 +27,6 @@ def make(rng: object = 4, **options) -> Sequential:
     return Sequential(
         [Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=rng, **options
     )
-
-
-class Scale(Layer):
-    def build(self, input_shape, rng):
-        self.factor = Parameter(np.ones(input_shape))
-        return input_shape
-
-    def forward(self, x, *, training=True):
-        if training:
-            self.cache = x
-        return x * self.factor.value
-
-    def backward(self, delta):
-        self.factor.grad = (delta * self.cache).sum(axis=0)
-        return delta * self.factor.value
-
-
-class Swish(Layer):
-    def build(self, input_shape, rng):
-        self.beta = Parameter(1.0)
-        return input_shape
-
-    def forward(self, x, *, training=True):
-        s = 1 / (1 + np.exp(-self.beta.value * x))
-        if training:
-            self.cache = x, s
-        return x * s
-
-    def backward(self, delta):
-        x, s = self.cache
-        self.beta.grad = (delta * x**2 * s * (1 - s)).sum()
-        return delta * s * (1 + self.beta.value * x * (1 - s))
 
 
 def test_by_hand_is_what_fit_does() -> None:
