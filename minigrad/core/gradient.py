@@ -40,7 +40,7 @@ class BatchGradient:
         network: the layer, built.
         loss: J.
         parameters: where the gradient goes; by default the network's own.
-        threads: None for as many as pay.
+        threads: None for one a core, or a single one where more are no faster.
 
     Attributes:
         rows: the number of rows in a block.

@@ -293,8 +293,8 @@ class Model(Layer):
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
                 epoch; 2 shows a line for each epoch everywhere, 0 nothing.
-            threads: that share a large batch; None takes MINIGRAD_THREADS, or as many as pay. The
-                bits of the result don't depend on it.
+            threads: that share a large batch; None takes MINIGRAD_THREADS, or one a core. The bits
+                of the result don't depend on it.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -316,14 +316,12 @@ class Model(Layer):
             raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
         found, shown = as_callbacks(callbacks), progress(verbose)
         accept = partial(self._rows, loss=trainer.loss)
-        options: dict[str, Any] = {
-            "sample_weight": sample_weight,
-            "epochs": epochs,
-            "steps": steps_per_epoch,
-        }
-        data = as_batches(x, y, accept, **options)
+        data = as_batches(
+            x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
+        )
         if isinstance(data, Stream) and (validation_split or batch_size not in (None, 32)):
-            raise ValueError("batch_size and validation_split need arrays x and y, got batches")
+            option = "validation_split" if validation_split else "batch_size"
+            raise ValueError(f"{option} needs arrays x and y, got an iterable of batches")
         validation: Rows | Stream | None = None
         if validation_data is not None:
             if validation_split:
@@ -565,8 +563,8 @@ class Model(Layer):
         from minigrad.summary import notes
 
         comments = list(notes(self))
-        if self.trainer is not None and self.trainer.epochs > self.trainer.epoch:
-            done = f"{self.trainer.epoch} of {self.trainer.epochs}"
+        if self.trainer is not None and self.trainer.epochs > self.history.epochs:
+            done = f"{self.history.epochs} of {self.trainer.epochs}"
             comments.insert(0, f"in the middle of training: {done} epochs are done")
         return "\n".join([pretty(self), *(f"# {comment}" for comment in comments)])
 

@@ -55,8 +55,9 @@ class Trainer:
         history: of earlier training; each new epoch is added to it.
 
     Attributes:
-        epochs: the number of finished epochs at the end of the running `fit`, those of earlier
-            fits included; after a `fit` that was interrupted it is larger than `epoch`.
+        epoch: the number of finished epochs, those of earlier fits included.
+        epochs: what `epoch` will be at the end of the running `fit`; it stays larger than `epoch`
+            after a `fit` that was interrupted.
         reported: the names of an epoch's logs.
         stop: set it to True to end training after this epoch.
         interrupted: whether Ctrl-C ended the last `fit`.
@@ -75,15 +76,10 @@ class Trainer:
         self.loss = loss
         self.metrics = metrics
         self.history = History() if history is None else history
-        self.epochs = self.epoch
+        self.epoch = self.epochs = self.history.epochs
         self.reported: tuple[str, ...] = ()
         self.stop = self.interrupted = False
         self.progress = Progress()
-
-    @property
-    def epoch(self) -> int:
-        """The number of finished epochs."""
-        return self.history.epochs
 
     def fit(
         self,
@@ -112,6 +108,7 @@ class Trainer:
                 if len(data) <= gradient.rows:
                     data = data.take(slice(None))
                 data = data.features_first()
+        self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
         names = ("loss", *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
@@ -135,13 +132,7 @@ class Trainer:
                         if validation is not None:
                             logs |= self._validate(validation, gradient.rows)
                         history.append(logs)
-                        self.history.append(logs)
-                        self._good.take(f"the end of epoch {self.epoch}")
-                        self.progress.end_epoch(logs)
-                        self.progress.hide()
-                        for callback in callbacks:
-                            callback.on_epoch_end(self, self.epoch, logs)
-                        self.progress.show()
+                        self._end_epoch(logs, callbacks)
                         if ctrl_c.presses and self.epoch < self.epochs:
                             raise KeyboardInterrupt
             except KeyboardInterrupt:
@@ -188,6 +179,16 @@ class Trainer:
             )
         progress.end_batches(running.rows)
         return running.logs()
+
+    def _end_epoch(self, logs: dict[str, float], callbacks: Sequence[Any]) -> None:
+        self.history.append(logs)
+        self.epoch += 1
+        self._good.take(f"the end of epoch {self.epoch}")
+        self.progress.end_epoch(logs)
+        self.progress.hide()
+        for callback in callbacks:
+            callback.on_epoch_end(self, self.epoch, logs)
+        self.progress.show()
 
     def _step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: Array | None
