@@ -166,6 +166,34 @@ def test_gradients_of_a_shared_parameter_add_up(name: str) -> None:
         np.testing.assert_array_equal(twin.predict(X), model.predict(X), strict=True)
 
 
+def test_backward_twice_gives_the_same_sum() -> None:
+    for name in CONTAINERS:
+        inner = shared(CONTAINERS[name])
+        model = Sequential([Sequential([inner, Tanh()]), Dense(1)], input_shape=(3,), rng=0)
+        delta = np.cos(model.forward(X))
+        model.backward(delta)
+        once = model.parameters.grad.copy()
+        model.backward(delta)
+        np.testing.assert_array_equal(model.parameters.grad, once, strict=True)
+        model.backward_parameters(delta)
+        np.testing.assert_array_equal(model.parameters.grad, once, strict=True)
+        assert check_gradients(model, X, np.ones((6, 1)), MSELoss()), name
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, through_pickle])
+def test_copied_model_with_shared_parameters_trains_in_the_same_bits(again) -> None:
+    for name in CONTAINERS:
+        model = shared(CONTAINERS[name])
+        model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss="mse")
+        y = np.ones((6, *model.output_shape))
+        model.fit(X, y, epochs=2, verbose=0)
+        twin = again(model)
+        for each in (model, twin):
+            each.fit(X, y, epochs=2, verbose=0)
+        assert twin.parameters.size == 9
+        np.testing.assert_array_equal(twin.parameters.value, model.parameters.value, strict=True)
+
+
 def test_error_in_backward_does_not_spoil_the_next_gradient() -> None:
     model = shared(CONTAINERS["add"])
     delta = np.cos(model.forward(X))

@@ -1,14 +1,23 @@
 """Sequential: built early or late, nested, trained by hand or by fit."""
 
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
 import numpy as np
 import pytest
 
-from helpers import Scale, Swish
+import minigrad
+from helpers import Scale, Swish, says
 from minigrad import (
+    L2,
     SGD,
     Dense,
+    EarlyStopping,
     Identity,
     Layer,
+    ModelCheckpoint,
     MSELoss,
     Parameter,
     ReLU,
@@ -244,3 +253,121 @@ def test_metric_with_a_reserved_name_is_refused(name: str) -> None:
     metric.__name__ = name
     with pytest.raises(ValueError, match=f"'{name}'"):
         make().compile(optimizer="sgd", loss="mse", metrics=[metric])
+
+
+def test_completion_shows_what_users_call() -> None:
+    names = {name for name in dir(make()) if not name.startswith("_")}
+    internal = "entropy replica rows tie walk split_seed planned_epochs file_arrays build_network"
+    assert not names & set(internal.split())
+    assert {"compile", "fit", "evaluate", "predict", "summary", "save", "explain"} <= names
+    assert len(names) < 60
+
+
+def test_repr_of_a_history_is_short() -> None:
+    model = make()
+    model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
+    history = model.fit(X, Y, epochs=200, verbose=0)
+    assert repr(history).startswith("History(epochs=200, loss=")
+    assert len(repr(history)) < 80
+
+
+def test_first_predict_from_many_threads() -> None:
+    expected = make().predict(X)
+    for _ in range(20):
+        model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], rng=4)
+        barrier = Barrier(16)
+
+        def predict(model: Sequential = model, barrier: Barrier = barrier) -> np.ndarray:
+            barrier.wait()
+            return model.predict(X)
+
+        with ThreadPoolExecutor(16) as pool:
+            outputs = [job.result() for job in [pool.submit(predict) for _ in range(16)]]
+        for output in outputs:
+            np.testing.assert_array_equal(output, expected, strict=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": None}, {"validation_split": 0.2}])
+def test_few_frames_between_fit_and_a_dense_layer(options) -> None:
+    seen = []
+
+    class Spy(Dense):
+        def forward(self, x, *, training=True):
+            package = str(Path(minigrad.__file__).parent)
+            seen.append([f.function for f in inspect.stack(0) if f.filename.startswith(package)])
+            return super().forward(x, training=training)
+
+    model = Sequential([Spy(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0, **options)
+    assert max(map(len, seen)) < 7, seen  # Dense.forward is the seventh
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        (lambda: make()(X), ("Sequential", "forward(x)", "predict(x)")),
+        (lambda: Dense(3)(X), ("Dense", "forward(x)")),
+        (lambda: MSELoss()(X, X), ("MSELoss", "forward(prediction, target)")),
+        (lambda: make().parameters(), ("parameters", "property")),
+        (lambda: make()[0].parameters(), ("parameters", "property")),
+        (lambda: fit(shuffle="False"), ("fit", "shuffle", "'False'")),
+        (lambda: fit(shuffle=0), ("fit", "shuffle", "0")),
+        (lambda: setattr(Dense(3), "trainable", "False"), ("Dense", "trainable", "'False'")),
+        (lambda: SGD(momentum=0.9, nesterov="False"), ("SGD", "nesterov", "'False'")),
+        (lambda: EarlyStopping(restore_best_weights=0), ("restore_best_weights", "got 0")),
+        (lambda: ModelCheckpoint("a", save_best_only="no"), ("save_best_only", "'no'")),
+        (lambda: Parameter(np.ones(2), regularizer=0.01), ("regularizer", "L2", "0.01")),
+        (lambda: compiled(metrics=[MSELoss()]), ("metrics", "MSELoss")),
+        (lambda: Sequential([Dense(3)], input_shape=np.int64(3)), ("input_shape", "(3,)")),
+        (lambda: Sequential([KerasBuild()], input_shape=(2,)), ("KerasBuild", "rng")),
+    ],
+)
+def test_call_or_argument_from_other_libraries_is_refused(call, parts: tuple[str, ...]) -> None:
+    with says(TypeError, *parts):
+        call()
+
+
+class KerasBuild(Identity):
+    def build(self, input_shape):
+        return input_shape
+
+
+def compiled(**options) -> Sequential:
+    model = make()
+    model.compile(optimizer="sgd", loss="mse", **options)
+    return model
+
+
+def fit(**options) -> None:
+    compiled().fit(X, Y, verbose=0, **options)
+
+
+def test_unknown_dtype_is_refused() -> None:
+    with says(ValueError, "dtype", "'float64'", "'float32'", "'flaot32'"):
+        Sequential([Dense(3)], dtype="flaot32")
+
+
+def test_regularizer_of_a_frozen_layer_counts_in_the_loss() -> None:
+    losses = []
+    for strength in (0.0, 0.5):
+        layer = Dense(1, weight_regularizer=L2(strength))
+        layer.trainable = False
+        model = Sequential([layer], input_shape=(2,), rng=0)
+        model.compile(optimizer="sgd", loss="mse")
+        history = model.fit(X, Y, validation_data=(X, Y), verbose=0)
+        losses.append([history["loss"][0], history["val_loss"][0], model.evaluate(X, Y)["loss"]])
+    term = L2(0.5).value(layer.weight.value)
+    np.testing.assert_allclose(np.subtract(*losses[::-1]), term, rtol=1e-12)
+    assert "frozen" in Sequential.fit.__doc__
+
+
+def test_integers_and_booleans_are_converted() -> None:
+    x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 1])
+    models = []
+    for inputs, targets in ((x, y), (x == 1, y == 1), (x.tolist(), y.tolist()), (x / 1.0, y / 1.0)):
+        model = compiled()
+        model.fit(inputs, targets, epochs=3, verbose=0)
+        models.append(model)
+    for model in models:
+        np.testing.assert_array_equal(model.parameters.value, models[-1].parameters.value)
