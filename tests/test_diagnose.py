@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import all_slow_but, slow
 from minigrad import (
     GELU,
     SGD,
@@ -317,6 +318,10 @@ FAULTS = {
 }  # fmt: skip
 
 
+SLOWEST = {"deep sigmoids", "frozen", "large weights", "softmax and squared error"}
+ONE_OF_EACH_KIND = {case[4]: name for name, case in reversed(FAULTS.items())}
+
+
 def yes_or_no_saturated(bias: float) -> Sequential:
     return net(Dense(4), Tanh(), Dense(1, bias_initializer=Constant(bias)), Sigmoid())
 
@@ -327,7 +332,7 @@ def frozen() -> Sequential:
     return model
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", all_slow_but(FAULTS, *{*ONE_OF_EACH_KIND.values()} - SLOWEST))
 def test_fault_is_found(name: str) -> None:
     make, x, y, loss, kind, layer = FAULTS[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=SLOW)
@@ -443,7 +448,7 @@ def sequences() -> Sequential:
     return Sequential([Tanh(), Mean(), Dense(4)], input_shape=(4, 2), rng=0)
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize("name", all_slow_but(HEALTHY, "tanh", "float32", "logits", "linear"))
 def test_healthy_model_has_no_findings(name: str) -> None:
     make, x, y, loss, optimizer = HEALTHY[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=optimizer)
@@ -460,17 +465,19 @@ def test_saturation_towards_unreachable_targets_is_no_finding() -> None:
     [
         ("x not finite", {"rows": 2, "share": 2 / 300, "first_row": 7}),
         ("constant input", {"constant": 1, "inputs": 4, "first": 2, "value": 2.0}),
-        ("constant targets", {"rows": 300, "value": 2.0}),
-        ("dead", {"dead": 16, "units": 16, "share": 1.0}),
-        ("symmetric", {"copies": 15, "units": 16, "share": 15 / 16}),
-        ("relu and signed targets", {"floor": np.abs(np.minimum(Y, 0)).mean()}),
-        ("custom range", {"lowest_output": 2.0, "highest_output": 3.0}),
-        ("softmax before logits loss", {"floor": math.log(math.e + 2) - 1, "free_floor": 0.0}),
+        slow("constant targets", {"rows": 300, "value": 2.0}),
+        slow("dead", {"dead": 16, "units": 16, "share": 1.0}),
+        slow("symmetric", {"copies": 15, "units": 16, "share": 15 / 16}),
+        slow("relu and signed targets", {"floor": np.abs(np.minimum(Y, 0)).mean()}),
+        slow("custom range", {"lowest_output": 2.0, "highest_output": 3.0}),
+        slow("softmax before logits loss", {"floor": math.log(math.e + 2) - 1, "free_floor": 0.0}),
         ("no activation", {"layers": 3, "parameters": 225, "parameters_of_one": 5}),
-        ("no activation in a branch", {"layers": 2, "parameters": 1072, "parameters_of_one": 272}),
-        ("targets of 10,000", {"mean": (100 * Y + 1e4).mean(), "deviation": 100 * Y.std()}),
+        slow(
+            "no activation in a branch", {"layers": 2, "parameters": 1072, "parameters_of_one": 272}
+        ),
+        slow("targets of 10,000", {"mean": (100 * Y + 1e4).mean(), "deviation": 100 * Y.std()}),
         ("class numbers", {"classes": 5}),
-        ("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
+        slow("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
     ],
 )
 def test_evidence_values(name: str, evidence: dict[str, float]) -> None:
@@ -542,6 +549,7 @@ def test_tutorial_has_exactly_two_findings() -> None:
     assert rate["loss_after_trial"] < rate["loss_at_this_rate"]
 
 
+@pytest.mark.slow
 def test_limit_at_tutorial_solution_matches_dense_hessian() -> None:
     model, _, rows = diagnose_tutorial()
     tutorial.train(model, rows.x, rows.y, learning_rate=0.001, epochs=3000)
@@ -549,12 +557,15 @@ def test_limit_at_tutorial_solution_matches_dense_hessian() -> None:
     assert found.evidence["limit"] == pytest.approx(2 / largest_eigenvalue(model, rows), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("learning_rate", "options"), [(0.001, {}), (0.01, {"batch_size": 100})])
 def test_tutorial_at_a_stable_rate_has_one_finding(learning_rate, options) -> None:
     assert diagnose_tutorial(learning_rate, **options)[1].kinds == ["targets_out_of_range"]
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
+@pytest.mark.parametrize(
+    "options", all_slow_but([{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}], {})
+)
 def test_learning_rate_is_compared_with_the_limit(options) -> None:
     x = RNG.normal(size=(200, 3)) * [3, 1, 1]
     y = x @ [1.0, -1.0, 0.5]
@@ -636,6 +647,7 @@ def test_invalid_weights_are_refused() -> None:
     assert weighted.kinds == ["not_finite"]
 
 
+@pytest.mark.slow
 def test_rate_above_the_limit_that_does_better_is_only_noted() -> None:
     from_zero = Residual([Dense(16), ReLU(), Dense(16, weight_initializer="zeros")])
     model = net(
@@ -664,6 +676,7 @@ def test_divergence_is_described_in_words() -> None:
         assert not re.search(r"\b(inf|nan)\b", text)
 
 
+@pytest.mark.slow
 def test_floor_is_stated_once_for_a_mean_loss() -> None:
     y = np.linspace(0.9, 100, 300)
     for reduction, stated in (("mean", False), ("sum", True)):
@@ -673,6 +686,7 @@ def test_floor_is_stated_once_for_a_mean_loss() -> None:
         assert ("J of a batch of 300 rows" in found["targets_out_of_range"].why) == stated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(32,), (32, 16)], ids=str)
 @pytest.mark.parametrize("optimizer", [Adam(), SGD(), None], ids=str)
 def test_diabetes_targets_are_only_unscaled(hidden, optimizer) -> None:
@@ -731,12 +745,12 @@ DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)
 @pytest.mark.parametrize(
     ("optimizer", "title"),
     [
-        (Adam(learning_rate=10.0), "10 is too high"),
+        slow(Adam(learning_rate=10.0), "10 is too high"),
         (RMSprop(learning_rate=1.0), "1 is too high"),
-        (Adam(learning_rate=1e-9), "1e-09 is too low"),
-        (SGD(learning_rate=1e-9), "1e-09 is too low"),
-        (SGD(learning_rate=1e-17), "1e-17 is too low"),
-        (SGD(learning_rate=DECAYING), "1e-09 is too low"),
+        slow(Adam(learning_rate=1e-9), "1e-09 is too low"),
+        slow(SGD(learning_rate=1e-9), "1e-09 is too low"),
+        slow(SGD(learning_rate=1e-17), "1e-17 is too low"),
+        slow(SGD(learning_rate=DECAYING), "1e-09 is too low"),
     ],
     ids=str,
 )
@@ -766,6 +780,7 @@ def test_suboptimal_rate_is_no_finding(optimizer: Optimizer) -> None:
     assert not relu().diagnose(X, Y, loss=MSELoss(), optimizer=optimizer)
 
 
+@pytest.mark.slow
 def test_rate_is_no_finding_if_no_other_does_better() -> None:
     noise = np.random.default_rng(5).normal(size=300)
     assert not net(Dense(1)).diagnose(X, noise, loss=MSELoss(), optimizer=Adam())
@@ -806,6 +821,7 @@ def test_unbuilt_model_stays_unbuilt() -> None:
     assert rng.bit_generator.state == state
 
 
+@pytest.mark.slow
 def test_no_layer_has_wrong_gradients(layer_example) -> None:
     layer, shape = layer_example
     model = Sequential([layer], input_shape=shape, rng=0)
@@ -816,6 +832,7 @@ def test_no_layer_has_wrong_gradients(layer_example) -> None:
     assert not wrong & set(diagnosis.kinds)
 
 
+@pytest.mark.slow
 def test_no_loss_conflicts_with_a_linear_output(loss_example) -> None:
     loss, prediction, target = loss_example
     last = [Sigmoid()] if isinstance(loss, BCELoss) else []
@@ -824,6 +841,7 @@ def test_no_loss_conflicts_with_a_linear_output(loss_example) -> None:
     assert not model.diagnose(x, target, loss=loss, optimizer=SLOW)
 
 
+@pytest.mark.slow
 def test_many_rows_are_sampled() -> None:
     x = np.random.default_rng(0).normal(size=(50_000, 200))
     x[-1, 3] = np.nan
@@ -941,6 +959,7 @@ def diagnosed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_no_false_alarm_on_an_example(path: Path, tmp_path, monkeypatch, diagnosed) -> None:
     for line in path.read_text().splitlines():
@@ -954,7 +973,10 @@ def test_no_false_alarm_on_an_example(path: Path, tmp_path, monkeypatch, diagnos
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/tutorial/any-depth.md", "docs/how-to/layer.md"]
+    "page",
+    all_slow_but(
+        ["README.md", "docs/tutorial/any-depth.md", "docs/how-to/layer.md"], "docs/how-to/layer.md"
+    ),
 )
 def test_no_false_alarm_on_a_page(page: str, tmp_path, monkeypatch, diagnosed) -> None:
     monkeypatch.chdir(tmp_path)
@@ -964,6 +986,7 @@ def test_no_false_alarm_on_a_page(page: str, tmp_path, monkeypatch, diagnosed) -
     assert not any(diagnosed)
 
 
+@pytest.mark.slow
 def test_no_false_alarm_on_the_corrected_tutorial(monkeypatch, diagnosed) -> None:
     fit = Sequential.fit
     monkeypatch.setattr(
