@@ -137,6 +137,13 @@ def test_huge_theta_does_not_warn() -> None:
     assert g.shape == (model.parameters.size,)
 
 
+def test_loss_may_be_a_name() -> None:
+    theta = np.zeros(25)
+    assert make().objective(X, Y, loss="mse")(theta)[0] == make().objective(X, Y)(theta)[0]
+    with pytest.raises(ValueError, match=r"'mes'.*'mse'"):
+        make().objective(X, Y, loss="mes")
+
+
 def test_loss_of_an_uncompiled_model() -> None:
     model = Sequential([Dense(1)], input_shape=(2,), rng=0)
     with pytest.raises(RuntimeError, match=r"loss=MSELoss"):
