@@ -31,7 +31,7 @@ from minigrad.data.rows import Rows, as_pair, as_rows, split
 from minigrad.history import History
 from minigrad.metrics import Metric, named_metrics
 from minigrad.util.config import Configurable, as_object, register
-from minigrad.util.options import check_fraction, check_int
+from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.progress import Verbose, progress
 from minigrad.util.random import RNG, RNGLike, as_rng
 from minigrad.util.repr import pretty
@@ -312,8 +312,7 @@ class Model(Layer):
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
             batch_size = check_int(batch_size, "batch_size", "fit")
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
+        shuffle = check_bool(shuffle, "shuffle", "fit")
         found, shown = as_callbacks(callbacks), progress(verbose)
         accept = partial(self._rows, loss=trainer.loss)
         data = as_batches(
