@@ -371,8 +371,15 @@ def test_weights_never_broadcast(loss: Loss, shape: tuple[int, ...]) -> None:
 
 
 @EVERY_LOSS
+def test_call_names_forward(loss: Loss) -> None:
+    name = type(loss).__name__
+    with says(TypeError, f"{name} isn't callable: use forward(prediction, target)"):
+        loss(np.zeros((1, 3)), np.zeros((1, 3)))
+
+
+@EVERY_LOSS
 def test_no_rows(loss: Loss) -> None:
-    with says(ValueError, "expects at least one row, got predictions of shape (0, 3)"):
+    with says(ValueError, "the prediction is empty: its shape is (0, 3)"):
         loss.forward(np.zeros((0, 3)), np.zeros((0, 3)))
 
 
@@ -733,7 +740,7 @@ MASKED = np.ma.masked_array(T, mask=T > 0)
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((1.5, 1.0), ValueError, "MSELoss expects predictions with the batch axis first, got 1.5"),
+        ((1.5, 1.0), ValueError, "the prediction is a single number"),
         ((P, 1.0), ValueError, "shape (4, 3), got ()"),
         ((MASKED, T), TypeError, "the prediction is a MaskedArray"),
         ((P, MASKED), TypeError, "y is a MaskedArray"),

@@ -50,18 +50,15 @@ class Callback(Configurable):
         super().__init_subclass__()
         methods = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
-            if not name.startswith("on_") or not callable(method := getattr(cls, name)):
+            if not name.startswith("on_") or not callable(getattr(cls, name)):
                 continue
             if name not in methods:
                 raise TypeError(
                     f"{cls.__name__} has a method '{name}', which training never calls: "
                     f"{nearest(name, methods)}"
                 )
-            if isinstance(getattr_static(cls, name), FunctionType):
-                expected, given = (
-                    list(signature(vars(Callback)[name]).parameters),
-                    signature(method),
-                )
+            if isinstance(method := getattr_static(cls, name), FunctionType):
+                expected, given = signature(vars(Callback)[name]).parameters, signature(method)
                 try:
                     given.bind(*expected)
                     wrong = list(given.parameters)[1:2] in (["epoch"], ["logs"])  # as in Keras
@@ -103,14 +100,15 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
         raise TypeError(f"callbacks must be a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
     for index, callback in enumerate[Any](callbacks):
-        if isinstance(callback, type):
-            raise TypeError(
-                f"callbacks[{index}] is a class: pass an object, {callback.__name__}(...)"
+        if isinstance(callback, type) or not (isinstance(callback, Callback) or callable(callback)):
+            got = (
+                f"the class {callback.__name__}"
+                if isinstance(callback, type)
+                else kind_of(callback)
             )
-        if not isinstance(callback, Callback) and not callable(callback):
             raise TypeError(
-                f"callbacks[{index}] is {kind_of(callback)}; expected a Callback or a function of "
-                "(epoch, logs)"
+                f"callbacks[{index}] must be a Callback object or a function of (epoch, logs), got "
+                f"{got}"
             )
         found.append(callback if isinstance(callback, Callback) else EpochCallback(callback))
     return found

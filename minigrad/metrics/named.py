@@ -23,9 +23,8 @@ from minigrad.util.names import nearest
 from minigrad.util.options import check_int, check_number
 
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]
-"""A function of (target, prediction). `target` has the form that the loss takes: the predictions'
-shape, or class indices of shape (n,). It is called once with all rows; sample weights don't count.
-"""
+"""A function of (target, prediction), called once with all rows. The target has the form that the
+loss takes: the predictions' shape, or class indices of shape (n,)."""
 
 _WITH_THRESHOLD: dict[str, Callable[..., float]] = {
     metric.__name__: metric for metric in (accuracy, binary_accuracy, precision, recall, f1)
@@ -93,16 +92,12 @@ def named_metrics(
     """Return metrics by the names that the history uses.
 
     Args:
-        metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction);
-            None for none.
-        threshold: the threshold of the loss, for metrics given by name, and for their functions.
+        metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction).
+        threshold: the threshold of the loss, which metrics of this package take.
 
     Raises:
         TypeError: something other than a list of names and functions.
         ValueError: an unknown name, one used twice, or "loss", "epoch" or "val_...".
-
-    >>> named_metrics(["mae", "top_3_accuracy"])["top_3_accuracy"]
-    TopK(k=3)
     """
     if metrics is None:
         return {}
@@ -111,19 +106,17 @@ def named_metrics(
         raise TypeError(f"metrics must be a list, such as metrics=['mae'], got {given}")
     found: dict[str, Metric] = {}
     for metric in metrics:
-        if isinstance(metric, str):
-            name, function = metric, _by_name(metric, threshold)
-        elif callable(metric):
-            name, function = getattr(metric, "__name__", type(metric).__name__), metric
-            if METRICS.get(name) is metric:
-                function = _by_name(name, threshold)
-        else:
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", "")
+        if isinstance(metric, str) or METRICS.get(name) is metric:
+            metric = _by_name(name, threshold)
+        elif not callable(metric):
             raise TypeError(
                 f"metrics must be names or functions of (target, prediction), got {metric!r}"
             )
+        name = name or type(metric).__name__
         if name in found or name in ("loss", "epoch") or name.startswith("val_"):
             raise ValueError(f"the metric name '{name}' is taken: set another __name__")
-        found[name] = function
+        found[name] = metric
     return found
 
 

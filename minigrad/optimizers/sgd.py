@@ -15,8 +15,7 @@ from minigrad.util.options import check_fraction
 class SGD(Optimizer):
     """Gradient descent: theta <- theta - eta g.
 
-    With momentum m, in PyTorch's definition (in Keras's, eta is a factor in v, which differs when
-    eta changes):
+    With momentum m, in PyTorch's definition (in Keras's, eta is a factor in v):
 
         v <- m v + g
         theta <- theta - eta v             or, with nesterov,
@@ -26,9 +25,6 @@ class SGD(Optimizer):
         learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
         momentum: m, 0 <= m < 1.
         nesterov: use Nesterov momentum; needs momentum.
-
-    Raises:
-        ValueError: `nesterov` without momentum; for the rest see `Optimizer`.
 
     Source: Sutskever et al., On the importance of initialization and momentum in deep learning,
     ICML 2013.
