@@ -25,16 +25,14 @@ class Callback(Configurable):
 
     A method `on_...` with another name or other arguments is refused when the class is defined.
 
-    >>> import numpy as np
     >>> from minigrad import Dense, Sequential
     >>> class GoodEnough(Callback):
     ...     def on_epoch_end(self, trainer, epoch, logs):
     ...         trainer.stop = logs["loss"] < 0.01
     >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     >>> model.compile(optimizer="sgd", loss="mse")
-    >>> x = np.array([[0.0], [1.0]])
-    >>> history = model.fit(x, x, epochs=1000, callbacks=[GoodEnough()], verbose=0)
-    >>> history["loss"][-1] < 0.01, history.epochs < 1000
+    >>> history = model.fit([[0], [1]], [0, 1], epochs=999, callbacks=[GoodEnough()], verbose=0)
+    >>> history["loss"][-1] < 0.01, history.epochs < 999
     (True, True)
     """
 
@@ -100,15 +98,12 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
         raise TypeError(f"callbacks must be a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
     for index, callback in enumerate[Any](callbacks):
-        if isinstance(callback, type) or not (isinstance(callback, Callback) or callable(callback)):
-            got = (
-                f"the class {callback.__name__}"
-                if isinstance(callback, type)
-                else kind_of(callback)
-            )
+        if callable(callback) and not isinstance(callback, (Callback, type)):
+            callback = EpochCallback(callback)
+        if not isinstance(callback, Callback):
             raise TypeError(
                 f"callbacks[{index}] must be a Callback object or a function of (epoch, logs), got "
-                f"{got}"
+                f"{callback!r}"
             )
-        found.append(callback if isinstance(callback, Callback) else EpochCallback(callback))
+        found.append(callback)
     return found

@@ -26,10 +26,7 @@ class Monitor(Callback):
 
     def __init__(self, *, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         if not isinstance(monitor, str):
-            raise TypeError(
-                f"{type(self).__name__} expects monitor as a name in the logs, such as 'val_loss', "
-                f"got {monitor!r}"
-            )
+            raise TypeError(f"{type(self).__name__} expects a name as monitor, got {monitor!r}")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
@@ -42,12 +39,11 @@ class Monitor(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         """Check before training that the logs will contain the name."""
         if self.monitor not in trainer.reported:
-            known = nearest(self.monitor, trainer.reported)
             validated = any(name.startswith("val_") for name in trainer.reported)
-            way = "" if validated else "; val_... needs validation_data or validation_split"
             raise ValueError(
                 f"{type(self).__name__} monitors '{self.monitor}', which isn't reported: "
-                f"{known}{way}"
+                + nearest(self.monitor, trainer.reported)
+                + ("" if validated else "; val_... needs validation_data or validation_split")
             )
         self._maximize = self.mode == "max"
         if self.mode == "auto":
@@ -74,9 +70,8 @@ class EarlyStopping(Monitor):
     """Stops training when a metric stops improving, and restores the best parameters.
 
     The parameters and the layers' buffers, such as running statistics, are restored however
-    training ends, also by Ctrl-C. The optimizer's state, the learning rate, the random state and
-    the history stay those of the last epoch. To continue training from the best epoch, load what
-    `ModelCheckpoint(path, save_best_only=True)` saved.
+    training ends, also by Ctrl-C. The optimizer's state, the random state and the history stay
+    those of the last epoch. To continue from the best epoch, load what `ModelCheckpoint` saved.
 
     Args:
         monitor: the name of the loss or metric.
@@ -153,8 +148,7 @@ class ModelCheckpoint(Monitor):
 
     Args:
         path: the file. "{epoch}" and names in the logs in braces are replaced by their values, as
-            in "net-{epoch:03}-{val_loss:.4f}.safetensors". Without them each save replaces the
-            last.
+            in "net-{epoch:03}-{val_loss:.4f}.safetensors".
         monitor: the loss or metric that decides which epoch is best.
         mode: "min", "max", or "auto", by the name.
         save_best_only: save only an epoch that is better than all before. If the file exists, the

@@ -83,4 +83,5 @@ def _error(target: ArrayLike, prediction: ArrayLike, owner: str) -> NDArray[Any]
     a = as_data(prediction, "the prediction")
     t = like_prediction(as_array(target, "y"), a.shape, owner)
     with np.errstate(invalid="ignore"):  # inf - inf is NaN
-        return np.subtract(a, t, dtype=np.result_type(a, t, np.float32))
+        error: NDArray[Any] = np.subtract(a, t, dtype=np.result_type(a, t, np.float32))
+    return error
