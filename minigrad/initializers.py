@@ -45,6 +45,7 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
 
     Args:
         source: the name of an initializer, an object, or an array to copy.
+        shape: the shape of the result.
         rng: the generator; a `Blank` one gives zeros.
         label: the name of the array in messages, such as "the bias of Dense 'dense_1'".
 

@@ -286,9 +286,7 @@ def test_wrong_options_of_early_stopping(options, error: type[Exception]) -> Non
 
 @pytest.mark.parametrize("make_callback", [EarlyStopping, ReduceOnPlateau])
 def test_monitor_is_a_name(make_callback) -> None:
-    with says(
-        TypeError, f"{make_callback.__name__} expects monitor as a name in the logs, such as"
-    ):
+    with says(TypeError, f"{make_callback.__name__} expects a name as monitor, got None"):
         make_callback(monitor=None)
 
 

@@ -688,26 +688,17 @@ class Odd(Loss):
 @pytest.mark.parametrize(
     ("terms", "slope", "error", "message"),
     [
-        (
-            np.ones((1, 1)),
-            np.ones((3, 1)),
-            ValueError,
-            "terms of Odd must be one per row or one per",
-        ),
-        (
-            np.float64(1.0),
-            np.ones((3, 1)),
-            ValueError,
-            "got terms of shape () for predictions of shape (3, 1)",
-        ),
-        (np.ones((3, 1)), 1.0, ValueError, "Odd expects a derivative of the pred"),
-        (np.ones((3, 1)), np.ones((3, 3)), ValueError, "Odd expects a derivative of the pred"),
-        (np.ones((3, 1)), np.ones((3, 1), "f4"), TypeError, "Odd expects a derivative of the pred"),
+        (np.ones((1, 1)), np.ones((3, 1)), ValueError, "got terms of shape (1, 1)"),
+        (np.float64(1.0), np.ones((3, 1)), ValueError, "got terms of shape ()"),
+        (np.ones((3, 1)), 1.0, ValueError, "a derivative of shape ()"),
+        (np.ones((3, 1)), np.ones((3, 3)), ValueError, "a derivative of shape (3, 3)"),
+        (np.ones((3, 1)), np.ones((3, 1), "f4"), TypeError, "and dtype float32"),
     ],
 )
 def test_wrong_terms(terms, slope, error, message: str) -> None:
-    with says(error, message):
+    with says(error, "terms of Odd must return a term per row or per element, and") as caught:
         Odd(terms, slope).forward(np.ones((3, 1)), np.ones((3, 1)))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("scale", ["2", None, math.nan, math.inf])

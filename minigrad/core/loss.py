@@ -24,9 +24,8 @@ class Loss(Cached):
     returns the exact derivative of what `forward` returned.
 
     With a weight w_i for each row (a sample weight, a class weight, or their product), "sum" is the
-    sum of w_i l_i, and "mean" is that sum divided by the sum of w_i. A weight of 2 counts a row
-    twice, and 0 leaves it out; if all weights of a batch are 0, J is 0. The `weight` of PyTorch's
-    BCELoss divides by the number of rows instead.
+    sum of w_i l_i, and "mean" is that sum divided by the sum of w_i (0 if all weights are 0).
+    The `weight` of PyTorch's BCELoss divides by the number of rows instead.
 
     Args:
         reduction: "mean" over all elements (the default of PyTorch and Keras), or "sum".
@@ -79,14 +78,13 @@ class Loss(Cached):
         Args:
             prediction: floats of shape (n, ...), n > 0.
             target: numbers of the same shape; (n,) is taken for (n, 1), and for nothing else.
-            sample_weight: a weight for each row, of shape (n,).
+            sample_weight: a weight for each row, of shape (n,); not negative.
             total: the number of rows or the sum of weights that a mean divides by: this batch's by
                 default; for a part of a batch pass the whole batch's.
             training: False writes nothing on this object.
 
         Raises:
-            TypeError: predictions that aren't floats, or targets of the wrong type.
-            ValueError: no rows; targets or weights of another shape; a negative weight.
+            TypeError, ValueError: arrays of another type or shape, or without rows.
         """
         a = as_data(prediction, "the prediction")
         if a.dtype.kind != "f":
@@ -142,15 +140,11 @@ class Loss(Cached):
                 f"respect to the prediction, got {kind_of(pair)}"
             )
         terms, slope = map(np.asarray, pair)
-        if terms.shape[:1] != prediction.shape[:1]:
-            return ValueError(
-                f"terms of {self.label} must be one per row or one per element, not added up: got "
-                f"terms of shape {terms.shape} for predictions of shape {prediction.shape}"
-            )
-        kind = TypeError if slope.shape == prediction.shape else ValueError
-        return kind(
-            f"{self.label} expects a derivative of the predictions' shape {prediction.shape} and "
-            f"dtype {prediction.dtype}, got {slope.shape} and {slope.dtype}"
+        same_dtype = slope.dtype == prediction.dtype
+        return (ValueError if same_dtype else TypeError)(
+            f"terms of {self.label} must return a term per row or per element, and a derivative of "
+            f"shape {prediction.shape} and dtype {prediction.dtype}, got terms of shape "
+            f"{terms.shape} and a derivative of shape {slope.shape} and dtype {slope.dtype}"
         )
 
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:

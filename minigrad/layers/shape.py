@@ -6,7 +6,6 @@ import operator
 from collections.abc import Sequence
 from math import prod
 
-import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
@@ -27,6 +26,7 @@ class Reshape(Layer):
     Raises:
         ValueError: a length below 1, two lengths of -1, or a shape that doesn't fit the input.
 
+    >>> import numpy as np
     >>> layer = Reshape((2, -1))
     >>> layer.build((6,), np.random.default_rng(0))
     (2, 3)
@@ -81,6 +81,7 @@ class Reshape(Layer):
 class Flatten(Reshape):
     """Rows of one axis, as `Dense` expects them.
 
+    >>> import numpy as np
     >>> layer = Flatten()
     >>> layer.build((2, 3), np.random.default_rng(0))
     (6,)

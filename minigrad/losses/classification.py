@@ -39,7 +39,7 @@ class BCELoss(_BinaryCrossEntropy):
 
     PyTorch agrees for p in [1e-12, 1 - 1e-12]. Outside, PyTorch clips each logarithm at -100, and
     its backward isn't the derivative of that. Keras clips p at 1e-7, where its gradient is zero.
-    `BCEWithLogitsLoss` has no such limits: prefer it.
+    Prefer `BCEWithLogitsLoss`, which has no such limits.
     Source: Bishop 2006, equation 5.21.
 
     Raises:

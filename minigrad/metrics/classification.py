@@ -79,8 +79,8 @@ def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | No
     """Share of the rows predicted as a class that are of this class: TP / (TP + FP).
 
     For two classes it is that of class 1. For several it is the mean over the classes that occur
-    in the targets or the predictions. A class that is never predicted counts 0. This is
-    scikit-learn's average="macro" with zero_division=0. Arguments and errors: see `accuracy`.
+    in the targets or the predictions; one that is never predicted counts 0. This is scikit-learn's
+    average="macro" with zero_division=0. Arguments and errors are those of `accuracy`.
 
     >>> precision(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
@@ -133,7 +133,7 @@ def confusion_matrix(
 
 
 def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str) -> float:
-    """Return the mean precision, recall or F1 over the classes that occur; 0 / 0 counts 0."""
+    """Return the mean over the classes that occur; 0 / 0 counts 0."""
     scores = as_data(prediction, "the prediction")
     counted = _count(target, scores, threshold, owner)
     hits, actual, predicted = counted.diagonal(), counted.sum(axis=1), counted.sum(axis=0)
@@ -147,14 +147,12 @@ def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, ow
 def _count(
     target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
 ) -> NDArray[np.intp]:
-    """Return the confusion matrix."""
     true, predicted, classes = _classes(target, scores, threshold, owner)
     pairs = np.bincount(true * classes + predicted, minlength=classes**2)
     return pairs.reshape(classes, classes)
 
 
 def _or_nan(scores: NDArray[Any], value: np.floating[Any]) -> float:
-    """Return the value, or NaN if a score is NaN."""
     return nan if np.isnan(scores).any() else float(value)
 
 
@@ -165,10 +163,8 @@ def _classes(
     if scores.ndim == 2 and scores.shape[1] > 1:
         return _indices(target, scores, owner), scores.argmax(axis=1), scores.shape[1]
     if scores.ndim > 2:
-        raise ValueError(
-            f"{owner} expects predictions of shape (batch, classes) or (batch, 1), "
-            f"got {scores.shape}"
-        )
+        expected = "(batch, classes) or (batch, 1)"
+        raise ValueError(f"{owner} expects predictions of shape {expected}, got {scores.shape}")
     true, predicted = _labels(target, scores, threshold, owner)
     return true.ravel().astype(np.intp), predicted.ravel().astype(np.intp), 2
 

@@ -44,8 +44,8 @@ class AtThreshold(Configurable):
 
     Args:
         metric: "accuracy", "binary_accuracy", "precision", "recall" or "f1".
-        threshold: class 1 is predicted above it: between 0 and 1 for probabilities; for logits, 0
-            is a probability of 1/2. By default it is halfway between the labels, as in `accuracy`.
+        threshold: class 1 is predicted above it; by default it is halfway between the labels, as in
+            `accuracy`. For logits, 0 is a probability of 1/2.
 
     >>> import numpy as np
     >>> sure = AtThreshold("precision", threshold=0.9)
@@ -55,8 +55,8 @@ class AtThreshold(Configurable):
 
     def __init__(self, metric: str, *, threshold: float | None = None) -> None:
         if metric not in _WITH_THRESHOLD:
-            known = nearest(str(metric), _WITH_THRESHOLD)
-            raise ValueError(f"AtThreshold({metric!r}) is not known: {known}")
+            way = nearest(str(metric), _WITH_THRESHOLD)
+            raise ValueError(f"AtThreshold({metric!r}) is not known: {way}")
         self.metric = self.__name__ = metric
         self.threshold = None if threshold is None else check_number(threshold, "threshold", self)
 
@@ -128,5 +128,5 @@ def _by_name(name: str, threshold: float) -> Metric:
         return AtThreshold(name, threshold=None if threshold == 0.5 else threshold)
     if name in METRICS:
         return METRICS[name]
-    known = nearest(name, [*METRICS, "top_5_accuracy"])
-    raise ValueError(f"metric {name!r} is not known: {known}")
+    way = nearest(name, [*METRICS, "top_5_accuracy"])
+    raise ValueError(f"metric {name!r} is not known: {way}")

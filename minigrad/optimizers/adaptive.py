@@ -68,8 +68,7 @@ class RMSprop(Optimizer):
         s <- rho s + (1 - rho) g^2
         h = g / (sqrt(s) + epsilon)
         theta <- theta - eta h             or, with momentum m,
-        v <- m v + h
-        theta <- theta - eta v
+        v <- m v + h,  theta <- theta - eta v
 
     This is PyTorch's definition. Keras adds epsilon under the root, and eta is a factor in v.
 
@@ -146,7 +145,7 @@ class Adam(Optimizer):
         beta_1, beta_2: the decay rates of the means, from 0 to below 1.
         epsilon: added to the divisor; above 0.
 
-    Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
+    Source: Kingma and Ba, Adam, ICLR 2015, algorithm 1.
 
     >>> from minigrad import Parameter
     >>> p = Parameter(np.array([1.0]))

@@ -101,8 +101,8 @@ class CosineDecay(Schedule):
         warmup_steps: w, a whole number; 0 for no warm-up.
         final_learning_rate: eta_1, at least 0.
 
-    Source: Loshchilov and Hutter, SGDR: Stochastic gradient descent with warm restarts, ICLR
-    2017, equation 5; the warm-up: Goyal et al., Accurate, large minibatch SGD, 2017, section 2.2.
+    Source: Loshchilov and Hutter, SGDR, ICLR 2017, equation 5; the warm-up: Goyal et al.,
+    Accurate, large minibatch SGD, 2017, section 2.2.
 
     >>> schedule = CosineDecay(initial_learning_rate=0.5, decay_steps=2, warmup_steps=1)
     >>> [schedule(step) for step in range(5)]

@@ -26,8 +26,7 @@ class SGD(Optimizer):
         momentum: m, 0 <= m < 1.
         nesterov: use Nesterov momentum; needs momentum.
 
-    Source: Sutskever et al., On the importance of initialization and momentum in deep learning,
-    ICML 2013.
+    Source: Sutskever et al., On the importance of initialization and momentum, ICML 2013.
 
     >>> import numpy as np
     >>> from minigrad import Parameter
