@@ -16,7 +16,7 @@ from minigrad.layers.activations import Activation
 from minigrad.layers.softmax import LogSoftmax, Softmax
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import as_object, register
-from minigrad.util.names import snake_case
+from minigrad.util.names import kind_of, snake_case
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
@@ -91,8 +91,8 @@ class Dense(Layer):
         for argument, shared in ("weight", weight), ("bias", bias):
             if not isinstance(shared, (Parameter, NoneType)):
                 raise TypeError(
-                    f"Dense expects a Parameter of another layer as {argument}, got {shared!r}: "
-                    f"pass numbers as {argument}_initializer, and use_bias=False for no bias"
+                    f"Dense expects a Parameter of another layer as {argument}, got "
+                    f"{kind_of(shared)}: for numbers use {argument}_initializer, for none use_bias"
                 )
         if bias is not None and not use_bias:
             raise ValueError("Dense got a bias to share and use_bias=False: leave one out")
