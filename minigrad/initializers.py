@@ -46,17 +46,15 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     Args:
         source: the name of an initializer, an object, or an array to copy.
         shape: the shape of the result.
-        rng: the generator; a `Blank` one gives zeros.
+        rng: the generator; one with a method `zeros`, as `load` uses, gives zeros.
         label: the name of the array in messages, such as "the bias of Dense 'dense_1'".
 
     Raises:
         TypeError: an array that doesn't hold real numbers.
         ValueError: an unknown name; an array of another shape, or with NaN or infinity.
     """
-    from minigrad.util.blank import Blank
-
-    if isinstance(rng, Blank):
-        return rng.zeros(shape, label)
+    if zeros := getattr(rng, "zeros", None):
+        return np.asarray(zeros(shape, label))
     if isinstance(source, str):
         source = as_object(Initializer, source, label)
     array = _checked(source(shape, rng) if callable(source) else source, label)

@@ -1,4 +1,4 @@
-"""Every layer against PyTorch: its numbers that are kept, and live where it is installed."""
+"""Compare every layer with PyTorch: recorded numbers, and live ones where it is installed."""
 
 import importlib.util
 import json
@@ -17,7 +17,7 @@ KEPT = json.loads((REFERENCE / "layers.json").read_text())["cases"]
 
 
 def make(code: str) -> Layer:
-    if code == "tied":
+    if code == "tied":  # two layers that share a weight
         weight = Parameter(np.zeros((4, 4)))
         return Chain([Dense(4, weight=weight), Tanh(), Dense(4, weight=weight)])
     made = eval(code, vars(minigrad))
@@ -52,7 +52,7 @@ def compare(code: str, case: dict, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("code", KEPT)
-def test_kept_numbers(code: str, dtype: str) -> None:
+def test_recorded_numbers(code: str, dtype: str) -> None:
     compare(code, KEPT[code], dtype)
 
 
