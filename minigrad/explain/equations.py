@@ -1,7 +1,7 @@
-"""The `equation` of a layer or a loss, written with the names or the numbers of a pass.
+"""The `equation` of a layer or a loss, such as "a = z * sigmoid(beta z)", with names or numbers.
 
-An equation is one line, such as "a = z * sigmoid(beta z); g' = ...". Two names side by side are a
-product, sum(...) runs over the last axis, and mean(z) and var(z) are statistics of an array.
+Two names side by side are a product, sum(...) runs over the last axis, and mean and var of an array
+are statistics.
 """
 
 from __future__ import annotations
@@ -39,18 +39,10 @@ def parse(equation: str, default: str) -> dict[str, str]:
 
 
 class Formula:
-    """The right side of an equation.
+    """The right side of an equation, such as "exp(z) / sum(exp(z))".
 
-    Args:
-        text: such as "exp(z) / sum(exp(z))".
-        arrays: by the names in the text, the names and values of arrays of shape (rows, ...).
-        owner: the layer or loss; its options and parameters are known by attribute.
-        parameters: the names and shapes of the parameters.
-
-    >>> from minigrad import Softmax
-    >>> formula = Formula("exp(z) / sum(exp(z))", {"z": ("z1", np.array([[0.5, 2.0]]))}, Softmax())
-    >>> formula.names(), formula.numbers(0, 1, Limit(8))
-    ('exp(z1[k]) / Σ_j exp(z1[j])', 'exp(2) / (exp(0.5) + exp(2))')
+    `arrays` and `parameters` translate the names in the text: to a name and an array of shape
+    (rows, ...), or a name and a shape. `owner` is the layer or loss, whose options are known.
     """
 
     def __init__(

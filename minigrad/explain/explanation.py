@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
 from minigrad.explain.latex import latex
 from minigrad.explain.layers import row_gradients
-from minigrad.explain.page import frame, page
+from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
@@ -150,11 +151,9 @@ class Explanation:
         """
         symbol = self._pass.names.place(path).h
         unit, row, limit = flat_index(index, symbol.shape, path), self._row(row), Limit(most)
-        lines: list[str] = []
-        for step in self.steps:
-            if step.symbol is not None and step.symbol.units_of == symbol.units_of:
-                lines += tagged(step.line(row, unit, limit), step.tag)
-        return "\n".join(lines)
+        steps = [s for s in self.steps if s.symbol and s.symbol.units_of == symbol.units_of]
+        lines = [tagged(step.line(row, unit, limit), step.tag) for step in steps]
+        return "\n".join(row for rows in lines for row in rows)
 
     def weight(self, path: str, index: Index, *, parameter: str = "weight", most: int = 12) -> str:
         """Return the lines of one number of a parameter: its value and its gradient.
@@ -170,9 +169,8 @@ class Explanation:
         place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
-        for name in dict.fromkeys((p.gradient, p.total)):
-            if name in self._pass.step_of:
-                step = self.steps[self._pass.step_of[name]]
+        for step in self.steps:
+            if step.name in (p.gradient, p.total):
                 lines += tagged(step.line(0, place, Limit(most)), step.tag)
         return "\n".join(lines)
 
@@ -202,7 +200,11 @@ class Explanation:
         atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
-        return frame(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self))
+        shown = page(self._pass, range(min(self.rows, _PAGE_ROWS)))
+        return (  # a frame separates the page's style and script from the notebook's
+            f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
+            f'style="width:100%;height:760px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
+        )
 
     def _row(self, row: int) -> int:
         if not 0 <= row < self.rows:

@@ -17,7 +17,6 @@ _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
 _SCRIPTS: Final = ("typeset.js", "network.js", "pick.js", "page.js")
-_FRAME_HEIGHT: Final = 760
 
 Units = Mapping[str, Sequence[int]]
 
@@ -34,15 +33,6 @@ def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
     first, *pieces = assets.joinpath("page.html").read_text(encoding="utf-8").split("{{")
     filled = (piece.partition("}}") for piece in pieces)
     return first + "".join(parts[name] + rest for name, _, rest in filled)
-
-
-def frame(page: str, title: str) -> str:
-    """Put a page into a frame for a notebook, which separates its style and script."""
-    return (
-        f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" '
-        f'style="width:100%;height:{_FRAME_HEIGHT}px;border:0" '
-        f'srcdoc="{html.escape(page)}"></iframe>'
-    )
 
 
 def _as_json(value: Any) -> str:
@@ -85,10 +75,9 @@ class _Row:
     def data(self) -> dict[str, Any]:
         columns = self._columns()
         steps = [self._step(place) for place in range(len(self.made.steps))]
-        for line in list(self._lines.values()):
-            for term in line.terms:
-                for name, value in term.factors:
-                    self._add_weight(name, value)
+        terms = [term for line in self._lines.values() for term in line.terms]
+        for name, value in [factor for term in terms for factor in term.factors]:
+            self._add_weight(name, value)
         return {
             "row": self.shown.row,
             "columns": columns,
@@ -114,10 +103,9 @@ class _Row:
             {"factors": [[n, number(v)] for n, v in t.factors], "value": number(t.value)}
             for t in line.terms
         ]
-        omitted, rest = (line.omitted, number(line.rest)) if line.omitted else ("", "")
-        formula, step = line.formula, self._step_of.get(line.name, "")
-        made = {"value": number(line.value), "step": step, "formula": formula, "terms": terms}
-        made |= {"omitted": omitted, "rest": rest}
+        made = {"value": number(line.value), "step": self._step_of.get(line.name, "")}
+        made |= {"formula": line.formula, "terms": terms}
+        made |= {"omitted": line.omitted, "rest": number(line.rest)} if line.omitted else {}
         return {key: value for key, value in made.items() if value not in ("", [])}
 
     def _columns(self) -> list[dict[str, Any]]:
@@ -162,9 +150,5 @@ class _Row:
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
         gradients = dict.fromkeys([*(one.gradient for _, _, one in uses), p.total])
         steps = [self.made.step_of[name] for name in gradients if name in self.made.step_of]
-        lines = [self._add(step, index) for step in steps]
-        self._weights[name] = {
-            "value": number(value),
-            "of": f"{path}.{attribute}".lstrip("."),
-            "gradients": lines,
-        }
+        lines, of = [self._add(step, index) for step in steps], f"{path}.{attribute}".lstrip(".")
+        self._weights[name] = {"value": number(value), "of": of, "gradients": lines}

@@ -12,29 +12,19 @@ from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.explain import layers
 from minigrad.explain.equations import Formula, parse, scaled
-from minigrad.explain.places import Names, places
-from minigrad.explain.steps import Limit, Line, Step, Sum, at, flat_index, largest, number, unknown
+from minigrad.explain.places import Names
+from minigrad.explain.steps import Limit, Line, Step, Sum, at, flat_index, largest, number
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 from minigrad.trace import trace
 
 
 class Pass:
-    """The forward and backward pass of some rows, and the loss between them.
-
-    Attributes:
-        prediction: the model's output.
-        target: the targets, in the shape and dtype that the loss computes with.
-        regularizers: the value of each parameter's regularizer, by name.
-        j: the loss over all rows, with the regularizers.
-        names: the names of all arrays, and the layers in forward order.
-        steps: the computation in order.
-        step_of: the index in `steps` by array name, such as "z1".
-    """
+    """The forward and backward pass of some rows; `step_of` is the index in `steps` by array name."""
 
     def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
         recorded = trace(model, x, y, loss)
         self.x, self.loss, self.prediction = x, loss, recorded.prediction
-        self.names = Names(places(recorded), x)
+        self.names = Names(recorded, x)
         self.target = loss.cast(loss.match(y, self.prediction.shape), self.prediction.dtype)
         self.regularizers = {
             f"regularizer({p.name})": p.source.regularizer.value(p.source.value)
@@ -73,6 +63,8 @@ class Pass:
         )
 
         def total(_: int, __: int, ___: Limit) -> Sum | str:
+            if not known:
+                return ""
             rows = terms.reshape(len(terms), -1)
             added = rows[0] if alone else rows.sum(axis=1)
             names = [at("l", shape, i) if alone else f"l[row {i}]" for i in range(added.size)]
@@ -91,8 +83,7 @@ class Pass:
         sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "")
         right = scaled(factor, sums + one) if known else opaque
         equation = " + ".join([f"J = {right}", *self.regularizers])
-        parts = total if known else unknown
-        yield Step("loss", "", "the loss", equation, tag, "J", np.array([self.j]), parts)
+        yield Step("loss", "", "the loss", equation, tag, "J", np.array([self.j]), total)
         name, slope = symbol.delta, scaled(factor, backward.names())
         equation = at(name, symbol.shape, "k") + (f" = {slope}" if slope else "")
         title, tag = "the gradient of the loss", f"{lead}2"
@@ -119,8 +110,7 @@ class Selection:
     """The numbers of one row that are shown: all of a narrow layer, the largest of a wide one.
 
     Units are ranked by |value * dJ/dvalue|: the change of J, to first order, without the unit.
-    Arrays with the same units, such as z1, a1 and their gradients, show the same ones. `units` has
-    units that are shown in any case, by a layer's path.
+    Arrays with the same units show the same ones. `units` are shown in any case, by a layer's path.
     """
 
     def __init__(
@@ -135,7 +125,6 @@ class Selection:
             self._extra.setdefault(symbol.units_of, set()).update(extra)
 
     def units(self, name: str) -> list[int]:
-        """Return the units of an array that are shown."""
         if name not in self._units:
             symbol = self.made.names.symbols[name]
             sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
@@ -147,11 +136,9 @@ class Selection:
         return self._units[name]
 
     def indices(self, step: Step) -> list[int]:
-        """Return the flat indices of a step's array that are shown."""
         if step.symbol is not None:
             return self.units(step.symbol.units_of)
         return largest(step.row(self.row), self.limit.of(step.size))
 
     def lines(self, step: Step) -> list[Line]:
-        """Return the lines of a step that are shown."""
         return [step.line(self.row, index, self.limit) for index in self.indices(step)]

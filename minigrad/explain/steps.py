@@ -28,16 +28,13 @@ EQUATIONS: Final = {
     10: "∂E/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
     11: "∂E/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
 }
-"""The equations of the derivation in the docs, by number. i, j and k count the units of three
-consecutive layers. δ[j] has the form of δ[k], so Equation 11 applies to any number of layers."""
+"""The equations of the derivation in the docs. δ[j] has the form of δ[k], so Equation 11 applies
+to any number of layers; i, j and k count the units of three consecutive ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """The names of an array and of its dJ/darray, its values, and its units.
-
-    `units_of` names the first array with the same units: z1 for the a1 of an activation.
-    """
+    """The names of an array and of its dJ/darray, its values, and the first array with its units."""
 
     name: str
     delta: str
@@ -46,7 +43,6 @@ class Symbol:
 
     @property
     def shape(self) -> Shape:
-        """The shape of the array for one row."""
         return self.values.shape[1:]
 
 
@@ -81,7 +77,6 @@ class Limit(NamedTuple):
     few: int = 4
 
     def of(self, size: int) -> int:
-        """Return how many of `size` numbers are shown."""
         return size if size <= self.most else min(self.few, self.most)
 
 
@@ -127,7 +122,6 @@ class Step:
 
     @property
     def size(self) -> int:
-        """How many numbers the array has for one row."""
         return prod(self.shape)
 
     @property
@@ -137,7 +131,6 @@ class Step:
         return f"{lead}Equation{'s' * (',' in numbers)} {numbers}"
 
     def row(self, row: int) -> Array:
-        """Return the array for one row."""
         return np.asarray(self.values[min(row, len(self.values) - 1)])
 
     def line(self, row: int, index: int, limit: Limit) -> Line:
@@ -148,25 +141,16 @@ class Step:
             if isinstance(parts, str):
                 return Line(name, value, formula=parts)
             products, factors, first, last = parts
+            terms = [Term((one,), one[1]) for one in first]
             shown = largest(products, limit.of(products.size))
             rest = np.delete(products, shown)
-            terms = [Term((one,), one[1]) for one in first]
             terms += [Term(factors(i), float(products[i])) for i in shown]
             terms += [Term((one,), one[1]) for one in last]
             return Line(name, value, tuple(terms), rest.size, float(rest.sum(dtype=np.float64)))
 
 
-def unknown(row: int, index: int, limit: Limit) -> str:
-    """Return the formula of a number of which only the value is known."""
-    return ""
-
-
 def at(name: str, shape: Shape, index: int | str, row: int | None = None) -> str:
-    """Name one number of an array, by its flat index for one row.
-
-    >>> at("w1", (2, 3), 5), at("J", (), 0), at("g'(z1)", (3,), "k"), at("z1", (3,), 2, row=4)
-    ('w1[1,2]', 'J', "g'(z1[k])", 'z1[row 4,2]')
-    """
+    """Name one number of an array by its flat index: w1[1,2], g'(z1[k]), or z1[row 4,2]."""
     if name.endswith(")"):
         return f"{at(name[:-1], shape, index, row)})"
     if isinstance(index, int | np.integer):
@@ -194,11 +178,7 @@ def largest(values: NDArray[Any], most: int) -> list[int]:
 
 
 def flat_index(index: int | tuple[int, ...], shape: Shape, owner: str) -> int:
-    """Return the flat index of a number in an array of this shape.
-
-    Raises:
-        ValueError: the index is out of bounds.
-    """
+    """Return the flat index of a number in an array of this shape; ValueError if out of bounds."""
     place = index if isinstance(index, tuple) else (index,)
     if len(place) != len(shape) or not all(0 <= i < n for i, n in zip(place, shape, strict=True)):
         raise ValueError(f"'{owner}' expects an index into shape {shape}, got {index}")
