@@ -14,13 +14,12 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
-from minigrad.explain.latex import latex
 from minigrad.explain.layers import row_gradients
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
-from minigrad.explain.text import tagged, text
+from minigrad.explain.text import latex, tagged, text
 from minigrad.util.atomic import atomic_write
 
 Index = int | tuple[int, ...]

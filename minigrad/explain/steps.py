@@ -125,6 +125,10 @@ class Step:
         return prod(self.shape)
 
     @property
+    def head(self) -> str:
+        return f"{self.path}: {self.title}" if self.path else self.title
+
+    @property
     def references(self) -> str:
         """The tag in words: 'Equations 4, 6' or 'as Equation 8'."""
         lead, numbers = self.tag[:3] * self.tag.startswith("as "), self.tag.removeprefix("as ")
