@@ -1,1 +1,1 @@
-"""minigrad measured against its peers, on the same mathematics and in one run."""
+"""Benchmarks of minigrad and other libraries, with the same mathematics and in one run."""

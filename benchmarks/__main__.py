@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
 
 
 def progress(text: str) -> None:
-    """Say on stderr what is being measured."""
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -107,7 +107,7 @@ def measure_growth(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
 
 def save(part: str, machine: str, report: str, found: Any) -> None:
-    """Replace the part's section of README.md, between its two marks, and its JSON file."""
+    """Replace the part's section of README.md between its two marks, and its JSON file."""
     (FOLDER / f"{part}.json").write_text(json.dumps({"machine": machine, part: found}, indent=1))
     readme = FOLDER / "README.md"
     start, end = f"<!-- {part} -->", f"<!-- end of {part} -->"

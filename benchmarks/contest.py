@@ -1,4 +1,4 @@
-"""The contest: every peer proves that it computes the same losses, then they take turns."""
+"""A contest: check that the peers compute the same losses, then time them in turns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUBJECT = "minigrad_fit"
 
 @dataclass(frozen=True)
 class Result:
-    """Microseconds a step of each peer, by round; of the others, why there are none."""
+    """Microseconds per step of each peer, by round, or why a peer has none."""
 
     workload: Workload
     microseconds: dict[str, list[float]]
@@ -41,7 +41,7 @@ class Result:
         return min(ran, key=self.median, default=None)
 
     def ratio(self, peer: str, rival: str) -> tuple[float, float, float]:
-        """Median and quartiles of peer's time over its rival's in the same round."""
+        """Median and quartiles of the ratio of two peers' times, round by round."""
         ratios = np.divide(self.microseconds[peer], self.microseconds[rival])
         low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
         return float(middle), float(low), float(high)
@@ -49,20 +49,20 @@ class Result:
 
 @dataclass
 class LineUp:
-    """The workers that passed the proof, and why the other peers are out."""
+    """The workers that passed the check, and the reasons why other peers are left out."""
 
     workers: list[Worker] = field(default_factory=list)
     differences: dict[str, float] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
 
     def drop(self, worker: Worker, error: RefusalError) -> None:
-        """Take out a peer that failed in its turn."""
+        """Leave out a peer that failed in its turn."""
         self.workers.remove(worker)
         self.refusals[worker.peer] = str(error)
 
 
 def difference(worker: Worker) -> float:
-    """Largest relative difference of its losses from plain NumPy's, on what it trains."""
+    """Largest relative difference between the peer's losses and those of plain NumPy."""
     workload = worker.workload
     epochs = PROOF_STEPS if workload.batch_size is None else 2
     ratios = np.divide(worker.call("losses", epochs), reference(workload, epochs))
@@ -74,7 +74,7 @@ def difference(worker: Worker) -> float:
 
 @cache
 def reference(workload: Workload, epochs: int) -> list[float]:
-    """The losses that all must show, from plain NumPy in this process."""
+    """The losses that all peers must reproduce, from plain NumPy in this process."""
     return PlainNumpy(workload).run(epochs)
 
 
@@ -96,12 +96,12 @@ def proven(workload: Workload, peers: list[str], threads: int) -> Iterator[LineU
 def take_turns(
     line_up: LineUp, turn: Callable[[Worker], float], rounds: int
 ) -> dict[str, list[float]]:
-    """What each worker's turn returns, round by round, in an order that changes every round."""
+    """Return the results of each worker's turns, in a new order of workers in each round."""
     rng = np.random.default_rng(0)
     taken: dict[str, list[float]] = {worker.peer: [] for worker in line_up.workers}
     for _ in range(rounds):
         for worker in [line_up.workers[i] for i in rng.permutation(len(line_up.workers))]:
-            # The threads of the turn before spin for some tens of milliseconds before they sleep.
+            # The threads of the previous turn spin for some tens of milliseconds before they sleep.
             sleep(SETTLING_SECONDS)
             try:
                 taken[worker.peer].append(turn(worker))
@@ -114,7 +114,7 @@ def take_turns(
 def contest(
     workload: Workload, peers: list[str], rounds: int, threads: int, epochs: int | None = None
 ) -> Result:
-    """Prove, then time `rounds` turns of each peer, `epochs` long (by default the workload's)."""
+    """Check the peers, then time `rounds` turns of `epochs` epochs (by default the workload's)."""
     trained = epochs or workload.epochs
     scale = 1e6 / (trained * workload.steps)
     with proven(workload, peers, threads) as line_up:

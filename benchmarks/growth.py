@@ -1,4 +1,4 @@
-"""How cost grows: a step with rows, width and depth; import time, memory and predictions."""
+"""The cost of a step by rows, width and depth; import time, memory and predictions."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def curve_picture(curve: Curve, results: Sequence[Result]) -> str:
 
 
 def run_python(*arguments: str, threads: int) -> str | None:
-    """What a fresh interpreter prints; None where it fails."""
+    """The output of a new interpreter; None if it fails."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

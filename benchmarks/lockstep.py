@@ -1,4 +1,4 @@
-"""Peers in processes of their own with the same threads, of which only one computes at a time."""
+"""Peers in their own processes with the same number of threads; one computes at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELD_BACK = (
     "ONEDNN_MAX_CPU_ISA",
     "NPY_DISABLE_CPU_FEATURES",
 )
-"""Variables by which a library is told to compute as on another processor."""
+"""Variables that make a library compute as on another processor."""
 
 
 def processors() -> list[int]:
@@ -32,7 +32,7 @@ def processors() -> list[int]:
 
 
 def environment(threads: int, *, float64: bool) -> dict[str, str]:
-    """Every library's own way of being told how many threads it may use.
+    """The variables that set the number of threads of each library.
 
     What holds a library to an older processor than this one is left out. Compiled files are
     written, as they are for an installed package: import time depends on it.
@@ -52,10 +52,10 @@ def environment(threads: int, *, float64: bool) -> dict[str, str]:
 
 
 class Worker:
-    """A peer in its own process, confined to as many processors as it may use threads."""
+    """A peer in its own process, bound to as many processors as it has threads."""
 
     def __init__(self, peer: str, workload: Workload, threads: int) -> None:
-        """Start it and wait until it is built; `RefusalError` says why it can't be.
+        """Start the process and wait until the peer is built, or raise `RefusalError`.
 
         `workload` becomes the one that it really trains: see `Peer.adapted`.
         """
@@ -100,7 +100,7 @@ class Worker:
         return message["result"]
 
     def call(self, call: str, count: int) -> Any:
-        """Have it do one thing, and wait."""
+        """Send one command, and wait for the answer."""
         assert self.process.stdin is not None
         print(json.dumps({"call": call, "count": count}), file=self.process.stdin, flush=True)
         return self.answer()

@@ -1,4 +1,4 @@
-"""Where the figures come from: processor, threads, and the versions that ran."""
+"""The machine: processor, threads, and the versions of the packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "torch", "jax", "keras", "scikit-learn", "neuralnetlib")
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The processor's name, if the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

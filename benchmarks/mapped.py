@@ -1,4 +1,4 @@
-"""Peak of allocated memory while minigrad trains on a file that is mapped, not read."""
+"""Peak of allocated memory while minigrad trains on a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(folder: Path, rows: int) -> Data:
 
 
 def main() -> None:
-    """Print the peak in bytes of one epoch over as many rows as asked, shuffled or not."""
+    """Print the peak in bytes of one epoch over a number of rows, shuffled or not."""
     rows, shuffle = int(sys.argv[1]), bool(int(sys.argv[2]))
     with tempfile.TemporaryDirectory() as folder:
         data = write(Path(folder), rows)

@@ -1,4 +1,4 @@
-"""Results as Markdown: microseconds a step, ratios with their spread, and what didn't run."""
+"""Results as Markdown: microseconds per step, ratios with quartiles, and peers that didn't run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RIVALS = {
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, numbers to the right."""
+    """A Markdown table with right-aligned numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
@@ -47,7 +47,7 @@ def times(results: Sequence[Result]) -> str:
 
 
 def ratios(results: Sequence[Result]) -> str:
-    """minigrad's time over its rivals': median (quartiles) of the ratios round by round."""
+    """Ratios of minigrad's time to other peers' times: median and quartiles over the rounds."""
     rows = []
     for each in results:
         cells = [each.workload.name]
@@ -64,7 +64,7 @@ def ratios(results: Sequence[Result]) -> str:
 
 
 def proof(results: Sequence[Result]) -> str:
-    """One sentence on how far the losses of those that were timed differ."""
+    """One sentence on how much the losses of the timed peers differ."""
     worst = {
         dtype: max(
             (max(each.largest_difference.values(), default=0.0) for each in of_dtype), default=0.0
@@ -80,7 +80,7 @@ def proof(results: Sequence[Result]) -> str:
 
 
 def absences(results: Sequence[Result]) -> str:
-    """Why a peer has no figure, one line for each reason."""
+    """The reasons why peers have no time, one line for each."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for each in results:
         for peer, reason in each.refusals.items():
@@ -92,10 +92,10 @@ def absences(results: Sequence[Result]) -> str:
 
 
 def legend(results: Sequence[Result]) -> str:
-    """What the words and marks of the tables mean."""
+    """The legend of the tables."""
     lines = [f"- *{timed}*: {meaning}" for timed, meaning in TIMED.items()]
     if any(each.adapted for each in results):
-        lines.append("- †: different output (no sigmoid) and biases; proven and timed on that")
+        lines.append("- †: different output (no sigmoid) and biases; checked and timed on that")
     return "\n".join(lines)
 
 

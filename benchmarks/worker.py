@@ -1,4 +1,4 @@
-"""One peer in a process of its own: reads commands as JSON lines, works only when told to."""
+"""One peer in its own process: it reads commands as JSON lines and computes only on command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def obey(peer: Peer, call: str, count: int) -> Any:
     if call == "losses":
         return peer.run(count)
     if call == "train":
-        # The epoch before wakes threads and caches that slept while other peers had their turn.
+        # The first epoch wakes threads and fills caches after the turns of other peers.
         peer.run(1)
         start = perf_counter()
         peer.run(count)
@@ -38,7 +38,7 @@ def obey(peer: Peer, call: str, count: int) -> Any:
 
 
 def seconds_to_predict(peer: Peer, rows: int) -> float:
-    """Seconds to predict a batch of rows: many calls, after one that may have to compile."""
+    """Seconds to predict a batch of rows: many calls, after a first one that may compile."""
     source = peer.workload.data().x
     x = np.ascontiguousarray(source[np.arange(rows) % len(source)])
     peer.predict(x)
@@ -59,14 +59,14 @@ def peak_bytes() -> int:
 
 
 def built(name: str, description: str) -> Peer:
-    """The peer on what it can express of the workload."""
+    """The peer, with the nearest workload that it can express."""
     fields = json.loads(description)
     kind = peer_class(name)
     return kind(kind.adapted(Workload(**{**fields, "widths": tuple(fields["widths"])})))
 
 
 def refusal(error: Exception) -> str:
-    """Why the peer is out, in few words."""
+    """The reason why the peer is left out, in few words."""
     if isinstance(error, ModuleNotFoundError) and "." not in str(error.name):
         return f"{error.name} is not installed"
     reason = str(error) if isinstance(error, RefusalError) else f"{type(error).__name__}: {error}"
@@ -74,8 +74,8 @@ def refusal(error: Exception) -> str:
 
 
 def main() -> None:
-    """Build the peer named on the command line, then obey until the input ends or it fails."""
-    # Libraries print what they like: the channel is a copy, and what they print goes to stderr.
+    """Build the peer named on the command line, then execute commands until the input ends."""
+    # Libraries may print to stdout: send that to stderr, and answer on a copy of stdout.
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

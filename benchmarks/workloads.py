@@ -1,4 +1,4 @@
-"""What is trained: eight networks with their data and initial weights, the same for every peer."""
+"""The workloads: eight networks with their data and initial weights, the same for every peer."""
 
 from __future__ import annotations
 

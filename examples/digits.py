@@ -1,4 +1,4 @@
-"""Handwritten digits to over 97 % in seconds; needs scikit-learn for its data."""
+"""Classification: handwritten digits from scikit-learn, with an accuracy of over 97 %."""
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -16,5 +16,5 @@ model.compile(optimizer=Adam(), loss=CrossEntropyLoss(), metrics=["accuracy"])
 model.fit(x_train, y_train, epochs=40, verbose=0)
 
 accuracy = model.evaluate(x_test, y_test)["accuracy"]
-print(f"{accuracy:.1%} of {len(y_test)} unseen digits")
+print(f"accuracy {accuracy:.1%} on {len(y_test)} test images")
 assert accuracy > 0.97

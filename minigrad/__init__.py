@@ -1,4 +1,4 @@
-"""A layer framework on NumPy: small enough to read in an afternoon, checked enough to trust."""
+"""A neural-network library on NumPy, with a core that can be read in an afternoon."""
 
 import os
 from collections.abc import Callable as Function

@@ -213,7 +213,7 @@ def test_frozen_runs() -> None:
 
 
 def test_not_numbers() -> None:
-    with pytest.raises(TypeError, match="Parameter .*<U1"):
+    with pytest.raises(TypeError, match="<U1"):
         Parameter(np.array(["a"]))
 
 

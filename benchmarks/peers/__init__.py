@@ -1,4 +1,4 @@
-"""The peers: one file each, named by its key in `PEERS`, that trains a workload its own way."""
+"""The peers: one file each, named by its key in `PEERS`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMED: dict[Timed, str] = {
 
 
 class Entry(NamedTuple):
-    """How a peer is shown, and what is timed of it."""
+    """The title of a peer, and what is timed."""
 
     title: str
     timed: Timed

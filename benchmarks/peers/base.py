@@ -1,4 +1,4 @@
-"""What a peer must do to take part: train epochs in order, tell their losses, and predict."""
+"""The interface of a peer: train epochs in order, return their losses, and predict."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Peer(ABC):
 
     @classmethod
     def adapted(cls, workload: Workload) -> Workload:
-        """The nearest workload that the peer can express; it is proven and timed on that one."""
+        """The nearest workload that the peer can express; it is checked and timed on that one."""
         return workload
 
     @abstractmethod
     def run(self, epochs: int) -> list[float]:
-        """Train on for some epochs, unshuffled; mean loss of each, every step before its update."""
+        """Train for some epochs without shuffling; return the mean loss of each."""
 
     def predict(self, x: Array) -> object:
         """Outputs for rows of x."""

@@ -1,4 +1,4 @@
-"""One fused loop in C over the rows of the 2-3-1 network: the limit for the full-batch rows."""
+"""One fused loop in C over the rows of the 2-3-1 network: the limit for a full batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pointer(array: Array) -> ctypes.c_void_p:
 
 
 class FusedC(Peer):
-    """Compiled on the spot for this processor, with vectorised exponentials, for one thread."""
+    """The loop, compiled for this processor with vectorized exponentials, on one thread."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)

@@ -14,7 +14,7 @@ from benchmarks.workloads import Workload
 
 
 class JaxEpoch(JaxStep):
-    """Nothing can look at, stop or steer the training inside a call."""
+    """Python can't observe or stop the training inside a call."""
 
     def __init__(self, workload: Workload) -> None:
         if workload.batch_size is None:

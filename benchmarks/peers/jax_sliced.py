@@ -1,4 +1,4 @@
-"""JAX, the same jitted step on batches cut from the data set as they are needed."""
+"""JAX, the same jitted step on batches that are cut from the data set in each step."""
 
 from __future__ import annotations
 

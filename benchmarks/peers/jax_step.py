@@ -1,4 +1,4 @@
-"""JAX, a jitted step called from Python on batches cut beforehand: the step and nothing else."""
+"""JAX, a jitted step called from Python on batches that are already cut."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class JaxStep(Peer):
                 self.parameters, loss = self.step(self.parameters, x, y)
                 losses.append(loss)
         self.wait()
-        # One transfer a loss would cost more than a small step; stacked, it is one a run.
+        # One transfer per loss would cost more than a small step; stacked, they take one per run.
         means: list[float] = np.mean(np.reshape(losses, (epochs, -1)), axis=1).tolist()
         return means
 
     def wait(self) -> None:
-        """Until the last update is done: dispatch runs ahead of the computation."""
+        """Wait until the last update is finished, since steps are dispatched asynchronously."""
         for value in jax.tree.leaves(self.parameters):
             value.block_until_ready()
 

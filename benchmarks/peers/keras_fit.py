@@ -12,12 +12,12 @@ from benchmarks.workloads import Array, Workload
 
 
 def squared_error(y: Any, prediction: Any) -> Any:
-    """Squared error of each row: Keras's own takes its mean in float32, whatever the dtype."""
+    """Squared error of each row; Keras's own loss computes its mean in float32 for any dtype."""
     return keras.ops.sum(keras.ops.square(prediction - y), axis=-1)
 
 
 class KerasFit(Peer):
-    """The loss that `fit` reports is the mean over the batches, as for all."""
+    """The loss that `fit` reports is the mean over the batches, as for all peers."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)

@@ -13,7 +13,7 @@ from benchmarks.workloads import SEED, Array, Workload
 
 
 class NeuralnetlibFit(Peer):
-    """It always shuffles, so it is given rows in the order that its shuffle puts right."""
+    """It always shuffles, so it gets rows in an order that its shuffle turns into the right one."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -23,7 +23,7 @@ class NeuralnetlibFit(Peer):
             y = np.eye(workload.widths[-1], dtype=workload.dtype)[y]
         order = np.argsort(np.random.default_rng(SEED).permutation(workload.rows))
         self.x, self.y = x[order], y[order]
-        # A threshold of zero turns off the clipping of gradients that it does unasked.
+        # A threshold of zero turns off gradient clipping, which is on by default.
         self.model = Sequential(gradient_clip_threshold=0)
         self.model.add(Input(workload.widths[0]))
         for weight, bias in workload.weights():

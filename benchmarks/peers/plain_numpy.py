@@ -1,4 +1,4 @@
-"""Plain NumPy by hand, as well as one writes it: long passes, in place, in arrays kept for it."""
+"""Plain NumPy by hand: whole batches, in place, in arrays that are allocated once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def relu(z: Array) -> Array:
 
 
 class PlainNumpy(Peer):
-    """Arrays are (units, rows); the losses are the reference that the others are held to."""
+    """Arrays have the shape (units, rows). The losses are the reference for the other peers."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -51,7 +51,7 @@ class PlainNumpy(Peer):
         ]
 
     def forward(self, x: Array, activations: list[Array]) -> Array:
-        """Fill the activation of every layer; returns the last, of a softmax output its logits."""
+        """Fill the activation of every layer; return the last one, or its logits."""
         for i, z in enumerate(activations):
             np.matmul(self.weights[i].T, x, out=z)
             if self.workload.bias:

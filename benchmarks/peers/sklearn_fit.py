@@ -16,14 +16,14 @@ from benchmarks.workloads import Array, Workload
 
 
 class SklearnFit(Peer):
-    """Its regressor always has biases and a linear output, so it trains that network instead."""
+    """Its regressor always has biases and a linear output, so it trains that network."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
         classifies = workload.output == "softmax"
         self.x, y = workload.data()
         self.y = y if classifies else y.ravel()
-        # Its squared loss is halved: twice the rate gives the same update.
+        # Its squared loss is halved, so twice the learning rate gives the same update.
         self.scale = 1 if classifies else 2
         self.model: Any = (MLPClassifier if classifies else MLPRegressor)(
             hidden_layer_sizes=workload.widths[1:-1],
@@ -38,7 +38,7 @@ class SklearnFit(Peer):
             nesterovs_momentum=False,
             n_iter_no_change=np.inf,
         )
-        # Only a first pass creates the arrays that the given weights then overwrite.
+        # The first pass creates the arrays; then the given weights overwrite them.
         first = slice(workload.batch)
         classes = {"classes": np.arange(workload.widths[-1])} if classifies else {}
         self.model.partial_fit(self.x[first], self.y[first], **classes)

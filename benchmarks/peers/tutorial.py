@@ -1,4 +1,4 @@
-"""The tutorial's own formulas: no biases, and a second exponential for the sigmoid's slope."""
+"""The tutorial's formulas: no biases, and a second exponential for the sigmoid's derivative."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sigmoid_prime(z: Array) -> Array:
 
 
 class Tutorial(Peer):
-    """The network with one hidden layer that the tutorial trains; its loss is half the sum."""
+    """The tutorial's network with one hidden layer; its loss is half the sum of squares."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)

@@ -1,4 +1,4 @@
-"""Writes mathematics as MathML, which browsers draw themselves: no script, font or network."""
+"""Render mathematics as MathML, which browsers display without scripts or fonts."""
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -19,7 +19,7 @@ def block(writer: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Take the place of Sphinx's own math renderers."""
+    """Replace Sphinx's math renderer."""
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.config.html_math_renderer = "mathml"
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Takes docstrings as the plain text they are: bars, stars and final underscores are no markup."""
+"""Treat docstrings as plain text: bars, stars and final underscores aren't markup."""
 
 import re
 from typing import Any
@@ -10,9 +10,9 @@ RETURNS = re.compile(r"( *)(Returns|Yields):$")
 
 
 def escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Escape what reStructuredText would read as markup, outside code and examples.
+    """Escape reStructuredText markup outside code and examples.
 
-    Where napoleon takes what comes before a first colon for a type, an empty comment comes first.
+    Napoleon reads the text before the first colon as a type. An empty comment prevents this.
     """
     plain = ["..", ""] if what in ("attribute", "data", "property") else []
     for line in lines:

@@ -1,4 +1,4 @@
-"""Writes signatures with the names that the source has for types, not what they stand for."""
+"""Write signatures with the type names of the source, instead of the expanded types."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from sphinx.application import Sphinx
 from sphinx.util.inspect import TypeAliasForwardRef
 from sphinx.util.typing import stringify_annotation
 
-# What autodoc writes for an alias that Python has evaluated already, and for a dataclass's default.
+# What autodoc writes for an evaluated alias, and for the default factory of a dataclass field.
 SHORTER = {stringify_annotation(ArrayLike, "smart"): "ArrayLike", "<factory>": "..."}
 
 
 def shorten(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, *signature: str | None
 ) -> tuple[str | None, ...]:
-    """Shorten the arguments, and what is returned."""
+    """Shorten the types of the arguments and of the result."""
     for long, short in SHORTER.items():
         signature = tuple(part and part.replace(long, short) for part in signature)
     return signature

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NoReturn, overload
+from typing import Any, NoReturn
 
 from typing_extensions import Self, override
 
@@ -29,8 +29,7 @@ class Chain(Layer):
         name: see `Layer`.
 
     Raises:
-        TypeError: an item that isn't a `Layer`; a change of `layers` after the build.
-        ValueError: no layers, the same layer twice, the same name twice, or a name with a dot.
+        TypeError, ValueError: as `name_layers`; a change of `layers` after the build.
 
     >>> from minigrad import Dense, Tanh
     >>> chain = Chain([Dense(3), Chain([Tanh(), Dense(1)])])
@@ -57,11 +56,7 @@ class Chain(Layer):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
-    @overload
-    def __getitem__(self, key: int | str) -> Layer: ...
-    @overload
-    def __getitem__(self, key: slice) -> Chain: ...
-    def __getitem__(self, key: int | str | slice) -> Layer:
+    def __getitem__(self, key: int | str | slice) -> Any:
         """Return the layer at an index or a path, or a chain of a slice's layers."""
         return Chain(self.layers[key]) if isinstance(key, slice) else layer_at(self, key)
 
@@ -106,23 +101,14 @@ class Chain(Layer):
 
 
 def as_list(layers: Iterable[Any], owner: str) -> list[Any]:
-    """Return the layers given to a container as a list.
-
-    Raises:
-        TypeError: a single layer.
-    """
+    """Return the layers given to a container as a list, and refuse a single one."""
     if not isinstance(layers, Iterable):
         raise TypeError(f"{owner} expects a list of layers, got {layers!r}: pass a list, [...]")
     return list(layers)
 
 
 def layer_at(layer: Layer, key: int | str) -> Layer:
-    """Return the sublayer at an index or a path.
-
-    Raises:
-        IndexError: fewer layers.
-        KeyError: no layer of that name.
-    """
+    """Return the sublayer at an index or a path."""
     if isinstance(key, str):
         known = {path: inner for path, inner in walk(layer) if path}
         if key not in known:

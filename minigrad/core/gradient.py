@@ -33,15 +33,14 @@ class BatchGradient:
 
     A batch with more rows than a block is computed block by block, and the gradients are added up
     in the order of the blocks: the same sum, in memory that doesn't grow with the batch. Threads
-    share the blocks; each has a replica of the network with the same values, and gradients and
-    caches of its own. The order of the sum is fixed, so the bits don't depend on the number of
-    threads. Regularizers are added once a batch.
+    share the blocks, each with a replica of the network that has gradients and caches of its own.
+    Since the order of the sum is fixed, the bits don't depend on the number of threads.
 
     Args:
         network: the layer, built.
         loss: J.
         parameters: where the gradient goes; by default the network's own.
-        threads: None for as many as pay.
+        threads: None for one a core, or a single one where more are no faster.
 
     Attributes:
         rows: the number of rows in a block.

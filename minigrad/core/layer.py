@@ -29,13 +29,11 @@ class Layer(Cached):
     the arrays they are given.
 
     Parameters and sublayers stored as attributes, or in a list, tuple or dict that is one, are
-    registered automatically. A parameter is named by its attribute, with its index or key, as in
-    'factors_0' and 'factors_gain'; so is a sublayer without a name. To register what lies deeper,
-    override `own_parameters` or `children`.
+    registered automatically, by the name of the attribute and the index or key, as in 'factors_0'
+    and 'factors_gain'. To register what lies deeper, override `own_parameters` or `children`.
 
     A custom container builds its layers with `minigrad.core.layer.connect` and runs each of them
-    once a pass. Layers may hold the same `Parameter`: the model gives each its own gradient and
-    adds them up, see `minigrad.core.parameters.Shared`.
+    once a pass. Layers may hold the same `Parameter`; see `minigrad.core.parameters.Shared`.
 
     Args:
         name: the name in messages and in `model["name"]`; by default the type and a number.
@@ -112,14 +110,7 @@ class Layer(Cached):
         self.backward(delta)
 
     def check_input(self, x: Array, row_shape: Shape) -> None:
-        """Refuse a batch whose rows don't have this shape.
-
-        >>> import numpy as np
-        >>> Layer(name="first").check_input(np.zeros((32, 63)), (64,))
-        Traceback (most recent call last):
-        ...
-        ValueError: Layer 'first' expects input of shape (batch, 64), got (32, 63)
-        """
+        """Refuse a batch whose rows don't have this shape."""
         if x.shape[1:] != row_shape or not x.ndim:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"
@@ -157,8 +148,7 @@ class Layer(Cached):
     def trainable(self) -> bool:
         """Whether an optimizer may change the parameters; assign False to freeze the layer.
 
-        Applies to sublayers too, and to layers that aren't built yet. A frozen layer still
-        computes its gradients and passes delta on.
+        Applies to sublayers too. A frozen layer still computes its gradients and passes delta on.
         """
         return not self._frozen
 
@@ -187,11 +177,7 @@ class Layer(Cached):
 
     @property
     def parameters(self) -> Parameters:
-        """All parameters, those of sublayers included.
-
-        Raises:
-            RuntimeError: the layer isn't built yet.
-        """
+        """All parameters, those of sublayers included; RuntimeError before the layer is built."""
         self.check_built()
         return Parameters(p for _, p in self.named_parameters())
 
@@ -204,10 +190,7 @@ class Layer(Cached):
             )
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield (path, parameter), such as ('dense_1.weight', ...), in order.
-
-        A layer's own come before those of its sublayers.
-        """
+        """Yield (path, parameter), such as ('dense_1.weight', ...); a layer's own come first."""
         for path, layer in walk(self):
             for attribute, parameter in layer.own_parameters():
                 yield join(path, attribute), parameter
@@ -222,10 +205,7 @@ class Layer(Cached):
 
 
 def walk(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield (path, layer) for a layer and all layers inside it, each once, in order.
-
-    A path is the names on the way, joined by dots; the layer's own is `path`.
-    """
+    """Yield (path, layer) for a layer and all layers inside it, each once; `path` is its own."""
     waiting, seen = [(path, layer)], set[int]()
     while waiting:
         path, layer = waiting.pop()
@@ -276,12 +256,7 @@ def replica(layer: L) -> L:
 
 
 def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
-    """Build a layer for its input shape, unless it is built, and return its output shape.
-
-    Raises:
-        ValueError: it was built for another input shape.
-        TypeError: its `build` takes no rng, or returns no shape.
-    """
+    """Build a layer for its input shape, unless it is built, and return its output shape."""
     if layer.output_shape is not None:
         if layer.input_shape != input_shape:
             raise ValueError(
@@ -309,11 +284,7 @@ def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
 
 
 def features(layer: Layer, input_shape: Shape) -> int:
-    """Return the length of the last axis, for a layer that works along it.
-
-    Raises:
-        ValueError: the rows are single numbers.
-    """
+    """Return the length of the last axis, for a layer that works along it."""
     if not input_shape:
         raise ValueError(
             f"{layer.label} works along the last axis of each row, and the rows are single "

@@ -11,7 +11,7 @@ from functools import partial
 from inspect import signature
 from threading import RLock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,24 +50,18 @@ class Model(Layer):
     """A network that can be trained: any layer, with a dtype, an rng and one flat vector.
 
     A model is itself a layer, so models nest; the parameters of an inner model live in the vector
-    of the outermost one. `Sequential` is the model of a chain of layers.
+    of the outermost one. `trainer` is None before `compile`.
 
     Args:
-        network: the layer that computes the prediction.
-        input_shape: the shape of one row, such as (2,); without it the model is built for the
-            first data it sees.
+        network: the layer that computes the prediction; see `Sequential` for a chain of layers.
+        input_shape: the shape of one row, such as (2,); without it the first data builds the model.
         rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
             `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
         dtype: "float64" or "float32", of all parameters and computations, inner models included.
         name: see `Layer`.
 
-    Attributes:
-        trainer: the optimizer, the loss and the metrics; None before `compile`.
-
     Raises:
-        TypeError: `input_shape` isn't a tuple of int.
-        ValueError: another dtype, a layer that was built in another dtype, or an input shape that
-            a layer refuses.
+        TypeError, ValueError: an unusable input shape or dtype, or a layer of another dtype.
 
     >>> from minigrad import Dense, Residual
     >>> model = Model(Residual([Dense(3)]), input_shape=(3,), rng=0)
@@ -109,19 +103,16 @@ class Model(Layer):
         return connect(self.network, input_shape, rng)
 
     def build_for(self, input_shape: Shape) -> None:
-        """Build all layers for rows of this shape, and gather the parameters in one vector.
-
-        Raises:
-            ValueError: a layer refuses the shape, or was built in another dtype.
-        """
+        """Build all layers for rows of this shape, and gather the parameters in one vector."""
         with self._building:
-            if self.output_shape is None:
+            output_shape = self.output_shape
+            if output_shape is None:
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
-                self.input_shape, self.output_shape = input_shape, output_shape
             self._gather()
             for path, parameter in reversed([*self.named_parameters()]):
                 parameter.name = parameter.source.name = path
+            self.input_shape, self.output_shape = input_shape, output_shape
 
     def _gather(self) -> None:
         """Give all parameters one vector, and each use of a shared one a gradient of its own."""
@@ -141,11 +132,7 @@ class Model(Layer):
     @property
     @override
     def parameters(self) -> Parameters:
-        """All parameters, in the model's flat vectors.
-
-        Raises:
-            RuntimeError: the model isn't built yet.
-        """
+        """All parameters, in the model's flat vectors; RuntimeError before it is built."""
         self.check_built()
         replaced = any([vars(layer).get(name, p) is not p for layer, name, p in self._held])
         if self._parameters is None or replaced:
@@ -175,10 +162,6 @@ class Model(Layer):
         """Return the prediction for a batch; with `training`, each layer caches what it needs.
 
         A layer may cache the prediction itself: change it in place only after `backward`.
-
-        Raises:
-            TypeError: x isn't real numbers.
-            ValueError: x is empty, or its rows don't have the input shape.
         """
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = as_data(x, "x").astype(self.dtype, copy=False)
@@ -221,17 +204,16 @@ class Model(Layer):
         loss: Loss | str,
         metrics: Sequence[str | Metric] | None = (),
     ) -> None:
-        """Set how the model is trained. The history goes on.
+        """Set how the model is trained; its history goes on.
 
         Args:
             optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
             loss: such as `MSELoss()`, or a name for its defaults: "mse".
-            metrics: are reported beside the loss: names such as "mae", "accuracy" or
-                "top_3_accuracy", or functions of (target, prediction).
+            metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction).
 
         Raises:
-            TypeError: a class in place of an object, or another type.
-            ValueError: an unknown name, or an optimizer that has trained another model.
+            TypeError, ValueError: an unknown name, a class in place of an object, or an optimizer
+                that has trained another model.
 
         Warns:
             UserWarning: the model ends in Softmax or Sigmoid, and the loss takes logits.
@@ -299,22 +281,20 @@ class Model(Layer):
                 (x, y) or (x, y, sample_weight), or a function that returns one.
             y: a target for each row.
             epochs: how often to run through all rows.
-            batch_size: rows in a step; None takes all of them as one batch. Batches of an iterable
-                are taken as they are.
+            batch_size: rows in a step; None takes all as one batch. An iterable has its own.
             shuffle: draw a new order of the rows each epoch; not for an iterable or one batch.
-            validation_data: (x, y), (x, y, sample_weight), or an iterable of such batches, which
-                is evaluated after each epoch.
-            validation_split: or this fraction of the rows, chosen at random, is held out for that;
-                later calls with the same rows and fraction hold out the same.
+            validation_data: (x, y), (x, y, sample_weight) or an iterable of such batches, evaluated
+                after each epoch.
+            validation_split: or the fraction of the rows that is held out for that, chosen at
+                random; later calls with the same rows and fraction hold out the same.
             sample_weight: a weight for each row; a mean loss becomes the weighted mean.
             class_weight: a weight for each class, multiplied into the weights of training rows.
-            steps_per_epoch: the batches in an epoch, for an iterable; the next epoch continues
-                there. None takes all.
+            steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
                 epoch; 2 shows a line for each epoch everywhere, 0 nothing.
-            threads: that share a large batch; None takes MINIGRAD_THREADS, or as many as pay. The
-                bits of the result don't depend on it.
+            threads: that share a large batch; None takes MINIGRAD_THREADS, or one a core. The bits
+                of the result don't depend on it.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -337,25 +317,20 @@ class Model(Layer):
         found, shown = as_callbacks(callbacks), progress(verbose)
         accept = partial(self._rows, loss=trainer.loss)
         data = as_batches(
-            x,
-            y,
-            accept,
-            sample_weight=sample_weight,
-            epochs=epochs,
-            steps=steps_per_epoch,
+            x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
         )
-        if isinstance(data, Stream) and batch_size not in (None, 32):
-            raise ValueError("batch_size needs arrays x and y: batches are taken as they are")
+        if isinstance(data, Stream) and (validation_split or batch_size not in (None, 32)):
+            option = "validation_split" if validation_split else "batch_size"
+            raise ValueError(f"{option} needs arrays x and y, got an iterable of batches")
         validation: Rows | Stream | None = None
         if validation_data is not None:
             if validation_split:
                 raise ValueError("fit takes validation_data or validation_split, not both")
             validation = as_validation(validation_data, accept, epochs=epochs)
         elif check_fraction(validation_split, "validation_split", "fit"):
-            if isinstance(data, Stream):
-                raise ValueError("validation_split needs arrays x and y: pass validation_data")
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
+            assert isinstance(data, Rows)
             data, validation = split(data, validation_split, self._split_seed)
         if class_weight is not None:
             data = data.weighted_by_class(class_weight)
@@ -379,12 +354,7 @@ class Model(Layer):
         *,
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
-        """Return the loss and the metrics over all rows, by name; x and y are as in `fit`.
-
-        Raises:
-            RuntimeError: the model isn't compiled.
-            TypeError, ValueError: as `fit`.
-        """
+        """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
         trainer = self._compiled("evaluate")
         accept = partial(self._rows, loss=trainer.loss)
         data = as_batches(x, y, accept, sample_weight=sample_weight)
@@ -392,8 +362,6 @@ class Model(Layer):
 
     def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
         """Return the outputs for all rows; safe to call from many threads at once.
-
-        `threads` is as in `fit`.
 
         Raises:
             TypeError: x isn't real numbers.
@@ -403,9 +371,6 @@ class Model(Layer):
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order.
-
-        Raises:
-            TypeError, ValueError: as `predict`.
 
         >>> from minigrad import Dense, Sequential, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
@@ -427,13 +392,7 @@ class Model(Layer):
     ) -> Objective:
         """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
-        `scipy.optimize.minimize(f, model.parameters.value.copy(), jac=True, method="L-BFGS-B")`
-        takes it as it is. Assign `result.x` to `model.parameters.value` in the end, since the last
-        theta need not be the best. `loss` is by default the compiled one.
-
-        Raises:
-            RuntimeError: no loss is given, and the model isn't compiled.
-            TypeError, ValueError: as `fit`.
+        The arguments are those of `fit`, and `loss` is by default the compiled one.
         """
         from minigrad.objective import Objective
 
@@ -445,10 +404,6 @@ class Model(Layer):
 
         The explanation prints as text, and can be written as LaTeX and as a page to step through;
         see `Explanation`. The model isn't changed. `loss` is by default the compiled one.
-
-        Raises:
-            RuntimeError: no loss is given, and the model isn't compiled.
-            TypeError, ValueError: as `fit`.
 
         >>> from minigrad import Dense, Sequential, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
@@ -462,49 +417,18 @@ class Model(Layer):
         rows = self._rows(x, y, loss=loss)
         return Explanation(self, rows.x.astype(self.dtype, copy=False), rows.y, loss)
 
-    def diagnose(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        *,
-        loss: Loss | str | None = None,
-        optimizer: Optimizer | str | None = None,
-        batch_size: int | None = None,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
-    ) -> Diagnosis:
-        """Find what keeps the model from learning these rows, with the evidence in numbers.
+    def diagnose(self, x: ArrayLike, y: ArrayLike, **options: Any) -> Diagnosis:
+        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`.
 
-        Copies of the model are examined, and some trained for a moment; the model isn't changed.
-        `loss` and `optimizer` are by default the compiled ones; without an optimizer the learning
-        rate isn't checked. The other arguments are those of `fit`, but batch_size=None is the
-        default; it matters to the learning rate where the loss is a sum.
-
-        Returns:
-            Findings, most severe first; false if there are none. It prints as text.
-
-        Raises:
-            RuntimeError: no loss is given, and the model isn't compiled.
-            TypeError, ValueError: x and y aren't rows for this model.
-
-        >>> from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
+        >>> from minigrad import Dense, MSELoss, Sequential, Sigmoid
         >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
         >>> x = np.random.default_rng(0).uniform(size=(100, 2))
-        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss(), optimizer=SGD(learning_rate=0.1))
+        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss())
         Diagnosis(1 error: targets_out_of_range)
         """
         from minigrad.diagnose import diagnose
 
-        return diagnose(
-            self,
-            x,
-            y,
-            loss=loss,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
+        return diagnose(self, x, y, **options)
 
     def summary(self) -> None:
         """Print a table of the layers: shapes, parameters, and whether they are trained."""
@@ -515,11 +439,9 @@ class Model(Layer):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole model into one safetensors file; `minigrad.load(path)` reads it.
 
-        The file holds all that training needs to continue in the same bits: layers and their
-        options, parameters and buffers, optimizer and its state, loss, metrics, random state,
-        validation split, history. Of a function (a metric, an initializer) it holds the name. It
-        doesn't hold callbacks, or how an inner model was compiled. The write is atomic: interrupted
-        at any moment, it leaves the old file or the new one.
+        The file holds all that training needs to continue in the same bits, but for callbacks, and
+        for how an inner model was compiled. Of a function (a metric, an initializer) it holds the
+        name. The write is atomic: interrupted at any moment, it leaves the old file or the new one.
 
         Raises:
             TypeError: an option that a file can't hold.
@@ -530,11 +452,7 @@ class Model(Layer):
         save(self, path)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters and buffers, by path, into a safetensors file.
-
-        Raises:
-            OSError: the file can't be written.
-        """
+        """Write the parameters and buffers, by path, into a safetensors file."""
         from minigrad.saving.weights import save_weights
 
         save_weights(self, path)
@@ -542,12 +460,8 @@ class Model(Layer):
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Read parameters and buffers from a file of `save_weights`, `save` or another tool.
 
-        Names and shapes must be this model's; another dtype is converted.
-
-        Raises:
-            FileFormatError: not such a file; the model then stays as it was.
-            OSError: the file can't be read.
-            RuntimeError: the model isn't built yet.
+        Another dtype is converted. A file with other names or shapes raises `FileFormatError`, and
+        the model stays as it was.
         """
         from minigrad.saving.weights import load_weights
 
@@ -649,8 +563,8 @@ class Model(Layer):
         from minigrad.summary import notes
 
         comments = list(notes(self))
-        if self.trainer is not None and self.trainer.epochs > self.trainer.epoch:
-            done = f"{self.trainer.epoch} of {self.trainer.epochs}"
+        if self.trainer is not None and self.trainer.epochs > self.history.epochs:
+            done = f"{self.history.epochs} of {self.trainer.epochs}"
             comments.insert(0, f"in the middle of training: {done} epochs are done")
         return "\n".join([pretty(self), *(f"# {comment}" for comment in comments)])
 
@@ -674,13 +588,7 @@ class Sequential(Model):
 
     Args:
         layers: the layers, in order; those without a name get one, such as 'dense_1'.
-        input_shape: see `Model`.
-        rng: see `Model`.
-        dtype: see `Model`.
-        name: see `Layer`.
-
-    Raises:
-        TypeError, ValueError: as `Chain` and `Model`.
+        input_shape, rng, dtype, name: see `Model`.
 
     >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
@@ -725,17 +633,8 @@ class Sequential(Model):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
-    @overload
-    def __getitem__(self, key: int | str) -> Layer: ...
-    @overload
-    def __getitem__(self, key: slice) -> Sequential: ...
-    def __getitem__(self, key: int | str | slice) -> Layer:
-        """Return the layer at an index or a path, or a model of a slice's layers.
-
-        Raises:
-            IndexError: fewer layers.
-            KeyError: no layer of that name.
-        """
+    def __getitem__(self, key: int | str | slice) -> Any:
+        """Return the layer at an index or a path, or a model of a slice's layers."""
         if not isinstance(key, slice):
             return layer_at(self, key)
         layers = self.layers[key]

@@ -26,8 +26,7 @@ class Optimizer(Configurable):
 
     Before each step the gradient g of the trainable parameters is clipped, if that is asked for,
     and weight decay adds d theta, the gradient of d/2 |theta|^2. The parameters' own `grad` stays
-    what `backward` computed. Frozen parameters and their state don't change. Where PyTorch and
-    Keras define a method differently, this is PyTorch's.
+    what `backward` computed. Where PyTorch and Keras differ, the method is PyTorch's.
 
     A new optimizer defines `update`, and names in `slots` the vectors that it keeps from step to
     step; each is as long as all parameters and starts at zero.
@@ -96,8 +95,9 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, new: float | Schedule) -> None:
-        scheduled = callable(new) and not isinstance(new, type)
-        self._learning_rate = new if scheduled else check_positive(new, "learning_rate", self)
+        if isinstance(new, type) or not callable(new):
+            new = check_positive(new, "learning_rate", self)  # type: ignore[arg-type]
+        self._learning_rate = new
 
     @property
     def rate(self) -> float:
@@ -129,7 +129,6 @@ class Optimizer(Configurable):
         """Make one step from the gradients that the parameters hold.
 
         Raises:
-            TypeError: a model in place of its parameters.
             ValueError: this optimizer has the state of a model of another size or dtype, or a
                 schedule gives a negative rate.
         """
@@ -166,11 +165,7 @@ class Optimizer(Configurable):
         self.steps += 1
 
     def check_free(self, parameters: Iterable[Parameter]) -> None:
-        """Refuse parameters other than those whose steps this optimizer remembers.
-
-        Raises:
-            ValueError: this optimizer has trained another model.
-        """
+        """Refuse parameters other than those whose steps this optimizer remembers."""
         remembers = self.steps and (self.state or callable(self.learning_rate))
         if not remembers or self._first is None:
             return

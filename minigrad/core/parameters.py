@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -106,17 +106,18 @@ class Parameter:
     @property
     def trainable(self) -> bool:
         """Whether an optimizer may change the value."""
-        return self._trainable
+        return self.source._trainable
 
     @trainable.setter
     def trainable(self, new: bool) -> None:
-        if self._vector is not None:
-            self._vector.frozen += self._trainable - bool(new)
-        self._trainable = bool(new)
+        source = self.source
+        if source._vector is not None:
+            source._vector.frozen += source._trainable - bool(new)
+        source._trainable = bool(new)
 
     @property
     def shape(self) -> Shape:
-        """The shape of the value and of the gradient."""
+        """The shape of the value."""
         return self.value.shape
 
     @property
@@ -125,18 +126,16 @@ class Parameter:
         return self.value.size
 
     def _check_shape(self, what: str, new: ArrayLike) -> None:
-        if np.shape(new) != self.shape:
+        given = np.shape(new)
+        if given != self.shape:
             owner = f"Parameter '{self.name}'" if self.name else "Parameter"
-            per_row = what == "gradient" and np.shape(new)[1:] == self.shape
+            per_row = what == "gradient" and given[1:] == self.shape
             hint = ": sum over the rows with .sum(axis=0)" if per_row else ""
-            raise ValueError(
-                f"{owner} expects a {what} of shape {self.shape}, got {np.shape(new)}{hint}"
-            )
+            raise ValueError(f"{owner} expects a {what} of shape {self.shape}, got {given}{hint}")
 
     def _bind(self, vector: _Vector, start: int) -> None:
         """Use this place in the vector for the value and the gradient."""
-        place = slice(start, start + self.size)
-        shape = self.shape
+        place, shape = slice(start, start + self.size), self.shape
         self._value = vector.value[place].reshape(shape)
         self._grad = vector.grad[place].reshape(shape)
         self._vector, self._start = vector, start
@@ -179,21 +178,11 @@ class Shared(Parameter):
         return self._source
 
     @property
-    def _value(self) -> Array:
+    def _value(self) -> Array:  # type: ignore[override]
         return self._source.value
 
     @property
-    @override
-    def trainable(self) -> bool:
-        """Whether an optimizer may change the value, for all uses at once."""
-        return self._source.trainable
-
-    @trainable.setter
-    def trainable(self, new: bool) -> None:
-        self._source.trainable = new
-
-    @property
-    def regularizer(self) -> Regularizer | None:  # type: ignore[override]
+    def regularizer(self) -> Regularizer | None:
         """The regularizer of the source."""
         return self._source.regularizer
 
@@ -383,12 +372,8 @@ class Parameters(Sequence[Parameter]):
             )
         return views
 
-    @overload
-    def __getitem__(self, index: int) -> Parameter: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Parameter]: ...
     @override
-    def __getitem__(self, index: int | slice) -> Parameter | Sequence[Parameter]:
+    def __getitem__(self, index: Any) -> Any:
         return self._items[index]
 
     @override

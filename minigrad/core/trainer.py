@@ -56,8 +56,8 @@ class Trainer:
 
     Attributes:
         epoch: the number of finished epochs, those of earlier fits included.
-        epochs: the number there will be at the end of the running `fit`. After a `fit` that was
-            interrupted it is larger than `epoch`.
+        epochs: what `epoch` will be at the end of the running `fit`; it stays larger than `epoch`
+            after a `fit` that was interrupted.
         reported: the names of an epoch's logs.
         stop: set it to True to end training after this epoch.
         interrupted: whether Ctrl-C ended the last `fit`.
@@ -76,15 +76,10 @@ class Trainer:
         self.loss = loss
         self.metrics = metrics
         self.history = History() if history is None else history
-        self.epochs = self.epoch
+        self.epoch = self.epochs = self.history.epochs
         self.reported: tuple[str, ...] = ()
         self.stop = self.interrupted = False
         self.progress = Progress()
-
-    @property
-    def epoch(self) -> int:
-        """The number of finished epochs."""
-        return self.history.epochs
 
     def fit(
         self,
@@ -99,22 +94,10 @@ class Trainer:
         progress: Progress | None = None,
         threads: int | None = None,
     ) -> History:
-        """Train for some epochs, or until Ctrl-C, and return their logs.
+        """Train for some epochs, or until Ctrl-C, and return their logs; see `Model.fit`.
 
-        Args:
-            network: what the model runs.
-            data: the rows, validated.
-            epochs: how many.
-            batch_size: rows in a step; None for all.
-            rng: shuffles the rows; None keeps their order.
-            validation: rows that are evaluated after each epoch.
-            callbacks: `minigrad.callbacks.Callback` objects, called around each epoch.
-            progress: shows the epochs; None for silence.
-            threads: that share a large batch; None for as many as pay.
-
-        Raises:
-            ValueError: all rows have weight 0, or a batch has too few rows for a layer.
-            DivergedError: a loss, a gradient or a parameter isn't finite.
+        `network` is what the model runs, `data` and `validation` are validated, `rng` shuffles the
+        rows, and the callbacks are `minigrad.callbacks.Callback` objects.
         """
         parameters = self.model.parameters
         self.optimizer.check_free(parameters)
@@ -125,6 +108,7 @@ class Trainer:
                 if len(data) <= gradient.rows:
                     data = data.take(slice(None))
                 data = data.features_first()
+        self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
         names = ("loss", *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
@@ -148,13 +132,7 @@ class Trainer:
                         if validation is not None:
                             logs |= self._validate(validation, gradient.rows)
                         history.append(logs)
-                        self.history.append(logs)
-                        self._good.take(f"the end of epoch {self.epoch}")
-                        self.progress.end_epoch(logs)
-                        self.progress.hide()
-                        for callback in callbacks:
-                            callback.on_epoch_end(self, self.epoch, logs)
-                        self.progress.show()
+                        self._end_epoch(logs, callbacks)
                         if ctrl_c.presses and self.epoch < self.epochs:
                             raise KeyboardInterrupt
             except KeyboardInterrupt:
@@ -201,6 +179,17 @@ class Trainer:
             )
         progress.end_batches(running.rows)
         return running.logs()
+
+    def _end_epoch(self, logs: dict[str, float], callbacks: Sequence[Any]) -> None:
+        self.history.append(logs)
+        self.epoch += 1
+        self._good.take(f"the end of epoch {self.epoch}")
+        self.progress.end_epoch(logs)
+        if callbacks:
+            self.progress.hide()
+            for callback in callbacks:
+                callback.on_epoch_end(self, self.epoch, logs)
+            self.progress.show()
 
     def _step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: Array | None

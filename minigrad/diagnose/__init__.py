@@ -20,7 +20,6 @@ Each check is a function of a `Case` that yields findings; `diagnose` calls them
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -36,12 +36,12 @@ _MODELS = ("Model", "Sequential")
 def _planned(model: Any) -> int | None:
     """Return how many epochs the running `fit` will end with; None between two calls."""
     trainer = model.trainer
-    return trainer.epochs if trainer and trainer.epochs > trainer.epoch else None
+    return trainer.epochs if trainer and trainer.epochs > trainer.history.epochs else None
 
 
 def _plan(model: Any, planned: int | None) -> None:
     if model.trainer:
-        model.trainer.epochs = model.trainer.epoch if planned is None else planned
+        model.trainer.epochs = model.history.epochs if planned is None else planned
 
 
 def save(model: Layer, path: StrPath) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextvars import copy_context
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import Self
 
@@ -63,15 +63,12 @@ def thread_count(threads: int | None = None) -> int:
     >>> thread_count(2)
     2
     """
-    source, count = "threads", threads
+    name, count = "threads", cast("Any", threads)
     if threads is None:
-        source = "MINIGRAD_THREADS"
-        given = os.environ.get(source) or _cores()
-        count = int(given) if isinstance(given, int) or given.isdecimal() else None
-        if count is None:
-            raise ValueError(f"{source} must be an integer of at least 1, got {given!r}")
+        name, count = "MINIGRAD_THREADS", os.environ.get("MINIGRAD_THREADS") or _cores()
+        count = int(count) if str(count).isdecimal() else count
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
+        raise ValueError(f"{name} must be an integer of at least 1, got {count!r}")
     return int(count)
 
 
