@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import html
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,12 +14,12 @@ from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
 from minigrad.explain.layers import row_gradients
-from minigrad.explain.page import page
+from minigrad.explain.page import Units, page
 from minigrad.explain.passes import Pass, Selection
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
 from minigrad.explain.text import latex, tagged, text
-from minigrad.util.atomic import atomic_write
+from minigrad.util.atomic import StrPath, atomic_write
 
 Index = int | tuple[int, ...]
 
@@ -60,10 +59,8 @@ class LayerPass:
             ValueError: the layer has no such gradient.
         """
         if attribute not in self.gradients or self.output_delta is None:
-            raise ValueError(
-                f"{self.layer.label} has no gradient of '{attribute}'; its gradients: "
-                f"{sorted(self.gradients) or 'none'}"
-            )
+            label, known = self.layer.label, sorted(self.gradients) or "none"
+            raise ValueError(f"{label} has no gradient of '{attribute}'; its gradients: {known}")
         return row_gradients(self._place, attribute)
 
     @property
@@ -174,11 +171,7 @@ class Explanation:
         return "\n".join(lines)
 
     def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        rows: Sequence[int] | None = None,
-        units: Mapping[str, Sequence[int]] | None = None,
+        self, path: StrPath, *, rows: Sequence[int] | None = None, units: Units | None = None
     ) -> None:
         """Write a page on which a reader goes through the pass; it needs no network connection.
 
@@ -224,7 +217,5 @@ class Explanation:
 
     @override
     def __repr__(self) -> str:
-        return (
-            f"Explanation(rows={self.rows}, layers={len(self.layers)}, steps={len(self.steps)}, "
-            f"J={number(self.j)}): print it"
-        )
+        counts = f"rows={self.rows}, layers={len(self.layers)}, steps={len(self.steps)}"
+        return f"Explanation({counts}, J={number(self.j)}): print it"

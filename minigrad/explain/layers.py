@@ -26,9 +26,8 @@ def forward(place: Place, names: Names) -> Step:
     """Return the step of a layer's output."""
     if place.linear:
         return _dense_output(place)
-    if isinstance(place.layer, (Residual, Parallel)) and place.inner:
-        return Branches(place, names).output()
-    return _layer_output(place)
+    merges = isinstance(place.layer, (Residual, Parallel)) and place.inner
+    return Branches(place, names).output() if merges else _layer_output(place)
 
 
 def backward(place: Place, names: Names) -> Iterator[Step]:
@@ -92,17 +91,20 @@ def _dense_output(place: Place) -> Step:
 def _dense_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
     x, z, w, (delta, _) = place.x, place.h, place.parameters["weight"], place.deltas
-    inputs, weight, units = place.input, w.source.value, z.shape[-1]
+    inputs, weight, units, several = place.input, w.source.value, z.shape[-1], len(delta) > 1
 
     def back(row: int, k: int) -> Factor:
-        return factor(z.delta, delta[row], k, place.seen(row))
+        return factor(z.delta, delta[row], k, row if several else None)
 
     def for_weight(_: int, index: int, __: Limit) -> Sum:
         j, k = divmod(index, units)
         return Sum(
             delta[:, k] * inputs[:, j],
-            lambda row: (back(row, k), factor(x.name, inputs[row], j, place.seen(row))),
+            lambda row: (back(row, k), factor(x.name, inputs[row], j, row if several else None)),
         )
+
+    def for_bias(_: int, k: int, __: Limit) -> Sum:
+        return Sum(delta[:, k], lambda row: (back(row, k),))
 
     def for_input(row: int, j: int, _: Limit) -> Sum:
         return Sum(
@@ -114,10 +116,7 @@ def _dense_backward(place: Place) -> Iterator[Step]:
     yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
     if "bias" in place.parameters:
         title, tag = "gradient of the biases", place.tag("6", "11")
-        yield _gradient(
-            place, "bias", title, "k", f"{z.delta}[k]", tag,
-            lambda _, k, __: Sum(delta[:, k], lambda row: (back(row, k),)),
-        )  # fmt: skip
+        yield _gradient(place, "bias", title, "k", f"{z.delta}[k]", tag, for_bias)
     right = f"Σ_k {z.delta}[k] {w.name}[j,k]"
     yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
 
@@ -256,7 +255,8 @@ def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
 def _gradient(
     place: Place, attribute: str, title: str, unit: str, right: str, tag: str, parts: Parts
 ) -> Step:
-    p, values, rows = place.parameters[attribute], place.gradient(attribute), len(place.output)
+    p, rows = place.parameters[attribute], len(place.output)
+    values = (place.gradients or {})[attribute]
     left = at(p.gradient, values.shape, unit)
     equation = f"{left} = {'Σ_rows ' if rows > 1 else ''}{right}"
     title += ", over all rows" if rows > 1 else ""
@@ -267,7 +267,7 @@ def _gradient(
 def shared_gradients(names: Names) -> Iterator[Step]:
     """Yield the gradient of each parameter that several layers share: the sum of its parts."""
     for uses in names.parameters.values():
-        held = [(p.parameters[name], p.gradient(name)) for p, name in uses if p.gradients]
+        held = [(p.parameters[name], p.gradients[name]) for p, name in uses if p.gradients]
         if len(uses) < 2 or not held:
             continue
         p, path = held[0][0], uses[0][0].path
@@ -305,7 +305,7 @@ def _formula(place: Place, text: str) -> Formula:
 
 
 class Branches:
-    """The branches of a container: their outputs, and what comes back from them."""
+    """The branches of a container: their outputs, and the deltas that they return."""
 
     def __init__(self, place: Place, names: Names) -> None:
         self.place, self.names, kind = place, names, place.layer
@@ -346,7 +346,7 @@ class Branches:
             if delta is None or symbol == h or self.names.deltas.get(id(delta)) == name:
                 continue
             title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
-            parts: Parts = lambda *_: ""  # only the values are known
+            parts = _added([], [])  # only the values are known
             if isinstance(place.layer, (Residual, Parallel)) or delta is came:
                 index_of = np.full(prod(h.shape), -1)
                 index_of[where] = np.arange(where.size)

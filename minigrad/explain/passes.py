@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from minigrad.trace import trace
 
 
 class Pass:
-    """The forward and backward pass of some rows; `step_of` is the index in `steps` by array name."""
+    """A forward and backward pass; `step_of` holds the index in `steps` by array name."""
 
     def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
         recorded = trace(model, x, y, loss)
@@ -32,9 +32,7 @@ class Pass:
             for p in place.parameters.values()
             if p.source.regularizer is not None
         }
-        delta, j = recorded[""].delta, recorded.j
-        assert delta is not None
-        assert j is not None
+        delta, j = cast("tuple[Array, float]", (recorded[""].delta, recorded.j))
         self.j = j + sum(self.regularizers.values())
         ran_back = [p for p in reversed(self.names.places) if p.delta is not None]
         with np.errstate(all="ignore"):
@@ -100,10 +98,8 @@ class Pass:
             return target
         if target.ndim == 1:
             target = np.eye(prediction.shape[1], dtype=prediction.dtype)[target]
-        shares: Array = target / target.sum(axis=1, keepdims=True)
-        smoothing = loss.label_smoothing
-        smoothed: Array = (1 - smoothing) * shares + smoothing / prediction.shape[1]
-        return smoothed
+        shares = target / target.sum(axis=1, keepdims=True)
+        return (1 - loss.label_smoothing) * shares + loss.label_smoothing / prediction.shape[1]
 
 
 class Selection:

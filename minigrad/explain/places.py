@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from minigrad.data.arrays import Array
 from minigrad.explain.equations import parse
@@ -51,20 +51,11 @@ class Place(Traced):
     @property
     def deltas(self) -> tuple[Array, Array]:
         """dJ/doutput and dJ/dinput of a layer that has both."""
-        assert self.delta is not None
-        assert self.input_delta is not None
-        return self.delta, self.input_delta
-
-    def gradient(self, attribute: str) -> Array:
-        return (self.gradients or {})[attribute]
+        return cast("tuple[Array, Array]", (self.delta, self.input_delta))
 
     def tag(self, last: str, hidden: str) -> str:
         """Return the numbers of the equations: `last` if no `Dense` follows, else `hidden`."""
         return hidden if self.hidden else last
-
-    def seen(self, row: int) -> int | None:
-        """Return the row to name in a sum over rows; None if there is one row only."""
-        return row if len(self.output) > 1 else None
 
 
 def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
@@ -124,7 +115,7 @@ class Names:
         return name
 
     def _give(self, array: Array, letter: str, level: int, like: Symbol | None) -> Symbol:
-        """Return the symbol of an array, and make it if necessary; `like` may share its units."""
+        """Return the symbol of an array, a new one if necessary; `like` may share its units."""
         if id(array) not in self._symbols:
             name = self._free(f"{letter}{level}")
             delta = f"δ{name[1:]}" if letter == "z" else f"∂J/∂{name}"
@@ -145,7 +136,7 @@ class Names:
             like = None if place.linear else place.x
             place.h = self._give(place.output, "z" if place.linear else letter, level, like)
             for attribute, parameter in place.layer.own_parameters():
-                source = getattr(parameter, "source", parameter)
+                source = parameter.source
                 short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")

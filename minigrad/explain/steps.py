@@ -34,7 +34,7 @@ to any number of layers; i, j and k count the units of three consecutive ones.""
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """The names of an array and of its dJ/darray, its values, and the first array with its units."""
+    """The names of an array and of dJ/darray, and the name of the first array with its units."""
 
     name: str
     delta: str

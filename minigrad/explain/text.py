@@ -22,8 +22,11 @@ _NAME: Final = re.compile(
     r"(?P<base>[^\W\d]+?(?:_[^\W\d]+?)*)_?(?P<level>\d*)(?P<primes>'*)"
     r"(?:\|(?P<by>[\w.]+))?(?:\[(?P<index>[^\]]*)\])?"
 )
-_GREEK: Final = "alpha beta gamma delta epsilon lambda mu sigma theta phi omega eta tau".split()
-_FUNCTIONS: Final = "exp log tanh max min sin cos sinh cosh".split()
+_GREEK: Final = [
+    "alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "sigma", "theta", "phi", "omega",
+    "eta", "tau",
+]  # fmt: skip
+_FUNCTIONS: Final = ["exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"]
 _COMMANDS: Final = {name: f"\\{name}" for name in (*_FUNCTIONS, *_GREEK)}
 _COMMANDS.update(zip("αβγδελμσθφωητ", map("\\{}".format, _GREEK), strict=True))
 _SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
