@@ -48,9 +48,8 @@ from minigrad import (
 )
 from minigrad.data.rows import Rows
 from minigrad.diagnose import Diagnosis, Finding, diagnose
-from minigrad.diagnose.case import Case
+from minigrad.diagnose.case import Case, Landscape
 from minigrad.diagnose.findings import evidence, number, percent
-from minigrad.diagnose.landscape import Landscape
 from minigrad.lessons import tutorial
 from minigrad.optimizers.schedules import ExponentialDecay
 
