@@ -103,7 +103,9 @@ def diagnose(
     try:
         own_loss.match(targets, (len(inputs), *shape))
     except (TypeError, ValueError) as error:
-        findings.append(data.unusable_targets(error))
+        title, why = "the loss can't take these targets", f"Its error message: {error}."
+        remedy = "Convert y to the form that the loss expects, or use the loss for such targets."
+        findings.append(Finding("unusable_targets", "error", title, why, remedy))
         rows, taken = Rows(inputs, targets), None
     else:
         rows = as_rows(
@@ -129,9 +131,9 @@ def _check(case: Case) -> Iterator[Finding]:
     yield from data.constant_inputs(case)
     yield from data.constant_targets(case)
     broken = list(layers.not_finite(case))
+    yield from broken
     if broken:
         case.notes.append("fix this first: the remaining checks were skipped")
-        yield from broken
         return
     unreachable = list(data.unreachable_targets(case))
     yield from data.unscaled_inputs(case)
@@ -150,12 +152,10 @@ def _check(case: Case) -> Iterator[Finding]:
     if not wrong:  # otherwise the trials mean nothing
         off_scale = [] if unreachable else list(data.unscaled_targets(case))
         yield from off_scale
-        tried = case
-        if off_scale and case.standardized:  # a learning rate for them suits no other scale
-            tried = case.standardized
-            if case.optimizer is not None:
-                case.notes.append("the learning rate was checked with standardized targets")
-        yield from trials.learning_rate(tried)
+        scaled = case.standardized if off_scale else None
+        if scaled and case.optimizer is not None:  # a learning rate for them suits no other scale
+            case.notes.append("the learning rate was checked with standardized targets")
+        yield from trials.learning_rate(scaled or case)
         if not unreachable:  # the model can't learn unreachable targets anyway
             yield from data.class_numbers(case)
             yield from data.squared_classes(case)

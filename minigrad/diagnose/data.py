@@ -33,10 +33,8 @@ _CLASSES_REMAINING, _CLASSES_BETTER = 0.2, 2.0
 
 def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[Finding]]:
     """Find NaN and infinity in x or y; return also for each row whether it is finite."""
-    if array.dtype.kind != "f":
-        return np.ones(len(array), bool), []
-    numbers = np.isfinite(array)
-    finite = numbers.reshape(len(array), -1).all(axis=1)
+    numbers = np.isfinite(array) if array.dtype.kind == "f" else np.ones(array.shape, bool)
+    finite: NDArray[np.bool_] = numbers.reshape(len(array), -1).all(axis=1)
     if finite.all():
         return finite, []
     place = tuple(map(int, np.unravel_index(np.argmin(numbers), array.shape)))
@@ -178,17 +176,6 @@ def _error(case: Case, steps: int) -> float:
     return float((np.sqrt(np.square(error).mean(axis=0)) / case.target_moments[1]).max())
 
 
-def unusable_targets(error: Exception) -> Finding:
-    """Return the finding for targets that the loss refuses with this error."""
-    return Finding(
-        "unusable_targets",
-        "error",
-        "the loss can't take these targets",
-        f"Its error message: {error}.",
-        "Convert y to the form that the loss expects, or use the loss for such targets.",
-    )
-
-
 def unreachable_targets(case: Case) -> Iterator[Finding]:
     """Compare the range of the last activation with what the loss and the targets need."""
     loss, shape = case.loss, case.model.output_shape
@@ -227,8 +214,7 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
         return  # the loss only takes numbers in the range of the network
     if floor - free <= _TOLERANCE * max(constant - free, 1e-9):
         return
-    low, high = case.range
-    batch_floor = floor * case.batch_scale
+    (low, high), batch_floor = case.range, floor * case.batch_scale
     network = f"Whatever its weights are, the network outputs {numbers}"
     result = f"the loss can't fall below {number(floor)}"
     if batch_floor != floor:
@@ -251,9 +237,8 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
             last.path,
         )
         return
-    values = np.unique(rows.y)
+    values, hint = np.unique(rows.y), ""
     lowest, highest = values[0], values[-1]
-    hint = ""
     if 3 <= values.size <= _MAX_CLASSES and (values == np.round(values)).all():
         hint = " If they are class numbers: use CrossEntropyLoss() with one linear unit per class."
     yield Finding(
@@ -272,11 +257,11 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
 def _refusal(loss: Loss, rows: Rows, shape: Shape, ends: tuple[float, float]) -> str | None:
     """Return the loss's error message for an end of the network's range, or None."""
     few = rows.take(slice(8))
-    for end in ends:
-        try:
-            loss.terms(np.full((len(few), *shape), float(np.clip(end, -1e3, 1e3))), few.y)
-        except ValueError as error:
-            return str(error)
+    try:
+        for end in np.clip(ends, -1e3, 1e3):
+            loss.terms(np.full((len(few), *shape), end), few.y)
+    except ValueError as error:
+        return str(error)
     return None
 
 

@@ -102,8 +102,7 @@ def _is_elementwise(layer: Layer, x: Array) -> bool:
     before, after = (layer.forward(a, training=False) for a in (rows, moved))
     if before.shape != rows.shape:
         return False
-    unchanged = (moved == rows) | (before == after)
-    return bool(unchanged.reshape(len(rows), -1)[:, 1::2].all())
+    return bool(((moved == rows) | (before == after)).reshape(len(rows), -1)[:, 1::2].all())
 
 
 def _slope(layer: Layer, x: Array) -> Array:
@@ -220,14 +219,12 @@ def not_finite(case: Case) -> Iterator[Finding]:
             layer, place = path.rpartition(".")[0], f"the parameter '{path}'"
             break
     else:
-        found, j = case.trace.first_not_finite(), case.trace.j
-        if j is not None and not isfinite(j) and not (found or "").startswith("the output"):
+        place, j = case.trace.first_not_finite() or "", case.trace.j
+        if j is not None and not isfinite(j) and not place.startswith("the output"):
             place = "the loss"
-        elif found is None:
+        elif not place:
             return
-        else:
-            place = found
-            layer = next(step.path for step in case.trace.steps if place.endswith(step.label))
+        layer = next((s.path for s in case.trace.steps if place.endswith(s.label)), None)
     yield Finding(
         "not_finite",
         "error",
@@ -256,7 +253,7 @@ def fading_gradients(case: Case) -> Iterator[Finding]:
             return
         place, (size, step) = extreme(enumerate(sizes), key=lambda item: item[1][0])
         ratio, apart = size / sizes[-1][0], len(sizes) - 1 - place
-        if max(ratio, 1 / ratio) <= _RATIO or (ratio < 1) != (kind == "vanishing"):
+        if (1 / ratio if kind == "vanishing" else ratio) <= _RATIO:
             continue
         factor = ratio ** (1 / apart)
         yield Finding(

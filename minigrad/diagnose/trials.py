@@ -147,9 +147,8 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
     pace = max(0.0, start - end) / steps
     constant = case.constant_loss * case.batch_scale
     trial = f"On a copy, {number(steps)} steps of {type(optimizer).__name__} at {number(rate)}"
-    found = evidence(
-        learning_rate=rate, trial_steps=steps, loss_before=start, loss_at_this_rate=end
-    )
+    found = evidence(learning_rate=rate, trial_steps=steps, loss_before=start)
+    found["loss_at_this_rate"] = end
 
     def best(factors: list[float]) -> tuple[float, float]:
         """Return the lowest J that other rates lead to, and that rate."""
@@ -165,9 +164,8 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
                 f"start at J = {number(start)} and {ending(end)}; the best constant prediction has "
                 f"J = {number(constant)}, so nothing is learned"
             )
-            found |= evidence(
-                loss_of_a_constant=constant, lower_rate=other, loss_at_lower_rate=better
-            )
+            found |= evidence(loss_of_a_constant=constant, lower_rate=other)
+            found["loss_at_lower_rate"] = better
     if not problem and end <= (1 + _ROUNDING) * start and pace * _HALVING_STEPS < start / 2:
         better, other = best(_HIGHER_FACTORS)
         if better < _LEARNED * start:
@@ -198,14 +196,14 @@ def capacity(case: Case) -> Iterator[Finding]:
     rows, _, floor, constant = _task(case)
     count = len(rows)
     trainable = sum(p.size for p in case.model.parameters if p.trainable)
-    numbers = count * prod(case.model.output_shape or ())
-    skipped = f"overfitting {count} rows was not tried"
+    numbers, reason = count * prod(case.model.output_shape or ()), ""
     if trainable < _PARAMETERS_PER_NUMBER * numbers:
-        parameters = f"{number(trainable)} trainable parameters for {number(numbers)} numbers"
-        case.notes.append(f"{skipped}: the model has {parameters}")
-        return
-    if constant - floor <= 1e-6 * max(abs(constant), 1e-12):
-        case.notes.append(f"{skipped}: a constant fits them")
+        parameters = f"{number(trainable)} trainable parameters"
+        reason = f"the model has {parameters} for {number(numbers)} numbers"
+    elif constant - floor <= 1e-6 * max(abs(constant), 1e-12):
+        reason = "a constant fits them"
+    if reason:
+        case.notes.append(f"overfitting {count} rows was not tried: {reason}")
         return
     steps = min(_STEPS, _PARAMETER_STEPS // trainable)
     results = list[tuple[float, float, float, float, str]]()
@@ -259,9 +257,8 @@ def _task(case: Case) -> tuple[Rows, Loss, float, float]:
 def _trained(landscape: Landscape, rate: float, steps: int, goal: float) -> float:
     """Return the lowest loss of a training run, without regularizers."""
     widest = max((p.shape[0] for p in landscape.parameters if len(p.shape) > 1), default=1)
-    adam = Adam(learning_rate=rate * min(1.0, _NARROW / widest))
     lowest = inf
-    for j in landscape.path(adam, steps):
+    for j in landscape.path(Adam(learning_rate=rate * min(1.0, _NARROW / widest)), steps):
         lowest = min(lowest, j - landscape.gradient.regularization)
         if lowest <= goal:
             break

@@ -99,7 +99,8 @@ class Pass:
         if target.ndim == 1:
             target = np.eye(prediction.shape[1], dtype=prediction.dtype)[target]
         shares = target / target.sum(axis=1, keepdims=True)
-        return (1 - loss.label_smoothing) * shares + loss.label_smoothing / prediction.shape[1]
+        shares = (1 - loss.label_smoothing) * shares
+        return np.asarray(shares + loss.label_smoothing / prediction.shape[1])
 
 
 class Selection:
