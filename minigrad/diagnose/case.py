@@ -97,9 +97,8 @@ class Landscape:
 def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector) -> float:
     """Return lambda_max, the largest eigenvalue of the Hessian H of f: theta -> (J, dJ/dtheta).
 
-    It is NaN if a gradient isn't finite. Lanczos's method finds the largest eigenvalue even if the
-    lowest one is larger in size, and approaches it from below, usually within 1 %. A product with H
-    is a difference of gradients, H v = (g(theta + h v) - g(theta)) / h.
+    Lanczos's method approaches it from below, usually within 1 %; a product H v is a difference of
+    gradients, (g(theta + h v) - g(theta)) / h. It is NaN if a gradient isn't finite.
 
     Source: Pearlmutter, Fast exact multiplication by the Hessian, 1994; Golub and Van Loan,
     Matrix computations, 2013, section 10.1.
@@ -118,13 +117,11 @@ def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector
         diagonal.append(float(v @ w))
         w -= diagonal[-1] * v
         beta = float(np.linalg.norm(w))
-        eigenvalues = np.linalg.eigvalsh(
-            np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
-        )
+        beside = np.diag(off_diagonal, 1)
+        eigenvalues = np.linalg.eigvalsh(np.diag(diagonal) + beside + beside.T)
         estimates.append(float(eigenvalues[-1]))
         settled = np.ptp(estimates[-_SETTLED_PRODUCTS:]) <= _SETTLED * abs(estimates[-1])
-        exhausted = beta <= 1e-7 * float(np.abs(eigenvalues).max())
-        if settled or exhausted:
+        if settled or beta <= 1e-7 * float(np.abs(eigenvalues).max()):  # or no direction remains
             break
         previous, v = v, w / beta
         off_diagonal.append(beta)
@@ -281,8 +278,7 @@ def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, fl
     with np.errstate(all="ignore"):
         for layer in layers:
             x = layer.forward(x, training=False)
-    finite, inner = x[np.isfinite(x)], x[powers <= _INNER_POWER]
-    inner = inner[np.isfinite(inner)]
+    finite, inner = (a[np.isfinite(a)] for a in (x, x[powers <= _INNER_POWER]))
     if not inner.size:
         return -inf, inf
     low, high = float(finite.min()), float(finite.max())

@@ -34,7 +34,7 @@ _CLASSES_REMAINING, _CLASSES_BETTER = 0.2, 2.0
 def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[Finding]]:
     """Find NaN and infinity in x or y; return also for each row whether it is finite."""
     numbers = np.isfinite(array) if array.dtype.kind == "f" else np.ones(array.shape, bool)
-    finite: NDArray[np.bool_] = numbers.reshape(len(array), -1).all(axis=1)
+    finite = np.asarray(numbers.reshape(len(array), -1).all(axis=1))
     if finite.all():
         return finite, []
     place = tuple(map(int, np.unravel_index(np.argmin(numbers), array.shape)))

@@ -134,9 +134,9 @@ def _stable_descent(
 def _out_of_proportion(case: Case) -> Iterator[Finding]:
     """Descend at the learning rate, and if that achieves nothing at others, powers of ten apart.
 
-    It is too high if it ends no better than it started, or than the best constant prediction, and
-    a lower one ends at less than half of all three. It is too low if J would take more than 1e5
-    steps to halve, and a rate at least a hundred times higher halves it in the trial.
+    It is too high if it ends no better than the start or the best constant, and a lower one ends at
+    less than half of all three. It is too low if J takes more than 1e5 steps to halve, and a rate a
+    hundred times higher or more halves it in the trial.
     """
     optimizer = case.optimizer
     if optimizer is None:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
-from minigrad.explain.equations import Formula
 from minigrad.explain.places import NamedParameter, Names, Place, word
-from minigrad.explain.steps import Factor, Limit, Parts, Step, Sum, at, factor
+from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
 from minigrad.layers import Activation, Dropout, Parallel, Residual
 
 _MOST_CELLS: Final = 2_000_000
@@ -255,11 +254,9 @@ def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
 def _gradient(
     place: Place, attribute: str, title: str, unit: str, right: str, tag: str, parts: Parts
 ) -> Step:
-    p, rows = place.parameters[attribute], len(place.output)
-    values = (place.gradients or {})[attribute]
-    left = at(p.gradient, values.shape, unit)
-    equation = f"{left} = {'Σ_rows ' if rows > 1 else ''}{right}"
-    title += ", over all rows" if rows > 1 else ""
+    p, values = place.parameters[attribute], (place.gradients or {})[attribute]
+    sums, over = ("Σ_rows ", ", over all rows") if len(place.output) > 1 else ("", "")
+    equation, title = f"{at(p.gradient, values.shape, unit)} = {sums}{right}", f"{title}{over}"
     step = Step("backward", place.path, title, equation, tag, p.gradient, values[None], parts)
     return _regularized(step, p)
 
@@ -329,12 +326,12 @@ class Branches:
         self.written = f"1/{count} " if merge == "mean" else ""
 
     def output(self) -> Step:
-        place, h, names = self.place, self.place.h, [symbol.name for symbol, _, _ in self.outputs]
-        added = " + ".join(self.written + at(name, h.shape, "k") for name in names)
+        place, h = self.place, self.place.h
+        arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
+        added = " + ".join(self.written + at(name, h.shape, "k") for name, _ in arrays)
         equation = f"{at(h.name, h.shape, 'k')} = {added}"
         if self.concat:
-            equation = f"{h.name} = concat({', '.join(names)})"
-        arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
+            equation = f"{h.name} = concat({', '.join(name for name, _ in arrays)})"
         parts, title = _added(arrays, self.where, self.scale), "the merged branches"
         return Step("forward", place.path, title, equation, "as 8", h.name, place.output, parts, h)
 
@@ -346,7 +343,7 @@ class Branches:
             if delta is None or symbol == h or self.names.deltas.get(id(delta)) == name:
                 continue
             title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
-            parts = _added([], [])  # only the values are known
+            parts = _added([], [])  # of another container's deltas only the values are known
             if isinstance(place.layer, (Residual, Parallel)) or delta is came:
                 index_of = np.full(prod(h.shape), -1)
                 index_of[where] = np.arange(where.size)

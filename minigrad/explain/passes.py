@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.explain import layers
-from minigrad.explain.equations import Formula, parse, scaled
 from minigrad.explain.places import Names
-from minigrad.explain.steps import Limit, Line, Step, Sum, at, flat_index, largest, number
+from minigrad.explain.steps import Formula, Limit, Line, Step, Sum, at, flat_index, largest, scaled
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 from minigrad.trace import trace
 
@@ -46,14 +45,14 @@ class Pass:
         """Yield the terms of the loss, J, and dJ/dprediction."""
         loss, prediction, symbol = self.loss, self.prediction, self.names.of(self.prediction)
         assert symbol is not None
-        kind, sides, target = type(loss), parse(loss.equation, "l"), self._target_shares()
+        kind, sides, target = type(loss), Formula.sides(loss.equation, "l"), self._target_shares()
         # A loss with a forward or backward of its own may compute J in any way.
         known = kind.forward is Loss.forward and kind.backward is Loss.backward
         terms = loss.terms(prediction, self.target)[0] if known else np.empty((len(prediction), 0))
         divisor = terms.size if loss.reduction == "mean" else 1
         scale = loss.scale / divisor if divisor else 0.0
         lead = "" if kind is MSELoss and loss.reduction == "sum" and loss.scale == 0.5 else "as "
-        alone, shape, factor = len(prediction) == 1, terms.shape[1:], number(scale)
+        alone, shape = len(prediction) == 1, terms.shape[1:]
 
         values = dict.fromkeys(("a", "z"), (symbol.name, prediction)) | {"t": ("t", target)}
         forward, backward = (
@@ -79,15 +78,15 @@ class Pass:
             equation = f"{one} = {forward.names() or opaque}"
             yield Step("loss", "", title, equation, tag, "l", terms, forward.numbers)
         sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "")
-        right = scaled(factor, sums + one) if known else opaque
+        right = scaled(scale, sums + one) if known else opaque
         equation = " + ".join([f"J = {right}", *self.regularizers])
         yield Step("loss", "", "the loss", equation, tag, "J", np.array([self.j]), total)
-        name, slope = symbol.delta, scaled(factor, backward.names())
+        name, slope = symbol.delta, scaled(scale, backward.names())
         equation = at(name, symbol.shape, "k") + (f" = {slope}" if slope else "")
         title, tag = "the gradient of the loss", f"{lead}2"
 
         def slopes(row: int, unit: int, limit: Limit) -> str:
-            return scaled(factor, backward.numbers(row, unit, limit))
+            return scaled(scale, backward.numbers(row, unit, limit))
 
         yield Step("backward", "", title, equation, tag, name, delta, slopes, symbol)
 
@@ -99,8 +98,8 @@ class Pass:
         if target.ndim == 1:
             target = np.eye(prediction.shape[1], dtype=prediction.dtype)[target]
         shares = target / target.sum(axis=1, keepdims=True)
-        shares = (1 - loss.label_smoothing) * shares
-        return np.asarray(shares + loss.label_smoothing / prediction.shape[1])
+        smoothing = loss.label_smoothing
+        return np.asarray((1 - smoothing) * shares + smoothing / prediction.shape[1])
 
 
 class Selection:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from minigrad.data.arrays import Array
-from minigrad.explain.equations import parse
-from minigrad.explain.steps import UNNAMED, Symbol
+from minigrad.explain.steps import UNNAMED, Formula, Symbol
 from minigrad.layers import Activation, Dense
 from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
@@ -45,7 +44,7 @@ class Place(Traced):
     def __post_init__(self) -> None:
         kind = type(self.layer)
         self.linear = issubclass(kind, Dense) and kind.forward is Dense.forward
-        self.sides = parse(self.layer.equation, "h")
+        self.sides = Formula.sides(self.layer.equation, "h")
         self.activates = issubclass(kind, Activation) or "a" in self.sides
 
     @property

@@ -9,9 +9,8 @@ from itertools import groupby
 from math import prod
 from typing import Final
 
-from minigrad.explain.equations import TOKEN
 from minigrad.explain.passes import Pass, Selection
-from minigrad.explain.steps import EQUATIONS, Line, at, number
+from minigrad.explain.steps import EQUATIONS, TOKEN, Line, at, number
 
 WIDTH: Final = 100
 _TAG: Final = 15
