@@ -69,9 +69,7 @@ def diagnose(
     """
     given_loss: Loss | str | None = getattr(model, "loss", None) if loss is None else loss
     if given_loss is None:
-        raise RuntimeError(
-            "diagnose needs a loss: pass loss=, or call model.compile(optimizer=..., loss=...)"
-        )
+        raise RuntimeError("diagnose expects a loss, got None: pass loss=..., or compile the model")
     own_loss = as_object(Loss, given_loss, "loss")
     own_optimizer: Optimizer | None = getattr(model, "optimizer", None)
     if optimizer is not None:

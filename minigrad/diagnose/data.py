@@ -341,9 +341,7 @@ def squared_classes(case: Case) -> Iterator[Finding]:
         prediction = landscape.predict()
         results.append((case.remaining_loss(prediction), accuracy(t, prediction)))
     (own, own_accuracy), (cross, cross_accuracy) = results
-    if not (
-        own >= _CLASSES_REMAINING and own >= _CLASSES_BETTER * cross
-    ):  # also if one of them is NaN
+    if not (own >= _CLASSES_REMAINING and own >= _CLASSES_BETTER * cross):  # or one is NaN
         return
     name = type(case.loss).__name__
     found = evidence(trial_steps=steps, remaining=own, accuracy=own_accuracy)

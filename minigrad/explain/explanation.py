@@ -14,8 +14,8 @@ from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
 from minigrad.explain.layers import row_gradients
-from minigrad.explain.page import Units, page
-from minigrad.explain.passes import Pass, Selection
+from minigrad.explain.page import page
+from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
 from minigrad.explain.text import latex, tagged, text

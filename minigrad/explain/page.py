@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from math import prod
 from typing import Any, Final
 
-from minigrad.explain.passes import Pass, Selection
+from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
 
@@ -18,8 +18,6 @@ _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
 _FILES: Final = ("page.css", "page.html", "typeset.js", "network.js", "pick.js", "page.js")
-
-Units = Mapping[str, Sequence[int]]
 
 
 def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from minigrad.explain.places import Names
 from minigrad.explain.steps import Formula, Limit, Line, Step, Sum, at, flat_index, largest, scaled
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 from minigrad.trace import trace
+
+Units: TypeAlias = Mapping[str, Sequence[int]]
 
 
 class Pass:
@@ -56,7 +58,7 @@ class Pass:
 
         values = dict.fromkeys(("a", "z"), (symbol.name, prediction)) | {"t": ("t", target)}
         forward, backward = (
-            Formula(sides.get(side, "") if known else "", values, loss) for side in ("l", "l'")
+            Formula(sides.get(side, "") if known else "", values, loss, {}) for side in ("l", "l'")
         )
 
         def total(_: int, __: int, ___: Limit) -> Sum | str:
@@ -109,9 +111,7 @@ class Selection:
     Arrays with the same units show the same ones. `units` are shown in any case, by a layer's path.
     """
 
-    def __init__(
-        self, made: Pass, row: int, limit: Limit, units: Mapping[str, Sequence[int]] | None = None
-    ) -> None:
+    def __init__(self, made: Pass, row: int, limit: Limit, units: Units | None = None) -> None:
         self.made, self.row, self.limit = made, row, limit
         self._units: dict[str, list[int]] = {}
         self._extra: dict[str, set[int]] = {}

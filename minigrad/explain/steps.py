@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from minigrad.data.arrays import Array, Shape
 
 Factor: TypeAlias = tuple[str, float]
+Named: TypeAlias = Mapping[str, tuple[str, Any]]
 Writer: TypeAlias = Callable[..., str | None]
 Parts: TypeAlias = Callable[[int, int, "Limit"], "Sum | str"]
 
@@ -212,26 +213,17 @@ class Formula:
     (rows, ...), or a name and a shape. `owner` is the layer or loss, whose options are known.
     """
 
-    def __init__(
-        self,
-        text: str,
-        arrays: Mapping[str, tuple[str, Array]],
-        owner: object,
-        parameters: Mapping[str, tuple[str, Shape]] | None = None,
-    ) -> None:
+    def __init__(self, text: str, arrays: Named, owner: object, parameters: Named) -> None:
         self.text, self._arrays, self._owner = text, arrays, owner
         self._known = {word: (name, values.shape[1:]) for word, (name, values) in arrays.items()}
-        self._known |= parameters or {}
+        self._known |= parameters
 
     @staticmethod
     def sides(equation: str, default: str) -> dict[str, str]:
         """Split an equation into right sides by what each defines, without a name `default`."""
-        sides = {}
-        for part in filter(None, map(str.strip, equation.split(";"))):
-            sided = re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part)
-            left, right = sided.groups() if sided else (default, part)
-            sides[left] = right
-        return sides
+        parts = filter(None, map(str.strip, equation.split(";")))
+        sided = ((re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part), part) for part in parts)
+        return {m[1] if m else default: m[2] if m else part for m, part in sided}
 
     def names(self) -> str:
         """Write it for any unit k, with names."""
