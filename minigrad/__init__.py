@@ -6,72 +6,27 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# fmt: off
+# isort: off
 from minigrad.callbacks import (
-    Callback,
-    CSVLogger,
-    EarlyStopping,
-    LearningRateScheduler,
-    ModelCheckpoint,
-    ReduceOnPlateau,
+    Callback, CSVLogger, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
 )
 from minigrad.core.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
 from minigrad.history import History
 from minigrad.initializers import (
-    Constant,
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-    Initializer,
-    LecunNormal,
-    LecunUniform,
-    Normal,
-    Ones,
-    Orthogonal,
-    Uniform,
-    Zeros,
+    Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Initializer, LecunNormal,
+    LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
 )
 from minigrad.layers import (
-    ELU,
-    GELU,
-    SELU,
-    Activation,
-    BatchNorm,
-    Chain,
-    Dense,
-    Dropout,
-    Flatten,
-    Hardsigmoid,
-    Hardtanh,
-    Identity,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    LogSoftmax,
-    Mish,
-    Parallel,
-    ReLU,
-    Reshape,
-    Residual,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Softsign,
-    Tanh,
+    ELU, GELU, SELU, Activation, BatchNorm, Chain, Dense, Dropout, Flatten, Hardsigmoid, Hardtanh,
+    Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish, Parallel, ReLU, Reshape, Residual,
+    Sigmoid, SiLU, Softmax, Softplus, Softsign, Tanh,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    HingeLoss,
-    HuberLoss,
-    L1Loss,
-    Loss,
-    MSELoss,
+    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss,
 )
 from minigrad.metrics import confusion_matrix
 from minigrad.objective import Objective
@@ -81,100 +36,29 @@ from minigrad.regularizers import L1, L1L2, L2, Regularizer
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
 from minigrad.util.names import guess
+# isort: on
+# fmt: on
 
 if TYPE_CHECKING:
     from minigrad import plots as plots
-    from minigrad.checks import LayerReport, check_layer
-    from minigrad.checks.gradients import GradientReport, check_gradients
+    from minigrad.checks import GradientReport, LayerReport, check_gradients, check_layer
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU",
-    "GELU",
-    "L1",
-    "L1L2",
-    "L2",
-    "SELU",
-    "SGD",
-    "Activation",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "BatchNorm",
-    "CSVLogger",
-    "Callback",
-    "Chain",
-    "Constant",
-    "CosineDecay",
-    "CrossEntropyLoss",
-    "Dense",
-    "DivergedError",
-    "Dropout",
-    "EarlyStopping",
-    "ExponentialDecay",
-    "FileFormatError",
-    "Flatten",
-    "GlorotNormal",
-    "GlorotUniform",
-    "GradientReport",
-    "Hardsigmoid",
-    "Hardtanh",
-    "HeNormal",
-    "HeUniform",
-    "HingeLoss",
-    "History",
-    "HuberLoss",
-    "Identity",
-    "Initializer",
-    "L1Loss",
-    "Layer",
-    "LayerNorm",
-    "LayerReport",
-    "LeakyReLU",
-    "LearningRateScheduler",
-    "LecunNormal",
-    "LecunUniform",
-    "LogSoftmax",
-    "Loss",
-    "MSELoss",
-    "Mish",
-    "Model",
-    "ModelCheckpoint",
-    "Normal",
-    "Objective",
-    "Ones",
-    "Optimizer",
-    "Orthogonal",
-    "Parallel",
-    "Parameter",
-    "Parameters",
-    "RMSprop",
-    "ReLU",
-    "ReduceOnPlateau",
-    "Regularizer",
-    "Reshape",
-    "Residual",
-    "Schedule",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "StepDecay",
-    "Tanh",
-    "Uniform",
-    "Zeros",
-    "check_gradients",
-    "check_layer",
-    "confusion_matrix",
-    "load",
-    "register",
-    "softmax",
-]
+    "ELU", "GELU", "L1", "L1L2", "L2", "SELU", "SGD", "Activation", "Adagrad", "Adam", "AdamW",
+    "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "CSVLogger", "Callback", "Chain", "Constant",
+    "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping",
+    "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal", "GlorotUniform",
+    "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform", "HingeLoss",
+    "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
+    "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal", "LecunUniform",
+    "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "Normal", "Objective",
+    "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters", "RMSprop", "ReLU",
+    "ReduceOnPlateau", "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU",
+    "Sigmoid", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "Zeros",
+    "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
+]  # fmt: skip
 
 
 def load(
@@ -184,15 +68,15 @@ def load(
 ) -> Model:
     """Return the model that `save` wrote; `fit` then continues in the same bits.
 
-    Nothing in the file is run or imported: classes are looked up among the registered ones and
-    `custom_objects`, only subclasses of `Layer`, `Loss`, `Optimizer` and the like are created, and
-    no function is called. `initialize` makes no more numbers than the file holds; a custom layer
-    that fills its arrays without it takes the memory that its `build` asks for.
+    Nothing in the file is run or imported, and no function is called. Only registered subclasses of
+    `Layer`, `Loss`, `Optimizer` and the like, and those in `custom_objects`, are created.
+    `initialize` makes no more numbers than the file holds; a custom layer that fills its arrays
+    without it takes the memory that its `build` asks for.
 
     Args:
         path: the file.
-        custom_objects: by name, classes that aren't registered, and functions that were metrics or
-            initializers.
+        custom_objects: classes that aren't registered, and functions that were metrics or
+            initializers, by name.
 
     Raises:
         TypeError: `path` isn't a path.
@@ -201,7 +85,6 @@ def load(
         OSError: the file can't be read.
 
     >>> import pathlib, tempfile
-    >>> import numpy as np
     >>> from minigrad import Dense, Sequential
     >>> model = Sequential([Dense(3, activation="tanh"), Dense(1)], input_shape=(2,), rng=4)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -217,28 +100,16 @@ def load(
     return model
 
 
-_LATER = {
-    "GradientReport": "minigrad.checks.gradients",
-    "LayerReport": "minigrad.checks",
-    "check_gradients": "minigrad.checks.gradients",
-    "check_layer": "minigrad.checks",
-}
-
-
 def __getattr__(name: str) -> Any:
-    """Import what only development needs when it is first asked for.
-
-    Raises:
-        AttributeError: there is no such name; it says which one is meant.
-    """
+    """Import the checks and the plots at their first use; suggest a name for an unknown one."""
     if name == "plots":
         return import_module("minigrad.plots")
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    if name in ("GradientReport", "LayerReport", "check_gradients", "check_layer"):
+        return getattr(import_module("minigrad.checks"), name)
     meant = "" if name.startswith("_") else guess(name, __all__)
     raise AttributeError(f"module 'minigrad' has no attribute '{name}'{': ' * bool(meant)}{meant}")
 
 
 def __dir__() -> list[str]:
-    """Name what is public, for completion; also what isn't imported yet."""
+    """Return the public names, for completion."""
     return [*__all__, "__version__", "plots"]

@@ -46,7 +46,7 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     Args:
         source: the name of an initializer, an object, or an array to copy.
         shape: the shape of the result.
-        rng: the generator; a `Blank` one gives zeros.
+        rng: the generator; one with a method `zeros`, as `load` uses, gives zeros.
         label: the name of the array in messages.
 
     Raises:
@@ -58,10 +58,8 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     ...
     ValueError: the bias of Dense 'dense_1' has shape (3,), got an initial array of shape (2,)
     """
-    from minigrad.util.blank import Blank
-
-    if isinstance(rng, Blank):
-        return rng.zeros(shape, label)
+    if zeros := getattr(rng, "zeros", None):
+        return np.asarray(zeros(shape, label))
     if isinstance(source, str):
         source = as_object(Initializer, source, label)
     array = _checked(source(shape, rng) if callable(source) else source, label)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import describe
-from minigrad.util.names import apart
 
 
 def summary(model: Layer) -> str:
@@ -53,7 +52,7 @@ def _row(path: str, layer: Layer) -> tuple[str, str, str, str, str]:
     trainable = {parameter.trainable for parameter in parameters}
     kinds = {(): "", (True,): "yes", (False,): "no", (False, True): "partly"}
     return (
-        "  " * path.count(".") + apart(path)[1],
+        "  " * path.count(".") + path.rpartition(".")[2],
         type(layer).__name__,
         describe(shape) if shape is not None else "?",
         f"{sum(p.size for p in parameters):,}" if parameters or shape is not None else "?",

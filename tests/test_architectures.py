@@ -1,12 +1,12 @@
 """Custom architectures: branches and nesting, shared and frozen parameters, layers by name."""
 
 import copy
-import pickle
 import re
 
 import numpy as np
 import pytest
 
+from helpers import says, through_pickle
 from minigrad import (
     SGD,
     BatchNorm,
@@ -32,14 +32,6 @@ from minigrad.summary import summary
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 3))
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
-
-
-def through_pickle(model: Sequential) -> Sequential:
-    return pickle.loads(pickle.dumps(model))
 
 
 def two_branches(**options) -> Sequential:
@@ -68,15 +60,15 @@ def test_branches_compute_their_equations() -> None:
 def test_nesting_has_exact_gradients() -> None:
     inner = Parallel([Dense(2), Residual([Dense(2), Tanh(), Dense(3)])], merge="concat")
     deep = Residual([inner, Parallel([Dense(3), [Dense(2), Sigmoid(), Dense(3)]], merge="mean")])
-    model = Sequential([deep, Residual(deep2()), Dense(2)], input_shape=(3,), rng=0)
+    model = Sequential([deep, Residual(nested_chain()), Dense(2)], input_shape=(3,), rng=0)
     assert check_gradients(model, X, np.ones((6, 2)), MSELoss())
 
 
-def deep2() -> Chain:
+def nested_chain() -> Chain:
     return Chain([Chain([Dense(4), Residual(Residual(Dense(4)))]), Dense(3)])
 
 
-def test_a_list_is_a_chain() -> None:
+def test_list_of_layers_becomes_a_chain() -> None:
     listed = Sequential([Residual([Dense(3), Tanh()])], input_shape=(3,), rng=0)
     chained = Sequential([Residual(Chain([Dense(3), Tanh()]))], input_shape=(3,), rng=0)
     np.testing.assert_array_equal(listed.predict(X), chained.predict(X), strict=True)
@@ -122,13 +114,15 @@ def test_a_list_is_a_chain() -> None:
         (lambda: Reshape((0, 3)), ValueError, "expects lengths of at least 1"),
     ],
 )
-def test_what_cannot_be_connected(make, error: type[Exception], message: str) -> None:
+def test_shapes_and_options_that_do_not_fit_are_refused(
+    make, error: type[Exception], message: str
+) -> None:
     with says(error, message):
         make()
 
 
 @pytest.mark.parametrize("layer", [Reshape((6,)), Flatten()])
-def test_a_reshaping_layer_refuses_other_rows_of_the_same_size(layer) -> None:
+def test_reshaping_layer_refuses_other_shapes_of_the_same_size(layer) -> None:
     Sequential([layer], input_shape=(2, 3), rng=0)
     with says(ValueError, f"{layer.label} expects input of shape (batch, 2, 3), got (4, 3, 2)"):
         layer.forward(np.zeros((4, 3, 2)))
@@ -143,7 +137,7 @@ def test_one_layer_in_two_branches_is_refused() -> None:
 
 
 def shared(container) -> Sequential:
-    """A model whose first layer's weight is also in a `container` above it, twice or nested."""
+    """A model whose first layer shares its weight with two layers in a `container`."""
     first = Dense(3, use_bias=False, name="first")
     Sequential([first], input_shape=(3,), rng=1)
     again = [Dense(3, weight=first.weight, use_bias=False, name=f"again_{i}") for i in range(2)]
@@ -172,7 +166,35 @@ def test_gradients_of_a_shared_parameter_add_up(name: str) -> None:
         np.testing.assert_array_equal(twin.predict(X), model.predict(X), strict=True)
 
 
-def test_an_error_in_backward_leaves_no_half_sum() -> None:
+def test_backward_twice_gives_the_same_sum() -> None:
+    for name in CONTAINERS:
+        inner = shared(CONTAINERS[name])
+        model = Sequential([Sequential([inner, Tanh()]), Dense(1)], input_shape=(3,), rng=0)
+        delta = np.cos(model.forward(X))
+        model.backward(delta)
+        once = model.parameters.grad.copy()
+        model.backward(delta)
+        np.testing.assert_array_equal(model.parameters.grad, once, strict=True)
+        model.backward_parameters(delta)
+        np.testing.assert_array_equal(model.parameters.grad, once, strict=True)
+        assert check_gradients(model, X, np.ones((6, 1)), MSELoss()), name
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, through_pickle])
+def test_copied_model_with_shared_parameters_trains_in_the_same_bits(again) -> None:
+    for name in CONTAINERS:
+        model = shared(CONTAINERS[name])
+        model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss="mse")
+        y = np.ones((6, *model.output_shape))
+        model.fit(X, y, epochs=2, verbose=0)
+        twin = again(model)
+        for each in (model, twin):
+            each.fit(X, y, epochs=2, verbose=0)
+        assert twin.parameters.size == 9
+        np.testing.assert_array_equal(twin.parameters.value, model.parameters.value, strict=True)
+
+
+def test_error_in_backward_does_not_spoil_the_next_gradient() -> None:
     model = shared(CONTAINERS["add"])
     delta = np.cos(model.forward(X))
     model.backward(delta)
@@ -188,7 +210,7 @@ def test_an_error_in_backward_leaves_no_half_sum() -> None:
         np.testing.assert_array_equal(model.parameters.grad, expected, strict=True)
 
 
-def test_freezing_stops_the_update_and_nothing_else() -> None:
+def test_freezing_only_stops_the_update() -> None:
     free, frozen = two_branches(), two_branches()
     frozen["both.right"].trainable = False
     optimizer = SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.1)
@@ -209,7 +231,7 @@ def test_freezing_stops_the_update_and_nothing_else() -> None:
         assert (parameter.value != before[path]).any(), path
 
 
-def test_a_frozen_layer_learns_nothing_in_fit() -> None:
+def test_fit_does_not_change_a_frozen_layer() -> None:
     model = two_branches()
     model["last"].trainable = False
     before = {path: p.value.copy() for path, p in model.named_parameters()}
@@ -220,7 +242,7 @@ def test_a_frozen_layer_learns_nothing_in_fit() -> None:
 
 
 @pytest.mark.parametrize("ahead", [True, False])
-def test_a_container_freezes_what_is_in_it(ahead: bool) -> None:
+def test_freezing_a_container_freezes_its_layers(ahead: bool) -> None:
     model = Sequential([Chain([Dense(2), Residual(Dense(2))]), Dense(1)], rng=0)
     if not ahead:
         model.build_for((3,))
@@ -233,7 +255,7 @@ def test_a_container_freezes_what_is_in_it(ahead: bool) -> None:
     assert free == [f"chain_1.residual_1.dense_1.{p}" for p in ("weight", "bias")]
 
 
-def test_freezing_survives_copies() -> None:
+def test_copies_stay_frozen() -> None:
     model = two_branches()
     model["both.left"].trainable = False
     for twin in (copy.deepcopy(model), through_pickle(model)):
@@ -241,7 +263,7 @@ def test_freezing_survives_copies() -> None:
         assert not twin["both.left.in"].trainable
 
 
-def test_a_shared_parameter_frozen_once_is_frozen_everywhere() -> None:
+def test_shared_parameter_is_frozen_in_all_layers() -> None:
     model = shared(CONTAINERS["add"])
     model["first"].trainable = False
     before = model.parameters.value.copy()
@@ -252,7 +274,7 @@ def test_a_shared_parameter_frozen_once_is_frozen_everywhere() -> None:
 
 
 class Sum(Layer):
-    """The sum of what its layers give, none of which it names."""
+    """The sum of its layers' outputs; it doesn't name the layers."""
 
     def __init__(self, first, others, *, name="") -> None:
         super().__init__(name=name)
@@ -270,7 +292,7 @@ class Sum(Layer):
         return sum(layer.backward(delta) for layer in (self.first, *self.others))
 
 
-def test_layers_without_a_name_go_by_their_attributes(tmp_path) -> None:
+def test_unnamed_layers_are_named_by_their_attributes(tmp_path) -> None:
     layer = Sum(Dense(2), [Chain([Dense(2)]), Dense(2, name="last")])
     model = Sequential([layer, Dense(1)], input_shape=(3,), rng=0)
     paths = ["sum_1.first", "sum_1.others_0.dense_1", "sum_1.last", "dense_1"]
@@ -285,7 +307,7 @@ def test_layers_without_a_name_go_by_their_attributes(tmp_path) -> None:
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
 
 
-def test_a_second_name_for_a_layer_is_no_second_layer(tmp_path) -> None:
+def test_attribute_that_refers_to_a_layer_does_not_add_it_again(tmp_path) -> None:
     model = two_branches()
     paths = [path for path, _ in walk(model)]
     table = summary(model)
@@ -299,7 +321,7 @@ def test_a_second_name_for_a_layer_is_no_second_layer(tmp_path) -> None:
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X), strict=True)
 
 
-def test_a_built_layer_keeps_its_name() -> None:
+def test_built_layer_keeps_its_name() -> None:
     one = Sequential([Dense(3)], input_shape=(3,), rng=0)
     two = Sequential([Dense(3), Dense(1)], input_shape=(3,), rng=0)
     three = Sequential([Dense(3), two[0], Tanh(), Dense(3)], input_shape=(3,), rng=0)
@@ -312,7 +334,7 @@ def test_a_built_layer_keeps_its_name() -> None:
     assert [layer.name for layer in Sequential([one[0], two[0]])] == ["other", "dense_1"]
 
 
-def test_layers_may_be_added_until_the_build(tmp_path) -> None:
+def test_layers_may_be_added_before_the_build(tmp_path) -> None:
     model = Sequential([Dense(4)], rng=0)
     both = Parallel([Dense(2)])
     both.layers.append(Dense(2))
@@ -334,7 +356,7 @@ def test_layers_may_be_added_until_the_build(tmp_path) -> None:
         (lambda m: Tanh, TypeError, "layers[2] of Chain is <class"),
     ],
 )
-def test_what_is_added_is_checked(add, error: type[Exception], message: str) -> None:
+def test_added_layers_are_checked(add, error: type[Exception], message: str) -> None:
     model = Sequential([Dense(3), Dense(3, name="last")], rng=0)
     model.layers.append(add(model))
     with says(error, message):
@@ -355,7 +377,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("again", [lambda model: model, copy.deepcopy, through_pickle])
-def test_the_layers_of_a_built_model_stay(change: str, again) -> None:
+def test_layers_of_a_built_model_cannot_be_changed(change: str, again) -> None:
     model = again(two_branches())
     for layers in (model.layers, model["both"].layers, model["both.left"].layers):
         kept = list(layers)
@@ -369,14 +391,14 @@ def test_the_layers_of_a_built_model_stay(change: str, again) -> None:
         model.layers += [Tanh()]
 
 
-def test_a_new_head_on_the_layers_of_a_built_model() -> None:
+def test_new_layers_on_the_layers_of_a_built_model() -> None:
     model = two_branches()
     longer = Sequential([*model.layers, Tanh(), Dense(2)])
     np.testing.assert_array_equal(longer[:2].predict(X), model.predict(X), strict=True)
     assert longer.predict(X).shape == (6, 2)
 
 
-def test_layers_by_index_and_by_name() -> None:
+def test_layers_by_index_and_name() -> None:
     model = two_branches()
     assert len(model) == 2
     assert list(model) == model.layers
@@ -392,7 +414,7 @@ def test_layers_by_index_and_by_name() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_slice_is_a_model_of_the_same_layers(dtype: str) -> None:
+def test_slice_is_a_model_of_the_same_layers(dtype: str) -> None:
     layers = [Dense(4), BatchNorm(), Dropout(0.5), Dense(2), Tanh()]
     model = Sequential(layers, input_shape=(3,), rng=0, dtype=dtype)
     x = X.astype(dtype)
@@ -431,7 +453,7 @@ class Named(Sequential):
     """Has the arguments of Sequential."""
 
 
-def test_a_slice_of_a_subclass_is_a_sequential() -> None:
+def test_slice_of_a_subclass_is_a_sequential() -> None:
     net = Net(4, depth=2)
     assert type(net[:1]) is type(Forgetful(4)[:1]) is Sequential
     np.testing.assert_array_equal(net[1:].predict(net[:1].predict(X)), net.predict(X), strict=True)
@@ -439,20 +461,20 @@ def test_a_slice_of_a_subclass_is_a_sequential() -> None:
     assert type(Named([Dense(1)], rng=0)[:1]) is Sequential
 
 
-def test_the_code_of_a_model_with_arguments_of_its_own() -> None:
+def test_repr_of_a_subclass_with_its_own_arguments() -> None:
     assert repr(Net(4, depth=2)) == "Net(width=4, depth=2)"
     assert repr(Forgetful(4)) == "<Forgetful>"
     assert repr(Named([Dense(1)])) == "Named([Dense(1)])"
 
 
-def test_a_slice_of_what_is_not_built_yet() -> None:
+def test_slice_of_an_unbuilt_model() -> None:
     model = Sequential([Dense(4), Tanh(), Dense(1)], rng=0)
     assert model[:2].predict(X).shape == (6, 4)
     np.testing.assert_array_equal(model.predict(X), model[2].forward(model[:2].predict(X)))
     assert model.parameters.value.size == 21
 
 
-def test_activations_are_every_intermediate_value_by_path() -> None:
+def test_activations_returns_each_output_by_path() -> None:
     model = two_branches(dtype="float32")
     model.forward(X)
     seen = model.activations(X)
@@ -472,7 +494,7 @@ def test_activations_are_every_intermediate_value_by_path() -> None:
         model.activations(X[:, :2])
 
 
-def test_activations_leave_the_model_alone() -> None:
+def test_activations_does_not_change_the_model() -> None:
     layers = [Dense(4), BatchNorm(), Dropout(0.5), ReLU()]
     model = Sequential(layers, input_shape=(3,), rng=0)
     output = model.forward(X)
@@ -485,7 +507,7 @@ def test_activations_leave_the_model_alone() -> None:
     model.backward(np.ones(output.shape))
 
 
-def test_a_branched_model_trains() -> None:
+def test_branched_model_trains() -> None:
     x = np.random.default_rng(1).uniform(-1, 1, size=(200, 2))
     y = x[:, 0] * x[:, 1]
     block = Residual([Dense(16), Tanh(), Dense(16)])
@@ -497,7 +519,7 @@ def test_a_branched_model_trains() -> None:
 
 
 class Squeeze(Layer):
-    """Gives (n,) where it declares (n, features)."""
+    """Returns shape (n,) although it declares (n, features)."""
 
     def forward(self, x, *, training=True):
         if training:
@@ -517,7 +539,7 @@ class Squeeze(Layer):
     ],
     ids=["residual", "parallel", "loss"],
 )
-def test_an_output_of_another_shape_than_declared_is_refused(around, message: str) -> None:
+def test_output_that_differs_from_the_declared_shape_is_refused(around, message: str) -> None:
     model = Sequential([Dense(1), around(Squeeze())], input_shape=(2,), rng=0)
     model.compile(optimizer="sgd", loss="mse")
     for call in (model.fit, model.evaluate):
@@ -525,7 +547,7 @@ def test_an_output_of_another_shape_than_declared_is_refused(around, message: st
             call(np.ones((4, 2)), np.ones((4, 1)))
 
 
-def test_parameters_shared_after_the_build_and_slices_that_share() -> None:
+def test_parameter_shared_after_the_build_trains() -> None:
     model = Sequential([Dense(3), Tanh(), Dense(3), Dense(1)], input_shape=(3,), rng=0)
     model[2].weight = model[0].weight
     expected = Sequential([Dense(3), Tanh()], input_shape=(3,), rng=0)
@@ -549,7 +571,7 @@ def test_parameters_shared_after_the_build_and_slices_that_share() -> None:
     assert model.parameters.size == expected.parameters.size
 
 
-def test_by_hand_too_a_parameter_may_be_shared_after_the_build() -> None:
+def test_parameter_shared_after_the_build_by_hand() -> None:
     model = Sequential([Dense(3), Tanh(), Dense(3)], input_shape=(3,), rng=0)
     model[2].weight = model[0].weight
     parameters = model.parameters
@@ -564,7 +586,7 @@ def test_by_hand_too_a_parameter_may_be_shared_after_the_build() -> None:
 
 
 class Pair(Layer):
-    """Adds what two layers give."""
+    """The sum of two layers' outputs."""
 
     def __init__(self, a: Layer, b: Layer, name: str = "") -> None:
         super().__init__(name=name)
@@ -590,14 +612,14 @@ def test_two_layers_of_one_path_are_refused_before_training(names) -> None:
         Sequential([Pair(one, other)], input_shape=(3,))
 
 
-def test_copies_of_one_built_layer_get_names_of_their_own() -> None:
+def test_copies_of_one_built_layer_get_different_names() -> None:
     model = Sequential([Dense(3)], input_shape=(3,), rng=0)
     clones = Sequential([copy.deepcopy(model[0]) for _ in range(3)], input_shape=(3,))
     assert [layer.name for layer in clones] == ["dense_1", "dense_2", "dense_3"]
     assert model[0].name == "dense_1"
 
 
-def test_numpy_numbers_are_an_output_shape() -> None:
+def test_numpy_integers_as_output_shape() -> None:
     class Flat(Flatten):
         def build(self, input_shape, rng):
             return (np.prod(input_shape),)
@@ -607,7 +629,7 @@ def test_numpy_numbers_are_an_output_shape() -> None:
     assert type(model[0].output_shape[0]) is int
 
 
-def test_a_parameter_that_is_shared_no_longer_has_its_own_gradient() -> None:
+def test_parameter_that_is_no_longer_shared_has_its_own_gradient() -> None:
     model = Sequential([Dense(3), Tanh(), Dense(3)], input_shape=(3,), rng=0)
     own = model[2].weight
     model[2].weight = model[0].weight

@@ -38,7 +38,7 @@ def test_predictions_in_blocks_are_the_same() -> None:
     np.testing.assert_allclose(model.predict(x), whole, rtol=1e-14, strict=True)
 
 
-def test_a_million_rows_need_little_memory() -> None:
+def test_million_rows_need_little_memory() -> None:
     x, y = np.zeros((1_000_000, 2)), np.zeros((1_000_000, 1))
     x[::3] = 0.5
     model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)

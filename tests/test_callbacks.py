@@ -1,7 +1,6 @@
 """Callbacks: early stopping, checkpoints, learning rates, CSV logs, functions, and errors."""
 
 import csv
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import says
 from minigrad import (
     SGD,
     BatchNorm,
@@ -34,10 +34,6 @@ def make(*, metrics=(), rate: float = 0.1, layers=None, rng: int = 4) -> Sequent
     model = Sequential(layers, input_shape=(2,), rng=rng)
     model.compile(optimizer=SGD(learning_rate=rate, momentum=0.5), loss="mse", metrics=metrics)
     return model
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
 
 
 def scripted(values: list[float]) -> Callable[..., float]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from helpers import Swish
 from minigrad import (
     SELU,
     Activation,
@@ -16,7 +17,6 @@ from minigrad import (
     LeakyReLU,
     Loss,
     MSELoss,
-    Parameter,
     ReLU,
     Residual,
     Sequential,
@@ -27,23 +27,6 @@ from minigrad import (
 )
 
 X = np.random.default_rng(1).normal(size=(6, 3))
-
-
-class Swish(Layer):
-    def build(self, input_shape, rng):
-        self.beta = Parameter(np.ones(()))
-        return input_shape
-
-    def forward(self, x, *, training=True):
-        s = 1 / (1 + np.exp(-self.beta.value * x))
-        if training:
-            self.cache = x, s
-        return x * s
-
-    def backward(self, delta):
-        x, s = self.cache
-        self.beta.grad = (delta * x * x * s * (1 - s)).sum()
-        return delta * (s + self.beta.value * x * s * (1 - s))
 
 
 class WrongSigmoid(Sigmoid):

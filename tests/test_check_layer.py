@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers import Scale
 from minigrad import (
     BatchNorm,
     Chain,
@@ -21,62 +22,45 @@ from minigrad.checks.rules import RULES
 from minigrad.core.layer import connect
 
 
-class Scaled(Layer):
-    """Keeps every rule; each of the other layers breaks one."""
-
-    def build(self, input_shape, rng):
-        self.factor = Parameter(np.ones(input_shape))
-        return input_shape
-
-    def forward(self, x, *, training=True):
-        if training:
-            self.cache = x
-        return x * self.factor.value
-
-    def backward(self, delta):
-        self.factor.grad = (delta * self.cache).sum(axis=0)
-        return delta * self.factor.value
-
-
-class OtherShape(Scaled):
+class OtherShape(Scale):
     def build(self, input_shape, rng):
         super().build(input_shape, rng)
         return (*input_shape, 1)
 
 
-class KerasBuild(Scaled):
+class KerasBuild(Scale):
     def build(self, input_shape):
         self.factor = Parameter(np.ones(input_shape))
 
 
-class NoShape(Scaled):
+class NoShape(Scale):
     def build(self, input_shape, rng):
         self.factor = Parameter(np.ones(input_shape))
 
 
-class SummedDelta(Scaled):
+class SummedDelta(Scale):
     def backward(self, delta):
         return super().backward(delta).sum(axis=0)
 
 
-class MeanGradient(Scaled):
+class MeanGradient(Scale):
     def backward(self, delta):
         back = super().backward(delta)
         self.factor.grad = self.factor.grad / len(delta)
         return back
 
 
-class HalfShortcut(Scaled):
+class HalfShortcut(Scale):
     def backward_parameters(self, delta):
         self.factor.grad = (delta * self.cache).sum(axis=0) / 2
 
 
-class Upcast(Scaled):
+class Upcast(Scale):
     def forward(self, x, *, training=True):
         return super().forward(x, training=training) * np.ones(1)
 
 
-class InPlace(Scaled):
+class InPlace(Scale):
     def forward(self, x, *, training=True):
         if training:
             self.cache = x
@@ -89,7 +73,7 @@ class PassedOn(Identity):
         return z
 
 
-class OwnCache(Scaled):
+class OwnCache(Scale):
     kept = None
 
     def forward(self, x, *, training=True):
@@ -102,13 +86,13 @@ class OwnCache(Scaled):
         return delta * self.factor.value
 
 
-class AddedUp(Scaled):
+class AddedUp(Scale):
     def backward(self, delta):
         self.factor.grad = self.factor.grad + (delta * self.cache).sum(axis=0)
         return delta * self.factor.value
 
 
-class Counting(Scaled):
+class Counting(Scale):
     calls = 0
 
     def forward(self, x, *, training=True):
@@ -116,13 +100,13 @@ class Counting(Scaled):
         return super().forward(x, training=training)
 
 
-class Overwriting(Scaled):
+class Overwriting(Scale):
     def forward(self, x, *, training=True):
         self.cache = x
         return x * self.factor.value
 
 
-class Racing(Scaled):
+class Racing(Scale):
     """Changes nothing in the end, but shares a buffer between threads during a call."""
 
     def build(self, input_shape, rng):
@@ -136,7 +120,7 @@ class Racing(Scaled):
         return super().forward(own, training=training)
 
 
-class Centred(Scaled):
+class Centred(Scale):
     def forward(self, x, *, training=True):
         return super().forward(x - x.mean(axis=0), training=training)
 
@@ -145,7 +129,7 @@ class Centred(Scaled):
         return back - back.mean(axis=0)
 
 
-class Halved(Scaled):
+class Halved(Scale):
     """Divides by the number of rows."""
 
     def forward(self, x, *, training=True):
@@ -155,7 +139,7 @@ class Halved(Scaled):
         return super().backward(delta) / len(delta)
 
 
-class Noisy(Scaled):
+class Noisy(Scale):
     def build(self, input_shape, rng):
         self.rng = rng
         return super().build(input_shape, rng)
@@ -178,7 +162,7 @@ class CentredNoise(Noisy):
         return back - back.mean(axis=0)
 
 
-class Running(Scaled):
+class Running(Scale):
     """Updates a buffer with each batch."""
 
     buffers = ("largest",)
@@ -201,14 +185,14 @@ class RunningMean(Running):
         return 0.9 * self.largest + 0.1 * x.mean(axis=0)
 
 
-class GlobalNoise(Scaled):
+class GlobalNoise(Scale):
     def forward(self, x, *, training=True):
         if training:
             np.random.rand()
         return super().forward(x, training=training)
 
 
-class Exponential(Scaled):
+class Exponential(Scale):
     def forward(self, x, *, training=True):
         a = np.exp(x)
         if training:
@@ -219,7 +203,7 @@ class Exponential(Scaled):
         return super().backward(delta) * self.cache
 
 
-class ScalarBuffer(Scaled):
+class ScalarBuffer(Scale):
     buffers = ("running",)
 
     def build(self, input_shape, rng):
@@ -227,7 +211,7 @@ class ScalarBuffer(Scaled):
         return super().build(input_shape, rng)
 
 
-class Forgetful(Scaled):
+class Forgetful(Scale):
     def __init__(self, start=1.0, *, name=""):
         super().__init__(name=name)
         self.start = start
@@ -240,12 +224,12 @@ class Forgetful(Scaled):
         return {"name": self.name}
 
 
-class Nameless(Scaled):
+class Nameless(Scale):
     def __init__(self, start=1.0, *, name=""):
         super().__init__(name=name)
 
 
-class TiedCopy(Scaled):
+class TiedCopy(Scale):
     def build(self, input_shape, rng):
         self.output_shape = super().build(input_shape, rng)
         return self.output_shape
@@ -256,19 +240,19 @@ class TiedCopy(Scaled):
         return self
 
 
-class DeafWhenFrozen(Scaled):
+class DeafWhenFrozen(Scale):
     def backward(self, delta):
         back = super().backward(delta)
         return back if self.trainable else 0 * back
 
 
-class Unsummed(Scaled):
+class Unsummed(Scale):
     def backward(self, delta):
         self.factor.grad = delta * self.cache
         return delta * self.factor.value
 
 
-class PlainArrays(Scaled):
+class PlainArrays(Scale):
     buffers = ("known",)
 
     def build(self, input_shape, rng):
@@ -400,7 +384,7 @@ SHARED = Dense(2, weight=Parameter(np.ones((3, 2))), bias_initializer="normal")
 
 @pytest.mark.parametrize(
     "layer",
-    [Scaled(), Dense(2), Dropout(0.5), BatchNorm(), Running(), SHARED, Chain([SHARED, Tanh()])],
+    [Scale(), Dense(2), Dropout(0.5), BatchNorm(), Running(), SHARED, Chain([SHARED, Tanh()])],
 )
 def test_correct_layer_passes(layer: Layer) -> None:
     report = check_layer(layer, (3,))

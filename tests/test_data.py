@@ -1,6 +1,5 @@
 """Data: arrays, DataFrames, tensors, memory-mapped files, iterables of batches, permutations."""
 
-import re
 import subprocess
 import sys
 import tracemalloc
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers import says
 from minigrad import SGD, BatchNorm, CrossEntropyLoss, Dense, Sequential, Tanh
 from minigrad.data import permutation
 from minigrad.data.batches import Stream
@@ -20,10 +20,6 @@ RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))
 Y = X.sum(axis=1)
 WEIGHT = RNG.uniform(size=100)
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
 
 
 def make(*, metrics=(), features: int = 2, dtype: str = "float64", **options) -> Sequential:

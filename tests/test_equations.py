@@ -1,4 +1,4 @@
-"""Equations 1 to 11 of the tutorial, worked out index by index, against what the layers compute."""
+"""Compare the layers with Equations 1 to 11 of the tutorial, computed index by index."""
 
 from itertools import pairwise
 from math import exp
@@ -20,7 +20,7 @@ def g_prime(z: float) -> float:
 
 
 class ByHand:
-    """A sigmoid network of any widths, in loops over rows and units, from one set of weights."""
+    """A sigmoid network of any widths, computed in loops over rows and units."""
 
     def __init__(self, widths: list[int], seed: int = 0) -> None:
         rng = np.random.default_rng(seed)

@@ -1,12 +1,12 @@
-"""Each error says which layer or argument, what was expected, what came, and what to do."""
+"""Errors name the layer or argument, what was expected, what came, and what to do."""
 
 import copy
 import pickle
-import re
 
 import numpy as np
 import pytest
 
+from helpers import says
 from minigrad import (
     SGD,
     BatchNorm,
@@ -38,10 +38,6 @@ def make(*, units: int = 1, compiled: bool = True) -> Sequential:
     return model
 
 
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
-
-
 def test_backward_before_forward() -> None:
     model = make()
     with says(RuntimeError, "backward of Dense 'dense_1' was called before forward"):
@@ -64,14 +60,16 @@ def test_wrong_feature_count() -> None:
     ("units", "shape", "message"),
     [
         (3, (8,), "shape (8, 3), got (8,): give the last layer 1 unit, or y of shape (batch, 3)"),
-        (1, (1, 8), "x and y need as many rows: x has shape (8, 2), y (1, 8)"),
+        (1, (1, 8), "x has shape (8, 2), y (1, 8)"),
         (3, (8, 1), "expects targets of the predictions' shape (8, 3), got (8, 1)"),
         (1, (8, 3), "expects targets of the predictions' shape (8, 1), got (8, 3)"),
-        (1, (7, 1), "x and y need as many rows: x has shape (8, 2), y (7, 1)"),
+        (1, (7, 1), "x has shape (8, 2), y (7, 1)"),
         (1, (8, 1, 1), "shape (8, 1), got (8, 1, 1)"),
     ],
 )
-def test_targets_of_the_wrong_shape(units: int, shape: tuple[int, ...], message: str) -> None:
+def test_targets_of_the_wrong_shape_are_refused(
+    units: int, shape: tuple[int, ...], message: str
+) -> None:
     model = make(units=units)
     before = model.parameters.value.copy()
     with says(ValueError, message):
@@ -82,7 +80,7 @@ def test_targets_of_the_wrong_shape(units: int, shape: tuple[int, ...], message:
 
 
 @pytest.mark.parametrize("shape", [(8,), (1,), (8, 3), (3,), (1, 1)])
-def test_a_loss_never_broadcasts(shape: tuple[int, ...]) -> None:
+def test_loss_refuses_to_broadcast(shape: tuple[int, ...]) -> None:
     with says(ValueError, f"MSELoss expects targets of the predictions' shape (8, 2), got {shape}"):
         MSELoss().forward(np.zeros((8, 2)), np.zeros(shape))
 
@@ -90,8 +88,7 @@ def test_a_loss_never_broadcasts(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        (np.zeros((8, 2), int), TypeError, "holds integers (dtype int64)"),
-        (np.zeros((8, 2), bool), TypeError, "holds booleans"),
+        (np.full((8, 2), 2**53 + 1), ValueError, "9007199254740993"),
         (np.zeros((8, 2), object), TypeError, "has dtype object"),
         (np.full((8, 2), "a"), TypeError, "has dtype <U1"),
         (np.zeros((8, 2), complex), TypeError, "has dtype complex128"),
@@ -102,7 +99,9 @@ def test_a_loss_never_broadcasts(shape: tuple[int, ...]) -> None:
     ],
 )
 @pytest.mark.parametrize("argument", ["x", "y"])
-def test_data_that_cannot_be_used(argument: str, bad, error: type[Exception], message: str) -> None:
+def test_unsuitable_data_is_refused(
+    argument: str, bad, error: type[Exception], message: str
+) -> None:
     model = make(units=2)
     x, y = (bad, np.zeros((len(X), 2))) if argument == "x" else (X, bad)
     calls = [model.evaluate, lambda x, y: model.fit(x, y, verbose=0)]
@@ -120,20 +119,20 @@ def test_data_that_cannot_be_used(argument: str, bad, error: type[Exception], me
             assert message in told
 
 
-def test_the_same_layer_twice() -> None:
+def test_same_layer_twice_is_refused() -> None:
     layer = Dense(2)
-    with says(ValueError, "Dense stands twice in Sequential"):
+    with says(ValueError, "Dense is twice in Sequential", "weight=first.weight"):
         Sequential([layer, Sigmoid(), layer])
-    with says(ValueError, "share the Parameter to share the weights"):
+    with says(ValueError, "Dense", "twice", "Parameter"):
         Sequential([layer, Chain([Sigmoid(), layer])])
 
 
-def test_two_of_one_name() -> None:
+def test_two_layers_of_one_name_are_refused() -> None:
     with says(ValueError, "two layers of Sequential are named 'hidden'"):
         Sequential([Dense(2, name="hidden"), Dense(2, name="hidden")])
 
 
-def test_not_a_layer() -> None:
+def test_something_else_in_place_of_a_layer_is_refused() -> None:
     with says(TypeError, "layers[1] of Sequential is <class"):
         Sequential([Dense(2), Sigmoid])  # type: ignore[list-item]
     with says(ValueError, "Sequential needs at least one layer"):
@@ -143,7 +142,7 @@ def test_not_a_layer() -> None:
 @pytest.mark.parametrize(
     ("layer", "missing"), [(Dense(3), "weight"), (BatchNorm(), "gamma"), (Dropout(0.5), "rng")]
 )
-def test_an_unbuilt_layer(layer: Layer, missing: str) -> None:
+def test_unbuilt_layer_has_no_parameters(layer: Layer, missing: str) -> None:
     name = type(layer).__name__
     with says(AttributeError, f"{name} has no attribute '{missing}' before it is built: put it in"):
         layer.forward(X)
@@ -168,7 +167,7 @@ def test_backward_that_returns_nothing() -> None:
             check_gradients(model, X, X if isinstance(model, Mute) else Y, "mse")
 
 
-def test_a_loss_that_is_half_defined() -> None:
+def test_loss_with_incomplete_definition() -> None:
     class Square(Loss):
         def forward(self, prediction, target, **options):
             return float(((prediction - target) ** 2).mean())
@@ -192,7 +191,7 @@ def test_a_loss_that_is_half_defined() -> None:
             check_gradients(model, X, Y, loss)
 
 
-def test_a_loss_without_super_init_is_a_mean() -> None:
+def test_custom_loss_without_super_init_is_a_mean() -> None:
     class Half(Loss):
         def __init__(self) -> None:
             self.factor = 0.5
@@ -226,34 +225,34 @@ def test_a_loss_without_super_init_is_a_mean() -> None:
         (lambda: make().predict(np.ma.array(X)), "x is a MaskedArray, not a plain array: pass x.f"),
     ],
 )
-def test_the_wrong_kind_of_argument(make_it, message: str) -> None:
+def test_argument_of_the_wrong_type(make_it, message: str) -> None:
     with says(TypeError, message):
         make_it()
 
 
-def test_a_bias_to_share_and_none() -> None:
+def test_shared_bias_with_use_bias_false_is_refused() -> None:
     with says(ValueError, "use_bias=False: leave one out"):
         Dense(3, use_bias=False, bias=Parameter(np.zeros(3)))
 
 
-def test_sparse_data() -> None:
+def test_sparse_matrix_is_refused() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     with says(TypeError, "x is a csr_matrix, not a plain array: pass x.toarray()"):
         make().predict(sparse.csr_matrix(X))
 
 
-def test_only_activations_are_suggested_as_such() -> None:
+def test_only_activations_are_suggested_for_activation() -> None:
     with pytest.raises(ValueError, match=r"'log_softmax'.*'softmax'") as caught:
         Dense(3, "zzz")
     assert "'dense'" not in str(caught.value)
 
 
-def test_a_figure_that_is_not_there() -> None:
-    with says(KeyError, "the history has no figure 'acc': did you mean 'accuracy'? Known: 'acc"):
+def test_unknown_name_in_history_and_metric_that_returns_an_array() -> None:
+    with says(KeyError, "the history has no 'acc'", "did you mean 'accuracy'", "'loss'"):
         _ = History(loss=[1.0], accuracy=[0.5])["acc"]
     model = make()
     model.compile(optimizer="sgd", loss="mse", metrics=[np.subtract])
-    with says(TypeError, "the metric 'subtract' must return a number, got an ndarray of shape ("):
+    with says(TypeError, "metric 'subtract' must return a number", "shape ("):
         model.evaluate(X, Y)
 
 
@@ -272,7 +271,7 @@ def test_an_uncompiled_model() -> None:
             call(X, Y)
 
 
-def test_compile_with_what_is_not_known() -> None:
+def test_unknown_names_in_compile() -> None:
     model = make()
     with says(ValueError, "optimizer='sdg' is not known: did you mean 'sgd'?"):
         model.compile(optimizer="sdg", loss="mse")
@@ -292,9 +291,9 @@ def test_compile_with_what_is_not_known() -> None:
         ({"epochs": 0}, "fit expects a whole number epochs >= 1, got 0"),
         ({"batch_size": 2.5}, "fit expects a whole number batch_size >= 1, got 2.5"),
         ({"validation_split": 1.0}, "fit expects 0 <= validation_split < 1, got 1.0"),
-        ({"sample_weight": np.ones(3)}, "sample_weight needs shape (8,), a weight a row"),
+        ({"sample_weight": np.ones(3)}, "sample_weight must have shape (8,)"),
         ({"sample_weight": -np.ones(8)}, "sample_weight must not be negative"),
-        ({"class_weight": {7: 1.0}}, "class_weight needs class labels, and y holds 0.5: pass"),
+        ({"class_weight": {7: 1.0}}, "class_weight has no weight for class 0.5: it has [7]"),
     ],
 )
 def test_options_out_of_range(options, message: str) -> None:
@@ -302,10 +301,10 @@ def test_options_out_of_range(options, message: str) -> None:
         make().fit(X, Y, verbose=0, **options)
 
 
-def test_a_model_for_other_rows() -> None:
+def test_layers_and_arrays_that_do_not_fit_the_input_shape() -> None:
     dense = Dense(3)
     Sequential([dense], input_shape=(2,), rng=0)
-    with says(ValueError, "Dense 'dense_1' was built for input of shape (2,) and is given (5,)"):
+    with says(ValueError, "Dense 'dense_1' was built for input of shape (2,) and gets (5,)"):
         Sequential([dense], input_shape=(5,), rng=0)
     with says(ValueError, "(4, 4): leave the batch axis out of input_shape, or put Flatten() b"):
         Sequential([Dense(3)], input_shape=(4, 4))
@@ -313,14 +312,14 @@ def test_a_model_for_other_rows() -> None:
         Sequential([Dense(3, weight_initializer=np.ones((3, 2)))], input_shape=(2,))
 
 
-def test_one_optimizer_for_two_models() -> None:
+def test_one_optimizer_for_two_models_is_refused() -> None:
     sgd = SGD(learning_rate=0.1, momentum=0.9)
     sgd.step(make().parameters)
-    with says(ValueError, "this SGD holds the state of a model with 13 parameters and is given 17"):
+    with says(ValueError, "this SGD has the state of 13 parameters", "got 17"):
         sgd.step(make(units=2).parameters)
 
 
-def test_delta_of_the_wrong_shape() -> None:
+def test_delta_of_the_wrong_shape_is_refused() -> None:
     model = make()
     model.forward(X)
     with says(ValueError, "Sequential expects delta of shape (8, 1), got (1, 1)"):
@@ -332,7 +331,7 @@ def test_delta_of_the_wrong_shape() -> None:
 
 
 class Broken(Tanh):
-    """Gives NaN from its third training batch on."""
+    """Returns NaN for a batch of three rows."""
 
     def __init__(self, where: str) -> None:
         super().__init__(name="broken")
@@ -351,25 +350,23 @@ class Broken(Tanh):
     ("where", "place"),
     [
         ("forward", "the output of Broken 'broken' is not finite"),
-        ("backward", "the delta that leaves Broken 'broken' is not finite"),
+        ("backward", "the input delta of Broken 'broken' is not finite"),
     ],
 )
-def test_training_stops_at_nan(where: str, place: str) -> None:
+def test_training_stops_at_nan_and_names_the_place(where: str, place: str) -> None:
     model = Sequential([Dense(4), Broken(where), Dense(2)], input_shape=(2,), rng=0)
     model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
-    twin = Sequential([Dense(4), Tanh(), Dense(2)], input_shape=(2,), rng=0)
-    twin.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+    start = model.parameters.value.copy()
     x, y = np.random.default_rng(0).normal(size=(2, 11, 2))
-    with says(DivergedError, f"training stopped at epoch 1, batch 3: {place}"):
+    with says(DivergedError, "epoch 1, batch 3", place, "the beginning of this fit"):
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
-    twin.fit(x[:8], y[:8], batch_size=4, shuffle=False, verbose=0)
-    np.testing.assert_array_equal(model.parameters.value, twin.parameters.value, strict=True)
+    np.testing.assert_array_equal(model.parameters.value, start, strict=True)
 
 
-def test_a_run_that_blows_up_stops_without_a_warning() -> None:
+def test_diverging_run_stops_without_a_warning() -> None:
     model = Sequential([Dense(8), ReLU(), Dense(1)], input_shape=(2,), rng=0)
     model.compile(optimizer=SGD(learning_rate=1e6), loss=MSELoss())
-    with says(DivergedError, "lower the learning rate (1000000.0)"):
+    with says(DivergedError, "learning rate 1000000.0"):
         model.fit(X, Y, epochs=100, verbose=0)
     assert np.isfinite(model.parameters.value).all()
     with says(DivergedError, "the loss is not finite"):
@@ -377,10 +374,10 @@ def test_a_run_that_blows_up_stops_without_a_warning() -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_a_step_beyond_all_numbers_is_said(epochs: int) -> None:
+def test_step_that_overflows_is_reported(epochs: int) -> None:
     model = Sequential([Dense(1)], input_shape=(2,), rng=0)
+    start = model.parameters.value.copy()
     model.compile(optimizer=SGD(learning_rate=1e308), loss=MSELoss())
-    with says(DivergedError, "training stopped at the end of epoch 1: a step has made the param"):
+    with says(DivergedError, "training stopped at the end of epoch 1", "(learning rate 1e+308)"):
         model.fit(X, np.full((8, 1), 1e5), epochs=epochs, batch_size=None, verbose=0)
-    with says(DivergedError, "the step before has made the parameters infinite or NaN"):
-        model.fit(X, np.full((8, 1), 1e5), batch_size=None, verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, start, strict=True)

@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import pickle
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,6 @@ X = np.random.default_rng(0).uniform(size=(20, 2))
 Y = X.sum(axis=1)
 
 
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
-
-
 def fitted(**options) -> Sequential:
     model = Sequential([Dense(1)], input_shape=(2,), rng=0)
     model.compile(optimizer=SGD(learning_rate=0.1), loss="mse")
@@ -27,7 +22,7 @@ def fitted(**options) -> Sequential:
     return model
 
 
-def test_it_is_a_dictionary_of_lists() -> None:
+def test_history_is_a_dictionary_of_lists() -> None:
     history = fitted(epochs=2).history
     assert isinstance(history, dict)
     assert {name: [type(v) for v in values] for name, values in history.items()} == {
@@ -37,7 +32,7 @@ def test_it_is_a_dictionary_of_lists() -> None:
     assert type(pickle.loads(pickle.dumps(history))) is History
 
 
-def test_figures_that_some_epochs_lack_are_nan() -> None:
+def test_logs_that_some_epochs_lack_are_nan() -> None:
     model = fitted(epochs=2)
     model.fit(X, Y, epochs=1, validation_split=0.5, verbose=0)
     model.fit(X, Y, epochs=1, verbose=0)
@@ -49,13 +44,13 @@ def test_figures_that_some_epochs_lack_are_nan() -> None:
     assert (line[0], line[2]) == ("1", "nan")
 
 
-def test_what_fit_returns_is_this_fit_alone() -> None:
+def test_fit_returns_the_history_of_this_call() -> None:
     model = fitted(epochs=2)
     second = model.fit(X, Y, epochs=3, verbose=0)
     assert second["loss"] == model.history["loss"][2:]
 
 
-def test_a_long_table_shows_both_ends() -> None:
+def test_long_table_shows_the_first_and_last_epochs() -> None:
     history = History(loss=[float(k) for k in range(1, 101)])
     lines = str(history).splitlines()
     assert [line.split()[0] for line in lines] == [

@@ -17,7 +17,7 @@ from minigrad import (
     Sequential,
 )
 from minigrad.initializers import initialize
-from minigrad.util.blank import Blank
+from minigrad.saving.model import Blank
 
 
 def build(source, shape: tuple[int, int] = (2, 3), **options) -> np.ndarray:

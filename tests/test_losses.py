@@ -4,13 +4,13 @@ import importlib.util
 import itertools
 import json
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minigrad
+from helpers import says
 from minigrad import (
     SGD,
     BCELoss,
@@ -105,10 +105,6 @@ def by_differences(loss: Loss, prediction, target, step: float = 1e-6, **options
             values.append(loss.forward(moved, target, **options))
         slope[index] = (values[0] - values[1]) / (2 * step)
     return slope
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
 
 
 @EVERY

@@ -1,10 +1,9 @@
 """Metrics: results by hand and by scikit-learn, over all rows, without a warning."""
 
-import re
-
 import numpy as np
 import pytest
 
+from helpers import says
 from minigrad import SGD, BCEWithLogitsLoss, Dense, HingeLoss, MSELoss, Sequential, metrics
 from minigrad.metrics import (
     METRICS,
@@ -28,10 +27,6 @@ from minigrad.metrics import (
 REGRESSION = [mae, mse, rmse, huber, r2]
 CLASSES = [accuracy, precision, recall, f1]
 AVERAGED = [precision, recall, f1]
-
-
-def says(error: type[Exception], message: str):
-    return pytest.raises(error, match=re.escape(message))
 
 
 def test_regression_by_hand() -> None:

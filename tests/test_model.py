@@ -1,13 +1,23 @@
-"""Sequential: built ahead or at first data, nested, trained by hand or by fit."""
+"""Sequential: built early or late, nested, trained by hand or by fit."""
+
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
 
+import minigrad
+from helpers import Scale, Swish, says
 from minigrad import (
+    L2,
     SGD,
     Dense,
+    EarlyStopping,
     Identity,
     Layer,
+    ModelCheckpoint,
     MSELoss,
     Parameter,
     ReLU,
@@ -28,39 +38,7 @@ def make(rng: object = 4, **options) -> Sequential:
     )
 
 
-class Scale(Layer):
-    def build(self, input_shape, rng):
-        self.factor = Parameter(np.ones(input_shape))
-        return input_shape
-
-    def forward(self, x, *, training=True):
-        if training:
-            self.cache = x
-        return x * self.factor.value
-
-    def backward(self, delta):
-        self.factor.grad = (delta * self.cache).sum(axis=0)
-        return delta * self.factor.value
-
-
-class Swish(Layer):
-    def build(self, input_shape, rng):
-        self.beta = Parameter(1.0)
-        return input_shape
-
-    def forward(self, x, *, training=True):
-        s = 1 / (1 + np.exp(-self.beta.value * x))
-        if training:
-            self.cache = x, s
-        return x * s
-
-    def backward(self, delta):
-        x, s = self.cache
-        self.beta.grad = (delta * x**2 * s * (1 - s)).sum()
-        return delta * s * (1 + self.beta.value * x * (1 - s))
-
-
-def test_by_hand_is_what_fit_does() -> None:
+def test_fit_equals_training_by_hand() -> None:
     loss = MSELoss(reduction="sum", scale=0.5)
     by_hand, fitted = make(), make()
     optimizer = SGD(learning_rate=0.01)
@@ -77,13 +55,13 @@ def test_by_hand_is_what_fit_does() -> None:
     )
 
 
-def test_builds_at_first_data() -> None:
+def test_model_is_built_at_the_first_data() -> None:
     ahead, later = make(), Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], rng=4)
     np.testing.assert_array_equal(later.predict(X), ahead.predict(X), strict=True)
 
 
 @pytest.mark.parametrize("rng", [4, np.random.SeedSequence(4), None])
-def test_entropy_repeats_a_run(rng: object) -> None:
+def test_seed_repeats_a_run(rng: object) -> None:
     first = make(rng)
     assert first.seed is not None
     again = make(first.seed)
@@ -117,7 +95,7 @@ def test_each_epoch_has_a_new_order() -> None:
     np.testing.assert_array_equal(np.concatenate(seen), X[:, 0])
 
 
-def test_global_random_state_is_left_alone() -> None:
+def test_global_random_state_is_not_used() -> None:
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     model = make(None)
@@ -126,7 +104,7 @@ def test_global_random_state_is_left_alone() -> None:
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-def test_a_second_fit_goes_on() -> None:
+def test_second_fit_continues() -> None:
     once, twice = make(), make()
     for model, parts in ((once, [4]), (twice, [1, 3])):
         model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=MSELoss())
@@ -149,7 +127,7 @@ def test_nested_equals_flat() -> None:
 
 
 @pytest.mark.parametrize("layer", [Scale(), Swish()])
-def test_a_custom_layer_trains(layer: Layer) -> None:
+def test_custom_layer_trains(layer: Layer) -> None:
     assert check_gradients(layer, X[:5], np.ones((5, 2)), MSELoss())
     model = Sequential([Dense(4), type(layer)(), Dense(1)], input_shape=(2,), rng=0)
     assert check_gradients(model, X[:5], Y[:5], MSELoss())
@@ -175,7 +153,7 @@ def test_inference_between_forward_and_backward_changes_nothing() -> None:
     np.testing.assert_array_equal(model.parameters.grad, expected, strict=True)
 
 
-def test_weights_count_as_repeated_rows() -> None:
+def test_sample_weight_equals_repeated_rows() -> None:
     weights = RNG.integers(0, 4, size=100).astype(float)
     repeated = np.repeat(np.arange(100), weights.astype(int))
     weighted, plain = make(), make()
@@ -225,7 +203,7 @@ def test_sgd_with_momentum_follows_its_equation() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_its_vector_has_its_dtype_whatever_is_in_it(dtype: str) -> None:
+def test_vector_has_the_dtype_of_the_model(dtype: str) -> None:
     model = Sequential([Identity()], input_shape=(2,), dtype=dtype)
     assert model.parameters.value.dtype == dtype
     model = make(dtype=dtype)
@@ -235,31 +213,31 @@ def test_its_vector_has_its_dtype_whatever_is_in_it(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3.5,), "3", (3, None), (-3,), (0,), (True,)])
-def test_an_input_shape_of_anything_but_whole_numbers(shape) -> None:
-    with pytest.raises((TypeError, ValueError), match="Sequential expects a whole number input_sh"):
+def test_invalid_input_shape_is_refused(shape) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"Sequential expects .*input_shape"):
         Sequential([Dense(3)], input_shape=shape)
 
 
-def test_an_input_shape_has_no_batch_axis() -> None:
+def test_input_shape_with_a_batch_axis_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"got \(None, 3\): leave out the batch axis, input_shape=\(3"
     ):
         Sequential([Dense(3)], input_shape=(None, 3))  # type: ignore[arg-type]
 
 
-def test_numpy_numbers_make_an_input_shape() -> None:
+def test_numpy_integers_as_input_shape() -> None:
     model = Sequential([Identity()], input_shape=tuple(np.array([2])))
     assert model.output_shape == (2,)
     assert type(model.output_shape[0]) is int
 
 
-def test_a_masked_array_is_no_input_by_hand_either() -> None:
+def test_forward_refuses_a_masked_array() -> None:
     model = make()
     with pytest.raises(TypeError, match="x is a MaskedArray, not a plain array"):
         model.forward(np.ma.masked_array(X))
 
 
-def test_rows_that_weigh_nothing_are_no_training() -> None:
+def test_rows_with_total_weight_0_are_refused() -> None:
     model = make()
     model.compile(optimizer="sgd", loss="mse")
     labels = (Y > 1).astype(float)
@@ -268,10 +246,128 @@ def test_rows_that_weigh_nothing_are_no_training() -> None:
 
 
 @pytest.mark.parametrize("name", ["loss", "epoch", "val_mae"])
-def test_a_metric_has_a_name_of_its_own(name: str) -> None:
+def test_metric_with_a_reserved_name_is_refused(name: str) -> None:
     def metric(target, prediction):
         return 0.0
 
     metric.__name__ = name
-    with pytest.raises(ValueError, match=f"two figures are named '{name}': give"):
+    with pytest.raises(ValueError, match=f"'{name}'"):
         make().compile(optimizer="sgd", loss="mse", metrics=[metric])
+
+
+def test_completion_shows_what_users_call() -> None:
+    names = {name for name in dir(make()) if not name.startswith("_")}
+    internal = "entropy replica rows tie walk split_seed planned_epochs file_arrays build_network"
+    assert not names & set(internal.split())
+    assert {"compile", "fit", "evaluate", "predict", "summary", "save", "explain"} <= names
+    assert len(names) < 60
+
+
+def test_repr_of_a_history_is_short() -> None:
+    model = make()
+    model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
+    history = model.fit(X, Y, epochs=200, verbose=0)
+    assert repr(history).startswith("History(epochs=200, loss=")
+    assert len(repr(history)) < 80
+
+
+def test_first_predict_from_many_threads() -> None:
+    expected = make().predict(X)
+    for _ in range(20):
+        model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], rng=4)
+        barrier = Barrier(16)
+
+        def predict(model: Sequential = model, barrier: Barrier = barrier) -> np.ndarray:
+            barrier.wait()
+            return model.predict(X)
+
+        with ThreadPoolExecutor(16) as pool:
+            outputs = [job.result() for job in [pool.submit(predict) for _ in range(16)]]
+        for output in outputs:
+            np.testing.assert_array_equal(output, expected, strict=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": None}, {"validation_split": 0.2}])
+def test_few_frames_between_fit_and_a_dense_layer(options) -> None:
+    seen = []
+
+    class Spy(Dense):
+        def forward(self, x, *, training=True):
+            package = str(Path(minigrad.__file__).parent)
+            seen.append([f.function for f in inspect.stack(0) if f.filename.startswith(package)])
+            return super().forward(x, training=training)
+
+    model = Sequential([Spy(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0, **options)
+    assert max(map(len, seen)) < 7, seen  # Dense.forward is the seventh
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        (lambda: make()(X), ("Sequential", "forward(x)", "predict(x)")),
+        (lambda: Dense(3)(X), ("Dense", "forward(x)")),
+        (lambda: MSELoss()(X, X), ("MSELoss", "forward(prediction, target)")),
+        (lambda: make().parameters(), ("parameters", "property")),
+        (lambda: make()[0].parameters(), ("parameters", "property")),
+        (lambda: fit(shuffle="False"), ("fit", "shuffle", "'False'")),
+        (lambda: fit(shuffle=0), ("fit", "shuffle", "0")),
+        (lambda: setattr(Dense(3), "trainable", "False"), ("Dense", "trainable", "'False'")),
+        (lambda: SGD(momentum=0.9, nesterov="False"), ("SGD", "nesterov", "'False'")),
+        (lambda: EarlyStopping(restore_best_weights=0), ("restore_best_weights", "got 0")),
+        (lambda: ModelCheckpoint("a", save_best_only="no"), ("save_best_only", "'no'")),
+        (lambda: Parameter(np.ones(2), regularizer=0.01), ("regularizer", "L2", "0.01")),
+        (lambda: compiled(metrics=[MSELoss()]), ("metrics", "MSELoss")),
+        (lambda: Sequential([Dense(3)], input_shape=np.int64(3)), ("input_shape", "(3,)")),
+        (lambda: Sequential([KerasBuild()], input_shape=(2,)), ("KerasBuild", "rng")),
+    ],
+)
+def test_call_or_argument_from_other_libraries_is_refused(call, parts: tuple[str, ...]) -> None:
+    with says(TypeError, *parts):
+        call()
+
+
+class KerasBuild(Identity):
+    def build(self, input_shape):
+        return input_shape
+
+
+def compiled(**options) -> Sequential:
+    model = make()
+    model.compile(optimizer="sgd", loss="mse", **options)
+    return model
+
+
+def fit(**options) -> None:
+    compiled().fit(X, Y, verbose=0, **options)
+
+
+def test_unknown_dtype_is_refused() -> None:
+    with says(ValueError, "dtype", "'float64'", "'float32'", "'flaot32'"):
+        Sequential([Dense(3)], dtype="flaot32")
+
+
+def test_regularizer_of_a_frozen_layer_counts_in_the_loss() -> None:
+    losses = []
+    for strength in (0.0, 0.5):
+        layer = Dense(1, weight_regularizer=L2(strength))
+        layer.trainable = False
+        model = Sequential([layer], input_shape=(2,), rng=0)
+        model.compile(optimizer="sgd", loss="mse")
+        history = model.fit(X, Y, validation_data=(X, Y), verbose=0)
+        losses.append([history["loss"][0], history["val_loss"][0], model.evaluate(X, Y)["loss"]])
+    term = L2(0.5).value(layer.weight.value)
+    np.testing.assert_allclose(np.subtract(*losses[::-1]), term, rtol=1e-12)
+    assert "frozen" in Sequential.fit.__doc__
+
+
+def test_integers_and_booleans_are_converted() -> None:
+    x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 1])
+    models = []
+    for inputs, targets in ((x, y), (x == 1, y == 1), (x.tolist(), y.tolist()), (x / 1.0, y / 1.0)):
+        model = compiled()
+        model.fit(inputs, targets, epochs=3, verbose=0)
+        models.append(model)
+    for model in models:
+        np.testing.assert_array_equal(model.parameters.value, models[-1].parameters.value)

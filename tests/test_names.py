@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -214,6 +215,19 @@ def test_object_of_another_kind(value) -> None:
 def test_numeric_options_out_of_range(check, value, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"fit expects .*option.*, got {value!r}"):
         check(value, "option", "fit")
+
+
+@pytest.mark.parametrize(
+    ("create", "name"),
+    [
+        (SGD, "nesterov"),
+        (minigrad.EarlyStopping, "restore_best_weights"),
+        (partial(minigrad.ModelCheckpoint, "net"), "save_best_only"),
+    ],
+)
+def test_bool_options_refuse_strings(create, name: str) -> None:
+    with pytest.raises(TypeError, match=f"expects {name} True or False, got 'False'"):
+        create(**{name: "False"})
 
 
 def test_numeric_options_become_plain_numbers() -> None:

@@ -1,4 +1,4 @@
-"""The objective is a function of theta alone: J, and its exact derivative, in float64."""
+"""The objective returns J and its exact derivative in float64."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def make(**options) -> Sequential:
 
 
 def assert_derivative(f, theta: np.ndarray, free: np.ndarray) -> None:
-    """Hold g against central differences; it is 0 where theta isn't free."""
+    """Compare g with central differences; it is 0 for frozen parameters."""
     _, g = f(theta)
     expected = np.zeros_like(theta)
     for k in np.flatnonzero(free):
@@ -43,12 +43,12 @@ def assert_derivative(f, theta: np.ndarray, free: np.ndarray) -> None:
     np.testing.assert_allclose(g, expected, rtol=1e-6, atol=1e-8, strict=True)
 
 
-@pytest.mark.parametrize("penalized", [False, True])
+@pytest.mark.parametrize("regularized", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_g_is_the_derivative_of_j(penalized: bool, frozen: bool, weighted: bool) -> None:
+def test_g_is_the_derivative_of_j(regularized: bool, frozen: bool, weighted: bool) -> None:
     model = make()
-    if penalized:
+    if regularized:
         for dense in model.layers[::2]:
             dense.weight.regularizer = Square(0.5)
     model.layers[2].trainable = not frozen
@@ -71,7 +71,7 @@ def test_j_is_what_evaluate_reports(weight) -> None:
     np.testing.assert_array_equal(model.parameters.value, theta, strict=True)
 
 
-def test_one_step_down_g_is_one_epoch_of_fit() -> None:
+def test_one_gradient_step_equals_one_epoch_of_fit() -> None:
     model, twin = make(), make()
     theta = model.parameters.value.copy()
     _, g = model.objective(X, Y)(theta)
@@ -98,7 +98,7 @@ def test_g_is_new_and_float64(dtype: str) -> None:
     assert model.parameters.value.dtype == dtype
 
 
-def test_the_same_theta_gives_the_same_bits_again() -> None:
+def test_same_theta_gives_the_same_bits() -> None:
     model = make()
     f = model.objective(X, Y)
     theta = model.parameters.value.copy()
@@ -110,7 +110,7 @@ def test_the_same_theta_gives_the_same_bits_again() -> None:
     np.testing.assert_array_equal(again[1], first[1], strict=True)
 
 
-def test_what_is_frozen_does_not_follow_theta() -> None:
+def test_frozen_parameters_do_not_follow_theta() -> None:
     model = make()
     kept = model.layers[0].weight.value.copy()
     model.layers[0].trainable = False
@@ -121,7 +121,7 @@ def test_what_is_frozen_does_not_follow_theta() -> None:
     assert (g[9:] != 0).all()
 
 
-def test_many_rows_are_the_same_function() -> None:
+def test_repeated_rows_give_the_same_function() -> None:
     model = make()
     x, y = np.tile(X, (3000, 1)), np.tile(Y, 3000)
     theta = model.parameters.value.copy()
@@ -130,14 +130,14 @@ def test_many_rows_are_the_same_function() -> None:
     np.testing.assert_allclose(many[1], few[1], rtol=1e-10, atol=1e-13, strict=True)
 
 
-def test_a_theta_out_of_all_proportion_warns_of_nothing() -> None:
+def test_huge_theta_does_not_warn() -> None:
     model = make()
     j, g = model.objective(X, Y)(np.full(model.parameters.size, 1e200))
     assert j == np.inf
     assert g.shape == (model.parameters.size,)
 
 
-def test_a_loss_without_compiling() -> None:
+def test_loss_of_an_uncompiled_model() -> None:
     model = Sequential([Dense(1)], input_shape=(2,), rng=0)
     with pytest.raises(RuntimeError, match=r"loss=MSELoss"):
         model.objective(X, Y)
@@ -147,21 +147,21 @@ def test_a_loss_without_compiling() -> None:
 
 
 @pytest.mark.parametrize("theta", [np.zeros(24), np.zeros((25, 1)), 0.0])
-def test_a_theta_of_another_shape(theta) -> None:
+def test_theta_of_another_shape_is_refused(theta) -> None:
     f = make().objective(X, Y)
     with pytest.raises(ValueError, match=r"the objective expects theta of shape \(25,\), got \("):
         f(theta)
 
 
-def test_data_that_cannot_be_used() -> None:
+def test_unsuitable_data_is_refused() -> None:
     with pytest.raises(ValueError, match="x holds nan"):
         make().objective(np.full((20, 2), np.nan), Y)
-    with pytest.raises(ValueError, match="x and y need as many rows"):
+    with pytest.raises(ValueError, match=r"\(20, 2\), y \(19,\)"):
         make().objective(X, Y[:19])
 
 
 @pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG"])
-def test_scipy_takes_it_as_it_is(method: str) -> None:
+def test_scipy_minimizes_it(method: str) -> None:
     optimize = pytest.importorskip("scipy.optimize")
     model = make()
     model.layers[0].trainable = False

@@ -1,4 +1,4 @@
-"""One suite for whatever is registered: each class, by the examples that conftest.py has of it."""
+"""One suite for every registered class, with the objects of registered_examples.py."""
 
 import copy
 import inspect
@@ -54,7 +54,7 @@ def test_the_public_layers_and_losses_are_registered() -> None:
         assert public - set(registered(base).values()) <= {base, minigrad.Activation}
 
 
-def test_a_config_makes_an_equal_object(example) -> None:
+def test_config_round_trip(example) -> None:
     arrays: dict[str, np.ndarray] = {}
     text = json.dumps(to_config(example, "example", arrays))
     again = from_config(json.loads(text), arrays=arrays)
@@ -62,19 +62,19 @@ def test_a_config_makes_an_equal_object(example) -> None:
     assert type(again) is type(example)
 
 
-def test_a_repr_is_code_that_makes_an_equal_object(example) -> None:
+def test_repr_is_code_that_makes_an_equal_object(example) -> None:
     known = {cls.__name__: cls for cls in registered(Configurable).values()}
     again = eval(repr(example), {"np": np, **known})
     assert repr(again) == repr(example)
     assert type(again) is type(example)
 
 
-def test_an_unknown_option_is_named(example) -> None:
+def test_unknown_option_is_named(example) -> None:
     with pytest.raises(TypeError, match=r"has no option 'bananas'|takes no arguments"):
         type(example)(**example.get_config(), bananas=1)
 
 
-def test_a_layer_keeps_every_rule(layer_example) -> None:
+def test_layer_passes_check_layer(layer_example) -> None:
     report = check_layer(*layer_example)
     assert report.passed, report
 
@@ -165,16 +165,16 @@ def test_an_initializer_draws_from_the_rng_alone(initializer, shape, rng) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_penalty_has_an_exact_derivative(penalty, dtype: str) -> None:
+def test_regularizer_has_an_exact_derivative(regularizer, dtype: str) -> None:
     weight = np.random.default_rng(0).normal(size=(3, 2))
-    derivative = penalty.derivative(locked(weight, dtype))
+    derivative = regularizer.derivative(locked(weight, dtype))
     assert derivative.dtype == dtype
     assert not np.shares_memory(derivative, weight)
-    assert type(penalty.value(locked(weight, dtype))) is float
+    assert type(regularizer.value(locked(weight, dtype))) is float
     for index in np.ndindex(weight.shape):
         step = np.zeros_like(weight)
         step[index] = 1e-6
-        slope = (penalty.value(weight + step) - penalty.value(weight - step)) / 2e-6
+        slope = (regularizer.value(weight + step) - regularizer.value(weight - step)) / 2e-6
         assert derivative[index] == pytest.approx(slope, rel=1e-5 if dtype == "float32" else 1e-8)
 
 
@@ -192,7 +192,7 @@ def test_an_optimizer_keeps_dtype_gradients_and_frozen_values(optimizer, dtype: 
     assert all(array.dtype == dtype for array in [free.value, *optimizer.state.values()])
 
 
-def test_a_copied_optimizer_goes_on_in_the_same_bits(optimizer) -> None:
+def test_copied_optimizer_continues_in_the_same_bits(optimizer) -> None:
     values = []
     parameter = Parameter(np.ones(3))
     parameter.grad = np.arange(1.0, 4.0)
@@ -218,13 +218,13 @@ def test_a_copied_optimizer_goes_on_in_the_same_bits(optimizer) -> None:
         lambda v: TopK(k=v),
     ],
 )
-def test_an_option_that_is_a_number_is_checked(make, wrong) -> None:
+def test_numeric_options_are_checked(make, wrong) -> None:
     with pytest.raises((TypeError, ValueError), match=rf"expects .*, got ({wrong!r}|\[\])"):
         make(wrong)
 
 
 @pytest.mark.parametrize("kind", [Layer, Loss, Optimizer, Initializer], ids=lambda k: k.__name__)
-def test_every_class_that_needs_no_argument_has_a_name(kind: type[Configurable]) -> None:
+def test_class_without_required_arguments_can_be_named(kind: type[Configurable]) -> None:
     for cls in registered(kind).values():
         if not cls.__module__.startswith("minigrad."):
             continue

@@ -13,7 +13,7 @@ from minigrad.callbacks.base import Callback
 from minigrad.core.trainer import Trainer, Weights
 from minigrad.data.arrays import Array
 from minigrad.util.names import nearest
-from minigrad.util.options import check_int, check_not_negative
+from minigrad.util.options import check_bool, check_int, check_not_negative
 
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
@@ -128,7 +128,7 @@ class EarlyStopping(Monitor):
     ) -> None:
         super().__init__(monitor=monitor, mode=mode, min_delta=min_delta)
         self.patience = check_int(patience, "patience", self, least=0)
-        self.restore_best_weights = restore_best_weights
+        self.restore_best_weights = check_bool(restore_best_weights, "restore_best_weights", self)
         self.stopped_epoch = 0
         self._best_weights: list[Array] | None = None
 
@@ -201,7 +201,7 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor=monitor, mode=mode)
         self.path = os.fspath(path)
-        self.save_best_only = save_best_only
+        self.save_best_only = check_bool(save_best_only, "save_best_only", self)
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:

@@ -1,11 +1,11 @@
-"""Central differences of a loss J, the step off a kink, and the model copies that J runs on."""
+"""Central differences of a loss J, steps off a kink, and the copies of a model for both."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +40,7 @@ def in_double(model: Layer, input_shape: Shape) -> Any:
 
 
 class Replay:
-    """Replay the same random numbers on every call.
-
-    Called before each pass, it makes a network with `Dropout` a function of its parameters alone.
-    """
+    """Replay the same random numbers on every call, so that each pass has the same dropout."""
 
     def __init__(self, model: Layer) -> None:
         values = [value for _, layer in walk(model) for value in vars(layer).values()]
@@ -54,27 +51,13 @@ class Replay:
             set_rng_state(rng, state)
 
 
-class Miss(NamedTuple):
-    """A derivative that no difference matches: its absolute error at the smallest step.
-
-    Both numbers are for an array that is scaled to 1.
-    """
-
-    error: float
-    step: float
-
-
 class Differences:
     """Compare an array's analytic gradient with central differences of J.
 
     The first steps are about 1e-5. If none matches, smaller and smaller steps follow, from a
     hundredth of the array's scale down to where the rounding of J exceeds the tolerance. The array
-    may therefore have any scale. `missed` holds the first numbers that no step matches.
-
-    >>> p = np.array([3.0, 1.0])
-    >>> differences = Differences(lambda: (p**2).sum(), p, np.array([6.0, 1.0]))
-    >>> [differences((n,))[0] < 1e-6 for n in range(2)], len(differences.missed)
-    ([True, False], 1)
+    may therefore have any scale. `missed` holds (error, step) for the first numbers that no step
+    matches: the absolute error at the smallest step, as if the array were scaled to 1.
     """
 
     def __init__(
@@ -89,7 +72,7 @@ class Differences:
         self._rounding = _ROUNDING * j
         smallest = (_NOISE * j + 1e-10) / max(1.0, self.scale)
         self._smallest = max(smallest, 1e-3 * float(np.abs(analytic).max(initial=0.0)))
-        self.missed: list[Miss] = []
+        self.missed: list[tuple[float, float]] = []
 
     def __call__(self, index: tuple[int, ...]) -> tuple[float, float]:
         """Return the relative error, and the difference that is nearest to the gradient."""
@@ -106,7 +89,7 @@ class Differences:
             tried += self._search(index, analytic)
             if min(tried)[0] > self.tolerance:
                 _, numeric, h = tried[-1]
-                self.missed.append(Miss(abs(analytic - numeric) * self.scale, h / self.scale))
+                self.missed.append((abs(analytic - numeric) * self.scale, h / self.scale))
         error, numeric, _ = min(tried)
         return error, numeric
 
@@ -151,12 +134,7 @@ class Differences:
 def difference(
     objective: Callable[[], float], value: Array, index: tuple[int, ...], h: float
 ) -> float:
-    """Return the central difference of J for one number, which is then restored: dJ/dp + O(h^2).
-
-    >>> p = np.array([3.0])
-    >>> difference(lambda: p[0] ** 2, p, (0,), 0.5)
-    6.0
-    """
+    """Return the central difference of J for one number, which is then restored."""
     kept = float(value[index])
     value[index] = up = kept + h
     above = float(objective())
@@ -167,10 +145,7 @@ def difference(
 
 
 def step_off(starts: Sequence[Array], values: Sequence[Array], distance: float, seed: int) -> None:
-    """Set all arrays to their start plus a random step, which leaves every kink.
-
-    Each number moves by 0.5 to 1 % of its array's scale, times `distance`, in a random direction.
-    """
+    """Move each number from its start by 0.5 to 1 % of its array's scale, times `distance`."""
     rng = np.random.default_rng(seed)
     for start, value in zip(starts, values, strict=True):
         step = rng.uniform(0.005, 0.01, value.shape) * rng.choice([-1, 1], value.shape)

@@ -1,17 +1,20 @@
-"""The rules for layers: each is a sentence, and a method of `Trial` that fails if it is broken."""
+"""The rules for layers, and `check_layer`, which tests a layer against them."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from minigrad.checks.differences import Replay, model_of
 from minigrad.checks.gradients import check_gradients
@@ -21,6 +24,7 @@ from minigrad.data.arrays import Array, Shape
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
 from minigrad.util.names import join
+from minigrad.util.options import check_int
 from minigrad.util.random import is_rng, rng_state
 from minigrad.util.serialization import from_config, to_config
 
@@ -28,16 +32,108 @@ ROWS = 6
 DTYPES = ("float64", "float32")
 
 
+@dataclass(frozen=True)
+class LayerReport:
+    """The result of `check_layer`: the broken rules, each with what the layer does instead."""
+
+    layer: str
+    broken: dict[str, str]
+    rules: int
+    untried: int = 0  # the rules that weren't checked because of an error that `broken` holds
+
+    @property
+    def passed(self) -> bool:
+        """Whether no rule is broken."""
+        return not self.broken
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    @override
+    def __str__(self) -> str:
+        if self.passed:
+            return f"passed: {self.layer} keeps all {self.rules} rules"
+        lines = [f"FAILED: {self.layer} breaks {len(self.broken)} of {self.rules} rules"]
+        if self.untried:
+            cause = "this one" if len(self.broken) == 1 else "these"
+            lines[0] += f"; {self.untried} rules were not checked because {cause} failed"
+        for rule, found in self.broken.items():
+            lines += [f"  {rule}:", f"    {found}"]
+        return "\n".join(lines)
+
+
+def check_layer(layer: Layer, input_shape: Shape) -> LayerReport:
+    """Test a layer against the rules that models rely on, and report which ones it breaks.
+
+    The rules cover the declared shape, exact gradients, the dtype, fresh arrays, the cache,
+    inference from many threads, rows and random numbers, large inputs, buffers, the configuration,
+    copies, and freezing. The check works on copies; the layer doesn't change.
+
+    Args:
+        layer: an example of the layer, not built; a small one is fast, as each number is varied.
+        input_shape: the shape of one row, such as (3,).
+
+    Returns:
+        A report, which is true if the layer keeps all rules, and readable when printed.
+
+    Raises:
+        TypeError: `layer` isn't a `Layer` object, or `input_shape` isn't a tuple of integers.
+        ValueError: the layer is already built, or a size in `input_shape` is below 1.
+
+    >>> import numpy as np
+    >>> from minigrad import Dense, Tanh
+    >>> print(check_layer(Dense(2), (3,)))
+    passed: Dense(2) keeps all 20 rules
+    >>> class Wrong(Tanh):
+    ...     def derivative(self, cached):
+    ...         return 1 - cached
+    >>> print(check_layer(Wrong(), (1,)))  # doctest: +ELLIPSIS
+    FAILED: Wrong() breaks 1 of 20 rules
+      backward returns the exact derivatives of forward:
+        with MSELoss(), input[...] is ..., central differences give ... (relative error ...)
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"check_layer expects a Layer object such as Dense(2), got {layer!r}")
+    if layer.output_shape is not None:
+        raise ValueError(f"check_layer expects a layer that isn't built, got {layer.label}, built")
+    if not isinstance(input_shape, tuple):
+        raise TypeError(
+            f"check_layer expects input_shape as a tuple, got {input_shape!r}: pass (3,) for rows "
+            "of 3 features"
+        )
+    trial = Trial(layer, tuple(check_int(n, "input_shape", "check_layer") for n in input_shape))
+    broken: dict[str, str] = {}
+    errors: set[str] = set()
+    untried = 0
+    for number, (sentence, rule) in enumerate(RULES.items()):
+        try:
+            rule(trial)
+        except BrokenRuleError as error:
+            broken[sentence] = str(error)
+        except Exception as error:  # any error of the layer is a finding
+            found = f"{type(error).__name__}: {error}"
+            alike = re.sub(r"\d+", "", found)  # the same error, for another number of rows
+            if alike in errors:
+                untried += 1
+                continue
+            errors.add(alike)
+            broken[sentence] = found
+        if broken and number == 0:  # a layer that can't be built can't be checked further
+            untried = len(RULES) - 1
+            break
+    return LayerReport(repr(layer), broken, len(RULES), untried)
+
+
 class BrokenRuleError(AssertionError):
     """A layer breaks a rule; the message says what it does instead."""
 
 
 Rule: TypeAlias = "Callable[[Trial], None]"
-RULES: dict[str, Rule] = {}  # a layer that breaks the first one can't be built
+RULES: dict[str, Rule] = {}  # in order; a layer that breaks the first one can't be built
 
 
 def rule(sentence: str) -> Callable[[Rule], Rule]:
-    """Add a method of `Trial` to the rules, under the sentence that it checks; a decorator."""
+    """Register a method of `Trial` as the check of a rule; a decorator."""
     return lambda function: RULES.setdefault(sentence, function)
 
 
@@ -48,28 +144,26 @@ def need(holds: bool, found: str) -> None:
 
 
 def close(one: Array, two: Array) -> bool:
-    """Whether two arrays are equal up to rounding."""
+    """Return whether two arrays are equal up to rounding."""
     return np.allclose(one, two, rtol=1e-9, atol=1e-12)
 
 
 def declares(layer: Layer, attribute: str) -> bool:
-    """Whether this attribute is true for the layer or for a layer inside it."""
+    """Return whether an attribute is true for the layer or for a layer inside it."""
     return any(getattr(inner, attribute) for _, inner in walk(layer))
 
 
+@dataclass(frozen=True)
 class Trial:
-    """A layer that isn't built, and copies of it to try; each has the same weights."""
+    """A layer that isn't built, and built copies of it, which all have the same weights."""
 
-    def __init__(self, layer: Layer, input_shape: Shape) -> None:
-        self.layer = layer
-        self.input_shape = input_shape
+    layer: Layer
+    input_shape: Shape
 
     def model(self) -> Any:
-        """Return a model of a fresh copy."""
         return model_of(self.layer, self.input_shape)
 
     def built(self, dtype: str = "float64") -> Layer:
-        """Return a fresh copy, built; a model holds its parameters."""
         layer: Layer = model_of(self.layer, self.input_shape, dtype)[0]
         return layer
 
@@ -79,11 +173,9 @@ class Trial:
         return x.astype(dtype)
 
     def delta(self, output: Array) -> Array:
-        """Return a dJ/doutput."""
         return np.random.default_rng(2).normal(size=output.shape)
 
     def run(self, layer: Layer, dtype: str = "float64") -> tuple[Array, Array]:
-        """Run forward and backward once, and return both results."""
         output = layer.forward(self.x(dtype))
         return output, layer.backward(self.delta(output).astype(dtype))
 
@@ -123,7 +215,7 @@ class Trial:
                 raise BrokenRuleError(f"with {loss!r}, {found}{hint}")
 
     def run_twice(self) -> str:
-        """Name a layer inside that `forward` runs more than once."""
+        """Return a hint if `forward` runs a layer inside more than once."""
         layer, runs = self.built(), Counter[str]()
 
         def counted(path: str, forward: Callable[..., Array]) -> Callable[..., Array]:
@@ -135,7 +227,7 @@ class Trial:
         layer.forward(self.x())
         for path, times in runs.items():
             if times > 1:
-                way = "make a layer for each run, and share its Parameter"
+                way = "create a layer for each run, and share its Parameter"
                 return f": {path} runs {times} times in a pass, but caches the last run only; {way}"
         return ""
 

@@ -15,6 +15,7 @@ from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe
 from minigrad.util.config import Configurable
 from minigrad.util.names import join
+from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
 from minigrad.util.repr import pretty
 
@@ -154,6 +155,7 @@ class Layer(Cached):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        check_bool(value, "trainable", self.label)
         for _, layer in walk(self):
             layer._frozen = not value
             for _, parameter in layer.own_parameters():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,6 +60,12 @@ class Loss(Cached):
             raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
         self.reduction = reduction
         self.scale = check_number(scale, "scale", self)
+
+    if not TYPE_CHECKING:  # a type checker reports the call itself
+
+        def __call__(self, *args: Any, **options: Any) -> NoReturn:
+            """Refuse the call, and name the method to use."""
+            raise TypeError(f"{self.label} isn't callable: use forward(prediction, target)")
 
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
         """Return the terms, one per row or one per element, and dterm/dprediction."""

@@ -19,8 +19,7 @@ from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
 from minigrad.history import History
 from minigrad.metrics import Metric
-from minigrad.util.interrupts import CtrlC
-from minigrad.util.progress import Progress
+from minigrad.util.progress import CtrlC, Progress
 from minigrad.util.random import RNG
 
 

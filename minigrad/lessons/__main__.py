@@ -71,7 +71,7 @@ def _grade(path: Path) -> int:
 
 
 def _exercise_of(path: Path, docstring: str) -> Exercise:
-    """Return the exercise of a file, by the sheet's first line or by the file's name."""
+    """Find the exercise of a file by the first line of its docstring, or by the file's name."""
     named = re.match(r'\s*Exercise "(\w+)"', docstring)
     if not named and path.stem not in EXERCISES:
         raise SystemExit(

@@ -1,4 +1,4 @@
-"""The exercises: the forward pass that each layer must compute, and the usual mistakes."""
+"""The exercises: the correct forward pass of each layer, and the usual mistakes."""
 
 from __future__ import annotations
 
@@ -17,36 +17,27 @@ _STEP = 1e-5
 
 @dataclass(frozen=True)
 class Numbers:
-    """The arrays of one pass: x, a = forward(x), delta = dJ/da, and the parameter's value.
-
-    `value` is empty if the layer has no parameter.
-    """
+    """The arrays of one pass: x, a = forward(x), delta = dJ/da, and the parameter's value."""
 
     forward: Callable[[Array], Array]
     x: Array
     delta: Array
     value: Array
 
-    @property
-    def a(self) -> Array:
-        """The output."""
-        return self.forward(self.x)
-
     def slope(self, z: Array) -> Array:
         """Return the derivative of an elementwise forward at z."""
         return (self.forward(z + _STEP) - self.forward(z - _STEP)) / (2 * _STEP)
 
 
+# Returns the arrays that usual mistakes give, by the words that name the mistakes.
 Mistakes: TypeAlias = Callable[[Numbers], dict[str, Array]]
-"""Returns the arrays that usual mistakes give, by the words that name them."""
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise: its name, its topic, the right forward pass, and the usual mistakes.
+    """An exercise, with the usual mistakes in dJ/dx and in the parameter's gradient.
 
-    `forward` takes the layer, for its parameters, and x. It is None for dropout, which is random.
-    `delta_mistakes` are those in dJ/dx, `gradient_mistakes` those in the parameter's gradient.
+    `forward` takes the layer, for its parameter, and x. It is None for dropout, which is random.
     """
 
     name: str
@@ -64,10 +55,8 @@ def _parameter(layer: Layer, axes: int = 1) -> Array:
     """Return the value of the layer's only parameter, with all features along each axis."""
     own = layer.own_parameters()
     if len(own) != 1:
-        raise WrongParametersError(
-            f"the layer expects one Parameter, got {len(own)}: create it in build, as "
-            "self.NAME = Parameter(array)"
-        )
+        way = "create it in build, as self.NAME = Parameter(array)"
+        raise WrongParametersError(f"the layer expects one Parameter, got {len(own)}: {way}")
     name, parameter = own[0]
     if parameter.shape != (FEATURES,) * axes:
         raise WrongParametersError(
@@ -77,13 +66,13 @@ def _parameter(layer: Layer, axes: int = 1) -> Array:
 
 
 def _one_row(terms: Array) -> dict[str, Array]:
-    """Return the mistakes of taking one row's term of a gradient instead of the sum."""
+    """Return the mistakes of taking one row of a gradient instead of the sum over the rows."""
     return {f"is the term of row {i} only: sum over the rows": term for i, term in enumerate(terms)}
 
 
 def _curve(n: Numbers) -> dict[str, Array]:
     """Return the mistakes in the dJ/dx of an elementwise function."""
-    x, delta, a, slope = n.x, n.delta, n.a, n.slope(n.x)
+    x, delta, a, slope = n.x, n.delta, n.forward(n.x), n.slope(n.x)
     return {
         "is delta: the derivative is missing": delta,
         "is g'(z): multiply it by delta": slope,
@@ -100,7 +89,7 @@ def _curve(n: Numbers) -> dict[str, Array]:
 
 def _sigmoid(n: Numbers) -> dict[str, Array]:
     missing = "is delta (1 - a): the derivative is a (1 - a), so a factor a is missing"
-    return {**_curve(n), missing: n.delta * (1 - n.a)}
+    return {**_curve(n), missing: n.delta * (1 - n.forward(n.x))}
 
 
 def _factor(n: Numbers) -> dict[str, Array]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 
@@ -45,7 +44,7 @@ _SEPARATE = {  # the likely causes of a wrong factor in dJ/dx, which keeps the r
 
 
 def grade(layer: Layer, exercise: Exercise) -> list[str]:
-    """Return what is wrong with a layer, one sentence each; an empty list if it is correct.
+    """Return what is wrong with a layer, in a sentence each; an empty list if it is correct.
 
     >>> from minigrad import Sigmoid
     >>> from minigrad.lessons.exercises import EXERCISES
@@ -61,21 +60,16 @@ def grade(layer: Layer, exercise: Exercise) -> list[str]:
         if exercise.forward is None:
             return _grade_dropout(layer)
         expected = exercise.forward(layer, x)
-        return _grade_forward(layer, x, expected) or _grade_backward(layer, x, delta, exercise)
+        for training, mode in ((True, "training"), (False, "inference")):
+            if found := compare(layer.forward(x, training=training), expected):
+                return [f"the result of forward in {mode} {found}"]
+        return _grade_backward(layer, x, delta, exercise)
     except NotImplementedError as error:
         return [f"it isn't written yet: {error}"]
     except WrongParametersError as error:
         return [str(error)]
     except Exception as error:
         return [_explain(error)]
-
-
-def _grade_forward(layer: Layer, x: Array, expected: Array) -> list[str]:
-    for training, mode in ((True, "training"), (False, "inference")):
-        found = compare(layer.forward(x, training=training), expected)
-        if found:
-            return [f"the result of forward in {mode} {found}"]
-    return []
 
 
 def _grade_backward(layer: Layer, x: Array, delta: Array, exercise: Exercise) -> list[str]:
@@ -148,14 +142,11 @@ def compare(
     got: object,
     expected: Array,
     causes: Mapping[float, str] = _SEPARATE,
-    mistakes: Mapping[str, Array] = MappingProxyType({}),
+    mistakes: Mapping[str, Array] | None = None,
 ) -> str:
-    """Return how a result differs from the right array, by the likeliest mistake; "" if it agrees.
+    """Return how a result differs from the right array, by the likeliest mistake; "" if equal.
 
     `causes` names wrong factors, and `mistakes` holds the arrays that usual mistakes give.
-
-    >>> compare(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 3.0], [2.0, 4.0]]))
-    'is the transpose of the right one'
     """
     if not isinstance(got, np.ndarray):
         return f"is a {type(got).__name__}: is a return missing?"
@@ -175,7 +166,10 @@ def compare(
         size = next((c for f, c in causes.items() if np.isclose(abs(ratio), f, rtol=1e-4)), size)
         size = "" if np.isclose(ratio, -1) else size
         return size if ratio > 0 else "has the wrong sign" + (size and f", and {size}")
-    for words, wrong in {"is the transpose of the right one": expected.T, **mistakes}.items():
+    for words, wrong in {
+        "is the transpose of the right one": expected.T,
+        **(mistakes or {}),
+    }.items():
         for sign, also in ((1, ""), (-1, "; its sign is wrong too")):
             if wrong.shape == got.shape and np.allclose(got, sign * wrong, rtol=1e-4, atol=1e-7):
                 return words + also
@@ -188,7 +182,7 @@ def _agree(got: Array, expected: Array) -> bool:
 
 
 def _explain(error: Exception) -> str:
-    """Return the error with its method, its line, and its likely cause."""
+    """Return an error with its method, its line, and its likely cause."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name in _METHODS]
     message = f"raises {type(error).__name__}: {error}".rstrip()
     shapes = re.findall(r"\(\d+,[\d, ]*\)", message)

@@ -1,7 +1,6 @@
 """Repeat a tutorial's 2-3-1 network, compare its numbers with ours, and correct its two faults.
 
-The tutorial is the notebook "Building Simple Neural Network Using Numpy", which builds a network
-from scratch and trains it to add two numbers. `python -m minigrad` runs this module.
+`INTRODUCTION` says which tutorial. `python -m minigrad` runs this module.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import RandomState
 
-from minigrad import SGD, Dense, History, Layer, MSELoss, Sequential, Sigmoid
+from minigrad import SGD, Dense, History, MSELoss, Sequential, Sigmoid
 from minigrad.data.arrays import Array
 
 ROWS = UPDATES = 10_000
@@ -21,8 +20,8 @@ PRINTED_LOSSES = (
     955.62804742, 470.59807765, 458.17174786, 456.84621598, 453.21727266,
     463.60520336, 473.39717028, 529.75791616, 581.31544319, 448.99298218,
 )  # fmt: skip
+# The least squared error per row of a sigmoid output: the integral of s^2 (1 - s) over 0..1.
 FLOOR = 1 / 12
-"""The least squared error per row of a sigmoid output: the integral of s^2 (1 - s) over 0..1."""
 LOSS_RANGE = (FLOOR * ROWS / 2, 2 * PRINTED_LOSSES[0])
 INTRODUCTION = """\
 This program repeats a tutorial, the notebook "Building Simple Neural Network Using Numpy". The
@@ -59,19 +58,9 @@ units. The columns are the means of (prediction - target)^2 and |prediction - ta
 
 
 def network(rng: int | RandomState) -> Sequential:
-    """Return the tutorial's network: no biases, weights from the standard normal distribution.
-
-    >>> print(network(4).parameters)
-    Parameter('dense_1.weight', shape=(2, 3), dtype=float64)
-    Parameter('dense_2.weight', shape=(3, 1), dtype=float64)
-    """
-    layers: list[Layer] = [
-        Dense(3, use_bias=False, weight_initializer="normal"),
-        Sigmoid(),
-        Dense(1, use_bias=False, weight_initializer="normal"),
-        Sigmoid(),
-    ]
-    return Sequential(layers, input_shape=(2,), rng=rng)
+    """Return the tutorial's network: no biases, weights from the standard normal distribution."""
+    hidden, output = (Dense(n, use_bias=False, weight_initializer="normal") for n in (3, 1))
+    return Sequential([hidden, Sigmoid(), output, Sigmoid()], input_shape=(2,), rng=rng)
 
 
 def half_squared_error() -> MSELoss:
@@ -81,7 +70,7 @@ def half_squared_error() -> MSELoss:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A number that the tutorial prints, ours, and the range for ours; None: the same digits."""
+    """A number that the tutorial prints, ours, and the range for ours; None for equal digits."""
 
     what: str
     printed: float
@@ -90,7 +79,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether ours is what it must be."""
+        """Whether ours is in the range, or has the same digits."""
         if self.range is None:
             return round(self.ours, 8) == self.printed
         return self.range[0] <= self.ours <= self.range[1]
@@ -102,11 +91,7 @@ class Comparison:
 
 
 def or_gate() -> Array:
-    """Train a 2-3-1 network with biases on the OR gate, and return its four predictions.
-
-    >>> or_gate().round().ravel()
-    array([0., 1., 1., 1.])
-    """
+    """Train a 2-3-1 network with biases on the OR gate, and return its four predictions."""
     x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     y = np.array([0.0, 1.0, 1.0, 1.0])
     model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
@@ -115,12 +100,7 @@ def or_gate() -> Array:
 
 
 def sum_of_two(rng: RandomState) -> tuple[Array, Array]:
-    """Return 10,000 rows of two numbers between 0 and 1, and their sums.
-
-    >>> x, y = sum_of_two(RandomState(4))
-    >>> x[0], y[0]
-    (array([0.96702984, 0.54723225]), array([1.51426209]))
-    """
+    """Return 10,000 rows of two numbers between 0 and 1, and their sums."""
     x = rng.rand(ROWS, 2)
     return x, x.sum(axis=1, keepdims=True)
 
@@ -174,7 +154,7 @@ def corrected(x: Array, y: Array) -> dict[str, tuple[Sequential, History]]:
 
 
 def squared_errors(model: Sequential, history: History, x: Array, y: Array) -> Array:
-    """Return the squared error per row after each update; an epoch's loss is that before it."""
+    """Return the squared error per row after each update; the history has that before each."""
     assert model.loss is not None
     unit = model.loss.scale * (1 if model.loss.reduction == "mean" else len(x))
     return np.append(np.array(history["loss"][1:]) / unit, squared_error(model, x, y))

@@ -113,7 +113,7 @@ def named_metrics(
     for metric in metrics:
         if isinstance(metric, str):
             name, function = metric, _by_name(metric, threshold)
-        elif callable(metric):
+        elif callable(metric) and not hasattr(metric, "backward"):  # no layer or loss
             name, function = getattr(metric, "__name__", type(metric).__name__), metric
             if METRICS.get(name) is metric:
                 function = _by_name(name, threshold)

@@ -8,7 +8,7 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.optimizers.schedules import Schedule
 from minigrad.util.config import register
-from minigrad.util.options import check_fraction
+from minigrad.util.options import check_bool, check_fraction
 
 
 @register
@@ -59,9 +59,9 @@ class SGD(Optimizer):
             clip_value=clip_value,
         )
         self.momentum = check_fraction(momentum, "momentum", self)
+        self.nesterov = check_bool(nesterov, "nesterov", self)
         if nesterov and not momentum:
             raise ValueError("SGD(nesterov=True) needs momentum, such as momentum=0.9")
-        self.nesterov = nesterov
 
     @property
     @override

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf, prod
 from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, connect, replace, walk
 from minigrad.metrics import METRICS
@@ -26,22 +29,7 @@ from minigrad.util.serialization import (
     to_config,
 )
 
-VERSION = "1"
-"""The version of the format; files of another version are refused."""
-
-_MODELS = ("Model", "Sequential")
-"""The classes that are made unbuilt; a subclass with a constructor of its own isn't."""
-
-
-def _planned(model: Any) -> int | None:
-    """Return how many epochs the running `fit` will end with; None between two calls."""
-    trainer = model.trainer
-    return trainer.epochs if trainer and trainer.epochs > trainer.history.epochs else None
-
-
-def _plan(model: Any, planned: int | None) -> None:
-    if model.trainer:
-        model.trainer.epochs = model.history.epochs if planned is None else planned
+VERSION = "1"  # files of another version of the format are refused
 
 
 def save(model: Layer, path: StrPath) -> None:
@@ -76,10 +64,8 @@ def load(path: StrPath, custom_objects: CustomObjects) -> Any:
     tensors, metadata = safetensors.load(path)
     with refuse(path):
         if metadata.get("format") != "minigrad":
-            raise ValueError(
-                "the file holds tensors but no minigrad model: make the model, and call "
-                "load_weights"
-            )
+            way = "create the model and call load_weights"
+            raise ValueError(f"the file holds tensors but no minigrad model: {way}")
         if metadata.get("version") != VERSION:
             raise ValueError(
                 f"the file was written by minigrad {metadata.get('minigrad')} in version "
@@ -90,7 +76,7 @@ def load(path: StrPath, custom_objects: CustomObjects) -> Any:
 
 
 def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
-    """Return what JSON holds of a model; its arrays are put into `tensors`."""
+    """Return what JSON holds of a model; `tensors` receives its arrays."""
     architecture = to_config(model, "the model", tensors)
     for name, array in arrays_of(model).items():
         put(tensors, name, array)
@@ -101,6 +87,7 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
     layers, parameters = list(walk(model)), list(model.named_parameters())
     places = [(path, name, rng) for path, layer in layers for name, rng in _generators(layer)]
     generators = list({id(rng): rng for _, _, rng in places}.values())
+    trainer, trained = model.trainer, model.history.epochs
     return {
         "architecture": architecture,
         "names": {path: [c.name for c in m.children] for path, m in layers if m.children},
@@ -118,7 +105,8 @@ def _describe(model: Any, tensors: Arrays) -> dict[str, Any]:
         "entropy": {path: m.seed for path, m in _models(model) if m.seed is not None},
         "split_seed": model._split_seed,
         "history": list(model.history),
-        "planned": _planned(model),
+        # The epochs that the running `fit` will end with.
+        "planned": trainer.epochs if trainer and trainer.epochs > trained else None,
     }
 
 
@@ -154,21 +142,34 @@ def _generators(layer: Layer) -> list[tuple[str, RNG]]:
     return [(name, value) for name, value in vars(layer).items() if is_rng(value)]
 
 
-class _Loading:
-    """The load of one file; each of its tensors is removed when it finds its place."""
+class Blank(np.random.Generator):
+    """A random generator from which `initialize` gets zeros: at most `left` elements."""
 
-    def __init__(self, document: Any, tensors: Arrays, custom_objects: CustomObjects) -> None:
-        self.document = document
-        self.tensors = tensors
-        self.custom_objects = custom_objects
-        self.unbuilt: list[tuple[Any, tuple[int, ...]]] = []
+    left: float = inf
+
+    def zeros(self, shape: tuple[int, ...], owner: str) -> NDArray[np.float64]:
+        """Return zeros, or refuse before memory is taken for more elements than are left."""
+        self.left -= prod(shape)
+        if self.left < 0:
+            raise ValueError(f"{owner} has shape {shape}, which is more than the file holds")
+        return np.zeros(shape)
+
+
+@dataclass
+class _Loading:
+    """The load of one file; each of its tensors is removed once it is used."""
+
+    document: Any
+    tensors: Arrays
+    custom_objects: CustomObjects
+    unbuilt: list[tuple[Any, tuple[int, ...]]] = field(default_factory=list)
 
     def model(self) -> Any:
         """Return the model; any exception may be raised if the file isn't from `save`."""
         model = self.make(self.document["architecture"])
         if not isinstance(model, Layer) or not hasattr(model, "compile"):
             raise TypeError(f"expected a model such as Sequential, got {model!r}")
-        for path, layer in walk(model):  # it reads the names of children after they are set
+        for path, layer in walk(model):  # `walk` reads the names of children after they are set
             names = self.document["names"].get(path, ())
             for child, name in zip(layer.children, names, strict=False):
                 child.name = _check_type(f"a name in '{path}'", name, str)
@@ -182,9 +183,7 @@ class _Loading:
         return model
 
     def build(self, model: Layer) -> None:
-        """Build the layers from zeros, restore sharing, and gather the parameters in vectors."""
-        from minigrad.util.blank import Blank
-
+        """Build the layers with zeros, restore sharing, and gather the parameters in vectors."""
         shared = self.document["shared"]
         _check_known(shared.values(), self.tensors)
         held = [*self.tensors.values(), *(self.tensors[first] for first in shared.values())]
@@ -209,7 +208,6 @@ class _Loading:
             inner.build_for(input_shape)
 
     def restore_parameters(self, model: Layer) -> None:
-        """Freeze parameters and layers, and set regularizers."""
         layers, parameters = dict(walk(model)), dict(model.named_parameters())
         frozen, regularizers = set(self.document["frozen_parameters"]), self.document["penalties"]
         _check_known([*frozen, *regularizers], parameters)
@@ -225,7 +223,7 @@ class _Loading:
                 parameter.regularizer = regularizer
 
     def restore_generators(self, model: Any) -> None:
-        """Give each layer its random generator, and the same one to those that had the same."""
+        """Give each layer its random generator; layers that shared one share it again."""
         generators = [restore_rng(self.make(d)) for d in self.document["generators"]]
         places = {(p, name): generators[i] for p, name, i in self.document["generator_places"]}
         seeds, layers = self.document["entropy"], dict(walk(model))
@@ -259,21 +257,21 @@ class _Loading:
             if values is None or values.dtype != np.float64 or values.ndim != 1:
                 raise ValueError(f"'history.{name}' must be a vector of F64, got {values!r}")
             model.history[name] = values.tolist()
-        _plan(model, _int_or_none("planned", self.document["planned"]))
+        planned, trainer = _int_or_none("planned", self.document["planned"]), model.trainer
+        if trainer:
+            trainer.epochs = model.history.epochs if planned is None else planned
 
     def fill(self, own: Arrays) -> None:
-        """Copy the tensors of these names into the arrays."""
         fill(own, {n: self.tensors.pop(n) for n in own if n in self.tensors}, casting="no")
 
     def make(self, description: Any) -> Any:
-        """Make an object from its configuration."""
         return from_config(description, self.custom_objects, self.tensors, make=self._made)
 
     def _made(self, cls: Any, options: Mapping[str, Any]) -> Any:
-        """Make an object; a model is made unbuilt, with a seed, because None would draw entropy."""
-        models: list[Any] = [c for n, c in registered(Layer).items() if n in _MODELS]
+        """Create an object; a model stays unbuilt, and gets a seed, as None would draw entropy."""
+        models: list[Any] = [registered(Layer)[name] for name in ("Model", "Sequential")]
         if all(cls.__init__ is not model.__init__ for model in models):
-            return cls(**options)
+            return cls(**options)  # also a model class with a constructor of its own
         model = cls(**{**options, "input_shape": None, "rng": 0})
         if options["input_shape"] is not None:
             axes = [_check_type("an axis of input_shape", n, int) for n in options["input_shape"]]

@@ -19,15 +19,15 @@ _DTYPES = ("<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "|i1", "<u8", "<u4", "<u2",
 DTYPES = dict(zip(_NAMES, _DTYPES, strict=True))
 """NumPy's dtypes by their names in the format."""
 METADATA = "__metadata__"
+# In bytes, enough for 80,000 arrays. The format allows ten times as many, but parsed JSON can take
+# 35 times its length in memory.
 MAX_HEADER = 10_000_000
-"""In bytes, enough for 80,000 arrays. The format allows ten times as many, but parsed JSON can take
-35 times its length in memory."""
 
 
 class FileFormatError(ValueError):
-    """Raised for the contents of a file: they are malformed, or don't fit what they are read for.
+    """Raised for a file whose contents are malformed or don't fit the model.
 
-    The message begins with the file. A file that is missing or can't be read is an `OSError`.
+    The message begins with the file. A file that is missing or can't be read raises `OSError`.
 
     >>> import minigrad
     >>> minigrad.load(minigrad.__file__)  # doctest: +ELLIPSIS
@@ -40,7 +40,7 @@ class FileFormatError(ValueError):
 def dumps(
     arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> list[bytes | memoryview]:
-    r"""Return the parts of a file in order: its length and header, then the buffers.
+    """Return the parts of a file in order: its length and header, then the buffers.
 
     The layout (https://huggingface.co/docs/safetensors); all numbers are little endian:
 
@@ -54,18 +54,11 @@ def dumps(
     narrowest, so that each is aligned. The buffer of a C-contiguous little-endian array is a view:
     write it before the array changes.
 
-    Args:
-        arrays: arrays of any shape by name, with a dtype in `DTYPES`, in either byte order.
-        metadata: text by text; none by default.
-
-    Raises:
-        FileFormatError: a dtype, a name or metadata that the format can't hold.
+    Raises FileFormatError for a dtype, a name or metadata that the format can't hold.
 
     >>> start, buffer = dumps({"a": np.array([7, 8], dtype="uint8")})
     >>> start[8:]
     b'{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}   '
-    >>> bytes(buffer)
-    b'\x07\x08'
     """
     import json
 
@@ -95,7 +88,7 @@ def dumps(
 def load(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the arrays, in the order of the header, and the metadata of a safetensors file.
 
-    The arrays are writable and own their data. None is made before the whole header agrees with
+    The arrays are writable and own their data. None is created before the whole header agrees with
     the size of the file, so loading takes no more memory than the data and the parsed header.
 
     Raises:
@@ -103,13 +96,6 @@ def load(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         FileFormatError: any departure from the format, a header of more than 10 MB, a BOOL byte
             other than 0 and 1, or a dtype that NumPy lacks, such as BF16.
         OSError: the file can't be read.
-
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "net.safetensors")
-    ...     size = path.write_bytes(b"".join(dumps({"bias": np.zeros(2)})))
-    ...     load(path)
-    ({'bias': array([0., 0.])}, {})
     """
     source = check_path(path)
     with open(source, "rb") as file:

@@ -16,8 +16,7 @@ from minigrad.util.atomic import StrPath, atomic_write, check_path
 from minigrad.util.names import join
 from minigrad.util.serialization import Arrays
 
-_OTHER = ("optimizer.", "history.", "array.")
-"""How the names of the other tensors in a saved model begin."""
+_OTHER = ("optimizer.", "history.", "array.")  # prefixes of the other tensors in a saved model
 
 
 def save_weights(model: Layer, path: StrPath) -> None:
@@ -36,12 +35,7 @@ def load_weights(model: Layer, path: StrPath) -> None:
 
 
 def arrays_of(model: Layer) -> Arrays:
-    """Return the live arrays by path; a shared parameter has its first path only.
-
-    >>> from minigrad import Dense, Sequential
-    >>> list(arrays_of(Sequential([Dense(3)], input_shape=(2,), rng=4)))
-    ['dense_1.weight', 'dense_1.bias']
-    """
+    """Return the parameters and buffers by path; a shared parameter has its first path only."""
     arrays: Arrays = {}
     shared = first_paths(model)
     for path, parameter in model.named_parameters():
@@ -70,12 +64,7 @@ def put(arrays: Arrays, name: str, array: NDArray[Any]) -> None:
 def fill(
     own: Arrays, given: Mapping[str, NDArray[Any]], *, casting: Literal["no", "same_kind"]
 ) -> None:
-    """Copy `given` into the arrays `own` of a model, all of them or none.
-
-    Raises:
-        ValueError: an array is missing or unknown, has another shape or dtype, or holds a number
-            beyond the range of the model's dtype.
-    """
+    """Copy `given` into the arrays `own` of a model, all of them or none if one doesn't fit."""
     problems = [f"'{name}' is missing" for name in own if name not in given]
     cast: Arrays = {}
     for name, array in given.items():

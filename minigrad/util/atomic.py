@@ -13,7 +13,7 @@ StrPath: TypeAlias = str | os.PathLike[str]
 
 
 def check_path(path: StrPath) -> str:
-    """Return a path as text; refuse an int, which `open` takes as a file descriptor."""
+    """Return a path as text; refuse an int, which `open` would take as a file descriptor."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"expected a path (str or os.PathLike), got {path!r}")
     return os.fsdecode(path)
@@ -22,30 +22,19 @@ def check_path(path: StrPath) -> str:
 def atomic_write(path: StrPath, chunks: Iterable[bytes | memoryview]) -> None:
     """Write chunks of bytes to a file, replacing the old file in one step.
 
-    The chunks go to a temporary file in the same folder. Once the disk holds all of it, it is
-    renamed to `path`. On any exception, Ctrl-C included, the temporary file is removed; only a
-    killed process leaves it behind, as ``.NAME.RANDOM.tmp``. A symbolic link is followed: its
-    target is replaced. The permissions of an old file are kept.
-
-    Args:
-        path: the file; its folder must exist and be writable.
-        chunks: the contents.
+    The chunks go to a temporary file in the same folder, which is renamed to `path` once the disk
+    holds all of it. On any exception, Ctrl-C included, the temporary file is removed; only a killed
+    process leaves it behind, as ``.NAME.RANDOM.tmp``. A symbolic link is followed: its target is
+    replaced. The permissions of an old file are kept.
 
     Raises:
         TypeError: `path` isn't a path.
         OSError: the folder is missing, the file is write-protected or not a regular file (a
             folder, a device), or the disk is full.
-
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "greeting.txt")
-    ...     atomic_write(path, [b"Hello, ", b"world"])
-    ...     path.read_text(), os.listdir(folder)
-    ('Hello, world', ['greeting.txt'])
     """
     target = os.path.realpath(check_path(path))
     folder, name = os.path.split(target)
-    permissions = _permissions(target)
+    permissions = _permissions(target, folder)
     temporary = os.path.join(folder, f".{name[:40]}.{os.urandom(8).hex()}.tmp")
 
     def create(file: str, flags: int) -> int:
@@ -64,7 +53,7 @@ def atomic_write(path: StrPath, chunks: Iterable[bytes | memoryview]) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    with suppress(OSError):  # makes the new name survive a power cut, where folders can be synced
+    with suppress(OSError):  # the new name survives a power cut where folders can be synced
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -72,12 +61,11 @@ def atomic_write(path: StrPath, chunks: Iterable[bytes | memoryview]) -> None:
             os.close(handle)
 
 
-def _permissions(target: str) -> int | None:
+def _permissions(target: str, folder: str) -> int | None:
     """Return the permission bits of the old file, None if there is none."""
     try:
         mode = os.stat(target).st_mode
     except FileNotFoundError:
-        folder = os.path.dirname(target)
         if os.path.isdir(folder):
             return None
         message = "expected an existing folder, make it first"

@@ -1,4 +1,4 @@
-"""Names of classes and options: their spelling, their paths, and the one that was meant."""
+"""Names of classes and options: spelling, paths, and suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -20,22 +20,8 @@ def snake_case(name: str) -> str:
 
 
 def join(path: str, name: str) -> str:
-    """Return the path of `name` inside the layer at `path`; the model's own path is empty.
-
-    >>> join("dense_1", "weight"), join("", "dense_1")
-    ('dense_1.weight', 'dense_1')
-    """
+    """Return the path of `name` inside the layer at `path`; the model's own path is empty."""
     return f"{path}.{name}" if path else name
-
-
-def apart(path: str) -> tuple[str, str]:
-    """Split a path into the path of the layer around it and the last name.
-
-    >>> apart("residual_1.dense_1.weight"), apart("dense_1")
-    (('residual_1.dense_1', 'weight'), ('', 'dense_1'))
-    """
-    holder, _, name = path.rpartition(".")
-    return holder, name
 
 
 def with_article(noun: str) -> str:
@@ -49,11 +35,7 @@ def kind_of(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: a guess, and the known names.
-
-    >>> nearest("sigmod", ["sigmoid", "tanh"])
-    "did you mean 'sigmoid'? Known: 'sigmoid', 'tanh'"
-    """
+    """Return the end of a message about an unknown name: a guess, and the known names."""
     known = sorted(known)
     names = ", ".join(map(repr, known))
     meant = guess(name, known)
@@ -61,23 +43,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def guess(name: str, known: Iterable[str]) -> str:
-    """Ask for the known name that another library spells `name`, or that looks most like it.
+    """Suggest the known name that another library spells `name`, or the most similar one.
 
-    >>> guess("LayerNormalization", ["LayerNorm", "Normal"]), guess("sigmod", ["sigmoid"])
-    ("did you mean 'LayerNorm'?", "did you mean 'sigmoid'?")
+    >>> guess("LayerNormalization", ["LayerNorm", "Normal"])
+    "did you mean 'LayerNorm'?"
     """
     import difflib
 
     here = {snake_case(other): other for other in known}
     full = snake_case(name)
     short = full.removesuffix("_loss")
-    for spelling in (name, full, short):
-        if spelling in SYNONYMS:
-            meant = SYNONYMS[spelling].split()
-            break
+    if spellings := [n for n in (name, full, short) if n in SYNONYMS]:
+        meant = SYNONYMS[spellings[0]].split()
+    elif short in here or f"{short}_loss" in here:
+        meant = [short]
     else:
-        exact = short in here or f"{short}_loss" in here
-        meant = [short] if exact else difflib.get_close_matches(full, here, n=1)
+        meant = difflib.get_close_matches(full, here, n=1)
     found = [here.get(f"{n}_loss") or here.get(n) for n in meant]
     asked = " or ".join(repr(n) for n in found if n)
     return f"did you mean {asked}?" if asked else ""

@@ -20,13 +20,7 @@ def check_number(value: float, name: str, owner: object) -> float:
 
 
 def check_positive(value: float, name: str, owner: object) -> float:
-    """Return a finite number above zero as a float.
-
-    >>> check_positive(-1, "learning_rate", "SGD")
-    Traceback (most recent call last):
-    ...
-    ValueError: SGD expects learning_rate > 0, got -1
-    """
+    """Return a finite number above zero as a float."""
     return float(_check(value, f"{name} > 0", owner, lambda v: 0 < v < inf))
 
 
@@ -49,8 +43,7 @@ def check_int(value: int, name: str, owner: object, *, least: int = 1) -> int:
     ValueError: fit expects a whole number epochs >= 1, got 2.5
     """
     expected = f"a whole number {name} >= {least}"
-    _check(value, expected, owner, lambda v: least <= v < inf and v % 1 == 0)
-    return int(value)
+    return int(_check(value, expected, owner, lambda v: least <= v < inf and v % 1 == 0))
 
 
 def check_bool(value: bool, name: str, owner: object) -> bool:
@@ -61,11 +54,10 @@ def check_bool(value: bool, name: str, owner: object) -> bool:
 
 
 def _check(value: Any, expected: str, owner: object, holds: Callable[[Any], bool]) -> Any:
-    name = _name(owner)
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} expects {expected}, got {value!r}")
+        raise TypeError(f"{_name(owner)} expects {expected}, got {value!r}")
     if not holds(value):
-        raise ValueError(f"{name} expects {expected}, got {value!r}")
+        raise ValueError(f"{_name(owner)} expects {expected}, got {value!r}")
     return value
 
 

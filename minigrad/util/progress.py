@@ -1,4 +1,4 @@
-"""Progress shown on a terminal: a line redrawn in place; elsewhere one line per epoch."""
+"""Progress of `fit`: a line redrawn on a terminal, elsewhere one line per epoch; and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,28 +6,22 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
+from types import FrameType
 from typing import Literal, TextIO, TypeAlias
 
-from typing_extensions import override
+from typing_extensions import Self, override
 
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 _REDRAW_SECONDS = 0.1
 _FEW_EPOCHS = 50
-_KEEP_SECONDS = 1.0
-"""In a run of more epochs, the terminal keeps one line in this time."""
-_DRAWING_SHARE = 20
-"""Drawing takes at most one part in this many of the time, even on a slow terminal."""
-_BAR = 20
-"""The longest bar, in columns."""
+_KEEP_SECONDS = 1.0  # in a run of more epochs, the terminal keeps one line in this time
+_DRAWING_SHARE = 20  # drawing takes at most 1/20 of the time, even on a slow terminal
+_BAR = 20  # the longest bar, in columns
 
 
 def progress(verbose: Verbose) -> Progress:
-    """Return the progress display on standard output for `fit(verbose=...)`.
-
-    Raises:
-        ValueError: `verbose` is another value.
-    """
+    """Return the progress display on standard output for `fit(verbose=...)`."""
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
     stream: TextIO | None = sys.stdout  # None in a program without a console
@@ -40,24 +34,24 @@ def progress(verbose: Verbose) -> Progress:
 class Progress:
     """One plain line per epoch, for files, pipes and notebooks; nothing without a stream."""
 
-    in_place = False
-    """Whether the trainer calls `batch` when `due` returns True."""
+    in_place = False  # whether the trainer calls `batch` when `due` returns True
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
         self.epoch = self.epochs = 0
-        self._flushed = 0.0
+        self._batches: int | None = None
+        self._began = self._flushed = 0.0
 
     def begin(self, epoch: int, epochs: int) -> None:
-        """Begin training after `epoch` finished epochs, up to `epochs`."""
+        """Begin training after `epoch` of `epochs` epochs."""
         self.epoch, self.epochs = epoch, epochs
 
     def begin_epoch(self, batches: int | None) -> None:
         """Begin the next epoch; `batches` is None if their number is unknown."""
         self.epoch += 1
+        self._batches, self._began = batches, perf_counter()
 
     def due(self) -> bool:
-        """Return whether it is time to redraw."""
         return False
 
     def batch(self, number: int, rows: int, logs: Callable[[], Mapping[str, float]]) -> None:
@@ -78,16 +72,13 @@ class Progress:
         """Show the line again."""
 
     def say(self, text: str) -> None:
-        """Print a message on its own line."""
-        now = perf_counter()
-        self.write(f"{text}\n", flush=now >= self._flushed + _REDRAW_SECONDS)
+        self.write(f"{text}\n", flush=perf_counter() >= self._flushed + _REDRAW_SECONDS)
 
     def end(self) -> None:
         """End training, also after an error."""
         self.write("")
 
     def head(self) -> str:
-        """Return the number of the epoch, such as "epoch  3/10"."""
         return f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
 
     def write(self, text: str, *, flush: bool = True) -> None:
@@ -104,8 +95,7 @@ class Progress:
 class Line(Progress):
     """One line on a terminal, redrawn in place at most ten times a second.
 
-    In a run of up to 50 epochs, the terminal keeps the line of every epoch; in a longer run it
-    keeps one line a second, and the last.
+    The terminal keeps the line of every epoch, or of one epoch a second in a run of over 50.
     """
 
     in_place = True
@@ -113,11 +103,10 @@ class Line(Progress):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._shown = self._hidden = ""
+        # The head and the logs of a finished epoch whose line isn't kept yet.
         self._finished: tuple[str, Mapping[str, float]] | None = None
-        """The head and the logs of a finished epoch whose line isn't kept yet."""
-        self._batches: int | None = None
         self._rows, self._seconds, self._first = 0, 0.0, 0
-        self._start = self._began = self._kept = self._due = perf_counter()
+        self._start = self._kept = self._due = perf_counter()
 
     @override
     def begin(self, epoch: int, epochs: int) -> None:
@@ -127,19 +116,12 @@ class Line(Progress):
         self._due = self._start + _REDRAW_SECONDS
 
     @override
-    def begin_epoch(self, batches: int | None) -> None:
-        super().begin_epoch(batches)
-        self._batches = batches
-        self._began = perf_counter()
-
-    @override
     def due(self) -> bool:
         return perf_counter() >= self._due
 
     @override
     def batch(self, number: int, rows: int, logs: Callable[[], Mapping[str, float]]) -> None:
-        now = perf_counter()
-        total = self._batches
+        now, total = perf_counter(), self._batches
         share = min(1.0, number / total) if total else None
         count = f"{number:{len(str(total))}}/{total}" if total else f"batch {number}"
         rate = (self._rows + rows) / max(self._seconds + now - self._began, 1e-9)
@@ -181,11 +163,11 @@ class Line(Progress):
         """Keep the line of the last finished epoch, and clear that of an unfinished one."""
         if self._finished is None:
             self._replace("")
-            return
-        head, logs = self._finished
-        self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()))
-        self.write("\n")
-        self._shown, self._finished = "", None
+        else:
+            head, logs = self._finished
+            self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()))
+            self.write("\n")
+            self._shown, self._finished = "", None
 
     def _draw(
         self, now: float, count: str, logs: Mapping[str, float], share: float | None, rate: float
@@ -201,11 +183,10 @@ class Line(Progress):
 
     def _replace(self, text: str) -> None:
         """Overwrite the shown line; spaces cover its rest, since some terminals can't erase."""
-        if text == self._shown:
-            return
-        covered = text.ljust(min(len(self._shown), self._width()))
-        self.write(f"\r{covered}" if text else f"\r{covered}\r")
-        self._shown = text
+        if text != self._shown:
+            covered = text.ljust(min(len(self._shown), self._width()))
+            self.write(f"\r{covered}" if text else f"\r{covered}\r")
+            self._shown = text
 
     def _width(self) -> int:
         """Return the usable columns: one less than the terminal's, since a full line may wrap."""
@@ -220,12 +201,6 @@ def fit_line(parts: Sequence[tuple[str, int]], width: int, share: float | None =
     """Join (text, rank) parts into a line; drop those of the highest rank until it fits.
 
     With `share`, the fraction that is done, a bar fills the remaining space after the first part.
-
-    >>> parts = [("epoch 1/9", 0), ("12/80", 8), ("loss 0.25", 1), ("mae 0.5", 4)]
-    >>> fit_line(parts, 60, 0.3)
-    'epoch 1/9  [======>.............]  12/80  loss 0.25  mae 0.5'
-    >>> fit_line(parts, 29, 0.3)
-    'epoch 1/9  loss 0.25  mae 0.5'
     """
     parts = list(parts)
     while len(parts) > 1 and len("  ".join(text for text, _ in parts)) > width:
@@ -233,8 +208,7 @@ def fit_line(parts: Sequence[tuple[str, int]], width: int, share: float | None =
     texts = [text for text, _ in parts]
     room = min(_BAR, width - len("  ".join(texts)) - 4)
     if share is not None and room >= 5:
-        filled = round(share * room)
-        bar = "=" * filled if filled == room else "=" * filled + ">"
+        bar = ("=" * round(share * room) + ">")[:room]
         texts.insert(1, f"[{bar.ljust(room, '.')}]")
     return "  ".join(texts)[:width]
 
@@ -246,9 +220,8 @@ def _ranked(logs: Mapping[str, float]) -> list[tuple[str, int]]:
 
 
 def _short(number: float) -> str:
-    """Return a number with two or three digits, such as 84, 1.2k, 57k or 2.5M."""
-    units = iter("kMGT")
-    unit = ""
+    """Return a number with two or three digits, such as 84, 1.2k or 2.5M."""
+    unit, units = "", iter("kMGT")
     while number >= 999.5:
         number, unit = number / 1000, next(units)
     return f"{number:.1f}{unit}" if unit and number < 9.95 else f"{number:.0f}{unit}"
@@ -259,3 +232,36 @@ def _clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+class CtrlC:
+    """Counts Ctrl-C inside a `with` block, so that it interrupts no step; the second one raises.
+
+    Outside the main thread, or where a program has its own handler, it changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.presses = 0
+        self._installed = False
+
+    def __enter__(self) -> Self:
+        import signal
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            try:
+                signal.signal(signal.SIGINT, self._press)
+            except ValueError:  # only the main thread receives signals
+                return self
+            self._installed = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        import signal
+
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        self.presses += 1
+        if self.presses > 1:
+            raise KeyboardInterrupt

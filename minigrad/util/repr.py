@@ -1,4 +1,4 @@
-"""An object as the Python code that makes it."""
+"""The Python code that creates an object."""
 
 from __future__ import annotations
 
@@ -13,28 +13,22 @@ from minigrad.util.names import snake_case
 
 _WIDTH = 88
 _LARGEST_ARRAY = 100
-_OUTERMOST_ONLY = ("input_shape=", "dtype=")
-"""Arguments that a model inside another model takes from the outer one."""
+_OUTERMOST_ONLY = ("input_shape=", "dtype=")  # an inner model takes them from the outer one
 
+# Text, or (opening bracket, [(prefix such as 'units=', item)], closing bracket).
 Node: TypeAlias = "str | tuple[str, list[tuple[str, Node]], str]"
-"""Text, or (opening bracket, [(prefix such as 'units=', item)], closing bracket)."""
 
 
 def pretty(value: Configurable) -> str:
-    """Return the Python code that makes an object, on several lines if it is long.
+    """Return the Python code that creates an object, on several lines if it is long.
 
     Leaves out arguments that equal their defaults, and names that a container gives by itself.
     Shows an activation without arguments as its name, and describes an array of over 100 numbers.
-
-    >>> from minigrad import Dense, Sequential, Sigmoid
-    >>> print(pretty(Sequential([Dense(3, activation="tanh"), Sigmoid()], input_shape=(2,))))
-    Sequential([Dense(3, activation='tanh'), Sigmoid()], input_shape=(2,))
     """
     return _layout(_call(value), column=0, indent=0)
 
 
 def _flat(node: Node) -> str:
-    """Return a node on one line."""
     if isinstance(node, str):
         return node
     opening, items, closing = node
@@ -48,10 +42,7 @@ def _layout(node: Node, column: int, indent: int) -> str:
         return flat
     opening, items, closing = node
     inner = indent + 4
-    lines = [
-        f"{' ' * inner}{prefix}{_layout(item, inner + len(prefix) + 1, inner)},"
-        for prefix, item in items
-    ]
+    lines = [f"{' ' * inner}{p}{_layout(item, inner + len(p) + 1, inner)}," for p, item in items]
     return "\n".join([opening, *lines, " " * indent + closing])
 
 
@@ -61,7 +52,12 @@ def _node(value: Any, default_names: Collection[str] = ()) -> Node:
         return _call(value, default_names, nested=True)
     if isinstance(value, (list, tuple)):
         counts: Counter[str] = Counter()
-        items = [("", _node(item, _default_name(item, counts))) for item in value]
+        items = []
+        for item in value:
+            kind = snake_case(type(item).__name__)
+            name = f"{kind}_{counts[kind] + 1}"  # the name that a container gives this layer
+            counts[kind] += getattr(item, "name", "") in ("", name)
+            items.append(("", _node(item, (name,))))
         if isinstance(value, list):
             return "[", items, "]"
         return "(", items, ",)" if len(items) == 1 else ")"
@@ -75,10 +71,7 @@ def _node(value: Any, default_names: Collection[str] = ()) -> Node:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
-def _call(
-    value: Configurable, default_names: Collection[str] = (), *, nested: bool = False
-) -> Node:
-    """Return the node of a constructor call."""
+def _call(value: Configurable, default_names: Collection[str] = (), nested: bool = False) -> Node:
     try:
         arguments = value.repr_arguments()
     except TypeError:  # a custom class that doesn't store its arguments
@@ -96,11 +89,3 @@ def _call(
             node = repr(name)
         items.append((prefix, node))
     return f"{type(value).__name__}(", items, ")"
-
-
-def _default_name(value: object, counts: Counter[str]) -> tuple[str]:
-    """Return the name that a container gives a layer without a name, and count it."""
-    kind = snake_case(type(value).__name__)
-    name = f"{kind}_{counts[kind] + 1}"
-    counts[kind] += getattr(value, "name", "") in ("", name)
-    return (name,)

@@ -1,9 +1,10 @@
-"""Objects as configurations that JSON can hold, with class names and options, and back."""
+"""Objects and random generators as configurations that JSON can hold, and back."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,20 +19,11 @@ CustomObjects: TypeAlias = Mapping[str, Callable[..., Any]]
 
 
 def to_config(value: Any, where: str, arrays: Arrays | None = None) -> Any:
-    """Turn an option into what JSON can hold.
+    """Convert an option to what JSON can hold.
 
-    Args:
-        value: a number, a string, an object with `get_config`, a function (only its name is kept),
-            or a list, tuple or dict of these.
-        where: the name of the option in messages.
-        arrays: receives the arrays, which JSON can't hold; without it, arrays are refused.
-
-    Raises:
-        TypeError: a value of another type; or an object whose constructor doesn't take its
-            configuration, or whose name belongs to another registered class.
-
-    >>> to_config((2, 3), "Reshape")
-    [2, 3]
+    `value` is a number, a string, an object with `get_config`, a function (only its name is kept),
+    or a list, tuple or dict of these; any other type raises TypeError. `where` is the option in
+    messages. `arrays` receives the arrays, which JSON can't hold; without it, they are refused.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -64,30 +56,17 @@ def from_config(
     *,
     make: Callable[[Any, Mapping[str, Any]], Any] = lambda cls, options: cls(**options),
 ) -> Any:
-    """Make the object that `to_config` described; nothing in the configuration is imported or run.
+    """Create the object that `to_config` described; nothing in it is imported or run.
 
-    Args:
-        config: the configuration.
-        custom_objects: unregistered classes, and functions, by name; functions aren't called.
-        arrays: the arrays from `to_config`; each is removed when it is used.
-        make: makes each object from its class and options.
-
-    Raises:
-        ValueError: an unknown name, a class that isn't `Configurable`, or a malformed `config`.
-
-    >>> from minigrad import Tanh
-    >>> from_config({"class": "Tanh", "config": {}})
-    Tanh()
+    `custom_objects` holds unregistered classes, and functions, which aren't called. `arrays` are
+    those from `to_config`; each is removed when it is used. `make` creates each object from its
+    class and options. An unknown name or a malformed `config` raises ValueError.
     """
-
-    def inner(config: Any) -> Any:
-        return from_config(config, custom_objects, arrays, make=make)
-
+    inner = partial(from_config, custom_objects=custom_objects, arrays=arrays, make=make)
     if isinstance(config, list):
         return [inner(item) for item in config]
     if not isinstance(config, dict):
         return config
-    custom = custom_objects or {}
     if config.keys() == {"array"}:
         if arrays is None or config["array"] not in arrays:
             raise ValueError(f"the array {config['array']!r} is missing, or used twice")
@@ -95,11 +74,11 @@ def from_config(
     if config.keys() == {"items"}:
         return dict(inner(config["items"]))
     if config.keys() == {"function"}:
-        return _find(config["function"], custom, "function")
+        return _find(config["function"], custom_objects or {}, "function")
     if config.keys() != {"class", "config"}:
         raise ValueError(f"expected a description with 'class' and 'config', got {sorted(config)}")
     name = config["class"]
-    cls = _find(name, {**registered(Configurable), **custom}, "class")
+    cls = _find(name, {**registered(Configurable), **(custom_objects or {})}, "class")
     # The file chooses the name and the arguments, so no other callable may be called.
     if not (isinstance(cls, type) and issubclass(cls, Configurable)):
         raise ValueError(
@@ -114,9 +93,8 @@ def from_config(
 
 
 def _checked_options(value: Configurable) -> dict[str, Any]:
-    """Return the configuration of an object that can be made again from it."""
-    cls = type(value)
-    options = value.get_config()
+    """Return the configuration of an object; refuse one that can't be created again from it."""
+    cls, options = type(value), value.get_config()
     try:
         inspect.signature(cls).bind(**options)
     except TypeError as error:
@@ -136,10 +114,10 @@ def _checked_options(value: Configurable) -> dict[str, Any]:
 def _find(name: Any, known: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
     if not isinstance(name, str) or name not in known:
         way = "decorate it with @minigrad.register, or pass" if kind == "class" else "pass"
-        hint = guess(str(name), known)
+        meant = guess(str(name), known)
         raise ValueError(
             f"the {kind} '{name}' isn't known: {way} custom_objects={{'{name}': {name}}}"
-            + (f"; {hint}" if hint else "")
+            f"{meant and f'; {meant}'}"
         )
     return known[name]
 
@@ -150,11 +128,7 @@ _LARGEST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "has_gauss": 1}
 
 
 def describe_rng(rng: RNG) -> dict[str, Any]:
-    """Return the type and the state of a random generator, for `restore_rng`.
-
-    Raises:
-        TypeError: its bit generator isn't one of NumPy's.
-    """
+    """Return the type and the state of a random generator, for `restore_rng`."""
     state = rng_state(rng)
     if state["bit_generator"] not in _BIT_GENERATORS:
         raise TypeError(
@@ -165,13 +139,7 @@ def describe_rng(rng: RNG) -> dict[str, Any]:
 
 
 def restore_rng(description: Mapping[str, Any]) -> RNG:
-    """Return a random generator in the state that `describe_rng` saw.
-
-    >>> rng = np.random.default_rng(4)
-    >>> copy = restore_rng(describe_rng(rng))
-    >>> bool(copy.normal() == rng.normal())
-    True
-    """
+    """Return a random generator in the state that `describe_rng` returned."""
     state = description["state"]
     if state["bit_generator"] not in _BIT_GENERATORS:
         raise ValueError(f"the bit generator {state['bit_generator']!r} isn't known")

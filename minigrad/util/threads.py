@@ -1,4 +1,4 @@
-"""A few threads that work on one job, and the number of them that pays."""
+"""A small thread pool, and the number of threads that it uses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextvars import copy_context
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
@@ -22,7 +22,7 @@ class ThreadPool:
         self._executor: ThreadPoolExecutor | None = None
 
     def run(self, job: Callable[[int], None]) -> None:
-        """Call job(0), job(1), ... at the same time, one a thread, and return when all have ended.
+        """Call job(0), job(1), ... at the same time, one per thread, and wait for all of them.
 
         The caller's NumPy error settings hold in each thread.
         """
@@ -42,7 +42,6 @@ class ThreadPool:
                 other.result()
 
     def close(self) -> None:
-        """End the threads."""
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
@@ -55,25 +54,13 @@ class ThreadPool:
 
 
 def thread_count(threads: int | None = None) -> int:
-    """Return the number of threads: as given, or MINIGRAD_THREADS, or one for each core.
-
-    Raises:
-        ValueError: not an integer of at least 1.
-
-    >>> thread_count(2)
-    2
-    """
-    name, count = "threads", cast("Any", threads)
+    """Return the number of threads: `threads`, else MINIGRAD_THREADS, else one for each core."""
+    source = "threads"
+    count: Any = threads
     if threads is None:
-        name, count = "MINIGRAD_THREADS", os.environ.get("MINIGRAD_THREADS") or _cores()
-        count = int(count) if str(count).isdecimal() else count
+        source, given = "MINIGRAD_THREADS", os.environ.get("MINIGRAD_THREADS", "")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        count = int(given) if given.isdecimal() else given or cores or 1
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {count!r}")
+        raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
     return int(count)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

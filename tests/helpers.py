@@ -1,0 +1,61 @@
+"""What several test files use: `from helpers import says`."""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad import Layer, Parameter
+
+
+@contextmanager
+def says(error: type[Exception] | tuple[type[Exception], ...], *parts: str) -> Iterator[None]:
+    """Expect an error whose message contains all parts: names, numbers, and what to do."""
+    with pytest.raises(error) as caught:
+        yield
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def through_pickle(instance: Any) -> Any:
+    """Return a copy made by pickle."""
+    return pickle.loads(pickle.dumps(instance))
+
+
+class Scale(Layer):
+    """Multiplies each feature by a factor."""
+
+    def build(self, input_shape, rng):
+        self.factor = Parameter(np.ones(input_shape))
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.cache = x
+        return x * self.factor.value
+
+    def backward(self, delta):
+        self.factor.grad = (delta * self.cache).sum(axis=0)
+        return delta * self.factor.value
+
+
+class Swish(Layer):
+    """x sigmoid(beta x), where beta is trained."""
+
+    def build(self, input_shape, rng):
+        self.beta = Parameter(1.0)
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        s = 1 / (1 + np.exp(-self.beta.value * x))
+        if training:
+            self.cache = x, s
+        return x * s
+
+    def backward(self, delta):
+        x, s = self.cache
+        self.beta.grad = (delta * x * x * s * (1 - s)).sum()
+        return delta * (s + self.beta.value * x * s * (1 - s))
