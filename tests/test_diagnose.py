@@ -845,6 +845,7 @@ def test_no_loss_conflicts_with_a_linear_output(loss_example) -> None:
     assert not model.diagnose(x, target, loss=loss, optimizer=SLOW)
 
 
+@pytest.mark.slow
 def test_many_rows_are_sampled() -> None:
     x = np.random.default_rng(0).normal(size=(50_000, 200))
     x[-1, 3] = np.nan
