@@ -48,9 +48,8 @@ from minigrad import (
 )
 from minigrad.data.rows import Rows
 from minigrad.diagnose import Diagnosis, Finding, diagnose
-from minigrad.diagnose.case import Case
+from minigrad.diagnose.case import Case, Landscape
 from minigrad.diagnose.findings import evidence, number, percent
-from minigrad.diagnose.landscape import Landscape
 from minigrad.lessons import tutorial
 from minigrad.optimizers.schedules import ExponentialDecay
 
@@ -192,6 +191,22 @@ def yes_or_no(*last: Layer) -> Sequential:
     return net(Dense(16), Tanh(), Dense(1), *last)
 
 
+SLOW_CASES = {
+    "all zero", "class numbers from 1", "classes", "deep relu", "logits",
+    "no activation at one place", "no activation in a branch", "normalised large inputs",
+    "one class", "one-hot and softmax", "output saturated at the wrong end", "regularised",
+    "relu and signed targets", "relu, positive targets", "sigmoid, 0 and 1",
+    "sigmoid, probability loss", "smoothed classes", "softmax before logits loss",
+    "targets as in load_diabetes", "targets of 0.00001", "targets of 10,000 among others",
+    "targets that spread",
+}  # fmt: skip
+
+
+def marked(cases: dict) -> list:
+    """Return the names of the cases, the slow ones marked."""
+    return [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW_CASES)) for n in cases]
+
+
 LARGE = Normal(scale=20.0)
 FAULTS = {
     "x not finite": (fine, with_nan(X), Y, MSELoss(), "not_finite", None),
@@ -327,7 +342,7 @@ def frozen() -> Sequential:
     return model
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", marked(FAULTS))
 def test_fault_is_found(name: str) -> None:
     make, x, y, loss, kind, layer = FAULTS[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=SLOW)
@@ -443,7 +458,7 @@ def sequences() -> Sequential:
     return Sequential([Tanh(), Mean(), Dense(4)], input_shape=(4, 2), rng=0)
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize("name", marked(HEALTHY))
 def test_healthy_model_has_no_findings(name: str) -> None:
     make, x, y, loss, optimizer = HEALTHY[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=optimizer)
@@ -520,6 +535,7 @@ def largest_eigenvalue(model: Sequential, rows: Rows) -> float:
     return float(np.linalg.eigvalsh((np.array(columns) + np.array(columns).T) / 2)[-1])
 
 
+@pytest.mark.slow
 def test_tutorial_has_exactly_two_findings() -> None:
     started = time.perf_counter()
     model, diagnosis, rows = diagnose_tutorial()
@@ -542,6 +558,7 @@ def test_tutorial_has_exactly_two_findings() -> None:
     assert rate["loss_after_trial"] < rate["loss_at_this_rate"]
 
 
+@pytest.mark.slow
 def test_limit_at_tutorial_solution_matches_dense_hessian() -> None:
     model, _, rows = diagnose_tutorial()
     tutorial.train(model, rows.x, rows.y, learning_rate=0.001, epochs=3000)
@@ -549,6 +566,7 @@ def test_limit_at_tutorial_solution_matches_dense_hessian() -> None:
     assert found.evidence["limit"] == pytest.approx(2 / largest_eigenvalue(model, rows), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("learning_rate", "options"), [(0.001, {}), (0.01, {"batch_size": 100})])
 def test_tutorial_at_a_stable_rate_has_one_finding(learning_rate, options) -> None:
     assert diagnose_tutorial(learning_rate, **options)[1].kinds == ["targets_out_of_range"]
@@ -636,6 +654,7 @@ def test_invalid_weights_are_refused() -> None:
     assert weighted.kinds == ["not_finite"]
 
 
+@pytest.mark.slow
 def test_rate_above_the_limit_that_does_better_is_only_noted() -> None:
     from_zero = Residual([Dense(16), ReLU(), Dense(16, weight_initializer="zeros")])
     model = net(
@@ -664,6 +683,7 @@ def test_divergence_is_described_in_words() -> None:
         assert not re.search(r"\b(inf|nan)\b", text)
 
 
+@pytest.mark.slow
 def test_floor_is_stated_once_for_a_mean_loss() -> None:
     y = np.linspace(0.9, 100, 300)
     for reduction, stated in (("mean", False), ("sum", True)):
@@ -673,6 +693,7 @@ def test_floor_is_stated_once_for_a_mean_loss() -> None:
         assert ("J of a batch of 300 rows" in found["targets_out_of_range"].why) == stated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(32,), (32, 16)], ids=str)
 @pytest.mark.parametrize("optimizer", [Adam(), SGD(), None], ids=str)
 def test_diabetes_targets_are_only_unscaled(hidden, optimizer) -> None:
@@ -824,6 +845,7 @@ def test_no_loss_conflicts_with_a_linear_output(loss_example) -> None:
     assert not model.diagnose(x, target, loss=loss, optimizer=SLOW)
 
 
+@pytest.mark.slow
 def test_many_rows_are_sampled() -> None:
     x = np.random.default_rng(0).normal(size=(50_000, 200))
     x[-1, 3] = np.nan
@@ -941,6 +963,7 @@ def diagnosed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_no_false_alarm_on_an_example(path: Path, tmp_path, monkeypatch, diagnosed) -> None:
     for line in path.read_text().splitlines():
@@ -953,6 +976,7 @@ def test_no_false_alarm_on_an_example(path: Path, tmp_path, monkeypatch, diagnos
     assert not any(diagnosed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", ["README.md", "docs/tutorial/any-depth.md", "docs/how-to/layer.md"]
 )
@@ -964,6 +988,7 @@ def test_no_false_alarm_on_a_page(page: str, tmp_path, monkeypatch, diagnosed) -
     assert not any(diagnosed)
 
 
+@pytest.mark.slow
 def test_no_false_alarm_on_the_corrected_tutorial(monkeypatch, diagnosed) -> None:
     fit = Sequential.fit
     monkeypatch.setattr(
