@@ -1,7 +1,7 @@
 """What several test files use: `from helpers import says`."""
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,22 @@ from minigrad import Layer, Parameter
 
 
 @contextmanager
-def says(error: type[Exception] | tuple[type[Exception], ...], *parts: str) -> Iterator[None]:
+def says(error: type[Exception] | tuple[type[Exception], ...], *parts: str) -> Iterator[Any]:
     """Expect an error whose message contains all parts: names, numbers, and what to do."""
     with pytest.raises(error) as caught:
-        yield
+        yield caught
     for part in parts:
         assert part in str(caught.value)
+
+
+def slow(*values: Any) -> Any:
+    """Return a set of parameters that only `-m slow` runs."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def all_slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
+    """Return the values as parameters of a test, all of them slow but the fast ones."""
+    return [value if value in fast else slow(value) for value in values]
 
 
 def through_pickle(instance: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import says
+from helpers import says, slow
 from minigrad import SGD, BatchNorm, CrossEntropyLoss, Dense, Sequential, Tanh
 from minigrad.data import permutation
 from minigrad.data.batches import Stream
@@ -571,7 +571,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestFiles:
-    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("dtype", ["float64", slow("float32")])
     @pytest.mark.parametrize(
         "options",
         [{}, {"batch_size": None}, {"validation_split": 0.3}, {"shuffle": False}],
@@ -655,8 +655,9 @@ class TestPermutation:
         assert [len(piece) for piece in pieces] == [300, 300, 300, 100]
         np.testing.assert_array_equal(np.concatenate(pieces), order[:], strict=True)
 
-    def test_statistics_of_a_random_permutation(self) -> None:
-        rows, count = 5000, 400
+    @pytest.mark.parametrize("count", [100, slow(400)])
+    def test_statistics_of_a_random_permutation(self, count: int) -> None:
+        rows = 5000
         rng = np.random.default_rng(3)
         found = np.stack([LazyPermutation(rows, rng)[:] for _ in range(count)])
         # The position of a row, and the row after it, don't depend on its number.

@@ -48,6 +48,7 @@ def ax():
 
 @pytest.fixture(autouse=True)
 def close_figures():
+    pyplot.close("all")
     before = dict(matplotlib.rcParams)
     yield
     pyplot.close("all")

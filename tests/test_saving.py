@@ -349,7 +349,7 @@ class TestRandomState:
 
 
 @register
-class Scale(Layer):
+class Filled(Layer):
     """A custom layer without a name argument that fills its array itself."""
 
     def __init__(self, start: float = 1.0) -> None:
@@ -373,7 +373,7 @@ class Scale(Layer):
         return delta * self.factor.value
 
 
-class Private(Scale):
+class Private(Filled):
     """An unregistered class."""
 
 
@@ -525,7 +525,7 @@ class TestContents:
         assert type(nested.layers[1]) is Wide
 
     def test_names_that_are_not_in_a_config(self, path: Path) -> None:
-        model = Sequential([Scale(2.0), Scale(), Dense(1)], rng=1)
+        model = Sequential([Filled(2.0), Filled(), Dense(1)], rng=1)
         model.layers[1].name = "second"
         del model.layers[0]
         model.build_for((4,))
@@ -533,11 +533,11 @@ class TestContents:
         assert next(loaded.named_parameters())[0] == "second.factor"
 
     def test_names_in_a_custom_container(self, path: Path) -> None:
-        deep = Holder(Scale(2.0), {"a": Scale(), "b": Scale(3.0)})
+        deep = Holder(Filled(2.0), {"a": Filled(), "b": Filled(3.0)})
         deep.others["b"].name = "last"
         model = Sequential([Holder(deep, {}), Dense(1)], input_shape=(4,), rng=1)
         model.compile(optimizer="sgd", loss="mse")
-        loaded = through(model, path, Holder=Holder, Scale=Scale)
+        loaded = through(model, path, Holder=Holder, Filled=Filled)
         fit(model, 1)
         fit(loaded, 1)
         assert_same(loaded, model)
@@ -549,7 +549,7 @@ class TestContents:
 
     def test_arrays_and_special_numbers_as_options(self, path: Path) -> None:
         weight = np.array([[1e30, -0.0, 5e-45]], dtype=np.float32)
-        layers = [Dense(3, weight_initializer=weight), Scale(-np.inf)]
+        layers = [Dense(3, weight_initializer=weight), Filled(-np.inf)]
         model = Sequential(layers, input_shape=(1,), rng=1)
         model.compile(optimizer=SGD(learning_rate=np.float64(0.1)), loss="mse")
         loaded = through(model, path)
@@ -592,23 +592,26 @@ class TestContents:
             load(path, custom_objects={"start": start})
 
     def test_registered_and_custom_classes(self, path: Path) -> None:
-        model = Sequential([Scale(2.0), Private(3.0)], input_shape=(4,), rng=1)
+        model = Sequential([Filled(2.0), Private(3.0)], input_shape=(4,), rng=1)
         with pytest.raises(FileFormatError, match=r"class 'Private'.*@minigrad\.register"):
             through(model, path)
         loaded = through(model, path, Private=Private)
         assert_same(loaded, model)
-        assert [type(layer) for layer in loaded.layers] == [Scale, Private]
+        assert [type(layer) for layer in loaded.layers] == [Filled, Private]
 
     @pytest.mark.parametrize(
         ("layers", "message"),
         [
-            ([type("Dense", (Scale,), {})()], "another class named 'Dense'"),
+            ([type("Dense", (Filled,), {})()], "another class named 'Dense'"),
             (
-                [type("Odd", (Scale,), {"get_config": lambda _: {"x": 1}})()],
+                [type("Odd", (Filled,), {"get_config": lambda _: {"x": 1}})()],
                 "Odd .*get_config",
             ),
-            ([Scale(cast("Any", object()))], r"Scale\(start=...\) is an obj"),
-            ([Scale(cast("Any", np.array(["a"])))], r"Scale\(start=...\) is an ndarray"),
+            ([Filled(cast("Any", object()))], r"Filled\(start=...\) is an obj"),
+            (
+                [Filled(cast("Any", np.array(["a"])))],
+                r"Filled\(start=...\) is an ndarray",
+            ),
         ],
         ids=["namesake", "config", "object", "strings"],
     )
