@@ -170,7 +170,7 @@ class Shared(Parameter):
 
     def __init__(self, source: Parameter) -> None:
         self._source = source
-        self._grad = np.zeros_like(source.value)
+        self._grad = source.grad.copy()
         self.name = source.name
 
     @property
@@ -234,19 +234,18 @@ class Parameters(Sequence[Parameter]):
         placed = list(zip(self._starts, self._items, strict=False))
         vectors, offsets = {p._vector for p in self._items}, {p._start - at for at, p in placed}
         right = None not in vectors and len(vectors) == len(offsets) == 1
-        right = right and dtype in (None, self._items[0].value.dtype)
+        right = right and (dtype is None or dtype == self._items[0].value.dtype)
         if not right and (self._owned or not placed or None in vectors):
             dtype = dtype or np.result_type(*(p.value for p in self._items), np.float32)
             vector = _Vector(self.size, dtype)
             for start, p in placed:
                 p._move(vector, start)
             right, vectors, offsets = True, {vector}, {0}
-        self._vector, offset = (vectors.pop(), offsets.pop()) if right else (None, 0)
-        self._place = slice(offset, offset + self.size)
-        self._views = self._vector and (
-            self._vector.value[self._place],
-            self._vector.grad[self._place],
-        )
+        self._vector, self._views = None, None
+        if right and (common := vectors.pop()) is not None:
+            offset = offsets.pop()
+            place = slice(offset, offset + self.size)
+            self._vector, self._views = common, (common.value[place], common.grad[place])
         self._pieces: list[tuple[slice, Array, Array]] = []
         for source, uses in self._shared.items():
             for use in uses:
@@ -286,9 +285,10 @@ class Parameters(Sequence[Parameter]):
 
     def twins(self) -> list[Parameter]:
         """Return parameters with the same values, shared, and gradients of their own."""
-        vectors = {vector: vector.twin() for vector in {p._vector for p in self._items}}
+        vectors = {v: v.twin() for v in {p._vector for p in self._items} if v is not None}
         twins = [copy.copy(p) for p in self._items]
         for twin, p in zip(twins, self._items, strict=True):
+            assert p._vector is not None
             twin._bind(vectors[p._vector], p._start)
         return twins
 
@@ -320,9 +320,10 @@ class Parameters(Sequence[Parameter]):
             start, p = placed  # neighbours in a vector have the same offset
             return p._vector, p._start - start, p.trainable
 
-        for (vector, offset, trainable), placed in groupby(zip(self._starts, self._items), run_of):
-            if trainable:
-                run = list(placed)
+        placed = zip(self._starts, self._items, strict=False)
+        for (vector, offset, trainable), group in groupby(placed, run_of):
+            if trainable and vector is not None:
+                run = list(group)
                 first, end = run[0][0], run[-1][0] + run[-1][1].size
                 place = slice(first + offset, end + offset)
                 yield first, vector.value[place], vector.grad[place]

@@ -66,6 +66,12 @@ class Rows:
             x = x.astype(self.dtype, copy=False)
         return Rows(x, self.y[rows], None if self.weight is None else self.weight[rows])
 
+    def for_epochs(self, batch_size: int | None, block_rows: int) -> Rows:
+        """Return the rows as many epochs read them: one batch that is a block is held in memory."""
+        if self.count(batch_size) > 1:
+            return self
+        return (self.take(slice(None)) if len(self) <= block_rows else self).features_first()
+
     def features_first(self) -> Rows:
         """Return the rows with each feature of a narrow x contiguous, if such a copy pays.
 

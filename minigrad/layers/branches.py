@@ -69,7 +69,7 @@ class Residual(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         self.check_delta(delta, self.cache)
-        return delta + self.layer.backward(delta)
+        return delta + _input_delta(self.layer, delta)
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -150,7 +150,7 @@ class Parallel(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         pairs = zip(self.layers, self._parts(delta), strict=True)
-        return reduce(np.add, [layer.backward(part) for layer, part in pairs])
+        return reduce(np.add, [_input_delta(layer, part) for layer, part in pairs])
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -169,3 +169,15 @@ class Parallel(Layer):
 def as_layer(branch: Branch) -> Layer:
     """Return a layer as it is, and a list or tuple of layers as a `Chain`."""
     return Chain(branch) if isinstance(branch, Sequence) else branch
+
+
+def _input_delta(layer: Layer, delta: Array) -> Array:
+    """Send delta back through a branch, and refuse a result that would be broadcast."""
+    result = layer.backward(delta)
+    expected = (len(delta), *(layer.input_shape or ()))
+    if np.shape(result) != expected:
+        raise ValueError(
+            f"backward of {layer.label} must return dJ/dinput of shape {expected}, got "
+            f"{np.shape(result)}"
+        )
+    return result
