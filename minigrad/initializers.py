@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from minigrad.data.arrays import Array, Shape, as_array
+from minigrad.data.arrays import Array, Shape, as_numbers, check_finite
 from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_not_negative, check_number
 from minigrad.util.random import RNG
@@ -19,8 +19,8 @@ from minigrad.util.random import RNG
 class Initializer(Configurable):
     """Returns an array of a given shape; a weight has the shape (inputs, units).
 
-    A subclass defines `__call__`. A plain function of (shape, rng) works too, but a saved model
-    holds only its name. A registered class is saved and loaded, and options take its name.
+    A subclass defines `__call__`. A function of (shape, rng) works too, but a saved model holds
+    only its name. A registered class is saved and loaded, and options take its name.
 
     >>> from minigrad import Dense, Sequential
     >>> class Spread(Initializer):
@@ -47,16 +47,11 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
         source: the name of an initializer, an object, or an array to copy.
         shape: the shape of the result.
         rng: the generator; one with a method `zeros`, as `load` uses, gives zeros.
-        label: the name of the array in messages.
+        label: the name of the array in messages, such as "the bias of Dense 'dense_1'".
 
     Raises:
         TypeError: an array that doesn't hold real numbers.
         ValueError: an unknown name; an array of another shape, or with NaN or infinity.
-
-    >>> initialize(np.ones(2), (3,), np.random.default_rng(0), "the bias of Dense 'dense_1'")
-    Traceback (most recent call last):
-    ...
-    ValueError: the bias of Dense 'dense_1' has shape (3,), got an initial array of shape (2,)
     """
     if zeros := getattr(rng, "zeros", None):
         return np.asarray(zeros(shape, label))
@@ -68,24 +63,21 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     return np.array(array, dtype=np.float64)
 
 
-def check_initializer(source: InitializerLike, argument: str) -> None:
-    """Refuse an unknown name, a class, and an array that `initialize` refuses."""
+def check_initializer(source: InitializerLike, argument: str) -> InitializerLike:
+    """Return an initializer; refuse an unknown name, a class, and what isn't finite numbers."""
     if isinstance(source, str):
         as_object(Initializer, source, argument)
     elif isinstance(source, type):
         raise TypeError(f"{argument} is a class: pass an object, {source.__name__}()")
     elif not callable(source):
         _checked(source, argument)
+    return source
 
 
 def _checked(value: ArrayLike, name: str) -> Array:
     """Return an array of finite real numbers."""
-    array = as_array(value, name)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} expects an array of real numbers, got dtype {array.dtype}")
-    finite = np.isfinite(array)
-    if not finite.all():
-        raise ValueError(f"{name} expects finite numbers, got {array[~finite].flat[0]}")
+    array = as_numbers(value, name)
+    check_finite(np.atleast_1d(array), name)
     return array
 
 
@@ -135,9 +127,8 @@ class Constant(Initializer):
 class Normal(Initializer):
     """The normal distribution N(0, scale^2); `Normal()` gives the numbers of NumPy's `randn`.
 
-    >>> Normal()((2, 1), np.random.RandomState(4))
-    array([[0.05056171],
-           [0.49995133]])
+    >>> Normal()((1, 2), np.random.RandomState(4))
+    array([[0.05056171, 0.49995133]])
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -182,8 +173,7 @@ class _Scaled(Initializer):
 class GlorotUniform(_Scaled):
     """Uniform on (-l, l) with l = sqrt(6 / (inputs + units)): variance 2 / (inputs + units).
 
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
-    networks, AISTATS 2010, equation 16.
+    Source: Glorot and Bengio, Training deep feedforward neural networks, AISTATS 2010, equation 16.
 
     >>> w = GlorotUniform()((200, 100), np.random.default_rng(0))
     >>> round(float(np.abs(w).max()), 4), round(sqrt(6 / 300), 4)
@@ -267,8 +257,7 @@ class LecunUniform(_Scaled):
 class Orthogonal(Initializer):
     """A random matrix whose rows or columns, whichever are fewer, are orthonormal, times `gain`.
 
-    Source: Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear
-    neural networks, ICLR 2014.
+    Source: Saxe et al., Exact solutions to the nonlinear dynamics of learning, ICLR 2014.
 
     >>> w = Orthogonal()((4, 2), np.random.default_rng(0))
     >>> bool(np.allclose(w.T @ w, np.eye(2)))

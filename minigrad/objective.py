@@ -44,6 +44,7 @@ class Objective:
 
         Both may be infinite or NaN where theta is very large.
         """
+        self._gradient.use(self._gradient.network.parameters)
         parameters, rows = self._gradient.parameters, self._rows
         theta = np.asarray(theta)
         if theta.shape != (parameters.size,):

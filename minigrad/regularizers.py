@@ -108,13 +108,7 @@ class L1L2(Regularizer):
 
 
 def check_regularizer(value: Regularizer | None, argument: str) -> Regularizer | None:
-    """Return a regularizer or None, and refuse anything else.
-
-    >>> check_regularizer(0.01, "weight_regularizer")
-    Traceback (most recent call last):
-    ...
-    TypeError: weight_regularizer must be a Regularizer such as L2(0.01), got 0.01
-    """
+    """Return a regularizer or None, and refuse anything else."""
     if value is not None and not isinstance(value, Regularizer):
         raise TypeError(f"{argument} must be a Regularizer such as L2(0.01), got {value!r}")
     return value

@@ -69,12 +69,12 @@ def test_arrays_and_functions_are_copied(source) -> None:
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
-        (np.full((2, 3), np.nan), ValueError, "finite numbers, got nan"),
-        (np.full((2, 3), np.inf), ValueError, "finite numbers, got inf"),
-        (np.ones((2, 3), complex), TypeError, "real numbers, got dtype complex128"),
+        (np.full((2, 3), np.nan), ValueError, r"holds nan at index \(0, 0\)"),
+        (np.full((2, 3), np.inf), ValueError, r"holds inf at index \(0, 0\)"),
+        (np.ones((2, 3), complex), TypeError, "has dtype complex128; expected real numbers"),
         (np.ma.array(np.ones((2, 3)), mask=True), TypeError, "MaskedArray"),
-        (np.full((2, 3), "1"), TypeError, "real numbers, got dtype <U1"),
-        (None, TypeError, "real numbers, got dtype object"),
+        (np.full((2, 3), "1"), TypeError, "has dtype <U1; expected real numbers"),
+        (None, TypeError, "has dtype object; expected real numbers"),
         ([[1.0, 2.0], [3.0]], ValueError, "is a list"),
         (Constant, TypeError, r"pass an object, Constant\(\)"),
     ],

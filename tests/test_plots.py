@@ -28,7 +28,7 @@ from minigrad import (
     plots,
 )
 from minigrad.plots.diagram import number
-from minigrad.plots.palette import COLORS
+from minigrad.plots.svg import COLORS
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")

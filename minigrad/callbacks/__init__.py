@@ -6,10 +6,6 @@ from minigrad.callbacks.learning_rate import LearningRateScheduler, ReduceOnPlat
 from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
 
 __all__ = [
-    "CSVLogger",
-    "Callback",
-    "EarlyStopping",
-    "LearningRateScheduler",
-    "ModelCheckpoint",
+    "CSVLogger", "Callback", "EarlyStopping", "LearningRateScheduler", "ModelCheckpoint",
     "ReduceOnPlateau",
-]
+]  # fmt: skip

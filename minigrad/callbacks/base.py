@@ -25,16 +25,14 @@ class Callback(Configurable):
 
     A method `on_...` with another name or other arguments is refused when the class is defined.
 
-    >>> import numpy as np
     >>> from minigrad import Dense, Sequential
     >>> class GoodEnough(Callback):
     ...     def on_epoch_end(self, trainer, epoch, logs):
     ...         trainer.stop = logs["loss"] < 0.01
     >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     >>> model.compile(optimizer="sgd", loss="mse")
-    >>> x = np.array([[0.0], [1.0]])
-    >>> history = model.fit(x, x, epochs=1000, callbacks=[GoodEnough()], verbose=0)
-    >>> history["loss"][-1] < 0.01, history.epochs < 1000
+    >>> history = model.fit([[0], [1]], [0, 1], epochs=999, callbacks=[GoodEnough()], verbose=0)
+    >>> history["loss"][-1] < 0.01, history.epochs < 999
     (True, True)
     """
 
@@ -50,18 +48,15 @@ class Callback(Configurable):
         super().__init_subclass__()
         methods = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
-            if not name.startswith("on_") or not callable(method := getattr(cls, name)):
+            if not name.startswith("on_") or not callable(getattr(cls, name)):
                 continue
             if name not in methods:
                 raise TypeError(
                     f"{cls.__name__} has a method '{name}', which training never calls: "
                     f"{nearest(name, methods)}"
                 )
-            if isinstance(getattr_static(cls, name), FunctionType):
-                expected, given = (
-                    list(signature(vars(Callback)[name]).parameters),
-                    signature(method),
-                )
+            if isinstance(method := getattr_static(cls, name), FunctionType):
+                expected, given = signature(vars(Callback)[name]).parameters, signature(method)
                 try:
                     given.bind(*expected)
                     wrong = list(given.parameters)[1:2] in (["epoch"], ["logs"])  # as in Keras
@@ -103,14 +98,12 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
         raise TypeError(f"callbacks must be a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
     for index, callback in enumerate[Any](callbacks):
-        if isinstance(callback, type):
+        if callable(callback) and not isinstance(callback, (Callback, type)):
+            callback = EpochCallback(callback)
+        if not isinstance(callback, Callback):
             raise TypeError(
-                f"callbacks[{index}] is a class: pass an object, {callback.__name__}(...)"
+                f"callbacks[{index}] must be a Callback object or a function of (epoch, logs), got "
+                f"{callback!r}"
             )
-        if not isinstance(callback, Callback) and not callable(callback):
-            raise TypeError(
-                f"callbacks[{index}] is {kind_of(callback)}; expected a Callback or a function of "
-                "(epoch, logs)"
-            )
-        found.append(callback if isinstance(callback, Callback) else EpochCallback(callback))
+        found.append(callback)
     return found

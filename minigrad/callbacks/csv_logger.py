@@ -23,14 +23,12 @@ class CSVLogger(Callback):
         ValueError: when training begins, a file to append to that has other columns.
 
     >>> import pathlib, tempfile
-    >>> import numpy as np
     >>> from minigrad import Dense, Sequential
     >>> model = Sequential([Dense(1, weight_initializer="zeros")], input_shape=(1,))
     >>> model.compile(optimizer="sgd", loss="mse")
-    >>> x = np.array([[1.0], [1.0]])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "log.csv")
-    ...     history = model.fit(x, x, callbacks=[CSVLogger(path)], verbose=0)
+    ...     history = model.fit([[1], [1]], [1, 1], callbacks=[CSVLogger(path)], verbose=0)
     ...     print(path.read_text(), end="")
     epoch,loss
     1,1.0
@@ -49,9 +47,8 @@ class CSVLogger(Callback):
                 present = next(csv.reader(file))
             if present != columns:
                 raise ValueError(
-                    f"CSVLogger can't append to {self.path!r}: its columns are "
-                    f"{', '.join(present)}, and this fit reports {', '.join(columns)}; choose a "
-                    "new file"
+                    f"CSVLogger expects {self.path!r} to have the columns {', '.join(columns)}, "
+                    f"got {', '.join(present)}: choose a new file"
                 )
         else:
             self._write(columns, "w")

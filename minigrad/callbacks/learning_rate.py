@@ -20,16 +20,13 @@ class LearningRateScheduler(Callback):
 
     Raises:
         TypeError: `schedule` isn't a function; when training begins, an optimizer whose learning
-            rate is a `Schedule`; during training, a rate that isn't a number.
-        ValueError: during training, a rate that isn't above zero.
+            rate is a `Schedule`; during training, a rate that isn't a number above zero.
 
-    >>> import numpy as np
     >>> from minigrad import SGD, Dense, Sequential
     >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     >>> model.compile(optimizer=SGD(learning_rate=1.0), loss="mse")
-    >>> x = np.array([[0.0], [1.0]])
     >>> halving = LearningRateScheduler(lambda epoch: 0.5**epoch)
-    >>> history = model.fit(x, x, epochs=3, callbacks=[halving], verbose=0)
+    >>> history = model.fit([[0], [1]], [0, 1], epochs=3, callbacks=[halving], verbose=0)
     >>> model.optimizer.learning_rate
     0.125
     """
@@ -53,11 +50,9 @@ class LearningRateScheduler(Callback):
 class ReduceOnPlateau(Monitor):
     """Multiplies the learning rate by `factor` after `patience` epochs without improvement.
 
-    It prints a line then, unless verbose=0. The epochs of earlier fits count, from the model's
-    history, so that training which is stopped and continued reduces at the same epochs.
-
-    It is Keras's ReduceLROnPlateau. PyTorch's waits for one epoch more than `patience`, and its
-    threshold is a fraction of the best value unless threshold_mode is "abs".
+    It prints a line then, unless verbose=0. The epochs of earlier fits count, so that training
+    which is stopped and continued reduces at the same epochs. This is Keras's ReduceLROnPlateau;
+    PyTorch's waits for one epoch more, and its threshold is a fraction of the best value.
 
     Args:
         monitor: the name of the loss or metric.
@@ -68,15 +63,14 @@ class ReduceOnPlateau(Monitor):
         min_learning_rate: the lower limit of the learning rate.
 
     Raises:
-        TypeError, ValueError: a value out of range; when training begins, a name that isn't
-            reported, or an optimizer whose learning rate is a `Schedule`.
+        TypeError, ValueError: when training begins, an optimizer whose learning rate is a
+            `Schedule`, or a name that isn't reported.
 
-    >>> import numpy as np
     >>> from minigrad import SGD, Dense, Sequential
     >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     >>> model.compile(optimizer=SGD(learning_rate=0.5), loss="mse")
     >>> plateau = ReduceOnPlateau(monitor="loss", factor=0.5, patience=2, min_delta=100)
-    >>> history = model.fit(np.ones((4, 1)), np.ones(4), epochs=5, callbacks=[plateau], verbose=0)
+    >>> history = model.fit([[1], [1]], [1, 1], epochs=5, callbacks=[plateau], verbose=0)
     >>> model.optimizer.learning_rate
     0.125
     """

@@ -22,20 +22,11 @@ _HIGHER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "r2", "auc")
 
 
 class Monitor(Callback):
-    """Base of callbacks that watch the loss or a metric.
-
-    Args:
-        monitor: its name in the logs, such as "val_loss".
-        mode: "min" or "max"; "auto" chooses by the name, for losses, errors and scores.
-        min_delta: only a change larger than this is an improvement.
-    """
+    """Base of callbacks that watch the loss or a metric, by its name in the logs."""
 
     def __init__(self, *, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         if not isinstance(monitor, str):
-            raise TypeError(
-                f"{type(self).__name__} expects monitor as a name in the logs, such as 'val_loss', "
-                f"got {monitor!r}"
-            )
+            raise TypeError(f"{type(self).__name__} expects a name as monitor, got {monitor!r}")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
@@ -48,26 +39,21 @@ class Monitor(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         """Check before training that the logs will contain the name."""
         if self.monitor not in trainer.reported:
-            known = nearest(self.monitor, trainer.reported)
             validated = any(name.startswith("val_") for name in trainer.reported)
-            way = "" if validated else "; val_... needs validation_data or validation_split"
             raise ValueError(
                 f"{type(self).__name__} monitors '{self.monitor}', which isn't reported: "
-                f"{known}{way}"
+                + nearest(self.monitor, trainer.reported)
+                + ("" if validated else "; val_... needs validation_data or validation_split")
             )
-        self._maximize = self._should_maximize()
-
-    def _should_maximize(self) -> bool:
-        if self.mode != "auto":
-            return self.mode == "max"
-        name = self.monitor.lower()
-        maximize = any(word in name for word in _HIGHER_IS_BETTER)
-        if maximize == any(word in name for word in _LOWER_IS_BETTER):
-            raise ValueError(
-                f"{type(self).__name__} can't tell whether a lower or a higher '{self.monitor}' is "
-                "better: pass mode='min' or mode='max'"
-            )
-        return maximize
+        self._maximize = self.mode == "max"
+        if self.mode == "auto":
+            name = self.monitor.lower()
+            self._maximize = any(word in name for word in _HIGHER_IS_BETTER)
+            if self._maximize == any(word in name for word in _LOWER_IS_BETTER):
+                raise ValueError(
+                    f"{type(self).__name__} can't tell whether a lower or a higher "
+                    f"'{self.monitor}' is better: pass mode='min' or mode='max'"
+                )
 
     def improved(self, epoch: int, logs: Mapping[str, float]) -> bool:
         """Return whether this epoch is the best so far, and remember it; NaN never is."""
@@ -84,9 +70,8 @@ class EarlyStopping(Monitor):
     """Stops training when a metric stops improving, and restores the best parameters.
 
     The parameters and the layers' buffers, such as running statistics, are restored however
-    training ends, also by Ctrl-C. The optimizer's state, the learning rate, the random state and
-    the history stay those of the last epoch. To continue training from the best epoch, load what
-    `ModelCheckpoint(path, save_best_only=True)` saved.
+    training ends, also by Ctrl-C. The optimizer's state, the random state and the history stay
+    those of the last epoch. To continue from the best epoch, load what `ModelCheckpoint` saved.
 
     Args:
         monitor: the name of the loss or metric.
@@ -95,24 +80,21 @@ class EarlyStopping(Monitor):
         mode: "min", "max", or "auto", by the name.
         restore_best_weights: False keeps the parameters of the last epoch.
 
-    Raises:
-        TypeError, ValueError: a value out of range; when training begins, a name that isn't
-            reported.
-
     Attributes:
         best: the best value.
         best_epoch: the epoch of the best value.
         stopped_epoch: the epoch after which it stopped training; 0 if it didn't.
 
+    Raises:
+        ValueError: when training begins, a name that isn't reported.
+
     Source: Prechelt, Early stopping - but when?, 1998.
 
-    >>> import numpy as np
     >>> from minigrad import SGD, Dense, Sequential
     >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     >>> model.compile(optimizer=SGD(learning_rate=0.5), loss="mse")
     >>> stopping = EarlyStopping(monitor="loss", patience=3, min_delta=1e-6)
-    >>> x = np.array([[0.0], [1.0]])
-    >>> history = model.fit(x, x, epochs=1000, batch_size=None, callbacks=[stopping], verbose=0)
+    >>> history = model.fit([[0], [1]], [0, 1], epochs=1000, callbacks=[stopping], verbose=0)
     >>> stopping.stopped_epoch == history.epochs < 100
     True
     """
@@ -166,27 +148,23 @@ class ModelCheckpoint(Monitor):
 
     Args:
         path: the file. "{epoch}" and names in the logs in braces are replaced by their values, as
-            in "net-{epoch:03}-{val_loss:.4f}.safetensors". Without them each save replaces the
-            last.
+            in "net-{epoch:03}-{val_loss:.4f}.safetensors".
         monitor: the loss or metric that decides which epoch is best.
         mode: "min", "max", or "auto", by the name.
         save_best_only: save only an epoch that is better than all before. If the file exists, the
             earlier epochs in the model's history count too.
 
     Raises:
-        TypeError: `monitor` isn't a name.
         ValueError: when training begins, a name that isn't reported.
         FileNotFoundError: when training begins, a folder that doesn't exist.
 
     >>> import os, tempfile
-    >>> import numpy as np
     >>> from minigrad import Dense, Sequential
     >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     >>> model.compile(optimizer="sgd", loss="mse")
-    >>> x = np.array([[0.0], [1.0]])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     saving = ModelCheckpoint(os.path.join(folder, "net-{epoch}.safetensors"))
-    ...     history = model.fit(x, x, epochs=2, callbacks=[saving], verbose=0)
+    ...     history = model.fit([[0], [1]], [0, 1], epochs=2, callbacks=[saving], verbose=0)
     ...     sorted(os.listdir(folder))
     ['net-1.safetensors', 'net-2.safetensors']
     """

@@ -34,9 +34,7 @@ def in_double(model: Layer, input_shape: Shape) -> Any:
         return model_of(model, input_shape)
     twin: Any = copy.deepcopy(model)
     twin.build_for(input_shape)
-    twin.dtype = np.dtype(np.float64)
-    twin.build_for(input_shape)
-    return twin
+    return twin.astype("float64")
 
 
 class Replay:

@@ -68,19 +68,11 @@ class RunningMetrics:
 
 
 def evaluate(
-    model: Layer,
-    loss: Loss,
-    metrics: Mapping[str, Metric],
-    data: Rows | Stream,
-    *,
-    rows: int | None = None,
+    model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
 ) -> dict[str, float]:
-    """Return the loss and the metrics over all rows, without writing on any layer.
-
-    `rows` is the number of rows at a time; by default that of the model's `Plan`.
-    """
+    """Return the loss and the metrics over all rows, without writing on any layer."""
     running = RunningMetrics(loss, metrics, reused=isinstance(data, Stream))
-    most = rows or Plan(model).rows
+    most = Plan(model).rows
     for batch in data.batches(None, None):
         for block in blocks(len(batch), min(most, batch.chunk)):
             part = batch.take(block)

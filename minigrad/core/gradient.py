@@ -58,14 +58,20 @@ class BatchGradient:
         plan = Plan(network)
         self.network = network
         self.loss = loss
-        self.parameters = network.parameters if parameters is None else parameters
+        self.use(network.parameters if parameters is None else parameters)
         self.rows = plan.rows
         self.regularization = 0.0
-        self._regularized = any(p.regularizer is not None for p in self.parameters)
-        self._pool = ThreadPool(1) if plan.in_order else plan.pool(threads)
+        self._pool = plan.pool(threads)
+        if plan.in_order:
+            self._pool = ThreadPool(1)
         self._replicas: list[BatchGradient] = []
         self._value: Array | None = None
         _keep_freed_memory()
+
+    def use(self, parameters: Parameters) -> None:
+        """Leave gradients in these from now on, and add their regularizers."""
+        self.parameters = parameters
+        self._regularized = any(p.regularizer is not None for p in parameters)
 
     def __call__(
         self,
@@ -84,8 +90,7 @@ class BatchGradient:
             j = self._in_blocks(x, y, sample_weight, predictions)
         else:
             prediction = self.network.forward(x)
-            if prediction.shape[1:] != self.network.output_shape:
-                self.network.check_output(prediction, len(x))
+            self.network.check_output(prediction, len(x))
             j = self.loss.measure(prediction, y, sample_weight, total)
             self.network.backward_parameters(self.loss.backward())
             self.parameters.add_up_shared()

@@ -13,7 +13,6 @@ from typing_extensions import override
 from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe
-from minigrad.util.config import Configurable
 from minigrad.util.names import join
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
@@ -181,7 +180,15 @@ class Layer(Cached):
     def parameters(self) -> Parameters:
         """All parameters, those of sublayers included; RuntimeError before the layer is built."""
         self.check_built()
-        return Parameters(p for _, p in self.named_parameters())
+        holders: dict[Parameter, Layer] = {}
+        for _, layer in walk(self):
+            for _, p in layer.own_parameters():
+                if holders.setdefault(p, layer) is not layer:
+                    raise ValueError(
+                        f"{layer.label} and {holders[p].label} share a parameter, and only a model "
+                        f"adds up its gradients: put {self.label} in a Sequential or a Model"
+                    )
+        return Parameters(holders)
 
     def check_built(self) -> None:
         """Raise RuntimeError if the layer has no parameters yet."""
@@ -224,11 +231,24 @@ def find(layer: object, kind: type[T]) -> Iterator[tuple[str, T]]:
         if isinstance(value, kind):
             yield name, value
         elif isinstance(value, (list, tuple, dict)):
-            items: Iterable[tuple[Any, Any]]
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, item in items:
+            for key, item in _items(value):
                 if isinstance(item, kind):
                     yield f"{name}_{key}", item
+
+
+def contents(layer: object) -> Iterator[tuple[Any, Any, object]]:
+    """Yield (container, key, object) for all parameters and sublayers, and for what holds them."""
+    for name, value in vars(layer).items():
+        if isinstance(value, (Layer, Parameter)):
+            yield vars(layer), name, value
+        elif isinstance(value, (list, tuple, dict)):
+            inside = [(value, *pair) for pair in _items(value)]
+            found = [place for place in inside if isinstance(place[2], (Layer, Parameter))]
+            yield from [(vars(layer), name, value), *found] if found else ()
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else enumerate(value)
 
 
 def replace(layer: object, old: object, new: object) -> None:
@@ -247,14 +267,7 @@ def replace(layer: object, old: object, new: object) -> None:
 def replica(layer: L) -> L:
     """Return a copy that shares the layer's values, and has gradients and caches of its own."""
     parameters = layer.parameters
-    memo: dict[int, Any] = dict(zip(map(id, parameters), parameters.twins(), strict=True))
-    for value in vars(layer).values():
-        inside = value.values() if isinstance(value, dict) else [value]
-        if isinstance(value, (Configurable, dict)) and not any(
-            isinstance(item, (Layer, Parameter)) for item in inside
-        ):
-            memo[id(value)] = value
-    return copy.deepcopy(layer, memo)
+    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.twins(), strict=True)))
 
 
 def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.core.cached import Cached
-from minigrad.data.arrays import Array, Shape, as_array, as_weights
-from minigrad.data.targets import as_predictions, like_prediction
+from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights
+from minigrad.data.targets import like_prediction
 from minigrad.util.config import as_object
+from minigrad.util.names import kind_of
 from minigrad.util.options import check_number
 
 Reduction: TypeAlias = Literal["mean", "sum"]
@@ -23,28 +24,20 @@ class Loss(Cached):
     returns the exact derivative of what `forward` returned.
 
     With a weight w_i for each row (a sample weight, a class weight, or their product), "sum" is the
-    sum of w_i l_i, and "mean" is that sum divided by the sum of w_i. A weight of 2 counts a row
-    twice, and 0 leaves it out; if all weights of a batch are 0, J is 0. The `weight` of PyTorch's
-    BCELoss divides by the number of rows instead.
+    sum of w_i l_i, and "mean" is that sum divided by the sum of w_i (0 if all weights are 0).
+    The `weight` of PyTorch's BCELoss divides by the number of rows instead.
 
     Args:
         reduction: "mean" over all elements (the default of PyTorch and Keras), or "sum".
-        scale: a factor of J; 0.5 with "sum" gives the tutorial's Equation 1.
-
-    Raises:
-        TypeError: a scale that isn't a number.
-        ValueError: another reduction; a scale that isn't finite.
+        scale: a factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1.
 
     >>> class LogCosh(Loss):
     ...     def terms(self, prediction, target):
     ...         error = prediction - target
     ...         return np.log(np.cosh(error)), np.tanh(error)
     >>> loss = LogCosh()
-    >>> round(loss.forward(np.array([[1.0], [0.0]]), np.array([0.0, 0.0])), 4)
-    0.2169
-    >>> loss.backward().round(4)
-    array([[0.3808],
-           [0.    ]])
+    >>> round(loss.forward(np.array([[1.0, 0.0]]), np.zeros((1, 2))), 4), loss.backward().round(4)
+    (0.2169, array([[0.3808, 0.    ]]))
     """
 
     takes_logits: ClassVar[bool] = False
@@ -84,18 +77,16 @@ class Loss(Cached):
 
         Args:
             prediction: floats of shape (n, ...), n > 0.
-            target: numbers of the same shape; (n,) is taken for predictions of shape (n, 1), and
-                for nothing else.
-            sample_weight: a weight for each row, of shape (n,).
-            total: the divisor of a mean: the number of rows, or the sum of the weights. By default
-                it is this batch's; for a part of a batch pass the whole batch's.
+            target: numbers of the same shape; (n,) is taken for (n, 1), and for nothing else.
+            sample_weight: a weight for each row, of shape (n,); not negative.
+            total: the number of rows or the sum of weights that a mean divides by: this batch's by
+                default; for a part of a batch pass the whole batch's.
             training: False writes nothing on this object.
 
         Raises:
-            TypeError: predictions that aren't floats, or targets that `match` refuses.
-            ValueError: no rows; targets or weights of another shape; a negative weight.
+            TypeError, ValueError: arrays of another type or shape, or without rows.
         """
-        a = as_predictions(prediction, self.label)
+        a = as_data(prediction, "the prediction")
         if a.dtype.kind != "f":
             raise TypeError(
                 f"{self.label} expects predictions that are floats, got dtype {a.dtype}: pass "
@@ -116,21 +107,15 @@ class Loss(Cached):
         training: bool = True,
     ) -> float:
         """Return what `forward` does, for targets and weights that are validated already."""
-        pair = self.terms(prediction, self.cast(target, prediction.dtype))
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TypeError(
-                f"terms of {self.label} must return a pair, the terms and their derivative with "
-                f"respect to the prediction; got a {type(pair).__name__}"
-            )
-        terms, slope = pair
-        rows = len(prediction)
+        pair, rows = self.terms(prediction, self.cast(target, prediction.dtype)), len(prediction)
         try:
+            terms, slope = pair
             fit = slope.shape == prediction.shape and slope.dtype == prediction.dtype
             fit = fit and len(terms) == rows
-        except (AttributeError, TypeError):  # numbers that aren't arrays
+        except (AttributeError, TypeError, ValueError):  # no pair, or numbers that aren't arrays
             fit = False
         if not fit:
-            raise self._terms_error(np.asarray(terms), np.asarray(slope), prediction)
+            raise self._terms_error(pair, prediction)
         if sample_weight is not None:
             terms, slope = _weighted(terms, sample_weight), _weighted(slope, sample_weight)
         factor = self.scale
@@ -148,24 +133,22 @@ class Loss(Cached):
         slope: Array = self.cache.copy(order="K")
         return slope
 
-    def _terms_error(self, terms: Array, slope: Array, prediction: Array) -> Exception:
-        if terms.shape[:1] != prediction.shape[:1]:
-            return ValueError(
-                f"terms of {self.label} must be one per row or one per element, not added up: got "
-                f"terms of shape {terms.shape} for predictions of shape {prediction.shape}"
+    def _terms_error(self, pair: object, prediction: Array) -> Exception:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            return TypeError(
+                f"terms of {self.label} must return a pair, the terms and their derivative with "
+                f"respect to the prediction, got {kind_of(pair)}"
             )
-        if slope.shape != prediction.shape:
-            return ValueError(
-                f"{self.label} expects a derivative of the predictions' shape {prediction.shape}, "
-                f"got {slope.shape}: compare it with the target's shape"
-            )
-        return TypeError(
-            f"{self.label} expects a derivative of the predictions' dtype {prediction.dtype}, got "
-            f"{slope.dtype}: use constants of that dtype, or end with .astype(prediction.dtype)"
+        terms, slope = map(np.asarray, pair)
+        same_dtype = slope.dtype == prediction.dtype
+        return (ValueError if same_dtype else TypeError)(
+            f"terms of {self.label} must return a term per row or per element, and a derivative of "
+            f"shape {prediction.shape} and dtype {prediction.dtype}, got terms of shape "
+            f"{terms.shape} and a derivative of shape {slope.shape} and dtype {slope.dtype}"
         )
 
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
-        """Return the target in the shape of the predictions, or raise TypeError or ValueError."""
+        """Return the target in the shape of the predictions, or refuse it."""
         return like_prediction(target, shape, self.label)
 
     def cast(self, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from typing_extensions import Self, override
 from minigrad.core import gradient
 from minigrad.core.chain import Chain, as_list, layer_at, name_layers
 from minigrad.core.evaluation import evaluate
-from minigrad.core.layer import Layer, connect, replace, walk
+from minigrad.core.layer import Layer, connect, contents, replace, walk
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
@@ -31,7 +31,7 @@ from minigrad.data.rows import Rows, as_pair, as_rows, split
 from minigrad.history import History
 from minigrad.metrics import Metric, named_metrics
 from minigrad.util.config import Configurable, as_object, register
-from minigrad.util.options import check_fraction, check_int
+from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.progress import Verbose, progress
 from minigrad.util.random import RNG, RNGLike, as_rng
 from minigrad.util.repr import pretty
@@ -86,7 +86,7 @@ class Model(Layer):
         self.dtype = _as_dtype(dtype)
         self.rng, self.seed = as_rng(rng)
         self._parameters: Parameters | None = None
-        self._held: list[tuple[Layer, str, Parameter]] = []
+        self._places: list[tuple[Any, Any, object]] = []
         self._split_seed: int | None = None
         self._building = RLock()
         if input_shape is not None:
@@ -118,26 +118,27 @@ class Model(Layer):
         """Give all parameters one vector, and each use of a shared one a gradient of its own."""
         layers = [layer for _, layer in walk(self)]
         for layer in layers:
-            if isinstance(layer, Model):
-                layer.dtype = self.dtype
-                layer._parameters = None
             for name in layer.buffers:
                 setattr(layer, name, getattr(layer, name).astype(self.dtype, copy=False))
-        held = [(layer, name, p) for layer in layers for name, p in layer.own_parameters()]
-        if len({p.source for _, _, p in held}) < len(held):
-            held = _separate_uses(held)
-        self._held = held
-        self._parameters = Parameters((p for _, _, p in held), dtype=self.dtype)
+        _separate_uses(layers)
+        self._parameters = Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
+        for inner in layers[1:]:
+            if isinstance(inner, Model):
+                inner.dtype, inner._places = self.dtype, []
+                inner._parameters = Parameters(p for _, p in inner.named_parameters())
+        self._places = [place for layer in layers for place in contents(layer)]
 
     @property
     @override
     def parameters(self) -> Parameters:
         """All parameters, in the model's flat vectors; RuntimeError before it is built."""
         self.check_built()
-        replaced = any([vars(layer).get(name, p) is not p for layer, name, p in self._held])
-        if self._parameters is None or replaced:
+        try:
+            changed = any([container[key] is not item for container, key, item in self._places])
+        except LookupError:
+            changed = True
+        if self._parameters is None or changed:
             self._gather()
-            self._add_up_shared()
         assert self._parameters is not None
         return self._parameters
 
@@ -166,6 +167,8 @@ class Model(Layer):
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = as_data(x, "x").astype(self.dtype, copy=False)
         self._check_rows(x)
+        if training:
+            _ = self.parameters  # notices a parameter that is shared since
         output = self.network.forward(x, training=training)
         self.network.check_output(output, len(x))
         if training:
@@ -181,13 +184,23 @@ class Model(Layer):
 
     @override
     def backward_parameters(self, delta: Array) -> None:
+        if type(self).backward is not Model.backward:
+            self.backward(delta)
+            return
         self.check_delta(delta, self.cache)
         self.network.backward_parameters(delta)
         self._add_up_shared()
 
     def _add_up_shared(self) -> None:
-        if self._parameters is not None:  # else it is an inner model, and the outer one does it
-            self._parameters.add_up_shared()
+        assert self._parameters is not None
+        self._parameters.add_up_shared()
+
+    @property
+    def _computed(self) -> Layer:
+        """What training and prediction run: the network, unless a subclass overrides its passes."""
+        cls = type(self)
+        plain = cls.forward is Model.forward and cls.backward is Model.backward
+        return self.network if plain else self
 
     def _check_rows(self, x: Array) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
@@ -312,8 +325,7 @@ class Model(Layer):
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
             batch_size = check_int(batch_size, "batch_size", "fit")
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"fit expects shuffle to be True or False, got {shuffle!r}")
+        shuffle = check_bool(shuffle, "shuffle", "fit")
         found, shown = as_callbacks(callbacks), progress(verbose)
         accept = partial(self._rows, loss=trainer.loss)
         data = as_batches(
@@ -336,7 +348,7 @@ class Model(Layer):
             data = data.weighted_by_class(class_weight)
         self._gather()
         return trainer.fit(
-            self.network,
+            self._computed,
             data,
             epochs=epochs,
             batch_size=batch_size,
@@ -367,7 +379,7 @@ class Model(Layer):
             TypeError: x isn't real numbers.
             ValueError: x is empty, has NaN or infinity, or rows of another shape.
         """
-        return gradient.predict(self.network, self._inputs(x), self.dtype, threads=threads)
+        return gradient.predict(self._computed, self._inputs(x), self.dtype, threads=threads)
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order.
@@ -478,6 +490,9 @@ class Model(Layer):
         twin.dtype = _as_dtype(dtype)
         if twin.output_shape is not None:
             twin._gather()
+        if twin.optimizer is not None:
+            state = twin.optimizer.state
+            twin.optimizer.state = {name: a.astype(twin.dtype) for name, a in state.items()}
         return twin
 
     def _inputs(self, x: ArrayLike) -> Array:
@@ -548,7 +563,7 @@ class Model(Layer):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         del state["_building"]
-        return {**state, "_parameters": None, "_held": []}
+        return {**state, "_parameters": None, "_places": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Gather the parameters of a copy in one vector of its own."""
@@ -556,6 +571,8 @@ class Model(Layer):
         self._building = RLock()
         if any(p.source._vector is None for _, p in self.named_parameters()):
             self._gather()
+        elif self.output_shape is not None:  # a replica, whose values are another model's
+            self._parameters = Parameters(p for _, p in self.named_parameters())
 
     @override
     def __repr__(self) -> str:
@@ -625,7 +642,7 @@ class Sequential(Model):
 
     @layers.setter
     def layers(self, layers: list[Layer]) -> None:
-        self.network.layers = layers
+        self.network.layers[:] = layers
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -648,27 +665,23 @@ class Sequential(Model):
         return {"layers": self.layers, **config}
 
 
-def _separate_uses(
-    held: list[tuple[Layer, str, Parameter]],
-) -> list[tuple[Layer, str, Parameter]]:
-    """Replace a parameter that several layers hold by a `Shared` in each of them."""
-    holders: dict[Parameter, set[Layer]] = {}
-    for layer, _, p in held:
-        holders.setdefault(p.source, set()).add(layer)
-    uses: dict[tuple[Layer, Parameter], Parameter] = {}
-    seen: set[Parameter] = set()
-    for layer, _, p in held:
-        if len(holders[p.source]) > 1 and (layer, p) not in uses:
-            use = Shared(p.source) if p is p.source or p in seen else p
-            seen.add(use)
-            uses[layer, p] = use
-            replace(layer, p, use)
-            if all(own is not use for _, own in layer.own_parameters()):
-                raise ValueError(
-                    f"{layer.label} shares a parameter that isn't one of its attributes: store it "
-                    "as an attribute, or in a list or dict that is one"
-                )
-    return [(layer, name, uses.get((layer, p), p)) for layer, name, p in held]
+def _separate_uses(layers: Iterable[Layer]) -> None:
+    """Put a `Shared` in the place of a parameter in each of several layers that hold it."""
+    holders: dict[Parameter, list[tuple[Layer, Parameter]]] = {}
+    for layer in layers:
+        for p in dict.fromkeys(p for _, p in layer.own_parameters()):
+            holders.setdefault(p.source, []).append((layer, p))
+    for source, uses in holders.items():
+        taken = {source}
+        for layer, p in uses if len(uses) > 1 else ():
+            if p in taken:  # the source itself, or the use of an earlier layer
+                replace(layer, p, p := Shared(source))
+                if all(own is not p for _, own in layer.own_parameters()):
+                    raise ValueError(
+                        f"{layer.label} shares a parameter that isn't one of its attributes: "
+                        "store it as an attribute, or in a list or dict that is one"
+                    )
+            taken.add(p)
 
 
 def _as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ class Shared(Parameter):
 
     def __init__(self, source: Parameter) -> None:
         self._source = source
-        self._grad = np.zeros_like(source.value)
+        self._grad = source.grad.copy()
         self.name = source.name
 
     @property
@@ -220,43 +221,35 @@ class Parameters(Sequence[Parameter]):
     ) -> None:
         uses = list(dict.fromkeys(parameters))
         self._items = tuple(dict.fromkeys(p.source for p in uses))
-        shared = [use for use in reversed(uses) if use.source is not use]
-        self._shared = [
-            (source, [use for use in shared if use.source is source])
-            for source in dict.fromkeys(use.source for use in shared)
-        ]
+        self._starts = list(accumulate((p.size for p in self._items), initial=0))
+        self._shared: dict[Parameter, list[Parameter]] = {}
+        for use in reversed(uses):  # in the order of `backward`
+            if use.source is not use:
+                self._shared.setdefault(use.source, []).append(use)
         self._owned = dtype is not None
         self._arrange(dtype)
 
     def _arrange(self, dtype: np.dtype[Any] | None = None) -> None:
         """Find the vector that holds the parameters side by side, or gather them in a new one."""
-        self._vector, views = self._side_by_side()
-        right = views is not None and (dtype is None or views[0].dtype == dtype)
-        if not right and (self._owned or any([p._vector is None for p in self._items])):
+        placed = list(zip(self._starts, self._items, strict=False))
+        vectors, offsets = {p._vector for p in self._items}, {p._start - at for at, p in placed}
+        right = None not in vectors and len(vectors) == len(offsets) == 1
+        right = right and (dtype is None or dtype == self._items[0].value.dtype)
+        if not right and (self._owned or not placed or None in vectors):
             dtype = dtype or np.result_type(*(p.value for p in self._items), np.float32)
-            self._vector, start = _Vector(self.size, dtype), 0
-            for p in self._items:
-                p._move(self._vector, start)
-                start += p.size
-            views = self._vector.value[:], self._vector.grad[:]
-        self._views = views
+            vector = _Vector(self.size, dtype)
+            for start, p in placed:
+                p._move(vector, start)
+            right, vectors, offsets = True, {vector}, {0}
+        self._vector, self._views = None, None
+        if right and (common := vectors.pop()) is not None:
+            offset = offsets.pop()
+            place = slice(offset, offset + self.size)
+            self._vector, self._views = common, (common.value[place], common.grad[place])
         self._pieces: list[tuple[slice, Array, Array]] = []
-        for source, uses in self._shared:
+        for source, uses in self._shared.items():
             for use in uses:
                 use._grad = use._grad.astype(source.value.dtype, copy=False)
-
-    def _side_by_side(self) -> tuple[_Vector | None, tuple[Array, Array] | None]:
-        """Return the vector, and the views of it that hold these parameters and nothing else."""
-        if not self._items:
-            return None, None
-        vector = self._items[0]._vector
-        start = end = self._items[0]._start
-        for p in self._items:
-            if vector is None or p._vector is not vector or p._start != end:
-                return vector, None
-            end += p.size
-        assert vector is not None
-        return vector, (vector.value[start:end], vector.grad[start:end])
 
     def _current(self) -> tuple[Array, Array] | None:
         if self._vector is not None and self._vector.outdated:
@@ -288,23 +281,20 @@ class Parameters(Sequence[Parameter]):
     @property
     def size(self) -> int:
         """The number of elements of all parameters."""
-        return sum([p.size for p in self._items])
+        return self._starts[-1]
 
     def twins(self) -> list[Parameter]:
         """Return parameters with the same values, shared, and gradients of their own."""
-        vectors: dict[_Vector, _Vector] = {}
+        vectors = {v: v.twin() for v in {p._vector for p in self._items} if v is not None}
         twins = [copy.copy(p) for p in self._items]
         for twin, p in zip(twins, self._items, strict=True):
-            if p._vector is None:
-                twin._grad = np.zeros_like(p._grad)
-            else:
-                vector = vectors.setdefault(p._vector, p._vector.twin())
-                twin._bind(vector, p._start)
+            assert p._vector is not None
+            twin._bind(vectors[p._vector], p._start)
         return twins
 
     def add_up_shared(self) -> None:
         """Add up the gradients of all uses of each shared parameter."""
-        for source, uses in self._shared:
+        for source, uses in self._shared.items():
             source.grad = uses[0].grad
             for use in uses[1:]:
                 source.grad += use.grad
@@ -324,22 +314,19 @@ class Parameters(Sequence[Parameter]):
 
         `start` counts elements from the first parameter; both arrays are flat views.
         """
-        views = self._current()
-        if views is not None and (self._vector is None or not self._vector.frozen):
-            yield 0, *views
-            return
-        runs: list[tuple[int, _Vector, slice]] = []
-        position = 0
-        for p in self._items:
-            if p.trainable and p._vector is not None:
-                first, start = position, p._start
-                if runs and runs[-1][1] is p._vector and runs[-1][2].stop == start:
-                    first, _, run = runs.pop()
-                    start = run.start
-                runs.append((first, p._vector, slice(start, p._start + p.size)))
-            position += p.size
-        for first, vector, run in runs:
-            yield first, vector.value[run], vector.grad[run]
+        self._current()
+
+        def run_of(placed: tuple[int, Parameter]) -> tuple[_Vector | None, int, bool]:
+            start, p = placed  # neighbours in a vector have the same offset
+            return p._vector, p._start - start, p.trainable
+
+        placed = zip(self._starts, self._items, strict=False)
+        for (vector, offset, trainable), group in groupby(placed, run_of):
+            if trainable and vector is not None:
+                run = list(group)
+                first, end = run[0][0], run[-1][0] + run[-1][1].size
+                place = slice(first + offset, end + offset)
+                yield first, vector.value[place], vector.grad[place]
 
     def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
         """Return (place, value, grad) for the runs of `trainable_runs`, cut into pieces of `size`.

@@ -79,6 +79,7 @@ class Trainer:
         self.reported: tuple[str, ...] = ()
         self.stop = self.interrupted = False
         self.progress = Progress()
+        self._running = False
 
     def fit(
         self,
@@ -98,55 +99,56 @@ class Trainer:
         `network` is what the model runs, `data` and `validation` are validated, `rng` shuffles the
         rows, and the callbacks are `minigrad.callbacks.Callback` objects.
         """
+        if self._running:
+            raise RuntimeError("fit is running already for this model: call it again afterwards")
         parameters = self.model.parameters
         self.optimizer.check_free(parameters)
         gradient = BatchGradient(network, self.loss, parameters=parameters, threads=threads)
         if isinstance(data, Rows):
             self._check_batches(data, batch_size)
-            if data.count(batch_size) == 1:
-                if len(data) <= gradient.rows:
-                    data = data.take(slice(None))
-                data = data.features_first()
+            data = data.for_epochs(batch_size, gradient.rows)
         self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
         names = ("loss", *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         self.stop = self.interrupted = False
         self.progress = progress or Progress()
-        history = History()
         self._good = LastGoodEpoch(self)
-        with ExitStack() as ending:
-            ending.callback(self.progress.end)
-            for callback in callbacks:
-                callback.on_train_begin(self)
-                ending.callback(callback.on_train_end, self)
-            self.progress.begin(self.epoch, self.epochs)
-            try:
-                with gradient, CtrlC() as ctrl_c, np.errstate(all="ignore"):
-                    while self.epoch < self.epochs and not self.stop:
-                        self.progress.begin_epoch(data.count(batch_size))
-                        for callback in callbacks:
-                            callback.on_epoch_begin(self, self.epoch + 1)
-                        logs = self._epoch(gradient, data, batch_size, rng, ctrl_c)
-                        if validation is not None:
-                            logs |= self._validate(validation, gradient.rows)
-                        history.append(logs)
-                        self._end_epoch(logs, callbacks)
-                        if ctrl_c.presses and self.epoch < self.epochs:
-                            raise KeyboardInterrupt
-            except KeyboardInterrupt:
-                if ctrl_c.presses > 1:
-                    raise
-                self.interrupted = True
-                self.say(
-                    f"interrupted after {self.epoch} of {self.epochs} epochs: the parameters are "
-                    "those of the last finished step"
-                )
-            except DivergedError as error:
-                raise DivergedError(
-                    f"{error}. The parameters are back at {self._good.restore()}: lower the "
-                    "learning rate, or scale the data"
-                ) from None
+        self._running = True
+        history = History()
+        ctrl_c = CtrlC()
+        try:
+            with ExitStack() as ending:
+                ending.callback(self.progress.end)
+                for callback in callbacks:
+                    callback.on_train_begin(self)
+                    ending.callback(callback.on_train_end, self)
+                self.progress.begin(self.epoch, self.epochs)
+                try:
+                    with gradient, ctrl_c, np.errstate(all="ignore"):
+                        while self.epoch < self.epochs and not self.stop:
+                            logs = self._epoch(gradient, data, batch_size, rng, ctrl_c, callbacks)
+                            if validation is not None:
+                                logs |= self._validate(validation)
+                            history.append(logs)
+                            self._end_epoch(gradient, logs, callbacks)
+                            if ctrl_c.presses and self.epoch < self.epochs:
+                                raise KeyboardInterrupt
+                except KeyboardInterrupt:
+                    if ctrl_c.presses > 1:
+                        raise
+                    self.interrupted = True
+                    self.say(
+                        f"interrupted after {self.epoch} of {self.epochs} epochs: the parameters "
+                        "are those of the last finished step"
+                    )
+        except DivergedError as error:
+            raise DivergedError(
+                f"{error}. The parameters are back at {self._good.restore()}: lower the learning "
+                "rate, or scale the data"
+            ) from None
+        finally:
+            self._running = False
         if not self.interrupted:
             self.epochs = self.epoch
         return history
@@ -158,11 +160,15 @@ class Trainer:
         batch_size: int | None,
         rng: RNG | None,
         ctrl_c: CtrlC,
+        callbacks: Sequence[Any],
     ) -> dict[str, float]:
         """Make a step for each batch, and return the logs."""
         running = RunningMetrics(self.loss, self.metrics, reused=isinstance(data, Stream))
         progress, in_place = self.progress, self.progress.in_place
         batches = data.count(batch_size)
+        progress.begin_epoch(batches)
+        for callback in callbacks:
+            callback.on_epoch_begin(self, self.epoch + 1)
         for number, batch in enumerate(data.batches(batch_size, rng), start=1):
             predictions = self._empty_predictions(len(batch)) if self.metrics else None
             j = self._step(gradient, batch, number, predictions)
@@ -179,7 +185,9 @@ class Trainer:
         progress.end_batches(running.rows)
         return running.logs()
 
-    def _end_epoch(self, logs: dict[str, float], callbacks: Sequence[Any]) -> None:
+    def _end_epoch(
+        self, gradient: BatchGradient, logs: dict[str, float], callbacks: Sequence[Any]
+    ) -> None:
         self.history.append(logs)
         self.epoch += 1
         self._good.take(f"the end of epoch {self.epoch}")
@@ -189,6 +197,7 @@ class Trainer:
             for callback in callbacks:
                 callback.on_epoch_end(self, self.epoch, logs)
             self.progress.show()
+            gradient.use(self.model.parameters)  # they may have shared or regularized one
 
     def _step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: Array | None
@@ -202,8 +211,8 @@ class Trainer:
         self.optimizer.step(gradient.parameters)
         return j
 
-    def _validate(self, validation: Rows | Stream, rows: int) -> dict[str, float]:
-        logs = evaluate(self.model, self.loss, self.metrics, validation, rows=rows)
+    def _validate(self, validation: Rows | Stream) -> dict[str, float]:
+        logs = evaluate(self.model, self.loss, self.metrics, validation)
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _check_batches(self, data: Rows, batch_size: int | None) -> None:
@@ -239,7 +248,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of the running `fit` alone."""
-        state = {**self.__dict__, "progress": Progress()}
+        state = {**self.__dict__, "progress": Progress(), "_running": False}
         state.pop("_good", None)
         return state
 
@@ -261,7 +270,8 @@ class LastGoodEpoch:
 
     def judge(self, loss: float) -> None:
         """Accept the latest copy if the loss is finite and at most ten times the lowest."""
-        if math.isfinite(loss) and loss <= self._lowest + 9 * abs(self._lowest):
+        limit = self._lowest + 9 * abs(self._lowest) or math.inf
+        if math.isfinite(loss) and loss <= limit:
             self._lowest = min(loss, self._lowest)
             self._good = self._latest
 

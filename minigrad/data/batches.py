@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from operator import length_hint
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,35 +20,19 @@ Batches: TypeAlias = "Iterable[Any] | Callable[[], Iterable[Any]]"
 """An iterable of (x, y) or (x, y, sample_weight), such as a list, a loader or a generator; or a
 function without arguments that returns one."""
 
+Accept: TypeAlias = Callable[..., Rows]
+"""Validates x, y and, if there is one, the sample weight, and returns them as rows."""
+
 _EXPECTED = "arrays x and y, or an iterable of (x, y) batches, or a function that returns one"
 _END = object()
-
-
-class Accept(Protocol):
-    """Validates inputs, targets and weights, and returns them as rows."""
-
-    def __call__(self, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None) -> Rows: ...
 
 
 class Stream:
     """An iterable of batches, iterated once per epoch; each batch is validated as it comes.
 
     The first batch is read and validated at once, so that wrong data fails before training.
-
-    Without `steps`, an epoch lasts until the iterable ends. An endless one makes an endless epoch;
-    the progress line then counts its batches.
-
-    Args:
-        source: the iterable, or a function that returns one.
-        accept: validates a batch and returns it as rows.
-        epochs: the number of epochs to come.
-        steps: the number of batches in an epoch. The next epoch continues with the same iterator;
-            one that ends is started again.
-
-    >>> batches = [(np.zeros((2, 3)), np.ones(2)), (np.zeros((1, 3)), np.ones(1))]
-    >>> stream = Stream(batches, lambda x, y, weight: Rows(x, y, weight))
-    >>> [len(batch) for batch in stream.batches(None, None)]
-    [2, 1]
+    Without `steps`, an epoch lasts until the iterable ends. With it, an epoch has so many batches,
+    and the next one continues with the same iterator; one that ends is started again.
     """
 
     def __init__(
@@ -180,9 +164,9 @@ def _start(source: Batches) -> Iterable[Any]:
 
 
 def _describe(batch: Any) -> str:
+    what = kind_of(batch)
     if hasattr(batch, "shape"):
-        return f"{kind_of(batch)} of shape {tuple(batch.shape)}"
-    if isinstance(batch, (tuple, list)):
-        kinds = ", ".join(type(item).__name__ for item in batch[:4])
-        return f"{kind_of(batch)} of {len(batch)} ({kinds}{', ...' * (len(batch) > 4)})"
-    return kind_of(batch)
+        what += f" of shape {tuple(batch.shape)}"
+    elif isinstance(batch, (tuple, list)):
+        what += f" of {len(batch)} ({', '.join(type(item).__name__ for item in batch[:4])})"
+    return what

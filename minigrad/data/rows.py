@@ -24,13 +24,9 @@ _NARROW = 64
 
 
 class Rows:
-    """Inputs, targets, and a weight for each row or None.
+    """Inputs x, also a memory-mapped file, targets y, and a weight for each row or None.
 
-    Args:
-        x: the inputs, also a memory-mapped file.
-        y: the targets.
-        weight: a weight for each row.
-        dtype: what `take` and `batches` convert x to; None leaves it as it is.
+    `take` and `batches` convert x to `dtype`, unless it is None.
     """
 
     __slots__ = ("dtype", "weight", "x", "y")
@@ -69,6 +65,12 @@ class Rows:
         if self.dtype is not None:
             x = x.astype(self.dtype, copy=False)
         return Rows(x, self.y[rows], None if self.weight is None else self.weight[rows])
+
+    def for_epochs(self, batch_size: int | None, block_rows: int) -> Rows:
+        """Return the rows as many epochs read them: one batch that is a block is held in memory."""
+        if self.count(batch_size) > 1:
+            return self
+        return (self.take(slice(None)) if len(self) <= block_rows else self).features_first()
 
     def features_first(self) -> Rows:
         """Return the rows with each feature of a narrow x contiguous, if such a copy pays.
@@ -109,10 +111,6 @@ class Rows:
         """Return the rows with each row's weight multiplied by the weight of its class.
 
         The class is y, or the position of the one in a one-hot row.
-
-        >>> rows = Rows(np.zeros((3, 1)), np.array([0, 1, 1]))
-        >>> rows.weighted_by_class({0: 1.0, 1: 5.0}).weight
-        array([1., 5., 5.])
         """
         weight = _class_weights(class_weight, self.y[:])
         if self.weight is not None:
@@ -121,12 +119,7 @@ class Rows:
 
 
 class Picked:
-    """Some rows of a large array, read from it where they are used.
-
-    >>> picked = Picked(np.arange(10.0), np.array([1, 3, 5]))
-    >>> len(picked), picked[1:]
-    (3, array([3., 5.]))
-    """
+    """Some rows of a large array, read from it where they are used."""
 
     def __init__(self, array: NDArray[Any], index: NDArray[np.intp]) -> None:
         self.array = array
@@ -145,7 +138,9 @@ class Picked:
         return self[:] if dtype is None else self[:].astype(dtype)
 
 
-class _Loss(Protocol):
+class Targets(Protocol):
+    """Validates targets, as a loss does."""
+
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]: ...
 
 
@@ -154,25 +149,11 @@ def as_rows(
     y: ArrayLike,
     *,
     output_shape: Shape,
-    loss: _Loss,
+    loss: Targets,
     sample_weight: ArrayLike | None = None,
     dtype: np.dtype[Any] | None = None,
 ) -> Rows:
-    """Validate a whole data set without copying it.
-
-    Args:
-        x: the inputs.
-        y: the targets.
-        output_shape: the shape of one row of predictions.
-        loss: validates the targets.
-        sample_weight: a weight for each row.
-        dtype: the dtype of the model; see `Rows`.
-
-    Raises:
-        TypeError: x isn't numbers, or the loss doesn't take such targets.
-        ValueError: no rows, unequal numbers of rows, NaN or infinity, integers beyond 2^53,
-            targets of a wrong shape; weights that are negative, all zero, or of a wrong shape.
-    """
+    """Validate a whole data set without copying it; `output_shape` is that of a row."""
     inputs, targets = as_pair(x, y)
     check_finite(inputs, "x")
     targets = loss.match(targets, (len(inputs), *output_shape))
@@ -195,7 +176,7 @@ def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return training and validation rows, chosen at random; the same ones for the same seed."""
+    """Return training and validation rows, chosen at random from the seed."""
     held_out = round(len(rows) * fraction)
     if not 0 < held_out < len(rows):
         raise ValueError(
@@ -214,18 +195,15 @@ def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
 
 def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
     """Return the rows with these indices: a copy, or a view by index of a large array."""
-
-    def pick(array: NDArray[Any]) -> NDArray[Any]:
-        if array.nbytes <= _COPY_BYTES:
-            return array[index]
-        return cast("Array", Picked(array, index))  # has what batches and blocks use of an array
-
-    weight = None if rows.weight is None else rows.weight[index]
-    return Rows(pick(rows.x), pick(rows.y), weight, rows.dtype)
+    x, y = (
+        # `Picked` has what batches and blocks use of an array.
+        array[index] if array.nbytes <= _COPY_BYTES else cast("Array", Picked(array, index))
+        for array in (rows.x, rows.y)
+    )
+    return Rows(x, y, None if rows.weight is None else rows.weight[index], rows.dtype)
 
 
 def _class_weights(class_weight: Mapping[int, float], y: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the weight of each row's class."""
     if not isinstance(class_weight, Mapping):
         raise TypeError(
             "class_weight must be a dict with a weight for each class, such as {0: 1.0, 1: 5.0}, "

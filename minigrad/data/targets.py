@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from minigrad.data.arrays import Shape, as_numbers, describe
 
@@ -13,29 +13,8 @@ _SUM_TOLERANCE = 1e-3
 """How far the sum of a row of probabilities may be from 1; float16 needs that much."""
 
 
-def as_predictions(value: ArrayLike, owner: str) -> NDArray[Any]:
-    """Return predictions as an array of numbers with at least one row."""
-    array = as_numbers(value, "the prediction")
-    if array.ndim == 0:
-        raise ValueError(f"{owner} expects predictions with the batch axis first, got {array}")
-    if array.size == 0:
-        raise ValueError(
-            f"{owner} expects at least one row, got predictions of shape {array.shape}"
-        )
-    return array
-
-
 def like_prediction(target: NDArray[Any], shape: Shape, owner: str) -> NDArray[Any]:
-    """Return targets in the predictions' shape: (n,) is taken for (n, 1), and for nothing else.
-
-    >>> like_prediction(np.array([0.0, 1.0]), (2, 1), "MSELoss").shape
-    (2, 1)
-    >>> like_prediction(np.array([0.0, 1.0]), (2, 3), "MSELoss")
-    Traceback (most recent call last):
-    ...
-    ValueError: MSELoss expects targets of the predictions' shape (2, 3), got (2,):
-    give the last layer 1 unit, or y of shape (batch, 3)
-    """
+    """Return targets in the predictions' shape: (n,) is taken for (n, 1), and for nothing else."""
     target = as_numbers(target, "y")
     if target.shape == shape:
         return target
@@ -55,12 +34,6 @@ def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
     """Refuse what is neither class indices of shape (n,) nor one-hot rows of shape (n, classes).
 
     Rows of probabilities count as one-hot. Predictions need two classes or more.
-
-    >>> check_classes(np.array([0, 3], dtype=np.uint8), (2, 3), "CrossEntropyLoss")
-    Traceback (most recent call last):
-    ...
-    ValueError: y holds class 3 at index 1; CrossEntropyLoss expects 0 to 2, as the last layer has
-    3 units: give it a unit for each class
     """
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(

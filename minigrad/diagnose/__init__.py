@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from minigrad.core.layer import Layer
 from minigrad.data.rows import Rows, as_pair, as_rows
-from minigrad.diagnose import backward, dataset, learning_rate, loss_match, overfit, units
+from minigrad.diagnose import data, layers, trials
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.findings import Diagnosis, Finding, number
 from minigrad.losses import Loss
@@ -69,9 +69,7 @@ def diagnose(
     """
     given_loss: Loss | str | None = getattr(model, "loss", None) if loss is None else loss
     if given_loss is None:
-        raise RuntimeError(
-            "diagnose needs a loss: pass loss=, or call model.compile(optimizer=..., loss=...)"
-        )
+        raise RuntimeError("diagnose expects a loss, got None: pass loss=..., or compile the model")
     own_loss = as_object(Loss, given_loss, "loss")
     own_optimizer: Optimizer | None = getattr(model, "optimizer", None)
     if optimizer is not None:
@@ -85,8 +83,8 @@ def diagnose(
             "check how y was made"
         )
     count = len(inputs)
-    finite_x, findings = dataset.not_finite(inputs, "x")
-    finite_y, more = dataset.not_finite(targets, "y")
+    finite_x, findings = data.not_finite(inputs, "x")
+    finite_y, more = data.not_finite(targets, "y")
     finite, findings = finite_x & finite_y, findings + more
     if not finite.any():
         return Diagnosis(findings, notes=["no finite row remains for the other checks"])
@@ -103,7 +101,9 @@ def diagnose(
     try:
         own_loss.match(targets, (len(inputs), *shape))
     except (TypeError, ValueError) as error:
-        findings.append(loss_match.unusable_targets(error))
+        title, why = "the loss can't take these targets", f"Its error message: {error}."
+        remedy = "Convert y to the form that the loss expects, or use the loss for such targets."
+        findings.append(Finding("unusable_targets", "error", title, why, remedy))
         rows, taken = Rows(inputs, targets), None
     else:
         rows = as_rows(
@@ -126,38 +126,36 @@ def diagnose(
 
 def _check(case: Case) -> Iterator[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
-    yield from dataset.constant_inputs(case)
-    yield from dataset.constant_targets(case)
-    broken = list(backward.not_finite(case))
+    yield from data.constant_inputs(case)
+    yield from data.constant_targets(case)
+    broken = list(layers.not_finite(case))
+    yield from broken
     if broken:
         case.notes.append("fix this first: the remaining checks were skipped")
-        yield from broken
         return
-    unreachable = list(loss_match.unreachable_targets(case))
-    yield from dataset.unscaled_inputs(case)
+    unreachable = list(data.unreachable_targets(case))
+    yield from data.unscaled_inputs(case)
     yield from unreachable
-    yield from units.inactive_units(case)
-    yield from units.identical_units(case)
-    yield from backward.fading_gradients(case)
-    yield from units.linear_stack(case)
+    yield from layers.inactive_units(case)
+    yield from layers.identical_units(case)
+    yield from layers.fading_gradients(case)
+    yield from layers.linear_stack(case)
     if case.loss is None or case.refusal is not None:
         return
     if not any(parameter.trainable for parameter in case.model.parameters):
         case.notes.append("learning was not checked: no parameter is trainable")
         return
-    wrong = list(backward.wrong_gradients(case))
+    wrong = list(layers.wrong_gradients(case))
     yield from wrong
     if not wrong:  # otherwise the trials mean nothing
-        off_scale = [] if unreachable else list(dataset.unscaled_targets(case))
+        off_scale = [] if unreachable else list(data.unscaled_targets(case))
         yield from off_scale
-        tried = case
-        if off_scale and case.standardized:  # a learning rate for them suits no other scale
-            tried = case.standardized
-            if case.optimizer is not None:
-                case.notes.append("the learning rate was checked with standardized targets")
-        yield from learning_rate.learning_rate(tried)
+        scaled = case.standardized if off_scale else None
+        if scaled and case.optimizer is not None:  # a learning rate for them suits no other scale
+            case.notes.append("the learning rate was checked with standardized targets")
+        yield from trials.learning_rate(scaled or case)
         if not unreachable:  # the model can't learn unreachable targets anyway
-            yield from loss_match.class_numbers(case)
-            yield from loss_match.squared_classes(case)
+            yield from data.class_numbers(case)
+            yield from data.squared_classes(case)
     if not unreachable:
-        yield from overfit.capacity(case)
+        yield from trials.capacity(case)

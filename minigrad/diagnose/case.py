@@ -1,56 +1,155 @@
-"""What the checks share: a copy of the model, some rows, and what the model computes for them."""
+"""What the checks share: a model, rows, the trace, and the loss as a function of the parameters."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf, isfinite, prod
+from math import inf, isfinite, nan, prod
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.checks.differences import Replay, in_double
+from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.rows import Rows
-from minigrad.diagnose.landscape import Landscape
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
+from minigrad.optimizers.schedules import Schedule
 from minigrad.trace import Step, Trace, trace
 
+Vector: TypeAlias = NDArray[np.float64]
+
+AVERAGED_STEPS = 10  # the last steps of a descent, over which J is averaged
+_MAX_PRODUCTS = 30
+_SETTLED_PRODUCTS, _SETTLED = 4, 0.003  # stop if lambda changed by at most this share over them
+_OFFSET, _STEP = 1e-4, 1e-7  # of theta and of the difference, relative to the largest parameter
 _MIN_ROWS = 256
-_UNIT_COST = 15
-"""An activation costs as much as this number of parameters."""
+_UNIT_COST = 15  # an activation costs as much as this number of parameters
+# The budget of a gradient (rows times parameters) and of a descent (times steps).
 _GRADIENT_COST, _DESCENT_COST = 20_000_000, 2_000_000_000
-"""The budget of a gradient (rows times parameters) and of a descent (times steps)."""
 _MIN_STEPS, _TRIAL_STEPS, _MAX_STEPS = 20, 300, 1500
 _NUMBERS = 20_000
+# Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded.
 _POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
-"""Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded."""
 _GROWTH, _FAR, _ROUNDS, _SHRINK = 0.01, 30.0, 120, 0.82
+
+
+class Landscape:
+    """theta -> (J, dJ/dtheta) on a float64 copy of a model, which replays its random numbers.
+
+    J includes the regularizers. Frozen parameters are constants: their numbers in theta are
+    ignored, and their gradient is 0. `start` is the model's theta; each call sets `parameters`.
+    """
+
+    def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
+        self._twin: Layer = in_double(model, model.input_shape or ())
+        self._replay = Replay(self._twin)
+        self.gradient = BatchGradient(self._twin, copy.copy(loss))
+        self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
+        self.parameters = self.gradient.parameters
+        self.start: Vector = self.parameters.value.astype(np.float64)
+        trainable, sizes = zip(*[(p.trainable, p.size) for p in self.parameters], strict=True)
+        self._trainable = np.repeat(trainable, sizes)
+
+    def __call__(self, theta: Vector) -> tuple[float, Vector]:
+        self._replay()
+        self.parameters.value = np.where(self._trainable, theta, self.start)
+        rows = self._rows
+        with self.gradient, np.errstate(all="ignore"):
+            j = self.gradient(rows.x, rows.y, rows.weight)
+        return j, np.where(self._trainable, self.parameters.grad, 0.0)
+
+    def path(self, optimizer: Optimizer, steps: int) -> Iterator[float]:
+        """Yield J before each step from the start; stop if J or its gradient isn't finite."""
+        theta = self.start
+        for _ in range(steps):
+            j, g = self(theta)
+            if not (isfinite(j) and np.isfinite(g).all()):
+                return
+            yield j
+            optimizer.step(self.parameters)
+            theta = self.parameters.value.astype(np.float64)
+
+    def descend(self, optimizer: Optimizer, steps: int, *, rate: float | None = None) -> float:
+        """Return J, averaged over the last steps of a copy of an optimizer; infinity if not finite.
+
+        The copy starts without a state, and at `rate` in place of its learning rate.
+        """
+        optimizer = copy.copy(optimizer)
+        optimizer.state = {}
+        if rate is not None:
+            optimizer.learning_rate = rate
+        if not isinstance(optimizer.learning_rate, Schedule):
+            optimizer.steps = 0
+        history = list(self.path(optimizer, steps))
+        return inf if len(history) < steps else float(np.mean(history[-AVERAGED_STEPS:]))
+
+    def predict(self) -> Array:
+        self._replay()
+        return self._twin.forward(self._rows.x)
+
+
+def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector) -> float:
+    """Return lambda_max, the largest eigenvalue of the Hessian H of f: theta -> (J, dJ/dtheta).
+
+    Lanczos's method approaches it from below, usually within 1 %; a product H v is a difference of
+    gradients, (g(theta + h v) - g(theta)) / h. It is NaN if a gradient isn't finite.
+
+    Source: Pearlmutter, Fast exact multiplication by the Hessian, 1994; Golub and Van Loan,
+    Matrix computations, 2013, section 10.1.
+    """
+    theta = off_kinks(theta)
+    h = _STEP * _size(theta)
+    g = f(theta)[1]
+    v = np.random.default_rng(1).standard_normal(theta.size)
+    v /= float(np.linalg.norm(v))
+    previous, beta = np.zeros_like(theta), 0.0
+    diagonal, off_diagonal, estimates = list[float](), list[float](), [-inf]
+    while len(diagonal) < min(_MAX_PRODUCTS, theta.size):
+        w = (f(theta + h * v)[1] - g) / h - beta * previous
+        if not np.isfinite(w).all():
+            return nan
+        diagonal.append(float(v @ w))
+        w -= diagonal[-1] * v
+        beta = float(np.linalg.norm(w))
+        beside = np.diag(off_diagonal, 1)
+        eigenvalues = np.linalg.eigvalsh(np.diag(diagonal) + beside + beside.T)
+        estimates.append(float(eigenvalues[-1]))
+        settled = np.ptp(estimates[-_SETTLED_PRODUCTS:]) <= _SETTLED * abs(estimates[-1])
+        if settled or beta <= 1e-7 * float(np.abs(eigenvalues).max()):  # or no direction remains
+            break
+        previous, v = v, w / beta
+        off_diagonal.append(beta)
+    return estimates[-1]
+
+
+def off_kinks(theta: Vector) -> Vector:
+    """Return parameters slightly off theta: with zero biases a ReLU may be exactly at its kink."""
+    rng = np.random.default_rng(0)
+    return theta + _OFFSET * _size(theta) * rng.standard_normal(theta.size)
+
+
+def _size(theta: Vector) -> float:
+    return float(np.abs(theta).max(initial=0.0)) or 1.0
 
 
 @dataclass(eq=False)
 class Case:
     """A copy of a model with its loss, its optimizer and rows; checks never change it.
 
-    Args:
-        model: a built copy.
-        rows: finite rows in random order, with targets in the loss's form; no weight is 0.
-        loss: None if it can't take the targets.
-        optimizer: None if it isn't known; trials then use Adam.
-        batch_rows: the rows of one batch in training.
-        notes: what checks note beside their findings.
-
-    The network is run on `sample`, some of the rows. The longest descent has `steps`; each descent
+    The network runs on `sample`, some of the rows. The longest descent has `steps`; each descent
     has `trial_steps` if a check makes several.
     """
 
     model: Layer
-    rows: Rows
-    loss: Loss | None
-    optimizer: Optimizer | None
+    rows: Rows  # finite, in random order, with targets in the loss's form; no weight is 0
+    loss: Loss | None  # None if it can't take the targets
+    optimizer: Optimizer | None  # None if it isn't known; trials then use Adam
     batch_rows: int
     notes: list[str]
 
@@ -66,10 +165,8 @@ class Case:
     @cached_property
     def trace(self) -> Trace:
         """The forward pass for the sample, and the backward pass unless the loss refuses it."""
-        sample = self.sample
-        if self.refusal is not None:
-            return trace(self.model, sample.x)
-        return trace(self.model, sample.x, sample.y, self.loss, sample_weight=sample.weight)
+        loss, sample = None if self.refusal else self.loss, self.sample
+        return trace(self.model, sample.x, sample.y, loss, sample_weight=sample.weight)
 
     @cached_property
     def refusal(self) -> str | None:
@@ -84,11 +181,7 @@ class Case:
 
     @cached_property
     def last(self) -> list[Step]:
-        """The steps after the last layer with parameters, in forward order.
-
-        These layers alone limit the predictions, because all layers before them can be trained to
-        output anything. The list is empty if the last layer has parameters.
-        """
+        """The steps after the last layer with parameters: these alone limit the predictions."""
         array, found = self.trace.prediction, list[Step]()
         for step in reversed(self.trace.steps):
             if step.output is array and not any(step.layer.named_parameters()):
@@ -106,13 +199,13 @@ class Case:
     @cached_property
     def constant_loss(self) -> float:
         """The mean loss of the best constant prediction; infinite if the loss has none."""
+        if self.loss is None or self.refusal is not None:
+            return inf
         shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
-        if self.loss is not None and self.refusal is None:
-            try:
-                return least_loss(self.loss, y, shape, *self.range, constant=True, weight=weight)
-            except ValueError:
-                pass
-        return inf
+        try:
+            return least_loss(self.loss, y, shape, *self.range, constant=True, weight=weight)
+        except ValueError:
+            return inf
 
     def remaining_loss(self, prediction: Array) -> float:
         """Return the loss of predictions for the sample as a share of the best constant's."""
@@ -141,16 +234,12 @@ class Case:
 
     @cached_property
     def standardized(self) -> Case | None:
-        """The case with targets of mean 0 and standard deviation 1.
-
-        None if the loss isn't one of regression, the output is bounded, or a target is constant.
-        """
+        """The case with targets of mean 0 and deviation 1; None if they can't be standardized."""
         if not self.is_regression or all(map(isfinite, self.range)):
             return None
-        mean, deviation = self.target_moments
+        rows, (mean, deviation) = self.rows, self.target_moments
         if not (deviation > 0).all():
             return None
-        rows = self.rows
         t = (rows.y.reshape(len(rows), -1) - mean) / deviation
         return replace(self, rows=Rows(rows.x, t.reshape(rows.y.shape), rows.weight))
 
@@ -174,15 +263,13 @@ class Case:
         return loss
 
     def landscape(self) -> Landscape:
-        """Return J of one batch as a function of the parameters, on the sample."""
         return Landscape(self.model, self.batch_loss, self.sample)
 
 
 def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, float]:
     """Return the smallest and the largest number that these layers output for any input.
 
-    The layers are run on random rows of sizes from 0.01 to 1e6. An end of the range that still
-    grows for inputs above 1e3 is infinite.
+    The layers run on rows of sizes from 0.01 to 1e6. An end that grows above 1e3 is infinite.
     """
     rows = max(64, _NUMBERS // max(1, prod(input_shape)))
     powers = np.linspace(*_POWERS, rows)
@@ -191,16 +278,13 @@ def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, fl
     with np.errstate(all="ignore"):
         for layer in layers:
             x = layer.forward(x, training=False)
-    finite, inner = x[np.isfinite(x)], x[powers <= _INNER_POWER]
-    inner = inner[np.isfinite(inner)]
+    finite, inner = (a[np.isfinite(a)] for a in (x, x[powers <= _INNER_POWER]))
     if not inner.size:
         return -inf, inf
     low, high = float(finite.min()), float(finite.max())
     tolerance = _GROWTH * float(np.ptp(inner))
-    return (
-        low if low >= float(inner.min()) - tolerance else -inf,
-        high if high <= float(inner.max()) + tolerance else inf,
-    )
+    low = low if low >= float(inner.min()) - tolerance else -inf
+    return low, high if high <= float(inner.max()) + tolerance else inf
 
 
 def least_loss(
@@ -213,11 +297,10 @@ def least_loss(
     constant: bool = False,
     weight: Array | None = None,
 ) -> float:
-    """Return the least mean loss of predictions of this shape from `low` to `high`.
+    """Return the least mean loss of predictions from `low` to `high`, or of one for all rows.
 
-    With `constant`, all rows have the same prediction. Predictions move against the sign of the
-    slope in shrinking steps, which is right for a loss that is convex in each prediction. Raises
-    ValueError if the loss refuses such predictions.
+    Predictions move against the sign of the slope in shrinking steps, which is right for a loss
+    that is convex in each prediction. Raises ValueError if the loss refuses them.
     """
     far = _FAR + (3 * float(np.abs(target).max()) if target.dtype.kind == "f" else 0.0)
     ends = (low if isfinite(low) else -far, high if isfinite(high) else far)

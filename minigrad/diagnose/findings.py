@@ -13,7 +13,6 @@ from typing_extensions import override
 Severity: TypeAlias = Literal["error", "warning"]
 
 _COLOURS: Final[Mapping[Severity, str]] = {"error": "#cf4a3c", "warning": "#a88400"}
-"""Most severe first; each is visible on light and dark pages."""
 _WIDTH: Final = 100
 
 
@@ -103,10 +102,9 @@ class Diagnosis(Sequence[Finding]):
         """Return a finding by its index, or the first one of a kind."""
         if not isinstance(key, str):
             return self._findings[key]
-        for finding in self:
-            if finding.kind == key:
-                return finding
-        raise KeyError(f"there is no finding of kind {key!r}; the kinds found are {self.kinds}")
+        if key not in self.kinds:
+            raise KeyError(f"there is no finding of kind {key!r}; the kinds found are {self.kinds}")
+        return self._findings[self.kinds.index(key)]
 
     @override
     def __len__(self) -> int:
@@ -119,9 +117,8 @@ class Diagnosis(Sequence[Finding]):
 
     @override
     def __repr__(self) -> str:
-        return (
-            f"Diagnosis({': '.join([self.headline, *([', '.join(self.kinds)] if self else [])])})"
-        )
+        kinds = f": {', '.join(self.kinds)}" if self else ""
+        return f"Diagnosis({self.headline}{kinds})"
 
     def _repr_html_(self) -> str:
         findings = "".join(finding._repr_html_() for finding in self)

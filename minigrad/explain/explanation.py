@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Mapping, Sequence
+import html
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,14 +13,13 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
-from minigrad.explain.latex import latex
 from minigrad.explain.layers import row_gradients
-from minigrad.explain.page import frame, page
-from minigrad.explain.passes import Pass, Selection
+from minigrad.explain.page import page
+from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
-from minigrad.explain.text import tagged, text
-from minigrad.util.atomic import atomic_write
+from minigrad.explain.text import latex, tagged, text
+from minigrad.util.atomic import StrPath, atomic_write
 
 Index = int | tuple[int, ...]
 
@@ -60,10 +59,8 @@ class LayerPass:
             ValueError: the layer has no such gradient.
         """
         if attribute not in self.gradients or self.output_delta is None:
-            raise ValueError(
-                f"{self.layer.label} has no gradient of '{attribute}'; its gradients: "
-                f"{sorted(self.gradients) or 'none'}"
-            )
+            label, known = self.layer.label, sorted(self.gradients) or "none"
+            raise ValueError(f"{label} has no gradient of '{attribute}'; its gradients: {known}")
         return row_gradients(self._place, attribute)
 
     @property
@@ -150,11 +147,9 @@ class Explanation:
         """
         symbol = self._pass.names.place(path).h
         unit, row, limit = flat_index(index, symbol.shape, path), self._row(row), Limit(most)
-        lines: list[str] = []
-        for step in self.steps:
-            if step.symbol is not None and step.symbol.units_of == symbol.units_of:
-                lines += tagged(step.line(row, unit, limit), step.tag)
-        return "\n".join(lines)
+        steps = [s for s in self.steps if s.symbol and s.symbol.units_of == symbol.units_of]
+        lines = [tagged(step.line(row, unit, limit), step.tag) for step in steps]
+        return "\n".join(row for rows in lines for row in rows)
 
     def weight(self, path: str, index: Index, *, parameter: str = "weight", most: int = 12) -> str:
         """Return the lines of one number of a parameter: its value and its gradient.
@@ -170,18 +165,13 @@ class Explanation:
         place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
-        for name in dict.fromkeys((p.gradient, p.total)):
-            if name in self._pass.step_of:
-                step = self.steps[self._pass.step_of[name]]
+        for step in self.steps:
+            if step.name in (p.gradient, p.total):
                 lines += tagged(step.line(0, place, Limit(most)), step.tag)
         return "\n".join(lines)
 
     def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        rows: Sequence[int] | None = None,
-        units: Mapping[str, Sequence[int]] | None = None,
+        self, path: StrPath, *, rows: Sequence[int] | None = None, units: Units | None = None
     ) -> None:
         """Write a page on which a reader goes through the pass; it needs no network connection.
 
@@ -202,7 +192,11 @@ class Explanation:
         atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
-        return frame(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self))
+        shown = page(self._pass, range(min(self.rows, _PAGE_ROWS)))
+        return (  # a frame separates the page's style and script from the notebook's
+            f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
+            f'style="width:100%;height:760px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
+        )
 
     def _row(self, row: int) -> int:
         if not 0 <= row < self.rows:
@@ -223,7 +217,5 @@ class Explanation:
 
     @override
     def __repr__(self) -> str:
-        return (
-            f"Explanation(rows={self.rows}, layers={len(self.layers)}, steps={len(self.steps)}, "
-            f"J={number(self.j)}): print it"
-        )
+        counts = f"rows={self.rows}, layers={len(self.layers)}, steps={len(self.steps)}"
+        return f"Explanation({counts}, J={number(self.j)}): print it"

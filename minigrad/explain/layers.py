@@ -1,12 +1,8 @@
-"""The steps of each layer: its output, the gradients of its parameters, and dJ/dinput.
-
-`Dense`, activations and containers have sums of their own. Any other layer is shown by its
-`equation` forward, and by its derivatives back.
-"""
+"""The steps of each layer: its output, the gradients of its parameters, and dJ/dinput."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -16,23 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
-from minigrad.explain.equations import Formula
 from minigrad.explain.places import NamedParameter, Names, Place, word
-from minigrad.explain.steps import Factor, Limit, Parts, Step, Sum, at, factor, unknown
+from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
 from minigrad.layers import Activation, Dropout, Parallel, Residual
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
-"""Derivatives that need more numbers, or more calls of `backward`, aren't computed."""
+"""Derivatives that take more numbers, or more calls of `backward`, are not computed."""
 
 
 def forward(place: Place, names: Names) -> Step:
     """Return the step of a layer's output."""
     if place.linear:
         return _dense_output(place)
-    if isinstance(place.layer, (Residual, Parallel)) and place.inner:
-        return Branches(place, names).output()
-    return _layer_output(place)
+    merges = isinstance(place.layer, (Residual, Parallel)) and place.inner
+    return Branches(place, names).output() if merges else _layer_output(place)
 
 
 def backward(place: Place, names: Names) -> Iterator[Step]:
@@ -96,17 +90,20 @@ def _dense_output(place: Place) -> Step:
 def _dense_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
     x, z, w, (delta, _) = place.x, place.h, place.parameters["weight"], place.deltas
-    inputs, weight, units = place.input, w.source.value, z.shape[-1]
+    inputs, weight, units, several = place.input, w.source.value, z.shape[-1], len(delta) > 1
 
     def back(row: int, k: int) -> Factor:
-        return factor(z.delta, delta[row], k, place.seen(row))
+        return factor(z.delta, delta[row], k, row if several else None)
 
     def for_weight(_: int, index: int, __: Limit) -> Sum:
         j, k = divmod(index, units)
         return Sum(
             delta[:, k] * inputs[:, j],
-            lambda row: (back(row, k), factor(x.name, inputs[row], j, place.seen(row))),
+            lambda row: (back(row, k), factor(x.name, inputs[row], j, row if several else None)),
         )
+
+    def for_bias(_: int, k: int, __: Limit) -> Sum:
+        return Sum(delta[:, k], lambda row: (back(row, k),))
 
     def for_input(row: int, j: int, _: Limit) -> Sum:
         return Sum(
@@ -118,17 +115,15 @@ def _dense_backward(place: Place) -> Iterator[Step]:
     yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
     if "bias" in place.parameters:
         title, tag = "gradient of the biases", place.tag("6", "11")
-        yield _gradient(
-            place, "bias", title, "k", f"{z.delta}[k]", tag,
-            lambda _, k, __: Sum(delta[:, k], lambda row: (back(row, k),)),
-        )  # fmt: skip
+        yield _gradient(place, "bias", title, "k", f"{z.delta}[k]", tag, for_bias)
     right = f"Σ_k {z.delta}[k] {w.name}[j,k]"
     yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
 
 
 def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
     """g'(z[k]), and δ[k] = dJ/da[k] g'(z[k])."""
-    x, h, slope, (delta, input_delta) = place.x, place.h, place.slope, place.deltas
+    x, h, (delta, input_delta) = place.x, place.h, place.deltas
+    slope = f"g'{place.input_delta_name.removeprefix(x.delta)}({x.name})"
     slopes = layer.derivative(place.output if layer.from_output else place.input)
     formula, name = _formula(place, place.sides.get("g'", "")), at(slope, x.shape, "k")
 
@@ -222,9 +217,7 @@ def _layer_input_delta(place: Place) -> Step:
 def _jacobian(place: Place, row: int) -> tuple[range, Array | None]:
     """Return the rows that depend on a row's input, and d outputs / d input.
 
-    `backward` is linear in delta: a delta of 1 for one output and 0 for all others returns the
-    derivatives of that output, for any layer. None if there are too many, or if they don't agree
-    with what the layer passed back.
+    They are None if there are too many, or if they don't agree with what the layer passed back.
     """
     delta, input_delta = place.deltas
     reached = range(len(delta)) if place.layer.batch_dependent else range(row, row + 1)
@@ -241,7 +234,10 @@ def _jacobian(place: Place, row: int) -> tuple[range, Array | None]:
 
 
 def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Iterator[Array]:
-    """Yield the derivatives of `count` outputs from `row` on, by the input or a parameter."""
+    """Yield the derivatives of `count` outputs from `row` on, by the input or a parameter.
+
+    `backward` is linear in delta, so a delta of 1 for one output returns its derivatives.
+    """
     for item in range(count):
         one = np.zeros_like(place.output)
         one.flat[row * one[0].size + item] = 1
@@ -250,20 +246,17 @@ def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Ite
 
 def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
     """Return dJ/dinput for a delta, or the gradient of a parameter."""
-    layer = place.layer
     with np.errstate(all="ignore"):
-        input_delta: Array = type(layer).backward(layer, delta)
-    return dict(layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
+        input_delta: Array = type(place.layer).backward(place.layer, delta)
+    return dict(place.layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
 
 
 def _gradient(
     place: Place, attribute: str, title: str, unit: str, right: str, tag: str, parts: Parts
 ) -> Step:
-    """Return the step of a parameter's gradient in one layer."""
-    p, values, rows = place.parameters[attribute], place.gradient(attribute), len(place.output)
-    left = at(p.gradient, values.shape, unit)
-    equation = f"{left} = {'Σ_rows ' if rows > 1 else ''}{right}"
-    title += ", over all rows" if rows > 1 else ""
+    p, values = place.parameters[attribute], (place.gradients or {})[attribute]
+    sums, over = ("Σ_rows ", ", over all rows") if len(place.output) > 1 else ("", "")
+    equation, title = f"{at(p.gradient, values.shape, unit)} = {sums}{right}", f"{title}{over}"
     step = Step("backward", place.path, title, equation, tag, p.gradient, values[None], parts)
     return _regularized(step, p)
 
@@ -271,11 +264,7 @@ def _gradient(
 def shared_gradients(names: Names) -> Iterator[Step]:
     """Yield the gradient of each parameter that several layers share: the sum of its parts."""
     for uses in names.parameters.values():
-        held = [
-            (place.parameters[name], place.gradient(name))
-            for place, name in uses
-            if place.gradients
-        ]
+        held = [(p.parameters[name], p.gradients[name]) for p, name in uses if p.gradients]
         if len(uses) < 2 or not held:
             continue
         p, path = held[0][0], uses[0][0].path
@@ -306,16 +295,14 @@ def _regularized(step: Step, p: NamedParameter) -> Step:
 def _formula(place: Place, text: str) -> Formula:
     """Return the right side of a layer's equation, with the names and arrays of a pass."""
     x, h = (place.x.name, place.input), (place.h.name, place.output)
-    parameters = {
-        attribute: (p.name, p.source.shape if p.source.size > 1 else ())
-        for attribute, p in place.parameters.items()
-    }
+    held = place.parameters.items()
+    parameters = {key: (p.name, p.source.shape if p.source.size > 1 else ()) for key, p in held}
     arrays = dict.fromkeys(place.sides, h) | {"z": x, "x": x}
     return Formula(text, arrays, place.layer, parameters)
 
 
 class Branches:
-    """The branches of a container: their outputs, and what comes back from them."""
+    """The branches of a container: their outputs, and the deltas that they return."""
 
     def __init__(self, place: Place, names: Names) -> None:
         self.place, self.names, kind = place, names, place.layer
@@ -329,8 +316,8 @@ class Branches:
             self.back[:0] = [] if place.delta is None else [(place.h.delta, place.delta)]
         shapes, count = [symbol.shape for symbol, _, _ in self.outputs], len(self.outputs)
         self.concat = merge == "concat"
+        # The flat indices of the output that each branch's numbers go to.
         self.where = [np.arange(prod(shape)) for shape in shapes]
-        """The flat indices of the output that each branch's numbers go to."""
         if self.concat:
             numbered = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
             branch_of = np.concatenate(numbered, axis=-1).ravel()
@@ -339,13 +326,12 @@ class Branches:
         self.written = f"1/{count} " if merge == "mean" else ""
 
     def output(self) -> Step:
-        """Return the step of the output: a sum, a mean, or a concatenation."""
-        place, h, names = self.place, self.place.h, [symbol.name for symbol, _, _ in self.outputs]
-        added = " + ".join(self.written + at(name, h.shape, "k") for name in names)
+        place, h = self.place, self.place.h
+        arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
+        added = " + ".join(self.written + at(name, h.shape, "k") for name, _ in arrays)
         equation = f"{at(h.name, h.shape, 'k')} = {added}"
         if self.concat:
-            equation = f"{h.name} = concat({', '.join(names)})"
-        arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
+            equation = f"{h.name} = concat({', '.join(name for name, _ in arrays)})"
         parts, title = _added(arrays, self.where, self.scale), "the merged branches"
         return Step("forward", place.path, title, equation, "as 8", h.name, place.output, parts, h)
 
@@ -357,7 +343,7 @@ class Branches:
             if delta is None or symbol == h or self.names.deltas.get(id(delta)) == name:
                 continue
             title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
-            parts: Parts = unknown
+            parts = _added([], [])  # of another container's deltas only the values are known
             if isinstance(place.layer, (Residual, Parallel)) or delta is came:
                 index_of = np.full(prod(h.shape), -1)
                 index_of[where] = np.arange(where.size)
@@ -367,7 +353,6 @@ class Branches:
             yield Step("backward", path, title, equation, "as 7, 10", name, delta, parts, symbol)
 
     def input_delta(self) -> Step:
-        """Return the step of dJ/dinput: the sum of what comes back from the branches."""
         x = self.place.x
         parts = _added(self.back, [np.arange(prod(x.shape))] * len(self.back))
         right = " + ".join(at(name, x.shape, "k") for name, _ in self.back)
@@ -376,9 +361,7 @@ class Branches:
 
 
 def _added(
-    arrays: Sequence[tuple[str, Array]],
-    where: Sequence[NDArray[np.intp]],
-    scale: tuple[Factor, ...] = (),
+    arrays: list[tuple[str, Array]], where: list[NDArray[np.intp]], scale: tuple[Factor, ...] = ()
 ) -> Parts:
     """Return the parts of a sum of arrays, whose numbers go to the flat indices in `where`."""
 

@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from importlib.resources import files
 from math import prod
 from typing import Any, Final
 
-from minigrad.explain.passes import Pass, Selection
+from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
 
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
-_SCRIPTS: Final = ("typeset.js", "network.js", "pick.js", "page.js")
-_FRAME_HEIGHT: Final = 760
-
-Units = Mapping[str, Sequence[int]]
+_FILES: Final = ("page.css", "page.html", "typeset.js", "network.js", "pick.js", "page.js")
 
 
 def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
     """Write the page of some rows; `units` are shown in any case, by a layer's path."""
-    assets = files("minigrad.explain")
-    parts = {
-        "title": html.escape(f"J = {number(made.j)}: forward and backward pass"),
-        "style": assets.joinpath("page.css").read_text(encoding="utf-8"),
-        "script": "\n".join(assets.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS),
-        "data": _data(made, rows, units),
-    }
-    first, *pieces = assets.joinpath("page.html").read_text(encoding="utf-8").split("{{")
-    filled = (piece.partition("}}") for piece in pieces)
-    return first + "".join(parts[name] + rest for name, _, rest in filled)
-
-
-def frame(page: str, title: str) -> str:
-    """Put a page into a frame for a notebook, which separates its style and script."""
-    return (
-        f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" '
-        f'style="width:100%;height:{_FRAME_HEIGHT}px;border:0" '
-        f'srcdoc="{html.escape(page)}"></iframe>'
+    style, frame, *scripts = (
+        files("minigrad.explain").joinpath(name).read_text(encoding="utf-8") for name in _FILES
     )
+    title = html.escape(f"J = {number(made.j)}: forward and backward pass")
+    parts = {"title": title, "style": style, "script": "\n".join(scripts)}
+    parts["data"] = _data(made, rows, units)
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], frame)
 
 
 def _as_json(value: Any) -> str:
@@ -83,26 +69,18 @@ class _Row:
         self._inputs: dict[str, str] = {}
 
     def data(self) -> dict[str, Any]:
-        columns = self._columns()
-        steps = [self._step(place) for place in range(len(self.made.steps))]
-        for line in list(self._lines.values()):
-            for term in line.terms:
-                for name, value in term.factors:
-                    self._add_weight(name, value)
-        return {
-            "row": self.shown.row,
-            "columns": columns,
-            "steps": steps,
-            "inputs": self._inputs,
-            "weights": self._weights,
-            "lines": {name: self._line(line) for name, line in self._lines.items()},
-        }
-
-    def _step(self, place: int) -> dict[str, Any]:
-        step = self.made.steps[place]
-        names = [self._add(place, index) for index in self.shown.indices(step)]
-        made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
-        return made | {"named": step.references, "lines": names, "more": step.size - len(names)}
+        columns, steps = self._columns(), list[dict[str, Any]]()
+        for place, step in enumerate(self.made.steps):
+            names = [self._add(place, index) for index in self.shown.indices(step)]
+            made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
+            made |= {"named": step.references, "lines": names, "more": step.size - len(names)}
+            steps.append(made)
+        terms = [term for line in self._lines.values() for term in line.terms]
+        for name, value in [named for term in terms for named in term.factors]:
+            self._add_weight(name, value)
+        data = {"row": self.shown.row, "columns": columns, "steps": steps, "inputs": self._inputs}
+        lines = {name: self._line(line) for name, line in self._lines.items()}
+        return data | {"weights": self._weights, "lines": lines}
 
     def _add(self, place: int, index: int) -> str:
         line = self.made.steps[place].line(self.shown.row, index, self.shown.limit)
@@ -114,10 +92,9 @@ class _Row:
             {"factors": [[n, number(v)] for n, v in t.factors], "value": number(t.value)}
             for t in line.terms
         ]
-        omitted, rest = (line.omitted, number(line.rest)) if line.omitted else ("", "")
-        formula, step = line.formula, self._step_of.get(line.name, "")
-        made = {"value": number(line.value), "step": step, "formula": formula, "terms": terms}
-        made |= {"omitted": omitted, "rest": rest}
+        value, step = number(line.value), self._step_of.get(line.name, "")
+        made = {"value": value, "step": step, "formula": line.formula, "terms": terms}
+        made |= {"omitted": line.omitted, "rest": number(line.rest)} if line.omitted else {}
         return {key: value for key, value in made.items() if value not in ("", [])}
 
     def _columns(self) -> list[dict[str, Any]]:
@@ -133,11 +110,11 @@ class _Row:
             else:
                 groups.append(([place.h], [place.path]))
         for place in places:
-            if place.input[0].size == place.output[0].size:
-                for index in self.shown.units(place.h.units_of):
-                    name = at(place.h.name, place.h.shape, index)
-                    self._inputs[name] = at(place.x.name, place.x.shape, index)
-        j: dict[str, list[str]] = {"values": ["J"], "deltas": []}
+            x, h = place.x, place.h
+            if prod(x.shape) == prod(h.shape):
+                for index in self.shown.units(h.units_of):
+                    self._inputs[at(h.name, h.shape, index)] = at(x.name, x.shape, index)
+        j = {"values": ["J"], "deltas": []}
         loss = {"title": [type(self.made.loss).__name__], "size": 1, "units": [j]}
         return [*(self._column(symbols, paths) for symbols, paths in groups), loss]
 
@@ -155,16 +132,12 @@ class _Row:
         array, _, place = name.rstrip("]").partition("[")
         if array not in self.made.names.parameters or name in self._weights:
             return
-        uses = [
-            (one.path, key, one.parameters[key]) for one, key in self.made.names.parameters[array]
-        ]
-        (path, attribute, p), shape = uses[0], uses[0][2].source.shape
+        uses = self.made.names.parameters[array]
+        parameters = [one.parameters[key] for one, key in uses]
+        path, p = f"{uses[0][0].path}.{uses[0][1]}".lstrip("."), parameters[0]
+        shape = p.source.shape
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
-        gradients = dict.fromkeys([*(one.gradient for _, _, one in uses), p.total])
+        gradients = dict.fromkeys([*(one.gradient for one in parameters), p.total])
         steps = [self.made.step_of[name] for name in gradients if name in self.made.step_of]
         lines = [self._add(step, index) for step in steps]
-        self._weights[name] = {
-            "value": number(value),
-            "of": f"{path}.{attribute}".lstrip("."),
-            "gradients": lines,
-        }
+        self._weights[name] = {"value": number(value), "of": path, "gradients": lines}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +11,21 @@ from numpy.typing import NDArray
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.explain import layers
-from minigrad.explain.equations import Formula, parse, scaled
-from minigrad.explain.places import Names, places
-from minigrad.explain.steps import Limit, Line, Step, Sum, at, flat_index, largest, number, unknown
+from minigrad.explain.places import Names
+from minigrad.explain.steps import Formula, Limit, Line, Step, Sum, at, flat_index, largest, scaled
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 from minigrad.trace import trace
 
+Units: TypeAlias = Mapping[str, Sequence[int]]
+
 
 class Pass:
-    """The forward and backward pass of some rows, and the loss between them.
-
-    Attributes:
-        prediction: the model's output.
-        target: the targets, in the shape and dtype that the loss computes with.
-        regularizers: the value of each parameter's regularizer, by name.
-        j: the loss over all rows, with the regularizers.
-        names: the names of all arrays, and the layers in forward order.
-        steps: the computation in order.
-        step_of: the index in `steps` by array name, such as "z1".
-    """
+    """A forward and backward pass; `step_of` holds the index in `steps` by array name."""
 
     def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
         recorded = trace(model, x, y, loss)
         self.x, self.loss, self.prediction = x, loss, recorded.prediction
-        self.names = Names(places(recorded), x)
+        self.names = Names(recorded, x)
         self.target = loss.cast(loss.match(y, self.prediction.shape), self.prediction.dtype)
         self.regularizers = {
             f"regularizer({p.name})": p.source.regularizer.value(p.source.value)
@@ -42,9 +33,7 @@ class Pass:
             for p in place.parameters.values()
             if p.source.regularizer is not None
         }
-        delta, j = recorded[""].delta, recorded.j
-        assert delta is not None
-        assert j is not None
+        delta, j = cast("tuple[Array, float]", (recorded[""].delta, recorded.j))
         self.j = j + sum(self.regularizers.values())
         ran_back = [p for p in reversed(self.names.places) if p.delta is not None]
         with np.errstate(all="ignore"):
@@ -58,21 +47,23 @@ class Pass:
         """Yield the terms of the loss, J, and dJ/dprediction."""
         loss, prediction, symbol = self.loss, self.prediction, self.names.of(self.prediction)
         assert symbol is not None
-        kind, sides, target = type(loss), parse(loss.equation, "l"), self._target_shares()
+        kind, sides, target = type(loss), Formula.sides(loss.equation, "l"), self._target_shares()
         # A loss with a forward or backward of its own may compute J in any way.
         known = kind.forward is Loss.forward and kind.backward is Loss.backward
         terms = loss.terms(prediction, self.target)[0] if known else np.empty((len(prediction), 0))
         divisor = terms.size if loss.reduction == "mean" else 1
         scale = loss.scale / divisor if divisor else 0.0
         lead = "" if kind is MSELoss and loss.reduction == "sum" and loss.scale == 0.5 else "as "
-        alone, shape, factor = len(prediction) == 1, terms.shape[1:], number(scale)
+        alone, shape = len(prediction) == 1, terms.shape[1:]
 
         values = dict.fromkeys(("a", "z"), (symbol.name, prediction)) | {"t": ("t", target)}
         forward, backward = (
-            Formula(sides.get(side, "") if known else "", values, loss) for side in ("l", "l'")
+            Formula(sides.get(side, "") if known else "", values, loss, {}) for side in ("l", "l'")
         )
 
         def total(_: int, __: int, ___: Limit) -> Sum | str:
+            if not known:
+                return ""
             rows = terms.reshape(len(terms), -1)
             added = rows[0] if alone else rows.sum(axis=1)
             names = [at("l", shape, i) if alone else f"l[row {i}]" for i in range(added.size)]
@@ -89,16 +80,15 @@ class Pass:
             equation = f"{one} = {forward.names() or opaque}"
             yield Step("loss", "", title, equation, tag, "l", terms, forward.numbers)
         sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "")
-        right = scaled(factor, sums + one) if known else opaque
+        right = scaled(scale, sums + one) if known else opaque
         equation = " + ".join([f"J = {right}", *self.regularizers])
-        parts = total if known else unknown
-        yield Step("loss", "", "the loss", equation, tag, "J", np.array([self.j]), parts)
-        name, slope = symbol.delta, scaled(factor, backward.names())
+        yield Step("loss", "", "the loss", equation, tag, "J", np.array([self.j]), total)
+        name, slope = symbol.delta, scaled(scale, backward.names())
         equation = at(name, symbol.shape, "k") + (f" = {slope}" if slope else "")
         title, tag = "the gradient of the loss", f"{lead}2"
 
         def slopes(row: int, unit: int, limit: Limit) -> str:
-            return scaled(factor, backward.numbers(row, unit, limit))
+            return scaled(scale, backward.numbers(row, unit, limit))
 
         yield Step("backward", "", title, equation, tag, name, delta, slopes, symbol)
 
@@ -109,23 +99,19 @@ class Pass:
             return target
         if target.ndim == 1:
             target = np.eye(prediction.shape[1], dtype=prediction.dtype)[target]
-        shares: Array = target / target.sum(axis=1, keepdims=True)
+        shares = target / target.sum(axis=1, keepdims=True)
         smoothing = loss.label_smoothing
-        smoothed: Array = (1 - smoothing) * shares + smoothing / prediction.shape[1]
-        return smoothed
+        return np.asarray((1 - smoothing) * shares + smoothing / prediction.shape[1])
 
 
 class Selection:
     """The numbers of one row that are shown: all of a narrow layer, the largest of a wide one.
 
     Units are ranked by |value * dJ/dvalue|: the change of J, to first order, without the unit.
-    Arrays with the same units, such as z1, a1 and their gradients, show the same ones. `units` has
-    units that are shown in any case, by a layer's path.
+    Arrays with the same units show the same ones. `units` are shown in any case, by a layer's path.
     """
 
-    def __init__(
-        self, made: Pass, row: int, limit: Limit, units: Mapping[str, Sequence[int]] | None = None
-    ) -> None:
+    def __init__(self, made: Pass, row: int, limit: Limit, units: Units | None = None) -> None:
         self.made, self.row, self.limit = made, row, limit
         self._units: dict[str, list[int]] = {}
         self._extra: dict[str, set[int]] = {}
@@ -135,7 +121,6 @@ class Selection:
             self._extra.setdefault(symbol.units_of, set()).update(extra)
 
     def units(self, name: str) -> list[int]:
-        """Return the units of an array that are shown."""
         if name not in self._units:
             symbol = self.made.names.symbols[name]
             sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
@@ -147,11 +132,9 @@ class Selection:
         return self._units[name]
 
     def indices(self, step: Step) -> list[int]:
-        """Return the flat indices of a step's array that are shown."""
         if step.symbol is not None:
             return self.units(step.symbol.units_of)
         return largest(step.row(self.row), self.limit.of(step.size))
 
     def lines(self, step: Step) -> list[Line]:
-        """Return the lines of a step that are shown."""
         return [step.line(self.row, index, self.limit) for index in self.indices(step)]

@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from minigrad.data.arrays import Array
-from minigrad.explain.equations import parse
-from minigrad.explain.steps import UNNAMED, Symbol
+from minigrad.explain.steps import UNNAMED, Formula, Symbol
 from minigrad.layers import Activation, Dense
 from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
 
 
 class NamedParameter(NamedTuple):
-    """A parameter of a layer: its name, the names of its gradient, and what holds its value.
-
-    `gradient` is what this layer adds to `total`, if several layers share the parameter.
-    """
+    """A parameter: its name, the names of one layer's gradient and of the total, and its source."""
 
     name: str
     gradient: str
@@ -31,16 +27,10 @@ class NamedParameter(NamedTuple):
 class Place(Traced):
     """One layer in a pass: its arrays forward and back, and their names.
 
-    A container has two places: one that `enters` it, before its layers, and one after them. A
-    container whose layers just follow one another has none. A `Dense` with an activation has two:
-    its sums, and the activation.
-
-    Attributes:
-        inner: the layers of a container.
-        hidden: whether a `Dense` follows on the way to the loss.
-        linear: whether the layer computes the sums of a `Dense`.
-        sides: the layer's `equation`, as right sides by what they define.
-        activates: whether it is an activation, or its equation has the form "a = ...".
+    A container has a place that `enters` it, before its layers, and one after them; it has none if
+    its layers just follow one another. A `Dense` with an activation has two, its sums and the
+    activation. `hidden` is whether a `Dense` follows on the way to the loss, and `linear` whether
+    the layer computes the sums of a `Dense`.
     """
 
     inner: list[Traced] = field(default_factory=list)
@@ -54,40 +44,21 @@ class Place(Traced):
     def __post_init__(self) -> None:
         kind = type(self.layer)
         self.linear = issubclass(kind, Dense) and kind.forward is Dense.forward
-        self.sides = parse(self.layer.equation, "h")
+        self.sides = Formula.sides(self.layer.equation, "h")
         self.activates = issubclass(kind, Activation) or "a" in self.sides
 
     @property
     def deltas(self) -> tuple[Array, Array]:
         """dJ/doutput and dJ/dinput of a layer that has both."""
-        assert self.delta is not None
-        assert self.input_delta is not None
-        return self.delta, self.input_delta
+        return cast("tuple[Array, Array]", (self.delta, self.input_delta))
 
-    @property
-    def slope(self) -> str:
-        """The name of its derivative, such as "g'(z1)"."""
-        return f"g'{self.input_delta_name.removeprefix(self.x.delta)}({self.x.name})"
-
-    def gradient(self, attribute: str) -> Array:
-        """Return the gradient of a parameter in this layer."""
-        return (self.gradients or {})[attribute]
-
-    def tag(self, last: str, hidden: str = "") -> str:
-        """Return `last` if no `Dense` follows, else `hidden`: the numbers of equations."""
-        return hidden if hidden and self.hidden else last
-
-    def seen(self, row: int) -> int | None:
-        """Return the row to name in a sum over rows; None if there is one row only."""
-        return row if len(self.output) > 1 else None
-
-
-def places(recorded: Trace) -> list[Place]:
-    """Return the places of a traced pass in forward order."""
-    return list(_in_order("", {step.path: step for step in recorded.steps}))
+    def tag(self, last: str, hidden: str) -> str:
+        """Return the numbers of the equations: `last` if no `Dense` follows, else `hidden`."""
+        return hidden if self.hidden else last
 
 
 def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
+    """Yield the places of a layer and of the layers in it, in forward order."""
     step = steps[path]
     inner = [s for p, s in steps.items() if p and p.rpartition(".")[0] == path]
     # Copies: later calls of the traced backward, for derivatives, change the steps.
@@ -113,17 +84,12 @@ class Names:
     The number in a name counts the `Dense` layers. The output of a `Dense` is z, that of an
     activation a, that of any other layer h, or the left side of its `equation`; dJ/dz is δ. A name
     that is taken gets a prime.
-
-    Attributes:
-        symbols: the symbol of each array of the forward pass, by its name.
-        deltas: the name of each dJ/dinput, by the array's id.
-        parameters: the layers and attributes of each parameter, by its name.
     """
 
-    def __init__(self, places: list[Place], x: Array) -> None:
-        self.places = places
-        self.deltas: dict[int, str] = {}
-        self.parameters: dict[str, list[tuple[Place, str]]] = {}
+    def __init__(self, recorded: Trace, x: Array) -> None:
+        self.places = list(_in_order("", {step.path: step for step in recorded.steps}))
+        self.deltas: dict[int, str] = {}  # the name of each dJ/dinput, by the array's id
+        self.parameters: dict[str, list[tuple[Place, str]]] = {}  # the uses of each, by name
         self._symbols = {id(x): Symbol("x", "∂J/∂x", x, "x")}
         self._taken = {"x"}
         self._name_arrays()
@@ -131,7 +97,6 @@ class Names:
         self.symbols = {symbol.name: symbol for symbol in self._symbols.values()}
 
     def of(self, array: Array) -> Symbol | None:
-        """Return the symbol of an array of the forward pass, if it has one."""
         return self._symbols.get(id(array))
 
     def place(self, path: str) -> Place:
@@ -149,7 +114,7 @@ class Names:
         return name
 
     def _give(self, array: Array, letter: str, level: int, like: Symbol | None) -> Symbol:
-        """Return the symbol of an array, and make it if necessary; `like` may share its units."""
+        """Return the symbol of an array, a new one if necessary; `like` may share its units."""
         if id(array) not in self._symbols:
             name = self._free(f"{letter}{level}")
             delta = f"δ{name[1:]}" if letter == "z" else f"∂J/∂{name}"
@@ -170,7 +135,7 @@ class Names:
             like = None if place.linear else place.x
             place.h = self._give(place.output, "z" if place.linear else letter, level, like)
             for attribute, parameter in place.layer.own_parameters():
-                source = getattr(parameter, "source", parameter)
+                source = parameter.source
                 short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")

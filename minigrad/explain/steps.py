@@ -1,9 +1,15 @@
-"""The steps of a pass: a step is one array, with a line for each number in it."""
+"""The steps of a pass, each one array with a line for each number in it, and their equations.
+
+In the `equation` of a layer or a loss, such as "a = z * sigmoid(beta z)", two names side by side
+are a product, sum(...) runs over the last axis, and mean and var of an array are statistics.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -13,7 +19,18 @@ from numpy.typing import NDArray
 from minigrad.data.arrays import Array, Shape
 
 Factor: TypeAlias = tuple[str, float]
+Named: TypeAlias = Mapping[str, tuple[str, Any]]
+Writer: TypeAlias = Callable[..., str | None]
 Parts: TypeAlias = Callable[[int, int, "Limit"], "Sum | str"]
+
+TOKEN: Final = re.compile(
+    r"(?P<space>\s+)"
+    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
+    r"|(?P<name>[^\W\d]\w*'*(?:\|[\w.]+)?(?:\[[^\]]*\])?)"
+    r"|(?P<sign>\*\*|[<>]=|.)"
+)
+_CALL: Final = r"(?P<call>\b(?:mean|var)\(\w+\)|\bsum\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))|"
+_TOKEN: Final = re.compile(_CALL + TOKEN.pattern)
 
 EQUATIONS: Final = {
     1: "E = 1/2 Σ_k (a[k] - t[k])^2",
@@ -28,16 +45,13 @@ EQUATIONS: Final = {
     10: "∂E/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
     11: "∂E/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
 }
-"""The equations of the derivation in the docs, by number. i, j and k count the units of three
-consecutive layers. δ[j] has the form of δ[k], so Equation 11 applies to any number of layers."""
+"""The equations of the derivation in the docs. δ[j] has the form of δ[k], so Equation 11 applies
+to any number of layers; i, j and k count the units of three consecutive ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """The names of an array and of its dJ/darray, its values, and its units.
-
-    `units_of` names the first array with the same units: z1 for the a1 of an activation.
-    """
+    """The names of an array and of dJ/darray, and the name of the first array with its units."""
 
     name: str
     delta: str
@@ -46,7 +60,6 @@ class Symbol:
 
     @property
     def shape(self) -> Shape:
-        """The shape of the array for one row."""
         return self.values.shape[1:]
 
 
@@ -81,7 +94,6 @@ class Limit(NamedTuple):
     few: int = 4
 
     def of(self, size: int) -> int:
-        """Return how many of `size` numbers are shown."""
         return size if size <= self.most else min(self.few, self.most)
 
 
@@ -127,8 +139,11 @@ class Step:
 
     @property
     def size(self) -> int:
-        """How many numbers the array has for one row."""
         return prod(self.shape)
+
+    @property
+    def head(self) -> str:
+        return f"{self.path}: {self.title}" if self.path else self.title
 
     @property
     def references(self) -> str:
@@ -137,7 +152,6 @@ class Step:
         return f"{lead}Equation{'s' * (',' in numbers)} {numbers}"
 
     def row(self, row: int) -> Array:
-        """Return the array for one row."""
         return np.asarray(self.values[min(row, len(self.values) - 1)])
 
     def line(self, row: int, index: int, limit: Limit) -> Line:
@@ -148,25 +162,16 @@ class Step:
             if isinstance(parts, str):
                 return Line(name, value, formula=parts)
             products, factors, first, last = parts
+            terms = [Term((one,), one[1]) for one in first]
             shown = largest(products, limit.of(products.size))
             rest = np.delete(products, shown)
-            terms = [Term((one,), one[1]) for one in first]
             terms += [Term(factors(i), float(products[i])) for i in shown]
             terms += [Term((one,), one[1]) for one in last]
             return Line(name, value, tuple(terms), rest.size, float(rest.sum(dtype=np.float64)))
 
 
-def unknown(row: int, index: int, limit: Limit) -> str:
-    """Return the formula of a number of which only the value is known."""
-    return ""
-
-
 def at(name: str, shape: Shape, index: int | str, row: int | None = None) -> str:
-    """Name one number of an array, by its flat index for one row.
-
-    >>> at("w1", (2, 3), 5), at("J", (), 0), at("g'(z1)", (3,), "k"), at("z1", (3,), 2, row=4)
-    ('w1[1,2]', 'J', "g'(z1[k])", 'z1[row 4,2]')
-    """
+    """Name one number of an array by its flat index: w1[1,2], g'(z1[k]), or z1[row 4,2]."""
     if name.endswith(")"):
         return f"{at(name[:-1], shape, index, row)})"
     if isinstance(index, int | np.integer):
@@ -194,12 +199,120 @@ def largest(values: NDArray[Any], most: int) -> list[int]:
 
 
 def flat_index(index: int | tuple[int, ...], shape: Shape, owner: str) -> int:
-    """Return the flat index of a number in an array of this shape.
-
-    Raises:
-        ValueError: the index is out of bounds.
-    """
+    """Return the flat index of a number in an array of this shape; ValueError if out of bounds."""
     place = index if isinstance(index, tuple) else (index,)
     if len(place) != len(shape) or not all(0 <= i < n for i, n in zip(place, shape, strict=True)):
         raise ValueError(f"'{owner}' expects an index into shape {shape}, got {index}")
     return int(np.ravel_multi_index(place, shape)) if shape else 0
+
+
+class Formula:
+    """The right side of an equation, such as "exp(z) / sum(exp(z))".
+
+    `arrays` and `parameters` translate the names in the text: to a name and an array of shape
+    (rows, ...), or a name and a shape. `owner` is the layer or loss, whose options are known.
+    """
+
+    def __init__(self, text: str, arrays: Named, owner: object, parameters: Named) -> None:
+        self.text, self._arrays, self._owner = text, arrays, owner
+        self._known = {word: (name, values.shape[1:]) for word, (name, values) in arrays.items()}
+        self._known |= parameters
+
+    @staticmethod
+    def sides(equation: str, default: str) -> dict[str, str]:
+        """Split an equation into right sides by what each defines, without a name `default`."""
+        parts = filter(None, map(str.strip, equation.split(";")))
+        sided = ((re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part), part) for part in parts)
+        return {m[1] if m else default: m[2] if m else part for m, part in sided}
+
+    def names(self) -> str:
+        """Write it for any unit k, with names."""
+
+        def name(word: str, unit: str = "k") -> str | None:
+            return at(*self._known[word], unit) if word in self._known else None
+
+        def call(function: str, inner: str) -> str | None:
+            if function == "sum":
+                return f"Σ_j {_write(inner, partial(name, unit='j'), call)}"
+            return f"{function}({self._known[inner][0]})" if inner in self._known else None
+
+        return _write(self.text, name, call)
+
+    def numbers(self, row: int, index: int, limit: Limit) -> str:
+        """Write it for one unit of a row, with numbers for all names that are known."""
+        shape = next(iter(self._arrays.values()))[1].shape
+        units = shape[-1] if len(shape) > 1 else 1
+        start, place = index - index % units, index % units
+        rows = {
+            word: values[row].ravel()[start : start + units]
+            for word, (_, values) in self._arrays.items()
+            if values.shape == shape
+        }
+
+        def value(word: str, unit: int = place) -> str | None:
+            held: Any = rows[word] if word in rows else getattr(self._owner, word, None)
+            held = getattr(held, "value", held)
+            if isinstance(held, np.ndarray) and held.size in (1, units):
+                held = float(held.flat[unit if held.size > 1 else 0])
+            plain = isinstance(held, (int, float)) and not isinstance(held, bool)
+            return number(held) if plain else None
+
+        def call(function: str, inner: str) -> str | None:
+            if function != "sum":
+                over = rows.get(inner)
+                if over is not None and getattr(self._owner, "batch_dependent", False):
+                    over = self._arrays[inner][1].reshape(-1, units)[:, place]
+                return None if over is None else number(getattr(over, function)())
+            sizes = np.ones(units)
+            for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
+                sizes = sizes * rows[word]
+            sizes = np.exp(sizes - sizes.max()) if "exp(" in inner else sizes
+            shown = largest(sizes, limit.of(units))
+            terms = [str(_write(inner, partial(value, unit=unit), call)) for unit in shown]
+            terms += [f"... ({units - len(shown)} more)"] * (len(shown) < units)
+            return f"({' + '.join(terms)})"
+
+        return _write(self.text, value, call)
+
+
+def scaled(scale: float, expression: str) -> str:
+    """Write a factor before an expression: '0.5 × (a - t)'."""
+    if number(scale) == "1" or not expression:
+        return expression
+    bare = re.sub(r"\([^()]*\)|\[[^\]]*\]", "", expression)
+    several = bare.startswith("-") or re.search(r"\s[-+]\s|\sif\s", bare)
+    return f"{number(scale)} × " + (f"({expression})" if several else expression)
+
+
+def _write(expression: str, name: Writer, call: Writer) -> str:
+    """Write names or numbers in place of an expression's names and sums; None leaves them."""
+    written = before = ""  # before: the kind of the last token, or the sign itself
+    spaced = False
+    for token in _TOKEN.finditer(expression):
+        kind, text, rest = str(token.lastgroup), token.group(), expression[token.end() :]
+        if kind == "space":
+            spaced = True
+            continue
+        new = None
+        if text in ("if", "else", "and", "or"):
+            kind, spaced = "word", True
+        elif kind == "call":
+            new = call(*text[:-1].split("(", 1))
+        elif kind == "name" and not rest.startswith("("):
+            new = name(text)
+        if new is not None:
+            kind, text, rest = "number" if re.match(r"-?[\d.(]", new) else "name", new, rest.strip()
+            alone = written[-1:] in ("", "(", ",", "|") and not rest.startswith(("^", "**"))
+            if new[0] == "(" and written[-1:] == "(" and rest[:1] == ")":
+                text = new[1:-1]
+            elif new[0] == "-" and not alone:
+                text = f"({new})"
+        text = {"**": "^", "*": "×"}.get(text, text)
+        operand = kind in ("name", "number") or text == "("
+        if spaced and operand and before in ("name", "number", ")"):
+            written += " " if before == kind == "name" else " × "
+        elif written and (spaced or text == "×"):
+            written += " "
+        written += text
+        before, spaced = text if kind == "sign" else kind, text == "×"
+    return written

@@ -1,33 +1,82 @@
-"""A pass as text of at most 100 columns."""
+"""A pass as text of at most 100 columns, and as a LaTeX document."""
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator
+import unicodedata
+from itertools import groupby
 from math import prod
 from typing import Final
 
 from minigrad.explain.passes import Pass, Selection
-from minigrad.explain.steps import EQUATIONS, Line, Step, Term, at, number
+from minigrad.explain.steps import EQUATIONS, TOKEN, Line, at, number
 
 WIDTH: Final = 100
 _TAG: Final = 15
 """The width of the indent, the longest tag and the space before it."""
+_LATEX_WIDTH: Final = 62
+"""Characters of text that make a row of a formula in LaTeX."""
+_NAME: Final = re.compile(
+    r"(?P<base>[^\W\d]+?(?:_[^\W\d]+?)*)_?(?P<level>\d*)(?P<primes>'*)"
+    r"(?:\|(?P<by>[\w.]+))?(?:\[(?P<index>[^\]]*)\])?"
+)
+_GREEK: Final = [
+    "alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "sigma", "theta", "phi", "omega",
+    "eta", "tau",
+]  # fmt: skip
+_FUNCTIONS: Final = ["exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"]
+_COMMANDS: Final = {name: f"\\{name}" for name in (*_FUNCTIONS, *_GREEK)}
+_COMMANDS.update(zip("αβγδελμσθφωητ", map("\\{}".format, _GREEK), strict=True))
+_SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
+_SIGNS: Final = _SPECIAL | {
+    "×": r"\times ", "∂": r"\partial ", "≤": r"\le ", "≥": r"\ge ", "<=": r"\le ", ">=": r"\ge ",
+    "\\": r"\backslash ", "~": r"\sim ", "*": r"\cdot ",
+}  # fmt: skip
 
 
 def text(made: Pass, shown: Selection) -> str:
     """Write the steps of one row in order, and the equations that they follow."""
     written = [row for sentence in opening(made, shown) for row in wrap(sentence, WIDTH, "")]
-    phase = ""
-    for place, step in enumerate(made.steps, start=1):
-        if step.phase != phase:
-            phase = step.phase
-            written += ["", phase.upper()]
-        written += ["", *_step(step, place, shown)]
+    for phase, steps in groupby(enumerate(made.steps, start=1), lambda item: item[1].phase):
+        written += ["", phase.upper()]
+        for place, step in steps:
+            *rows, last = wrap(f"{place}. {step.head}", WIDTH - len(step.references) - 2, "    ")
+            written += ["", *rows, f"{last:{WIDTH - len(step.references)}}{step.references}"]
+            written += [f"  {row}" for row in wrap(step.equation, WIDTH - 2, "    ")]
+            lines = shown.lines(step)
+            written += [row for line in lines for row in tagged(line, step.tag)]
+            if len(lines) < step.size:
+                written.append(f"  ... and {step.size - len(lines)} more")
     used = {int(n) for step in made.steps for n in step.tag.removeprefix("as ").split(", ")}
     written += ["", "EQUATIONS", "", "  i, j and k count the units of three consecutive layers"]
     written += [f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in used]
     return "\n".join(written)
+
+
+def latex(made: Pass, shown: Selection) -> str:
+    """Write a document of the steps of one row in order; it needs only amsmath."""
+    written = [
+        r"\documentclass[a4paper,10pt]{article}",
+        r"\usepackage[margin=2cm]{geometry}",
+        r"\usepackage{amsmath}",
+        r"\allowdisplaybreaks",
+        r"\begin{document}",
+        _escape(" ".join(opening(made, shown))),
+        r"\section*{The equations}",
+    ]
+    known = [(n, part) for n, e in EQUATIONS.items() for part in re.split(r", (?=\S+ = )", e)]
+    written += _aligned([row for n, part in known for row in _rows([part], str(n))])
+    for phase, steps in groupby(enumerate(made.steps, start=1), lambda item: item[1].phase):
+        written.append(rf"\section*{{{phase.title()}}}")
+        for place, step in steps:
+            head = rf"\paragraph{{{place}. {_escape(step.head)}.}} {_escape(step.references)}."
+            lines = shown.lines(step)
+            rows = [row for line in lines for row in _rows(pieces(line), step.tag)]
+            written += [head, *_aligned(_rows(step.equation) + rows)]
+            if len(lines) < step.size:
+                written.append(f"\\noindent\\ldots\\ and {step.size - len(lines)} more.")
+    return "\n".join([*written, r"\end{document}", ""])
 
 
 def opening(made: Pass, shown: Selection) -> list[str]:
@@ -63,7 +112,12 @@ def pieces(line: Line) -> list[str]:
     elif len(line.terms) == 1 and len(line.terms[0].factors) == 1 and not line.omitted:
         made.append(f"= {line.terms[0].factors[0][0]}")
     elif line.terms:
-        made += [_signed(term, first=place == 0) for place, term in enumerate(line.terms)]
+        for place, term in enumerate(line.terms):
+            head, *rest = [value for _, value in term.factors]
+            sign = "-" if head < 0 else "+"
+            shown = [number(abs(head) if place else head)]
+            shown += [f"({number(v)})" if v < 0 else number(v) for v in rest]
+            made.append(f"{sign if place else '='} {' × '.join(shown)}")
         if line.omitted:
             sign = "-" if line.rest < 0 else "+"
             made.append(f"{sign} {number(abs(line.rest))} ({line.omitted} more)")
@@ -90,22 +144,61 @@ def tagged(line: Line, tag: str) -> list[str]:
     return rows
 
 
-def _signed(term: Term, *, first: bool) -> str:
-    """Write a term with its sign: '- 2 × 3'."""
-    head, *rest = [value for _, value in term.factors]
-    sign = "=" if first else "-" if head < 0 else "+"
-    shown = [number(head if first else abs(head))]
-    shown += [f"({number(v)})" if v < 0 else number(v) for v in rest]
-    return f"{sign} {' × '.join(shown)}"
+def _mathematics(formula: str) -> str:
+    """Write a formula as LaTeX: z^{(1)}_{0} for z1[0], and 10^{-5} for 1e-05."""
+    made: list[str] = []
+    raised = False
+    for token in TOKEN.finditer(formula):
+        kind, word = token.lastgroup, token.group()
+        if word == "^" and made:
+            made[-1], raised = f"{{{made[-1]}}}", True
+            continue
+        shown = _SIGNS.get(word) or _word(word)
+        if kind == "name":
+            shown = _name(word)
+        elif kind == "number" and "e" in word:
+            mantissa, power = word.split("e")
+            shown = rf"{mantissa} \cdot 10^{{{int(power)}}}"
+        made.append(f"^{{{shown}}}" if raised else shown)
+        raised = False
+    return "".join(made)
 
 
-def _step(step: Step, place: int, shown: Selection) -> Iterator[str]:
-    head = f"{place}. {f'{step.path}: ' if step.path else ''}{step.title}"
-    *rows, last = wrap(head, WIDTH - len(step.references) - 2, "    ")
-    yield from (*rows, f"{last:{WIDTH - len(step.references)}}{step.references}")
-    yield from (f"  {row}" for row in wrap(step.equation, WIDTH - 2, "    "))
-    lines = shown.lines(step)
-    for line in lines:
-        yield from tagged(line, step.tag)
-    if len(lines) < step.size:
-        yield f"  ... and {step.size - len(lines)} more"
+def _escape(plain: str) -> str:
+    """Write plain text so that LaTeX prints it; signs beyond ASCII are simplified or left out."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    plain = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
+    return "".join((special | _SPECIAL).get(sign, sign) for sign in plain)
+
+
+def _aligned(rows: list[str]) -> list[str]:
+    return [r"\begin{align*}", "\\\\\n".join(rows), r"\end{align*}"]
+
+
+def _rows(formula: str | list[str], tag: str = "") -> list[str]:
+    """Write the rows of a formula, aligned at its first equality sign."""
+    first, *others = wrap(formula, _LATEX_WIDTH)
+    left, _, right = first.partition(" = ")
+    rows = [f"{_mathematics(left)} &" + (f"= {_mathematics(right)}" if right else "")]
+    rows += [rf"&\quad {{}}{_mathematics(row.strip())}" for row in others]
+    rows[-1] += rf" \tag{{{_escape(tag)}}}" if tag else ""
+    return rows
+
+
+def _name(name: str) -> str:
+    if name.startswith("Σ_"):
+        return rf"\sum_{{{_word(name[2:])}}}"
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        return rf"\text{{{_escape(name)}}}"
+    above = [f"({parts['level']})"] if parts["level"] else []
+    above += [r"\prime" * len(parts["primes"])] if parts["primes"] else []
+    above += [rf"\text{{by {_escape(parts['by'])}}}"] if parts["by"] else []
+    index = ",".join(map(_word, filter(None, (parts["index"] or "").split(","))))
+    made = _word(parts["base"]) + (f"^{{{' '.join(above)}}}" if above else "")
+    return made + (f"_{{{index}}}" if index else "")
+
+
+def _word(word: str) -> str:
+    plain = re.fullmatch(r"[ -~]|[\d.]+", word)
+    return _COMMANDS.get(word) or (word if plain else rf"\text{{{_escape(word)}}}")

@@ -52,8 +52,7 @@ class Residual(Layer):
         if output_shape != input_shape:
             raise ValueError(
                 f"{self.label} expects {self.layer.label} to keep the shape {input_shape}, got "
-                f"{output_shape}: make them equal, or use Parallel([...], merge='add') with a "
-                "layer in each branch"
+                f"{output_shape}: use Parallel([...]) with a layer in each branch"
             )
         return output_shape
 
@@ -70,7 +69,7 @@ class Residual(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         self.check_delta(delta, self.cache)
-        return delta + self.layer.backward(delta)
+        return delta + _input_delta(self.layer, delta)
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -82,7 +81,7 @@ class Residual(Layer):
 class Parallel(Layer):
     """h = the sum, the mean, or the concatenation along the last axis, of f_1(x), f_2(x), ...
 
-    dJ/dx is the sum of the branches' deltas: each branch gets delta ("add"), delta divided by
+    dJ/dx is the sum of the branches' deltas. Each branch gets delta ("add"), delta divided by
     their number ("mean"), or its own part of delta ("concat").
 
     Args:
@@ -92,8 +91,7 @@ class Parallel(Layer):
 
     Raises:
         TypeError: a branch is neither a layer nor a list of layers.
-        ValueError: no branches, the same layer twice, another `merge`, or outputs whose shapes
-            can't be merged.
+        ValueError: no branches, the same layer twice, or outputs whose shapes can't be merged.
 
     >>> from minigrad import Identity, ReLU
     >>> layer = Parallel([Identity(), ReLU()], merge="concat")
@@ -151,11 +149,8 @@ class Parallel(Layer):
 
     @override
     def backward(self, delta: Array) -> Array:
-        deltas = [
-            layer.backward(part)
-            for layer, part in zip(self.layers, self._parts(delta), strict=True)
-        ]
-        return reduce(np.add, deltas)
+        pairs = zip(self.layers, self._parts(delta), strict=True)
+        return reduce(np.add, [_input_delta(layer, part) for layer, part in pairs])
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -174,3 +169,15 @@ class Parallel(Layer):
 def as_layer(branch: Branch) -> Layer:
     """Return a layer as it is, and a list or tuple of layers as a `Chain`."""
     return Chain(branch) if isinstance(branch, Sequence) else branch
+
+
+def _input_delta(layer: Layer, delta: Array) -> Array:
+    """Send delta back through a branch, and refuse a result that would be broadcast."""
+    result = layer.backward(delta)
+    expected = (len(delta), *(layer.input_shape or ()))
+    if np.shape(result) != expected:
+        raise ValueError(
+            f"backward of {layer.label} must return dJ/dinput of shape {expected}, got "
+            f"{np.shape(result)}"
+        )
+    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from minigrad.layers.activations import Activation
 from minigrad.layers.softmax import LogSoftmax, Softmax
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import as_object, register
-from minigrad.util.names import snake_case
+from minigrad.util.names import kind_of, snake_case
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
@@ -34,33 +34,27 @@ class Dense(Layer):
         dJ/dx = delta W^T        the sum over k of delta_k w_jk in Equation 10
 
     Args:
-        units: the number of outputs.
+        units: the number of outputs, at least 1.
         activation: a layer, or its name, applied to z: `Dense(3, activation="sigmoid")` computes
             the same as `Dense(3), Sigmoid()`.
         use_bias: False leaves b out.
-        weight_initializer: a name, an `Initializer`, or an array of shape (inputs, units).
-        bias_initializer: the same for the shape (units,).
-        weight_regularizer: a term that training adds to the loss, such as `L2(1e-4)`.
-        bias_regularizer: the same for the bias.
-        weight: a `Parameter` of another layer to share; its gradient is the sum of both.
-        bias: the same for the bias.
+        weight_initializer, bias_initializer: a name, an `Initializer`, or an array of the shape.
+        weight_regularizer, bias_regularizer: a term added to the loss, such as `L2(1e-4)`.
+        weight, bias: a `Parameter` of another layer to share; its gradient is the sum of both.
         name: see `Layer`.
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: `units` below 1, an unknown initializer, or `bias` with `use_bias=False`. When
-            the layer is built: a shared parameter of another shape or with a regularizer. In
-            `forward`: input with another number of features.
+        ValueError: an unknown name; `bias` with `use_bias=False`; when the layer is built, a shared
+            parameter of another shape or with a regularizer.
 
     Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 5.3.
 
     >>> dense = Dense(2, weight_initializer=np.array([[1.0, 2.0], [3.0, 4.0]]))
     >>> dense.build((2,), np.random.default_rng(0))
     (2,)
-    >>> dense.forward(np.array([[1.0, 1.0]]))
-    array([[4., 6.]])
-    >>> dense.backward(np.array([[1.0, 0.0]]))
-    array([[1., 3.]])
+    >>> dense.forward(np.array([[1.0, 1.0]])), dense.backward(np.array([[1.0, 0.0]]))
+    (array([[4., 6.]]), array([[1., 3.]]))
     >>> dense.weight.grad
     array([[1., 0.],
            [1., 0.]])
@@ -85,25 +79,21 @@ class Dense(Layer):
     ) -> None:
         super().__init__(name=name)
         self.units = check_int(units, "units", self)
-        check_initializer(weight_initializer, "weight_initializer")
-        check_initializer(bias_initializer, "bias_initializer")
-        second: object = activation
-        if isinstance(second, (int, np.integer)) and not isinstance(second, bool):
-            raise TypeError(
-                f"Dense expects only the number of outputs, got ({units}, {activation}): pass "
-                f"Dense({activation}), the number of inputs follows from the data"
-            )
         if activation is not None:
             activation = as_object(Layer, activation, "activation", suggested=_ACTIVATIONS)
             activation.name = activation.name or snake_case(type(activation).__name__)
         self.activation = activation
         self.use_bias = check_bool(use_bias, "use_bias", self)
-        self.weight_initializer = weight_initializer
-        self.bias_initializer = bias_initializer
+        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
+        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
         self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
         self.bias_regularizer = check_regularizer(bias_regularizer, "bias_regularizer")
-        _check_shared(weight, "weight")
-        _check_shared(bias, "bias")
+        for argument, shared in ("weight", weight), ("bias", bias):
+            if not isinstance(shared, (Parameter, NoneType)):
+                raise TypeError(
+                    f"Dense expects a Parameter of another layer as {argument}, got "
+                    f"{kind_of(shared)}: for numbers use {argument}_initializer, for none use_bias"
+                )
         if bias is not None and not use_bias:
             raise ValueError("Dense got a bias to share and use_bias=False: leave one out")
         # Not a dict, where parameters would be found: `build` makes them attributes.
@@ -112,26 +102,34 @@ class Dense(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         if len(input_shape) != 1:
-            way = (
-                "leave the batch axis out of input_shape, or put Flatten() before this layer"
-                if input_shape
-                else "reshape x to (-1, 1)"
-            )
+            way = "leave the batch axis out of input_shape, or put Flatten() before this layer"
             raise ValueError(
                 f"{self.label} expects input of shape (batch, features), got rows of shape "
-                f"{input_shape}: {way}"
+                f"{input_shape}: {way if input_shape else 'reshape x to (-1, 1)'}"
             )
-        shape = (*input_shape, self.units)
-        self.weight = self._parameter(
-            "weight", shape, self.weight_initializer, self.weight_regularizer, rng
-        )
-        bias_shape = (self.units,)
-        self.bias = (
-            self._parameter("bias", bias_shape, self.bias_initializer, self.bias_regularizer, rng)
-            if self.use_bias
-            else None
-        )
-        return connect(self.activation, bias_shape, rng) if self.activation else bias_shape
+        shape = (self.units,)
+        self.weight = self._parameter("weight", (*input_shape, self.units), rng)
+        self.bias = self._parameter("bias", shape, rng) if self.use_bias else None
+        return connect(self.activation, shape, rng) if self.activation else shape
+
+    def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
+        """Return the shared parameter, or create one."""
+        shared: Parameter | None = getattr(self._shared, name)
+        regularizer = getattr(self, f"{name}_regularizer")
+        if shared is None:
+            initializer = getattr(self, f"{name}_initializer")
+            value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
+            return Parameter(value, regularizer=regularizer)
+        if regularizer is not None:
+            raise ValueError(
+                f"{self.label} shares its {name} and has a {name}_regularizer: pass it to the "
+                "layer that the parameter is from"
+            )
+        if shared.shape != shape:
+            raise ValueError(
+                f"{self.label} expects a shared {name} of shape {shape}, got {shared!r}"
+            )
+        return shared
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -170,47 +168,8 @@ class Dense(Layer):
 
     @override
     def get_config(self) -> dict[str, Any]:
-        return {
-            "units": self.units,
-            "activation": self.activation,
-            "use_bias": self.use_bias,
-            "weight_initializer": self.weight_initializer,
-            "bias_initializer": self.bias_initializer,
-            "weight_regularizer": self.weight_regularizer,
-            "bias_regularizer": self.bias_regularizer,
-            "name": self.name,
-        }
-
-    def _parameter(
-        self,
-        name: str,
-        shape: Shape,
-        initializer: InitializerLike,
-        regularizer: Regularizer | None,
-        rng: RNG,
-    ) -> Parameter:
-        shared: Parameter | None = getattr(self._shared, name)
-        if shared is None:
-            value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
-            return Parameter(value, regularizer=regularizer)
-        if regularizer is not None:
-            raise ValueError(
-                f"{self.label} shares its {name} and has a {name}_regularizer: pass it to the "
-                "layer that the parameter is from"
-            )
-        if shared.shape != shape:
-            raise ValueError(
-                f"{self.label} expects a shared {name} of shape {shape}, got {shared!r}"
-            )
-        return shared
-
-
-def _check_shared(parameter: object, argument: str) -> None:
-    if parameter is not None and not isinstance(parameter, Parameter):
-        way = f"pass numbers as {argument}_initializer="
-        if argument == "bias" and isinstance(parameter, bool):
-            way = "pass use_bias="
-        raise TypeError(
-            f"Dense expects a Parameter of another layer as {argument}, got "
-            f"{type(parameter).__name__}: {way}"
-        )
+        names = (
+            "units", "activation", "use_bias", "weight_initializer", "bias_initializer",
+            "weight_regularizer", "bias_regularizer", "name",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}

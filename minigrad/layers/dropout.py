@@ -22,11 +22,7 @@ class Dropout(Layer):
         rate: the fraction to drop, from 0 to below 1.
         name: see `Layer`.
 
-    Raises:
-        ValueError: a rate out of range.
-
-    Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting,
-    JMLR 2014; scaled in training ("inverted dropout"), as in PyTorch and Keras.
+    Source: Srivastava et al., Dropout, JMLR 2014; scaled in training, as in PyTorch and Keras.
 
     >>> import numpy as np
     >>> layer = Dropout(0.5)

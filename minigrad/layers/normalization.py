@@ -21,7 +21,7 @@ class Normalization(Layer):
     """The base of both layers: h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
 
     `gamma` and `beta` hold one number per feature, that is, per index of the last axis. Mean and
-    variance depend on x, so that, with delta_n = gamma delta and means over the same axes:
+    variance depend on x. With delta_n = gamma delta and means over the same axes:
 
         dJ/dx = (delta_n - mean(delta_n) - n mean(n delta_n)) / sqrt(variance + epsilon)
     """
@@ -98,16 +98,15 @@ class Normalization(Layer):
 class LayerNorm(Normalization):
     """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon), row by row.
 
-    Mean and variance are taken over the last axis; the variance divides by the number
-    of features. The definition and epsilon are PyTorch's, `torch.nn.LayerNorm(features)`; Keras's
-    epsilon is 1e-3.
+    Mean and variance are taken over the last axis; the variance divides by the number of features.
+    This is `torch.nn.LayerNorm(features)`; Keras's epsilon is 1e-3.
 
     Args:
-        epsilon: prevents a division by zero for a constant row.
+        epsilon: prevents a division by zero for a constant row; above 0.
         name: see `Layer`.
 
     Raises:
-        ValueError: epsilon <= 0; rows that are single numbers.
+        ValueError: rows that are single numbers.
 
     Source: Ba et al., Layer normalization, 2016, equations 3 and 4.
 
@@ -139,18 +138,17 @@ class BatchNorm(Normalization):
     by N - 1. This is PyTorch's definition (`torch.nn.BatchNorm1d`). Keras's `momentum` is one minus
     this one, its epsilon is 1e-3, and its running variance is biased.
 
-    A batch whose statistics aren't finite doesn't change the running statistics. Freezing the layer
-    freezes gamma and beta only: training still uses and updates the statistics. (In Keras, a frozen
-    layer runs as in inference.) `momentum=0` keeps the running statistics.
+    A batch whose statistics aren't finite doesn't change the running statistics, nor does
+    `momentum=0`. Freezing the layer freezes gamma and beta only: training still uses and updates
+    the statistics. (In Keras, a frozen layer runs as in inference.)
 
     Args:
         momentum: the weight of a new batch in the running statistics, from 0 to below 1.
-        epsilon: prevents a division by zero for a constant feature.
+        epsilon: prevents a division by zero for a constant feature; above 0.
         name: see `Layer`.
 
     Raises:
-        ValueError: a momentum out of range; epsilon <= 0; training on a single row, which has no
-            variance; rows that are single numbers.
+        ValueError: training on a single row, which has no variance; rows that are single numbers.
 
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015, algorithm 1.
 
@@ -194,8 +192,8 @@ class BatchNorm(Normalization):
         count = x.size // x.shape[-1]
         if count < 2:
             raise ValueError(
-                f"{self.label} expects training batches of at least 2 rows, got 1, which has no "
-                "variance: choose a batch_size that leaves no single row over"
+                f"{self.label} expects training batches of at least 2 rows, got 1: choose a "
+                "batch_size that leaves no single row over"
             )
         mean, variance = super().statistics(x, axes, training)
         unbiased = variance.ravel() * (count / (count - 1))

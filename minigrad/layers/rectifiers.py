@@ -41,11 +41,8 @@ class LeakyReLU(Activation):
     """a = z where z > 0, else slope * z; g' = 1 where z > 0, else slope.
 
     Args:
-        slope: the derivative for z < 0; PyTorch's default is 0.01, Keras's 0.3.
+        slope: the derivative for z < 0, at least 0; PyTorch's default is 0.01, Keras's 0.3.
         name: see `Layer`.
-
-    Raises:
-        ValueError: a slope below zero.
 
     Source: Maas et al., Rectifier nonlinearities improve neural network acoustic models, 2013.
 
@@ -75,14 +72,10 @@ class ELU(Activation):
     """a = z where z > 0, else alpha (exp(z) - 1); g' = 1 where z > 0, else alpha exp(z).
 
     Args:
-        alpha: a approaches -alpha for large negative z.
+        alpha: a approaches -alpha for large negative z; at least 0.
         name: see `Layer`.
 
-    Raises:
-        ValueError: an alpha below zero.
-
-    Source: Clevert et al., Fast and accurate deep network learning by exponential linear units,
-    ICLR 2016, equation 15.
+    Source: Clevert et al., Exponential linear units, ICLR 2016, equation 15.
 
     >>> ELU().forward(np.array([[-1000.0, 0.0, 2.0]]))
     array([[-1.,  0.,  2.]])
@@ -172,5 +165,4 @@ class Hardsigmoid(Activation):
 
 def _exp_below_zero(z: Array) -> Array:
     with np.errstate(under="ignore"):
-        power: Array = np.exp(np.minimum(z, 0))
-    return power
+        return np.exp(np.minimum(z, 0))

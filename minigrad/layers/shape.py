@@ -6,7 +6,6 @@ import operator
 from collections.abc import Sequence
 from math import prod
 
-import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
@@ -25,9 +24,9 @@ class Reshape(Layer):
         name: see `Layer`.
 
     Raises:
-        TypeError: `shape` isn't a sequence of integers.
         ValueError: a length below 1, two lengths of -1, or a shape that doesn't fit the input.
 
+    >>> import numpy as np
     >>> layer = Reshape((2, -1))
     >>> layer.build((6,), np.random.default_rng(0))
     (2, 3)
@@ -43,9 +42,8 @@ class Reshape(Layer):
         try:
             self.shape = tuple(map(operator.index, shape))
         except TypeError:
-            way = f": pass ({shape},)" if isinstance(shape, (int, np.integer)) else ""
             raise TypeError(
-                f"{self.label} expects a tuple of int as shape, got {shape!r}{way}"
+                f"{self.label} expects a tuple of int as shape, got {shape!r}"
             ) from None
         if self.shape.count(-1) > 1 or not all(n == -1 or n > 0 for n in self.shape):
             raise ValueError(
@@ -59,8 +57,7 @@ class Reshape(Layer):
         self._shapes = input_shape, tuple(missing if n == -1 else n for n in self.shape)
         if prod(self._shapes[1]) != size:
             raise ValueError(
-                f"{self.label} can't reshape rows of shape {input_shape}, which hold {size} "
-                f"numbers, to {self.shape}"
+                f"{self.label} can't reshape rows of {size} numbers, {input_shape}, to {self.shape}"
             )
         return self._shapes[1]
 
@@ -84,6 +81,7 @@ class Reshape(Layer):
 class Flatten(Reshape):
     """Rows of one axis, as `Dense` expects them.
 
+    >>> import numpy as np
     >>> layer = Flatten()
     >>> layer.build((2, 3), np.random.default_rng(0))
     (6,)

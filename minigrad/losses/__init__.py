@@ -10,12 +10,6 @@ from minigrad.losses.classification import (
 from minigrad.losses.regression import HuberLoss, L1Loss, MSELoss
 
 __all__ = [
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CrossEntropyLoss",
-    "HingeLoss",
-    "HuberLoss",
-    "L1Loss",
-    "Loss",
+    "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "HingeLoss", "HuberLoss", "L1Loss", "Loss",
     "MSELoss",
-]
+]  # fmt: skip

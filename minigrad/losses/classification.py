@@ -15,8 +15,7 @@ from minigrad.layers.activations import sigmoid
 from minigrad.util.config import register
 from minigrad.util.options import check_fraction
 
-_LEAST_PROBABILITY = 1e-12
-"""Below this a logarithm is replaced by its tangent."""
+_LEAST_PROBABILITY = 1e-12  # a logarithm of less is replaced by its tangent
 
 
 class _BinaryCrossEntropy(Loss):
@@ -25,9 +24,7 @@ class _BinaryCrossEntropy(Loss):
     @override
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
         target = super().match(target, shape)
-        way = (
-            "labels are 0 and 1; use CrossEntropyLoss() for more classes, HingeLoss() for -1 and 1"
-        )
+        way = "labels are 0 and 1; CrossEntropyLoss() is for more classes, HingeLoss() for -1 and 1"
         check_range(target, 0, 1, "y", self.label, way)
         return target
 
@@ -42,18 +39,15 @@ class BCELoss(_BinaryCrossEntropy):
 
     PyTorch agrees for p in [1e-12, 1 - 1e-12]. Outside, PyTorch clips each logarithm at -100, and
     its backward isn't the derivative of that. Keras clips p at 1e-7, where its gradient is zero.
-    `BCEWithLogitsLoss` has no such limits: prefer it.
+    Prefer `BCEWithLogitsLoss`, which has no such limits.
     Source: Bishop 2006, equation 5.21.
 
     Raises:
         ValueError: predictions or targets outside [0, 1].
 
     >>> loss = BCELoss()
-    >>> round(loss.forward(np.array([[0.5], [0.8]]), np.array([0, 1])), 4)
-    0.4581
-    >>> loss.backward()
-    array([[ 1.   ],
-           [-0.625]])
+    >>> round(loss.forward(np.array([[0.5, 0.8]]), np.array([[0, 1]])), 4), loss.backward()
+    (0.4581, array([[ 1.   , -0.625]]))
     """
 
     equation = "l = -t log(a) - (1 - t) log(1 - a); l' = (1 - t) / (1 - a) - t / a"
@@ -85,11 +79,8 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
         ValueError: targets outside [0, 1].
 
     >>> loss = BCEWithLogitsLoss()
-    >>> round(loss.forward(np.array([[0.0], [1000.0]]), np.array([1, 0])), 4)
-    500.3466
-    >>> loss.backward()
-    array([[-0.25],
-           [ 0.5 ]])
+    >>> round(loss.forward(np.array([[0.0, 1000.0]]), np.array([[1, 0]])), 4), loss.backward()
+    (500.3466, array([[-0.25,  0.5 ]]))
     """
 
     equation = "l = log(1 + exp(z)) - t z; l' = sigmoid(z) - t"
@@ -123,13 +114,11 @@ class CrossEntropyLoss(Loss):
 
     Args:
         label_smoothing: e, 0 <= e < 1.
-        reduction: see `Loss`; "mean" is over the rows.
-        scale: see `Loss`.
+        reduction, scale: see `Loss`; "mean" is over the rows.
 
     Raises:
         TypeError: class indices that are floats.
-        ValueError: an index out of range; rows that aren't probabilities; predictions of fewer
-            than two classes; label_smoothing out of range.
+        ValueError: an index out of range; rows that aren't probabilities; fewer than two classes.
 
     >>> loss = CrossEntropyLoss()
     >>> round(loss.forward(np.array([[0.0, 0.0], [1000.0, 0.0]]), np.array([0, 1])), 4)
@@ -194,11 +183,8 @@ class HingeLoss(Loss):
         ValueError: targets other than -1 and +1.
 
     >>> loss = HingeLoss(reduction="sum")
-    >>> loss.forward(np.array([[2.0], [0.25]]), np.array([1, -1]))
-    1.25
-    >>> loss.backward()
-    array([[0.],
-           [1.]])
+    >>> loss.forward(np.array([[2.0, 0.25]]), np.array([[1, -1]])), loss.backward()
+    (1.25, array([[0., 1.]]))
     """
 
     equation = "l = max(0, 1 - t a); l' = -t if t a < 1 else 0"

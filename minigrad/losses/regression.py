@@ -18,15 +18,12 @@ from minigrad.util.options import check_positive
 class MSELoss(Loss):
     """Squared error: the terms are (a_k - t_k)^2, so dterm/da_k = 2 (a_k - t_k).
 
-    "mean" divides by rows times outputs, as PyTorch and Keras do. `reduction="sum", scale=0.5`
+    "mean" divides by rows times outputs, as in PyTorch and Keras. `reduction="sum", scale=0.5`
     gives E = 1/2 sum (a_k - t_k)^2, Equation 1, whose derivative is (a_k - t_k).
 
     >>> loss = MSELoss(reduction="sum", scale=0.5)
-    >>> loss.forward(np.array([[1.0], [3.0]]), np.array([0.0, 1.0]))
-    2.5
-    >>> loss.backward()
-    array([[1.],
-           [2.]])
+    >>> loss.forward(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]])), loss.backward()
+    (2.5, array([[1., 2.]]))
     """
 
     equation = "l = (a - t)^2; l' = 2 (a - t)"
@@ -44,11 +41,8 @@ class L1Loss(Loss):
     The median minimizes it, so outliers have little influence. Its name is "l1" or "mae".
 
     >>> loss = L1Loss()
-    >>> loss.forward(np.array([[1.0], [-3.0]]), np.array([0.0, 1.0]))
-    2.5
-    >>> loss.backward()
-    array([[ 0.5],
-           [-0.5]])
+    >>> loss.forward(np.array([[1.0, -3.0]]), np.array([[0.0, 1.0]])), loss.backward()
+    (2.5, array([[ 0.5, -0.5]]))
     """
 
     equation = "l = |a - t|; l' = sign(a - t)"
@@ -69,19 +63,12 @@ class HuberLoss(Loss):
     Source: Huber, Robust estimation of a location parameter, 1964, equation 2.2.
 
     Args:
-        delta: the error where squared changes to absolute, in the unit of the targets.
-        reduction: see `Loss`.
-        scale: see `Loss`.
-
-    Raises:
-        TypeError, ValueError: delta isn't a number above 0.
+        delta: the error where squared changes to absolute, in the unit of the targets; above 0.
+        reduction, scale: see `Loss`.
 
     >>> loss = HuberLoss(delta=1.0, reduction="sum")
-    >>> loss.forward(np.array([[0.5], [3.0]]), np.array([0.0, 0.0]))
-    2.625
-    >>> loss.backward()
-    array([[0.5],
-           [1. ]])
+    >>> loss.forward(np.array([[0.5, 3.0]]), np.array([[0.0, 0.0]])), loss.backward()
+    (2.625, array([[0.5, 1. ]]))
     """
 
     equation = (

@@ -1,4 +1,4 @@
-"""Metrics: figures reported beside the loss, computed over all rows at once."""
+"""Metrics: numbers reported beside the loss, computed over all rows at once."""
 
 from minigrad.metrics.classification import (
     accuracy,
@@ -13,21 +13,7 @@ from minigrad.metrics.named import METRICS, AtThreshold, Metric, TopK, named_met
 from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 
 __all__ = [
-    "METRICS",
-    "AtThreshold",
-    "Metric",
-    "TopK",
-    "accuracy",
-    "binary_accuracy",
-    "confusion_matrix",
-    "f1",
-    "huber",
-    "mae",
-    "mse",
-    "named_metrics",
-    "precision",
-    "r2",
-    "recall",
-    "rmse",
+    "METRICS", "AtThreshold", "Metric", "TopK", "accuracy", "binary_accuracy", "confusion_matrix",
+    "f1", "huber", "mae", "mse", "named_metrics", "precision", "r2", "recall", "rmse",
     "top_k_accuracy",
-]
+]  # fmt: skip

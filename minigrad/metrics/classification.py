@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.data.arrays import as_array, check_finite
-from minigrad.data.targets import as_predictions, check_classes, check_range, like_prediction
+from minigrad.data.arrays import as_array, as_data, check_finite
+from minigrad.data.targets import check_classes, check_range, like_prediction
 from minigrad.util.options import check_int, check_number
-
-Classes = NDArray[np.intp]
 
 
 def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
@@ -31,16 +29,14 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | Non
 
     Raises:
         TypeError: class indices that are floats; something other than real numbers.
-        ValueError: other shapes, targets that aren't classes, or no rows. For several labels per
-            row use `binary_accuracy`.
+        ValueError: other shapes, targets that aren't classes, or no rows.
 
     >>> accuracy(np.array([2, 0]), np.array([[0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]))
     0.5
-    >>> logits = np.array([[0.2], [-3.0], [0.4]])
-    >>> accuracy(np.array([1, 0, 1]), logits, threshold=0)
+    >>> accuracy(np.array([1, 0, 1]), np.array([[0.2], [-3.0], [0.4]]), threshold=0)
     1.0
     """
-    scores = as_predictions(prediction, "accuracy")
+    scores = as_data(prediction, "the prediction")
     true, predicted, _ = _classes(target, scores, threshold, "accuracy")
     return _or_nan(scores, np.mean(true == predicted))
 
@@ -50,15 +46,12 @@ def binary_accuracy(
 ) -> float:
     """Share of the labels, one or several per row, that are predicted correctly.
 
-    Args:
-        target: labels 0 and 1, or -1 and 1, of the predictions' shape, or (n,) for (n, 1).
-        prediction: a score for each label.
-        threshold: see `accuracy`.
+    Targets are labels 0 and 1, or -1 and 1, of the predictions' shape, or (n,) for (n, 1).
 
     >>> binary_accuracy(np.array([[1, 0], [1, 0]]), np.array([[0.9, 0.2], [0.3, 0.4]]))
     0.75
     """
-    scores = as_predictions(prediction, "binary_accuracy")
+    scores = as_data(prediction, "the prediction")
     true, predicted = _labels(target, scores, threshold, "binary_accuracy")
     return _or_nan(scores, np.mean(true == predicted))
 
@@ -66,13 +59,13 @@ def binary_accuracy(
 def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> float:
     """Share of the rows whose class is among the k largest scores.
 
-    k is at most the number of classes. Of equal scores the first counts as larger, as in
-    `accuracy`, which is k = 1. In `compile` its name contains k: "top_3_accuracy".
+    Of equal scores the first counts as larger, as in `accuracy`, which is k = 1. In `compile` the
+    name contains k: "top_3_accuracy".
 
     >>> top_k_accuracy(np.array([2, 0]), np.array([[0.1, 0.2, 0.7], [0.3, 0.4, 0.3]]), k=2)
     1.0
     """
-    scores = as_predictions(prediction, "top_k_accuracy")
+    scores = as_data(prediction, "the prediction")
     true = _indices(target, scores, "top_k_accuracy")[:, None]
     classes = scores.shape[1]
     if check_int(k, "k", "top_k_accuracy") > classes:
@@ -86,9 +79,8 @@ def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | No
     """Share of the rows predicted as a class that are of this class: TP / (TP + FP).
 
     For two classes it is that of class 1. For several it is the mean over the classes that occur
-    in the targets or the predictions ("macro"). A class that is never predicted counts 0, as in
-    scikit-learn's precision_score with average="macro" and zero_division=0. Arguments and errors
-    are those of `accuracy`.
+    in the targets or the predictions; one that is never predicted counts 0. This is scikit-learn's
+    average="macro" with zero_division=0. Arguments and errors are those of `accuracy`.
 
     >>> precision(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
@@ -131,8 +123,8 @@ def confusion_matrix(
     array([[0, 1],
            [1, 1]])
     """
-    scores = as_predictions(prediction, "confusion_matrix")
-    counted = _confusion(target, scores, threshold, "confusion_matrix")
+    scores = as_data(prediction, "the prediction")
+    counted = _count(target, scores, threshold, "confusion_matrix")
     check_finite(scores, "the prediction")
     if threshold is None and scores.shape[1:] in ((), (1,)) and np.min(target) >= 0:
         way = "pass threshold=0 for logits, else the score above which class 1 is predicted"
@@ -140,18 +132,10 @@ def confusion_matrix(
     return counted
 
 
-def _confusion(
-    target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
-) -> NDArray[np.intp]:
-    true, predicted, classes = _classes(target, scores, threshold, owner)
-    pairs = np.bincount(true * classes + predicted, minlength=classes**2)
-    return pairs.reshape(classes, classes)
-
-
 def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str) -> float:
-    """Return the mean precision, recall or F1 over the classes that occur; 0 / 0 counts 0."""
-    scores = as_predictions(prediction, owner)
-    counted = _confusion(target, scores, threshold, owner)
+    """Return the mean over the classes that occur; 0 / 0 counts 0."""
+    scores = as_data(prediction, "the prediction")
+    counted = _count(target, scores, threshold, owner)
     hits, actual, predicted = counted.diagonal(), counted.sum(axis=1), counted.sum(axis=0)
     if scores.ndim == 1 or scores.shape[1] == 1:
         hits, actual, predicted = hits[1:], actual[1:], predicted[1:]
@@ -160,27 +144,32 @@ def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, ow
     return _or_nan(scores, shares.sum() / max(1, np.count_nonzero(actual + predicted)))
 
 
+def _count(
+    target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
+) -> NDArray[np.intp]:
+    true, predicted, classes = _classes(target, scores, threshold, owner)
+    pairs = np.bincount(true * classes + predicted, minlength=classes**2)
+    return pairs.reshape(classes, classes)
+
+
 def _or_nan(scores: NDArray[Any], value: np.floating[Any]) -> float:
-    """Return the value, or NaN if a score is NaN."""
     return nan if np.isnan(scores).any() else float(value)
 
 
 def _classes(
     target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
-) -> tuple[Classes, Classes, int]:
+) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
     """Return the class and the predicted class of each row, and the number of classes."""
     if scores.ndim == 2 and scores.shape[1] > 1:
         return _indices(target, scores, owner), scores.argmax(axis=1), scores.shape[1]
     if scores.ndim > 2:
-        raise ValueError(
-            f"{owner} expects predictions of shape (batch, classes) or (batch, 1), got "
-            f"{scores.shape}"
-        )
+        expected = "(batch, classes) or (batch, 1)"
+        raise ValueError(f"{owner} expects predictions of shape {expected}, got {scores.shape}")
     true, predicted = _labels(target, scores, threshold, owner)
     return true.ravel().astype(np.intp), predicted.ravel().astype(np.intp), 2
 
 
-def _indices(target: ArrayLike, scores: NDArray[Any], owner: str) -> Classes:
+def _indices(target: ArrayLike, scores: NDArray[Any], owner: str) -> NDArray[np.intp]:
     """Return the class of each row, from class indices or one-hot rows."""
     true = as_array(target, "y")
     check_classes(true, scores.shape, owner)
@@ -194,10 +183,7 @@ def _labels(
     """Return for each label whether it is class 1, and whether class 1 is predicted."""
     true = like_prediction(as_array(target, "y"), scores.shape, owner)
     check_finite(true, "y")
-    way = (
-        "labels are 0 and 1, or -1 and 1; use a unit for each of more classes, and 'mae' or 'r2' "
-        "for regression"
-    )
+    way = "labels are 0 and 1, or -1 and 1; 'mae' and 'r2' are for regression"
     check_range(true, -1, 1, "y", owner, way)
     if threshold is None:
         threshold = 0.0 if true.min() < 0 else 0.5

@@ -23,9 +23,8 @@ from minigrad.util.names import nearest
 from minigrad.util.options import check_int, check_number
 
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]
-"""A function of (target, prediction). `target` has the form that the loss takes: the predictions'
-shape, or class indices of shape (n,). It is called once with all rows; sample weights don't count.
-"""
+"""A function of (target, prediction), called once with all rows. The target has the form that the
+loss takes: the predictions' shape, or class indices of shape (n,)."""
 
 _WITH_THRESHOLD: dict[str, Callable[..., float]] = {
     metric.__name__: metric for metric in (accuracy, binary_accuracy, precision, recall, f1)
@@ -45,8 +44,8 @@ class AtThreshold(Configurable):
 
     Args:
         metric: "accuracy", "binary_accuracy", "precision", "recall" or "f1".
-        threshold: class 1 is predicted above it: between 0 and 1 for probabilities; for logits, 0
-            is a probability of 1/2. By default it is halfway between the labels, as in `accuracy`.
+        threshold: class 1 is predicted above it; by default it is halfway between the labels, as in
+            `accuracy`. For logits, 0 is a probability of 1/2.
 
     >>> import numpy as np
     >>> sure = AtThreshold("precision", threshold=0.9)
@@ -56,8 +55,8 @@ class AtThreshold(Configurable):
 
     def __init__(self, metric: str, *, threshold: float | None = None) -> None:
         if metric not in _WITH_THRESHOLD:
-            known = nearest(str(metric), _WITH_THRESHOLD)
-            raise ValueError(f"AtThreshold({metric!r}) is not known: {known}")
+            way = nearest(str(metric), _WITH_THRESHOLD)
+            raise ValueError(f"AtThreshold({metric!r}) is not known: {way}")
         self.metric = self.__name__ = metric
         self.threshold = None if threshold is None else check_number(threshold, "threshold", self)
 
@@ -93,16 +92,12 @@ def named_metrics(
     """Return metrics by the names that the history uses.
 
     Args:
-        metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction);
-            None for none.
-        threshold: the threshold of the loss, for metrics given by name, and for their functions.
+        metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction).
+        threshold: the threshold of the loss, which metrics of this package take.
 
     Raises:
         TypeError: something other than a list of names and functions.
         ValueError: an unknown name, one used twice, or "loss", "epoch" or "val_...".
-
-    >>> named_metrics(["mae", "top_3_accuracy"])["top_3_accuracy"]
-    TopK(k=3)
     """
     if metrics is None:
         return {}
@@ -111,19 +106,17 @@ def named_metrics(
         raise TypeError(f"metrics must be a list, such as metrics=['mae'], got {given}")
     found: dict[str, Metric] = {}
     for metric in metrics:
-        if isinstance(metric, str):
-            name, function = metric, _by_name(metric, threshold)
-        elif callable(metric) and not hasattr(metric, "backward"):  # no layer or loss
-            name, function = getattr(metric, "__name__", type(metric).__name__), metric
-            if METRICS.get(name) is metric:
-                function = _by_name(name, threshold)
-        else:
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", "")
+        if isinstance(metric, str) or METRICS.get(name) is metric:
+            metric = _by_name(name, threshold)
+        elif not callable(metric) or hasattr(metric, "backward"):  # a layer or a loss
             raise TypeError(
                 f"metrics must be names or functions of (target, prediction), got {metric!r}"
             )
+        name = name or type(metric).__name__
         if name in found or name in ("loss", "epoch") or name.startswith("val_"):
             raise ValueError(f"the metric name '{name}' is taken: set another __name__")
-        found[name] = function
+        found[name] = metric
     return found
 
 
@@ -135,5 +128,5 @@ def _by_name(name: str, threshold: float) -> Metric:
         return AtThreshold(name, threshold=None if threshold == 0.5 else threshold)
     if name in METRICS:
         return METRICS[name]
-    known = nearest(name, [*METRICS, "top_5_accuracy"])
-    raise ValueError(f"metric {name!r} is not known: {known}")
+    way = nearest(name, [*METRICS, "top_5_accuracy"])
+    raise ValueError(f"metric {name!r} is not known: {way}")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.data.arrays import as_array
-from minigrad.data.targets import as_predictions, like_prediction
+from minigrad.data.arrays import as_array, as_data
+from minigrad.data.targets import like_prediction
 from minigrad.util.options import check_positive
 
 
@@ -80,7 +80,7 @@ def r2(target: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def _error(target: ArrayLike, prediction: ArrayLike, owner: str) -> NDArray[Any]:
-    a = as_predictions(prediction, owner)
+    a = as_data(prediction, "the prediction")
     t = like_prediction(as_array(target, "y"), a.shape, owner)
     with np.errstate(invalid="ignore"):  # inf - inf is NaN
         error: NDArray[Any] = np.subtract(a, t, dtype=np.result_type(a, t, np.float32))

@@ -25,8 +25,7 @@ class Adagrad(Optimizer):
         learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
         epsilon: added to the divisor; above 0.
 
-    Source: Duchi et al., Adaptive subgradient methods for online learning and stochastic
-    optimization, JMLR 12, 2011.
+    Source: Duchi et al., Adaptive subgradient methods, JMLR 12, 2011.
 
     >>> from minigrad import Parameter
     >>> p = Parameter(np.array([1.0]))
@@ -69,8 +68,7 @@ class RMSprop(Optimizer):
         s <- rho s + (1 - rho) g^2
         h = g / (sqrt(s) + epsilon)
         theta <- theta - eta h             or, with momentum m,
-        v <- m v + h
-        theta <- theta - eta v
+        v <- m v + h,  theta <- theta - eta v
 
     This is PyTorch's definition. Keras adds epsilon under the root, and eta is a factor in v.
 
@@ -143,13 +141,11 @@ class Adam(Optimizer):
     sqrt(s'). PyTorch counts t for each parameter; here it is `steps` for all, also frozen ones.
 
     Args:
-        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`; for decoupled weight
-            decay use `AdamW`.
-        beta_1: the decay rate of the mean gradient, 0 <= beta_1 < 1.
-        beta_2: the decay rate of the mean square, 0 <= beta_2 < 1.
+        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
+        beta_1, beta_2: the decay rates of the means, from 0 to below 1.
         epsilon: added to the divisor; above 0.
 
-    Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
+    Source: Kingma and Ba, Adam, ICLR 2015, algorithm 1.
 
     >>> from minigrad import Parameter
     >>> p = Parameter(np.array([1.0]))
@@ -200,11 +196,8 @@ class AdamW(Adam):
 
         theta <- theta - eta d theta,      then Adam's step
 
-    Args:
-        weight_decay: d, 0 for none; the other options are those of `Adam`.
-
-    Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2,
-    with eta for the schedule multiplier, as in PyTorch.
+    The options are those of `Adam`. As in PyTorch, eta takes the place of the schedule multiplier.
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2.
 
     >>> from minigrad import Parameter
     >>> p = Parameter(np.array([1.0]))

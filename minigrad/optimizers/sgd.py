@@ -15,8 +15,7 @@ from minigrad.util.options import check_bool, check_fraction
 class SGD(Optimizer):
     """Gradient descent: theta <- theta - eta g.
 
-    With momentum m, in PyTorch's definition (in Keras's, eta is a factor in v, which differs when
-    eta changes):
+    With momentum m, in PyTorch's definition (in Keras's, eta is a factor in v):
 
         v <- m v + g
         theta <- theta - eta v             or, with nesterov,
@@ -27,11 +26,7 @@ class SGD(Optimizer):
         momentum: m, 0 <= m < 1.
         nesterov: use Nesterov momentum; needs momentum.
 
-    Raises:
-        ValueError: `nesterov` without momentum; for the rest see `Optimizer`.
-
-    Source: Sutskever et al., On the importance of initialization and momentum in deep learning,
-    ICML 2013.
+    Source: Sutskever et al., On the importance of initialization and momentum, ICML 2013.
 
     >>> import numpy as np
     >>> from minigrad import Parameter

@@ -1,11 +1,23 @@
 """SVG text: elements, text that fits a width, and a document with its own style sheet."""
 
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from minigrad.plots.palette import COLORS, FONT, variables
-
+COLORS: Final = {
+    "paper": ("#ffffff", "#0d1117"),
+    "panel": ("#eef1f5", "#1d242d"),
+    "grid": ("#dde2e8", "#2a313a"),
+    "edge": ("#8a94a0", "#6b7682"),
+    "muted": ("#57606a", "#9ba4ae"),
+    "ink": ("#1c2128", "#e8edf2"),
+    "series-0": ("#0a5fc0", "#58a6ff"),
+    "series-1": ("#c2410c", "#ff9248"),
+    "series-2": ("#731e51", "#f3c0de"),
+    "series-5": ("#6b6400", "#d8d06a"),
+}  # light, dark
+_FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _SIZES: Final = {"small": 11.5, "body": 13.0, "title": 17.0}
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -17,11 +29,7 @@ def escape(content: str) -> str:
 
 
 def element(tag: str, content: str = "", **attributes: str | float) -> str:
-    """Write an element. `content` is SVG; attribute values are escaped, numbers are rounded.
-
-    >>> element("circle", cx=1.5, class_="fill-ink", stroke_width=2)
-    '<circle cx="1.5" class="fill-ink" stroke-width="2"/>'
-    """
+    """Write an element. `content` is SVG; attribute values are escaped, numbers are rounded."""
     start = tag
     for name, value in attributes.items():
         shown = escape(value) if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
@@ -49,21 +57,23 @@ def document(
     Ids contain a checksum, so that different pictures can stand on one page. Each rule sets the
     light colour first, for programs that don't know CSS variables.
     """
-    import zlib
-
     content = "".join(body)
     checksum = zlib.crc32(f"{title}\n{description}\n{content}".encode(errors="replace"))
     scope = f"#minigrad-{checksum:08x}"
+    light, dark = (
+        ";".join(f"--{name}:{pair[mode]}" for name, pair in COLORS.items()) for mode in (0, 1)
+    )
     style = (
-        f"{scope}{{max-width:100%;height:auto}}{variables(scope)}"
-        f"{scope} text{{font-family:{FONT}}}{scope} .title,{scope} .strong{{font-weight:600}}"
+        f"{scope}{{max-width:100%;height:auto}}{scope}{{{light}}}"
+        f"@media (prefers-color-scheme:dark){{{scope}{{{dark}}}}}"
+        f"{scope} text{{font-family:{_FONT}}}{scope} .title,{scope} .strong{{font-weight:600}}"
         f"{scope} .halo{{stroke:{COLORS['paper'][0]};stroke:var(--paper);stroke-width:6px;"
         "stroke-linejoin:round;paint-order:stroke}"
     )
     style += "".join(f"{scope} .{size}{{font-size:{px}px}}" for size, px in _SIZES.items())
     for kind in ("fill", "stroke"):
-        for color, (light, _) in COLORS.items():
-            style += f"{scope} .{kind}-{color}{{{kind}:{light};{kind}:var(--{color})}}"
+        for color, (value, _) in COLORS.items():
+            style += f"{scope} .{kind}-{color}{{{kind}:{value};{kind}:var(--{color})}}"
     name = scope[1:]
     head = [
         element("title", escape(title), id=f"{name}-title"),

@@ -1,4 +1,4 @@
-"""Units and layers that contribute nothing: saturated, dead, identical, or linear in a row."""
+"""Layers and units that learn nothing, and gradients that are not finite, far apart or wrong."""
 
 import copy
 from collections.abc import Iterator
@@ -11,21 +11,27 @@ from numpy.typing import NDArray
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.diagnose.case import Case, output_range
+from minigrad.diagnose.case import Case, Landscape, off_kinks, output_range
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.trace import Step
 
 Flags: TypeAlias = NDArray[np.bool_]
 
-_SATURATED_SLOPE, _DEAD_SLOPE = 0.01, 1e-6
-"""As a share of the steepest slope."""
-_SATURATED, _DEAD = 0.5, 0.5
-"""In a deep stack of narrow ReLU layers a third may be dead at the start, by chance."""
-_LEARNED = 0.1
-"""With less of the loss remaining, saturated units are certain rather than stuck."""
-_PROBED_ROWS, _COMPARED_ROWS, _ROWS = 8, 64, 16
+_SATURATED_SLOPE, _DEAD_SLOPE = 0.01, 1e-6  # as a share of the steepest slope
+_SATURATED, _DEAD = 0.5, 0.5  # in a deep stack of narrow ReLU layers a third may die by chance
+_LEARNED = 0.1  # with less of the loss remaining, saturated units are certain rather than stuck
+_PROBED_ROWS, _COMPARED_ROWS, _LINEAR_ROWS, _GRADIENT_ROWS = 8, 64, 16, 64
 _EQUAL = 1e-9
 _SIZES = (0.1, 3.0, 100.0)
+_RATIO = 1e3
+_REMEDIES = {
+    "vanishing": "Use ReLU() with weight_initializer='he_normal' instead of sigmoids, fewer "
+    "layers, or Residual([...]) branches that delta can bypass.",
+    "exploding": "Use smaller initial weights ('he_normal', 'glorot_uniform'), or put LayerNorm() "
+    "between the layers.",
+}
+_STEP, _TOLERANCE = 1e-5, 0.01
+_NOISE = 1e-8  # derivatives below this share of J are lost in rounding
 
 
 def inactive_units(case: Case) -> Iterator[Finding]:
@@ -46,11 +52,8 @@ def inactive_units(case: Case) -> Iterator[Finding]:
 
 
 def _saturated(case: Case, step: Step, flat: Flags, middle: float) -> Iterator[Finding]:
-    """Find an activation that is flat at most of its values.
-
-    Of the network's outputs only those count that the loss moves away from their end.
-    """
-    counted = np.ones_like(flat)
+    """Find an activation that is flat at most of its values."""
+    counted = np.ones_like(flat)  # of the network's outputs, those that the loss moves off an end
     if step.output is case.trace.prediction and step.delta is not None:
         counted = ((step.output - middle) * step.delta > 0).reshape(flat.shape)
     if not counted.any() or case.remaining_loss(case.trace.prediction) < _LEARNED:
@@ -99,8 +102,7 @@ def _is_elementwise(layer: Layer, x: Array) -> bool:
     before, after = (layer.forward(a, training=False) for a in (rows, moved))
     if before.shape != rows.shape:
         return False
-    unchanged = (moved == rows) | (before == after)
-    return bool(unchanged.reshape(len(rows), -1)[:, 1::2].all())
+    return bool(((moved == rows) | (before == after)).reshape(len(rows), -1)[:, 1::2].all())
 
 
 def _slope(layer: Layer, x: Array) -> Array:
@@ -142,11 +144,7 @@ def _count_copies(step: Step) -> int:
 
 
 def linear_stack(case: Case) -> Iterator[Finding]:
-    """Find consecutive weight matrices with no activation between them: W_1 W_2 is one matrix.
-
-    A hidden layer that is narrower than both the input and the output is a bottleneck, which one
-    Dense can't replace, so it is no fault.
-    """
+    """Find consecutive weight matrices with no activation between them: W_1 W_2 is one matrix."""
     for run in _linear_runs(case.trace.steps):
         dense = [(step, weight) for step in run if (weight := _matrix(step)) is not None]
         if len(dense) < 2:
@@ -154,7 +152,7 @@ def linear_stack(case: Case) -> Iterator[Finding]:
         (first, weight), (last, _) = dense[0], dense[-1]
         inputs, units = weight.shape[0], last.output.shape[-1]
         if min(weight.shape[1] for _, weight in dense[:-1]) < min(inputs, units):
-            continue
+            continue  # a bottleneck, which one Dense can't replace
         count = sum(p.size for step, _ in dense for _, p in step.layer.own_parameters())
         one = (inputs + 1) * units
         yield Finding(
@@ -172,10 +170,7 @@ def linear_stack(case: Case) -> Iterator[Finding]:
 
 
 def _linear_runs(steps: list[Step]) -> Iterator[list[Step]]:
-    """Yield runs of linear layers, each of which gets what the one before it returned.
-
-    A run stays within one parent, because the input of a branch also bypasses it.
-    """
+    """Yield runs of linear layers within one parent; each gets what the one before it returned."""
     chains: dict[str, list[Step]] = {}
     for step in steps:
         if step.path:
@@ -203,7 +198,7 @@ def _is_linear(layer: Layer, input_shape: Shape) -> bool:
     """Return whether f(a) + f(b) = f(a + b) + f(0) in inference, for inputs of several sizes."""
     rng = np.random.default_rng(0)
     for size in _SIZES:
-        a, b = size * rng.standard_normal((2, _ROWS, *input_shape))
+        a, b = size * rng.standard_normal((2, _LINEAR_ROWS, *input_shape))
         try:
             fa, fb, both, zero = (
                 layer.forward(x, training=False).astype(np.float64) for x in (a, b, a + b, 0 * a)
@@ -214,3 +209,105 @@ def _is_linear(layer: Layer, input_shape: Shape) -> bool:
         if not error <= _EQUAL * max(np.abs(fa).max(initial=0.0), np.abs(zero).max(initial=0.0)):
             return False
     return True
+
+
+def not_finite(case: Case) -> Iterator[Finding]:
+    """Find the first NaN or infinity in the parameters, the forward and the backward pass."""
+    layer: str | None = None
+    for path, parameter in case.model.named_parameters():
+        if not np.isfinite(parameter.value).all():
+            layer, place = path.rpartition(".")[0], f"the parameter '{path}'"
+            break
+    else:
+        place, j = case.trace.first_not_finite() or "", case.trace.j
+        if j is not None and not isfinite(j) and not place.startswith("the output"):
+            place = "the loss"
+        elif not place:
+            return
+        layer = next((s.path for s in case.trace.steps if place.endswith(s.label)), None)
+    yield Finding(
+        "not_finite",
+        "error",
+        f"{place} is not finite",
+        "It is the first NaN or infinity in the order of computation; the inputs and targets are "
+        "finite.",
+        "If it is a parameter, start again with a lower learning rate; otherwise scale the inputs, "
+        "use smaller initial weights, or check that layer's forward and backward.",
+        evidence(rows=len(case.sample)),
+        layer or None,
+    )
+
+
+def fading_gradients(case: Case) -> Iterator[Finding]:
+    """Compare the size of delta at each layer with parameters with that at the last one.
+
+    A delta of zero doesn't count: a branch with zero weights has it on purpose.
+    """
+    sizes = [
+        (size, step)
+        for step in case.trace.steps
+        if step.delta is not None and step.layer.own_parameters() and (size := _size(step.delta))
+    ]
+    for kind, extreme in (("vanishing", min), ("exploding", max)):
+        if len(sizes) < 2:
+            return
+        place, (size, step) = extreme(enumerate(sizes), key=lambda item: item[1][0])
+        ratio, apart = size / sizes[-1][0], len(sizes) - 1 - place
+        if (1 / ratio if kind == "vanishing" else ratio) <= _RATIO:
+            continue
+        factor = ratio ** (1 / apart)
+        yield Finding(
+            f"{kind}_gradients",
+            "warning",
+            f"{kind} gradients",
+            f"The delta at {step.label} is {number(ratio)} times the delta at "
+            f"{sizes[-1][1].label}, {apart} layers later: a factor of {number(factor)} per layer. "
+            "One learning rate can't suit both.",
+            _REMEDIES[kind],
+            evidence(ratio=ratio, factor_per_layer=factor, layers=apart + 1),
+            step.path,
+        )
+
+
+def _size(delta: Array) -> float:
+    """Return the root mean square over the rows of the norm of delta."""
+    rows = delta.reshape(len(delta), -1).astype(np.float64)
+    largest = float(np.abs(rows).max()) or 1.0
+    return largest * float(np.sqrt(np.square(rows / largest).sum(axis=1).mean()))
+
+
+def wrong_gradients(case: Case) -> Iterator[Finding]:
+    """Compare the size of each gradient with a central difference in the gradient's direction."""
+    assert case.loss is not None
+    landscape = Landscape(case.model, case.loss, case.sample.take(slice(_GRADIENT_ROWS)))
+    theta = off_kinks(landscape.start)
+    j, g = landscape(theta)
+    first, wrong = 0, list[tuple[str, float, float]]()
+    for parameter in landscape.parameters:
+        place = slice(first, first + parameter.size)
+        first += parameter.size
+        direction = np.zeros_like(theta)
+        size = float(np.linalg.norm(g[place]))
+        direction[place] = g[place] / size if size else 1 / np.sqrt(parameter.size)
+        h = _STEP * max(1.0, float(np.abs(theta[place]).max(initial=0.0)))
+        up, down = (landscape(theta + sign * h * direction)[0] for sign in (1, -1))
+        slope = (up - down) / (2 * h)
+        if abs(slope - size) > _TOLERANCE * max(abs(slope), size) + _NOISE * abs(j):
+            wrong.append((parameter.name, size, slope))
+    if not wrong:
+        return
+    name, size, slope = wrong[-1]
+    path, count = name.rpartition(".")[0], len(landscape.parameters)
+    yield Finding(
+        "wrong_gradients",
+        "error",
+        f"the gradient of '{name}' is wrong",
+        f"The slope of J along this gradient is {number(slope)}, but backward gives "
+        f"{number(size)}. {len(wrong)} of {count} parameters have a wrong gradient; this one comes "
+        "first in the backward pass, and the layers before it get a wrong delta too.",
+        f"Check backward of '{path}' and of the layers between it and the next layer with "
+        "parameters, or of the loss if it is the last one: check_gradients(layer, x[:5], y[:5], "
+        "loss) names the wrong numbers.",
+        evidence(claimed=size, measured=slope, wrong=len(wrong), parameters=count),
+        path,
+    )

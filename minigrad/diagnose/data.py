@@ -1,7 +1,8 @@
-"""Whether the targets, the loss and the last activation fit together."""
+"""The data, and whether they fit the loss and the last activation."""
 
 from collections.abc import Iterator
-from math import isfinite, prod
+from math import inf, isfinite, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,32 +10,170 @@ from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, least_loss
+from minigrad.diagnose.case import Case, Landscape, least_loss
 from minigrad.diagnose.findings import Finding, evidence, number, percent
-from minigrad.diagnose.landscape import Landscape
 from minigrad.losses import Loss
 from minigrad.metrics.classification import accuracy
 from minigrad.trace import Step
 
+_ZEROS = 0.25  # a smaller share of inputs that are always zero is usual, as in pictures
+_LARGE, _SMALL, _OFFSET, _RATIO = 30.0, 0.01, 10.0, 1000.0
+_FAR, _LARGE_TARGETS = 10.0, 12.0
+_MIN_SIZE = 0.5  # smaller first predictions are due to small inputs or weights
+_REMAINING, _BETTER, _WORSE = 0.3, 3.0, 1.5
+_NOTHING_LEARNED, _SOMETHING_LEARNED = 0.99, 0.8
+_HOPELESS = 2.0  # an error this large even with standardized targets is the learning rate's fault
 _NUMBERS, _MIN_ROWS = 20_000, 256
-_TOLERANCE = 0.01
-"""A higher floor is a fault, as a share of the loss of the best constant prediction."""
+_TOLERANCE = 0.01  # a higher floor is a fault, as a share of the loss of the best constant
 _MAX_CLASSES, _MIN_CLASS_ROWS = 100, 8
-_MAX_ROWS, _MAX_INPUTS = 4000, 300
-_PERMUTATIONS = 200
+_MAX_ROWS, _MAX_INPUTS, _PERMUTATIONS = 4000, 300, 200
 _ORDERED, _EXPLAINED, _RIDGE = 1.3, 0.1, 0.01
-_REMAINING, _BETTER = 0.2, 2.0
+_CLASSES_REMAINING, _CLASSES_BETTER = 0.2, 2.0
 
 
-def unusable_targets(error: Exception) -> Finding:
-    """Return the finding for targets that the loss refuses with this error."""
-    return Finding(
-        "unusable_targets",
+def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[Finding]]:
+    """Find NaN and infinity in x or y; return also for each row whether it is finite."""
+    numbers = np.isfinite(array) if array.dtype.kind == "f" else np.ones(array.shape, bool)
+    finite = np.asarray(numbers.reshape(len(array), -1).all(axis=1))
+    if finite.all():
+        return finite, []
+    place = tuple(map(int, np.unravel_index(np.argmin(numbers), array.shape)))
+    count = len(array) - finite.sum()
+    found = Finding(
+        "not_finite",
         "error",
-        "the loss can't take these targets",
-        f"Its error message: {error}.",
-        "Convert y to the form that the loss expects, or use the loss for such targets.",
+        f"{name} contains NaN or infinity",
+        f"The first one is {array[place]} at {name}[{', '.join(map(str, place))}]. {number(count)} "
+        f"of {number(len(array))} rows contain such numbers; the other checks ran without them.",
+        "Drop these rows, or fill the gaps, for example with the mean of the column.",
+        evidence(rows=count, share=count / len(array), first_row=place[0]),
     )
+    return finite, [found]
+
+
+def constant_inputs(case: Case) -> Iterator[Finding]:
+    """Find inputs that are the same in all rows."""
+    columns = case.rows.x.reshape(len(case.rows), -1)
+    constant = (columns == columns[0]).all(axis=0)
+    other = constant & (columns[0] != 0)
+    if len(columns) < 2 or not (other.any() or (constant.any() and constant.mean() >= _ZEROS)):
+        return
+    first = int(np.argmax(other if other.any() else constant))
+    count, inputs, value = constant.sum(), constant.size, columns[0, first]
+    yield Finding(
+        "constant_inputs",
+        "error" if constant.all() else "warning",
+        f"{'all' if constant.all() else 'some'} inputs are constant",
+        f"{number(count)} of {number(inputs)} inputs are the same in all {number(len(columns))} "
+        f"rows; input {first} is always {number(value)}. They carry no information.",
+        "Drop these inputs, or check how x was made.",
+        evidence(constant=count, inputs=inputs, first=first, value=value),
+    )
+
+
+def constant_targets(case: Case) -> Iterator[Finding]:
+    """Find targets that are the same in all rows."""
+    y = case.rows.y
+    if y.dtype.kind in "fiub" and len(y) > 1 and (y == y[0]).all():
+        value = float(y[0].ravel()[0])
+        yield Finding(
+            "constant_targets",
+            "error",
+            "the targets are constant",
+            f"All {number(len(y))} rows have the same target, which starts with {number(value)}: "
+            "there is nothing to learn.",
+            "Check how y was made: a wrong column, a filter, or rounding to integers.",
+            evidence(rows=len(y), value=value),
+        )
+
+
+def unscaled_inputs(case: Case) -> Iterator[Finding]:
+    """Find inputs of the first weight matrix that are too large, too small, or too different."""
+    steps = case.trace.steps
+    weighted = (s for s in steps if any(len(p.shape) > 1 for _, p in s.layer.own_parameters()))
+    if (step := next(weighted, None)) is None:
+        return
+    columns = step.input.reshape(-1, step.input.shape[-1]).astype(np.float64)
+    columns = columns[:, np.ptp(columns, axis=0) > 0]
+    if not columns.size:
+        return
+    size = np.sqrt(np.square(columns).mean(axis=0))
+    largest, most = size.max(), np.abs(columns).max(axis=0)
+    offset = np.median(np.abs(columns.mean(axis=0)) / columns.std(axis=0))
+    ratio = most.max() / most.min()
+    faults = {
+        f"the largest has a typical size of {number(largest)}": largest > _LARGE,
+        f"the largest has a typical size of only {number(largest)}": largest < _SMALL,
+        f"their means are {number(offset)} times their standard deviations": offset > _OFFSET,
+        f"the largest is {number(ratio)} times the smallest": ratio > _RATIO,
+    }
+    if any(faults.values()):
+        yield Finding(
+            "unscaled_inputs",
+            "warning",
+            f"the inputs of {step.label} are not scaled",
+            f"Of these inputs {' and '.join(text for text, wrong in faults.items() if wrong)}. "
+            "One learning rate can't suit all of them, and the next activation may saturate.",
+            "Standardize each input, x = (x - x_train.mean(axis=0)) / x_train.std(axis=0), later "
+            "rows with the same two numbers; or start with BatchNorm().",
+            evidence(largest_size=largest, smallest_size=size.min(), offset=offset, spread=ratio),
+            step.path,
+        )
+
+
+def unscaled_targets(case: Case) -> Iterator[Finding]:
+    """Find targets that are off scale: train on them, and on the same targets standardized.
+
+    The scale is at fault if the error stays large and is three times that with standardized
+    targets, or if it is above 1 and half as much again. If neither trial learns, more steps decide.
+    """
+    scaled = case.standardized
+    if scaled is None:
+        return
+    p = case.trace.prediction.reshape(len(case.sample), -1).astype(np.float64)
+    mean, deviation = case.target_moments
+    away = np.sqrt(np.square(p - case.sample.y.reshape(p.shape)).mean(axis=0)) / deviation
+    size = np.sqrt(np.square(p).mean(axis=0))
+    larger = deviation / np.maximum(size, _MIN_SIZE)
+    if away.max() <= _FAR and larger.max() <= _LARGE_TARGETS:
+        return
+    steps = case.trial_steps
+    raw, better = _error(case, steps), _error(scaled, steps)
+    at_fault = raw >= _REMAINING and raw >= _BETTER * better
+    at_fault = at_fault or (raw > 1 and raw >= _WORSE * better)
+    if raw >= _NOTHING_LEARNED and not at_fault and steps < case.steps:
+        steps = case.steps
+        raw, better = _error(case, steps), _error(scaled, steps)
+        at_fault = raw >= _NOTHING_LEARNED and better <= _SOMETHING_LEARNED * raw
+    if not at_fault or better > _HOPELESS:
+        return
+    worst = int(np.argmax(np.maximum(away / _FAR, larger / _LARGE_TARGETS)))
+    which = f"Target {worst}, the worst of {len(mean)}, has" if len(mean) > 1 else "They have"
+    optimizer = case.trial_optimizer
+    trial = f"{number(steps)} steps of {type(optimizer).__name__} at {number(optimizer.rate)}"
+    result = f"leave an error of {number(raw)}" if isfinite(raw) else "diverge"
+    start = evidence(mean=mean[worst], deviation=deviation[worst], first_predictions=size[worst])
+    yield Finding(
+        "unscaled_targets",
+        "warning",
+        "the targets are far from the scale of the first predictions",
+        f"{which} a mean of {number(mean[worst])} and a standard deviation of "
+        f"{number(deviation[worst])}; the typical size of the first predictions is "
+        f"{number(size[worst])}. On a copy, {trial} {result}, and with standardized targets they "
+        f"leave {number(better)}. (Errors in standard deviations; the mean alone gives 1.)",
+        "Train on t = (y - y_train.mean(axis=0)) / y_train.std(axis=0), all rows with the same two "
+        "numbers, and convert predictions back: p * y_train.std(axis=0) + y_train.mean(axis=0).",
+        start | evidence(trial_steps=steps, error_after_trial=raw, error_if_standardized=better),
+    )
+
+
+def _error(case: Case, steps: int) -> float:
+    """Return the typical error after a trial, in standard deviations of the targets."""
+    landscape = case.landscape()
+    if landscape.descend(case.trial_optimizer, steps) == inf:
+        return inf
+    error = (landscape.predict() - case.sample.y).reshape(len(case.sample), -1)
+    return float((np.sqrt(np.square(error).mean(axis=0)) / case.target_moments[1]).max())
 
 
 def unreachable_targets(case: Case) -> Iterator[Finding]:
@@ -75,8 +214,7 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
         return  # the loss only takes numbers in the range of the network
     if floor - free <= _TOLERANCE * max(constant - free, 1e-9):
         return
-    low, high = case.range
-    batch_floor = floor * case.batch_scale
+    (low, high), batch_floor = case.range, floor * case.batch_scale
     network = f"Whatever its weights are, the network outputs {numbers}"
     result = f"the loss can't fall below {number(floor)}"
     if batch_floor != floor:
@@ -99,9 +237,8 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
             last.path,
         )
         return
-    values = np.unique(rows.y)
+    values, hint = np.unique(rows.y), ""
     lowest, highest = values[0], values[-1]
-    hint = ""
     if 3 <= values.size <= _MAX_CLASSES and (values == np.round(values)).all():
         hint = " If they are class numbers: use CrossEntropyLoss() with one linear unit per class."
     yield Finding(
@@ -120,19 +257,19 @@ def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding
 def _refusal(loss: Loss, rows: Rows, shape: Shape, ends: tuple[float, float]) -> str | None:
     """Return the loss's error message for an end of the network's range, or None."""
     few = rows.take(slice(8))
-    for end in ends:
-        try:
-            loss.terms(np.full((len(few), *shape), float(np.clip(end, -1e3, 1e3))), few.y)
-        except ValueError as error:
-            return str(error)
+    try:
+        for end in np.clip(ends, -1e3, 1e3):
+            loss.terms(np.full((len(few), *shape), end), few.y)
+    except ValueError as error:
+        return str(error)
     return None
 
 
 def class_numbers(case: Case) -> Iterator[Finding]:
     """Find class numbers 0, 1, ..., k - 1 that a regression loss takes for quantities.
 
-    Counts and grades are such numbers too, but the inputs explain their order: in a linear fit the
-    numbers as they are do better than the same classes numbered at random.
+    The inputs explain the order of counts and grades: a linear fit of them does better than one of
+    the same classes numbered at random.
     """
     if not case.is_regression or prod(case.model.output_shape or ()) != 1:
         return
@@ -164,8 +301,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
 def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, Array]:
     """Return the variance that a linear fit explains, as numbered and as numbered at random.
 
-    Ridge regression of all classes' indicators at once on the inputs, or on random projections of
-    many inputs. One half of the rows is fitted, the other half is predicted.
+    Ridge regression on the inputs fits all classes' indicators to half of the rows.
     """
     rng = np.random.default_rng(0)
     x = x.astype(np.float64)
@@ -188,8 +324,7 @@ def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, 
 def squared_classes(case: Case) -> Iterator[Finding]:
     """Find a softmax that learns one-hot rows with a regression loss, if cross-entropy does better.
 
-    If a softmax is certain and wrong, its slope is near 0; cross-entropy compensates for that. Both
-    losses are tried with the same steps, and measured by the model's loss.
+    Both losses are tried with the same steps, and measured by the model's loss.
     """
     p, t = case.trace.prediction, case.sample.y
     bounded = all(map(isfinite, case.range))
@@ -206,7 +341,7 @@ def squared_classes(case: Case) -> Iterator[Finding]:
         prediction = landscape.predict()
         results.append((case.remaining_loss(prediction), accuracy(t, prediction)))
     (own, own_accuracy), (cross, cross_accuracy) = results
-    if not (own >= _REMAINING and own >= _BETTER * cross):  # also if one of them is NaN
+    if not (own >= _CLASSES_REMAINING and own >= _CLASSES_BETTER * cross):  # or one is NaN
         return
     name = type(case.loss).__name__
     found = evidence(trial_steps=steps, remaining=own, accuracy=own_accuracy)

@@ -1,26 +1,28 @@
-"""The learning rate: above the stability limit, or far too high or too low in a trial."""
+"""Trials: the learning rate, and whether the network can overfit ten rows."""
 
+import copy
 from collections.abc import Iterator
-from math import inf, isfinite
+from math import inf, isfinite, prod
 
 import numpy as np
 
-from minigrad.diagnose.case import Case
+from minigrad.data.rows import Rows
+from minigrad.diagnose.case import AVERAGED_STEPS, Case, Landscape, largest_curvature, least_loss
 from minigrad.diagnose.findings import Finding, ending, evidence, number
-from minigrad.diagnose.landscape import AVERAGED_STEPS, Landscape, largest_curvature
-from minigrad.optimizers import SGD
+from minigrad.losses import Loss
+from minigrad.optimizers import SGD, Adam
 
-_BETWEEN = 50
-"""Steps between two measurements of the curvature; a tenth of that if J rises."""
-_FAR, _FEW_STEPS = 4, 100
-"""With fewer steps, a rate this far below the limit isn't tried."""
-_HIGHER, _VISIBLE = 0.01, 0.001
-"""A trial ends higher than the stable one by these shares of the descent and of J."""
+_BETWEEN = 50  # steps between two measurements of the curvature; a tenth of that if J rises
+_FAR, _FEW_STEPS = 4, 100  # with fewer steps, a rate this far below the limit isn't tried
+_HIGHER, _VISIBLE = 0.01, 0.001  # shares of the descent and of J by which a trial ends higher
 _LOWER_FACTORS = [10.0**-k for k in range(1, 6)]
 _HIGHER_FACTORS = [10.0**k for k in range(2, 16)]
-_LEARNED, _NOTHING_LEARNED = 0.5, 0.9
-"""The remaining share of the loss at a good rate, and at a rate that achieves nothing."""
+_LEARNED, _NOTHING_LEARNED = 0.5, 0.9  # the share of the loss that a good and a bad rate leave
 _HALVING_STEPS, _ROUNDING = 1e5, 1e-9
+_ROWS, _STEPS, _PARAMETER_STEPS = 10, 500, 300_000_000
+_PARAMETERS_PER_NUMBER = 2  # with fewer, 500 steps may not be enough to solve the equations
+_REMAINING, _MULTIPLE = 0.2, 10
+_RATES, _NARROW = (0.03, 0.003), 32  # wider layers add up more changes, so their steps are smaller
 
 
 def learning_rate(case: Case) -> Iterator[Finding]:
@@ -32,10 +34,9 @@ def learning_rate(case: Case) -> Iterator[Finding]:
 def _above_limit(case: Case) -> Iterator[Finding]:
     """Compare the learning rate of SGD with 2 / lambda_max, at the start and after a descent.
 
-    The curvature often grows during training, so it is measured again after a descent at a stable
-    rate (half the limit). A rate above one of the two limits is a fault if a descent at that rate
-    ends clearly higher than the stable one. Otherwise it reached a flatter region by itself, as
-    often happens a little above the limit, and only a note is added.
+    The curvature often grows during training, so it is measured again after a descent at half the
+    limit. A rate above one of the two limits is a fault if a descent at that rate ends clearly
+    higher. Otherwise it reached a flatter region by itself, and only a note is added.
 
     Source: Cohen et al., Gradient descent on neural networks typically occurs at the edge of
     stability, ICLR 2021; Lewkowycz et al., The large learning rate phase of deep learning, 2020.
@@ -103,10 +104,9 @@ def _above_limit(case: Case) -> Iterator[Finding]:
 def stability_limit(optimizer: SGD, curvature: float) -> float:
     """Return the learning rate above which gradient descent leaves a minimum of this curvature.
 
-    It is 2 / lambda, with momentum m 2 (1 + m) / lambda, with Nesterov momentum
-    2 (1 + m) / ((1 + 2 m) lambda); weight decay d adds d to lambda. Beyond it each step multiplies
-    the distance by a factor of size above 1: s = 1 - rate * lambda; with momentum the larger root
-    of z^2 - (s + m) z + m, with Nesterov momentum that of z^2 - (1 + m) s z + m s.
+    It is 2 (1 + m) / lambda with momentum m, and 2 (1 + m) / ((1 + 2 m) lambda) with Nesterov
+    momentum; weight decay d adds d to lambda. A step multiplies the distance by the larger root of
+    z^2 - (s + m) z + m, or of z^2 - (1 + m) s z + m s, where s = 1 - rate * lambda.
     """
     m = optimizer.momentum
     curvature += optimizer.weight_decay
@@ -118,10 +118,7 @@ def stability_limit(optimizer: SGD, curvature: float) -> float:
 def _stable_descent(
     landscape: Landscape, optimizer: SGD, steps: int, curvature: float
 ) -> tuple[float, float]:
-    """Descend at half the limit of plain descent, but no faster than the optimizer would.
-
-    Returns J, averaged over the last steps, and the curvature at the end.
-    """
+    """Return J and the curvature after a descent at half the limit, or at the optimizer's pace."""
     theta, measured, history = landscape.start, 0, list[float]()
     fastest = optimizer.rate / (1 - optimizer.momentum)
     for step in range(steps):
@@ -137,9 +134,9 @@ def _stable_descent(
 def _out_of_proportion(case: Case) -> Iterator[Finding]:
     """Descend at the learning rate, and if that achieves nothing at others, powers of ten apart.
 
-    It is too high if it ends no better than it started, or than the best constant prediction, and
-    a lower one ends at less than half of all three. It is too low if J would take more than 1e5
-    steps to halve, and a rate at least a hundred times higher halves it in the trial.
+    It is too high if it ends no better than the start or the best constant, and a lower one ends at
+    less than half of all three. It is too low if J takes more than 1e5 steps to halve, and a rate a
+    hundred times higher or more halves it in the trial.
     """
     optimizer = case.optimizer
     if optimizer is None:
@@ -150,9 +147,8 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
     pace = max(0.0, start - end) / steps
     constant = case.constant_loss * case.batch_scale
     trial = f"On a copy, {number(steps)} steps of {type(optimizer).__name__} at {number(rate)}"
-    found = evidence(
-        learning_rate=rate, trial_steps=steps, loss_before=start, loss_at_this_rate=end
-    )
+    found = evidence(learning_rate=rate, trial_steps=steps, loss_before=start)
+    found["loss_at_this_rate"] = end
 
     def best(factors: list[float]) -> tuple[float, float]:
         """Return the lowest J that other rates lead to, and that rate."""
@@ -168,9 +164,8 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
                 f"start at J = {number(start)} and {ending(end)}; the best constant prediction has "
                 f"J = {number(constant)}, so nothing is learned"
             )
-            found |= evidence(
-                loss_of_a_constant=constant, lower_rate=other, loss_at_lower_rate=better
-            )
+            found |= evidence(loss_of_a_constant=constant, lower_rate=other)
+            found["loss_at_lower_rate"] = better
     if not problem and end <= (1 + _ROUNDING) * start and pace * _HALVING_STEPS < start / 2:
         better, other = best(_HIGHER_FACTORS)
         if better < _LEARNED * start:
@@ -190,3 +185,81 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
             f"{remedy} it to about {number(other)}, the best of those tried.",
             found,
         )
+
+
+def capacity(case: Case) -> Iterator[Finding]:
+    """Train a copy on ten rows with Adam until at most a fifth of the loss remains.
+
+    The loss above the floor of the last activation counts, as a share of that of the best constant
+    prediction. If too much remains, standardized targets are tried.
+    """
+    rows, _, floor, constant = _task(case)
+    count = len(rows)
+    trainable = sum(p.size for p in case.model.parameters if p.trainable)
+    numbers, reason = count * prod(case.model.output_shape or ()), ""
+    if trainable < _PARAMETERS_PER_NUMBER * numbers:
+        parameters = f"{number(trainable)} trainable parameters"
+        reason = f"the model has {parameters} for {number(numbers)} numbers"
+    elif constant - floor <= 1e-6 * max(abs(constant), 1e-12):
+        reason = "a constant fits them"
+    if reason:
+        case.notes.append(f"overfitting {count} rows was not tried: {reason}")
+        return
+    steps = min(_STEPS, _PARAMETER_STEPS // trainable)
+    results = list[tuple[float, float, float, float, str]]()
+    for tried, how in ((case, ""), (case.standardized, " with standardized targets")):
+        if tried is None:
+            break
+        rows, loss, floor, constant = _task(tried)
+        lowest, goal = inf, floor + _REMAINING * (constant - floor)
+        for rate in _RATES:
+            lowest = min(lowest, _trained(Landscape(case.model, loss, rows), rate, steps, goal))
+            if lowest <= goal:
+                return
+        results.append(((lowest - floor) / (constant - floor), lowest, floor, constant, how))
+    if steps < _STEPS:
+        case.notes.append(f"{count} rows were not overfitted in {steps} steps")
+        return
+    remaining, lowest, floor, constant, how = min(results, key=lambda each: round(each[0], 2))
+    many = f"{number(round(remaining))} times"
+    trial = evidence(rows=count, parameters=trainable, steps=_STEPS)
+    losses = evidence(loss=lowest, loss_of_a_constant=constant, floor=floor, remaining=remaining)
+    yield Finding(
+        "capacity",
+        "warning",
+        f"the network can't overfit {count} rows",
+        f"{_STEPS} steps of Adam on a copy, on {count} rows{how} with {number(trainable)} "
+        f"trainable parameters, leave {f'{remaining:.0%} of' if remaining < _MULTIPLE else many} "
+        f"the loss of a constant prediction: {number(lowest)} of {number(constant)}, where the "
+        f"least possible is {number(floor)}.",
+        "Fix the other findings first. If there are none, check whether a layer is frozen or too "
+        "narrow, or a regularizer too strong.",
+        trial | losses,
+    )
+
+
+def _task(case: Case) -> tuple[Rows, Loss, float, float]:
+    """Return ten rows with different inputs, the mean loss, its least value and a constant's."""
+    loss = copy.copy(case.loss)
+    assert loss is not None
+    loss.reduction, loss.scale = "mean", 1.0
+    some = case.sample.x[: 10 * _ROWS]
+    different = np.unique(some.reshape(len(some), -1), axis=0, return_index=True)[1]
+    rows = case.sample.take(np.sort(different)[:_ROWS])
+    shape = (len(rows), *(case.model.output_shape or ()))
+    floor, constant = (
+        least_loss(loss, rows.y, shape, *case.range, constant=same, weight=rows.weight)
+        for same in (False, True)
+    )
+    return rows, loss, 0.0 if floor < 1e-9 * constant else floor, constant
+
+
+def _trained(landscape: Landscape, rate: float, steps: int, goal: float) -> float:
+    """Return the lowest loss of a training run, without regularizers."""
+    widest = max((p.shape[0] for p in landscape.parameters if len(p.shape) > 1), default=1)
+    lowest = inf
+    for j in landscape.path(Adam(learning_rate=rate * min(1.0, _NARROW / widest)), steps):
+        lowest = min(lowest, j - landscape.gradient.regularization)
+        if lowest <= goal:
+            break
+    return lowest
