@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import all_slow_but, slow
 from minigrad import (
     GELU,
     SGD,
@@ -191,22 +192,6 @@ def yes_or_no(*last: Layer) -> Sequential:
     return net(Dense(16), Tanh(), Dense(1), *last)
 
 
-SLOW_CASES = {
-    "all zero", "class numbers from 1", "classes", "deep relu", "logits",
-    "no activation at one place", "no activation in a branch", "normalised large inputs",
-    "one class", "one-hot and softmax", "output saturated at the wrong end", "regularised",
-    "relu and signed targets", "relu, positive targets", "sigmoid, 0 and 1",
-    "sigmoid, probability loss", "smoothed classes", "softmax before logits loss",
-    "targets as in load_diabetes", "targets of 0.00001", "targets of 10,000 among others",
-    "targets that spread",
-}  # fmt: skip
-
-
-def marked(cases: dict) -> list:
-    """Return the names of the cases, the slow ones marked."""
-    return [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW_CASES)) for n in cases]
-
-
 LARGE = Normal(scale=20.0)
 FAULTS = {
     "x not finite": (fine, with_nan(X), Y, MSELoss(), "not_finite", None),
@@ -332,6 +317,10 @@ FAULTS = {
 }  # fmt: skip
 
 
+SLOWEST = {"deep sigmoids", "frozen", "large weights", "softmax and squared error"}
+ONE_OF_EACH_KIND = {case[4]: name for name, case in reversed(FAULTS.items())}
+
+
 def yes_or_no_saturated(bias: float) -> Sequential:
     return net(Dense(4), Tanh(), Dense(1, bias_initializer=Constant(bias)), Sigmoid())
 
@@ -342,7 +331,7 @@ def frozen() -> Sequential:
     return model
 
 
-@pytest.mark.parametrize("name", marked(FAULTS))
+@pytest.mark.parametrize("name", all_slow_but(FAULTS, *{*ONE_OF_EACH_KIND.values()} - SLOWEST))
 def test_fault_is_found(name: str) -> None:
     make, x, y, loss, kind, layer = FAULTS[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=SLOW)
@@ -458,7 +447,7 @@ def sequences() -> Sequential:
     return Sequential([Tanh(), Mean(), Dense(4)], input_shape=(4, 2), rng=0)
 
 
-@pytest.mark.parametrize("name", marked(HEALTHY))
+@pytest.mark.parametrize("name", all_slow_but(HEALTHY, "tanh", "float32", "logits", "linear"))
 def test_healthy_model_has_no_findings(name: str) -> None:
     make, x, y, loss, optimizer = HEALTHY[name]
     diagnosis = make().diagnose(x, y, loss=loss, optimizer=optimizer)
@@ -475,17 +464,19 @@ def test_saturation_towards_unreachable_targets_is_no_finding() -> None:
     [
         ("x not finite", {"rows": 2, "share": 2 / 300, "first_row": 7}),
         ("constant input", {"constant": 1, "inputs": 4, "first": 2, "value": 2.0}),
-        ("constant targets", {"rows": 300, "value": 2.0}),
-        ("dead", {"dead": 16, "units": 16, "share": 1.0}),
-        ("symmetric", {"copies": 15, "units": 16, "share": 15 / 16}),
-        ("relu and signed targets", {"floor": np.abs(np.minimum(Y, 0)).mean()}),
-        ("custom range", {"lowest_output": 2.0, "highest_output": 3.0}),
-        ("softmax before logits loss", {"floor": math.log(math.e + 2) - 1, "free_floor": 0.0}),
+        slow("constant targets", {"rows": 300, "value": 2.0}),
+        slow("dead", {"dead": 16, "units": 16, "share": 1.0}),
+        slow("symmetric", {"copies": 15, "units": 16, "share": 15 / 16}),
+        slow("relu and signed targets", {"floor": np.abs(np.minimum(Y, 0)).mean()}),
+        slow("custom range", {"lowest_output": 2.0, "highest_output": 3.0}),
+        slow("softmax before logits loss", {"floor": math.log(math.e + 2) - 1, "free_floor": 0.0}),
         ("no activation", {"layers": 3, "parameters": 225, "parameters_of_one": 5}),
-        ("no activation in a branch", {"layers": 2, "parameters": 1072, "parameters_of_one": 272}),
-        ("targets of 10,000", {"mean": (100 * Y + 1e4).mean(), "deviation": 100 * Y.std()}),
+        slow(
+            "no activation in a branch", {"layers": 2, "parameters": 1072, "parameters_of_one": 272}
+        ),
+        slow("targets of 10,000", {"mean": (100 * Y + 1e4).mean(), "deviation": 100 * Y.std()}),
         ("class numbers", {"classes": 5}),
-        ("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
+        slow("large inputs", {"largest_size": 100 * np.sqrt(np.square(X).mean(axis=0)).max()}),
     ],
 )
 def test_evidence_values(name: str, evidence: dict[str, float]) -> None:
@@ -535,7 +526,6 @@ def largest_eigenvalue(model: Sequential, rows: Rows) -> float:
     return float(np.linalg.eigvalsh((np.array(columns) + np.array(columns).T) / 2)[-1])
 
 
-@pytest.mark.slow
 def test_tutorial_has_exactly_two_findings() -> None:
     started = time.perf_counter()
     model, diagnosis, rows = diagnose_tutorial()
@@ -572,7 +562,9 @@ def test_tutorial_at_a_stable_rate_has_one_finding(learning_rate, options) -> No
     assert diagnose_tutorial(learning_rate, **options)[1].kinds == ["targets_out_of_range"]
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
+@pytest.mark.parametrize(
+    "options", all_slow_but([{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}], {})
+)
 def test_learning_rate_is_compared_with_the_limit(options) -> None:
     x = RNG.normal(size=(200, 3)) * [3, 1, 1]
     y = x @ [1.0, -1.0, 0.5]
@@ -752,12 +744,12 @@ DECAYING = ExponentialDecay(initial_learning_rate=1e-9, decay_rate=0.99)
 @pytest.mark.parametrize(
     ("optimizer", "title"),
     [
-        (Adam(learning_rate=10.0), "10 is too high"),
+        slow(Adam(learning_rate=10.0), "10 is too high"),
         (RMSprop(learning_rate=1.0), "1 is too high"),
-        (Adam(learning_rate=1e-9), "1e-09 is too low"),
-        (SGD(learning_rate=1e-9), "1e-09 is too low"),
-        (SGD(learning_rate=1e-17), "1e-17 is too low"),
-        (SGD(learning_rate=DECAYING), "1e-09 is too low"),
+        slow(Adam(learning_rate=1e-9), "1e-09 is too low"),
+        slow(SGD(learning_rate=1e-9), "1e-09 is too low"),
+        slow(SGD(learning_rate=1e-17), "1e-17 is too low"),
+        slow(SGD(learning_rate=DECAYING), "1e-09 is too low"),
     ],
     ids=str,
 )
@@ -787,6 +779,7 @@ def test_suboptimal_rate_is_no_finding(optimizer: Optimizer) -> None:
     assert not relu().diagnose(X, Y, loss=MSELoss(), optimizer=optimizer)
 
 
+@pytest.mark.slow
 def test_rate_is_no_finding_if_no_other_does_better() -> None:
     noise = np.random.default_rng(5).normal(size=300)
     assert not net(Dense(1)).diagnose(X, noise, loss=MSELoss(), optimizer=Adam())
@@ -827,6 +820,7 @@ def test_unbuilt_model_stays_unbuilt() -> None:
     assert rng.bit_generator.state == state
 
 
+@pytest.mark.slow
 def test_no_layer_has_wrong_gradients(layer_example) -> None:
     layer, shape = layer_example
     model = Sequential([layer], input_shape=shape, rng=0)
@@ -837,6 +831,7 @@ def test_no_layer_has_wrong_gradients(layer_example) -> None:
     assert not wrong & set(diagnosis.kinds)
 
 
+@pytest.mark.slow
 def test_no_loss_conflicts_with_a_linear_output(loss_example) -> None:
     loss, prediction, target = loss_example
     last = [Sigmoid()] if isinstance(loss, BCELoss) else []
@@ -976,9 +971,11 @@ def test_no_false_alarm_on_an_example(path: Path, tmp_path, monkeypatch, diagnos
     assert not any(diagnosed)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/tutorial/any-depth.md", "docs/how-to/layer.md"]
+    "page",
+    all_slow_but(
+        ["README.md", "docs/tutorial/any-depth.md", "docs/how-to/layer.md"], "docs/how-to/layer.md"
+    ),
 )
 def test_no_false_alarm_on_a_page(page: str, tmp_path, monkeypatch, diagnosed) -> None:
     monkeypatch.chdir(tmp_path)

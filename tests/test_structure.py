@@ -108,7 +108,16 @@ def test_nothing_behind_a_door_imports_the_model() -> None:
 def test_modules_of_one_name_mean_the_same() -> None:
     names = [name.rpartition(".")[2] for name in MODULES if "." in name]
     repeated = {name for name in names if names.count(name) > 1}
-    shared = {"layer", "model", "learning_rate", "regression", "classification", "base", "__main__"}
+    shared = {
+        "layer",
+        "layers",
+        "model",
+        "learning_rate",
+        "regression",
+        "classification",
+        "base",
+        "__main__",
+    }
     assert repeated <= shared
 
 
