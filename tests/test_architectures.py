@@ -108,7 +108,7 @@ def test_list_of_layers_becomes_a_chain() -> None:
         (
             lambda: Sequential([Reshape((4,))], input_shape=(2, 3)),
             ValueError,
-            "Reshape 'reshape_1' can't reshape rows of shape (2, 3), which hold 6 numbers, to (4,)",
+            "Reshape 'reshape_1' can't reshape rows of 6 numbers, (2, 3), to (4,)",
         ),
         (lambda: Reshape((-1, -1)), ValueError, "at most one -1, got (-1, -1)"),
         (lambda: Reshape((0, 3)), ValueError, "expects lengths of at least 1"),
