@@ -78,7 +78,7 @@ class History(dict[str, list[float]]):
         rows.writerows([epoch, *values] for epoch, values in self._rows())
         atomic_write(path, [text.getvalue().encode()])
 
-    def plot(self, *, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+    def plot(self, *, names: str | Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
         """Draw the losses, or what `names` says, over the epochs; see `minigrad.plots.history`."""
         from minigrad.plots import history
 

@@ -35,7 +35,7 @@ class Cached(Configurable):
                     f"backward of {self.label} was called before forward: "
                     "call forward(..., training=True) first"
                 )
-            if name.startswith("__"):  # copy and pickle ask for these on half-made objects
+            if name.startswith("__"):  # copy and pickle ask for these before `__init__` has run
                 raise AttributeError(name)
             raise AttributeError(
                 f"{self.label} has no attribute '{name}'{self._missing_hint()}", name=name, obj=self

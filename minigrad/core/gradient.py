@@ -84,7 +84,7 @@ class BatchGradient:
     ) -> float:
         """Return J; the predictions are written into `predictions`, if given.
 
-        `total` is the number of rows, or the sum of weights, of the batch that these rows are from.
+        `total` is the number of rows, or the sum of weights, of the whole batch.
         """
         if len(x) > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)

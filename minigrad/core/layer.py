@@ -214,7 +214,10 @@ class Layer(Cached):
 
 
 def walk(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield (path, layer) for a layer and all layers inside it, each once; `path` is its own."""
+    """Yield (path, layer) for a layer and all layers inside it, each once.
+
+    `path` is the path of `layer` itself; a path is the names on the way, joined by dots.
+    """
     waiting, seen = [(path, layer)], set[int]()
     while waiting:
         path, layer = waiting.pop()

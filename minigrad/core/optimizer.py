@@ -76,11 +76,10 @@ class Optimizer(Configurable):
             )
         self.learning_rate = learning_rate
         self.weight_decay = check_not_negative(weight_decay, "weight_decay", self)
-        self.clip_norm = clip_norm
-        self.clip_value = clip_value
-        for name, value in ("clip_norm", clip_norm), ("clip_value", clip_value):
-            if value is not None:
-                setattr(self, name, check_positive(value, name, self))
+        self.clip_norm = None if clip_norm is None else check_positive(clip_norm, "clip_norm", self)
+        self.clip_value = (
+            None if clip_value is None else check_positive(clip_value, "clip_value", self)
+        )
         self.steps = 0
         self.state: dict[str, Array] = {}
         self._first: ref[Parameter] | None = None

@@ -28,8 +28,8 @@ class DivergedError(ArithmeticError):
 
     The message names the epoch, the batch, and the first layer whose output or gradient isn't
     finite. The model goes back to the end of the last good epoch, or to the beginning of `fit`: the
-    message says which. An epoch was good if the loss that follows it, of the next epoch's first
-    batch, is finite and at most ten times the lowest of these.
+    message says which. An epoch is good if the first loss of the next epoch is finite and at most
+    ten times the lowest first loss so far. The history keeps all epochs.
 
     >>> from minigrad import SGD, Dense, Sequential
     >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(1,))
@@ -264,7 +264,7 @@ class LastGoodEpoch:
         self._good = self._latest
 
     def take(self, when: str) -> None:
-        """Copy everything as it is now; whether it is good shows in the next loss."""
+        """Copy everything as it is now; `judge` decides later whether it is good."""
         state = {name: vector.copy() for name, vector in self._optimizer.state.items()}
         self._latest = when, self._weights.copy(), self._optimizer.steps, state
 

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from minigrad.core.layer import Layer
 from minigrad.data.rows import Rows, as_pair, as_rows
-from minigrad.diagnose import data, layers, trials
+from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.findings import Diagnosis, Finding, number
 from minigrad.losses import Loss
@@ -111,6 +111,8 @@ def diagnose(
         )
         if class_weight is not None:
             rows = rows.weighted_by_class(class_weight)
+    if rows.y.dtype == bool:
+        rows = Rows(rows.x, rows.y.astype(np.int64), rows.weight)
     counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
@@ -128,7 +130,7 @@ def _check(case: Case) -> Iterator[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
     yield from data.constant_inputs(case)
     yield from data.constant_targets(case)
-    broken = list(layers.not_finite(case))
+    broken = list(units.not_finite(case))
     yield from broken
     if broken:
         case.notes.append("fix this first: the remaining checks were skipped")
@@ -136,16 +138,16 @@ def _check(case: Case) -> Iterator[Finding]:
     unreachable = list(data.unreachable_targets(case))
     yield from data.unscaled_inputs(case)
     yield from unreachable
-    yield from layers.inactive_units(case)
-    yield from layers.identical_units(case)
-    yield from layers.fading_gradients(case)
-    yield from layers.linear_stack(case)
+    yield from units.inactive_units(case)
+    yield from units.identical_units(case)
+    yield from units.fading_gradients(case)
+    yield from units.linear_stack(case)
     if case.loss is None or case.refusal is not None:
         return
     if not any(parameter.trainable for parameter in case.model.parameters):
         case.notes.append("learning was not checked: no parameter is trainable")
         return
-    wrong = list(layers.wrong_gradients(case))
+    wrong = list(units.wrong_gradients(case))
     yield from wrong
     if not wrong:  # otherwise the trials mean nothing
         off_scale = [] if unreachable else list(data.unscaled_targets(case))

@@ -13,7 +13,7 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
-from minigrad.explain.layers import row_gradients
+from minigrad.explain.layer_steps import row_gradients
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
-from minigrad.explain import layers
+from minigrad.explain import layer_steps
 from minigrad.explain.places import Names
 from minigrad.explain.steps import Formula, Limit, Line, Step, Sum, at, flat_index, largest, scaled
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
@@ -37,9 +37,11 @@ class Pass:
         self.j = j + sum(self.regularizers.values())
         ran_back = [p for p in reversed(self.names.places) if p.delta is not None]
         with np.errstate(all="ignore"):
-            forward = [layers.forward(p, self.names) for p in self.names.places if not p.enters]
-            backward = [step for p in ran_back for step in layers.backward(p, self.names)]
-            shared = layers.shared_gradients(self.names)
+            forward = [
+                layer_steps.forward(p, self.names) for p in self.names.places if not p.enters
+            ]
+            backward = [step for p in ran_back for step in layer_steps.backward(p, self.names)]
+            shared = layer_steps.shared_gradients(self.names)
             self.steps = [*forward, *self._loss_steps(delta), *backward, *shared]
         self.step_of = {step.name: index for index, step in enumerate(self.steps)}
 

@@ -40,7 +40,8 @@ class Dense(Layer):
         use_bias: False leaves b out.
         weight_initializer, bias_initializer: a name, an `Initializer`, or an array of the shape.
         weight_regularizer, bias_regularizer: a term added to the loss, such as `L2(1e-4)`.
-        weight, bias: a `Parameter` of another layer to share; its gradient is the sum of both.
+        weight, bias: a `Parameter` of another layer to share. Each layer keeps the gradient of its
+            own use; `model.parameters` has the sum.
         name: see `Layer`.
 
     Raises:

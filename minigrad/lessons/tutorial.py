@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -184,6 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("usage: python -m minigrad [PICTURE.svg]", file=sys.stderr)
         return 2
     path = arguments[0] if arguments else "minigrad-tutorial.svg"
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        print(f"no folder {os.path.dirname(path)!r} for the picture: create it", file=sys.stderr)
+        return 2
     print(INTRODUCTION)
     gate = or_gate().ravel()
     for x1, x2, answer in zip((0, 1, 0, 1), (0, 0, 1, 1), gate, strict=True):

@@ -109,7 +109,7 @@ def named_metrics(
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", "")
         if isinstance(metric, str) or METRICS.get(name) is metric:
             metric = _by_name(name, threshold)
-        elif not callable(metric) or hasattr(metric, "backward"):  # a layer or a loss
+        elif not callable(metric) or hasattr(metric, "backward"):
             raise TypeError(
                 f"metrics must be names or functions of (target, prediction), got {metric!r}"
             )

@@ -26,7 +26,7 @@ _MAX_VALUE = 1e300  # the difference of two larger numbers could overflow
 def history(
     history: Mapping[str, Sequence[float]],
     *,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw losses or metrics over the epochs, on a logarithmic axis if they span a factor of 100.
@@ -46,6 +46,8 @@ def history(
     """
     if not any(map(len, history.values())):
         raise ValueError("plots.history expects at least one epoch, got an empty history: call fit")
+    if isinstance(names, str):
+        names = [names]
     if names is None:
         names = [name for name in ("loss", "val_loss") if name in history] or list(history)
     for name in names:
