@@ -11,7 +11,7 @@ from functools import partial
 from inspect import signature
 from threading import RLock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,7 +25,15 @@ from minigrad.core.loss import Loss, as_loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
 from minigrad.core.trainer import Trainer
-from minigrad.data.arrays import Array, Shape, as_data, check_finite
+from minigrad.data.arrays import (
+    Array,
+    DType,
+    Shape,
+    as_data,
+    as_dtype,
+    as_input_shape,
+    check_finite,
+)
 from minigrad.data.batches import Batches, Stream, as_batches, as_validation
 from minigrad.data.rows import Rows, as_pair, as_rows, split
 from minigrad.history import History
@@ -41,8 +49,6 @@ if TYPE_CHECKING:
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
     from minigrad.objective import Objective
-
-DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 
 
 @register
@@ -83,14 +89,14 @@ class Model(Layer):
         super().__init__(name=name)
         self.network = network
         name_layers(self.children, self.label)
-        self.dtype = _as_dtype(dtype)
+        self.dtype = as_dtype(dtype)
         self.rng, self.seed = as_rng(rng)
         self._parameters: Parameters | None = None
         self._places: list[tuple[Any, Any, object]] = []
         self._split_seed: int | None = None
         self._building = RLock()
         if input_shape is not None:
-            self.build_for(_as_input_shape(input_shape, self))
+            self.build_for(as_input_shape(input_shape, self.label))
 
     @property
     @override
@@ -487,7 +493,7 @@ class Model(Layer):
         dtype('float64')
         """
         twin = copy.deepcopy(self)
-        twin.dtype = _as_dtype(dtype)
+        twin.dtype = as_dtype(dtype)
         if twin.output_shape is not None:
             twin._gather()
         if twin.optimizer is not None:
@@ -682,27 +688,3 @@ def _separate_uses(layers: Iterable[Layer]) -> None:
                         "store it as an attribute, or in a list or dict that is one"
                     )
             taken.add(p)
-
-
-def _as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:
-    try:
-        found: np.dtype[np.floating[Any]] = np.dtype(dtype)
-    except TypeError:
-        found = np.dtype(object)  # type: ignore[assignment]
-    if found not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
-    return found
-
-
-def _as_input_shape(input_shape: Shape, model: Model) -> Shape:
-    if not isinstance(input_shape, (tuple, list)):
-        raise TypeError(
-            f"{model.label} expects input_shape as a tuple, got {input_shape!r}: "
-            f"pass input_shape=({input_shape},)"
-        )
-    if input_shape and input_shape[0] is None:
-        raise ValueError(
-            f"{model.label} expects input_shape as the shape of one row, got {input_shape}: "
-            f"leave out the batch axis, input_shape={tuple(input_shape[1:])}"
-        )
-    return tuple(check_int(n, "input_shape", model) for n in input_shape)

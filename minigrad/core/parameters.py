@@ -13,6 +13,7 @@ from typing_extensions import Self, override
 
 from minigrad.data.arrays import Array, Shape, as_array
 from minigrad.regularizers import Regularizer, check_regularizer
+from minigrad.util.options import check_bool
 
 
 class _Vector:
@@ -76,7 +77,7 @@ class Parameter:
         self._vector: _Vector | None = None
         self._start = 0
         self.name = name
-        self._trainable = trainable
+        self._trainable = check_bool(trainable, "trainable", self)
         self.regularizer = check_regularizer(regularizer, "regularizer")
 
     @property

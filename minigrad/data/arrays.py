@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.util.names import kind_of, with_article
+from minigrad.util.options import check_int
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Shape: TypeAlias = tuple[int, ...]
+DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 
 _BLOCK_BYTES = 2**20
 _LARGEST_INTEGER = 2**53  # float64 holds every integer up to this one exactly
@@ -112,3 +114,29 @@ def _object_way_out(value: object, array: NDArray[Any], name: str) -> str:
         if not isinstance(item, Real):
             return f": it holds {item!r}"
     return f": pass {name}.astype(float)"
+
+
+def as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:
+    """Return float32 or float64, and refuse any other dtype."""
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
+    return found
+
+
+def as_input_shape(input_shape: Shape, owner: str) -> Shape:
+    """Return the shape of one row as a tuple of int, and refuse a number or a batch axis."""
+    if not isinstance(input_shape, (tuple, list)):
+        raise TypeError(
+            f"{owner} expects input_shape as a tuple, got {input_shape!r}: "
+            f"pass input_shape=({input_shape},)"
+        )
+    if input_shape and input_shape[0] is None:
+        raise ValueError(
+            f"{owner} expects input_shape as the shape of one row, got {input_shape}: "
+            f"leave out the batch axis, input_shape={tuple(input_shape[1:])}"
+        )
+    return tuple(check_int(n, "input_shape", owner) for n in input_shape)
