@@ -15,7 +15,7 @@ from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array
-from minigrad.util.threads import ThreadPool, thread_count
+from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
 """The size of one block's activations: small enough for the cache, and large enough that threads
@@ -66,7 +66,7 @@ class BatchGradient:
             self._pool = ThreadPool(1)
         self._replicas: list[BatchGradient] = []
         self._value: Array | None = None
-        _keep_freed_memory()
+        keep_freed_memory(2 * _BLOCK_BYTES)
 
     def use(self, parameters: Parameters) -> None:
         """Leave gradients in these from now on, and add their regularizers."""
@@ -236,12 +236,3 @@ class Plan:
         """Return the threads that share the blocks: one where several wouldn't pay."""
         count = thread_count(threads)
         return ThreadPool(1 if threads is None and self._wide else count)
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep the memory of freed arrays for the next ones.
-
-    glibc returns it to the system, which clears it again for each new array, until a larger piece
-    has been freed once. This one is never touched, so it costs nothing.
-    """
-    np.empty(2 * _BLOCK_BYTES, np.uint8)

@@ -116,7 +116,7 @@ class Model(Layer):
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
             self._gather()
-            for path, parameter in reversed([*self.named_parameters()]):
+            for path, parameter in reversed([*self.named_parameters()]):  # a source: its first path
                 parameter.name = parameter.source.name = path
             self.input_shape, self.output_shape = input_shape, output_shape
 
@@ -174,7 +174,7 @@ class Model(Layer):
             x = as_data(x, "x").astype(self.dtype, copy=False)
         self._check_rows(x)
         if training:
-            _ = self.parameters  # notices a parameter that is shared since
+            _ = self.parameters  # gathers again if a parameter was replaced or shared since
         output = self.network.forward(x, training=training)
         self.network.check_output(output, len(x))
         if training:
@@ -672,7 +672,7 @@ class Sequential(Model):
 
 
 def _separate_uses(layers: Iterable[Layer]) -> None:
-    """Put a `Shared` in the place of a parameter in each of several layers that hold it."""
+    """Replace a parameter by a `Shared` in each of several layers that hold it."""
     holders: dict[Parameter, list[tuple[Layer, Parameter]]] = {}
     for layer in layers:
         for p in dict.fromkeys(p for _, p in layer.own_parameters()):

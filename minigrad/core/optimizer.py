@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf, isfinite, sqrt
+from math import inf
 from typing import Any, TypeAlias
 from weakref import ref
 
 import numpy as np
 
 from minigrad.core.parameters import Parameter, Parameters
-from minigrad.data.arrays import Array
+from minigrad.data.arrays import Array, norm
 from minigrad.util.config import Configurable
 from minigrad.util.options import check_not_negative, check_positive
 
@@ -181,7 +181,7 @@ class Optimizer(Configurable):
             return lambda grad: np.clip(grad, -bound, bound)
         if self.clip_norm is not None:
             pieces = [grad for _, _, grad in parameters.trainable_runs()]
-            factor = self.clip_norm / (_norm(pieces) + 1e-6)
+            factor = self.clip_norm / (norm(pieces) + 1e-6)
             if factor < 1:
                 return lambda grad: factor * grad
         return None
@@ -198,13 +198,3 @@ class Optimizer(Configurable):
                     f"this {type(self).__name__} has the state of {vector.size} parameters in "
                     f"{vector.dtype}, got {size} in {dtype}: make a new optimizer for each model"
                 )
-
-
-def _norm(pieces: Sequence[Array]) -> float:
-    """Return the root of the sum of squares, also where a square overflows."""
-    with np.errstate(over="ignore"):
-        square = sum(float(np.dot(g, g)) for g in pieces)
-    if isfinite(square):
-        return sqrt(square)
-    largest = max(float(np.abs(g).max()) for g in pieces)
-    return largest * _norm([g / largest for g in pieces]) if isfinite(largest) else largest

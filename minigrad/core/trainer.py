@@ -14,7 +14,7 @@ from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
-from minigrad.data.arrays import Array
+from minigrad.data.arrays import Array, finite
 from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
 from minigrad.history import History
@@ -303,8 +303,3 @@ class Weights:
         self._parameters.value = arrays[0]
         for (layer, name), array in zip(self._buffers, arrays[1:], strict=True):
             setattr(layer, name, array.copy())
-
-
-def finite(vector: Array) -> bool:
-    """Tell whether all numbers are finite; one dot product, unless that overflows."""
-    return math.isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite, sqrt
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -140,3 +141,18 @@ def as_input_shape(input_shape: Shape, owner: str) -> Shape:
             f"leave out the batch axis, input_shape={tuple(input_shape[1:])}"
         )
     return tuple(check_int(n, "input_shape", owner) for n in input_shape)
+
+
+def finite(vector: Array) -> bool:
+    """Tell whether all numbers are finite; one dot product, unless that overflows."""
+    return isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())
+
+
+def norm(pieces: Sequence[Array]) -> float:
+    """Return the root of the sum of squares, also where a square overflows."""
+    with np.errstate(over="ignore"):
+        square = sum(float(np.dot(g, g)) for g in pieces)
+    if isfinite(square):
+        return sqrt(square)
+    largest = max(float(np.abs(g).max()) for g in pieces)
+    return largest * norm([g / largest for g in pieces]) if isfinite(largest) else largest

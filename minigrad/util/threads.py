@@ -8,6 +8,7 @@ from contextvars import copy_context
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from typing_extensions import Self
 
 if TYPE_CHECKING:
@@ -64,3 +65,12 @@ def thread_count(threads: int | None = None) -> int:
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
     return int(count)
+
+
+def keep_freed_memory(size: int) -> None:
+    """Have the C library keep the memory of freed arrays up to this size for the next ones.
+
+    glibc returns it to the system, which clears it again for each new array, until a larger piece
+    has been freed once. This one is never touched, so it costs nothing.
+    """
+    np.empty(size, np.uint8)
