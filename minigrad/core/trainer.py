@@ -190,7 +190,8 @@ class Trainer:
     ) -> None:
         self.history.append(logs)
         self.epoch += 1
-        self._good.take(f"the end of epoch {self.epoch}")
+        if self.epoch < self.epochs:
+            self._good.take(f"the end of epoch {self.epoch}")
         self.progress.end_epoch(logs)
         if callbacks:
             self.progress.hide()
