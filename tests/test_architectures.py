@@ -27,7 +27,7 @@ from minigrad import (
     check_gradients,
     load,
 )
-from minigrad.core.layer import connect, walk
+from minigrad.core.layer import build_once, walk
 from minigrad.summary import summary
 
 RNG = np.random.default_rng(0)
@@ -282,8 +282,8 @@ class Sum(Layer):
 
     def build(self, input_shape, rng):
         for layer in self.others:
-            connect(layer, input_shape, rng)
-        return connect(self.first, input_shape, rng)
+            build_once(layer, input_shape, rng)
+        return build_once(self.first, input_shape, rng)
 
     def forward(self, x, *, training=True):
         return sum(layer.forward(x, training=training) for layer in (self.first, *self.others))
@@ -593,8 +593,8 @@ class Pair(Layer):
         self.a, self.b = a, b
 
     def build(self, input_shape, rng):
-        connect(self.b, input_shape, rng)
-        return connect(self.a, input_shape, rng)
+        build_once(self.b, input_shape, rng)
+        return build_once(self.a, input_shape, rng)
 
     def forward(self, x, *, training=True):
         return self.a.forward(x, training=training) + self.b.forward(x, training=training)

@@ -19,7 +19,7 @@ from minigrad import (
     check_layer,
 )
 from minigrad.checks.rules import RULES
-from minigrad.core.layer import connect
+from minigrad.core.layer import build_once
 
 
 class OtherShape(Scale):
@@ -271,7 +271,7 @@ class Wrapped(Layer):
         self.inner = inner
 
     def build(self, input_shape, rng):
-        return connect(self.inner, input_shape, rng)
+        return build_once(self.inner, input_shape, rng)
 
     def forward(self, x, *, training=True):
         return self.inner.forward(x, training=training)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad.core.layer import connect
+from minigrad.core.layer import build_once
 from minigrad.lessons.__main__ import main
 from minigrad.lessons.exercises import EXERCISES, Numbers
 from minigrad.lessons.grading import compare
@@ -242,7 +242,7 @@ def test_mistakes_give_different_arrays(name: str) -> None:
     assert forward is not None
     layer = runpy.run_path(str(SOLUTIONS / f"{name}.py"))
     (made,) = (v() for v in layer.values() if isinstance(v, type) and v.__module__ == "<run_path>")
-    connect(made, (3,), rng)
+    build_once(made, (3,), rng)
     for _, parameter in made.own_parameters():
         parameter.value = rng.normal(size=parameter.shape)
     x, delta = rng.normal(size=(2, 5, 3))

@@ -34,7 +34,7 @@ from minigrad import (
     Sequential,
     Sigmoid,
 )
-from minigrad.core.layer import connect
+from minigrad.core.layer import build_once
 from minigrad.explain import EQUATIONS
 from minigrad.explain.steps import Limit
 from minigrad.layers import Activation
@@ -435,7 +435,7 @@ class Apart(Layer):
         self.second = second
 
     def build(self, input_shape, rng):
-        return connect(self.second, connect(self.first, input_shape, rng), rng)
+        return build_once(self.second, build_once(self.first, input_shape, rng), rng)
 
     def forward(self, x, *, training=True):
         return x + self.second.forward(self.first.forward(x, training=training), training=training)

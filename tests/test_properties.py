@@ -28,7 +28,7 @@ from minigrad import (
     load,
 )
 from minigrad.core import gradient
-from minigrad.core.layer import connect, walk
+from minigrad.core.layer import build_once, walk
 from registered_examples import LAYERS, LOSSES, OPTIMIZERS
 
 RUNS = pytest.mark.parametrize("examples", [20, pytest.param(250, marks=pytest.mark.slow)])
@@ -41,7 +41,7 @@ def fitting(shape: tuple[int, ...]) -> list[tuple[Layer, tuple[int, ...]]]:
     for layer, _ in LAYERS:
         built = copy.deepcopy(layer)
         try:
-            found.append((layer, connect(built, shape, np.random.default_rng(0))))
+            found.append((layer, build_once(built, shape, np.random.default_rng(0))))
         except ValueError:
             continue
     return found

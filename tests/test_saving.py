@@ -43,7 +43,7 @@ from minigrad import (
     load,
     register,
 )
-from minigrad.core.layer import connect, walk
+from minigrad.core.layer import build_once, walk
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
 from minigrad.saving.weights import arrays_of
@@ -444,7 +444,7 @@ class Holder(Layer):
     @override
     def build(self, input_shape: Any, rng: Any) -> Any:
         for layer in self.children:
-            input_shape = connect(layer, input_shape, rng)
+            input_shape = build_once(layer, input_shape, rng)
         return input_shape
 
     @override

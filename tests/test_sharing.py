@@ -19,7 +19,7 @@ from minigrad import (
     Sequential,
     Tanh,
 )
-from minigrad.core.layer import connect
+from minigrad.core.layer import build_once
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(6, 3)), RNG.normal(size=(6, 3))
@@ -145,9 +145,9 @@ def test_reading_an_inner_model_changes_no_gradient() -> None:
 
 def test_sharing_outside_a_model_is_refused() -> None:
     first = Dense(3)
-    connect(first, (3,), np.random.default_rng(0))
+    build_once(first, (3,), np.random.default_rng(0))
     chain = Chain([first, Dense(3, weight=first.weight)])
-    connect(chain, (3,), np.random.default_rng(0))
+    build_once(chain, (3,), np.random.default_rng(0))
     with says(ValueError, "share a parameter", "Sequential"):
         _ = chain.parameters
 
@@ -155,7 +155,7 @@ def test_sharing_outside_a_model_is_refused() -> None:
 def test_residual_layer_may_be_replaced() -> None:
     model = Sequential([Residual(Dense(3)), Dense(3)], input_shape=(3,), rng=0)
     new = Dense(3)
-    connect(new, (3,), np.random.default_rng(5))
+    build_once(new, (3,), np.random.default_rng(5))
     new.name = "new"
     model[0].layer = new
     check(model)
@@ -169,7 +169,7 @@ class Container(Layer):
         self.dense, self.saved = Dense(3), {}
 
     def build(self, input_shape, rng):
-        return connect(self.dense, input_shape, rng)
+        return build_once(self.dense, input_shape, rng)
 
     def forward(self, x, *, training=True):
         h = self.dense.forward(x, training=training)

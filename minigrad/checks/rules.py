@@ -183,7 +183,7 @@ class Trial:
     def builds(self) -> None:
         layer = self.built()
         for path, inner in walk(layer, layer.name):
-            way = "build it with minigrad.core.layer.connect(layer, input_shape, rng)"
+            way = "build it with minigrad.core.layer.build_once(layer, input_shape, rng)"
             need(inner.output_shape is not None, f"{path} has no output_shape after build: {way}")
 
     @rule("forward returns rows of the shape that build returned")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import Self, override
 
-from minigrad.core.layer import Layer, connect, walk
+from minigrad.core.layer import Layer, build_once, walk
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
 from minigrad.util.names import nearest, snake_case
@@ -65,7 +65,7 @@ class Chain(Layer):
         name_layers(self.layers, self.label)
         shape = input_shape
         for layer in self.layers:
-            shape = connect(layer, shape, rng)
+            shape = build_once(layer, shape, rng)
         self.layers = BuiltLayers(self.layers)
         return shape
 

@@ -65,7 +65,7 @@ class BatchGradient:
         if plan.in_order:
             self._pool = ThreadPool(1)
         self._replicas: list[BatchGradient] = []
-        self._value: Array | None = None
+        self._replicated: Array | None = None
         keep_freed_memory(2 * _BLOCK_BYTES)
 
     def use(self, parameters: Parameters) -> None:
@@ -143,8 +143,8 @@ class BatchGradient:
 
     def _workers(self, threads: int) -> list[BatchGradient]:
         """Return what each thread computes a block with; the first works on the network itself."""
-        if self._value is not self.parameters.value:  # they have moved to another vector
-            self._value = self.parameters.value
+        if self._replicated is not self.parameters.value:  # they have moved to another vector
+            self._replicated = self.parameters.value
             self._replicas = [copy.copy(self)]
             self._replicas[0]._regularized = False
         while len(self._replicas) < threads:
@@ -157,7 +157,7 @@ class BatchGradient:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the replicas, which share values."""
-        return {**self.__dict__, "_replicas": [], "_value": None}
+        return {**self.__dict__, "_replicas": [], "_replicated": None}
 
     def __enter__(self) -> Self:
         return self

@@ -32,7 +32,7 @@ class Layer(Cached):
     registered automatically, by the name of the attribute and the index or key, as in 'factors_0'
     and 'factors_gain'. To register what lies deeper, override `own_parameters` or `children`.
 
-    A custom container builds its layers with `minigrad.core.layer.connect` and runs each of them
+    A custom container builds its layers with `minigrad.core.layer.build_once` and runs each of them
     once a pass. Layers may hold the same `Parameter`; see `minigrad.core.parameters.Shared`.
 
     Args:
@@ -273,7 +273,7 @@ def replica(layer: L) -> L:
     return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.twins(), strict=True)))
 
 
-def connect(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
+def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
     """Build a layer for its input shape, unless it is built, and return its output shape."""
     if layer.output_shape is not None:
         if layer.input_shape != input_shape:

@@ -20,7 +20,7 @@ from typing_extensions import Self, override
 from minigrad.core import gradient
 from minigrad.core.chain import Chain, as_list, layer_at, name_layers
 from minigrad.core.evaluation import evaluate
-from minigrad.core.layer import Layer, connect, contents, replace, walk
+from minigrad.core.layer import Layer, build_once, contents, replace, walk
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
@@ -106,7 +106,7 @@ class Model(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        return connect(self.network, input_shape, rng)
+        return build_once(self.network, input_shape, rng)
 
     def build_for(self, input_shape: Shape) -> None:
         """Build all layers for rows of this shape, and gather the parameters in one vector."""
@@ -172,7 +172,7 @@ class Model(Layer):
         """
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = as_data(x, "x").astype(self.dtype, copy=False)
-        self._check_rows(x)
+        self._build_or_check(x)
         if training:
             _ = self.parameters  # gathers again if a parameter was replaced or shared since
         output = self.network.forward(x, training=training)
@@ -208,7 +208,7 @@ class Model(Layer):
         plain = cls.forward is Model.forward and cls.backward is Model.backward
         return self.network if plain else self
 
-    def _check_rows(self, x: Array) -> None:
+    def _build_or_check(self, x: Array) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
         if self.output_shape is None:
             self.build_for(x.shape[1:])
@@ -238,7 +238,7 @@ class Model(Layer):
             UserWarning: the model ends in Softmax or Sigmoid, and the loss takes logits.
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
-        optimizer.check_free(p for _, p in self.named_parameters())
+        optimizer.check_owner(p for _, p in self.named_parameters())
         loss = as_loss(loss)
         named = named_metrics(metrics, threshold=loss.decision_threshold)
         last: Layer = self
@@ -505,7 +505,7 @@ class Model(Layer):
         """Validate inputs; an unbuilt model is built for them."""
         data = as_data(x, "x")
         check_finite(data, "x")
-        self._check_rows(data)
+        self._build_or_check(data)
         return data
 
     def _compiled(self, call: str) -> Trainer:
@@ -535,7 +535,7 @@ class Model(Layer):
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
         inputs, targets = as_pair(x, y)
-        self._check_rows(inputs)
+        self._build_or_check(inputs)
         assert self.output_shape is not None
         return as_rows(
             inputs,

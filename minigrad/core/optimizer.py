@@ -163,7 +163,7 @@ class Optimizer(Configurable):
                 )
         self.steps += 1
 
-    def check_free(self, parameters: Iterable[Parameter]) -> None:
+    def check_owner(self, parameters: Iterable[Parameter]) -> None:
         """Refuse parameters other than those whose steps this optimizer remembers."""
         remembers = self.steps and (self.state or callable(self.learning_rate))
         if not remembers or self._first is None:

@@ -22,7 +22,7 @@ class _Vector:
     def __init__(self, size: int, dtype: DTypeLike) -> None:
         self.value: Array = np.zeros(size, dtype)
         self.grad: Array = np.zeros(size, dtype)
-        self.frozen = 0
+        self.frozen_count = 0
         """The number of frozen parameters."""
         self.outdated = False
         """Whether a parameter has moved to another vector."""
@@ -114,7 +114,7 @@ class Parameter:
     def trainable(self, new: bool) -> None:
         source = self.source
         if source._vector is not None:
-            source._vector.frozen += source._trainable - bool(new)
+            source._vector.frozen_count += source._trainable - bool(new)
         source._trainable = bool(new)
 
     @property
@@ -150,7 +150,7 @@ class Parameter:
         self._bind(vector, start)
         self._value[...] = value
         self._grad[...] = grad
-        vector.frozen += not self._trainable
+        vector.frozen_count += not self._trainable
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_vector": None}
@@ -234,16 +234,16 @@ class Parameters(Sequence[Parameter]):
         """Find the vector that holds the parameters side by side, or gather them in a new one."""
         placed = list(zip(self._starts, self._items, strict=False))
         vectors, offsets = {p._vector for p in self._items}, {p._start - at for at, p in placed}
-        right = None not in vectors and len(vectors) == len(offsets) == 1
-        right = right and (dtype is None or dtype == self._items[0].value.dtype)
-        if not right and (self._owned or not placed or None in vectors):
+        together = None not in vectors and len(vectors) == len(offsets) == 1
+        together = together and (dtype is None or dtype == self._items[0].value.dtype)
+        if not together and (self._owned or not placed or None in vectors):
             dtype = dtype or np.result_type(*(p.value for p in self._items), np.float32)
             vector = _Vector(self.size, dtype)
             for start, p in placed:
                 p._move(vector, start)
-            right, vectors, offsets = True, {vector}, {0}
+            together, vectors, offsets = True, {vector}, {0}
         self._vector, self._views = None, None
-        if right and (common := vectors.pop()) is not None:
+        if together and (common := vectors.pop()) is not None:
             offset = offsets.pop()
             place = slice(offset, offset + self.size)
             self._vector, self._views = common, (common.value[place], common.grad[place])
@@ -335,7 +335,7 @@ class Parameters(Sequence[Parameter]):
         The gradients are read-only.
         """
         self._current()
-        whole = self._vector is not None and not self._vector.frozen
+        whole = self._vector is not None and not self._vector.frozen_count
         if whole and self._pieces:
             return self._pieces
         pieces = [

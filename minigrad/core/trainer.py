@@ -102,7 +102,7 @@ class Trainer:
         if self._running:
             raise RuntimeError("fit is running already for this model: call it again afterwards")
         parameters = self.model.parameters
-        self.optimizer.check_free(parameters)
+        self.optimizer.check_owner(parameters)
         gradient = BatchGradient(network, self.loss, parameters=parameters, threads=threads)
         if isinstance(data, Rows):
             self._check_batches(data, batch_size)

@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.core.chain import BuiltLayers, Chain, as_list, name_layers
-from minigrad.core.layer import Layer, connect
+from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
 from minigrad.util.random import RNG
@@ -48,7 +48,7 @@ class Residual(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        output_shape = connect(self.layer, input_shape, rng)
+        output_shape = build_once(self.layer, input_shape, rng)
         if output_shape != input_shape:
             raise ValueError(
                 f"{self.label} expects {self.layer.label} to keep the shape {input_shape}, got "
@@ -114,7 +114,7 @@ class Parallel(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         name_layers(self.layers, self.label)
-        shapes = [connect(layer, input_shape, rng) for layer in self.layers]
+        shapes = [build_once(layer, input_shape, rng) for layer in self.layers]
         self.layers = BuiltLayers(self.layers)
         concat = self.merge == "concat"
         if len({shape[:-1] if concat else shape for shape in shapes}) > 1 or (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, connect
+from minigrad.core.layer import Layer, build_once
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer, initialize
@@ -111,7 +111,7 @@ class Dense(Layer):
         shape = (self.units,)
         self.weight = self._parameter("weight", (*input_shape, self.units), rng)
         self.bias = self._parameter("bias", shape, rng) if self.use_bias else None
-        return connect(self.activation, shape, rng) if self.activation else shape
+        return build_once(self.activation, shape, rng) if self.activation else shape
 
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
         """Return the shared parameter, or create one."""

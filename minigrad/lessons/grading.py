@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minigrad.checks.differences import difference
-from minigrad.core.layer import Layer, connect
+from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array
 from minigrad.lessons.exercises import FEATURES, ROWS, Exercise, Numbers, WrongParametersError
 
@@ -54,7 +54,7 @@ def grade(layer: Layer, exercise: Exercise) -> list[str]:
     rng = np.random.default_rng(0)
     x, delta = rng.normal(size=(2, ROWS, FEATURES))
     try:
-        connect(layer, (FEATURES,), np.random.default_rng(1))
+        build_once(layer, (FEATURES,), np.random.default_rng(1))
         for _, parameter in layer.own_parameters():
             parameter.value += rng.normal(size=parameter.shape)
         if exercise.forward is None:
@@ -116,7 +116,7 @@ def _grade_backward(layer: Layer, x: Array, delta: Array, exercise: Exercise) ->
 def _grade_dropout(layer: Layer) -> list[str]:
     """Grade dropout at a rate other than 1/2, where dropped and kept would look the same."""
     layer = type(layer)(rate=_RATE)  # type: ignore[call-arg]
-    connect(layer, (FEATURES,), np.random.default_rng(1))
+    build_once(layer, (FEATURES,), np.random.default_rng(1))
     ones = np.ones((2000, FEATURES))
     inferred, output = layer.forward(ones, training=False), layer.forward(ones)
     wrong = []

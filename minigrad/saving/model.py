@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.core.layer import Layer, connect, replace, walk
+from minigrad.core.layer import Layer, build_once, replace, walk
 from minigrad.metrics import METRICS
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
@@ -190,7 +190,7 @@ class _Loading:
         blank = Blank(np.random.PCG64(0))
         blank.left = sum(array.size for array in held)
         for inner, input_shape in self.unbuilt:
-            connect(inner, input_shape, blank)
+            build_once(inner, input_shape, blank)
         places = {
             join(path, name): (layer, parameter)
             for path, layer in walk(model)
