@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Self, override
 
 from minigrad.core.layer import Layer, build_once, walk
@@ -41,7 +43,7 @@ class Chain(Layer):
 
     def __init__(self, layers: Iterable[Layer], *, name: str = "") -> None:
         super().__init__(name=name)
-        self.layers = as_list(layers, self.label)
+        self.layers: list[Layer] = as_list(layers, self.label)
         name_layers(self.layers, self.label)
 
     @property
@@ -87,6 +89,10 @@ class Chain(Layer):
         self.check_delta(delta, self.cache)
         delta = self._backward_through(self.layers[:0:-1], delta)
         self.layers[0].backward_parameters(delta)
+
+    @override
+    def cast(self, x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        return self.layers[0].cast(x, dtype)
 
     @override
     def check_output(self, output: Array, rows: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from math import ceil, prod
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from typing_extensions import Self
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
-from minigrad.data.arrays import Array
+from minigrad.data.arrays import Array, size_of
 from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
@@ -223,8 +223,8 @@ class Plan:
 
     def __init__(self, network: Layer) -> None:
         layers = [layer for _, layer in walk(network)]
-        shapes = [layer.output_shape for layer in layers if not layer.children]
-        widths = [prod(shape or ()) for shape in (network.input_shape, *shapes)]
+        stored = [layer.stored for layer in layers if not layer.children]
+        widths = [size_of(network.input_shape or ()), *stored]
         itemsize = max((p.value.itemsize for x in layers for _, p in x.own_parameters()), default=8)
         self.rows: int = np.iinfo(np.int64).max
         if not any(layer.batch_dependent for layer in layers):

@@ -6,13 +6,16 @@ import copy
 from collections.abc import Iterable, Iterator
 from inspect import signature
 from numbers import Integral
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
-from minigrad.data.arrays import Array, Shape, describe
+from minigrad.data.arrays import Array, Shape, describe, fits, size_of
 from minigrad.util.names import join
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
@@ -109,9 +112,13 @@ class Layer(Cached):
         """Assign each parameter's gradient only; the first layer's dJ/dinput isn't needed."""
         self.backward(delta)
 
+    def cast(self, x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return a batch of numbers in the dtype that `forward` takes: the model's."""
+        return x.astype(dtype, copy=False)
+
     def check_input(self, x: Array, row_shape: Shape) -> None:
         """Refuse a batch whose rows don't have this shape."""
-        if x.shape[1:] != row_shape or not x.ndim:
+        if not fits(x.shape[1:], row_shape) or not x.ndim:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"
                 + _reshape_hint(x.shape, row_shape)
@@ -120,7 +127,7 @@ class Layer(Cached):
     def check_output(self, output: Array, rows: int) -> None:
         """Refuse an output that doesn't have the shape that `build` declared."""
         assert self.output_shape is not None
-        if output.shape != (rows, *self.output_shape):
+        if not fits(output.shape, (rows, *self.output_shape)):
             raise ValueError(
                 f"build of {self.label} declares output of shape {describe(self.output_shape)}, "
                 f"but forward returned {output.shape} for {rows} rows: make the two agree"
@@ -159,6 +166,11 @@ class Layer(Cached):
             layer._frozen = not value
             for _, parameter in layer.own_parameters():
                 parameter.trainable = value
+
+    @property
+    def stored(self) -> int:
+        """How many numbers a training pass keeps for each row; blocks of rows are cut by it."""
+        return size_of(self.output_shape or ())
 
     @property
     def children(self) -> list[Layer]:
@@ -286,14 +298,14 @@ def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
         raise TypeError(f"{layer.label} expects build(self, input_shape, rng): add the rng")
     output_shape = layer.build(input_shape, rng)
     is_shape = isinstance(output_shape, tuple) and all(
-        isinstance(n, Integral) for n in output_shape
+        isinstance(n, (Integral, NoneType)) for n in output_shape
     )
     if not is_shape:
         raise TypeError(
             f"build of {layer.label} must return its output shape, a tuple of int without the "
             f"batch axis, got {output_shape!r}"
         )
-    output_shape = tuple(map(int, output_shape))
+    output_shape = tuple(n if n is None else int(n) for n in output_shape)
     layer.input_shape, layer.output_shape = input_shape, output_shape
     if layer._frozen:
         for _, parameter in layer.own_parameters():
@@ -308,7 +320,9 @@ def features(layer: Layer, input_shape: Shape) -> int:
             f"{layer.label} works along the last axis of each row, and the rows are single "
             "numbers: reshape x to (batch, 1)"
         )
-    return input_shape[-1]
+    if input_shape[-1] is None:
+        raise ValueError(f"{layer.label} needs the length of the last axis, got {input_shape}")
+    return int(input_shape[-1])
 
 
 def _reshape_hint(shape: Shape, row_shape: Shape) -> str:
@@ -316,4 +330,6 @@ def _reshape_hint(shape: Shape, row_shape: Shape) -> str:
         return ": a single row needs a batch axis, x[np.newaxis]"
     if len(shape) == 1 and row_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
+    if row_shape[:1] == (None,) and shape[1:] == row_shape[1:]:
+        return f": leave the batch axis out of input_shape, {row_shape[1:]}"
     return ""

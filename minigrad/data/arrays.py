@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, sqrt
+from math import isfinite, prod, sqrt
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -14,7 +14,9 @@ from minigrad.util.names import kind_of, with_article
 from minigrad.util.options import check_int
 
 Array: TypeAlias = NDArray[np.floating[Any]]
-Shape: TypeAlias = tuple[int, ...]
+Shape: TypeAlias = tuple[Any, ...]
+"""The lengths of the axes; in the shape of a row, None is a length that varies from batch to batch,
+such as the number of time steps."""
 DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 
 _BLOCK_BYTES = 2**20
@@ -26,6 +28,19 @@ _CONVERSIONS = {"filled": "filled(...), or drop the masked rows", "toarray": "to
 def describe(shape: Shape) -> str:
     """Return the shape of a batch of rows of this shape, such as "(batch, 64)"."""
     return f"(batch, {', '.join(map(str, shape))})" if shape else "(batch,)"
+
+
+def fits(shape: Shape, expected: Shape) -> bool:
+    """Tell whether a shape is the expected one, in which None stands for any length."""
+    return shape == expected or (
+        len(shape) == len(expected)
+        and all(want is None or n == want for n, want in zip(shape, expected, strict=True))
+    )
+
+
+def size_of(shape: Shape) -> int:
+    """Return the number of elements of a row, with 64 for a length that varies."""
+    return prod(64 if n is None else n for n in shape)
 
 
 def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
@@ -129,18 +144,13 @@ def as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:
 
 
 def as_input_shape(input_shape: Shape, owner: str) -> Shape:
-    """Return the shape of one row as a tuple of int, and refuse a number or a batch axis."""
+    """Return the shape of one row as a tuple of int and None, and refuse a number."""
     if not isinstance(input_shape, (tuple, list)):
         raise TypeError(
             f"{owner} expects input_shape as a tuple, got {input_shape!r}: "
             f"pass input_shape=({input_shape},)"
         )
-    if input_shape and input_shape[0] is None:
-        raise ValueError(
-            f"{owner} expects input_shape as the shape of one row, got {input_shape}: "
-            f"leave out the batch axis, input_shape={tuple(input_shape[1:])}"
-        )
-    return tuple(check_int(n, "input_shape", owner) for n in input_shape)
+    return tuple(n if n is None else check_int(n, "input_shape", owner) for n in input_shape)
 
 
 def finite(vector: Array) -> bool:
