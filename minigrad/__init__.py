@@ -20,9 +20,9 @@ from minigrad.initializers import (
     LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
 )
 from minigrad.layers import (
-    ELU, GELU, SELU, Activation, BatchNorm, Chain, Dense, Dropout, Flatten, Hardsigmoid, Hardtanh,
-    Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish, Parallel, ReLU, Reshape, Residual,
-    Sigmoid, SiLU, Softmax, Softplus, Softsign, Tanh,
+    ELU, GELU, GRU, LSTM, SELU, Activation, BatchNorm, Bidirectional, Chain, Dense, Dropout,
+    Flatten, Hardsigmoid, Hardtanh, Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish,
+    Parallel, ReLU, Reshape, Residual, SiLU, Sigmoid, SimpleRNN, Softmax, Softplus, Softsign, Tanh,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
@@ -46,18 +46,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "L1", "L1L2", "L2", "SELU", "SGD", "Activation", "Adagrad", "Adam", "AdamW",
-    "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "CSVLogger", "Callback", "Chain", "Constant",
-    "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping",
-    "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal", "GlorotUniform",
-    "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform", "HingeLoss",
-    "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
+    "ELU", "GELU", "GRU", "L1", "L1L2", "L2", "LSTM", "SELU", "SGD", "Activation", "Adagrad",
+    "Adam", "AdamW", "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "Bidirectional", "CSVLogger",
+    "Callback", "Chain", "Constant", "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError",
+    "Dropout", "EarlyStopping", "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal",
+    "GlorotUniform", "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform",
+    "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
     "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal", "LecunUniform",
     "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "Normal", "Objective",
     "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters", "RMSprop", "ReLU",
     "ReduceOnPlateau", "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU",
-    "Sigmoid", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "Zeros",
-    "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
+    "Sigmoid", "SimpleRNN", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform",
+    "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
 ]  # fmt: skip
 
 

@@ -1,0 +1,137 @@
+"""The LSTM: gates decide what a cell state takes in, keeps and shows."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.data.arrays import Array, Shape
+from minigrad.initializers import InitializerLike
+from minigrad.layers.recurrent import Recurrent
+from minigrad.regularizers import Regularizer
+from minigrad.util.config import register
+from minigrad.util.options import check_bool
+from minigrad.util.random import RNG
+
+
+@register
+class LSTM(Recurrent):
+    """c_t = f c_(t-1) + i g and h_t = o tanh(c_t), with four gates of [x_t, h_(t-1)].
+
+    The blocks of z_t = x_t W + h_(t-1) U + b are z_i, z_f, z_g, z_o, and h_0 = c_0 = 0:
+
+        i = sigmoid(z_i)    what the cell takes in
+        f = sigmoid(z_f)    what it keeps
+        g = tanh(z_g)       the candidate
+        o = sigmoid(z_o)    what it shows
+
+    Backward, from the last step to the first, with delta_h = dJ/dh_t and delta_c = dJ/dc_t:
+
+        delta_c = delta_h o (1 - tanh(c_t)^2) + delta_c' f'    of step t + 1
+        delta_i = delta_c g i (1 - i)
+        delta_f = delta_c c_(t-1) f (1 - f)
+        delta_g = delta_c i (1 - g^2)
+        delta_o = delta_h tanh(c_t) o (1 - o)
+
+    sigmoid(z) is computed as (1 + tanh(z / 2)) / 2, with one tanh for all gates: exact to rounding
+    of numbers near 1, so a gate below 1e-16 (float32: 6e-8) may be 0.
+
+    Gates and their order are those of PyTorch and Keras; PyTorch has two biases, whose sum is b.
+    For the other options, and the gradients of W, U and b, see `Recurrent`.
+
+    Args:
+        unit_forget_bias: adds 1 to the initial bias of f, so that the cell keeps its state at
+            first, as in Keras.
+
+    Source: Hochreiter and Schmidhuber, Long short-term memory, Neural Computation 9, 1997; the
+    forget gate: Gers, Schmidhuber and Cummins, Learning to forget, Neural Computation 12, 2000.
+
+    >>> layer = LSTM(4, return_sequences=True)
+    >>> layer.build((None, 3), np.random.default_rng(0))
+    (None, 4)
+    >>> layer.forward(np.zeros((2, 5, 3))).shape
+    (2, 5, 4)
+    """
+
+    gates = 4
+    states = ("h", "c")
+    kept = 7
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        return_sequences: bool = False,
+        go_backwards: bool = False,
+        use_bias: bool = True,
+        unit_forget_bias: bool = True,
+        weight_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        weight_regularizer: Regularizer | None = None,
+        recurrent_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(
+            units,
+            return_sequences=return_sequences,
+            go_backwards=go_backwards,
+            use_bias=use_bias,
+            weight_initializer=weight_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            weight_regularizer=weight_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            name=name,
+        )
+        self.unit_forget_bias = check_bool(unit_forget_bias, "unit_forget_bias", self)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        output_shape = super().build(input_shape, rng)
+        if self.bias is not None and self.unit_forget_bias:
+            self.bias.value[self.units : 2 * self.units] += 1
+        return output_shape
+
+    @override
+    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+        h, c = states
+        steps, units, rows = len(h) - 1, self.units, h.shape[2]
+        gates = np.empty((steps, 4, units, rows), h.dtype)
+        tanh_c = np.empty((steps, units, rows), h.dtype)
+        scale = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], h.dtype), units * rows)
+        scale = scale.reshape(4 * units, rows)
+        shift = 1 - scale
+        matrix = self.matrix().T * scale[:, :1]
+        for t in range(steps):
+            z = np.matmul(matrix, inputs[t], out=gates[t].reshape(4 * units, rows))
+            np.tanh(z, out=z)
+            z *= scale
+            z += shift
+            i, f, g, o = gates[t]
+            np.multiply(f, c[t], out=c[t + 1])
+            c[t + 1] += i * g
+            np.tanh(c[t + 1], out=tanh_c[t])
+            np.multiply(o, tanh_c[t], out=h[t + 1])
+        return gates, tanh_c
+
+    @override
+    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+        c, (gates, tanh_c) = states[1], kept
+        i, f, g, o = gates.swapaxes(0, 1)
+        delta = np.empty_like(gates)  # first the factors of delta_c and, for o, of delta_h
+        factors = [g * i * (1 - i), c[:-1] * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o)]
+        np.stack(factors, axis=1, out=delta)
+        through_h = o * (1 - tanh_c * tanh_c)
+        weight = self.recurrent_weight.value
+        delta_c = np.zeros_like(c[0])
+        columns = delta.reshape(len(delta), -1, delta.shape[3])
+        for t in reversed(range(len(delta))):
+            delta_c += delta_h[t + 1] * through_h[t]
+            delta[t, :3] *= delta_c
+            delta[t, 3] *= delta_h[t + 1]
+            delta_c *= f[t]
+            delta_h[t] += np.dot(weight, columns[t])
+        return columns
