@@ -59,58 +59,52 @@ class GRU(Recurrent):
         return output_shape
 
     @override
-    def matrix(self) -> Array:
-        """Return [W; U; b] with a block of columns for each of r, u, n without r k, and k."""
-        features, gates = len(self.weight.value), 2 * self.units
-        matrix = super().matrix()
-        k = matrix[:, gates:].copy()
-        k[:features] = 0
-        k[-1] = 0 if self.recurrent_bias is None else self.recurrent_bias.value
-        matrix[features:-1, gates:] = 0
-        return np.concatenate([matrix, k], axis=1)
-
-    @override
-    def assign_gradients(self, gradient: Array) -> None:
-        features, gates = len(self.weight.value), 2 * self.units
-        k = gradient[:, -self.units :]
-        gradient[features:-1, gates : -self.units] = k[features:-1]
-        super().assign_gradients(gradient[:, : -self.units])
-        if self.recurrent_bias is not None:
-            self.recurrent_bias.grad = k[-1]
+    def assign_gradients(self, inputs: Array, delta: Array) -> None:
+        units, axes = self.units, ((0, 2), (0, 2))
+        gradient = np.tensordot(inputs[:, units:], delta[:, : 3 * units], axes)
+        self.weight.grad = gradient[:-1]
+        r_u_k = np.delete(delta, slice(2 * units, 3 * units), axis=1)
+        self.recurrent_weight.grad = np.tensordot(inputs[:, :units], r_u_k, axes)
+        if self.bias is not None and self.recurrent_bias is not None:
+            self.bias.grad = gradient[-1]
+            self.recurrent_bias.grad = delta[:, 3 * units :].sum(axis=(0, 2))
 
     @override
     def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
-        (h,) = states
-        steps, units, rows = len(h) - 1, self.units, h.shape[2]
-        gates = np.empty((steps, 4, units, rows), h.dtype)
+        (h,), units = states, self.units
+        d = 0.0 if self.recurrent_bias is None else self.recurrent_bias.value[:, np.newaxis]
         matrix = self.matrix().T
-        matrix[: 2 * units] *= 0.5
-        for t in range(steps):
-            np.matmul(matrix, inputs[t], out=gates[t].reshape(4 * units, rows))
-            sigmoids = gates[t, :2]
-            np.tanh(sigmoids, out=sigmoids)
-            sigmoids *= 0.5
-            sigmoids += 0.5
-            r, u, n, k = gates[t]
+        matrix[: 2 * units] *= 0.5  # sigmoid(z) = (1 + tanh(z / 2)) / 2
+        z = np.empty((len(h) - 1, 4 * units, h.shape[2]), h.dtype)
+        np.matmul(matrix[:, units:], inputs[:-1, units:], out=z[:, : 3 * units])
+        gates = z.reshape(len(z), 4, units, -1)
+        for t in range(len(z)):
+            product = np.matmul(matrix[:, :units], h[t]).reshape(gates[t, :3].shape)
+            r_u, (r, u, n, k) = gates[t, :2], gates[t]
+            r_u += product[:2]
+            np.tanh(r_u, out=r_u)
+            r_u *= 0.5
+            r_u += 0.5
+            np.add(product[2], d, out=k)
             n += r * k
             np.tanh(n, out=n)
-            np.subtract(h[t], n, out=h[t + 1])
+            np.subtract(h[t], n, out=h[t + 1])  # h_t = n + u (h_(t-1) - n)
             h[t + 1] *= u
             h[t + 1] += n
         return (gates,)
 
     @override
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
-        (h,), (gates,) = states, kept
+        (h,), (gates,), units = states, kept, self.units
         r, u, n, k = gates.swapaxes(0, 1)
-        delta = np.empty_like(gates)  # first the factors of delta_h
         to_n = (1 - u) * (1 - n * n)
         factors = [to_n * k * r * (1 - r), (h[:-1] - n) * u * (1 - u), to_n, to_n * r]
-        np.stack(factors, axis=1, out=delta)
-        weight = self.matrix()[len(self.weight.value) : -1]
-        columns = delta.reshape(len(delta), -1, delta.shape[3])
+        delta = np.stack(factors, axis=1)  # the steps multiply each factor by delta_h
+        columns = delta.reshape(len(delta), 4 * units, -1)
+        weight_r_u, weight_n = np.split(self.recurrent_weight.value, [2 * units], axis=1)
         for t in reversed(range(len(delta))):
             delta[t] *= delta_h[t + 1]
             delta_h[t] += delta_h[t + 1] * u[t]
-            delta_h[t] += np.dot(weight, columns[t])
+            delta_h[t] += np.dot(weight_r_u, columns[t, : 2 * units])
+            delta_h[t] += np.dot(weight_n, columns[t, 3 * units :])
         return columns

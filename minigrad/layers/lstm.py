@@ -98,18 +98,18 @@ class LSTM(Recurrent):
     @override
     def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
         h, c = states
-        steps, units, rows = len(h) - 1, self.units, h.shape[2]
-        gates = np.empty((steps, 4, units, rows), h.dtype)
-        tanh_c = np.empty((steps, units, rows), h.dtype)
-        scale = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], h.dtype), units * rows)
-        scale = scale.reshape(4 * units, rows)
+        tanh_c = np.empty_like(c[1:])
+        z = np.empty((len(tanh_c), 4 * self.units, h.shape[2]), h.dtype)
+        gates = z.reshape(len(z), 4, self.units, -1)
+        scale = np.repeat(np.array([0.5, 0.5, 1, 0.5], h.dtype), gates[0, 0].size)
+        scale = scale.reshape(z[0].shape)  # sigmoid(z) = (1 + tanh(z / 2)) / 2
         shift = 1 - scale
         matrix = self.matrix().T * scale[:, :1]
-        for t in range(steps):
-            z = np.matmul(matrix, inputs[t], out=gates[t].reshape(4 * units, rows))
-            np.tanh(z, out=z)
-            z *= scale
-            z += shift
+        for t in range(len(z)):
+            np.matmul(matrix, inputs[t], out=z[t])
+            np.tanh(z[t], out=z[t])
+            z[t] *= scale
+            z[t] += shift
             i, f, g, o = gates[t]
             np.multiply(f, c[t], out=c[t + 1])
             c[t + 1] += i * g
@@ -119,15 +119,13 @@ class LSTM(Recurrent):
 
     @override
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
-        c, (gates, tanh_c) = states[1], kept
+        c, (gates, tanh_c), weight = states[1], kept, self.recurrent_weight.value
         i, f, g, o = gates.swapaxes(0, 1)
-        delta = np.empty_like(gates)  # first the factors of delta_c and, for o, of delta_h
         factors = [g * i * (1 - i), c[:-1] * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o)]
-        np.stack(factors, axis=1, out=delta)
+        delta = np.stack(factors, axis=1)  # the steps multiply by delta_c, and the last by delta_h
+        columns = delta.reshape(len(delta), 4 * self.units, -1)
         through_h = o * (1 - tanh_c * tanh_c)
-        weight = self.recurrent_weight.value
         delta_c = np.zeros_like(c[0])
-        columns = delta.reshape(len(delta), -1, delta.shape[3])
         for t in reversed(range(len(delta))):
             delta_c += delta_h[t + 1] * through_h[t]
             delta[t, :3] *= delta_c

@@ -122,30 +122,30 @@ class Recurrent(Layer):
         return Parameter(value, regularizer=getattr(self, f"{kind}_regularizer"))
 
     def matrix(self) -> Array:
-        """Return [W; U; b]."""
+        """Return [U; W; b], by which a step multiplies [h_(t-1), x_t, 1]."""
         weight, recurrent_weight = self.weight.value, self.recurrent_weight.value
         bias = np.zeros_like(weight[0]) if self.bias is None else self.bias.value
-        return np.concatenate([weight, recurrent_weight, bias[np.newaxis]])
+        return np.concatenate([recurrent_weight, weight, bias[np.newaxis]])
 
-    def assign_gradients(self, gradient: Array) -> None:
-        """Assign the parts of dJ/dmatrix to the parameters."""
-        features = len(self.weight.value)
-        self.weight.grad = gradient[:features]
-        self.recurrent_weight.grad = gradient[features:-1]
+    def assign_gradients(self, inputs: Array, delta: Array) -> None:
+        """Assign dJ/dU, dJ/dW and dJ/db: sums over all steps, t, and rows of the batch."""
+        gradient = np.tensordot(inputs, delta, axes=((0, 2), (0, 2)))
+        self.recurrent_weight.grad = gradient[: self.units]
+        self.weight.grad = gradient[self.units : -1]
         if self.bias is not None:
             self.bias.grad = gradient[-1]
 
     def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
         """Compute each state[t + 1] from inputs[t] and state[t], and return what backward needs.
 
-        The batch is the last axis, so that each gate is contiguous. `inputs[t]` holds x_t, h_(t-1)
-        and a 1, of shape (features + units + 1, batch); h is a view of it. `state[t]` is the state
+        The batch is the last axis, so that each gate is contiguous. `inputs[t]` holds h_(t-1), x_t
+        and ones, of shape (units + features + 1, batch); h is a view of it. `state[t]` is the state
         before step t, of shape (units, batch).
         """
         raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states)")
 
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
-        """Return delta_t of all steps, of shape (time, columns of the matrix, batch).
+        """Return delta_t of all steps, of shape (time, gates * units, batch).
 
         `delta_h[t]` is the delta of the output h[t]; the steps add the deltas of later steps to it.
         """
@@ -172,8 +172,8 @@ class Recurrent(Layer):
         rows, steps, features = x.shape
         dtype = self.weight.value.dtype
         inputs = np.ones((steps + 1, features + self.units + 1, rows), dtype)
-        inputs[:-1, :features] = _steps_first(x, backwards=self.go_backwards)
-        h = inputs[:, features:-1]
+        inputs[:-1, self.units : -1] = _steps_first(x, backwards=self.go_backwards)
+        h = inputs[:, : self.units]
         states = [h, *(np.empty(h.shape, dtype) for _ in self.states[1:])]
         for index, state in enumerate(states):
             state[0] = start[index].T if start else 0.0
@@ -213,8 +213,9 @@ class Recurrent(Layer):
     @override
     @np.errstate(over="ignore", invalid="ignore")  # deltas may explode on the way back in time
     def backward(self, delta: Array) -> Array:
+        weight = self.weight.value
         delta_z = self._parameter_gradients(delta)
-        input_delta = np.matmul(self.matrix()[: len(self.weight.value)], delta_z)
+        input_delta = np.matmul(weight, delta_z[:, : weight.shape[1]])
         return _rows_first(input_delta, backwards=self.go_backwards)
 
     @override
@@ -234,7 +235,7 @@ class Recurrent(Layer):
             self.check_delta(delta, (rows, self.units))
             delta_h[-1] = delta.T
         delta_z = self.backward_steps(delta_h, states, kept)
-        self.assign_gradients(np.tensordot(inputs[:-1], delta_z, axes=((0, 2), (0, 2))))
+        self.assign_gradients(inputs[:-1], delta_z)
         return delta_z
 
     @property
