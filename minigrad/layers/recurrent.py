@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from typing_extensions import override
@@ -15,7 +15,6 @@ from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.branches import Merge, Parallel
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
-from minigrad.util.names import kind_of
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
