@@ -54,7 +54,7 @@ class GRU(Recurrent):
         output_shape = super().build(input_shape, rng)
         shape = (self.units,)
         self.recurrent_bias = (
-            self._parameter("recurrent_bias", shape, rng) if self.use_bias else None
+            self._parameter("recurrent_bias", shape, rng, "bias") if self.use_bias else None
         )
         return output_shape
 
@@ -97,9 +97,12 @@ class GRU(Recurrent):
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
         (h,), (gates,), units = states, kept, self.units
         r, u, n, k = gates.swapaxes(0, 1)
-        to_n = (1 - u) * (1 - n * n)
-        factors = [to_n * k * r * (1 - r), (h[:-1] - n) * u * (1 - u), to_n, to_n * r]
-        delta = np.stack(factors, axis=1)  # the steps multiply each factor by delta_h
+        delta = np.empty_like(gates)  # at first without delta_h, by which the steps multiply
+        delta_r, delta_u, delta_n, delta_k = delta.swapaxes(0, 1)
+        np.multiply(1 - u, 1 - n * n, out=delta_n)
+        np.multiply(delta_n, r, out=delta_k)
+        np.multiply(delta_k, (1 - r) * k, out=delta_r)
+        np.multiply((h[:-1] - n) * u, 1 - u, out=delta_u)
         columns = delta.reshape(len(delta), 4 * units, -1)
         weight_r_u, weight_n = np.split(self.recurrent_weight.value, [2 * units], axis=1)
         for t in reversed(range(len(delta))):

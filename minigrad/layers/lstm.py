@@ -121,8 +121,13 @@ class LSTM(Recurrent):
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
         c, (gates, tanh_c), weight = states[1], kept, self.recurrent_weight.value
         i, f, g, o = gates.swapaxes(0, 1)
-        factors = [g * i * (1 - i), c[:-1] * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o)]
-        delta = np.stack(factors, axis=1)  # the steps multiply by delta_c, and the last by delta_h
+        delta = 1 - gates  # at first without delta_c and delta_h, by which the steps multiply
+        delta *= gates
+        delta_i, delta_f, delta_g, delta_o = delta.swapaxes(0, 1)
+        delta_i *= g
+        delta_f *= c[:-1]
+        delta_g[...] = (1 - g * g) * i
+        delta_o *= tanh_c
         columns = delta.reshape(len(delta), 4 * self.units, -1)
         through_h = o * (1 - tanh_c * tanh_c)
         delta_c = np.zeros_like(c[0])

@@ -22,24 +22,26 @@ State: TypeAlias = Array | tuple[Array, ...]
 
 
 class Recurrent(Layer):
-    r"""The base of recurrent layers: each step multiplies [x_t, h_(t-1), 1] by [W; U; b].
+    """The base of recurrent layers: z_t = x_t W + h_(t-1) U + b, and h_t is computed from z_t.
 
-    `weight` W has the shape (features, gates * units), `recurrent_weight` U (units, gates * units),
-    and `bias` b (gates * units,). A subclass computes h_t from z_t = x_t W + h_(t-1) U + b. The
-    state before the first step is zero, in each batch anew. Rows have the shape (time, features);
-    the time may be None, a length that varies from batch to batch.
+    `weight` W has shape (features, gates * units), `recurrent_weight` U (units, gates * units), and
+    `bias` b (gates * units,). Rows have the shape (time, features), where the time may be None: a
+    length that varies from batch to batch. In each batch the state starts at zero.
 
-    Backward through time, with delta_t = dJ/dz_t, which a subclass derives from dJ/dh_t:
+    Backward through time, from the last step to the first, with delta_t = dJ/dz_t, which a subclass
+    computes from dJ/dh_t:
 
-        dJ/dW = sum over t of x_t^T delta_t            dJ/dx_t = delta_t W^T
-        dJ/dU = sum over t of h_(t-1)^T delta_t        dJ/dh_(t-1) = delta_t U^T + other paths
+        dJ/dh_(t-1) = delta_t U^T + the delta of the output h_(t-1)
+        dJ/dx_t = delta_t W^T
+        dJ/dW = sum over t of x_t^T delta_t
+        dJ/dU = sum over t of h_(t-1)^T delta_t
         dJ/db = sum over t and rows of delta_t
 
     Args:
-        units: the number of features of h, at least 1.
-        return_sequences: True returns h_t of all steps, False h of the last step.
-        go_backwards: the steps run from the end of the sequence to its start. As in Keras, the
-            outputs are in the order of the steps.
+        units: the length of h, at least 1.
+        return_sequences: True returns h of all steps, (time, units), False of the last step.
+        go_backwards: True reads the sequence from its end; as in Keras, the outputs are in the
+            order in which they are computed.
         use_bias: False leaves b out.
         weight_initializer, recurrent_initializer, bias_initializer: a name, an `Initializer`, or an
             array of the shape.
@@ -106,19 +108,19 @@ class Recurrent(Layer):
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
                 f"{input_shape}{hint}"
             )
-        self.input_shape = input_shape
         columns = self.gates * self.units
         self.weight = self._parameter("weight", (features(self, input_shape), columns), rng)
-        self.recurrent_weight = self._parameter("recurrent_weight", (self.units, columns), rng)
+        self.recurrent_weight = self._parameter(
+            "recurrent_weight", (self.units, columns), rng, "recurrent"
+        )
         self.bias = self._parameter("bias", (columns,), rng) if self.use_bias else None
         return (input_shape[0], self.units) if self.return_sequences else (self.units,)
 
-    def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
-        """Return a new parameter, made with the options of its kind."""
-        kind = {"recurrent_weight": "recurrent", "recurrent_bias": "bias"}.get(name, name)
-        initializer = getattr(self, f"{kind}_initializer")
+    def _parameter(self, name: str, shape: Shape, rng: RNG, kind: str = "") -> Parameter:
+        """Return a new parameter; the options of its kind have that in their names."""
+        initializer = getattr(self, f"{kind or name}_initializer")
         value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
-        return Parameter(value, regularizer=getattr(self, f"{kind}_regularizer"))
+        return Parameter(value, regularizer=getattr(self, f"{kind or name}_regularizer"))
 
     def matrix(self) -> Array:
         """Return [U; W; b], by which a step multiplies [h_(t-1), x_t, 1]."""
@@ -127,7 +129,7 @@ class Recurrent(Layer):
         return np.concatenate([recurrent_weight, weight, bias[np.newaxis]])
 
     def assign_gradients(self, inputs: Array, delta: Array) -> None:
-        """Assign dJ/dU, dJ/dW and dJ/db: sums over all steps, t, and rows of the batch."""
+        """Assign dJ/dU, dJ/dW and dJ/db, the sums over steps and rows."""
         gradient = np.tensordot(inputs, delta, axes=((0, 2), (0, 2)))
         self.recurrent_weight.grad = gradient[: self.units]
         self.weight.grad = gradient[self.units : -1]
@@ -137,23 +139,23 @@ class Recurrent(Layer):
     def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
         """Compute each state[t + 1] from inputs[t] and state[t], and return what backward needs.
 
-        The batch is the last axis, so that each gate is contiguous. `inputs[t]` holds h_(t-1), x_t
-        and ones, of shape (units + features + 1, batch); h is a view of it. `state[t]` is the state
-        before step t, of shape (units, batch).
+        The batch is the last axis, which makes each gate contiguous: inputs[t] is [h_(t-1), x_t, 1]
+        of shape (units + features + 1, batch), and state[t] has the shape (units, batch). The first
+        state, h, is a view of `inputs`.
         """
         raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states)")
 
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
         """Return delta_t of all steps, of shape (time, gates * units, batch).
 
-        `delta_h[t]` is the delta of the output h[t]; the steps add the deltas of later steps to it.
+        delta_h[t] is the delta of the output h[t]; step t + 1 adds its own part of dJ/dh[t] to it.
         """
         raise NotImplementedError(f"{self.label} must define backward_steps(delta_h, states, kept)")
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        features = len(self.weight.value)  # raises if the layer isn't built
-        self.check_input(x, (self.input_shape[0] if self.input_shape else None, features))
+        time, _ = self.input_shape or (None, None)
+        self.check_input(x, (time, len(self.weight.value)))
         if x.shape[1] == 0:
             raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
         inputs, states, kept = self._run(x)
@@ -162,7 +164,7 @@ class Recurrent(Layer):
         h = states[0]
         if not self.return_sequences:
             return h[-1].T.copy()
-        return _rows_first(h[1:].copy(), backwards=self.restores_order)
+        return _rows_first(h[1:], backwards=self.restores_order)
 
     def _run(
         self, x: Array, start: Sequence[Array] | None = None
@@ -194,7 +196,7 @@ class Recurrent(Layer):
         >>> h, state = layer.step(np.array([[0.5]]))
         >>> h, state = layer.step(np.array([[0.5]]), state)
         >>> h.round(4), layer.forward(np.array([[[0.5], [0.5]]])).round(4)
-        (array([[0.7458]]), array([[0.7458]]))
+        (array([[0.7452]]), array([[0.7452]]))
         """
         self.check_input(x, (len(self.weight.value),))
         start = state if isinstance(state, tuple) or state is None else (state,)
@@ -202,8 +204,8 @@ class Recurrent(Layer):
         if start is not None and (got := [np.shape(part) for part in start]) != expected:
             names = ", ".join(self.states)
             raise ValueError(
-                f"{self.label} expects state {names} of shape {expected[0]}, got {got}: pass what "
-                "the last step returned, or None to start"
+                f"{self.label} expects a state {names} of shape {expected[0]}, got {got}: pass the "
+                "state that the last step returned, or None before the first"
             )
         _, states, _ = self._run(x[:, np.newaxis], start)
         h, *others = (state[1].T.copy() for state in states)
@@ -250,8 +252,8 @@ def _steps_first(rows: Array, *, backwards: bool) -> Array:
 
 
 def _rows_first(steps: Array, *, backwards: bool) -> Array:
-    """Undo `_steps_first`."""
-    return (steps[::-1] if backwards else steps).transpose(2, 0, 1)
+    """Undo `_steps_first`, in a new array."""
+    return (steps[::-1] if backwards else steps).transpose(2, 0, 1).copy()
 
 
 @register
@@ -263,11 +265,11 @@ class SimpleRNN(Recurrent):
         delta_t = dJ/dh_t (1 - h_t^2)
         dJ/dh_(t-1) = delta_t U^T + the delta of the output h_(t-1)
 
-    Each step back multiplies delta by U^T and by a factor of at most 1: over many steps it tends
-    to vanish, or to explode.
+    Each step back multiplies delta by U^T and by a slope of at most 1, so that over many steps it
+    vanishes or explodes: use a `GRU` or an `LSTM` for long sequences.
 
-    `torch.nn.RNN` computes the same, with the sum of its two biases as b. For the options and the
-    gradients of W, U and b see `Recurrent`.
+    This is `torch.nn.RNN`, whose two biases add up to b. `Recurrent` has the options, and dJ/dW,
+    dJ/dU, dJ/db and dJ/dx.
 
     Source: Elman, Finding structure in time, Cognitive Science 14, 1990.
 
@@ -275,7 +277,7 @@ class SimpleRNN(Recurrent):
     >>> layer.build((None, 1), np.random.default_rng(0))
     (1,)
     >>> layer.forward(np.array([[[0.5], [0.5]]])).round(4)  # tanh(0.5 + tanh(0.5))
-    array([[0.7458]])
+    array([[0.7452]])
     """
 
     @override
@@ -299,21 +301,20 @@ class SimpleRNN(Recurrent):
 
 @register
 class Bidirectional(Parallel):
-    """Two recurrent layers side by side: one reads the sequence forwards, the other backwards.
+    """Two recurrent layers side by side, of which one reads the sequence backwards.
 
-    With `return_sequences`, both outputs at a step belong to the same time. Otherwise they are the
-    last states: the forward layer's at the last step, the backward layer's at the first one.
-    `merge="concat"` is PyTorch's `bidirectional=True`.
+    With `return_sequences`, the outputs of both are in the order of time. Without, they are the
+    last ones of both: of the end of the sequence forwards, of its start backwards. Each has its
+    own parameters. With merge="concat" this is PyTorch's `bidirectional=True`.
 
     Args:
-        layer: the forward layer. The backward layer is made from its configuration, and has
-            parameters of its own.
-        merge: "concat", "add" or "mean".
+        layer: the forward layer; a second one is made from its options, with `go_backwards`.
+        merge: "concat", "add" or "mean"; see `Parallel`.
         name: see `Layer`.
 
     Raises:
         TypeError: `layer` isn't a recurrent layer.
-        ValueError: `layer` goes backwards itself; an unknown `merge`.
+        ValueError: `layer` goes backwards, or an unknown `merge`.
 
     Source: Schuster and Paliwal, Bidirectional recurrent neural networks, IEEE Transactions on
     Signal Processing 45, 1997.
@@ -325,16 +326,17 @@ class Bidirectional(Parallel):
 
     def __init__(self, layer: Recurrent, *, merge: Merge = "concat", name: str = "") -> None:
         if not isinstance(layer, Recurrent):
-            raise TypeError(
-                f"Bidirectional expects a recurrent layer, such as LSTM(8), got {layer!r}"
-            )
+            raise TypeError(f"Bidirectional expects a recurrent layer, such as LSTM(8), got {layer!r}")
         if layer.go_backwards:
-            raise ValueError(f"Bidirectional expects a layer that goes forwards, got {layer!r}")
+            raise ValueError(
+                f"Bidirectional expects a layer that goes forwards, got {layer!r}: leave out "
+                "go_backwards, which the second layer has"
+            )
         layer.name = layer.name or "forward"
         options = {**layer.get_config(), "go_backwards": True, "name": "backward"}
-        backward = type(layer)(**options)
-        backward.restores_order = True
-        super().__init__([layer, backward], merge=merge, name=name)
+        second = type(layer)(**options)
+        second.restores_order = True
+        super().__init__([layer, second], merge=merge, name=name)
 
     @property
     def layer(self) -> Layer:
