@@ -9,6 +9,7 @@ from minigrad import (
     LSTM,
     Adam,
     Bidirectional,
+    Constant,
     Dense,
     Layer,
     MSELoss,
@@ -125,9 +126,8 @@ def test_steps_give_the_numbers_of_forward(cell, dtype: str) -> None:
         before = np.copy(state) if t else None
         output, new = layer.step(x[:, t], state)
         assert output.dtype == dtype
-        np.testing.assert_allclose(
-            output, expected[:, t], rtol=1e-5 if dtype == "float32" else 1e-12
-        )
+        rtol = 1e-5 if dtype == "float32" else 1e-12
+        np.testing.assert_allclose(output, expected[:, t], rtol=rtol)
         if t:
             np.testing.assert_array_equal(state, before)
         output[...] = np.nan  # the state doesn't depend on what becomes of the output
@@ -158,9 +158,7 @@ def test_an_lstm_learns_a_sum() -> None:
 
 
 def test_deltas_that_explode_give_no_warning(cell) -> None:
-    layer = cell(
-        2, recurrent_initializer=lambda shape, rng: np.full(shape, 50.0), return_sequences=True
-    )
+    layer = cell(2, recurrent_initializer=Constant(50), return_sequences=True)
     layer.build((None, 1), np.random.default_rng(0))
     layer.forward(np.zeros((1, 3000, 1)))
     delta = np.ones((1, 3000, 2))
@@ -182,7 +180,7 @@ def test_an_lstm_with_open_gates_counts_the_steps() -> None:
     layer.bias.value = np.full(4, 100.0)
     state = None
     for _ in range(1000):
-        h, state = layer.step(np.zeros((1, 1)), state)
+        _, state = layer.step(np.zeros((1, 1)), state)
     assert state[1] == 1000
 
 
@@ -230,13 +228,8 @@ def test_a_step_refuses_bad_input(cell) -> None:
     with pytest.raises(ValueError, match=r"expects input of shape \(batch, 3\), got \(2, 1, 3\)"):
         layer.step(np.zeros((2, 1, 3)))
     good = np.zeros((2, 4))
-    wrong = [
-        np.zeros((1, 4)),
-        np.zeros(4),
-        (good, good, good),
-        (good,) if cell is LSTM else (good, good),
-    ]
-    for state in wrong:
+    number = (good,) if cell is LSTM else (good, good)
+    for state in (np.zeros((1, 4)), np.zeros(4), number, (good, np.zeros((2, 5)))):
         with pytest.raises(ValueError, match=r"'.*' expects .*state .*\(2, 4\).*, got"):
             layer.step(np.zeros((2, 3)), state)
 

@@ -14,9 +14,9 @@ from minigrad.util.random import RNG
 
 @register
 class GRU(Recurrent):
-    """h_t = (1 - u) n + u h_(t-1), with two gates r, u and a candidate n, and h_0 = 0.
+    """h_t = (1 - u) n + u h_(t-1), with h_0 = 0.
 
-    W, U and b have a block for each of r, u, n; d is `recurrent_bias`, of shape (units,):
+    W, U and b have a block for each of r, u, n, in this order; d is `recurrent_bias`, (units,):
 
         r = sigmoid(x_t W_r + h_(t-1) U_r + b_r)    the reset gate
         u = sigmoid(x_t W_u + h_(t-1) U_u + b_u)    the update gate
@@ -27,16 +27,19 @@ class GRU(Recurrent):
 
         delta_n = delta_h (1 - u) (1 - n^2)
         delta_k = delta_n r
-        delta_r = delta_n k r (1 - r)
+        delta_r = delta_k k (1 - r)
         delta_u = delta_h (h_(t-1) - n) u (1 - u)
-        dJ/dh_(t-1) = delta_h u + delta_r U_r^T + delta_u U_u^T + delta_k U_n^T + its output's delta
+        dJ/dh_(t-1) = delta_h u + delta_r U_r^T + delta_u U_u^T + delta_k U_n^T
+                      + the delta of the output h_(t-1)
 
-    sigmoid(z) is computed as in `LSTM`. This is PyTorch's definition, and Keras's with its default
-    `reset_after=True`; Keras's order of the blocks is u, r, n. PyTorch has second biases for r and
-    u: b holds the sums. For the options, and the gradients of W, U and b, see `Recurrent`.
+    delta_t of `Recurrent` is delta_r, delta_u, delta_n for W and b, and delta_r, delta_u, delta_k
+    for U. `Recurrent` has the options, too.
 
-    Source: Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014; it
-    resets h before the product with U_n.
+    This is `torch.nn.GRU`, whose two biases of r and u add up to b, and Keras's GRU, where the
+    order is u, r, n and `reset_after=True`. sigmoid(z) is computed as in `LSTM`.
+
+    Source: Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014, which
+    multiplies by r before U_n, not after.
 
     >>> layer = GRU(4)
     >>> layer.build((None, 3), np.random.default_rng(0))
@@ -97,7 +100,7 @@ class GRU(Recurrent):
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
         (h,), (gates,), units = states, kept, self.units
         r, u, n, k = gates.swapaxes(0, 1)
-        delta = np.empty_like(gates)  # at first without delta_h, by which the steps multiply
+        delta = np.empty_like(gates)  # the factors of delta_h, by which each step multiplies
         delta_r, delta_u, delta_n, delta_k = delta.swapaxes(0, 1)
         np.multiply(1 - u, 1 - n * n, out=delta_n)
         np.multiply(delta_n, r, out=delta_k)

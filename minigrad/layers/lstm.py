@@ -16,32 +16,33 @@ from minigrad.util.random import RNG
 
 @register
 class LSTM(Recurrent):
-    """c_t = f c_(t-1) + i g and h_t = o tanh(c_t), with four gates of [x_t, h_(t-1)].
+    """c_t = f c_(t-1) + i g and h_t = o tanh(c_t), with h_0 = c_0 = 0.
 
-    The blocks of z_t = x_t W + h_(t-1) U + b are z_i, z_f, z_g, z_o, and h_0 = c_0 = 0:
+    z_t = x_t W + h_(t-1) U + b has a block for each of i, f, g, o, in this order:
 
-        i = sigmoid(z_i)    what the cell takes in
-        f = sigmoid(z_f)    what it keeps
+        i = sigmoid(z_i)    the input gate
+        f = sigmoid(z_f)    the forget gate
         g = tanh(z_g)       the candidate
-        o = sigmoid(z_o)    what it shows
+        o = sigmoid(z_o)    the output gate
 
     Backward, from the last step to the first, with delta_h = dJ/dh_t and delta_c = dJ/dc_t:
 
-        delta_c = delta_h o (1 - tanh(c_t)^2) + delta_c' f'    of step t + 1
+        delta_c += delta_h o (1 - tanh(c_t)^2)
         delta_i = delta_c g i (1 - i)
         delta_f = delta_c c_(t-1) f (1 - f)
         delta_g = delta_c i (1 - g^2)
         delta_o = delta_h tanh(c_t) o (1 - o)
+        dJ/dc_(t-1) = delta_c f
 
-    sigmoid(z) is computed as (1 + tanh(z / 2)) / 2, with one tanh for all gates: exact to rounding
-    of numbers near 1, so a gate below 1e-16 (float32: 6e-8) may be 0.
+    `Recurrent` has the other options, dJ/dh_(t-1), dJ/dx, and the parameters' gradients. This is
+    `torch.nn.LSTM`, whose two biases add up to b, and Keras's LSTM.
 
-    Gates and their order are those of PyTorch and Keras; PyTorch has two biases, whose sum is b.
-    For the other options, and the gradients of W, U and b, see `Recurrent`.
+    sigmoid(z) is computed as (1 + tanh(z / 2)) / 2, so that one tanh serves all gates. Its absolute
+    error is that of rounding, its relative error isn't: below z = -37 (float32: -17) a gate is 0.
 
     Args:
-        unit_forget_bias: adds 1 to the initial bias of f, so that the cell keeps its state at
-            first, as in Keras.
+        unit_forget_bias: adds 1 to the initial bias of the forget gate, as in Keras, so that the
+            cell remembers from the start.
 
     Source: Hochreiter and Schmidhuber, Long short-term memory, Neural Computation 9, 1997; the
     forget gate: Gers, Schmidhuber and Cummins, Learning to forget, Neural Computation 12, 2000.
@@ -121,7 +122,7 @@ class LSTM(Recurrent):
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
         c, (gates, tanh_c), weight = states[1], kept, self.recurrent_weight.value
         i, f, g, o = gates.swapaxes(0, 1)
-        delta = 1 - gates  # at first without delta_c and delta_h, by which the steps multiply
+        delta = 1 - gates  # the factors of delta_c and delta_h, by which each step multiplies
         delta *= gates
         delta_i, delta_f, delta_g, delta_o = delta.swapaxes(0, 1)
         delta_i *= g

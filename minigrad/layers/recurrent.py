@@ -162,9 +162,10 @@ class Recurrent(Layer):
         if training:
             self.cache = inputs, states, kept
         h = states[0]
-        if not self.return_sequences:
-            return h[-1].T.copy()
-        return _rows_first(h[1:], backwards=self.restores_order)
+        if self.return_sequences:
+            return _rows_first(h[1:], backwards=self.restores_order)
+        last: Array = h[-1].T.copy()
+        return last
 
     def _run(
         self, x: Array, start: Sequence[Array] | None = None
@@ -326,7 +327,9 @@ class Bidirectional(Parallel):
 
     def __init__(self, layer: Recurrent, *, merge: Merge = "concat", name: str = "") -> None:
         if not isinstance(layer, Recurrent):
-            raise TypeError(f"Bidirectional expects a recurrent layer, such as LSTM(8), got {layer!r}")
+            raise TypeError(
+                f"Bidirectional expects a recurrent layer, such as LSTM(8), got {layer!r}"
+            )
         if layer.go_backwards:
             raise ValueError(
                 f"Bidirectional expects a layer that goes forwards, got {layer!r}: leave out "
