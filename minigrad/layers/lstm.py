@@ -38,7 +38,7 @@ class LSTM(Recurrent):
     `torch.nn.LSTM`, whose two biases add up to b, and Keras's LSTM.
 
     sigmoid(z) is computed as (1 + tanh(z / 2)) / 2, so that one tanh serves all gates. Its absolute
-    error is that of rounding, its relative error isn't: below z = -37 (float32: -17) a gate is 0.
+    error is that of rounding, its relative error is not: below z = -38 (float32: -20) a gate is 0.
 
     Args:
         unit_forget_bias: adds 1 to the initial bias of the forget gate, as in Keras, so that the
