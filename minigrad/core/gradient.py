@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from math import ceil
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Self
 
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array, size_of
+from minigrad.data.by_name import Data, concatenate, each, row_count, take
 from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
@@ -22,6 +23,8 @@ _BLOCK_BYTES = 4 * 2**20
 seldom wait for the interpreter's lock."""
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
+_FEW_ROWS = 64
+"""So many rows are predicted without planning, which would take longer."""
 _WIDE = 64
 """From this width on matrix products dominate, and BLAS runs them on threads of its own."""
 _SUMMED_NUMBERS = 4_194_304
@@ -75,27 +78,24 @@ class BatchGradient:
 
     def __call__(
         self,
-        x: Array,
-        y: NDArray[Any],
-        sample_weight: Array | None = None,
-        predictions: Array | None = None,
+        x: Data,
+        y: Data,
+        sample_weight: Data | None = None,
+        predictions: list[Data] | None = None,
         *,
-        total: float | None = None,
+        total: Data | None = None,
     ) -> float:
-        """Return J; the predictions are written into `predictions`, if given.
-
-        `total` is the number of rows, or the sum of weights, of the whole batch.
-        """
-        if len(x) > self.rows:
+        """Return J, append the prediction where asked; `total` is the whole batch's divisor."""
+        if row_count(x) > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)
         else:
             prediction = self.network.forward(x)
-            self.network.check_output(prediction, len(x))
+            self.network.check_output(prediction, row_count(x))
             j = self.loss.measure(prediction, y, sample_weight, total)
             self.network.backward_parameters(self.loss.backward())
             self.parameters.add_up_shared()
             if predictions is not None:
-                predictions[...] = prediction
+                predictions.append(each(partial(np.array, order="C"), prediction))
         if self._regularized:
             self.regularization = self.parameters.regularization()
             j += self.regularization
@@ -103,42 +103,36 @@ class BatchGradient:
         return j
 
     def _in_blocks(
-        self,
-        x: Array,
-        y: NDArray[Any],
-        sample_weight: Array | None,
-        predictions: Array | None,
+        self, x: Data, y: Data, sample_weight: Data | None, predictions: list[Data] | None
     ) -> float:
         threads = self._pool.threads
         workers = self._workers(threads)
         dtype = self.parameters.value.dtype
-        total = float(len(x) if sample_weight is None else sample_weight.sum())
-        places = list(blocks(len(x), self.rows))
+        rows = row_count(x)
+        total = float(rows) if sample_weight is None else each(np.sum, sample_weight)
+        places = list(blocks(rows, self.rows))
         summed = max(threads, min(len(places), _SUMMED_NUMBERS // max(1, self.parameters.size)))
-        j, grad = 0.0, np.zeros_like(self.parameters.grad)
 
+        def part(thread: int, block: slice) -> tuple[float, Array, list[Data]]:
+            found: list[Data] = []
+            j = workers[thread](
+                self.network.cast(take(x, block), dtype),
+                take(y, block),
+                take(sample_weight, block),
+                None if predictions is None else found,
+                total=total,
+            )
+            return j, workers[thread].parameters.grad.copy(), found
+
+        j, grad, parts = 0.0, np.zeros_like(self.parameters.grad), list[Data]()
         for first in range(0, len(places), summed):
-            now = places[first : first + summed]
-            results: list[tuple[float, Array]] = [(0.0, grad)] * len(now)
-
-            def work(thread: int, now: list[slice] = now, results: Any = results) -> None:
-                worker = workers[thread]
-                for number in range(thread, len(now), threads):
-                    block = now[number]
-                    part = worker(
-                        x[block].astype(dtype, copy=False),
-                        y[block],
-                        None if sample_weight is None else sample_weight[block],
-                        None if predictions is None else predictions[block],
-                        total=total,
-                    )
-                    results[number] = part, worker.parameters.grad.copy()
-
-            self._pool.run(work)
-            for part, block_grad in results:
-                j += part
+            for block_j, block_grad, found in self._pool.map(part, places[first : first + summed]):
+                j += block_j
                 grad += block_grad
+                parts += found
         self.parameters.grad = grad
+        if predictions is not None:
+            predictions.append(concatenate(parts))
         return j
 
     def _workers(self, threads: int) -> list[BatchGradient]:
@@ -166,38 +160,26 @@ class BatchGradient:
         self._pool.close()
 
 
-def predict(network: Layer, x: Array, dtype: np.dtype[Any], *, threads: int | None = None) -> Array:
+def predict(network: Layer, x: Data, dtype: np.dtype[Any], *, threads: int | None = None) -> Data:
     """Return the outputs for all rows, block by block, without writing on any layer."""
     if threads is not None:
         thread_count(threads)
 
-    def output_of(rows: Array) -> Array:
-        output = network.forward(rows.astype(dtype, copy=False), training=False)
-        network.check_output(output, len(rows))
+    def output_of(_: int, block: slice) -> Data:
+        rows = network.cast(take(x, block), dtype)
+        output = network.forward(rows, training=False)
+        network.check_output(output, row_count(rows))
         return output
 
-    if len(x) <= _MIN_BLOCK_ROWS or len(x) <= (plan := Plan(network)).rows:
-        return output_of(x)
-    places = list(blocks(len(x), plan.rows))
-    first = output_of(x[places[0]])
-    outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
-    outputs[places[0]] = first
+    count = row_count(x)
+    if count <= _FEW_ROWS or count <= (plan := Plan(network)).rows:
+        return output_of(0, slice(None))
     with plan.pool(threads) as pool:
-
-        def work(thread: int) -> None:
-            for block in places[1 + thread :: pool.threads]:
-                outputs[block] = output_of(x[block])
-
-        pool.run(work)
-    return outputs
+        return concatenate(pool.map(output_of, list(blocks(count, plan.rows))))
 
 
 def blocks(rows: int, most: int) -> Iterator[slice]:
-    """Cut rows into the fewest slices of at most `most`, all of nearly the same length.
-
-    >>> list(blocks(5, 2))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
+    """Cut rows into the fewest slices of at most `most`, all of nearly the same length."""
     size = ceil(rows / ceil(rows / most))
     for first in range(0, rows, size):
         yield slice(first, min(first + size, rows))
@@ -206,19 +188,10 @@ def blocks(rows: int, most: int) -> Iterator[slice]:
 class Plan:
     """The number of rows in a block of this network, and the threads that pay.
 
-    Args:
-        network: the layer, built.
-
     Attributes:
         rows: in a block, by the layers' widths and their dtype.
         in_order: whether training must run the blocks in order, since a layer draws random
             numbers or updates its buffers.
-
-    >>> from minigrad import BatchNorm, Dense, Sequential
-    >>> Plan(Sequential([Dense(1000)], input_shape=(24,))).rows
-    1024
-    >>> Plan(Sequential([BatchNorm()], input_shape=(24,))).rows == np.iinfo(np.int64).max
-    True
     """
 
     def __init__(self, network: Layer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from inspect import signature
 from numbers import Integral
 from types import NoneType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,26 @@ from typing_extensions import override
 from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
-from minigrad.util.names import join
+from minigrad.util.names import join, kind_of
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
 from minigrad.util.repr import pretty
 
 L = TypeVar("L", bound="Layer")
 T = TypeVar("T")
+
+
+class Symbol:
+    """What a layer gives for other symbols, or an `Input`; a graph is described by them."""
+
+    def __init__(self, layer: Layer | None, sources: tuple[Symbol, ...]) -> None:
+        self.layer = layer
+        self.sources = sources
+
+    @override
+    def __repr__(self) -> str:
+        name = getattr(self, "name", "")
+        return f"the output of {self.layer.label}" if self.layer else f"Input '{name}'"
 
 
 class Layer(Cached):
@@ -32,11 +45,9 @@ class Layer(Cached):
     the arrays they are given.
 
     Parameters and sublayers stored as attributes, or in a list, tuple or dict that is one, are
-    registered automatically, by the name of the attribute and the index or key, as in 'factors_0'
-    and 'factors_gain'. To register what lies deeper, override `own_parameters` or `children`.
-
-    A custom container builds its layers with `minigrad.core.layer.build_once` and runs each of them
-    once a pass. Layers may hold the same `Parameter`; see `minigrad.core.parameters.Shared`.
+    registered automatically: 'weight', 'factors_0', 'factors_gain'. For what lies deeper, override
+    `own_parameters` or `children`. A custom container builds its layers with `build_once`, and runs
+    each of them once a pass. Layers may hold the same `Parameter`.
 
     Args:
         name: the name in messages and in `model["name"]`; by default the type and a number.
@@ -89,23 +100,33 @@ class Layer(Cached):
             "build(input_shape, rng)"
         )
 
-    if not TYPE_CHECKING:  # a type checker reports the call itself
-
-        def __call__(self, *args: Any, **options: Any) -> NoReturn:
-            """Refuse the call, and name the methods to use."""
+    def __call__(self, *inputs: Symbol) -> Symbol:
+        """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
+        if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
+            got = ", ".join(map(kind_of, inputs)) or "nothing"
             predict = " or predict(x)" if hasattr(self, "predict") else ""
-            raise TypeError(f"{self.label} isn't callable: use forward(x){predict}")
+            raise TypeError(
+                f"{self.label} can be called on an Input, or on what layers called on one give, "
+                f"got {got}: for arrays use forward(x){predict}"
+            )
+        return Symbol(self, inputs)
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        """Create the parameters for this input shape, and return the output shape."""
+        """Create the parameters for this input shape, and return the output shape.
+
+        A layer with several inputs gets a tuple of shapes, and `forward` several arrays.
+        """
         return input_shape
 
-    def forward(self, x: Array, *, training: bool = True) -> Array:
+    def forward(self, x: Array, /, *, training: bool = True) -> Array:
         """Return the output for a batch; with `training`, cache what `backward` needs."""
         raise NotImplementedError(f"{self.label} must define forward(x, *, training=True)")
 
-    def backward(self, delta: Array) -> Array:
-        """Take dJ/doutput, assign each parameter's gradient, and return dJ/dinput."""
+    def backward(self, delta: Array) -> Any:
+        """Take dJ/doutput, assign each parameter's gradient, and return dJ/dinput.
+
+        A layer with several inputs returns a tuple, with None for an input without a slope.
+        """
         raise NotImplementedError(f"{self.label} must define backward(delta)")
 
     def backward_parameters(self, delta: Array) -> None:
@@ -134,14 +155,7 @@ class Layer(Cached):
             )
 
     def check_delta(self, delta: Array, shape: Shape) -> None:
-        """Refuse a delta that doesn't have the shape of the output.
-
-        >>> import numpy as np
-        >>> Layer(name="first").check_delta(np.zeros((8, 1)), (8, 3))
-        Traceback (most recent call last):
-        ...
-        ValueError: Layer 'first' expects delta of shape (8, 3), got (8, 1)
-        """
+        """Refuse a delta that doesn't have the shape of the output."""
         if delta.shape != shape:
             raise ValueError(f"{self.label} expects delta of shape {shape}, got {delta.shape}")
 
@@ -179,13 +193,10 @@ class Layer(Cached):
 
     def named_children(self) -> list[tuple[str, Layer]]:
         """Return (name, layer) for each of `children`; one without a name has its attribute's."""
-        children = self.children
-        if all([child.name for child in children]):
-            return [(child.name, child) for child in children]
         attributes = {id(layer): name for name, layer in reversed([*find(self, Layer)])}
         return [
             (child.name or attributes.get(id(child), f"children_{i}"), child)
-            for i, child in enumerate(children)
+            for i, child in enumerate(self.children)
         ]
 
     @property
@@ -245,25 +256,24 @@ def find(layer: object, kind: type[T]) -> Iterator[tuple[str, T]]:
     for name, value in vars(layer).items():
         if isinstance(value, kind):
             yield name, value
-        elif isinstance(value, (list, tuple, dict)):
-            for key, item in _items(value):
-                if isinstance(item, kind):
-                    yield f"{name}_{key}", item
+        for key, item in _items(value):
+            if isinstance(item, kind):
+                yield f"{name}_{key}", item
 
 
 def contents(layer: object) -> Iterator[tuple[Any, Any, object]]:
     """Yield (container, key, object) for all parameters and sublayers, and for what holds them."""
     for name, value in vars(layer).items():
-        if isinstance(value, (Layer, Parameter)):
-            yield vars(layer), name, value
-        elif isinstance(value, (list, tuple, dict)):
-            inside = [(value, *pair) for pair in _items(value)]
-            found = [place for place in inside if isinstance(place[2], (Layer, Parameter))]
-            yield from [(vars(layer), name, value), *found] if found else ()
+        inside = [(value, key, item) for key, item in _items(value)]
+        found = [place for place in inside if isinstance(place[2], (Layer, Parameter))]
+        if found or isinstance(value, (Layer, Parameter)):
+            yield from [(vars(layer), name, value), *found]
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
-    return value.items() if isinstance(value, dict) else enumerate(value)
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
 
 def replace(layer: object, old: object, new: object) -> None:
@@ -296,33 +306,23 @@ def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
         return layer.output_shape
     if len(signature(layer.build).parameters) < 2:
         raise TypeError(f"{layer.label} expects build(self, input_shape, rng): add the rng")
-    output_shape = layer.build(input_shape, rng)
-    is_shape = isinstance(output_shape, tuple) and all(
-        isinstance(n, (Integral, NoneType)) for n in output_shape
-    )
-    if not is_shape:
-        raise TypeError(
-            f"build of {layer.label} must return its output shape, a tuple of int without the "
-            f"batch axis, got {output_shape!r}"
-        )
-    output_shape = tuple(n if n is None else int(n) for n in output_shape)
+    output_shape: Any = layer.build(input_shape, rng)
+    if not isinstance(output_shape, dict):  # of a graph with several outputs
+        output_shape = _as_shape(output_shape, layer.label)
     layer.input_shape, layer.output_shape = input_shape, output_shape
     if layer._frozen:
         for _, parameter in layer.own_parameters():
             parameter.trainable = False
-    return output_shape
+    return output_shape  # type: ignore[no-any-return]
 
 
-def features(layer: Layer, input_shape: Shape) -> int:
-    """Return the length of the last axis, for a layer that works along it."""
-    if not input_shape:
-        raise ValueError(
-            f"{layer.label} works along the last axis of each row, and the rows are single "
-            "numbers: reshape x to (batch, 1)"
+def _as_shape(shape: Any, owner: str) -> Shape:
+    if not isinstance(shape, tuple) or not all(isinstance(n, (Integral, NoneType)) for n in shape):
+        raise TypeError(
+            f"build of {owner} must return its output shape, a tuple of int without the batch "
+            f"axis, got {shape!r}"
         )
-    if input_shape[-1] is None:
-        raise ValueError(f"{layer.label} needs the length of the last axis, got {input_shape}")
-    return int(input_shape[-1])
+    return tuple(n if n is None else int(n) for n in shape)
 
 
 def _reshape_hint(shape: Shape, row_shape: Shape) -> str:

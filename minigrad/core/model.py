@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import signature
+from operator import attrgetter
 from threading import RLock
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,25 +18,25 @@ from typing_extensions import Self, override
 
 from minigrad.core import gradient
 from minigrad.core.chain import Chain, as_list, layer_at, name_layers
-from minigrad.core.evaluation import evaluate
-from minigrad.core.layer import Layer, build_once, contents, replace, walk
-from minigrad.core.loss import Loss, as_loss
+from minigrad.core.graph import Graph, Input, graph_of
+from minigrad.core.layer import Layer, Symbol, build_once, contents, replace, walk
+from minigrad.core.loss import JointLoss, Loss, as_loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
-from minigrad.core.trainer import Trainer
+from minigrad.core.trainer import Trainer, evaluate
 from minigrad.data.arrays import (
     Array,
     DType,
     Shape,
-    as_data,
     as_dtype,
     as_input_shape,
     check_finite,
 )
 from minigrad.data.batches import Batches, Stream, as_batches, as_validation
-from minigrad.data.rows import Rows, as_pair, as_rows, split
+from minigrad.data.by_name import Data, check_names, each, labelled, row_count
+from minigrad.data.rows import Rows, as_inputs, as_pair, as_rows, split
 from minigrad.history import History
-from minigrad.metrics import Metric, named_metrics
+from minigrad.metrics import Metric, Metrics, named_metrics
 from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.progress import Verbose, progress
@@ -60,6 +59,9 @@ class Model(Layer):
 
     Args:
         network: the layer that computes the prediction; see `Sequential` for a chain of layers.
+        inputs, outputs: or the `Input`s of a graph, and what layers that are called on them give:
+            one, a list, or for outputs a dict. Several inputs are passed as a dict by name, several
+            outputs are a dict by their layers' names, or by those given.
         input_shape: the shape of one row, such as (2,); without it the first data builds the model.
         rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
             `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
@@ -69,24 +71,39 @@ class Model(Layer):
     Raises:
         TypeError, ValueError: an unusable input shape or dtype, or a layer of another dtype.
 
-    >>> from minigrad import Dense, Residual
+    >>> from minigrad import Concatenate, Dense, Input, Residual
     >>> model = Model(Residual([Dense(3)]), input_shape=(3,), rng=0)
     >>> [path for path, _ in model.named_parameters()]
     ['residual_1.chain_1.dense_1.weight', 'residual_1.chain_1.dense_1.bias']
+    >>> a, b = Input((4,), name="a"), Input((6,), name="b")
+    >>> h = Concatenate()(Dense(8)(a), Dense(8)(b))
+    >>> model = Model(inputs=[a, b], outputs=[Dense(1, name="price")(h), Dense(3, name="kind")(h)])
+    >>> model.output_shape
+    {'price': (1,), 'kind': (3,)}
     """
 
     trainer: Trainer | None = None
 
     def __init__(
         self,
-        network: Layer,
+        network: Layer | None = None,
         *,
+        inputs: Input | Sequence[Input] | None = None,
+        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol] | None = None,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
         dtype: DType = "float64",
         name: str = "",
     ) -> None:
         super().__init__(name=name)
+        if not isinstance(network, Layer):
+            if network is not None:
+                raise TypeError(
+                    f"{self.label} expects a layer as network, got {network!r}: "
+                    "pass inputs= and outputs= by name"
+                )
+            network = graph_of(inputs, outputs, self.label)
+            input_shape = network.row_shapes
         self.network = network
         name_layers(self.children, self.label)
         self.dtype = as_dtype(dtype)
@@ -101,8 +118,15 @@ class Model(Layer):
     @property
     @override
     def children(self) -> list[Layer]:
-        """The layers of the network if it is a `Chain`, else the network itself."""
-        return self.network.children if isinstance(self.network, Chain) else [self.network]
+        """The layers of the network if it is a `Chain` or a `Graph`, else the network itself."""
+        transparent = isinstance(self.network, (Chain, Graph))
+        return self.network.children if transparent else [self.network]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of several inputs; none for a single one."""
+        names = tuple(self.network.inputs) if isinstance(self.network, Graph) else ()
+        return names if len(names) > 1 else ()
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -116,8 +140,8 @@ class Model(Layer):
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
             self._gather()
-            for path, parameter in reversed([*self.named_parameters()]):  # a source: its first path
-                parameter.name = parameter.source.name = path
+            for path, p in reversed([*self.named_parameters()]):  # a source gets its first path
+                p.name = p.source.name = path
             self.input_shape, self.output_shape = input_shape, output_shape
 
     def _gather(self) -> None:
@@ -150,12 +174,13 @@ class Model(Layer):
 
     def _check_layers(self) -> None:
         """Refuse two layers of one path, and parameters in another dtype."""
-        paths = Counter(path for path, _ in walk(self))
-        for path, count in paths.items():
-            if count > 1:
+        seen: set[str] = set()
+        for path, _ in walk(self):
+            if path in seen:
                 raise ValueError(
                     f"two layers of {self.label} have the path '{path}': give each its own name="
                 )
+            seen.add(path)
         for path, p in self.named_parameters():
             if p.source._vector is not None and p.value.dtype != self.dtype:
                 raise ValueError(
@@ -165,41 +190,53 @@ class Model(Layer):
                 )
 
     @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
+    def forward(self, *inputs: Data, training: bool = True) -> Data:
         """Return the prediction for a batch; with `training`, each layer caches what it needs.
 
-        A layer may cache the prediction itself: change it in place only after `backward`.
+        Several inputs are passed as a dict, or in order. A layer may cache the prediction itself:
+        change it in place only after `backward`.
         """
+        x = inputs[0] if len(inputs) == 1 else dict(zip(self.input_names, inputs, strict=True))
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
-            x = as_data(x, "x").astype(self.dtype, copy=False)
+            x = self.cast(as_inputs(x, self.input_names), self.dtype)
         self._build_or_check(x)
         if training:
             _ = self.parameters  # gathers again if a parameter was replaced or shared since
         output = self.network.forward(x, training=training)
-        self.network.check_output(output, len(x))
+        self.network.check_output(output, row_count(x))
         if training:
-            self.cache = output.shape
+            self.cache = getattr(output, "shape", None)
         return output
 
     @override
-    def backward(self, delta: Array) -> Array:
+    def backward(self, delta: Data) -> Any:
+        """Return dJ/dx; for several inputs, a tuple in their order."""
         self.check_delta(delta, self.cache)
         input_delta = self.network.backward(delta)
-        self._add_up_shared()
+        self.parameters.add_up_shared()
         return input_delta
 
     @override
-    def backward_parameters(self, delta: Array) -> None:
+    def backward_parameters(self, delta: Data) -> None:
         if type(self).backward is not Model.backward:
             self.backward(delta)
             return
         self.check_delta(delta, self.cache)
         self.network.backward_parameters(delta)
-        self._add_up_shared()
+        self.parameters.add_up_shared()
 
-    def _add_up_shared(self) -> None:
-        assert self._parameters is not None
-        self._parameters.add_up_shared()
+    @override
+    def check_delta(self, delta: Data, shape: Shape | None) -> None:
+        if shape is not None:  # else the graph checks its outputs
+            super().check_delta(delta, shape)
+
+    @override
+    def check_output(self, output: Data, rows: int) -> None:
+        self.network.check_output(output, rows)
+
+    @override
+    def cast(self, x: Data, dtype: np.dtype[Any]) -> Data:
+        return self.network.cast(x, dtype)
 
     @property
     def _computed(self) -> Layer:
@@ -208,48 +245,44 @@ class Model(Layer):
         plain = cls.forward is Model.forward and cls.backward is Model.backward
         return self.network if plain else self
 
-    def _build_or_check(self, x: Array) -> None:
+    def _build_or_check(self, x: Data) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
+        graph = self.network if isinstance(self.network, Graph) else None
         if self.output_shape is None:
-            self.build_for(x.shape[1:])
-        if x.shape[1:] != self.input_shape:
-            assert self.input_shape is not None
+            self.build_for(graph.row_shapes if graph else x.shape[1:])
+        assert self.input_shape is not None
+        if graph:
+            graph.check_inputs(x)
+        elif x.shape[1:] != self.input_shape:
             self.children[0].check_input(x, self.input_shape)
 
     def compile(
         self,
         *,
         optimizer: Optimizer | str,
-        loss: Loss | str,
-        metrics: Sequence[str | Metric] | None = (),
+        loss: Loss | str | Mapping[str, Loss | str],
+        metrics: Metrics = (),
     ) -> None:
         """Set how the model is trained; its history goes on.
 
         Args:
             optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
-            loss: such as `MSELoss()`, or a name for its defaults: "mse".
-            metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction).
+            loss: such as `MSELoss()`, or a name for its defaults: "mse"; a dict of them for several
+                outputs.
+            metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction);
+                a dict of such lists for several outputs.
 
         Raises:
             TypeError, ValueError: an unknown name, a class in place of an object, or an optimizer
-                that has trained another model.
-
-        Warns:
-            UserWarning: the model ends in Softmax or Sigmoid, and the loss takes logits.
+                that has trained another model. A model that ends in Softmax or Sigmoid before a
+                loss that takes logits gets a UserWarning.
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_owner(p for _, p in self.named_parameters())
-        loss = as_loss(loss)
-        named = named_metrics(metrics, threshold=loss.decision_threshold)
-        last: Layer = self
-        while last.children:
-            last = last.children[-1]
-        if loss.takes_logits and last.gives_probabilities:
-            warnings.warn(
-                f"{loss.label} takes logits, and {last.label} turns them into probabilities "
-                f"before: leave {last.label} out",
-                stacklevel=2,
-            )
+        loss = self._as_loss(loss)
+        losses = getattr(loss, "losses", loss)
+        named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
+        each(_warn_of_logits, losses, getattr(self.network, "output_layers", self))
         self.trainer = Trainer(self, optimizer, loss, named, self.history)
 
     @property
@@ -265,7 +298,7 @@ class Model(Layer):
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics by name; none before `compile`."""
-        return self.trainer.metrics if self.trainer else MappingProxyType({})
+        return self.trainer.metrics if self.trainer else {}
 
     @property
     def history(self) -> History:
@@ -295,9 +328,9 @@ class Model(Layer):
         Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
-            x: rows of the input shape, real and finite: an array, anything with `__array__`, or a
-                memory-mapped file, which is read in blocks. Without y: an iterable of batches,
-                (x, y) or (x, y, sample_weight), or a function that returns one.
+            x: rows of the input shape, real and finite; a memory-mapped file is read in blocks.
+                Without y: an iterable of batches, (x, y) or (x, y, sample_weight), or a function
+                that returns one.
             y: a target for each row.
             epochs: how often to run through all rows.
             batch_size: rows in a step; None takes all as one batch. An iterable has its own.
@@ -312,8 +345,8 @@ class Model(Layer):
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
                 epoch; 2 shows a line for each epoch everywhere, 0 nothing.
-            threads: that share a large batch; None takes MINIGRAD_THREADS, or one a core. The bits
-                of the result don't depend on it.
+            threads: that share a large batch, without a change of the result; None takes
+                MINIGRAD_THREADS, or one a core.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -337,19 +370,14 @@ class Model(Layer):
         data = as_batches(
             x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
         )
-        if isinstance(data, Stream) and (validation_split or batch_size not in (None, 32)):
-            option = "validation_split" if validation_split else "batch_size"
-            raise ValueError(f"{option} needs arrays x and y, got an iterable of batches")
-        validation: Rows | Stream | None = None
-        if validation_data is not None:
-            if validation_split:
-                raise ValueError("fit takes validation_data or validation_split, not both")
-            validation = as_validation(validation_data, accept, epochs=epochs)
-        elif check_fraction(validation_split, "validation_split", "fit"):
+        if isinstance(data, Stream) and batch_size not in (None, 32):
+            raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
+        fraction = check_fraction(validation_split, "validation_split", "fit")
+        validation = as_validation(validation_data, fraction, accept, epochs=epochs)
+        if fraction:
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
-            assert isinstance(data, Rows)
-            data, validation = split(data, validation_split, self._split_seed)
+            data, validation = split(data, fraction, self._split_seed)
         if class_weight is not None:
             data = data.weighted_by_class(class_weight)
         self._gather()
@@ -378,7 +406,7 @@ class Model(Layer):
         data = as_batches(x, y, accept, sample_weight=sample_weight)
         return evaluate(self, trainer.loss, trainer.metrics, data)
 
-    def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
+    def predict(self, x: Data, *, threads: int | None = None) -> Any:
         """Return the outputs for all rows; safe to call from many threads at once.
 
         Raises:
@@ -388,16 +416,10 @@ class Model(Layer):
         return gradient.predict(self._computed, self._inputs(x), self.dtype, threads=threads)
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
-        """Return what each layer outputs for these rows in inference, by its path, in order.
-
-        >>> from minigrad import Dense, Sequential, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
-        >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
-        {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
-        """
+        """Return what each layer outputs for these rows in inference, by its path, in order."""
         from minigrad.trace import trace
 
-        recorded = trace(self, self._inputs(x).astype(self.dtype, copy=False), training=False)
+        recorded = trace(self, self.cast(self._inputs(x), self.dtype), training=False)
         return {step.path: step.output for step in recorded.steps if step.path}
 
     def objective(
@@ -422,28 +444,15 @@ class Model(Layer):
 
         The explanation prints as text, and can be written as LaTeX and as a page to step through;
         see `Explanation`. The model isn't changed. `loss` is by default the compiled one.
-
-        >>> from minigrad import Dense, Sequential, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
-        >>> explanation = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), loss="mse")
-        >>> explanation["dense_1"].weight_gradients.shape
-        (1, 2, 3)
         """
         from minigrad.explain import Explanation
 
         loss = self._loss_for("explain", loss)
-        rows = self._rows(x, y, loss=loss)
-        return Explanation(self, rows.x.astype(self.dtype, copy=False), rows.y, loss)
+        rows = self._rows(x, y, loss=loss).take(slice(None))
+        return Explanation(self, rows.x, rows.y, loss)
 
     def diagnose(self, x: ArrayLike, y: ArrayLike, **options: Any) -> Diagnosis:
-        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`.
-
-        >>> from minigrad import Dense, MSELoss, Sequential, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
-        >>> x = np.random.default_rng(0).uniform(size=(100, 2))
-        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss())
-        Diagnosis(1 error: targets_out_of_range)
-        """
+        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`."""
         from minigrad.diagnose import diagnose
 
         return diagnose(self, x, y, **options)
@@ -459,11 +468,7 @@ class Model(Layer):
 
         The file holds all that training needs to continue in the same bits, but for callbacks, and
         for how an inner model was compiled. Of a function (a metric, an initializer) it holds the
-        name. The write is atomic: interrupted at any moment, it leaves the old file or the new one.
-
-        Raises:
-            TypeError: an option that a file can't hold.
-            OSError: the file can't be written.
+        name. The write is atomic. An option that a file can't hold raises TypeError.
         """
         from minigrad.saving.model import save
 
@@ -478,20 +483,14 @@ class Model(Layer):
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Read parameters and buffers from a file of `save_weights`, `save` or another tool.
 
-        Another dtype is converted. A file with other names or shapes raises `FileFormatError`, and
-        the model stays as it was.
+        Other names or shapes raise `FileFormatError`, and the model stays as it was.
         """
         from minigrad.saving.weights import load_weights
 
         load_weights(self, path)
 
     def astype(self, dtype: DType) -> Self:
-        """Return a copy of the model in another dtype.
-
-        >>> from minigrad import Dense, Sequential
-        >>> Sequential([Dense(1)], input_shape=(2,), dtype="float32").astype("float64").dtype
-        dtype('float64')
-        """
+        """Return a copy of the model in another dtype."""
         twin = copy.deepcopy(self)
         twin.dtype = as_dtype(dtype)
         if twin.output_shape is not None:
@@ -501,10 +500,11 @@ class Model(Layer):
             twin.optimizer.state = {name: a.astype(twin.dtype) for name, a in state.items()}
         return twin
 
-    def _inputs(self, x: ArrayLike) -> Array:
+    def _inputs(self, x: Data) -> Data:
         """Validate inputs; an unbuilt model is built for them."""
-        data = as_data(x, "x")
-        check_finite(data, "x")
+        data = as_inputs(x, self.input_names)
+        for label, array in labelled(data, "x"):
+            check_finite(array, label)
         self._build_or_check(data)
         return data
 
@@ -515,10 +515,22 @@ class Model(Layer):
             )
         return self.trainer
 
+    def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
+        """Return a loss; for several outputs, one that has a loss for each of them."""
+        loss = as_loss(loss)
+        outputs = getattr(self.network, "outputs", None)
+        if isinstance(outputs, dict):
+            check_names(getattr(loss, "losses", loss), tuple(outputs), "loss")
+        elif isinstance(loss, JointLoss):
+            raise ValueError(
+                f"{self.label} has a single output, got losses for {list(loss.losses)}"
+            )
+        return loss
+
     def _loss_for(self, call: str, loss: Loss | str | None) -> Loss:
         """Return the given loss, or else the compiled one."""
         if loss is not None:
-            return as_loss(loss)
+            return self._as_loss(loss)
         if self.loss is None:
             raise RuntimeError(
                 f"{call} needs a loss: pass one, such as loss=MSELoss(), or compile the model"
@@ -526,24 +538,19 @@ class Model(Layer):
         return self.loss
 
     def _rows(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        loss: Loss,
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
-        inputs, targets = as_pair(x, y)
+        inputs, targets = as_pair(x, y, self.input_names)
         self._build_or_check(inputs)
-        assert self.output_shape is not None
         return as_rows(
             inputs,
             targets,
             output_shape=self.output_shape,
             loss=loss,
             sample_weight=sample_weight,
-            dtype=self.dtype,
+            names=self.input_names,
+            cast=partial(self.cast, dtype=self.dtype),
         )
 
     @override
@@ -559,7 +566,7 @@ class Model(Layer):
     @override
     def repr_arguments(self) -> list[tuple[str, Any]]:
         """Return the arguments that a repr shows, those of a subclass's own included."""
-        shown, known = super().repr_arguments(), self.get_config().keys()
+        shown, known = super().repr_arguments(), {*self.get_config(), "inputs", "outputs"}
         if own := [name for name in signature(type(self)).parameters if name not in known]:
             config = Configurable.get_config(self)
             shown += [(f"{name}=", config[name]) for name in own]
@@ -585,21 +592,13 @@ class Model(Layer):
         """Return the code that makes it, with comments for what the code doesn't say."""
         from minigrad.summary import notes
 
-        comments = list(notes(self))
-        if self.trainer is not None and self.trainer.epochs > self.history.epochs:
-            done = f"{self.history.epochs} of {self.trainer.epochs}"
-            comments.insert(0, f"in the middle of training: {done} epochs are done")
-        return "\n".join([pretty(self), *(f"# {comment}" for comment in comments)])
+        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self))])
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""
-        import html
+        from minigrad.plots import html
 
-        from minigrad.plots import network
-        from minigrad.summary import summary
-
-        picture = network(self) if self.output_shape is not None else ""
-        return f"{picture}<pre>{html.escape(summary(self))}</pre>"
+        return html(self)
 
 
 @register
@@ -615,15 +614,11 @@ class Sequential(Model):
 
     >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
-    >>> x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-    >>> y = np.array([0, 1, 1, 1])
     >>> model.compile(optimizer=SGD(learning_rate=2.0), loss=MSELoss())
-    >>> history = model.fit(x, y, epochs=2000, batch_size=None, verbose=0)
-    >>> model.predict(x).round()
-    array([[0.],
-           [1.],
-           [1.],
-           [1.]])
+    >>> x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    >>> history = model.fit(x, [0, 1, 1, 1], epochs=2000, batch_size=None, verbose=0)
+    >>> model.predict(x).round().ravel()
+    array([0., 1., 1., 1.])
     """
 
     network: Chain
@@ -669,6 +664,17 @@ class Sequential(Model):
         config = super().get_config()
         del config["network"]
         return {"layers": self.layers, **config}
+
+
+def _warn_of_logits(loss: Loss, last: Layer) -> None:
+    while last.children:
+        last = last.children[-1]
+    if loss.takes_logits and last.gives_probabilities:
+        warnings.warn(
+            f"{loss.label} takes logits, and {last.label} turns them into probabilities before: "
+            f"leave {last.label} out",
+            stacklevel=4,
+        )
 
 
 def _separate_uses(layers: Iterable[Layer]) -> None:

@@ -8,6 +8,7 @@ from minigrad.layers.dense import Dense
 from minigrad.layers.dropout import Dropout
 from minigrad.layers.gru import GRU
 from minigrad.layers.lstm import LSTM
+from minigrad.layers.merge import Add, Average, Concatenate, Multiply
 from minigrad.layers.normalization import BatchNorm, LayerNorm
 from minigrad.layers.rectifiers import ELU, SELU, Hardsigmoid, Hardtanh, LeakyReLU, ReLU
 from minigrad.layers.recurrent import Bidirectional, SimpleRNN
@@ -16,8 +17,9 @@ from minigrad.layers.smooth import GELU, Mish, SiLU, Softplus, Softsign
 from minigrad.layers.softmax import LogSoftmax, Softmax
 
 __all__ = [
-    "ELU", "GELU", "GRU", "LSTM", "SELU", "Activation", "BatchNorm", "Bidirectional", "Chain",
-    "Dense", "Dropout", "Flatten", "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm",
-    "LeakyReLU", "LogSoftmax", "Mish", "Parallel", "ReLU", "Reshape", "Residual", "SiLU", "Sigmoid",
-    "SimpleRNN", "Softmax", "Softplus", "Softsign", "Tanh",
+    "ELU", "GELU", "GRU", "LSTM", "SELU", "Activation", "Add", "Average", "BatchNorm",
+    "Bidirectional", "Chain", "Concatenate", "Dense", "Dropout", "Flatten", "Hardsigmoid",
+    "Hardtanh", "Identity", "Layer", "LayerNorm", "LeakyReLU", "LogSoftmax", "Mish", "Multiply",
+    "Parallel", "ReLU", "Reshape", "Residual", "SiLU", "Sigmoid", "SimpleRNN", "Softmax",
+    "Softplus", "Softsign", "Tanh",
 ]  # fmt: skip

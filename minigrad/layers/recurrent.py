@@ -8,9 +8,9 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, features
+from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape, size_of
+from minigrad.data.arrays import Array, Shape, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.branches import Merge, Parallel
 from minigrad.regularizers import Regularizer, check_regularizer
@@ -109,7 +109,7 @@ class Recurrent(Layer):
                 f"{input_shape}{hint}"
             )
         columns = self.gates * self.units
-        self.weight = self._parameter("weight", (features(self, input_shape), columns), rng)
+        self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
         self.recurrent_weight = self._parameter(
             "recurrent_weight", (self.units, columns), rng, "recurrent"
         )
