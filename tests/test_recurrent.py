@@ -60,6 +60,18 @@ def test_initial_values_are_those_of_keras() -> None:
     assert not plain.bias.value.any()
 
 
+def test_initial_values_may_be_arrays(cell) -> None:
+    gates = {SimpleRNN: 1, GRU: 3, LSTM: 4}[cell]
+    given = [numbers(3, 2 * gates), numbers(2, 2 * gates), numbers(2 * gates)]
+    options = {"unit_forget_bias": False} if cell is LSTM else {}
+    names = "weight_initializer", "recurrent_initializer", "bias_initializer"
+    layer = cell(2, **dict(zip(names, given, strict=True)), **options)
+    layer.build((None, 3), np.random.default_rng(0))
+    made = layer.weight, layer.recurrent_weight, layer.bias
+    for parameter, array in zip(made, given, strict=True):
+        np.testing.assert_array_equal(parameter.value, array)
+
+
 def test_regularizers_belong_to_their_parameters(cell) -> None:
     one, two, three = L2(0.1), L2(0.2), L2(0.3)
     layer = cell(2, weight_regularizer=one, recurrent_regularizer=two, bias_regularizer=three)
@@ -196,11 +208,11 @@ def test_units_are_checked(cell, units) -> None:
         cell(units)
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (2, 4, 3)])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 4, 3), ((4, 3), (4, 3))])
 def test_rows_are_time_and_features(cell, shape) -> None:
-    model = [cell(4, name="reader")]
+    layer = cell(4, name="reader")
     with pytest.raises(ValueError, match=r"'reader' expects .*\(batch, time, features\)") as caught:
-        Sequential(model, input_shape=shape)
+        layer.build(shape, np.random.default_rng(0))
     assert str(shape) in str(caught.value)
     assert ("x[:, :, np.newaxis]" in str(caught.value)) == (len(shape) == 1)
 

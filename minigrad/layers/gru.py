@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
+from minigrad.initializers import initialize
 from minigrad.layers.recurrent import Recurrent
 from minigrad.util.config import register
 from minigrad.util.random import RNG
@@ -16,7 +17,8 @@ from minigrad.util.random import RNG
 class GRU(Recurrent):
     """h_t = (1 - u) n + u h_(t-1), with h_0 = 0.
 
-    W, U and b have a block for each of r, u, n, in this order; d is `recurrent_bias`, (units,):
+    W, U and b have a block for each of r, u, n, in this order; d is `recurrent_bias` of shape
+    (units,), which starts at zero:
 
         r = sigmoid(x_t W_r + h_(t-1) U_r + b_r)    the reset gate
         u = sigmoid(x_t W_u + h_(t-1) U_u + b_u)    the update gate
@@ -55,10 +57,10 @@ class GRU(Recurrent):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         output_shape = super().build(input_shape, rng)
-        shape = (self.units,)
-        self.recurrent_bias = (
-            self._parameter("recurrent_bias", shape, rng, "bias") if self.use_bias else None
-        )
+        self.recurrent_bias = None
+        if self.use_bias:
+            zeros = initialize("zeros", (self.units,), rng, f"the recurrent_bias of {self.label}")
+            self.recurrent_bias = Parameter(zeros, regularizer=self.bias_regularizer)
         return output_shape
 
     @override

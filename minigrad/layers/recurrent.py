@@ -102,7 +102,7 @@ class Recurrent(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if len(input_shape) != 2:
+        if len(input_shape) != 2 or isinstance(input_shape[0], tuple):
             hint = ": for one feature a step, pass x[:, :, np.newaxis]" * (len(input_shape) == 1)
             raise ValueError(
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
@@ -110,17 +110,15 @@ class Recurrent(Layer):
             )
         columns = self.gates * self.units
         self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
-        self.recurrent_weight = self._parameter(
-            "recurrent_weight", (self.units, columns), rng, "recurrent"
-        )
+        self.recurrent_weight = self._parameter("recurrent_weight", (self.units, columns), rng)
         self.bias = self._parameter("bias", (columns,), rng) if self.use_bias else None
         return (input_shape[0], self.units) if self.return_sequences else (self.units,)
 
-    def _parameter(self, name: str, shape: Shape, rng: RNG, kind: str = "") -> Parameter:
-        """Return a new parameter; the options of its kind have that in their names."""
-        initializer = getattr(self, f"{kind or name}_initializer")
+    def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
+        option = name.removesuffix("_weight")  # of recurrent_weight
+        initializer = getattr(self, f"{option}_initializer")
         value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
-        return Parameter(value, regularizer=getattr(self, f"{kind or name}_regularizer"))
+        return Parameter(value, regularizer=getattr(self, f"{option}_regularizer"))
 
     def matrix(self) -> Array:
         """Return [U; W; b], by which a step multiplies [h_(t-1), x_t, 1]."""
@@ -146,7 +144,7 @@ class Recurrent(Layer):
         raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states)")
 
     def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
-        """Return delta_t of all steps, of shape (time, gates * units, batch).
+        """Return delta_t of all steps, (time, gates * units, batch), to which a GRU adds delta_k.
 
         delta_h[t] is the delta of the output h[t]; step t + 1 adds its own part of dJ/dh[t] to it.
         """
@@ -171,9 +169,9 @@ class Recurrent(Layer):
         self, x: Array, start: Sequence[Array] | None = None
     ) -> tuple[Array, list[Array], tuple[Array, ...]]:
         """Run all steps from a state, zero by default."""
-        rows, steps, features = x.shape
+        rows, steps, width = x.shape
         dtype = self.weight.value.dtype
-        inputs = np.ones((steps + 1, features + self.units + 1, rows), dtype)
+        inputs = np.ones((steps + 1, self.units + width + 1, rows), dtype)
         inputs[:-1, self.units : -1] = _steps_first(x, backwards=self.go_backwards)
         h = inputs[:, : self.units]
         states = [h, *(np.empty(h.shape, dtype) for _ in self.states[1:])]
@@ -217,7 +215,8 @@ class Recurrent(Layer):
     def backward(self, delta: Array) -> Array:
         weight = self.weight.value
         delta_z = self._parameter_gradients(delta)
-        input_delta = np.matmul(weight, delta_z[:, : weight.shape[1]])
+        delta_z = delta_z[:, : weight.shape[1]]  # without a GRU's delta_k
+        input_delta = np.matmul(weight, delta_z)
         return _rows_first(input_delta, backwards=self.go_backwards)
 
     @override
@@ -243,8 +242,8 @@ class Recurrent(Layer):
     @property
     @override
     def stored(self) -> int:
-        time, features = self.input_shape or (0, 0)
-        return size_of((time, features + 1 + self.kept * self.units))
+        time, width = self.input_shape or (0, 0)
+        return size_of((time, width + 1 + self.kept * self.units))
 
 
 def _steps_first(rows: Array, *, backwards: bool) -> Array:
