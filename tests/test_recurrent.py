@@ -225,7 +225,7 @@ def test_the_number_of_features_must_be_known(cell) -> None:
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ((2, 3), r"\(batch, None, 3\), got \(2, 3\)"),
+        ((2, 3), r"\(batch, None, 3\), got \(2, 3\): pass x\[np.newaxis\]"),
         ((2, 5, 4), r"\(batch, None, 3\), got \(2, 5, 4\)"),
         ((2, 0, 3), r"at least 1 time step, got .*\(2, 0, 3\)"),
     ],

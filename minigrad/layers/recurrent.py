@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape, features, size_of
+from minigrad.data.arrays import Array, Shape, describe, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.branches import Merge, Parallel
 from minigrad.regularizers import Regularizer, check_regularizer
@@ -151,11 +151,20 @@ class Recurrent(Layer):
         raise NotImplementedError(f"{self.label} must define backward_steps(delta_h, states, kept)")
 
     @override
+    def check_input(self, x: Array, row_shape: Shape) -> None:
+        if x.ndim == 2 and len(row_shape) == 2:
+            raise ValueError(
+                f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}: pass "
+                "x[np.newaxis] for one sequence, or x[:, :, np.newaxis] for one feature a step"
+            )
+        super().check_input(x, row_shape)
+        if 0 in x.shape[1:]:
+            raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
+
+    @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         time, _ = self.input_shape or (None, None)
         self.check_input(x, (time, len(self.weight.value)))
-        if x.shape[1] == 0:
-            raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
         inputs, states, kept = self._run(x)
         if training:
             self.cache = inputs, states, kept
