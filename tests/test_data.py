@@ -88,7 +88,7 @@ class TestArgumentsOfFit:
             with says(ValueError, message):
                 call(Y, Y)
         model.fit(Y.reshape(-1, 1), Y, verbose=0)
-        with says(ValueError, "got rows of shape (): reshape x to (-1, 1)"):
+        with says(ValueError, "the rows are single numbers: reshape x to (batch, 1)"):
             make(features=0).fit(Y, Y)
 
     def test_one_row_without_batch_axis(self) -> None:

@@ -61,7 +61,8 @@ class RunningMetrics:
         """Return the loss and the metrics over all rows so far, by name."""
         logs = {"loss": self._j + self._regularization}
         if self._predictions:
-            target, prediction = _joined(self._targets), _joined(self._predictions)
+            axes = self._predictions[0].ndim - 1
+            target, prediction = (_joined(a, axes) for a in (self._targets, self._predictions))
             for name, metric in self._metrics.items():
                 logs[name] = _number(name, metric(target, prediction))
         return logs
@@ -84,7 +85,10 @@ def evaluate(
     return logs
 
 
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _joined(parts: Sequence[NDArray[Any]], axes: int) -> NDArray[Any]:
+    """Join the batches; if a length varies, all steps of all rows become rows."""
+    if len({part.shape[1:] for part in parts}) > 1:
+        parts = [part.reshape(-1, *part.shape[axes:]) for part in parts]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

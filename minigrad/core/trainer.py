@@ -170,7 +170,7 @@ class Trainer:
         for callback in callbacks:
             callback.on_epoch_begin(self, self.epoch + 1)
         for number, batch in enumerate(data.batches(batch_size, rng), start=1):
-            predictions = self._empty_predictions(len(batch)) if self.metrics else None
+            predictions = self._empty_predictions(batch) if self.metrics else None
             j = self._step(gradient, batch, number, predictions)
             running.add(j, batch, predictions, gradient.regularization)
             if in_place and progress.due():
@@ -242,10 +242,12 @@ class Trainer:
             f"(loss {j}, learning rate {self.optimizer.rate})"
         )
 
-    def _empty_predictions(self, rows: int) -> Array:
+    def _empty_predictions(self, batch: Rows) -> Array:
         assert self.model.output_shape is not None
-        dtype = self.model.parameters.value.dtype
-        return np.empty((rows, *self.model.output_shape), dtype)
+        lengths = zip(self.model.output_shape, batch.y.shape[1:], strict=False)
+        known = [of_y if n is None else n for n, of_y in lengths]  # y has the lengths that vary
+        shape = (len(batch), *known, *self.model.output_shape[len(known) :])
+        return np.empty(shape, self.model.parameters.value.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of the running `fit` alone."""

@@ -84,17 +84,32 @@ def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
-def as_weights(value: ArrayLike, rows: int) -> NDArray[np.float64]:
-    """Return sample weights as float64, one per row: finite and not negative."""
+def as_weights(value: ArrayLike, shape: Shape) -> NDArray[np.float64]:
+    """Return sample weights as float64: finite and not negative.
+
+    There is a weight for each row of the predictions of this shape, or for each term, in which case
+    they have the first axes of the predictions.
+    """
     weight = as_numbers(value, "sample_weight")
-    if weight.shape != (rows,):
+    if not weight.ndim or not fits(weight.shape, shape[: weight.ndim]):
+        terms = f", or the first axes of {shape}, a weight for each term" * (len(shape) > 2)
         raise ValueError(
-            f"sample_weight must have shape ({rows},), a weight for each row; got {weight.shape}"
+            f"sample_weight must have shape {shape[:1]}, a weight for each row{terms}; got "
+            f"{weight.shape}"
         )
     check_finite(weight, "sample_weight")
-    if rows and weight.min() < 0:
+    if weight.size and weight.min() < 0:
         raise ValueError(f"sample_weight must not be negative, got {weight.min()}")
     return weight.astype(np.float64, copy=False)
+
+
+def with_axes(array: Array, ndim: int) -> Array:
+    """Return the array with as many axes, those that are added last and of length 1.
+
+    >>> with_axes(np.ones((4, 3)), 4).shape
+    (4, 3, 1, 1)
+    """
+    return array.reshape(*array.shape, *[1] * (ndim - array.ndim))
 
 
 def check_finite(array: NDArray[Any], name: str) -> None:

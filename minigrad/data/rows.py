@@ -9,7 +9,15 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, check_finite
+from minigrad.data.arrays import (
+    Array,
+    Shape,
+    as_array,
+    as_data,
+    as_weights,
+    check_finite,
+    with_axes,
+)
 from minigrad.data.permutation import random_permutation
 from minigrad.util.options import check_not_negative
 from minigrad.util.random import RNG
@@ -24,7 +32,7 @@ _NARROW = 64
 
 
 class Rows:
-    """Inputs x, also a memory-mapped file, targets y, and a weight for each row or None.
+    """Inputs x, also a memory-mapped file, targets y, and a weight for each row or term, or None.
 
     `take` and `batches` convert x to `dtype`, unless it is None.
     """
@@ -107,14 +115,16 @@ class Rows:
             for first in range(0, len(chunk.x), batch_size):
                 yield chunk.take(slice(first, first + batch_size))
 
-    def weighted_by_class(self, class_weight: Mapping[int, float]) -> Rows:
-        """Return the rows with each row's weight multiplied by the weight of its class.
+    def weighted_by_class(self, class_weight: Mapping[int, float], ndim: int = 2) -> Rows:
+        """Return the rows with each weight multiplied by the weight of its class.
 
-        The class is y, or the position of the one in a one-hot row.
+        `ndim` is that of the predictions. The class is y, or the position of the one in a one-hot
+        row, which is y if it has as many axes. There may be one for each row, or for each term.
         """
-        weight = _class_weights(class_weight, self.y[:])
+        weight = _class_weights(class_weight, self.y[:], ndim)
         if self.weight is not None:
-            weight = self.weight * weight
+            most = max(weight.ndim, self.weight.ndim)
+            weight = with_axes(self.weight, most) * with_axes(weight, most)
         return Rows(self.x, self.y, weight, self.dtype)
 
 
@@ -158,7 +168,7 @@ def as_rows(
     check_finite(inputs, "x")
     targets = loss.match(targets, (len(inputs), *output_shape))
     check_finite(targets, "y")
-    weight = None if sample_weight is None else as_weights(sample_weight, len(inputs))
+    weight = None if sample_weight is None else as_weights(sample_weight, (len(inputs), *output_shape))
     if weight is not None and not weight.any():
         raise ValueError("sample_weight must not be zero for all rows")
     return Rows(inputs, targets, weight, dtype)
@@ -203,7 +213,9 @@ def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
     return Rows(x, y, None if rows.weight is None else rows.weight[index], rows.dtype)
 
 
-def _class_weights(class_weight: Mapping[int, float], y: NDArray[Any]) -> NDArray[np.float64]:
+def _class_weights(
+    class_weight: Mapping[int, float], y: NDArray[Any], ndim: int
+) -> NDArray[np.float64]:
     if not isinstance(class_weight, Mapping):
         raise TypeError(
             "class_weight must be a dict with a weight for each class, such as {0: 1.0, 1: 5.0}, "
@@ -215,16 +227,15 @@ def _class_weights(class_weight: Mapping[int, float], y: NDArray[Any]) -> NDArra
     }
     if not any(weights.values()):
         raise ValueError(f"class_weight must not be zero for all classes, got {class_weight}")
-    rows = y.reshape(len(y), -1)
-    classes = rows[:, 0]
-    if rows.shape[1] > 1:
-        if not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
+    classes = y[..., 0] if y.ndim == ndim > 1 else y
+    if y.size > classes.size:
+        if not (((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all()):
             raise ValueError(
                 f"class_weight expects one class per row, and y of shape {y.shape} isn't one-hot: "
                 "pass sample_weight"
             )
-        classes = rows.argmax(axis=1)
-    weight = np.empty(len(y))
+        classes = y.argmax(axis=-1)
+    weight = np.empty(classes.shape)
     for label in np.unique(classes):
         if label not in weights:
             way = "; y must hold class labels" if label % 1 else ""

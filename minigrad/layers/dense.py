@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, build_once
+from minigrad.core.layer import Layer, build_once, features
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer, initialize
@@ -27,7 +27,10 @@ _ACTIVATIONS = (Activation, Softmax, LogSoftmax)
 class Dense(Layer):
     r"""z = x W + b, with `weight` W of shape (inputs, units) and `bias` b of shape (units,).
 
-    Backward, with delta = dJ/dz of shape (batch, units):
+    Rows may have more axes, as in (batch, time, inputs): the layer works along the last one, as in
+    Keras and PyTorch, and "rows" below are all vectors along it. `Flatten` makes a vector of a row.
+
+    Backward, with delta = dJ/dz of shape (batch, ..., units):
 
         dJ/dW = x^T delta        Equations 6 and 11: sum over rows of delta_k a_j
         dJ/db = sum over rows of delta
@@ -102,15 +105,10 @@ class Dense(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if len(input_shape) != 1:
-            way = "leave the batch axis out of input_shape, or put Flatten() before this layer"
-            raise ValueError(
-                f"{self.label} expects input of shape (batch, features), got rows of shape "
-                f"{input_shape}: {way if input_shape else 'reshape x to (-1, 1)'}"
-            )
-        shape = (self.units,)
-        self.weight = self._parameter("weight", (*input_shape, self.units), rng)
-        self.bias = self._parameter("bias", shape, rng) if self.use_bias else None
+        shape = (*input_shape[:-1], self.units)
+        self.weight = self._parameter("weight", (features(self, input_shape), self.units), rng)
+        self.bias = self._parameter("bias", (self.units,), rng) if self.use_bias else None
+        self.input_shape, self._several = input_shape, len(input_shape) > 1
         return build_once(self.activation, shape, rng) if self.activation else shape
 
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
@@ -135,19 +133,28 @@ class Dense(Layer):
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         weight = self.weight.value
-        self.check_input(x, weight.shape[:1])
+        assert self.input_shape is not None
+        self.check_input(x, self.input_shape)
         if training:
             self.cache = x
-        # z is computed transposed, so each unit is contiguous, which is fast for the activation.
-        columns: Array = np.dot(weight.T, x.T)
-        if self.bias is not None:
-            columns += self.bias.value[:, np.newaxis]
-        z = columns.T
+        if self._several:
+            z: Array = np.dot(_vectors(x), weight).reshape(*x.shape[:-1], self.units)
+            if self.bias is not None:
+                z += self.bias.value
+        else:
+            # z is computed transposed, so each unit is contiguous, which is fast for the activation.
+            columns: Array = np.dot(weight.T, x.T)
+            if self.bias is not None:
+                columns += self.bias.value[:, np.newaxis]
+            z = columns.T
         return self.activation.forward(z, training=training) if self.activation else z
 
     @override
     def backward(self, delta: Array) -> Array:
-        input_delta: Array = np.dot(self.weight.value, self._parameter_gradients(delta).T).T
+        delta = self._parameter_gradients(delta)
+        if self._several:
+            return np.dot(delta, self.weight.value.T).reshape(self.cache.shape)
+        input_delta: Array = np.dot(self.weight.value, delta.T).T
         return input_delta
 
     @override
@@ -155,15 +162,20 @@ class Dense(Layer):
         self._parameter_gradients(delta)
 
     def _parameter_gradients(self, delta: Array) -> Array:
-        """Assign dJ/dW and dJ/db, and return delta = dJ/dz."""
+        """Assign dJ/dW and dJ/db, and return delta = dJ/dz as a matrix."""
         x = self.cache
-        self.check_delta(delta, (len(x), self.units))
+        several = self._several
+        self.check_delta(delta, (*x.shape[:-1], self.units) if several else (len(x), self.units))
         if self.activation is not None:
             delta = self.activation.backward(delta)
         if delta.dtype != x.dtype:
             raise TypeError(f"{self.label} expects delta of dtype {x.dtype}, got {delta.dtype}")
+        if several:
+            x, delta = _vectors(x), _vectors(delta)
         np.dot(x.T, delta, out=self.weight.grad)
-        if self.bias is not None:
+        if self.bias is not None and several:  # of C-ordered rows, a product is the faster sum
+            np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
+        elif self.bias is not None:
             np.add.reduce(delta, axis=0, out=self.bias.grad)
         return delta
 
@@ -174,3 +186,8 @@ class Dense(Layer):
             "weight_regularizer", "bias_regularizer", "name",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+
+def _vectors(array: Array) -> Array:
+    """Return the vectors along the last axis as the rows of a matrix."""
+    return array.reshape(-1, array.shape[-1])

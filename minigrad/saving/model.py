@@ -276,7 +276,7 @@ class _Loading:
             return cls(**options)  # also a model class with a constructor of its own
         model = cls(**{**options, "input_shape": None, "rng": 0})
         if options["input_shape"] is not None:
-            axes = [_check_type("an axis of input_shape", n, int) for n in options["input_shape"]]
+            axes = [_int_or_none("an axis of input_shape", n) for n in options["input_shape"]]
             self.unbuilt.append((model, tuple(axes)))
         return model
 
