@@ -131,7 +131,8 @@ class Loss(Cached):
         if self.reduction == "mean":
             if total is None:
                 total = rows if sample_weight is None else float(sample_weight.sum(dtype=float))
-            divisor = total * (terms.size // (rows if sample_weight is None else sample_weight.size))
+            weights = rows if sample_weight is None else sample_weight.size
+            divisor = total * (terms.size // weights)
             factor = factor / divisor if divisor else 0.0
         if training:
             self.cache = slope * factor  # a new array: `terms` may return one that it was given

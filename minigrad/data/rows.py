@@ -166,9 +166,10 @@ def as_rows(
     """Validate a whole data set without copying it; `output_shape` is that of a row."""
     inputs, targets = as_pair(x, y)
     check_finite(inputs, "x")
-    targets = loss.match(targets, (len(inputs), *output_shape))
+    shape = (len(inputs), *output_shape)
+    targets = loss.match(targets, shape)
     check_finite(targets, "y")
-    weight = None if sample_weight is None else as_weights(sample_weight, (len(inputs), *output_shape))
+    weight = None if sample_weight is None else as_weights(sample_weight, shape)
     if weight is not None and not weight.any():
         raise ValueError("sample_weight must not be zero for all rows")
     return Rows(inputs, targets, weight, dtype)

@@ -142,7 +142,7 @@ class Dense(Layer):
             if self.bias is not None:
                 z += self.bias.value
         else:
-            # z is computed transposed, so each unit is contiguous, which is fast for the activation.
+            # Computed transposed: each unit is contiguous, which is fast for the activation.
             columns: Array = np.dot(weight.T, x.T)
             if self.bias is not None:
                 columns += self.bias.value[:, np.newaxis]
@@ -152,9 +152,11 @@ class Dense(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         delta = self._parameter_gradients(delta)
+        input_delta: Array
         if self._several:
-            return np.dot(delta, self.weight.value.T).reshape(self.cache.shape)
-        input_delta: Array = np.dot(self.weight.value, delta.T).T
+            input_delta = np.dot(delta, self.weight.value.T).reshape(self.cache.shape)
+        else:
+            input_delta = np.dot(self.weight.value, delta.T).T
         return input_delta
 
     @override

@@ -152,11 +152,11 @@ class CrossEntropyLoss(Loss):
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        order: Literal["C", "K"] = "C"
+        order: Literal["C", "F"] = "C"
         if several := prediction.ndim > 2:
-            shape, order = prediction.shape, "K"
+            shape, order = prediction.shape, "F"
             prediction = prediction.reshape(-1, shape[-1])
-            target = target.reshape(-1) if target.ndim < len(shape) else target.reshape(-1, shape[-1])
+            target = target.reshape(-1, *target.shape[len(shape) - 1 :])
         # Shape (classes, rows), in the memory layout of Dense's output: sums over classes are fast.
         z = np.subtract(prediction.T, np.maximum.reduce(prediction, axis=1), order=order)
         slope: Array = np.exp(z)
