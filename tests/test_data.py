@@ -313,7 +313,7 @@ class TestClassWeight:
     def test_labels_split_by_index(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("minigrad.data.rows._COPY_BYTES", 0)
         train, _ = split(Rows(X, np.arange(100) % 2), 0.3, seed=0)
-        weight = train.weighted_by_class({0: 1, 1: 5}).weight
+        weight = train.weighted_by_class({0: 1, 1: 5}, (1,)).weight
         np.testing.assert_array_equal(weight, np.where(train.y[:] == 0, 1.0, 5.0))
 
 

@@ -287,10 +287,14 @@ def test_class_weights_of_steps() -> None:
             (WEIGHT[:, 0], WEIGHT[:, :1] * of_class),
             (WEIGHT, WEIGHT * of_class),
         ):
-            found = Rows(X, y, weight).weighted_by_class(weights, 3).weight
+            found = Rows(X, y, weight).weighted_by_class(weights, (STEPS, CLASSES)).weight
             np.testing.assert_array_equal(found, expected, strict=True)
     labels = (Y % 2)[..., np.newaxis]
-    found = Rows(X, labels, np.ones((ROWS, STEPS, 1))).weighted_by_class({0: 1, 1: 5}, 3).weight
+    found = (
+        Rows(X, labels, np.ones((ROWS, STEPS, 1)))
+        .weighted_by_class({0: 1, 1: 5}, (STEPS, 1))
+        .weight
+    )
     np.testing.assert_array_equal(found, 1.0 + 4 * labels, strict=True)
     by_class, by_hand = make(), make()
     by_class.fit(X, Y, class_weight=weights, sample_weight=WEIGHT[:, 0], shuffle=False, verbose=0)
@@ -303,7 +307,7 @@ def test_class_weights_of_steps() -> None:
 
 def test_class_weights_of_indices_that_look_one_hot() -> None:
     y = np.eye(STEPS, dtype=int)[Y]  # (rows, steps), with a single 1 in each row
-    weight = Rows(X, y[:, 0]).weighted_by_class({0: 1, 1: 2}, 3).weight
+    weight = Rows(X, y[:, 0]).weighted_by_class({0: 1, 1: 2}, (STEPS, 2)).weight
     np.testing.assert_array_equal(weight, 1.0 + y[:, 0], strict=True)
 
 
@@ -370,7 +374,7 @@ def test_a_length_that_differs_is_not_broadcast(loss, y) -> None:
         (np.ones((12, 4)), "axes of (12, 5, 4), a weight for each term; got (12, 4)"),
         (np.ones(()), "a weight for each term; got ()"),
         (np.ones((12, 5, 1)), "sample_weight must have shape (12,)"),
-        (np.ones((12, 5, 4)), "CrossEntropyLoss expects sample_weight for its terms of shape (1"),
+        (np.ones((12, 5, 4)), "CrossEntropyLoss expects sample_weight for its terms, of shape (12"),
         (-MASK, "sample_weight must not be negative, got -1.0"),
         (0 * MASK, "sample_weight must not be zero for all rows"),
         (np.full((12, 5), np.nan), "sample_weight holds nan at index (0, 0)"),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.core.cached import Cached
-from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, with_axes
+from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, weighted
 from minigrad.data.targets import like_prediction
 from minigrad.util.config import as_object
 from minigrad.util.names import kind_of
@@ -121,12 +121,7 @@ class Loss(Cached):
         if not fit:
             raise self._terms_error(pair, prediction)
         if sample_weight is not None:
-            if terms.shape[: sample_weight.ndim] != sample_weight.shape:
-                raise ValueError(
-                    f"{self.label} expects sample_weight for its terms of shape {terms.shape}, of "
-                    f"this shape or its first axes, got {sample_weight.shape}"
-                )
-            terms, slope = _weighted(terms, sample_weight), _weighted(slope, sample_weight)
+            terms, slope = (weighted(array, sample_weight, self) for array in pair)
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
@@ -144,17 +139,13 @@ class Loss(Cached):
         return slope
 
     def _terms_error(self, pair: object, prediction: Array) -> Exception:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            return TypeError(
-                f"terms of {self.label} must return a pair, the terms and their derivative with "
-                f"respect to the prediction, got {kind_of(pair)}"
-            )
-        terms, slope = map(np.asarray, pair)
-        same_dtype = slope.dtype == prediction.dtype
-        return (ValueError if same_dtype else TypeError)(
-            f"terms of {self.label} must return a term per row or per element, and a derivative of "
-            f"shape {prediction.shape} and dtype {prediction.dtype}, got terms of shape "
-            f"{terms.shape} and a derivative of shape {slope.shape} and dtype {slope.dtype}"
+        got = f"got {kind_of(pair)}"
+        if isinstance(pair, tuple) and len(pair) == 2:
+            terms, slope = map(np.asarray, pair)
+            got = f"got {terms.shape} and {slope.shape} in {slope.dtype}"
+        return TypeError(
+            f"terms of {self.label} must return a pair: a term per row or per element, and the "
+            f"derivative of shape {prediction.shape} and dtype {prediction.dtype}, {got}"
         )
 
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
@@ -169,9 +160,3 @@ class Loss(Cached):
 def as_loss(loss: Loss | str) -> Loss:
     """Return the loss, or create it from its name: "mse", "l1" or "mae", "huber", ..."""
     return as_object(Loss, "l1" if loss == "mae" else loss, "loss")
-
-
-def _weighted(array: Array, weight: Array) -> Array:
-    """Multiply each row or term by its weight, in the array's dtype."""
-    product: Array = array * with_axes(weight.astype(array.dtype, copy=False), array.ndim)
-    return product

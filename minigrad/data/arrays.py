@@ -43,6 +43,18 @@ def size_of(shape: Shape) -> int:
     return prod(64 if n is None else n for n in shape)
 
 
+def features(input_shape: Shape, owner: str) -> int:
+    """Return the length of the last axis, for a layer that works along it."""
+    if not input_shape:
+        raise ValueError(
+            f"{owner} works along the last axis of each row, and the rows are single numbers: "
+            "reshape x to (batch, 1)"
+        )
+    if input_shape[-1] is None:
+        raise ValueError(f"{owner} needs the length of the last axis, got {input_shape}")
+    return int(input_shape[-1])
+
+
 def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return an array, a list, a DataFrame, a Series or a tensor as an array.
 
@@ -110,6 +122,17 @@ def with_axes(array: Array, ndim: int) -> Array:
     (4, 3, 1, 1)
     """
     return array.reshape(*array.shape, *[1] * (ndim - array.ndim))
+
+
+def weighted(terms: Array, weight: Array, owner: Any) -> Array:
+    """Multiply each row or term by its weight, in the dtype of the terms."""
+    if terms.shape[: weight.ndim] != weight.shape:
+        raise ValueError(
+            f"{owner.label} expects sample_weight for its terms, of shape {terms.shape} or the "
+            f"first of these axes, got {weight.shape}"
+        )
+    product: Array = terms * with_axes(weight.astype(terms.dtype, copy=False), terms.ndim)
+    return product
 
 
 def check_finite(array: NDArray[Any], name: str) -> None:

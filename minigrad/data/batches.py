@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from operator import length_hint
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minigrad.data.arrays import Shape
 from minigrad.data.rows import Rows
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_int
@@ -35,6 +36,9 @@ class Stream:
     and the next one continues with the same iterator; one that ends is started again.
     """
 
+    reused: ClassVar[bool] = True
+    """Whether the arrays of a batch may be overwritten by the next one."""
+
     def __init__(
         self, source: Batches, accept: Accept, *, epochs: int = 1, steps: int | None = None
     ) -> None:
@@ -43,7 +47,7 @@ class Stream:
         self.steps = None if steps is None else check_int(steps, "steps_per_epoch", "fit")
         self._source = source
         self._accept = accept
-        self._class_weight: tuple[Mapping[int, float], int] | None = None
+        self._class_weight: tuple[Mapping[int, float], Shape] | None = None
         iterator = iter(_start(source))
         if iterator is source and epochs > 1 and steps is None:
             raise ValueError(
@@ -57,9 +61,9 @@ class Stream:
         self._read(1, self._first)
         self._iterator: Iterator[Any] | None = chain([self._first], iterator)
 
-    def weighted_by_class(self, class_weight: Mapping[int, float], ndim: int) -> Stream:
+    def weighted_by_class(self, class_weight: Mapping[int, float], output_shape: Shape) -> Stream:
         """Weight the rows of each batch as `Rows.weighted_by_class` does; return this stream."""
-        self._class_weight = class_weight, ndim
+        self._class_weight = class_weight, output_shape
         self._read(1, self._first)
         return self
 
@@ -128,9 +132,13 @@ def as_batches(
 
 
 def as_validation(
-    data: Batches | Sequence[ArrayLike], accept: Accept, *, epochs: int
-) -> Rows | Stream:
+    data: Batches | Sequence[ArrayLike] | None, fraction: float, accept: Accept, *, epochs: int
+) -> Rows | Stream | None:
     """Return validation_data as rows or as a stream; errors name it."""
+    if data is None:
+        return None
+    if fraction:
+        raise ValueError("fit takes validation_data or validation_split, not both")
     arrays = isinstance(data, tuple) or (
         isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -38,6 +38,7 @@ class Rows:
     """
 
     __slots__ = ("dtype", "weight", "x", "y")
+    reused: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -58,6 +59,12 @@ class Rows:
     def total(self) -> float:
         """The number of rows, or the sum of their weights: the divisor of a mean loss."""
         return float(len(self.x) if self.weight is None else self.weight.sum())
+
+    def shape_of(self, predictions: Shape) -> Shape:
+        """Return the shape of all predictions, for that of a row; y has the lengths that vary."""
+        known = zip(predictions, self.y.shape[1:], strict=False)
+        lengths = [of_y if n is None else n for n, of_y in known]
+        return (len(self), *lengths, *predictions[len(lengths) :])
 
     @property
     def chunk(self) -> int:
@@ -115,13 +122,13 @@ class Rows:
             for first in range(0, len(chunk.x), batch_size):
                 yield chunk.take(slice(first, first + batch_size))
 
-    def weighted_by_class(self, class_weight: Mapping[int, float], ndim: int = 2) -> Rows:
+    def weighted_by_class(self, class_weight: Mapping[int, float], output_shape: Shape) -> Rows:
         """Return the rows with each weight multiplied by the weight of its class.
 
-        `ndim` is that of the predictions. The class is y, or the position of the one in a one-hot
-        row, which is y if it has as many axes. There may be one for each row, or for each term.
+        The class is y, or the position of the one in a one-hot row, which y has if it has as many
+        axes as the predictions. There is one for each row, or for each step of time.
         """
-        weight = _class_weights(class_weight, self.y[:], ndim)
+        weight = _class_weights(class_weight, self.y[:], output_shape)
         if self.weight is not None:
             most = max(weight.ndim, self.weight.ndim)
             weight = with_axes(self.weight, most) * with_axes(weight, most)
@@ -186,8 +193,10 @@ def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     return inputs, targets
 
 
-def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
+def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
     """Return training and validation rows, chosen at random from the seed."""
+    if not isinstance(rows, Rows):
+        raise ValueError("validation_split needs arrays x and y, got an iterable of batches")
     held_out = round(len(rows) * fraction)
     if not 0 < held_out < len(rows):
         raise ValueError(
@@ -215,7 +224,7 @@ def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
 
 
 def _class_weights(
-    class_weight: Mapping[int, float], y: NDArray[Any], ndim: int
+    class_weight: Mapping[int, float], y: NDArray[Any], output_shape: Shape
 ) -> NDArray[np.float64]:
     if not isinstance(class_weight, Mapping):
         raise TypeError(
@@ -228,7 +237,7 @@ def _class_weights(
     }
     if not any(weights.values()):
         raise ValueError(f"class_weight must not be zero for all classes, got {class_weight}")
-    classes = y[..., 0] if y.ndim == ndim > 1 else y
+    classes = y[..., 0] if y.ndim == 1 + len(output_shape) > 1 else y
     if y.size > classes.size:
         if not (((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all()):
             raise ValueError(

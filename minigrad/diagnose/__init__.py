@@ -110,7 +110,7 @@ def diagnose(
             inputs, targets, output_shape=shape, loss=own_loss, sample_weight=sample_weight
         )
         if class_weight is not None:
-            rows = rows.weighted_by_class(class_weight, 1 + len(shape))
+            rows = rows.weighted_by_class(class_weight, shape)
     if rows.y.dtype == bool:
         rows = Rows(rows.x, rows.y.astype(np.int64), rows.weight)
     counted = np.arange(len(rows))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, build_once, features
+from minigrad.core.layer import Layer, build_once
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape, features
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.activations import Activation
 from minigrad.layers.softmax import LogSoftmax, Softmax
@@ -106,7 +106,9 @@ class Dense(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         shape = (*input_shape[:-1], self.units)
-        self.weight = self._parameter("weight", (features(self, input_shape), self.units), rng)
+        self.weight = self._parameter(
+            "weight", (features(input_shape, self.label), self.units), rng
+        )
         self.bias = self._parameter("bias", (self.units,), rng) if self.use_bias else None
         self.input_shape, self._several = input_shape, len(input_shape) > 1
         return build_once(self.activation, shape, rng) if self.activation else shape
