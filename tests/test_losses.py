@@ -548,7 +548,7 @@ def test_wrong_class_weights(loss, y, width, weights, message) -> None:
 def test_class_weights_that_are_not_numbers(weight) -> None:
     rows = as_rows(np.zeros((4, 2)), [0, 1, 1, 0], output_shape=(1,), loss=BCELoss())
     with says(TypeError, "class_weight[1] >= 0, got"):
-        rows.weighted_by_class({0: 1.0, 1: weight}, (2,))
+        rows.weighted_by_class({0: 1.0, 1: weight}, (1,))
 
 
 @pytest.mark.parametrize("loss", [CrossEntropyLoss(label_smoothing=0.1), MSELoss(), HuberLoss()])

@@ -84,7 +84,7 @@ class Reshape(Layer):
 
 @register
 class Flatten(Reshape):
-    """Rows of one axis, as `Dense` expects them.
+    """Rows of one axis: all numbers of a row in one vector.
 
     >>> import numpy as np
     >>> layer = Flatten()
