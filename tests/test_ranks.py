@@ -33,6 +33,8 @@ from minigrad import (
 from minigrad.core import gradient as engine
 from minigrad.core.loss import as_loss
 from minigrad.data.rows import Rows
+from minigrad.diagnose.case import Case, mean_loss
+from minigrad.explain.steps import Limit, number
 from minigrad.metrics import (
     accuracy,
     binary_accuracy,
@@ -325,6 +327,7 @@ def test_metrics_take_each_step_as_a_row(metric) -> None:
     assert top_k_accuracy(y, scores, k=2) == top_k_accuracy(
         y.ravel(), scores.reshape(-1, CLASSES), k=2
     )
+    assert top_k_accuracy(y, scores, k=1) == accuracy(y, scores)
     assert binary_accuracy(label, chance) == binary_accuracy(label.ravel(), chance.ravel())
 
 
@@ -409,7 +412,7 @@ def test_explain_of_sequences(shape, rows: int) -> None:
     y = Y[:rows].reshape(x.shape[:-1])
     model = Sequential([Dense(3, "tanh"), Dense(CLASSES)], input_shape=shape, rng=0)
     explanation = model.explain(x, y, loss=CrossEntropyLoss())
-    limit = minigrad.explain.steps.Limit(1000)
+    limit = Limit(1000)
     for step in explanation.steps:
         for index in range(step.size):
             line = step.line(rows - 1, index, limit)
@@ -419,6 +422,11 @@ def test_explain_of_sequences(shape, rows: int) -> None:
                 for term in line.terms:
                     product = np.prod([value for _, value in term.factors])
                     assert product == pytest.approx(term.value)
+    losses = next(step for step in explanation.steps if step.name == "l")
+    z = explanation.prediction[-1].reshape(-1, CLASSES)
+    for index in range(losses.size):
+        formula = losses.line(rows - 1, index, limit).formula
+        assert all(number(value) in formula for value in z[index])
     np.testing.assert_allclose(
         explanation["dense_1"].weight_gradients.sum(axis=0), model_gradient(model, x, y), rtol=1e-12
     )
@@ -449,6 +457,18 @@ def test_diagnose_of_sequences(steps: int | None) -> None:
     assert list(model.diagnose(x, y, **options).kinds) == ["not_finite"]
     constant = model.diagnose(X, np.zeros((ROWS, STEPS), int), loss=CrossEntropyLoss())
     assert "constant_targets" in constant.kinds
+
+
+@pytest.mark.parametrize("weight", [WEIGHT[:, 0], WEIGHT], ids=["rows", "terms"])
+def test_diagnose_measures_the_weighted_loss(weight) -> None:
+    loss, model = CrossEntropyLoss(reduction="sum", scale=0.3), make()
+    rows = Rows(X, Y, weight / 2)
+    case = Case(model, rows, loss, None, batch_rows=len(X), notes=[])
+    mean = mean_loss(loss.terms(case.trace.prediction, Y)[0], weight)
+    assert mean == pytest.approx(
+        CrossEntropyLoss().forward(model.predict(X), Y, sample_weight=weight)
+    )
+    assert case.trace.j == pytest.approx(case.batch_scale * mean)
 
 
 def test_save_and_load_of_unknown_lengths(tmp_path) -> None:

@@ -167,8 +167,7 @@ class Dense(Layer):
 
     def _parameter_gradients(self, delta: Array) -> Array:
         """Assign dJ/dW and dJ/db, and return delta = dJ/dz as a matrix."""
-        x = self.cache
-        several = self._several
+        x, several = self.cache, self._several
         self.check_delta(delta, (*x.shape[:-1], self.units) if several else (len(x), self.units))
         if self.activation is not None:
             delta = self.activation.backward(delta)
@@ -177,10 +176,11 @@ class Dense(Layer):
         if several:
             x, delta = _vectors(x), _vectors(delta)
         np.dot(x.T, delta, out=self.weight.grad)
-        if self.bias is not None and several:  # of C-ordered rows, a product is the faster sum
-            np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
-        elif self.bias is not None:
-            np.add.reduce(delta, axis=0, out=self.bias.grad)
+        if self.bias is not None:
+            if several:  # delta is C-ordered: a product is the faster sum
+                np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
+            else:
+                np.add.reduce(delta, axis=0, out=self.bias.grad)
         return delta
 
     @override
