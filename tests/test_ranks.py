@@ -17,6 +17,7 @@ from minigrad import (
     Dense,
     Dropout,
     Flatten,
+    Layer,
     LayerNorm,
     LogSoftmax,
     Loss,
@@ -368,6 +369,25 @@ def test_a_length_that_differs_is_not_broadcast(loss, y) -> None:
         for wrong in (y[:, :1], y[:, :4]):
             with says(ValueError, "shape (12, 5", f"got {wrong.shape}"):
                 call(X, wrong)
+
+
+class Sum(Layer):
+    """The sum along the last axis."""
+
+    def build(self, input_shape, rng):
+        return input_shape[:-1]
+
+    def forward(self, x, *, training=True):
+        return x.sum(axis=-1)
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce_with_logits"])
+def test_a_length_that_differs_is_not_broadcast_in_rows_of_one_axis(loss) -> None:
+    model = Sequential([Dense(2), Sum()], input_shape=(None, FEATURES), rng=0)
+    model.compile(optimizer="sgd", loss=loss)
+    for call in (model.fit, model.evaluate):
+        with says(ValueError, "predictions' shape (12, 5), got (12, 1)"):
+            call(X, np.ones((ROWS, 1)))
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ class Loss(Cached):
         training: bool = True,
     ) -> float:
         """Return what `forward` does, for targets and weights that are validated already."""
-        if prediction.ndim > 2 and target.shape not in (prediction.shape, prediction.shape[:-1]):
+        if target.size != prediction.size and target.shape != prediction.shape[:-1]:
             self.match(target, prediction.shape)  # a length that varies may differ
         pair, rows = self.terms(prediction, self.cast(target, prediction.dtype)), len(prediction)
         try:

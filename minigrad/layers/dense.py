@@ -27,8 +27,8 @@ _ACTIVATIONS = (Activation, Softmax, LogSoftmax)
 class Dense(Layer):
     r"""z = x W + b, with `weight` W of shape (inputs, units) and `bias` b of shape (units,).
 
-    Rows may have more axes, as in (batch, time, inputs): the layer works along the last one, as in
-    Keras and PyTorch, and "rows" below are all vectors along it. `Flatten` makes a vector of a row.
+    Rows may have more axes, as in (batch, time, inputs): W multiplies each vector along the last
+    axis, as in Keras and PyTorch, and the sums over rows below are over all of these vectors.
 
     Backward, with delta = dJ/dz of shape (batch, ..., units):
 
