@@ -20,6 +20,7 @@ such as the number of time steps."""
 DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 
 _BLOCK_BYTES = 2**20
+_MOST_AXES = 63  # NumPy's arrays have up to 64, with the batch axis
 _LARGEST_INTEGER = 2**53  # float64 holds every integer up to this one exactly
 _CONVERSIONS = {"filled": "filled(...), or drop the masked rows", "toarray": "toarray()"}
 """Methods that only masked and sparse arrays have, and how to get a plain array."""
@@ -188,6 +189,8 @@ def as_input_shape(input_shape: Shape, owner: str) -> Shape:
             f"{owner} expects input_shape as a tuple, got {input_shape!r}: "
             f"pass input_shape=({input_shape},)"
         )
+    if len(input_shape) > _MOST_AXES:
+        raise ValueError(f"{owner} expects at most {_MOST_AXES} axes, got {len(input_shape)}")
     return tuple(n if n is None else check_int(n, "input_shape", owner) for n in input_shape)
 
 

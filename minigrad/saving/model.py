@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, build_once, replace, walk
+from minigrad.data.arrays import as_input_shape
 from minigrad.metrics import METRICS
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
@@ -277,7 +278,7 @@ class _Loading:
         model = cls(**{**options, "input_shape": None, "rng": 0})
         if options["input_shape"] is not None:
             axes = [_int_or_none("an axis of input_shape", n) for n in options["input_shape"]]
-            self.unbuilt.append((model, tuple(axes)))
+            self.unbuilt.append((model, as_input_shape(tuple(axes), cls.__name__)))
         return model
 
 
