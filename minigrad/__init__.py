@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 # fmt: off
 # isort: off
 from minigrad.callbacks import (
-    Callback, CSVLogger, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
+    CSVLogger, Callback, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
 )
+from minigrad.core.graph import Graph, Input
+from minigrad.core.loss import JointLoss
 from minigrad.core.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
@@ -20,9 +22,9 @@ from minigrad.initializers import (
     LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
 )
 from minigrad.layers import (
-    ELU, GELU, SELU, Activation, BatchNorm, Chain, Dense, Dropout, Flatten, Hardsigmoid, Hardtanh,
-    Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish, Parallel, ReLU, Reshape, Residual,
-    Sigmoid, SiLU, Softmax, Softplus, Softsign, Tanh,
+    ELU, GELU, SELU, Activation, Add, Average, BatchNorm, Chain, Concatenate, Dense, Dropout,
+    Flatten, Hardsigmoid, Hardtanh, Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish,
+    Multiply, Parallel, ReLU, Reshape, Residual, SiLU, Sigmoid, Softmax, Softplus, Softsign, Tanh,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
@@ -47,17 +49,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU", "GELU", "L1", "L1L2", "L2", "SELU", "SGD", "Activation", "Adagrad", "Adam", "AdamW",
-    "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "CSVLogger", "Callback", "Chain", "Constant",
-    "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping",
-    "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal", "GlorotUniform",
-    "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform", "HingeLoss",
-    "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
-    "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal", "LecunUniform",
-    "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "Normal", "Objective",
-    "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters", "RMSprop", "ReLU",
-    "ReduceOnPlateau", "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU",
-    "Sigmoid", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "Zeros",
-    "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
+    "Add", "Average", "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "CSVLogger", "Callback", "Chain",
+    "Concatenate", "Constant", "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError",
+    "Dropout", "EarlyStopping", "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal",
+    "GlorotUniform", "GradientReport", "Graph", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform",
+    "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "Input", "JointLoss", "L1Loss",
+    "Layer", "LayerNorm", "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal",
+    "LecunUniform", "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "Multiply",
+    "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters",
+    "RMSprop", "ReLU", "ReduceOnPlateau", "Regularizer", "Reshape", "Residual", "Schedule",
+    "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh",
+    "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load", "register",
+    "softmax",
 ]  # fmt: skip
 
 

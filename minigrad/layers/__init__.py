@@ -6,6 +6,7 @@ from minigrad.layers.activations import Activation, Identity, Sigmoid, Tanh
 from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.dense import Dense
 from minigrad.layers.dropout import Dropout
+from minigrad.layers.merge import Add, Average, Concatenate, Multiply
 from minigrad.layers.normalization import BatchNorm, LayerNorm
 from minigrad.layers.rectifiers import ELU, SELU, Hardsigmoid, Hardtanh, LeakyReLU, ReLU
 from minigrad.layers.shape import Flatten, Reshape
@@ -13,8 +14,8 @@ from minigrad.layers.smooth import GELU, Mish, SiLU, Softplus, Softsign
 from minigrad.layers.softmax import LogSoftmax, Softmax
 
 __all__ = [
-    "ELU", "GELU", "SELU", "Activation", "BatchNorm", "Chain", "Dense", "Dropout", "Flatten",
-    "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm", "LeakyReLU", "LogSoftmax", "Mish",
-    "Parallel", "ReLU", "Reshape", "Residual", "SiLU", "Sigmoid", "Softmax", "Softplus",
-    "Softsign", "Tanh",
+    "ELU", "GELU", "SELU", "Activation", "Add", "Average", "BatchNorm", "Chain", "Concatenate",
+    "Dense", "Dropout", "Flatten", "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm",
+    "LeakyReLU", "LogSoftmax", "Mish", "Multiply", "Parallel", "ReLU", "Reshape", "Residual",
+    "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh",
 ]  # fmt: skip
