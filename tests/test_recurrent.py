@@ -17,6 +17,7 @@ from minigrad import (
     SimpleRNN,
     Tanh,
     check_gradients,
+    load,
 )
 
 CELLS = [SimpleRNN, GRU, LSTM]
@@ -149,7 +150,7 @@ def test_steps_give_the_numbers_of_forward(cell, dtype: str) -> None:
     np.testing.assert_allclose(state[0] if cell is LSTM else state, expected[:, -1], rtol=1e-5)
 
 
-def test_the_number_of_steps_may_vary(cell) -> None:
+def test_the_number_of_steps_may_vary(cell, tmp_path) -> None:
     layers = [Bidirectional(cell(4, return_sequences=True)), Tanh(), cell(2)]
     model = Sequential(layers, input_shape=(None, 3), rng=0)
     assert model.output_shape == (2,)
@@ -158,6 +159,9 @@ def test_the_number_of_steps_may_vary(cell) -> None:
         x, y = numbers(4, steps, 3), numbers(4, 2)
         report = check_gradients(model, x, y, MSELoss())
         assert report.passed, report
+    model.save(tmp_path / "net.safetensors")
+    twin = load(tmp_path / "net.safetensors")
+    np.testing.assert_array_equal(twin.predict(x), model.predict(x), strict=True)
 
 
 def test_an_lstm_learns_a_sum() -> None:
