@@ -20,9 +20,10 @@ from minigrad.initializers import (
     LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
 )
 from minigrad.layers import (
-    ELU, GELU, SELU, Activation, BatchNorm, Chain, Dense, Dropout, Flatten, Hardsigmoid, Hardtanh,
-    Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish, Parallel, ReLU, Reshape, Residual,
-    Sigmoid, SiLU, Softmax, Softplus, Softsign, Tanh,
+    ELU, GELU, SELU, Activation, BatchNorm, Chain, Dense, Dropout, Embedding, Flatten, GroupNorm,
+    Hardsigmoid, Hardtanh, Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish,
+    MultiHeadAttention, Parallel, PositionEmbedding, ReLU, Reshape, Residual, RMSNorm, Sigmoid,
+    SiLU, SinusoidalPositions, Softmax, Softplus, Softsign, Tanh,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
@@ -49,15 +50,16 @@ __all__ = [
     "ELU", "GELU", "L1", "L1L2", "L2", "SELU", "SGD", "Activation", "Adagrad", "Adam", "AdamW",
     "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "CSVLogger", "Callback", "Chain", "Constant",
     "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping",
-    "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal", "GlorotUniform",
-    "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform", "HingeLoss",
+    "Embedding", "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal", "GlorotUniform",
+    "GradientReport", "GroupNorm", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform", "HingeLoss",
     "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
     "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal", "LecunUniform",
-    "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "Normal", "Objective",
-    "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters", "RMSprop", "ReLU",
-    "ReduceOnPlateau", "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU",
-    "Sigmoid", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "Zeros",
-    "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
+    "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "MultiHeadAttention",
+    "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters",
+    "PositionEmbedding", "RMSNorm", "RMSprop", "ReLU", "ReduceOnPlateau", "Regularizer", "Reshape",
+    "Residual", "Schedule", "Sequential", "SiLU", "Sigmoid", "SinusoidalPositions", "Softmax",
+    "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "Zeros", "check_gradients",
+    "check_layer", "confusion_matrix", "load", "register", "softmax",
 ]  # fmt: skip
 
 

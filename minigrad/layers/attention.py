@@ -1,0 +1,290 @@
+"""Attention: each place of a sequence takes a weighted mean over the places of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.core.layer import Layer, features
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, Shape, fits, size_of
+from minigrad.initializers import InitializerLike, check_initializer, initialize
+from minigrad.util.config import register
+from minigrad.util.options import check_bool, check_int
+from minigrad.util.random import RNG
+
+_ROLES = ("query", "value", "mask")
+
+
+@register
+class MultiHeadAttention(Layer):
+    r"""Scaled dot-product attention in several heads, and a linear map of what they return.
+
+    The columns of `weight` (features, 3 features) and `bias` project the query to q, and the value
+    to k and v. Each head works with its own `width` = features / num_heads of these columns:
+
+        s_ji = k_j q_i / sqrt(width)                the score of key j for query i
+        a_ji = exp(s_ji) / sum over j of exp(s_ji)  over the keys that query i may look at
+        m_i  = sum over j of a_ji v_j
+        h    = m W + b                              with `output_weight` W and `output_bias` b
+
+    Backward, with delta = dJ/dm = dJ/dh W^T in each head:
+
+        dJ/dv_j  = sum over i of a_ji delta_i
+        dJ/ds_ji = a_ji (delta_i v_j - delta_i m_i)   delta_i m_i is the softmax's sum over keys
+        dJ/dq_i  = sum over j of dJ/ds_ji k_j / sqrt(width),  dJ/dk_j in the same way
+
+    With one input of rows (places, features), the query is the value too: self-attention. Two
+    inputs are query and value, three are query, value and mask. The mask holds 1 where a query may
+    look and 0 elsewhere, in rows of shape (places of the value,) or (places of the query, places of
+    the value). A query that may look nowhere gets m = 0. `backward` returns dJ/dquery for one
+    input, and for more a tuple, with None for the mask.
+
+    This is `torch.nn.MultiheadAttention(features, num_heads, batch_first=True)`, with its weights
+    transposed; PyTorch's masks hold True where Keras's and these hold 0.
+
+    Args:
+        num_heads: divides the number of features.
+        causal: query i looks at places 0 to i only.
+        use_bias: False leaves `bias` and `output_bias` out.
+        weight_initializer, bias_initializer: a name or an `Initializer`, for both linear maps.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: rows that aren't (places, features), a value with other features than the query,
+            or a mask that doesn't fit the two.
+
+    Source: Vaswani et al., Attention is all you need, 2017, section 3.2.
+
+    >>> layer = MultiHeadAttention(2, causal=True)
+    >>> layer.build((3, 4), np.random.default_rng(0))
+    (3, 4)
+    >>> layer.attention_weights(np.zeros((1, 3, 4)))[0, 0].round(2)
+    array([[1.  , 0.  , 0.  ],
+           [0.5 , 0.5 , 0.  ],
+           [0.33, 0.33, 0.33]])
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+    output_weight: Parameter
+    output_bias: Parameter | None
+
+    def __init__(
+        self,
+        num_heads: int,
+        *,
+        causal: bool = False,
+        use_bias: bool = True,
+        weight_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        name: str = "",
+    ) -> None:
+        super().__init__(name=name)
+        self.num_heads = check_int(num_heads, "num_heads", self)
+        self.causal = check_bool(causal, "causal", self)
+        self.use_bias = check_bool(use_bias, "use_bias", self)
+        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
+        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        several = bool(input_shape) and isinstance(input_shape[0], tuple)
+        self._shapes: tuple[Shape, ...] = input_shape if several else (input_shape,)
+        size = self._check_shapes()
+
+        def parameter(name: str, shape: Shape) -> Parameter:
+            source = self.weight_initializer if len(shape) == 2 else self.bias_initializer
+            return Parameter(initialize(source, shape, rng, f"the {name} of {self.label}"))
+
+        self.weight = parameter("weight", (size, 3 * size))
+        self.bias = parameter("bias", (3 * size,)) if self.use_bias else None
+        self.output_weight = parameter("output_weight", (size, size))
+        self.output_bias = parameter("output_bias", (size,)) if self.use_bias else None
+        return self._shapes[0]
+
+    @override
+    def forward(
+        self,
+        query: Array,
+        value: Array | None = None,
+        mask: Array | None = None,
+        *,
+        training: bool = True,
+    ) -> Array:
+        inputs, q, k, v, a = self._attend(query, value, mask)
+        rows, heads, places, width = q.shape
+        mixed = np.empty((rows, places, heads, width), q.dtype)
+        np.matmul(a.swapaxes(-1, -2), v, out=mixed.swapaxes(1, 2))
+        h: Array = np.dot(mixed.reshape(-1, heads * width), self.output_weight.value)
+        if self.output_bias is not None:
+            h += self.output_bias.value
+        if training:
+            self.cache = inputs, q, k, v, a, mixed
+        return h.reshape(query.shape)
+
+    def _attend(self, query: Array, value: Array | None, mask: Array | None) -> Any:
+        """Return the inputs, the heads q, k and v, and the weights a by key and query.
+
+        Keys come before queries, so that the softmax adds up rows of the array, which is fast.
+        """
+        inputs, look = self._check_inputs(query, value, mask)
+        projected: list[Array] = []
+        for x, columns in zip(inputs, self._columns(inputs), strict=True):
+            z: Array = np.dot(x.reshape(-1, x.shape[-1]), self.weight.value[:, columns])
+            if self.bias is not None:
+                z += self.bias.value[columns]
+            projected.extend(self._heads(z, x))
+        q, k, v = projected
+        q *= q.shape[-1] ** -0.5
+        a: Array = k @ q.swapaxes(-1, -2)
+        if look is not None:
+            a += np.where(look, a.dtype.type(0), a.dtype.type(-np.inf))
+        with np.errstate(under="ignore"):
+            a -= np.maximum.reduce(a, axis=-2, keepdims=True, initial=np.finfo(a.dtype).min)
+            np.exp(a, out=a)
+        total = np.ones((1, a.shape[-2]), a.dtype) @ a
+        a /= np.maximum(total, 1)  # below 1, which is the largest key's part, no key is seen
+        return inputs, q, k, v, a
+
+    @override
+    def backward(self, delta: Array) -> Any:
+        projected = self._parameter_gradients(delta)
+        inputs = self.cache[0]
+        back = [
+            np.dot(d, self.weight.value[:, columns].T).reshape(x.shape)
+            for d, columns, x in zip(projected, self._columns(inputs), inputs, strict=True)
+        ]
+        return back[0] if len(self._shapes) == 1 else (*back, None)[: len(self._shapes)]
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        self._parameter_gradients(delta)
+
+    def _parameter_gradients(self, delta: Array) -> list[Array]:
+        """Assign the parameters' gradients, and return dJ/dz for each input's projection z."""
+        inputs, q, k, v, a, mixed = self.cache
+        self.check_delta(delta, inputs[0].shape)
+        size, width = delta.shape[-1], q.shape[-1]
+        delta = delta.reshape(-1, size)
+        self.output_weight.grad = np.dot(mixed.reshape(-1, size).T, delta)
+        if self.output_bias is not None:
+            self.output_bias.grad = delta.sum(axis=0)
+        delta = np.dot(delta, self.output_weight.value.T).reshape(mixed.shape)
+        summed = np.einsum("ntaw,ntaw->nat", delta, mixed)
+        delta = delta.swapaxes(1, 2)
+
+        columns = self._columns(inputs)
+        projected = [
+            np.empty((x.size // size, len(range(3 * size)[part])), delta.dtype)
+            for x, part in zip(inputs, columns, strict=True)
+        ]
+        dq, dk, dv = (
+            head for z, x in zip(projected, inputs, strict=True) for head in self._heads(z, x)
+        )
+        np.matmul(a, delta, out=dv)
+        ds: Array = v @ delta.swapaxes(-1, -2)
+        ds -= summed[:, :, np.newaxis]
+        ds *= a
+        np.matmul(ds, q, out=dk)  # q holds the factor 1 / sqrt(width)
+        np.matmul(ds.swapaxes(-1, -2), k, out=dq)
+        dq *= width**-0.5
+
+        for dz, part, x in zip(projected, columns, inputs, strict=True):
+            self.weight.grad[:, part] = np.dot(x.reshape(-1, size).T, dz)
+            if self.bias is not None:
+                self.bias.grad[part] = dz.sum(axis=0)
+        return projected
+
+    def attention_weights(
+        self, query: Array, value: Array | None = None, mask: Array | None = None
+    ) -> Array:
+        """Return how much each query looks at each place, (batch, heads, queries, places)."""
+        a: Array = self._attend(query, value, mask)[-1]
+        return a.swapaxes(-1, -2)
+
+    def _columns(self, inputs: Sequence[Array]) -> list[slice]:
+        """Return the columns of the weight for each input: those of q, k, v, or of q and of k, v."""
+        size = len(self.weight.value)
+        return [slice(None)] if len(inputs) == 1 else [slice(size), slice(size, None)]
+
+    def _heads(self, z: Array, x: Array) -> Array:
+        """Return a view of a projection of x, (q, k or v, batch, heads, places, width)."""
+        rows, places, size = x.shape
+        split = z.reshape(rows, places, -1, self.num_heads, size // self.num_heads)
+        return split.transpose(2, 0, 3, 1, 4)
+
+    def _check_inputs(self, query: Array, value: Array | None, mask: Array | None) -> Any:
+        """Return the inputs, and where a query may look by key and query; None for everywhere."""
+        given = {role: x for role, x in zip(_ROLES, (query, value, mask)) if x is not None}
+        known = _ROLES[: len(self._shapes)]
+        if tuple(given) != known:
+            raise ValueError(
+                f"{self.label} was built for {', '.join(known)}, got {', '.join(given)}"
+            )
+        for x, shape in zip((query, value), self._shapes, strict=False):
+            self.check_input(x, shape)
+        for role, x in given.items():
+            if len(x) != len(query):
+                raise ValueError(
+                    f"{self.label} expects a {role} with the {len(query)} rows of the query, got "
+                    f"{len(x)}"
+                )
+        inputs = (query,) if value is None else (query, value)
+        queries, places = query.shape[1], inputs[-1].shape[1]
+        look = np.tri(queries, places, dtype=bool).T if self.causal else None
+        if mask is not None:
+            self._check_mask(mask.shape[1:], queries, places)
+            seen = mask.astype(bool)
+            if not (seen == mask).all():
+                raise ValueError(f"{self.label} expects a mask of 0 and 1, got other numbers")
+            seen = (seen[..., np.newaxis] if mask.ndim == 2 else seen.swapaxes(1, 2))[:, np.newaxis]
+            look = seen if look is None else seen & look
+        return inputs, look
+
+    def _check_shapes(self) -> int:
+        """Return the number of features, and refuse shapes that don't go together."""
+        if len(self._shapes) > 3:
+            raise ValueError(
+                f"{self.label} expects query, value and mask, got {len(self._shapes)} inputs"
+            )
+        for role, shape in zip(_ROLES[:2], self._shapes, strict=False):
+            if len(shape) != 2:
+                raise ValueError(
+                    f"{self.label} expects a {role} of shape (batch, places, features), got rows "
+                    f"of shape {shape}"
+                )
+        query, value = self._shapes[0], self._shapes[1 % len(self._shapes)]
+        size = features(self, query)
+        if size % self.num_heads:
+            raise ValueError(
+                f"{self.label} expects features that its {self.num_heads} heads divide, got {size}"
+            )
+        if value[1] != size:
+            raise ValueError(
+                f"{self.label} expects a value with the {size} features of the query, got "
+                f"{value[1]}: put Dense({size}) before it"
+            )
+        if len(self._shapes) == 3:
+            self._check_mask(self._shapes[2], query[0], value[0])
+        return size
+
+    def _check_mask(self, shape: Shape, queries: int | None, places: int | None) -> None:
+        one, each = (places,), (queries, places)
+        if not (fits(shape, one) or fits(shape, each)):
+            raise ValueError(
+                f"{self.label} expects a mask with rows of shape {one}, or {each} for a row for "
+                f"each query, got {shape}"
+            )
+
+    @property
+    @override
+    def stored(self) -> int:
+        """The two inputs' projections, the weights of all heads, what they mix, and the output."""
+        (queries, size), (places, _) = self._shapes[0], self._shapes[1 % len(self._shapes)]
+        return size_of((queries, 3 * size)) + size_of((places, 2 * size)) + size_of(
+            (self.num_heads, queries, places)
+        )
