@@ -80,7 +80,7 @@ class Normalization(Layer):
         self.check_input(x, self.input_shape)
         n, variance = self.deviation(self.arrange(x), training)
         rate = 1 / np.sqrt(variance + (self.epsilon or np.finfo(x.dtype).eps))
-        n = n * rate
+        n *= rate
         if training:
             self.cache = n, rate, x.shape
         h: Array = n * gamma
@@ -190,7 +190,7 @@ class RMSNorm(LayerNorm):
 
     @override
     def deviation(self, x: Array, training: bool) -> tuple[Array, Array]:
-        return x, self.mean(x, x)
+        return x.copy(), self.mean(x, x)
 
 
 @register

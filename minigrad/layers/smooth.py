@@ -19,18 +19,33 @@ _TANH_FORM = (
     "g' = (1 + tanh(0.7978846 (z + 0.044715 z^3))) / 2 + z (0.3989423 + 0.05351615 z^2) "
     "(1 - tanh(0.7978846 (z + 0.044715 z^3))^2)"
 )
-_NUMERATOR = (
-    0.9999999999973015, 26.866313256896497, 353.45378294148395, 2945.5899351873527,
-    17006.59880480673, 70301.97114412769, 208095.98542331203, 427050.56801977626,
-    556770.6914180004, 359061.6927340822,
-)  # fmt: skip
-_DENOMINATOR = (
-    1.0, 26.866313256329953, 354.4537829950345, 2972.4562454047323,
-    17358.052704444737, 73193.8252125105, 224405.7446280378, 491728.91211606987,
-    734328.4544036131, 672824.5116842461, 286489.78100826655,
-)  # fmt: skip
-"""The coefficients of a rational fit to the Mills ratio on [0, 40], with a relative error below
-6e-17. All are positive, so the sums lose no accuracy."""
+_MILLS_RATIO = {
+    "float64": (
+        (
+            0.9999999999973015, 26.866313256896497, 353.45378294148395, 2945.5899351873527,
+            17006.59880480673, 70301.97114412769, 208095.98542331203, 427050.56801977626,
+            556770.6914180004, 359061.6927340822,
+        ),
+        (
+            1.0, 26.866313256329953, 354.4537829950345, 2972.4562454047323,
+            17358.052704444737, 73193.8252125105, 224405.7446280378, 491728.91211606987,
+            734328.4544036131, 672824.5116842461, 286489.78100826655,
+        ),
+    ),
+    "float32": (
+        (
+            1.000010726210141, 9.843329037496439, 44.29598244891179, 105.77045056609752,
+            120.38980347449339,
+        ),
+        (
+            1.0, 9.843916573169931, 45.28214654769485, 115.80149699012807, 161.03518114906382,
+            96.05716486564927,
+        ),
+    ),
+}  # fmt: skip
+"""The numerator and the denominator of a rational fit to the Mills ratio, by dtype. The relative
+error is below 6e-17 on [0, 40], and below 7e-9 on [0, 15], where exp(-u^2 / 2) in float32 ends. All
+coefficients are positive, so the sums lose no accuracy."""
 
 
 @register
@@ -83,16 +98,34 @@ class GELU(Activation):
         self.equation = "a = z Phi(z); g' = Phi(z) + z phi(z)" if exact else _TANH_FORM
 
     @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        below, rise = self._distribution(x)
+        if training:
+            self.cache = below + rise  # g'(z), since Phi(z) takes most of the time
+        return x * below
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        slope: Array = self.cache
+        self.check_delta(delta, slope.shape)
+        return slope * delta
+
+    @override
     def function(self, z: Array) -> Array:
-        return z * (normal(z)[0] if self.approximate == "none" else _tanh_sigmoid(z)[0])
+        return z * self._distribution(z)[0]
 
     @override
     def derivative(self, cached: Array) -> Array:
+        below, rise = self._distribution(cached)
+        return below + rise
+
+    def _distribution(self, z: Array) -> tuple[Array, Array]:
+        """Return Phi(z), or its approximation, and z times its derivative."""
         if self.approximate == "none":
-            below, density = normal(cached)
-            return below + cached * density
-        s, bend = _tanh_sigmoid(cached)
-        return s * (1 + (1 - s) * bend)
+            below, density = normal(z)
+            return below, z * density
+        s, bend = _tanh_sigmoid(z)
+        return s, s * (1 - s) * bend
 
 
 @register
@@ -192,10 +225,12 @@ def normal(z: Array) -> tuple[Array, Array]:
         density = np.exp(near * near / -2)
         density *= np.exp((u - near) * (u + near) / -2)
         density /= sqrt(2 * pi)
-        tail = _polynomial(_NUMERATOR, u)
-        tail /= _polynomial(_DENOMINATOR, u)
+        numerator, denominator = _MILLS_RATIO[z.dtype.name]
+        tail = _polynomial(numerator, u)
+        tail /= _polynomial(denominator, u)
         tail *= density
-    return np.where(z < 0, tail, 1 - tail), density
+    tail -= z >= 0
+    return np.abs(tail, out=tail), density
 
 
 def _polynomial(coefficients: tuple[float, ...], u: Array) -> Array:
