@@ -20,7 +20,7 @@ _TANH_FORM = (
     "(1 - tanh(0.7978846 (z + 0.044715 z^3))^2)"
 )
 _MILLS_RATIO = {
-    "float64": (
+    8: (
         (
             0.9999999999973015, 26.866313256896497, 353.45378294148395, 2945.5899351873527,
             17006.59880480673, 70301.97114412769, 208095.98542331203, 427050.56801977626,
@@ -32,7 +32,7 @@ _MILLS_RATIO = {
             734328.4544036131, 672824.5116842461, 286489.78100826655,
         ),
     ),
-    "float32": (
+    4: (
         (
             1.000010726210141, 9.843329037496439, 44.29598244891179, 105.77045056609752,
             120.38980347449339,
@@ -43,9 +43,13 @@ _MILLS_RATIO = {
         ),
     ),
 }  # fmt: skip
-"""The numerator and the denominator of a rational fit to the Mills ratio, by dtype. The relative
-error is below 6e-17 on [0, 40], and below 7e-9 on [0, 15], where exp(-u^2 / 2) in float32 ends. All
-coefficients are positive, so the sums lose no accuracy."""
+"""The numerator and the denominator of a rational fit to the Mills ratio, by the bytes of a number.
+The relative error is below 6e-17 on [0, 40] for float64, and below 7e-9 on [0, 15] for float32,
+where exp(-u^2 / 2) ends. All coefficients are positive, so the sums lose no accuracy."""
+_UPPER_DIGITS = {8: -(2**27), 4: -(2**12)}
+"""A bit mask that leaves half of the digits, by the bytes of a number."""
+_BLOCK = 32_768
+"""So many numbers are computed at a time, since the cache holds them."""
 
 
 @register
@@ -219,24 +223,41 @@ def normal(z: Array) -> tuple[Array, Array]:
     The tail 1 - Phi(u) is phi(u) m(u), with u = |z| and the Mills ratio m, which a quotient of two
     polynomials fits. So Phi is accurate for large negative z too, where (1 + erf) / 2 isn't.
     """
-    u = np.minimum(np.abs(z), 40)  # exp(-u^2 / 2) is zero above 40
-    near = np.rint(16 * u) / 16  # its square is exact: rounding u^2 would cost three digits
+    z = z if z.flags.forc else z.copy()
+    below, density = np.empty_like(z), np.empty_like(z)
+    flat = [array.ravel(order="K") for array in (z, below, density)]
+    for start in range(0, z.size, _BLOCK):
+        _normal(*(array[start : start + _BLOCK] for array in flat))
+    return below, density
+
+
+def _normal(z: Array, below: Array, density: Array) -> None:
+    """Write Phi(z) and phi(z), with few new arrays."""
+    u = np.abs(z)
+    np.minimum(u, 40, out=u)  # exp(-u^2 / 2) is zero above 40
+    # The square of u's upper digits is exact: rounding u^2 would cost three digits.
+    upper = (u.view(f"i{u.itemsize}") & _UPPER_DIGITS[u.itemsize]).view(u.dtype)
+    lower = u - upper
+    lower *= u + upper
+    lower *= -0.5
+    upper *= upper
+    upper *= -0.5
     with np.errstate(under="ignore"):
-        density = np.exp(near * near / -2)
-        density *= np.exp((u - near) * (u + near) / -2)
-        density /= sqrt(2 * pi)
-        numerator, denominator = _MILLS_RATIO[z.dtype.name]
-        tail = _polynomial(numerator, u)
-        tail /= _polynomial(denominator, u)
-        tail *= density
-    tail -= z >= 0
-    return np.abs(tail, out=tail), density
+        np.exp(upper, out=density)
+        density *= np.exp(lower, out=lower)
+        density *= 1 / sqrt(2 * pi)
+        numerator, denominator = _MILLS_RATIO[u.itemsize]
+        np.divide(_polynomial(numerator, u), _polynomial(denominator, u), out=below)
+        below *= density
+    below -= z >= 0
+    np.abs(below, out=below)  # 1 - tail for z >= 0
 
 
 def _polynomial(coefficients: tuple[float, ...], u: Array) -> Array:
     """Return the value of a polynomial, the highest power first."""
-    total = np.full_like(u, coefficients[0])
-    for coefficient in coefficients[1:]:
-        total *= u
+    total = coefficients[0] * u
+    for coefficient in coefficients[1:-1]:
         total += coefficient
+        total *= u
+    total += coefficients[-1]
     return total
