@@ -147,7 +147,7 @@ class MultiHeadAttention(Layer):
             a -= np.maximum.reduce(a, axis=-2, keepdims=True, initial=np.finfo(a.dtype).min)
             np.exp(a, out=a)
         total = np.ones((1, a.shape[-2]), a.dtype) @ a
-        a /= np.maximum(total, 1)  # below 1, which is the largest key's part, no key is seen
+        a *= 1 / np.maximum(total, 1)  # below 1, which is the largest key's part, no key is seen
         return inputs, q, k, v, a
 
     @override

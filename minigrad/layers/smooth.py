@@ -105,8 +105,10 @@ class GELU(Activation):
     def forward(self, x: Array, *, training: bool = True) -> Array:
         below, rise = self._distribution(x)
         if training:
-            self.cache = below + rise  # g'(z), since Phi(z) takes most of the time
-        return x * below
+            rise += below
+            self.cache = rise  # g'(z): backward would take long to compute Phi(z) again
+        below *= x
+        return below
 
     @override
     def backward(self, delta: Array) -> Array:
@@ -126,8 +128,9 @@ class GELU(Activation):
     def _distribution(self, z: Array) -> tuple[Array, Array]:
         """Return Phi(z), or its approximation, and z times its derivative."""
         if self.approximate == "none":
-            below, density = normal(z)
-            return below, z * density
+            below, rise = normal(z)
+            rise *= z
+            return below, rise
         s, bend = _tanh_sigmoid(z)
         return s, s * (1 - s) * bend
 
@@ -255,9 +258,9 @@ def _normal(z: Array, below: Array, density: Array) -> None:
 
 def _polynomial(coefficients: tuple[float, ...], u: Array) -> Array:
     """Return the value of a polynomial, the highest power first."""
-    total = coefficients[0] * u
-    for coefficient in coefficients[1:-1]:
-        total += coefficient
+    first, second, *others = coefficients
+    total = u + second if first == 1 else first * u + second
+    for coefficient in others:
         total *= u
-    total += coefficients[-1]
+        total += coefficient
     return total
