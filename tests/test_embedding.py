@@ -153,7 +153,7 @@ def test_check_finds_a_wrong_gradient_of_an_embedding() -> None:
 @pytest.mark.parametrize("layer", [PositionEmbedding(name="place"), SinusoidalPositions()])
 @pytest.mark.parametrize("shape", [(4,), (2, 3, 4), (3, None)])
 def test_positions_refuse_other_rows(layer, shape) -> None:
-    with says(ValueError, layer.label, "(batch, places, features)", str(shape)):
+    with says(ValueError, layer.label, "(batch, positions, features)", str(shape)):
         layer.build(shape, np.random.default_rng(0))
 
 
@@ -173,4 +173,6 @@ def test_sinusoids_of_a_length_that_varies() -> None:
     assert long.dtype == np.float32
     np.testing.assert_array_equal(layer.forward(x[:, :7]), long[:, :7])
     angle = 49 / 10000 ** (2 / 6)
-    np.testing.assert_allclose(long[0, 49, 2:4] - x[0, 49, 2:4], [np.sin(angle), np.cos(angle)], 1e-5)
+    np.testing.assert_allclose(
+        long[0, 49, 2:4] - x[0, 49, 2:4], [np.sin(angle), np.cos(angle)], 1e-5
+    )

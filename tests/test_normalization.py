@@ -144,7 +144,9 @@ def test_group_norm_works_group_by_group(groups: int) -> None:
     n = (split - mean) / np.sqrt(split.var(axis=(1, 2, 4), keepdims=True) + 1e-5)
     expected = n.reshape(x.shape) * np.arange(1, 7) + np.arange(6)
     np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(layer.forward(np.asfortranarray(x)), expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(
+        layer.forward(np.asfortranarray(x)), expected, rtol=1e-12, atol=1e-13
+    )
 
 
 def test_group_norm_of_one_group_is_layer_norm() -> None:

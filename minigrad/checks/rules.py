@@ -170,7 +170,9 @@ class Trial:
     def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> Array:
         """Return input rows; the same seed gives the same rows."""
         rng, shape = np.random.default_rng(seed), (rows, *self.input_shape)
-        return rng.integers(2, size=shape) if self.takes_ids else rng.normal(size=shape).astype(dtype)
+        return (
+            rng.integers(2, size=shape) if self.takes_ids else rng.normal(size=shape).astype(dtype)
+        )
 
     @property
     def takes_ids(self) -> bool:

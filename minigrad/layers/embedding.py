@@ -1,4 +1,4 @@
-"""Embeddings: a row of numbers, learned or fixed, for each id or for each place of a sequence."""
+"""Embeddings: a row of numbers, learned or fixed, for each id or for each position of a sequence."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ class Embedding(Layer):
             value = initialize(source, shape, rng, f"the weight of {self.label}")
             shared = Parameter(value, regularizer=self.weight_regularizer)
         elif shared.shape != shape:
-            raise ValueError(f"{self.label} expects a shared weight of shape {shape}, got {shared!r}")
+            raise ValueError(
+                f"{self.label} expects a shared weight of shape {shape}, got {shared!r}"
+            )
         self.weight = shared
         self.input_shape = input_shape
         return (*input_shape, self.output_dim)
@@ -151,20 +153,20 @@ class Embedding(Layer):
 
 @register
 class PositionEmbedding(Layer):
-    """h_t = x_t + W_t: a row of `weight` W, of shape (places, features), is added to each place t.
+    """h_t = x_t + W_t: a row of `weight` W, of shape (positions, features), is added at position t.
 
     Backward, with delta = dJ/dh = dJ/dx:
 
         dJ/dW = sum over rows of delta
 
-    The initial weights are normal with standard deviation 0.02. The number of places is that of the
-    input, and is fixed.
+    The initial weights are normal with standard deviation 0.02. The number of positions
+    is fixed by the input.
 
     Args:
         name: see `Layer`.
 
     Raises:
-        ValueError: rows that aren't (places, features), or a number of places that varies.
+        ValueError: rows that aren't (positions, features), or a number of positions that varies.
 
     Source: Gehring et al., Convolutional sequence to sequence learning, ICML 2017, section 3.1.
 
@@ -175,16 +177,16 @@ class PositionEmbedding(Layer):
     Parameter(shape=(3, 2), dtype=float64)
     """
 
-    equation = "h = x + W"
+    equation = "h = x + weight"
 
     weight: Parameter
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        _check_places(self, input_shape)
+        _check_positions(self, input_shape)
         if input_shape[0] is None:
             raise ValueError(
-                f"{self.label} needs a fixed number of places, got rows of shape {input_shape}: "
+                f"{self.label} needs a fixed number of positions, got rows of shape {input_shape}: "
                 "use SinusoidalPositions()"
             )
         value = initialize(Normal(0.02), input_shape, rng, f"the weight of {self.label}")
@@ -212,7 +214,7 @@ class PositionEmbedding(Layer):
 
 @register
 class SinusoidalPositions(Layer):
-    """h_t = x_t + p_t, with p_t of sines and cosines, for any number of places.
+    """h_t = x_t + p_t, with p_t of sines and cosines, for any number of positions.
 
     p_t holds sin(t f_0), cos(t f_0), sin(t f_1), cos(t f_1), ..., with f_i = 10000^(-2 i / features).
     An odd number of features ends with a sine. There are no parameters, and dJ/dx = delta.
@@ -221,7 +223,7 @@ class SinusoidalPositions(Layer):
         name: see `Layer`.
 
     Raises:
-        ValueError: rows that aren't (places, features).
+        ValueError: rows that aren't (positions, features).
 
     Source: Vaswani et al., Attention is all you need, 2017, section 3.5.
 
@@ -235,7 +237,7 @@ class SinusoidalPositions(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        _check_places(self, input_shape)
+        _check_positions(self, input_shape)
         self.input_shape = input_shape
         return input_shape
 
@@ -254,18 +256,18 @@ class SinusoidalPositions(Layer):
 
 
 @lru_cache(maxsize=16)
-def _sinusoids(places: int, width: int, dtype: np.dtype[Any]) -> Array:
-    angle = np.arange(places)[:, np.newaxis] * 10000.0 ** (-np.arange(0, width, 2) / width)
-    p = np.empty((places, width), dtype)
+def _sinusoids(positions: int, width: int, dtype: np.dtype[Any]) -> Array:
+    angle = np.arange(positions)[:, np.newaxis] * 10000.0 ** (-np.arange(0, width, 2) / width)
+    p = np.empty((positions, width), dtype)
     p[:, 0::2] = np.sin(angle)
     p[:, 1::2] = np.cos(angle[:, : width // 2])
     return p
 
 
-def _check_places(layer: Layer, input_shape: Shape) -> None:
-    """Refuse rows that aren't (places, features)."""
+def _check_positions(layer: Layer, input_shape: Shape) -> None:
+    """Refuse rows that aren't (positions, features)."""
     if len(input_shape) != 2 or input_shape[1] is None:
         raise ValueError(
-            f"{layer.label} expects input of shape (batch, places, features), got rows of shape "
+            f"{layer.label} expects input of shape (batch, positions, features), got rows of shape "
             f"{input_shape}"
         )

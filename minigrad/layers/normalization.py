@@ -91,7 +91,9 @@ class Normalization(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         n, rate, shape = self.cache
-        input_delta = self._parameter_gradients(delta) * self.gamma.value.reshape(self.feature_shape)
+        input_delta = self._parameter_gradients(delta) * self.gamma.value.reshape(
+            self.feature_shape
+        )
         along = self.mean(input_delta, n)
         if self.centered:
             input_delta -= self.mean(input_delta)
