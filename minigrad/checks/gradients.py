@@ -98,11 +98,12 @@ def check_gradients(
 ) -> GradientReport:
     """Compare analytic gradients with central differences, for each parameter and the input.
 
-    An input of ids has no slope and is left out. For each number p, the check compares the gradient that `backward` computes with
+    For each number p, the check compares the gradient that `backward` computes with
     (J(p + h) - J(p - h)) / 2h. The error is |analytic - numeric|, divided by the largest of: the
     two, 1e-3 of the largest gradient in the array, and 1e-5 of J. The step h is about 1e-5; if it
     doesn't match, other steps follow. The check runs in float64 on a copy, and replays the same
     random numbers. If a whole array is off by a known factor, the report names the likely cause.
+    An input of ids has no gradient and is left out.
 
     At a kink, such as a bias of 0 under a ReLU and a row of zeros, J has no derivative, and the
     gradient is a convention. So if numbers don't match, and J bends by as much along lines on which

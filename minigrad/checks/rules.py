@@ -167,16 +167,16 @@ class Trial:
         layer: Layer = model_of(self.layer, self.input_shape, dtype)[0]
         return layer
 
-    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> Array:
+    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> NDArray[Any]:
         """Return input rows; the same seed gives the same rows."""
         rng, shape = np.random.default_rng(seed), (rows, *self.input_shape)
-        return (
-            rng.integers(2, size=shape) if self.takes_ids else rng.normal(size=shape).astype(dtype)
-        )
+        if self.takes_ids:
+            return rng.integers(2, size=shape)
+        return rng.normal(size=shape).astype(dtype)
 
     @property
     def takes_ids(self) -> bool:
-        """Whether the layer takes integers: then 0 and 1 are its input."""
+        """Whether the layer takes integers; the checks then use 0 and 1."""
         zeros = np.zeros((1, *self.input_shape))
         return self.layer.cast(zeros, zeros.dtype).dtype.kind in "iu"
 

@@ -148,7 +148,7 @@ class MultiHeadAttention(Layer):
             a -= np.maximum.reduce(a, axis=-2, keepdims=True, initial=np.finfo(a.dtype).min)
             np.exp(a, out=a)
             total = np.ones((1, a.shape[-2]), a.dtype) @ a
-            a *= 1 / np.maximum(total, 1)  # the largest is 1: below it, the query attends to nothing
+            a *= 1 / np.maximum(total, 1)  # the largest is 1, unless a query attends to nothing
         return inputs, projected, a
 
     @override
@@ -203,7 +203,7 @@ class MultiHeadAttention(Layer):
         return a.swapaxes(-1, -2)
 
     def _columns(self, inputs: Sequence[Array]) -> list[slice]:
-        """Return each input's columns of the weight: those of q, k and v, or of q and of k and v."""
+        """Return each input's columns of the weight: of q, k and v, or of q and of k and v."""
         size = len(self.weight.value)
         return [slice(None)] if len(inputs) == 1 else [slice(size), slice(size, None)]
 
@@ -226,7 +226,7 @@ class MultiHeadAttention(Layer):
                 f"{self.label} was built for {', '.join(known)}, got {', '.join(given)}"
             )
         for (role, x), shape in zip(given.items(), self._shapes, strict=True):
-            if role != "mask":
+            if role != "mask":  # it has one of two shapes
                 self.check_input(x, shape)
             if len(x) != len(query):
                 raise ValueError(
@@ -276,8 +276,7 @@ class MultiHeadAttention(Layer):
         one, each = (keys,), (queries, keys)
         if not (fits(shape, one) or fits(shape, each)):
             raise ValueError(
-                f"{self.label} expects a mask with rows of shape {one} or {each}, got "
-                f"{shape}"
+                f"{self.label} expects a mask with rows of shape {one} or {each}, got {shape}"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Embeddings: a row of numbers, learned or fixed, for each id or for each position of a sequence."""
+"""Embeddings: a row of numbers, learned or fixed, for each id or each position of a sequence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from minigrad.util.random import RNG
 class Embedding(Layer):
     """h = W[id]: for each id its row of `weight` W, of shape (input_dim, output_dim).
 
-    Ids are whole numbers from 0 to input_dim - 1, in rows of any shape; the output has an axis more.
+    Ids are whole numbers from 0 to input_dim - 1, in rows of any shape. The output adds an axis.
 
     Backward, with delta = dJ/dh:
 
@@ -159,8 +159,8 @@ class PositionEmbedding(Layer):
 
         dJ/dW = sum over rows of delta
 
-    The initial weights are normal with standard deviation 0.02. The number of positions
-    is fixed by the input.
+    The initial weights are normal with standard deviation 0.02. The input fixes the number of
+    positions.
 
     Args:
         name: see `Layer`.
@@ -176,8 +176,6 @@ class PositionEmbedding(Layer):
     >>> layer.weight
     Parameter(shape=(3, 2), dtype=float64)
     """
-
-    equation = "h = x + weight"
 
     weight: Parameter
 
@@ -216,8 +214,9 @@ class PositionEmbedding(Layer):
 class SinusoidalPositions(Layer):
     """h_t = x_t + p_t, with p_t of sines and cosines, for any number of positions.
 
-    p_t holds sin(t f_0), cos(t f_0), sin(t f_1), cos(t f_1), ..., with f_i = 10000^(-2 i / features).
-    An odd number of features ends with a sine. There are no parameters, and dJ/dx = delta.
+    p_t holds sin(t f_0), cos(t f_0), sin(t f_1), cos(t f_1) and so on, with the frequencies
+    f_i = 10000^(-2 i / features). An odd number of features ends with a sine. There are no
+    parameters, and dJ/dx = delta.
 
     Args:
         name: see `Layer`.

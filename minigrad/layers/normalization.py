@@ -18,7 +18,7 @@ from minigrad.util.random import RNG
 
 
 class Normalization(Layer):
-    """The base of all: h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
+    """The base of these layers: h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
 
     `gamma` and `beta` hold one number per feature, that is, per index of the last axis. Mean and
     variance depend on x. With delta_n = gamma delta and means over the same axes:
@@ -35,13 +35,13 @@ class Normalization(Layer):
     centered: ClassVar[bool] = True
     """Whether the mean is subtracted and `beta` is added."""
 
-    def __init__(self, *, epsilon: float | None = 1e-5, name: str = "") -> None:
+    def __init__(self, *, epsilon: float = 1e-5, name: str = "") -> None:
         super().__init__(name=name)
-        self.epsilon = epsilon if epsilon is None else check_positive(epsilon, "epsilon", self)
+        self.epsilon: float | None = check_positive(epsilon, "epsilon", self)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        self.feature_shape = (features(self, input_shape),)
+        self.feature_shape: Shape = (features(self, input_shape),)
         shape, label = self.feature_shape, self.label
         self.gamma = Parameter(initialize("ones", shape, rng, f"the gamma of {label}"))
         if self.centered:
@@ -91,9 +91,8 @@ class Normalization(Layer):
     @override
     def backward(self, delta: Array) -> Array:
         n, rate, shape = self.cache
-        input_delta = self._parameter_gradients(delta) * self.gamma.value.reshape(
-            self.feature_shape
-        )
+        gamma = self.gamma.value.reshape(self.feature_shape)
+        input_delta = self._parameter_gradients(delta) * gamma
         along = self.mean(input_delta, n)
         if self.centered:
             input_delta -= self.mean(input_delta)
@@ -149,8 +148,9 @@ class LayerNorm(Normalization):
     @override
     def mean(self, x: Array, y: Array | None = None) -> Array:
         size = x.shape[1]
-        total = x @ np.ones(size, x.dtype) if y is None else np.einsum("ij,ij->i", x, y)
-        return total[:, np.newaxis] / size
+        total: Array = x @ np.ones(size, x.dtype) if y is None else np.einsum("ij,ij->i", x, y)
+        mean: Array = total[:, np.newaxis] / size
+        return mean
 
     @override
     def sum(self, x: Array, y: Array | None = None) -> Array:
@@ -183,12 +183,12 @@ class RMSNorm(LayerNorm):
            [-1. ,  1. ]])
     """
 
-    equation = "h = gamma x / sqrt(mean(x^2) + epsilon)"
-
+    equation = ""
     centered = False
 
     def __init__(self, *, epsilon: float | None = None, name: str = "") -> None:
-        super().__init__(epsilon=epsilon, name=name)
+        super().__init__(name=name)
+        self.epsilon = None if epsilon is None else check_positive(epsilon, "epsilon", self)
 
     @override
     def deviation(self, x: Array, training: bool) -> tuple[Array, Array]:
@@ -220,6 +220,8 @@ class GroupNorm(Normalization):
     >>> layer.forward(np.array([[1.0, 3.0, 20.0, 10.0]])).round(4)
     array([[-1.,  1.,  1., -1.]])
     """
+
+    equation = ""
 
     def __init__(self, groups: int, *, epsilon: float = 1e-5, name: str = "") -> None:
         super().__init__(epsilon=epsilon, name=name)
