@@ -92,16 +92,16 @@ class Embedding(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         shape = (self.input_dim, self.output_dim)
-        shared = self._shared.weight
-        if shared is None:
+        weight = self._shared.weight
+        if weight is None:
             source = Uniform(0.05) if self.weight_initializer is None else self.weight_initializer
             value = initialize(source, shape, rng, f"the weight of {self.label}")
-            shared = Parameter(value, regularizer=self.weight_regularizer)
-        elif shared.shape != shape:
+            weight = Parameter(value, regularizer=self.weight_regularizer)
+        elif weight.shape != shape:
             raise ValueError(
-                f"{self.label} expects a shared weight of shape {shape}, got {shared!r}"
+                f"{self.label} expects a shared weight of shape {shape}, got {weight!r}"
             )
-        self.weight = shared
+        self.weight = weight
         self.input_shape = input_shape
         return (*input_shape, self.output_dim)
 
