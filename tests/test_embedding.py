@@ -140,6 +140,12 @@ def test_checks_of_a_network_that_takes_ids() -> None:
     ]
 
 
+def test_check_gradients_leaves_the_data_alone() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 2))
+    x.flags.writeable = False
+    assert check_gradients(Sequential([Dense(2)], input_shape=(2,), rng=0), x, x, MSELoss())
+
+
 def test_check_finds_a_wrong_gradient_of_an_embedding() -> None:
     class Wrong(Embedding):
         def backward_parameters(self, delta):

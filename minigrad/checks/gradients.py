@@ -135,7 +135,8 @@ def check_gradients(
     loss = as_object(Loss, loss, "loss")
     twin = in_double(model, as_data(x, "x").shape[1:])
     rows = as_rows(x, y, output_shape=twin.output_shape, loss=loss)
-    objective = _Objective(twin, loss, twin.cast(rows.x, np.dtype(np.float64)), rows.y)
+    inputs = twin.cast(rows.x, np.dtype(np.float64)).copy()
+    objective = _Objective(twin, loss, inputs, rows.y)
     objective.check_finite()
     comparisons = []
     for number, gradient in enumerate(objective.gradients()):
