@@ -23,9 +23,10 @@ from minigrad.initializers import (
 )
 from minigrad.layers import (
     ELU, GELU, GRU, LSTM, SELU, Activation, Add, Average, BatchNorm, Bidirectional, Chain,
-    Concatenate, Dense, Dropout, Flatten, Hardsigmoid, Hardtanh, Identity, Layer, LayerNorm,
-    LeakyReLU, LogSoftmax, Mish, Multiply, Parallel, ReLU, Reshape, Residual, SiLU, Sigmoid,
-    SimpleRNN, Softmax, Softplus, Softsign, Tanh,
+    Concatenate, Dense, Dropout, Embedding, Flatten, GroupNorm, Hardsigmoid, Hardtanh, Identity,
+    Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish, MultiHeadAttention, Multiply, Parallel,
+    PositionEmbedding, RMSNorm, ReLU, Reshape, Residual, SiLU, Sigmoid, SimpleRNN,
+    SinusoidalPositions, Softmax, Softplus, Softsign, Tanh,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
@@ -52,16 +53,17 @@ __all__ = [
     "ELU", "GELU", "GRU", "L1", "L1L2", "L2", "LSTM", "SELU", "SGD", "Activation", "Adagrad",
     "Adam", "AdamW", "Add", "Average", "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "Bidirectional",
     "CSVLogger", "Callback", "Chain", "Concatenate", "Constant", "CosineDecay", "CrossEntropyLoss",
-    "Dense", "DivergedError", "Dropout", "EarlyStopping", "ExponentialDecay", "FileFormatError",
-    "Flatten", "GlorotNormal", "GlorotUniform", "GradientReport", "Graph", "Hardsigmoid",
-    "Hardtanh", "HeNormal", "HeUniform", "HingeLoss", "History", "HuberLoss", "Identity",
-    "Initializer", "Input", "JointLoss", "L1Loss", "Layer", "LayerNorm", "LayerReport", "LeakyReLU",
-    "LearningRateScheduler", "LecunNormal", "LecunUniform", "LogSoftmax", "Loss", "MSELoss", "Mish",
-    "Model", "ModelCheckpoint", "Multiply", "Normal", "Objective", "Ones", "Optimizer",
-    "Orthogonal", "Parallel", "Parameter", "Parameters", "RMSprop", "ReLU", "ReduceOnPlateau",
+    "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding", "ExponentialDecay",
+    "FileFormatError", "Flatten", "GlorotNormal", "GlorotUniform", "GradientReport", "Graph",
+    "GroupNorm", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform", "HingeLoss", "History",
+    "HuberLoss", "Identity", "Initializer", "Input", "JointLoss", "L1Loss", "Layer", "LayerNorm",
+    "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal", "LecunUniform",
+    "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "MultiHeadAttention",
+    "Multiply", "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter",
+    "Parameters", "PositionEmbedding", "RMSNorm", "RMSprop", "ReLU", "ReduceOnPlateau",
     "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU", "Sigmoid", "SimpleRNN",
-    "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "Zeros", "check_gradients",
-    "check_layer", "confusion_matrix", "load", "register", "softmax",
+    "SinusoidalPositions", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform",
+    "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
 ]  # fmt: skip
 
 

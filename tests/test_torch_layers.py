@@ -13,6 +13,7 @@ from minigrad.core.layer import walk
 from minigrad.util.config import registered
 
 REFERENCE = Path(__file__).with_name("reference")
+ATTENTION = REFERENCE / "attention.json"
 PARTS = "layers", "recurrent"
 KEPT = {
     code: case
@@ -82,5 +83,6 @@ def test_live_numbers(code: str, dtype: str, live) -> None:
 def test_every_layer_is_compared() -> None:
     names = {n for n, c in registered(Layer).items() if c.__module__.startswith("minigrad.")}
     seen = {type(layer).__name__ for code in KEPT for _, layer in walk(make(code))}
+    seen |= {code.partition("(")[0] for code in json.loads(ATTENTION.read_text())["cases"]}
     assert names - seen == {"Dropout", "Model", "Reshape", "Sequential"}
     assert Activation.__name__ not in seen

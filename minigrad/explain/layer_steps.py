@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from minigrad.data.arrays import Array, Shape
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
-from minigrad.layers import Activation, Dropout, Parallel, Residual
+from minigrad.layers import GELU, Activation, Dropout, Parallel, Residual
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
 """Derivatives that take more numbers, or more calls of `backward`, are not computed."""
+_BY_SLOPE: Final = (Activation.backward, GELU.backward)
+"""The methods that multiply delta by the slope."""
 
 
 def forward(place: Place, names: Names) -> Step:
@@ -38,7 +40,7 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
         yield from _dense_backward(place)
     elif isinstance(layer, (Residual, Parallel)) and place.inner:
         yield Branches(place, names).input_delta()
-    elif isinstance(layer, Activation) and type(layer).backward is Activation.backward:
+    elif isinstance(layer, Activation) and type(layer).backward in _BY_SLOPE:
         yield from _activation_backward(place, layer)
     else:
         yield from (_layer_gradient(place, attribute) for attribute in place.parameters)
@@ -166,11 +168,11 @@ def _layer_output(place: Place) -> Step:
     formula = _formula(place, rights[0] if rights else "")
 
     def parts(row: int, unit: int, limit: Limit) -> Sum | str:
+        if not isinstance(layer, Dropout) and formula.text not in ("z", "x"):
+            return formula.numbers(row, unit, limit)
         factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
         if isinstance(layer, Dropout):
             factors += (factor("m", layer.cache[row], unit),)
-        elif formula.text not in ("z", "x"):
-            return formula.numbers(row, unit, limit)
         return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
     equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
