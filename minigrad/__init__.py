@@ -20,9 +20,11 @@ from minigrad.initializers import (
     LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
 )
 from minigrad.layers import (
-    ELU, GELU, SELU, Activation, BatchNorm, Chain, Dense, Dropout, Flatten, Hardsigmoid, Hardtanh,
-    Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish, Parallel, ReLU, Reshape, Residual,
-    Sigmoid, SiLU, Softmax, Softplus, Softsign, Tanh,
+    ELU, GELU, SELU, Activation, AveragePooling1D, AveragePooling2D, BatchNorm, Chain, Conv1D,
+    Conv2D, Conv2DTranspose, Dense, Dropout, Flatten, GlobalAveragePooling1D,
+    GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D, Hardsigmoid, Hardtanh, Identity,
+    Layer, LayerNorm, LeakyReLU, LogSoftmax, MaxPooling1D, MaxPooling2D, Mish, Parallel, ReLU,
+    Reshape, Residual, Sigmoid, SiLU, Softmax, Softplus, Softsign, Tanh, UpSampling2D,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
@@ -47,17 +49,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU", "GELU", "L1", "L1L2", "L2", "SELU", "SGD", "Activation", "Adagrad", "Adam", "AdamW",
-    "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "CSVLogger", "Callback", "Chain", "Constant",
+    "AveragePooling1D", "AveragePooling2D", "BCELoss", "BCEWithLogitsLoss", "BatchNorm",
+    "CSVLogger", "Callback", "Chain", "Constant", "Conv1D", "Conv2D", "Conv2DTranspose",
     "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping",
-    "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal", "GlorotUniform",
-    "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform", "HingeLoss",
-    "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
+    "ExponentialDecay", "FileFormatError", "Flatten", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlorotNormal",
+    "GlorotUniform", "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform",
+    "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
     "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal", "LecunUniform",
-    "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "Normal", "Objective",
-    "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters", "RMSprop", "ReLU",
-    "ReduceOnPlateau", "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU",
-    "Sigmoid", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "Zeros",
-    "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
+    "LogSoftmax", "Loss", "MSELoss", "MaxPooling1D", "MaxPooling2D", "Mish", "Model",
+    "ModelCheckpoint", "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel",
+    "Parameter", "Parameters", "RMSprop", "ReLU", "ReduceOnPlateau", "Regularizer", "Reshape",
+    "Residual", "Schedule", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign",
+    "StepDecay", "Tanh", "Uniform", "UpSampling2D", "Zeros", "check_gradients", "check_layer",
+    "confusion_matrix", "load", "register", "softmax",
 ]  # fmt: skip
 
 
