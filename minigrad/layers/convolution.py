@@ -188,7 +188,6 @@ class Conv2D(Convolution):
     (array([-1.,  0.,  0.,  1.]), array([14., 29.]))
     """
 
-    equation = "z = W * x + b"
     axes = 2
 
 
@@ -209,7 +208,6 @@ class Conv1D(Convolution):
     array([1., 3., 5.])
     """
 
-    equation = "z = W * x + b"
     axes = 1
     paddings = ("valid", "same", "causal")
 
@@ -241,7 +239,6 @@ class Conv2DTranspose(Convolution):
     array([3., 3., 5., 5.])
     """
 
-    equation = "z = W transposed * x + b"
     axes = 2
 
     @override

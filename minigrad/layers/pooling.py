@@ -70,24 +70,23 @@ class MaxPooling(Pooling):
     Backward, each delta goes to the largest input of its window; to the first of several.
     """
 
-    equation = "h = max over the window of x"
-
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
         windows = self.windows(x.shape[1:-1])
         padded = windows.pad(x, -np.inf)
         first, *others = windows.views(padded)
-        h = first.copy()
+        h: Array = first.copy()
         for view in others:
             np.maximum(h, view, out=h)
         if training:
-            self.cache = padded, h, windows
+            self.cache = windows, padded, h
         return h.T
 
     @override
     def backward(self, delta: Array) -> Array:
-        padded, h, windows = self.cache
+        windows: Windows
+        windows, padded, h = self.cache
         self.check_delta(delta, h.T.shape)
         delta = transposed(delta)
         input_delta = np.zeros(padded.shape, delta.dtype)
@@ -156,8 +155,6 @@ class AveragePooling(Pooling):
     Backward, each input gets its share of the deltas of its windows: delta / count.
     """
 
-    equation = "h = mean over the window of x"
-
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
@@ -168,13 +165,14 @@ class AveragePooling(Pooling):
             h += view
         h /= windows.count().astype(x.dtype)
         if training:
-            self.cache = windows
+            self.cache = windows, h.T.shape
         return h.T
 
     @override
     def backward(self, delta: Array) -> Array:
-        windows: Windows = self.cache
-        self.check_delta(delta, (len(delta), *windows.outputs, delta.shape[-1]))
+        windows: Windows
+        windows, shape = self.cache
+        self.check_delta(delta, shape)
         delta = transposed(delta)
         share = delta / windows.count().astype(delta.dtype)
         input_delta = windows.zeros(delta)
@@ -234,8 +232,6 @@ class GlobalPooling(Layer):
 class GlobalMaxPooling(GlobalPooling):
     """The base of global max-pooling: h = max of a channel."""
 
-    equation = "h = max of a channel of x"
-
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
@@ -287,8 +283,6 @@ class GlobalMaxPooling1D(GlobalMaxPooling):
 
 class GlobalAveragePooling(GlobalPooling):
     """The base of global average pooling: h = mean of a channel, and dJ/dx = delta / count."""
-
-    equation = "h = mean of a channel of x"
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -361,7 +355,6 @@ class UpSampling2D(Layer):
     array([3., 7.])
     """
 
-    equation = "h = x, each number repeated"
     row_shape: Shape
 
     def __init__(self, size: Size = 2, *, name: str = "") -> None:
@@ -384,20 +377,21 @@ class UpSampling2D(Layer):
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
         windows = self.windows(x.shape[1:-1])
-        if training:
-            self.cache = windows
         x = transposed(x)
         h = windows.zeros(x)
         for view in windows.views(h):
             view[...] = x
+        if training:
+            self.cache = windows, h.T.shape
         return h.T
 
     @override
     def backward(self, delta: Array) -> Array:
-        windows: Windows = self.cache
-        self.check_delta(delta, (len(delta), *windows.lengths, delta.shape[-1]))
+        windows: Windows
+        windows, shape = self.cache
+        self.check_delta(delta, shape)
         first, *others = windows.views(transposed(delta))
-        input_delta = first.copy()
+        input_delta: Array = first.copy()
         for view in others:
             input_delta += view
         return input_delta.T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from math import prod
 from typing import Any, TypeAlias
@@ -63,13 +63,14 @@ class Windows:
         )
         self.reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         amounts = [padding] * axes if isinstance(padding, str) else per_axis(padding, axes)
-        sizes = zip(lengths, self.reach, self.strides, amounts, strict=True)
-        self.pads = tuple(_pads(*size) for size in sizes)
-        self.padded = tuple(
-            None if n is None else n + sum(p) for n, p in zip(lengths, self.pads, strict=True)
+        self.pads = tuple(map(_pads, lengths, self.reach, self.strides, amounts))
+        self.padded: Shape = tuple(
+            None if n is None else n + sum(pads) for n, pads in zip(lengths, self.pads, strict=True)
         )
-        sizes = zip(self.padded, self.reach, self.strides, strict=True)
-        self.outputs = tuple(None if n is None else (n - r) // s + 1 for n, r, s in sizes)
+        self.outputs: Shape = tuple(
+            None if n is None else (n - r) // s + 1
+            for n, r, s in zip(self.padded, self.reach, self.strides, strict=True)
+        )
         if any(n is not None and n < 1 for n in self.outputs):
             raise ValueError(
                 f"{label} expects a padded input of at least {self.reach}, which is the reach of "
@@ -101,18 +102,20 @@ class Windows:
     def _inside(self) -> tuple[slice, ...]:
         """The place of the input in its padding."""
         ends = zip(self.pads, self.lengths, strict=True)
-        return (slice(None), *[slice(first, first + n) for (first, _), n in ends][::-1])
+        return _reversed(slice(first, first + n) for (first, _), n in ends)
 
     def views(self, padded: Array) -> list[Array]:
         """Return, for each number of the kernel, a view of what lies under it in all windows."""
-        starts = [range(0, r, d) for r, d in zip(self.reach, self.dilation, strict=True)]
+        offsets = [range(0, r, d) for r, d in zip(self.reach, self.dilation, strict=True)]
         return [
-            padded[(slice(None), *[
-                slice(first, first + (n - 1) * s + 1, s)
-                for first, n, s in zip(place, self.outputs, self.strides, strict=True)
-            ][::-1])]
-            for place in product(*starts)
-        ]  # fmt: skip
+            padded[
+                _reversed(
+                    slice(first, first + (n - 1) * s + 1, s)
+                    for first, n, s in zip(place, self.outputs, self.strides, strict=True)
+                )
+            ]
+            for place in product(*offsets)
+        ]
 
     def count(self) -> Array:
         """Return how many numbers of each window aren't padding, transposed."""
@@ -165,6 +168,11 @@ class Windows:
         step = max(1, _BLOCK_SIZE * count // (len(views) * views[0].size))
         for first in range(0, count, step):
             yield slice(first, min(first + step, count))
+
+
+def _reversed(slices: Iterable[slice]) -> tuple[slice, ...]:
+    """Return the index into a transposed array."""
+    return (slice(None), *[*slices][::-1])
 
 
 def transposed(x: Array) -> Array:

@@ -54,7 +54,7 @@ def check_ints(
     >>> check_ints([3, 5], "strides", "Conv2D", count=2)
     (3, 5)
     """
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, (tuple, list)):
         return check_int(value, name, owner, least=least)  # type: ignore[arg-type]
     if len(value) != count:
         raise ValueError(f"{_name(owner)} expects {name} as an int or {count} ints, got {value!r}")
