@@ -17,7 +17,7 @@ Size: TypeAlias = "int | Sequence[int]"
 """One number for all axes, or one for each."""
 Padding: TypeAlias = "str | int | Sequence[int]"
 
-_BLOCK_SIZE = 2**18
+_BLOCK_SIZE = 2**17
 """The most numbers in a block of columns: it stays in the cache while it is used."""
 
 
