@@ -93,35 +93,36 @@ class Convolution(Affine):
 
     @property
     def matrix(self) -> Array:
-        """The weight as a matrix, a view: a row for each number under the kernel."""
+        """A view of the weight with all axes but the last in one."""
         weight = self.weight.value
         return weight.reshape(-1, weight.shape[-1])
 
-    def linear(self, x: Array) -> Array:
+    def linear(self, windows: Windows, x: Array) -> Array:
         """Return z without the bias."""
-        return self.windows(x.shape[1:-1]).correlate(x, self.matrix)
+        return windows.correlate(x, self.matrix)
 
-    def weight_gradient(self, x: Array, delta: Array) -> Array:
+    def weight_gradient(self, windows: Windows, x: Array, delta: Array) -> Array:
         """Return dJ/dW as a matrix."""
-        return self.windows(x.shape[1:-1]).weight_gradient(x, delta)
+        return windows.weight_gradient(x, delta)
 
-    def input_delta(self, x: Array, delta: Array) -> Array:
+    def input_delta(self, windows: Windows, delta: Array) -> Array:
         """Return dJ/dx."""
-        return self.windows(x.shape[1:-1]).spread(delta, self.matrix)
+        return windows.spread(delta, self.matrix)
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
-        if training:
-            self.cache = x
-        z = self.linear(x)
+        windows = self.windows(x.shape[1:-1])
+        z = self.linear(windows, x)
         if self.bias is not None:
             z += self.bias.value
+        if training:
+            self.cache = windows, x, z.shape
         return self.activation.forward(z, training=training) if self.activation else z
 
     @override
     def backward(self, delta: Array) -> Array:
-        return self.input_delta(self.cache, self._parameter_gradients(delta))
+        return self.input_delta(self.cache[0], self._parameter_gradients(delta))
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -129,14 +130,13 @@ class Convolution(Affine):
 
     def _parameter_gradients(self, delta: Array) -> Array:
         """Assign dJ/dW and dJ/db, and return delta = dJ/dz."""
-        x = self.cache
-        lengths = self.output_lengths(x.shape[1:-1])
-        self.check_delta(delta, (len(x), *lengths, self.filters))
+        windows, x, shape = self.cache
+        self.check_delta(delta, shape)
         if self.activation is not None:
             delta = self.activation.backward(delta)
         if delta.dtype != x.dtype:
             raise TypeError(f"{self.label} expects delta of dtype {x.dtype}, got {delta.dtype}")
-        self.weight.grad = self.weight_gradient(x, delta).reshape(self.weight.shape)
+        self.weight.grad = self.weight_gradient(windows, x, delta).reshape(self.weight.shape)
         if self.bias is not None:
             self.bias.grad = delta.sum(axis=tuple(range(delta.ndim - 1)))
         return delta
@@ -179,6 +179,7 @@ class Conv2D(Convolution):
     Source: LeCun et al., Gradient-based learning applied to document recognition, 1998; Goodfellow
     et al., Deep Learning, 2016, equations 9.7 to 9.13.
 
+    >>> import numpy as np
     >>> layer = Conv2D(1, (1, 2), weight_initializer=np.array([-1.0, 1.0]).reshape(1, 2, 1, 1))
     >>> layer.build((1, 4, 1), np.random.default_rng(0))
     (1, 3, 1)
@@ -201,6 +202,7 @@ class Conv1D(Convolution):
 
     Source: van den Oord et al., WaveNet, 2016, section 2.1, for causal and dilated convolution.
 
+    >>> import numpy as np
     >>> layer = Conv1D(1, 2, padding="causal", weight_initializer="ones")
     >>> layer.build((None, 1), np.random.default_rng(0))
     (None, 1)
@@ -232,6 +234,7 @@ class Conv2DTranspose(Convolution):
     Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, chapter
     4.
 
+    >>> import numpy as np
     >>> layer = Conv2DTranspose(1, (1, 2), strides=2, weight_initializer="ones")
     >>> layer.build((1, 2, 1), np.random.default_rng(0))
     (1, 4, 1)
@@ -265,16 +268,17 @@ class Conv2DTranspose(Convolution):
 
     @override
     def windows(self, lengths: Shape) -> Windows:
+        """Return the windows of the output for an input with these lengths."""
         return super().windows(self.output_lengths(lengths))
 
     @override
-    def linear(self, x: Array) -> Array:
-        return self.windows(x.shape[1:-1]).spread(x, self.matrix)
+    def linear(self, windows: Windows, x: Array) -> Array:
+        return windows.spread(x, self.matrix)
 
     @override
-    def weight_gradient(self, x: Array, delta: Array) -> Array:
-        return self.windows(x.shape[1:-1]).weight_gradient(delta, x)
+    def weight_gradient(self, windows: Windows, x: Array, delta: Array) -> Array:
+        return windows.weight_gradient(delta, x)
 
     @override
-    def input_delta(self, x: Array, delta: Array) -> Array:
-        return self.windows(x.shape[1:-1]).correlate(delta, self.matrix)
+    def input_delta(self, windows: Windows, delta: Array) -> Array:
+        return windows.correlate(delta, self.matrix)

@@ -96,7 +96,10 @@ class MaxPooling(Pooling):
             hit = view == h
             hit &= free
             free ^= hit
-            view_delta += delta * hit
+            if windows.overlap:
+                view_delta += delta * hit
+            else:
+                np.multiply(delta, hit, out=view_delta)
         return windows.crop(input_delta)
 
 
@@ -159,26 +162,19 @@ class AveragePooling(Pooling):
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
         windows = self.windows(x.shape[1:-1])
-        first, *others = windows.views(windows.pad(x))
-        h = first.copy()
-        for view in others:
-            h += view
-        h /= windows.count().astype(x.dtype)
+        h = windows.total(x)
+        count = windows.total(np.ones((1, *x.shape[1:-1], 1), x.dtype))
+        h /= count
         if training:
-            self.cache = windows, h.T.shape
-        return h.T
+            self.cache = windows, count, h.shape
+        return h
 
     @override
     def backward(self, delta: Array) -> Array:
         windows: Windows
-        windows, shape = self.cache
+        windows, count, shape = self.cache
         self.check_delta(delta, shape)
-        delta = transposed(delta)
-        share = delta / windows.count().astype(delta.dtype)
-        input_delta = windows.zeros(delta)
-        for view in windows.views(input_delta):
-            view += share
-        return windows.crop(input_delta)
+        return windows.repeat(delta / count)
 
 
 @register
@@ -377,21 +373,14 @@ class UpSampling2D(Layer):
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
         windows = self.windows(x.shape[1:-1])
-        x = transposed(x)
-        h = windows.zeros(x)
-        for view in windows.views(h):
-            view[...] = x
+        h = windows.repeat(x)
         if training:
-            self.cache = windows, h.T.shape
-        return h.T
+            self.cache = windows, h.shape
+        return h
 
     @override
     def backward(self, delta: Array) -> Array:
         windows: Windows
         windows, shape = self.cache
         self.check_delta(delta, shape)
-        first, *others = windows.views(transposed(delta))
-        input_delta: Array = first.copy()
-        for view in others:
-            input_delta += view
-        return input_delta.T
+        return windows.total(delta)
