@@ -35,7 +35,11 @@ def summary(model: Layer) -> str:
 
 
 def notes(model: Layer) -> Iterator[str]:
-    """Yield what a model's repr lacks: which parameters are shared, and which are frozen."""
+    """Yield what a model's repr lacks: interrupted training, shared and frozen parameters."""
+    trainer = getattr(model, "trainer", None)
+    if trainer is not None and trainer.epochs > trainer.history.epochs:
+        done = f"{trainer.history.epochs} of {trainer.epochs}"
+        yield f"in the middle of training: {done} epochs are done"
     places: dict[int, str] = {}
     for path, parameter in model.named_parameters():
         first = places.setdefault(id(parameter.source), path)

@@ -326,7 +326,7 @@ def test_built_layer_keeps_its_name() -> None:
     two = Sequential([Dense(3), Dense(1)], input_shape=(3,), rng=0)
     three = Sequential([Dense(3), two[0], Tanh(), Dense(3)], input_shape=(3,), rng=0)
     assert [layer.name for layer in three] == ["dense_2", "dense_1", "tanh_1", "dense_3"]
-    with says(ValueError, "two layers of Sequential are named 'dense_1': both are built"):
+    with says(ValueError, "two layers of Sequential are named 'dense_1'", "both are built"):
         Sequential([one[0], two[0]])
     assert [layer.name for layer in two] == ["dense_1", "dense_2"]
     assert list(two.activations(X)) == ["dense_1", "dense_2"]

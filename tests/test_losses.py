@@ -684,15 +684,15 @@ class Odd(Loss):
 @pytest.mark.parametrize(
     ("terms", "slope", "error", "message"),
     [
-        (np.ones((1, 1)), np.ones((3, 1)), ValueError, "got terms of shape (1, 1)"),
-        (np.float64(1.0), np.ones((3, 1)), ValueError, "got terms of shape ()"),
-        (np.ones((3, 1)), 1.0, ValueError, "a derivative of shape ()"),
-        (np.ones((3, 1)), np.ones((3, 3)), ValueError, "a derivative of shape (3, 3)"),
-        (np.ones((3, 1)), np.ones((3, 1), "f4"), TypeError, "and dtype float32"),
+        (np.ones((1, 1)), np.ones((3, 1)), TypeError, "got (1, 1)"),
+        (np.float64(1.0), np.ones((3, 1)), TypeError, "got () and"),
+        (np.ones((3, 1)), 1.0, TypeError, "and () in"),
+        (np.ones((3, 1)), np.ones((3, 3)), TypeError, "and (3, 3) in"),
+        (np.ones((3, 1)), np.ones((3, 1), "f4"), TypeError, "in float32"),
     ],
 )
 def test_wrong_terms(terms, slope, error, message: str) -> None:
-    with says(error, "terms of Odd must return a term per row or per element", message):
+    with says(error, "terms of Odd must return", "(3, 1)", message):
         Odd(terms, slope).forward(np.ones((3, 1)), np.ones((3, 1)))
 
 

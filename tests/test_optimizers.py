@@ -259,7 +259,7 @@ def test_update_must_declare_slots() -> None:
             state["other"] = grad
 
     for kind in (Kept, Extra):
-        with pytest.raises(TypeError, match=f"update of {kind.__name__} put new arrays into state"):
+        with pytest.raises(TypeError, match=f"update of {kind.__name__} .*state in place"):
             kind(learning_rate=0.1).step(some_parameters())
 
 
@@ -277,7 +277,7 @@ def test_update_that_returns_a_value_is_refused() -> None:
         def update(self, value, grad, state):
             return value - self.rate * grad
 
-    with pytest.raises(TypeError, match=r"update of Functional .*change value in place"):
+    with pytest.raises(TypeError, match=r"update of Functional must change value"):
         Functional(learning_rate=0.1).step(some_parameters())
 
 

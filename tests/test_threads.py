@@ -70,12 +70,12 @@ def test_same_bits_in_another_process() -> None:
 
 
 def test_error_in_a_thread_is_raised() -> None:
-    def job(thread: int) -> None:
-        if thread:
+    def job(thread: int, item: str) -> None:
+        if item == "b":
             raise ValueError("the second one")
 
     with ThreadPool(2) as pool, pytest.raises(ValueError, match="the second one"):
-        pool.run(job)
+        pool.map(job, ["a", "b"])
 
 
 def test_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:

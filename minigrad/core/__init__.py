@@ -7,7 +7,6 @@
 5. `loss`: one number for a batch, and its derivative by the prediction.
 6. `optimizer`: changes the parameters from their gradients.
 7. `gradient`: J and its gradient for a batch of any size, in blocks of rows, on several threads.
-8. `evaluation`: the loss and the metrics over many batches.
-9. `trainer`: fit, epoch, step.
-10. `model`: a network with a dtype, an rng and one vector; what people use.
+8. `trainer`: fit, epoch, step.
+9. `model`: a network with a dtype, an rng and one vector; what people use.
 """

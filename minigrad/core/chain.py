@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from minigrad.core.layer import Layer, build_once, walk
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
-from minigrad.util.names import nearest, snake_case
+from minigrad.util.frozen import FrozenList
+from minigrad.util.names import is_default_name, nearest, snake_case
 from minigrad.util.random import RNG
 
 
@@ -29,9 +29,6 @@ class Chain(Layer):
         layers: the layers; those without a name get one, such as 'dense_1'. The list
             `chain.layers` may be changed until the chain is built.
         name: see `Layer`.
-
-    Raises:
-        TypeError, ValueError: as `name_layers`; a change of `layers` after the build.
 
     >>> from minigrad import Dense, Tanh
     >>> chain = Chain([Dense(3), Chain([Tanh(), Dense(1)])])
@@ -68,7 +65,7 @@ class Chain(Layer):
         shape = input_shape
         for layer in self.layers:
             shape = build_once(layer, shape, rng)
-        self.layers = BuiltLayers(self.layers)
+        self.layers = FrozenList(self.layers)
         return shape
 
     @override
@@ -144,28 +141,20 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
     _refuse_repeated(layers, owner)
     taken: dict[str, Layer] = {}
     for layer in sorted(layers, key=lambda layer: not _is_settled(layer)):
-        built = _is_settled(layer)
-        if not layer.name or (layer.name in taken and not built and _has_default_name(layer)):
-            continue
-        if layer.name in taken:
-            hint = (
-                "both are built, so rename one with layer.name = '...', or nest their models"
-                if built
-                else "give each its own name="
-            )
-            raise ValueError(f"two layers of {owner} are named '{layer.name}': {hint}")
+        settled = _is_settled(layer)
+        default = is_default_name(layer.name, type(layer).__name__)
         if "." in layer.name:
             raise ValueError(f"the name '{layer.name}' has a dot, which separates names in paths")
-        taken[layer.name] = layer
+        first = taken.setdefault(layer.name, layer) if layer.name else layer
+        if first is not layer and (settled or not default):
+            way = "both are built, rename one" if settled else "give each its own name="
+            raise ValueError(f"two layers of {owner} are named '{layer.name}': {way}")
     numbers: Counter[str] = Counter()
     for layer in layers:
-        if taken.get(layer.name) is layer:
-            continue
         kind = snake_case(type(layer).__name__)
-        while not layer.name or layer.name in taken:
+        while not layer.name or taken.setdefault(layer.name, layer) is not layer:
             numbers[kind] += 1
             layer.name = f"{kind}_{numbers[kind]}"
-        taken[layer.name] = layer
 
 
 def _refuse_repeated(layers: Sequence[Layer], owner: str) -> None:
@@ -181,31 +170,8 @@ def _refuse_repeated(layers: Sequence[Layer], owner: str) -> None:
             seen.add(id(inner))
 
 
-def _has_default_name(layer: Layer) -> bool:
-    kind = re.escape(snake_case(type(layer).__name__))
-    return re.fullmatch(rf"{kind}(_\d+)?", layer.name) is not None
-
-
 def _is_settled(layer: Layer) -> bool:
     """Whether a layer is built, and isn't a copy that belongs to no model."""
     return layer.output_shape is not None and all(
         p.source._vector is not None for _, p in layer.named_parameters()
     )
-
-
-class BuiltLayers(list[Layer]):
-    """The layers of a built container: names, shapes and parameters depend on them."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError(
-            "the layers of a built model can't be changed: make a new one, "
-            "Sequential([*model.layers, ...])"
-        )
-
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-
-    @override
-    def __reduce__(self) -> tuple[type[Self], tuple[list[Layer]]]:
-        """Copy and pickle the list as a whole."""
-        return type(self), (list(self),)

@@ -22,6 +22,8 @@ _BLOCK_BYTES = 4 * 2**20
 seldom wait for the interpreter's lock."""
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
+_FEW_ROWS = 64
+"""So many rows are predicted without planning, which would take longer."""
 _WIDE = 64
 """From this width on matrix products dominate, and BLAS runs them on threads of its own."""
 _SUMMED_NUMBERS = 4_194_304
@@ -82,10 +84,7 @@ class BatchGradient:
         *,
         total: float | None = None,
     ) -> float:
-        """Return J; the predictions are written into `predictions`, if given.
-
-        `total` is the number of rows, or the sum of weights, of the whole batch.
-        """
+        """Return J, write the predictions where asked; `total` is the whole batch's divisor."""
         if len(x) > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)
         else:
@@ -103,11 +102,7 @@ class BatchGradient:
         return j
 
     def _in_blocks(
-        self,
-        x: Array,
-        y: NDArray[Any],
-        sample_weight: Array | None,
-        predictions: Array | None,
+        self, x: Array, y: NDArray[Any], sample_weight: Array | None, predictions: Array | None
     ) -> float:
         threads = self._pool.threads
         workers = self._workers(threads)
@@ -115,28 +110,21 @@ class BatchGradient:
         total = float(len(x) if sample_weight is None else sample_weight.sum())
         places = list(blocks(len(x), self.rows))
         summed = max(threads, min(len(places), _SUMMED_NUMBERS // max(1, self.parameters.size)))
+
+        def part(thread: int, block: slice) -> tuple[float, Array]:
+            j = workers[thread](
+                self.network.cast(x[block], dtype),
+                y[block],
+                None if sample_weight is None else sample_weight[block],
+                None if predictions is None else predictions[block],
+                total=total,
+            )
+            return j, workers[thread].parameters.grad.copy()
+
         j, grad = 0.0, np.zeros_like(self.parameters.grad)
-
         for first in range(0, len(places), summed):
-            now = places[first : first + summed]
-            results: list[tuple[float, Array]] = [(0.0, grad)] * len(now)
-
-            def work(thread: int, now: list[slice] = now, results: Any = results) -> None:
-                worker = workers[thread]
-                for number in range(thread, len(now), threads):
-                    block = now[number]
-                    part = worker(
-                        x[block].astype(dtype, copy=False),
-                        y[block],
-                        None if sample_weight is None else sample_weight[block],
-                        None if predictions is None else predictions[block],
-                        total=total,
-                    )
-                    results[number] = part, worker.parameters.grad.copy()
-
-            self._pool.run(work)
-            for part, block_grad in results:
-                j += part
+            for block_j, block_grad in self._pool.map(part, places[first : first + summed]):
+                j += block_j
                 grad += block_grad
         self.parameters.grad = grad
         return j
@@ -171,33 +159,20 @@ def predict(network: Layer, x: Array, dtype: np.dtype[Any], *, threads: int | No
     if threads is not None:
         thread_count(threads)
 
-    def output_of(rows: Array) -> Array:
-        output = network.forward(rows.astype(dtype, copy=False), training=False)
+    def output_of(_: int, block: slice) -> Array:
+        rows = network.cast(x[block], dtype)
+        output = network.forward(rows, training=False)
         network.check_output(output, len(rows))
         return output
 
-    if len(x) <= _MIN_BLOCK_ROWS or len(x) <= (plan := Plan(network)).rows:
-        return output_of(x)
-    places = list(blocks(len(x), plan.rows))
-    first = output_of(x[places[0]])
-    outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
-    outputs[places[0]] = first
+    if len(x) <= _FEW_ROWS or len(x) <= (plan := Plan(network)).rows:
+        return output_of(0, slice(None))
     with plan.pool(threads) as pool:
-
-        def work(thread: int) -> None:
-            for block in places[1 + thread :: pool.threads]:
-                outputs[block] = output_of(x[block])
-
-        pool.run(work)
-    return outputs
+        return np.concatenate(pool.map(output_of, list(blocks(len(x), plan.rows))))
 
 
 def blocks(rows: int, most: int) -> Iterator[slice]:
-    """Cut rows into the fewest slices of at most `most`, all of nearly the same length.
-
-    >>> list(blocks(5, 2))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
+    """Cut rows into the fewest slices of at most `most`, all of nearly the same length."""
     size = ceil(rows / ceil(rows / most))
     for first in range(0, rows, size):
         yield slice(first, min(first + size, rows))
@@ -206,19 +181,10 @@ def blocks(rows: int, most: int) -> Iterator[slice]:
 class Plan:
     """The number of rows in a block of this network, and the threads that pay.
 
-    Args:
-        network: the layer, built.
-
     Attributes:
         rows: in a block, by the layers' widths and their dtype.
         in_order: whether training must run the blocks in order, since a layer draws random
             numbers or updates its buffers.
-
-    >>> from minigrad import BatchNorm, Dense, Sequential
-    >>> Plan(Sequential([Dense(1000)], input_shape=(24,))).rows
-    1024
-    >>> Plan(Sequential([BatchNorm()], input_shape=(24,))).rows == np.iinfo(np.int64).max
-    True
     """
 
     def __init__(self, network: Layer) -> None:

@@ -32,11 +32,9 @@ class Layer(Cached):
     the arrays they are given.
 
     Parameters and sublayers stored as attributes, or in a list, tuple or dict that is one, are
-    registered automatically, by the name of the attribute and the index or key, as in 'factors_0'
-    and 'factors_gain'. To register what lies deeper, override `own_parameters` or `children`.
-
-    A custom container builds its layers with `minigrad.core.layer.build_once` and runs each of them
-    once a pass. Layers may hold the same `Parameter`; see `minigrad.core.parameters.Shared`.
+    registered automatically: 'weight', 'factors_0', 'factors_gain'. For what lies deeper, override
+    `own_parameters` or `children`. A custom container builds its layers with `build_once`, and runs
+    each of them once a pass. Layers may hold the same `Parameter`.
 
     Args:
         name: the name in messages and in `model["name"]`; by default the type and a number.
@@ -134,14 +132,7 @@ class Layer(Cached):
             )
 
     def check_delta(self, delta: Array, shape: Shape) -> None:
-        """Refuse a delta that doesn't have the shape of the output.
-
-        >>> import numpy as np
-        >>> Layer(name="first").check_delta(np.zeros((8, 1)), (8, 3))
-        Traceback (most recent call last):
-        ...
-        ValueError: Layer 'first' expects delta of shape (8, 3), got (8, 1)
-        """
+        """Refuse a delta that doesn't have the shape of the output."""
         if delta.shape != shape:
             raise ValueError(f"{self.label} expects delta of shape {shape}, got {delta.shape}")
 
@@ -179,13 +170,10 @@ class Layer(Cached):
 
     def named_children(self) -> list[tuple[str, Layer]]:
         """Return (name, layer) for each of `children`; one without a name has its attribute's."""
-        children = self.children
-        if all([child.name for child in children]):
-            return [(child.name, child) for child in children]
         attributes = {id(layer): name for name, layer in reversed([*find(self, Layer)])}
         return [
             (child.name or attributes.get(id(child), f"children_{i}"), child)
-            for i, child in enumerate(children)
+            for i, child in enumerate(self.children)
         ]
 
     @property
@@ -245,25 +233,24 @@ def find(layer: object, kind: type[T]) -> Iterator[tuple[str, T]]:
     for name, value in vars(layer).items():
         if isinstance(value, kind):
             yield name, value
-        elif isinstance(value, (list, tuple, dict)):
-            for key, item in _items(value):
-                if isinstance(item, kind):
-                    yield f"{name}_{key}", item
+        for key, item in _items(value):
+            if isinstance(item, kind):
+                yield f"{name}_{key}", item
 
 
 def contents(layer: object) -> Iterator[tuple[Any, Any, object]]:
     """Yield (container, key, object) for all parameters and sublayers, and for what holds them."""
     for name, value in vars(layer).items():
-        if isinstance(value, (Layer, Parameter)):
-            yield vars(layer), name, value
-        elif isinstance(value, (list, tuple, dict)):
-            inside = [(value, *pair) for pair in _items(value)]
-            found = [place for place in inside if isinstance(place[2], (Layer, Parameter))]
-            yield from [(vars(layer), name, value), *found] if found else ()
+        inside = [(value, key, item) for key, item in _items(value)]
+        found = [place for place in inside if isinstance(place[2], (Layer, Parameter))]
+        if found or isinstance(value, (Layer, Parameter)):
+            yield from [(vars(layer), name, value), *found]
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
-    return value.items() if isinstance(value, dict) else enumerate(value)
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
 
 
 def replace(layer: object, old: object, new: object) -> None:
@@ -311,18 +298,6 @@ def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
         for _, parameter in layer.own_parameters():
             parameter.trainable = False
     return output_shape
-
-
-def features(layer: Layer, input_shape: Shape) -> int:
-    """Return the length of the last axis, for a layer that works along it."""
-    if not input_shape:
-        raise ValueError(
-            f"{layer.label} works along the last axis of each row, and the rows are single "
-            "numbers: reshape x to (batch, 1)"
-        )
-    if input_shape[-1] is None:
-        raise ValueError(f"{layer.label} needs the length of the last axis, got {input_shape}")
-    return int(input_shape[-1])
 
 
 def _reshape_hint(shape: Shape, row_shape: Shape) -> str:

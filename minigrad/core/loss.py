@@ -134,17 +134,13 @@ class Loss(Cached):
         return slope
 
     def _terms_error(self, pair: object, prediction: Array) -> Exception:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            return TypeError(
-                f"terms of {self.label} must return a pair, the terms and their derivative with "
-                f"respect to the prediction, got {kind_of(pair)}"
-            )
-        terms, slope = map(np.asarray, pair)
-        same_dtype = slope.dtype == prediction.dtype
-        return (ValueError if same_dtype else TypeError)(
-            f"terms of {self.label} must return a term per row or per element, and a derivative of "
-            f"shape {prediction.shape} and dtype {prediction.dtype}, got terms of shape "
-            f"{terms.shape} and a derivative of shape {slope.shape} and dtype {slope.dtype}"
+        got = f"got {kind_of(pair)}"
+        if isinstance(pair, tuple) and len(pair) == 2:
+            terms, slope = map(np.asarray, pair)
+            got = f"got {terms.shape} and {slope.shape} in {slope.dtype}"
+        return TypeError(
+            f"terms of {self.label} must return a pair: a term per row or per element, and the "
+            f"derivative of shape {prediction.shape} and dtype {prediction.dtype}, {got}"
         )
 
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:

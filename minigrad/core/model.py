@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from threading import RLock
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +17,11 @@ from typing_extensions import Self, override
 
 from minigrad.core import gradient
 from minigrad.core.chain import Chain, as_list, layer_at, name_layers
-from minigrad.core.evaluation import evaluate
 from minigrad.core.layer import Layer, build_once, contents, replace, walk
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
-from minigrad.core.trainer import Trainer
+from minigrad.core.trainer import Trainer, evaluate
 from minigrad.data.arrays import (
     Array,
     DType,
@@ -116,8 +113,8 @@ class Model(Layer):
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
             self._gather()
-            for path, parameter in reversed([*self.named_parameters()]):  # a source: its first path
-                parameter.name = parameter.source.name = path
+            for path, p in reversed([*self.named_parameters()]):  # a source gets its first path
+                p.name = p.source.name = path
             self.input_shape, self.output_shape = input_shape, output_shape
 
     def _gather(self) -> None:
@@ -150,12 +147,13 @@ class Model(Layer):
 
     def _check_layers(self) -> None:
         """Refuse two layers of one path, and parameters in another dtype."""
-        paths = Counter(path for path, _ in walk(self))
-        for path, count in paths.items():
-            if count > 1:
+        seen: set[str] = set()
+        for path, _ in walk(self):
+            if path in seen:
                 raise ValueError(
                     f"two layers of {self.label} have the path '{path}': give each its own name="
                 )
+            seen.add(path)
         for path, p in self.named_parameters():
             if p.source._vector is not None and p.value.dtype != self.dtype:
                 raise ValueError(
@@ -171,7 +169,7 @@ class Model(Layer):
         A layer may cache the prediction itself: change it in place only after `backward`.
         """
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
-            x = as_data(x, "x").astype(self.dtype, copy=False)
+            x = self.cast(as_data(x, "x"), self.dtype)
         self._build_or_check(x)
         if training:
             _ = self.parameters  # gathers again if a parameter was replaced or shared since
@@ -185,7 +183,7 @@ class Model(Layer):
     def backward(self, delta: Array) -> Array:
         self.check_delta(delta, self.cache)
         input_delta = self.network.backward(delta)
-        self._add_up_shared()
+        self.parameters.add_up_shared()
         return input_delta
 
     @override
@@ -195,11 +193,7 @@ class Model(Layer):
             return
         self.check_delta(delta, self.cache)
         self.network.backward_parameters(delta)
-        self._add_up_shared()
-
-    def _add_up_shared(self) -> None:
-        assert self._parameters is not None
-        self._parameters.add_up_shared()
+        self.parameters.add_up_shared()
 
     @property
     def _computed(self) -> Layer:
@@ -232,10 +226,8 @@ class Model(Layer):
 
         Raises:
             TypeError, ValueError: an unknown name, a class in place of an object, or an optimizer
-                that has trained another model.
-
-        Warns:
-            UserWarning: the model ends in Softmax or Sigmoid, and the loss takes logits.
+                that has trained another model. A model that ends in Softmax or Sigmoid before a
+                loss that takes logits gets a UserWarning.
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_owner(p for _, p in self.named_parameters())
@@ -265,7 +257,7 @@ class Model(Layer):
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics by name; none before `compile`."""
-        return self.trainer.metrics if self.trainer else MappingProxyType({})
+        return self.trainer.metrics if self.trainer else {}
 
     @property
     def history(self) -> History:
@@ -295,9 +287,9 @@ class Model(Layer):
         Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
-            x: rows of the input shape, real and finite: an array, anything with `__array__`, or a
-                memory-mapped file, which is read in blocks. Without y: an iterable of batches,
-                (x, y) or (x, y, sample_weight), or a function that returns one.
+            x: rows of the input shape, real and finite; a memory-mapped file is read in blocks.
+                Without y: an iterable of batches, (x, y) or (x, y, sample_weight), or a function
+                that returns one.
             y: a target for each row.
             epochs: how often to run through all rows.
             batch_size: rows in a step; None takes all as one batch. An iterable has its own.
@@ -312,8 +304,8 @@ class Model(Layer):
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
                 epoch; 2 shows a line for each epoch everywhere, 0 nothing.
-            threads: that share a large batch; None takes MINIGRAD_THREADS, or one a core. The bits
-                of the result don't depend on it.
+            threads: that share a large batch, without a change of the result; None takes
+                MINIGRAD_THREADS, or one a core.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -337,19 +329,14 @@ class Model(Layer):
         data = as_batches(
             x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
         )
-        if isinstance(data, Stream) and (validation_split or batch_size not in (None, 32)):
-            option = "validation_split" if validation_split else "batch_size"
-            raise ValueError(f"{option} needs arrays x and y, got an iterable of batches")
-        validation: Rows | Stream | None = None
-        if validation_data is not None:
-            if validation_split:
-                raise ValueError("fit takes validation_data or validation_split, not both")
-            validation = as_validation(validation_data, accept, epochs=epochs)
-        elif check_fraction(validation_split, "validation_split", "fit"):
+        if isinstance(data, Stream) and batch_size not in (None, 32):
+            raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
+        fraction = check_fraction(validation_split, "validation_split", "fit")
+        validation = as_validation(validation_data, fraction, accept, epochs=epochs)
+        if fraction:
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
-            assert isinstance(data, Rows)
-            data, validation = split(data, validation_split, self._split_seed)
+            data, validation = split(data, fraction, self._split_seed)
         if class_weight is not None:
             data = data.weighted_by_class(class_weight)
         self._gather()
@@ -388,16 +375,10 @@ class Model(Layer):
         return gradient.predict(self._computed, self._inputs(x), self.dtype, threads=threads)
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
-        """Return what each layer outputs for these rows in inference, by its path, in order.
-
-        >>> from minigrad import Dense, Sequential, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=4)
-        >>> {path: output.shape for path, output in model.activations(np.ones((5, 2))).items()}
-        {'dense_1': (5, 3), 'sigmoid_1': (5, 3)}
-        """
+        """Return what each layer outputs for these rows in inference, by its path, in order."""
         from minigrad.trace import trace
 
-        recorded = trace(self, self._inputs(x).astype(self.dtype, copy=False), training=False)
+        recorded = trace(self, self.cast(self._inputs(x), self.dtype), training=False)
         return {step.path: step.output for step in recorded.steps if step.path}
 
     def objective(
@@ -422,28 +403,15 @@ class Model(Layer):
 
         The explanation prints as text, and can be written as LaTeX and as a page to step through;
         see `Explanation`. The model isn't changed. `loss` is by default the compiled one.
-
-        >>> from minigrad import Dense, Sequential, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
-        >>> explanation = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), loss="mse")
-        >>> explanation["dense_1"].weight_gradients.shape
-        (1, 2, 3)
         """
         from minigrad.explain import Explanation
 
         loss = self._loss_for("explain", loss)
-        rows = self._rows(x, y, loss=loss)
-        return Explanation(self, rows.x.astype(self.dtype, copy=False), rows.y, loss)
+        rows = self._rows(x, y, loss=loss).take(slice(None))
+        return Explanation(self, rows.x, rows.y, loss)
 
     def diagnose(self, x: ArrayLike, y: ArrayLike, **options: Any) -> Diagnosis:
-        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`.
-
-        >>> from minigrad import Dense, MSELoss, Sequential, Sigmoid
-        >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
-        >>> x = np.random.default_rng(0).uniform(size=(100, 2))
-        >>> model.diagnose(x, x.sum(axis=1), loss=MSELoss())
-        Diagnosis(1 error: targets_out_of_range)
-        """
+        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`."""
         from minigrad.diagnose import diagnose
 
         return diagnose(self, x, y, **options)
@@ -459,11 +427,7 @@ class Model(Layer):
 
         The file holds all that training needs to continue in the same bits, but for callbacks, and
         for how an inner model was compiled. Of a function (a metric, an initializer) it holds the
-        name. The write is atomic: interrupted at any moment, it leaves the old file or the new one.
-
-        Raises:
-            TypeError: an option that a file can't hold.
-            OSError: the file can't be written.
+        name. The write is atomic. An option that a file can't hold raises TypeError.
         """
         from minigrad.saving.model import save
 
@@ -478,20 +442,14 @@ class Model(Layer):
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Read parameters and buffers from a file of `save_weights`, `save` or another tool.
 
-        Another dtype is converted. A file with other names or shapes raises `FileFormatError`, and
-        the model stays as it was.
+        Other names or shapes raise `FileFormatError`, and the model stays as it was.
         """
         from minigrad.saving.weights import load_weights
 
         load_weights(self, path)
 
     def astype(self, dtype: DType) -> Self:
-        """Return a copy of the model in another dtype.
-
-        >>> from minigrad import Dense, Sequential
-        >>> Sequential([Dense(1)], input_shape=(2,), dtype="float32").astype("float64").dtype
-        dtype('float64')
-        """
+        """Return a copy of the model in another dtype."""
         twin = copy.deepcopy(self)
         twin.dtype = as_dtype(dtype)
         if twin.output_shape is not None:
@@ -526,12 +484,7 @@ class Model(Layer):
         return self.loss
 
     def _rows(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        loss: Loss,
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
         inputs, targets = as_pair(x, y)
@@ -585,21 +538,13 @@ class Model(Layer):
         """Return the code that makes it, with comments for what the code doesn't say."""
         from minigrad.summary import notes
 
-        comments = list(notes(self))
-        if self.trainer is not None and self.trainer.epochs > self.history.epochs:
-            done = f"{self.history.epochs} of {self.trainer.epochs}"
-            comments.insert(0, f"in the middle of training: {done} epochs are done")
-        return "\n".join([pretty(self), *(f"# {comment}" for comment in comments)])
+        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self))])
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""
-        import html
+        from minigrad.plots import html
 
-        from minigrad.plots import network
-        from minigrad.summary import summary
-
-        picture = network(self) if self.output_shape is not None else ""
-        return f"{picture}<pre>{html.escape(summary(self))}</pre>"
+        return html(self)
 
 
 @register
@@ -615,15 +560,11 @@ class Sequential(Model):
 
     >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
     >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
-    >>> x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-    >>> y = np.array([0, 1, 1, 1])
     >>> model.compile(optimizer=SGD(learning_rate=2.0), loss=MSELoss())
-    >>> history = model.fit(x, y, epochs=2000, batch_size=None, verbose=0)
-    >>> model.predict(x).round()
-    array([[0.],
-           [1.],
-           [1.],
-           [1.]])
+    >>> x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    >>> history = model.fit(x, [0, 1, 1, 1], epochs=2000, batch_size=None, verbose=0)
+    >>> model.predict(x).round().ravel()
+    array([0., 1., 1., 1.])
     """
 
     network: Chain

@@ -41,14 +41,12 @@ class Optimizer(Configurable):
         weight_decay: d; 0 for none.
         clip_norm: c: g is scaled by c / (|g| + 1e-6) where that is below 1, with |g| the norm over
             all parameters (PyTorch's `clip_grad_norm_`, Keras's `global_clipnorm`).
-        clip_value: c: each element of g is clipped to [-c, c] (PyTorch's `clip_grad_value_`,
-            Keras's `clipvalue`).
+        clip_value: c: each element of g is clipped to [-c, c].
 
     Raises:
         TypeError, ValueError: a value out of its range, or both kinds of clipping.
 
-    Source of the clipping: Pascanu et al., On the difficulty of training recurrent neural
-    networks, ICML 2013, algorithm 1.
+    Source: Pascanu et al., On the difficulty of training recurrent neural networks, 2013.
 
     Sign descent, theta <- theta - eta sign(g):
 
@@ -127,9 +125,7 @@ class Optimizer(Configurable):
     def step(self, parameters: Sequence[Parameter]) -> None:
         """Make one step from the gradients that the parameters hold.
 
-        Raises:
-            ValueError: this optimizer has the state of a model of another size or dtype, or a
-                schedule gives a negative rate.
+        State of a model of another size or dtype, or a negative rate, raises ValueError.
         """
         if isinstance(parameters, Configurable):
             raise TypeError(
@@ -150,16 +146,12 @@ class Optimizer(Configurable):
             if self.weight_decay:
                 g = self.decay(theta, g)
             state = {slot: self.state[slot][place] for slot in slots} if slots else {}
-            given = [*state.values()]
-            if self.update(theta, g, state) is not None:  # type: ignore[func-returns-value]
+            given = [*map(id, state.values())]
+            result = self.update(theta, g, state)  # type: ignore[func-returns-value]
+            if result is not None or [*map(id, state.values())] != given:
                 raise TypeError(
-                    f"update of {type(self).__name__} must return None: change value in place, "
-                    "as in value -= ..."
-                )
-            if state and [*map(id, state.values())] != [*map(id, given)]:
-                raise TypeError(
-                    f"update of {type(self).__name__} put new arrays into state: change the "
-                    "arrays of its slots in place, as in state[slot] *= ..."
+                    f"update of {type(self).__name__} must change value and the arrays of state in "
+                    "place, as in value -= ..., and return None"
                 )
         self.steps += 1
 
@@ -190,10 +182,10 @@ class Optimizer(Configurable):
         size = parameters.size
         dtype = parameters[0].value.dtype if size else np.dtype(np.float64)
         for slot in slots:
-            vector = self.state.get(slot)
-            if vector is None:
+            if slot not in self.state:
                 self.state[slot] = np.zeros(size, dtype)
-            elif vector.size != size or vector.dtype != dtype:
+            vector = self.state[slot]
+            if vector.size != size or vector.dtype != dtype:
                 raise ValueError(
                     f"this {type(self).__name__} has the state of {vector.size} parameters in "
                     f"{vector.dtype}, got {size} in {dtype}: make a new optimizer for each model"

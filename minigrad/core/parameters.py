@@ -51,9 +51,6 @@ class Parameter:
         ValueError: an assigned value or gradient of another shape.
 
     >>> p = Parameter(np.ones((2, 3)))
-    >>> p.grad = np.full((2, 3), 0.5)
-    >>> p
-    Parameter(shape=(2, 3), dtype=float64)
     >>> p.value = np.ones(3)
     Traceback (most recent call last):
     ...
@@ -165,8 +162,7 @@ class Parameter:
 class Shared(Parameter):
     """One use of a parameter that several layers hold: the value of `source`, and its own gradient.
 
-    A model puts one into each of these layers. Each layer assigns the gradient of its own use, and
-    the model adds them up in the gradient of the source.
+    A model puts one into each of these layers, and adds up their gradients in that of the source.
     """
 
     def __init__(self, source: Parameter) -> None:
@@ -200,9 +196,9 @@ class Shared(Parameter):
 class Parameters(Sequence[Parameter]):
     """Parameters in order, each once, and the flat vector that holds them.
 
-    Parameters that are in no vector yet are gathered in a new one. A model (`dtype` given) has all
-    of its parameters in one vector without gaps: where another model has taken some into its own
-    vector, they are gathered again at the next access, and arrays taken before are outdated.
+    Parameters that are in no vector yet are gathered in a new one. A model has all of its own in
+    one vector without gaps: where another model has taken some into its vector, they are gathered
+    again at the next access, and arrays taken before are outdated.
 
     Args:
         parameters: the parameters; of shared ones the source is held, once.
@@ -330,10 +326,7 @@ class Parameters(Sequence[Parameter]):
                 yield first, vector.value[place], vector.grad[place]
 
     def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
-        """Return (place, value, grad) for the runs of `trainable_runs`, cut into pieces of `size`.
-
-        The gradients are read-only.
-        """
+        """Return (place, value, read-only grad) for the trainable runs, in pieces of `size`."""
         self._current()
         whole = self._vector is not None and not self._vector.frozen_count
         if whole and self._pieces:

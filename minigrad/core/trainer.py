@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from minigrad.core.evaluation import RunningMetrics, evaluate
-from minigrad.core.gradient import BatchGradient
+from minigrad.core.gradient import BatchGradient, Plan, blocks
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
@@ -19,6 +19,7 @@ from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
 from minigrad.history import History
 from minigrad.metrics import Metric
+from minigrad.metrics.running import RunningMetrics
 from minigrad.util.progress import CtrlC, Progress
 from minigrad.util.random import RNG
 
@@ -30,56 +31,34 @@ class DivergedError(ArithmeticError):
     finite. The model goes back to the end of the last good epoch, or to the beginning of `fit`: the
     message says which. An epoch is good if the first loss of the next epoch is finite and at most
     ten times the lowest first loss so far. The history keeps all epochs.
-
-    >>> from minigrad import SGD, Dense, Sequential
-    >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(1,))
-    >>> model.compile(optimizer=SGD(learning_rate=1e200), loss="mse")
-    >>> model.fit(np.ones((2, 1)), np.zeros(2), epochs=9, verbose=0)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    minigrad.core.trainer.DivergedError: training stopped at epoch 2, batch 1: ...
-    >>> model.parameters.value
-    array([1., 0.])
     """
 
 
+@dataclass(eq=False, repr=False)
 class Trainer:
     """Trains a model; `Model.compile` makes one, and callbacks receive it.
 
-    Args:
-        model: the model.
-        optimizer: changes the parameters.
-        loss: is minimized.
-        metrics: are reported beside the loss, by name.
-        history: of earlier training; each new epoch is added to it.
-
     Attributes:
         epoch: the number of finished epochs, those of earlier fits included.
-        epochs: what `epoch` will be at the end of the running `fit`; it stays larger than `epoch`
-            after a `fit` that was interrupted.
+        epochs: `epoch` at the end of the running, or interrupted, `fit`.
         reported: the names of an epoch's logs.
         stop: set it to True to end training after this epoch.
         interrupted: whether Ctrl-C ended the last `fit`.
     """
 
-    def __init__(
-        self,
-        model: Layer,
-        optimizer: Optimizer,
-        loss: Loss,
-        metrics: Mapping[str, Metric],
-        history: History | None = None,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.loss = loss
-        self.metrics = metrics
-        self.history = History() if history is None else history
+    model: Layer
+    optimizer: Optimizer
+    loss: Loss
+    metrics: Mapping[str, Metric]
+    history: History = field(default_factory=History)
+    reported: tuple[str, ...] = field(default=(), init=False)
+    stop: bool = field(default=False, init=False)
+    interrupted: bool = field(default=False, init=False)
+    _running: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
         self.epoch = self.epochs = self.history.epochs
-        self.reported: tuple[str, ...] = ()
-        self.stop = self.interrupted = False
         self.progress = Progress()
-        self._running = False
 
     def fit(
         self,
@@ -94,11 +73,7 @@ class Trainer:
         progress: Progress | None = None,
         threads: int | None = None,
     ) -> History:
-        """Train for some epochs, or until Ctrl-C, and return their logs; see `Model.fit`.
-
-        `network` is what the model runs, `data` and `validation` are validated, `rng` shuffles the
-        rows, and the callbacks are `minigrad.callbacks.Callback` objects.
-        """
+        """Train for some epochs, or until Ctrl-C, and return their logs; see `Model.fit`."""
         if self._running:
             raise RuntimeError("fit is running already for this model: call it again afterwards")
         parameters = self.model.parameters
@@ -113,7 +88,7 @@ class Trainer:
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         self.stop = self.interrupted = False
         self.progress = progress or Progress()
-        self._good = LastGoodEpoch(self)
+        self._good = _LastGoodEpoch(self.model, self.optimizer)
         self._running = True
         history = History()
         ctrl_c = CtrlC()
@@ -129,7 +104,8 @@ class Trainer:
                         while self.epoch < self.epochs and not self.stop:
                             logs = self._epoch(gradient, data, batch_size, rng, ctrl_c, callbacks)
                             if validation is not None:
-                                logs |= self._validate(validation)
+                                found = evaluate(self.model, self.loss, self.metrics, validation)
+                                logs |= {f"val_{name}": value for name, value in found.items()}
                             history.append(logs)
                             self._end_epoch(gradient, logs, callbacks)
                             if ctrl_c.presses and self.epoch < self.epochs:
@@ -163,14 +139,17 @@ class Trainer:
         callbacks: Sequence[Any],
     ) -> dict[str, float]:
         """Make a step for each batch, and return the logs."""
-        running = RunningMetrics(self.loss, self.metrics, reused=isinstance(data, Stream))
+        running = RunningMetrics(
+            self.metrics, mean=self.loss.reduction == "mean", reused=data.reused
+        )
         progress, in_place = self.progress, self.progress.in_place
+        shape, dtype = self.model.output_shape or (), gradient.parameters.value.dtype
         batches = data.count(batch_size)
         progress.begin_epoch(batches)
         for callback in callbacks:
             callback.on_epoch_begin(self, self.epoch + 1)
         for number, batch in enumerate(data.batches(batch_size, rng), start=1):
-            predictions = self._empty_predictions(len(batch)) if self.metrics else None
+            predictions = np.empty((len(batch), *shape), dtype) if self.metrics else None
             j = self._step(gradient, batch, number, predictions)
             running.add(j, batch, predictions, gradient.regularization)
             if in_place and progress.due():
@@ -212,10 +191,6 @@ class Trainer:
         self.optimizer.step(gradient.parameters)
         return j
 
-    def _validate(self, validation: Rows | Stream) -> dict[str, float]:
-        logs = evaluate(self.model, self.loss, self.metrics, validation)
-        return {f"val_{name}": value for name, value in logs.items()}
-
     def _check_batches(self, data: Rows, batch_size: int | None) -> None:
         if not data.total:
             raise ValueError(f"all {len(data)} training rows have weight 0")
@@ -242,11 +217,6 @@ class Trainer:
             f"(loss {j}, learning rate {self.optimizer.rate})"
         )
 
-    def _empty_predictions(self, rows: int) -> Array:
-        assert self.model.output_shape is not None
-        dtype = self.model.parameters.value.dtype
-        return np.empty((rows, *self.model.output_shape), dtype)
-
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of the running `fit` alone."""
         state = {**self.__dict__, "progress": Progress(), "_running": False}
@@ -254,12 +224,28 @@ class Trainer:
         return state
 
 
-class LastGoodEpoch:
+def evaluate(
+    model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
+) -> dict[str, float]:
+    """Return the loss and the metrics over all rows, without writing on any layer."""
+    running = RunningMetrics(metrics, mean=loss.reduction == "mean", reused=data.reused)
+    most = Plan(model).rows
+    for batch in data.batches(None, None):
+        for block in blocks(len(batch), min(most, batch.chunk)):
+            part = batch.take(block)
+            prediction = model.forward(part.x, training=False)
+            j = loss.measure(prediction, part.y, part.weight, training=False)
+            running.add(j, part, prediction if metrics else None)
+    logs = running.logs()
+    logs["loss"] += model.parameters.regularization()
+    return logs
+
+
+class _LastGoodEpoch:
     """The parameters, buffers and optimizer state to which training goes back when it diverges."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._optimizer = trainer.optimizer
-        self._weights = Weights(trainer.model)
+    def __init__(self, model: Layer, optimizer: Optimizer) -> None:
+        self._model, self._optimizer = model, optimizer
         self._lowest = math.inf
         self.take("the beginning of this fit")
         self._good = self._latest
@@ -267,7 +253,8 @@ class LastGoodEpoch:
     def take(self, when: str) -> None:
         """Copy everything as it is now; `judge` decides later whether it is good."""
         state = {name: vector.copy() for name, vector in self._optimizer.state.items()}
-        self._latest = when, self._weights.copy(), self._optimizer.steps, state
+        copies = [array.copy() for array in weights(self._model)]
+        self._latest = when, copies, self._optimizer.steps, state
 
     def judge(self, loss: float) -> None:
         """Accept the latest copy if the loss is finite and at most ten times the lowest."""
@@ -278,29 +265,13 @@ class LastGoodEpoch:
 
     def restore(self) -> str:
         """Go back to the last good copy, and return when that was."""
-        when, arrays, self._optimizer.steps, self._optimizer.state = self._good
-        self._weights.restore(arrays)
+        when, copies, self._optimizer.steps, self._optimizer.state = self._good
+        for array, copied in zip(weights(self._model), copies, strict=True):
+            array[...] = copied
         return when
 
 
-class Weights:
-    """Copies a model's parameters and buffers, and puts them back.
-
-    Args:
-        model: the model, built.
-    """
-
-    def __init__(self, model: Layer) -> None:
-        self._parameters = model.parameters
-        self._buffers = [(layer, name) for _, layer in walk(model) for name in layer.buffers]
-
-    def copy(self) -> list[Array]:
-        """Return new arrays."""
-        buffers = [getattr(layer, name).copy() for layer, name in self._buffers]
-        return [self._parameters.value.copy(), *buffers]
-
-    def restore(self, arrays: list[Array]) -> None:
-        """Put back what `copy` returned."""
-        self._parameters.value = arrays[0]
-        for (layer, name), array in zip(self._buffers, arrays[1:], strict=True):
-            setattr(layer, name, array.copy())
+def weights(model: Layer) -> list[Array]:
+    """Return the arrays that training changes: the flat vector of a model, and its buffers."""
+    buffers = [getattr(layer, name) for _, layer in walk(model) for name in layer.buffers]
+    return [model.parameters.value, *buffers]

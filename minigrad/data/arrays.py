@@ -43,6 +43,18 @@ def size_of(shape: Shape) -> int:
     return prod(64 if n is None else n for n in shape)
 
 
+def features(input_shape: Shape, owner: str) -> int:
+    """Return the length of the last axis, for a layer that works along it."""
+    if not input_shape:
+        raise ValueError(
+            f"{owner} works along the last axis of each row, and the rows are single numbers: "
+            "reshape x to (batch, 1)"
+        )
+    if input_shape[-1] is None:
+        raise ValueError(f"{owner} needs the length of the last axis, got {input_shape}")
+    return int(input_shape[-1])
+
+
 def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return an array, a list, a DataFrame, a Series or a tensor as an array.
 

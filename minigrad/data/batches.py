@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from operator import length_hint
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,6 +34,9 @@ class Stream:
     Without `steps`, an epoch lasts until the iterable ends. With it, an epoch has so many batches,
     and the next one continues with the same iterator; one that ends is started again.
     """
+
+    reused: ClassVar[bool] = True
+    """Whether the arrays of a batch may be overwritten by the next one."""
 
     def __init__(
         self, source: Batches, accept: Accept, *, epochs: int = 1, steps: int | None = None
@@ -128,9 +131,13 @@ def as_batches(
 
 
 def as_validation(
-    data: Batches | Sequence[ArrayLike], accept: Accept, *, epochs: int
-) -> Rows | Stream:
+    data: Batches | Sequence[ArrayLike] | None, fraction: float, accept: Accept, *, epochs: int
+) -> Rows | Stream | None:
     """Return validation_data as rows or as a stream; errors name it."""
+    if data is None:
+        return None
+    if fraction:
+        raise ValueError("fit takes validation_data or validation_split, not both")
     arrays = isinstance(data, tuple) or (
         isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
     )

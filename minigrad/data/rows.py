@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -30,6 +30,7 @@ class Rows:
     """
 
     __slots__ = ("dtype", "weight", "x", "y")
+    reused: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -175,8 +176,10 @@ def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     return inputs, targets
 
 
-def split(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows]:
+def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
     """Return training and validation rows, chosen at random from the seed."""
+    if not isinstance(rows, Rows):
+        raise ValueError("validation_split needs arrays x and y, got an iterable of batches")
     held_out = round(len(rows) * fraction)
     if not 0 < held_out < len(rows):
         raise ValueError(

@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.chain import BuiltLayers, Chain, as_list, name_layers
+from minigrad.core.chain import Chain, as_list, name_layers
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
+from minigrad.util.frozen import FrozenList
 from minigrad.util.random import RNG
 
 Branch: TypeAlias = Layer | Sequence[Layer]
@@ -115,7 +116,7 @@ class Parallel(Layer):
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         name_layers(self.layers, self.label)
         shapes = [build_once(layer, input_shape, rng) for layer in self.layers]
-        self.layers = BuiltLayers(self.layers)
+        self.layers = FrozenList(self.layers)
         concat = self.merge == "concat"
         if len({shape[:-1] if concat else shape for shape in shapes}) > 1 or (
             concat and () in shapes

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, features
+from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape, features
 from minigrad.initializers import initialize
 from minigrad.util.config import register
 from minigrad.util.options import check_fraction, check_positive
@@ -39,7 +39,7 @@ class Normalization(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        shape = (features(self, input_shape),)
+        shape = (features(input_shape, self.label),)
         self.gamma = Parameter(initialize("ones", shape, rng, f"the gamma of {self.label}"))
         self.beta = Parameter(initialize("zeros", shape, rng, f"the beta of {self.label}"))
         self.input_shape = input_shape

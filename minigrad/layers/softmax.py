@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, features
-from minigrad.data.arrays import Array, Shape
+from minigrad.core.layer import Layer
+from minigrad.data.arrays import Array, Shape, features
 from minigrad.util.config import register
 from minigrad.util.random import RNG
 
@@ -35,7 +35,7 @@ class Softmax(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        features(self, input_shape)
+        features(input_shape, self.label)
         return input_shape
 
     @override
@@ -74,7 +74,7 @@ class LogSoftmax(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        features(self, input_shape)
+        features(input_shape, self.label)
         return input_shape
 
     @override

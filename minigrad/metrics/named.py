@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
@@ -19,7 +20,7 @@ from minigrad.metrics.classification import (
 )
 from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 from minigrad.util.config import Configurable, register
-from minigrad.util.names import nearest
+from minigrad.util.names import kind_of, nearest
 from minigrad.util.options import check_int, check_number
 
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]
@@ -118,6 +119,16 @@ def named_metrics(
             raise ValueError(f"the metric name '{name}' is taken: set another __name__")
         found[name] = metric
     return found
+
+
+def as_number(name: str, value: Any) -> float:
+    """Return what a metric returned as a float."""
+    if np.ndim(value) or not isinstance(value, SupportsFloat):
+        raise TypeError(
+            f"metric '{name}' must return a number, got {kind_of(value)} of shape "
+            f"{np.shape(value)}: return its mean"
+        )
+    return float(value)
 
 
 def _by_name(name: str, threshold: float) -> Metric:

@@ -5,6 +5,6 @@
 """
 
 from minigrad.plots.charts import confusion, histograms, history, surface
-from minigrad.plots.diagram import network
+from minigrad.plots.diagram import html, network
 
-__all__ = ["confusion", "histograms", "history", "network", "surface"]
+__all__ = ["confusion", "histograms", "history", "html", "network", "surface"]

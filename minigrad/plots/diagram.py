@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import escape
 from itertools import pairwise
 from math import log, prod
 from typing import Any
@@ -15,6 +16,7 @@ from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.plots.svg import document, element, fit, text
+from minigrad.summary import summary
 
 _MAX_CIRCLES = 12  # a layer with more units is a block
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
@@ -181,3 +183,9 @@ def _units(column: Column) -> list[str]:
         text(column.x, middle + 2, f"{column.units:,}", "body strong fill-ink"),
         text(column.x, middle + 18, "units", "small fill-ink"),
     ]
+
+
+def html(model: Layer) -> str:
+    """Return a model's diagram and the table of its layers, as a notebook shows them."""
+    picture = network(model) if model.output_shape is not None else ""
+    return f"{picture}<pre>{escape(summary(model))}</pre>"

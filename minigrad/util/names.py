@@ -22,6 +22,11 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
+def is_default_name(name: str, kind: str) -> bool:
+    """Tell whether a container gives such a name to a layer of this class: 'dense', 'dense_1'."""
+    return re.fullmatch(rf"{re.escape(snake_case(kind))}(_\d+)?", name) is not None
+
+
 def join(path: str, name: str) -> str:
     """Return the path of `name` inside the layer at `path`; the model's own path is empty."""
     return f"{path}.{name}" if path else name

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from typing_extensions import Self
@@ -14,33 +14,42 @@ from typing_extensions import Self
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 class ThreadPool:
-    """Runs a job on each of several threads, the calling thread included."""
+    """Calls a function for many items on several threads, the calling thread included."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._executor: ThreadPoolExecutor | None = None
 
-    def run(self, job: Callable[[int], None]) -> None:
-        """Call job(0), job(1), ... at the same time, one per thread, and wait for all of them.
+    def map(self, function: Callable[[int, T], R], items: Sequence[T]) -> list[R]:
+        """Return function(thread, item) for each item, in order.
 
-        The caller's NumPy error settings hold in each thread.
+        Thread t computes the items t, t + threads, ... The caller's NumPy error settings hold in
+        each thread.
         """
+
+        def share(thread: int) -> list[R]:
+            return [function(thread, item) for item in items[thread :: self.threads]]
+
         if self.threads > 1 and self._executor is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(self.threads - 1, "minigrad")
         others = [
-            self._executor.submit(copy_context().run, job, thread)
+            self._executor.submit(copy_context().run, share, thread)
             for thread in range(1, self.threads)
             if self._executor is not None
         ]
         try:
-            job(0)
+            shares = [share(0)]
         finally:
-            for other in others:
-                other.result()
+            rest = [other.result() for other in others]
+        shares += rest
+        return [shares[i % self.threads][i // self.threads] for i in range(len(items))]
 
     def close(self) -> None:
         if self._executor is not None:

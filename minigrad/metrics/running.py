@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.core.gradient import Plan, blocks
-from minigrad.core.layer import Layer
-from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
-from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
-from minigrad.metrics import Metric
-from minigrad.util.names import kind_of
+from minigrad.metrics.named import Metric, as_number
 
 
 class RunningMetrics:
     """Accumulates the loss, and the targets and predictions for the metrics.
 
     Args:
-        loss: tells whether J is a mean or a sum.
         metrics: computed over all rows in the end.
+        mean: whether J is a mean over the rows, or else a sum.
         reused: whether the batches' arrays may be overwritten by later batches.
     """
 
-    def __init__(self, loss: Loss, metrics: Mapping[str, Metric], *, reused: bool = False) -> None:
+    def __init__(self, metrics: Mapping[str, Metric], *, mean: bool, reused: bool = False) -> None:
         self.rows = 0
         self._j = self._regularization = self._weight = 0.0
         self._reused = reused
-        self._mean = loss.reduction == "mean"
+        self._mean = mean
         self._metrics = metrics
         self._targets: list[NDArray[Any]] = []
         self._predictions: list[Array] = []
@@ -63,35 +58,9 @@ class RunningMetrics:
         if self._predictions:
             target, prediction = _joined(self._targets), _joined(self._predictions)
             for name, metric in self._metrics.items():
-                logs[name] = _number(name, metric(target, prediction))
+                logs[name] = as_number(name, metric(target, prediction))
         return logs
-
-
-def evaluate(
-    model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
-) -> dict[str, float]:
-    """Return the loss and the metrics over all rows, without writing on any layer."""
-    running = RunningMetrics(loss, metrics, reused=isinstance(data, Stream))
-    most = Plan(model).rows
-    for batch in data.batches(None, None):
-        for block in blocks(len(batch), min(most, batch.chunk)):
-            part = batch.take(block)
-            prediction = model.forward(part.x, training=False)
-            j = loss.measure(prediction, part.y, part.weight, training=False)
-            running.add(j, part, prediction if metrics else None)
-    logs = running.logs()
-    logs["loss"] += model.parameters.regularization()
-    return logs
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _number(name: str, value: Any) -> float:
-    if np.ndim(value) or not isinstance(value, SupportsFloat):
-        raise TypeError(
-            f"metric '{name}' must return a number, got {kind_of(value)} of shape "
-            f"{np.shape(value)}: return its mean"
-        )
-    return float(value)
