@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.core.layer import Layer, features
-from minigrad.data.arrays import Array, Shape
+from minigrad.core.layer import Layer
+from minigrad.data.arrays import Array, Shape, features
 from minigrad.util.options import check_ints
 
 Size: TypeAlias = "int | Sequence[int]"
@@ -141,11 +141,11 @@ class Windows:
         Windows are copied to the columns of a matrix ("im2col"), so that the sums over kernel and
         channels are one matrix product.
         """
-        dtype = np.result_type(x, weight)
-        z = np.empty((weight.shape[1], *self.outputs[::-1], len(x)), dtype)
+        rows = np.ascontiguousarray(weight.T)  # BLAS is faster than with a transposed factor
+        z = np.empty((len(rows), *self.outputs[::-1], len(x)), np.result_type(x, weight))
         for block, columns in self._columns(x):
             part = z[:, block]
-            part[...] = np.dot(weight.T, columns).reshape(part.shape)
+            part[...] = np.dot(rows, columns).reshape(part.shape)
         return z.T
 
     def weight_gradient(self, x: Array, delta: Array) -> Array:
@@ -234,4 +234,4 @@ def check_axes(layer: Layer, input_shape: Shape, axes: int) -> tuple[Shape, int]
             f"{layer.label} expects input of shape (batch, {expected}, channels), got rows of "
             f"shape {input_shape}: put Reshape(...) before this layer"
         )
-    return input_shape[:-1], features(layer, input_shape)
+    return input_shape[:-1], features(input_shape, layer.label)
