@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -15,6 +16,7 @@ from minigrad.data.arrays import Array
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
 from minigrad.layers import Activation, Dropout, Parallel, Residual
+from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
@@ -145,11 +147,12 @@ def _layer_output(place: Place) -> Step:
     formula = _formula(place, rights[0] if rights else "")
 
     def parts(row: int, unit: int, limit: Limit) -> Sum | str:
-        factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
-        if isinstance(layer, Dropout):
-            factors += (factor("m", layer.cache[row], unit),)
-        elif formula.text not in ("z", "x"):
+        dropped = isinstance(layer, Dropout)
+        if not dropped and formula.text not in ("z", "x"):
             return formula.numbers(row, unit, limit)
+        factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
+        if dropped:
+            factors += (factor("m", layer.cache[row], unit),)
         return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
     equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
@@ -246,9 +249,13 @@ def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Ite
 
 def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
     """Return dJ/dinput for a delta, or the gradient of a parameter."""
+    layer = place.layer
+    if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
+        cache, layer = layer.cache, copy.copy(layer)
+        layer.cache, layer.activation = cache, None
     with np.errstate(all="ignore"):
-        input_delta: Array = type(place.layer).backward(place.layer, delta)
-    return dict(place.layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
+        input_delta: Array = type(layer).backward(layer, delta)
+    return dict(layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
 
 
 def _gradient(
