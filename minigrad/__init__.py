@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 # fmt: off
 # isort: off
 from minigrad.callbacks import (
-    Callback, CSVLogger, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
+    CSVLogger, Callback, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
 )
+from minigrad.core.graph import Graph, Input
+from minigrad.core.loss import JointLoss
 from minigrad.core.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
@@ -20,11 +22,11 @@ from minigrad.initializers import (
     LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
 )
 from minigrad.layers import (
-    ELU, GELU, SELU, Activation, AveragePooling1D, AveragePooling2D, BatchNorm, Chain, Conv1D,
-    Conv2D, Conv2DTranspose, Dense, Dropout, Flatten, GlobalAveragePooling1D,
+    ELU, GELU, SELU, Activation, Add, Average, AveragePooling1D, AveragePooling2D, BatchNorm, Chain,
+    Concatenate, Conv1D, Conv2D, Conv2DTranspose, Dense, Dropout, Flatten, GlobalAveragePooling1D,
     GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D, Hardsigmoid, Hardtanh, Identity,
-    Layer, LayerNorm, LeakyReLU, LogSoftmax, MaxPooling1D, MaxPooling2D, Mish, Parallel, ReLU,
-    Reshape, Residual, Sigmoid, SiLU, Softmax, Softplus, Softsign, Tanh, UpSampling2D,
+    Layer, LayerNorm, LeakyReLU, LogSoftmax, MaxPooling1D, MaxPooling2D, Mish, Multiply, Parallel,
+    ReLU, Reshape, Residual, SiLU, Sigmoid, Softmax, Softplus, Softsign, Tanh, UpSampling2D,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
@@ -49,20 +51,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU", "GELU", "L1", "L1L2", "L2", "SELU", "SGD", "Activation", "Adagrad", "Adam", "AdamW",
-    "AveragePooling1D", "AveragePooling2D", "BCELoss", "BCEWithLogitsLoss", "BatchNorm",
-    "CSVLogger", "Callback", "Chain", "Constant", "Conv1D", "Conv2D", "Conv2DTranspose",
-    "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping",
-    "ExponentialDecay", "FileFormatError", "Flatten", "GlobalAveragePooling1D",
+    "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BCELoss", "BCEWithLogitsLoss",
+    "BatchNorm", "CSVLogger", "Callback", "Chain", "Concatenate", "Constant", "Conv1D", "Conv2D",
+    "Conv2DTranspose", "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError", "Dropout",
+    "EarlyStopping", "ExponentialDecay", "FileFormatError", "Flatten", "GlobalAveragePooling1D",
     "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlorotNormal",
-    "GlorotUniform", "GradientReport", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform",
-    "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "L1Loss", "Layer", "LayerNorm",
-    "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal", "LecunUniform",
-    "LogSoftmax", "Loss", "MSELoss", "MaxPooling1D", "MaxPooling2D", "Mish", "Model",
-    "ModelCheckpoint", "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel",
-    "Parameter", "Parameters", "RMSprop", "ReLU", "ReduceOnPlateau", "Regularizer", "Reshape",
-    "Residual", "Schedule", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign",
-    "StepDecay", "Tanh", "Uniform", "UpSampling2D", "Zeros", "check_gradients", "check_layer",
-    "confusion_matrix", "load", "register", "softmax",
+    "GlorotUniform", "GradientReport", "Graph", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform",
+    "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "Input", "JointLoss", "L1Loss",
+    "Layer", "LayerNorm", "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal",
+    "LecunUniform", "LogSoftmax", "Loss", "MSELoss", "MaxPooling1D", "MaxPooling2D", "Mish",
+    "Model", "ModelCheckpoint", "Multiply", "Normal", "Objective", "Ones", "Optimizer",
+    "Orthogonal", "Parallel", "Parameter", "Parameters", "RMSprop", "ReLU", "ReduceOnPlateau",
+    "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU", "Sigmoid", "Softmax",
+    "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform", "UpSampling2D", "Zeros",
+    "check_gradients", "check_layer", "confusion_matrix", "load", "register", "softmax",
 ]  # fmt: skip
 
 

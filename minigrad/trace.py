@@ -7,28 +7,39 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data, labelled
 
 
 @dataclass
 class Step:
     """One layer's part of the pass.
 
-    `delta` is dJ/doutput as the layer received it, `input_delta` is dJ/dinput as it returned it,
-    and `gradients` holds its own parameters' gradients by attribute. They are None without a loss.
+    `delta` is dJ/doutput as the layer received it, `input_deltas` has dJ/dinput for each input, as
+    it returned them, and `gradients` its own parameters' gradients by attribute. Without a loss
+    they are None and empty.
     """
 
     path: str
     layer: Layer
-    input: Array
-    output: Array
-    delta: Array | None = None
-    input_delta: Array | None = None
+    inputs: tuple[Data, ...]
+    output: Data
+    delta: Data | None = None
+    input_deltas: tuple[Array | None, ...] = ()
     gradients: dict[str, Array] | None = None
+
+    @property
+    def input(self) -> Any:
+        """The input, or the first of several."""
+        return self.inputs[0]
+
+    @property
+    def input_delta(self) -> Array | None:
+        """dJ/dinput, or that of the first of several."""
+        return self.input_deltas[0] if self.input_deltas else None
 
     @property
     def label(self) -> str:
@@ -49,7 +60,7 @@ class Trace:
 
     steps: list[Step]
     backward: list[Step]
-    prediction: Array
+    prediction: Data
     j: float | None = None
 
     def __getitem__(self, path: str) -> Step:
@@ -59,24 +70,25 @@ class Trace:
     def first_not_finite(self) -> str | None:
         """Name the first output, or else the first gradient or delta, that isn't finite."""
         for step in self.steps:
-            if not np.isfinite(step.output).all():
+            if not all(np.isfinite(array).all() for _, array in labelled(step.output, "")):
                 return f"the output of {step.label}"
         for step in self.backward:
             for name, gradient in (step.gradients or {}).items():
                 if not np.isfinite(gradient).all():
                     return f"the gradient of '{name}' of {step.label}"
-            if step.input_delta is not None and not np.isfinite(step.input_delta).all():
-                return f"the input delta of {step.label}"
+            for delta in step.input_deltas:
+                if delta is not None and not np.isfinite(delta).all():
+                    return f"the input delta of {step.label}"
         return None
 
 
 def trace(
     model: Layer,
-    x: Array,
-    y: NDArray[Any] | None = None,
+    x: Data,
+    y: Data | None = None,
     loss: Loss | None = None,
     *,
-    sample_weight: Array | None = None,
+    sample_weight: Data | None = None,
     training: bool = True,
 ) -> Trace:
     """Run a batch forward, and with a loss backward, and record what passes each layer.
@@ -108,15 +120,16 @@ def _record(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -
     """Wrap `forward` and `backward` of a replica's layer so that they record."""
     forward, backward = layer.forward, layer.backward
 
-    def recorded_forward(x: Array, *, training: bool = True) -> Array:
-        output = forward(x, training=training)
-        steps[id(layer)] = Step(path, layer, x, output)
+    def recorded_forward(*inputs: Data, training: bool = True) -> Data:
+        output = forward(*inputs, training=training)
+        steps[id(layer)] = Step(path, layer, inputs, output)
         return output
 
-    def recorded_backward(delta: Array) -> Array:
+    def recorded_backward(delta: Data) -> Any:
         input_delta = backward(delta)
         step = steps[id(layer)]
-        step.delta, step.input_delta = delta, input_delta
+        step.delta = delta
+        step.input_deltas = input_delta if isinstance(input_delta, tuple) else (input_delta,)
         step.gradients = {name: p.grad.copy() for name, p in layer.own_parameters()}
         back.append(step)
         return input_delta

@@ -60,10 +60,10 @@ def test_wrong_feature_count() -> None:
     ("units", "shape", "message"),
     [
         (3, (8,), "shape (8, 3), got (8,): give the last layer 1 unit, or y of shape (batch, 3)"),
-        (1, (1, 8), "x has shape (8, 2), y (1, 8)"),
+        (1, (1, 8), "x has shape (8, 2), y has shape (1, 8)"),
         (3, (8, 1), "expects targets of the predictions' shape (8, 3), got (8, 1)"),
         (1, (8, 3), "expects targets of the predictions' shape (8, 1), got (8, 3)"),
-        (1, (7, 1), "x has shape (8, 2), y (7, 1)"),
+        (1, (7, 1), "x has shape (8, 2), y has shape (7, 1)"),
         (1, (8, 1, 1), "shape (8, 1), got (8, 1, 1)"),
     ],
 )

@@ -124,7 +124,6 @@ def test_unknown_option_without_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("Add", "Parallel"),
         ("BatchNorm1d", "BatchNorm"),
         ("BatchNormalization", "BatchNorm"),
         ("AvgPool2d", "AveragePooling2D"),

@@ -15,11 +15,10 @@ from typing_extensions import override
 
 from minigrad.checks.differences import Differences, Replay, in_double, step_off
 from minigrad.core.layer import Layer
+from minigrad.core.loss import Loss, as_loss
 from minigrad.data.arrays import Array, as_data
 from minigrad.data.rows import as_rows
-from minigrad.losses import Loss
 from minigrad.trace import trace
-from minigrad.util.config import as_object
 from minigrad.util.names import join
 
 _LINES = 4  # `bend` looks for kinks along several lines, because two may cancel along one
@@ -131,7 +130,7 @@ def check_gradients(
     >>> report.passed
     True
     """
-    loss = as_object(Loss, loss, "loss")
+    loss = as_loss(loss)
     twin = in_double(model, as_data(x, "x").shape[1:])
     rows = as_rows(x, y, output_shape=twin.output_shape, loss=loss)
     objective = _Objective(twin, loss, rows.x.astype(np.float64), rows.y)

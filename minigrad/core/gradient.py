@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from math import ceil
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import Self
 
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array, size_of
+from minigrad.data.by_name import Data, concatenate, each, row_count, take
 from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
@@ -77,24 +78,24 @@ class BatchGradient:
 
     def __call__(
         self,
-        x: Array,
-        y: NDArray[Any],
-        sample_weight: Array | None = None,
-        predictions: Array | None = None,
+        x: Data,
+        y: Data,
+        sample_weight: Data | None = None,
+        predictions: list[Data] | None = None,
         *,
-        total: float | None = None,
+        total: Data | None = None,
     ) -> float:
-        """Return J, write the predictions where asked; `total` is the whole batch's divisor."""
-        if len(x) > self.rows:
+        """Return J, append the prediction where asked; `total` is the whole batch's divisor."""
+        if row_count(x) > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)
         else:
             prediction = self.network.forward(x)
-            self.network.check_output(prediction, len(x))
+            self.network.check_output(prediction, row_count(x))
             j = self.loss.measure(prediction, y, sample_weight, total)
             self.network.backward_parameters(self.loss.backward())
             self.parameters.add_up_shared()
             if predictions is not None:
-                predictions[...] = prediction
+                predictions.append(each(partial(np.array, order="C"), prediction))
         if self._regularized:
             self.regularization = self.parameters.regularization()
             j += self.regularization
@@ -102,31 +103,36 @@ class BatchGradient:
         return j
 
     def _in_blocks(
-        self, x: Array, y: NDArray[Any], sample_weight: Array | None, predictions: Array | None
+        self, x: Data, y: Data, sample_weight: Data | None, predictions: list[Data] | None
     ) -> float:
         threads = self._pool.threads
         workers = self._workers(threads)
         dtype = self.parameters.value.dtype
-        total = float(len(x) if sample_weight is None else sample_weight.sum())
-        places = list(blocks(len(x), self.rows))
+        rows = row_count(x)
+        total = float(rows) if sample_weight is None else each(np.sum, sample_weight)
+        places = list(blocks(rows, self.rows))
         summed = max(threads, min(len(places), _SUMMED_NUMBERS // max(1, self.parameters.size)))
 
-        def part(thread: int, block: slice) -> tuple[float, Array]:
+        def part(thread: int, block: slice) -> tuple[float, Array, list[Data]]:
+            found: list[Data] = []
             j = workers[thread](
-                self.network.cast(x[block], dtype),
-                y[block],
-                None if sample_weight is None else sample_weight[block],
-                None if predictions is None else predictions[block],
+                self.network.cast(take(x, block), dtype),
+                take(y, block),
+                take(sample_weight, block),
+                None if predictions is None else found,
                 total=total,
             )
-            return j, workers[thread].parameters.grad.copy()
+            return j, workers[thread].parameters.grad.copy(), found
 
-        j, grad = 0.0, np.zeros_like(self.parameters.grad)
+        j, grad, parts = 0.0, np.zeros_like(self.parameters.grad), list[Data]()
         for first in range(0, len(places), summed):
-            for block_j, block_grad in self._pool.map(part, places[first : first + summed]):
+            for block_j, block_grad, found in self._pool.map(part, places[first : first + summed]):
                 j += block_j
                 grad += block_grad
+                parts += found
         self.parameters.grad = grad
+        if predictions is not None:
+            predictions.append(concatenate(parts))
         return j
 
     def _workers(self, threads: int) -> list[BatchGradient]:
@@ -154,21 +160,22 @@ class BatchGradient:
         self._pool.close()
 
 
-def predict(network: Layer, x: Array, dtype: np.dtype[Any], *, threads: int | None = None) -> Array:
+def predict(network: Layer, x: Data, dtype: np.dtype[Any], *, threads: int | None = None) -> Data:
     """Return the outputs for all rows, block by block, without writing on any layer."""
     if threads is not None:
         thread_count(threads)
 
-    def output_of(_: int, block: slice) -> Array:
-        rows = network.cast(x[block], dtype)
+    def output_of(_: int, block: slice) -> Data:
+        rows = network.cast(take(x, block), dtype)
         output = network.forward(rows, training=False)
-        network.check_output(output, len(rows))
+        network.check_output(output, row_count(rows))
         return output
 
-    if len(x) <= _FEW_ROWS or len(x) <= (plan := Plan(network)).rows:
+    count = row_count(x)
+    if count <= _FEW_ROWS or count <= (plan := Plan(network)).rows:
         return output_of(0, slice(None))
     with plan.pool(threads) as pool:
-        return np.concatenate(pool.map(output_of, list(blocks(len(x), plan.rows))))
+        return concatenate(pool.map(output_of, list(blocks(count, plan.rows))))
 
 
 def blocks(rows: int, most: int) -> Iterator[slice]:

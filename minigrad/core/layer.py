@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from inspect import signature
 from numbers import Integral
 from types import NoneType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,26 @@ from typing_extensions import override
 from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
-from minigrad.util.names import join
+from minigrad.util.names import join, kind_of
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
 from minigrad.util.repr import pretty
 
 L = TypeVar("L", bound="Layer")
 T = TypeVar("T")
+
+
+class Symbol:
+    """What a layer gives for other symbols, or an `Input`; a graph is described by them."""
+
+    def __init__(self, layer: Layer | None, sources: tuple[Symbol, ...]) -> None:
+        self.layer = layer
+        self.sources = sources
+
+    @override
+    def __repr__(self) -> str:
+        name = getattr(self, "name", "")
+        return f"the output of {self.layer.label}" if self.layer else f"Input '{name}'"
 
 
 class Layer(Cached):
@@ -87,23 +100,33 @@ class Layer(Cached):
             "build(input_shape, rng)"
         )
 
-    if not TYPE_CHECKING:  # a type checker reports the call itself
-
-        def __call__(self, *args: Any, **options: Any) -> NoReturn:
-            """Refuse the call, and name the methods to use."""
+    def __call__(self, *inputs: Symbol) -> Symbol:
+        """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
+        if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
+            got = ", ".join(map(kind_of, inputs)) or "nothing"
             predict = " or predict(x)" if hasattr(self, "predict") else ""
-            raise TypeError(f"{self.label} isn't callable: use forward(x){predict}")
+            raise TypeError(
+                f"{self.label} can be called on an Input, or on what layers called on one give, "
+                f"got {got}: for arrays use forward(x){predict}"
+            )
+        return Symbol(self, inputs)
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        """Create the parameters for this input shape, and return the output shape."""
+        """Create the parameters for this input shape, and return the output shape.
+
+        A layer with several inputs gets a tuple of shapes, and `forward` several arrays.
+        """
         return input_shape
 
-    def forward(self, x: Array, *, training: bool = True) -> Array:
+    def forward(self, x: Array, /, *, training: bool = True) -> Array:
         """Return the output for a batch; with `training`, cache what `backward` needs."""
         raise NotImplementedError(f"{self.label} must define forward(x, *, training=True)")
 
-    def backward(self, delta: Array) -> Array:
-        """Take dJ/doutput, assign each parameter's gradient, and return dJ/dinput."""
+    def backward(self, delta: Array) -> Any:
+        """Take dJ/doutput, assign each parameter's gradient, and return dJ/dinput.
+
+        A layer with several inputs returns a tuple, with None for an input without a slope.
+        """
         raise NotImplementedError(f"{self.label} must define backward(delta)")
 
     def backward_parameters(self, delta: Array) -> None:
@@ -283,21 +306,23 @@ def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
         return layer.output_shape
     if len(signature(layer.build).parameters) < 2:
         raise TypeError(f"{layer.label} expects build(self, input_shape, rng): add the rng")
-    output_shape = layer.build(input_shape, rng)
-    is_shape = isinstance(output_shape, tuple) and all(
-        isinstance(n, (Integral, NoneType)) for n in output_shape
-    )
-    if not is_shape:
-        raise TypeError(
-            f"build of {layer.label} must return its output shape, a tuple of int without the "
-            f"batch axis, got {output_shape!r}"
-        )
-    output_shape = tuple(n if n is None else int(n) for n in output_shape)
+    output_shape: Any = layer.build(input_shape, rng)
+    if not isinstance(output_shape, dict):  # of a graph with several outputs
+        output_shape = _as_shape(output_shape, layer.label)
     layer.input_shape, layer.output_shape = input_shape, output_shape
     if layer._frozen:
         for _, parameter in layer.own_parameters():
             parameter.trainable = False
-    return output_shape
+    return output_shape  # type: ignore[no-any-return]
+
+
+def _as_shape(shape: Any, owner: str) -> Shape:
+    if not isinstance(shape, tuple) or not all(isinstance(n, (Integral, NoneType)) for n in shape):
+        raise TypeError(
+            f"build of {owner} must return its output shape, a tuple of int without the batch "
+            f"axis, got {shape!r}"
+        )
+    return tuple(n if n is None else int(n) for n in shape)
 
 
 def _reshape_hint(shape: Shape, row_shape: Shape) -> str:

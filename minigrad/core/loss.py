@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import override
 
 from minigrad.core.cached import Cached
 from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights
+from minigrad.data.by_name import Data, check_names, naming, of
 from minigrad.data.targets import like_prediction
-from minigrad.util.config import as_object
+from minigrad.util.config import as_object, register
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_number
 
@@ -152,8 +156,70 @@ class Loss(Cached):
         return target if target.dtype == dtype else target.astype(dtype)
 
 
-def as_loss(loss: Loss | str) -> Loss:
-    """Return the loss, or create it from its name: "mse", "l1" or "mae", "huber", ..."""
+@register
+class JointLoss(Loss):
+    """J of several outputs: the sum of a loss for each of them, by name.
+
+    `compile(loss={"kind": CrossEntropyLoss(), "price": MSELoss(scale=0.1)})` makes one. Prediction,
+    target and delta are dicts with these names; weights may be one.
+
+    >>> from minigrad import MSELoss
+    >>> loss = JointLoss({"a": MSELoss(), "b": MSELoss(scale=0.5)})
+    >>> prediction = {"a": np.array([[2.0]]), "b": np.array([[2.0]])}
+    >>> loss.forward(prediction, {"a": [[0.0]], "b": [[0.0]]}), loss.backward()
+    (6.0, {'a': array([[4.]]), 'b': array([[2.]])})
+    """
+
+    def __init__(self, losses: Mapping[str, Loss | str]) -> None:
+        super().__init__(reduction="sum")
+        self.losses = {name: as_loss(loss) for name, loss in losses.items()}
+
+    def __copy__(self) -> JointLoss:
+        """Return a copy whose losses have caches of their own."""
+        return JointLoss({name: copy.copy(loss) for name, loss in self.losses.items()})
+
+    @override
+    def forward(self, prediction: Data, target: Data, **options: Any) -> float:
+        return self._sum("forward", prediction, target, options)
+
+    @override
+    def measure(
+        self,
+        prediction: Data,
+        target: Data,
+        sample_weight: Data = None,
+        total: Data = None,
+        *,
+        training: bool = True,
+    ) -> float:
+        options = {"sample_weight": sample_weight, "total": total, "training": training}
+        return self._sum("measure", prediction, target, options)
+
+    def _sum(self, method: str, prediction: Data, target: Data, options: dict[str, Any]) -> float:
+        j = 0.0
+        for name, loss in self.losses.items():
+            own = {option: of(value, name) for option, value in options.items()}
+            j += getattr(loss, method)(prediction[name], target[name], **own)
+        return j
+
+    @override
+    def backward(self) -> Data:
+        return {name: loss.backward() for name, loss in self.losses.items()}
+
+    @override
+    def match(self, target: Data, shape: Data) -> Data:
+        given = check_names(target, tuple(self.losses), "y")
+        matched = {}
+        for name, loss in self.losses.items():
+            with naming(f"y['{name}']"):
+                matched[name] = loss.match(given[name], shape[name])
+        return matched
+
+
+def as_loss(loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
+    """Return the loss, or make it from its name, "mse" or "huber", or from a dict for outputs."""
+    if isinstance(loss, Mapping):
+        return JointLoss(loss)
     return as_object(Loss, "l1" if loss == "mae" else loss, "loss")
 
 

@@ -16,6 +16,7 @@ from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array, finite
 from minigrad.data.batches import Stream
+from minigrad.data.by_name import Data
 from minigrad.data.rows import Rows
 from minigrad.history import History
 from minigrad.metrics import Metric
@@ -84,7 +85,8 @@ class Trainer:
             data = data.for_epochs(batch_size, gradient.rows)
         self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
-        names = ("loss", *self.metrics)
+        losses = [f"{name}_loss" for name in getattr(self.loss, "losses", ())]
+        names = ("loss", *losses, *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         self.stop = self.interrupted = False
         self.progress = progress or Progress()
@@ -139,19 +141,17 @@ class Trainer:
         callbacks: Sequence[Any],
     ) -> dict[str, float]:
         """Make a step for each batch, and return the logs."""
-        running = RunningMetrics(
-            self.metrics, mean=self.loss.reduction == "mean", reused=data.reused
-        )
+        running = RunningMetrics(self.loss, self.metrics, reused=data.reused)
         progress, in_place = self.progress, self.progress.in_place
-        shape, dtype = self.model.output_shape or (), gradient.parameters.value.dtype
         batches = data.count(batch_size)
         progress.begin_epoch(batches)
         for callback in callbacks:
             callback.on_epoch_begin(self, self.epoch + 1)
         for number, batch in enumerate(data.batches(batch_size, rng), start=1):
-            predictions = np.empty((len(batch), *shape), dtype) if self.metrics else None
+            predictions: list[Data] | None = [] if running.keeps_predictions else None
             j = self._step(gradient, batch, number, predictions)
-            running.add(j, batch, predictions, gradient.regularization)
+            prediction = predictions[0] if predictions else None
+            running.add(j, batch, prediction, gradient.regularization)
             if in_place and progress.due():
                 progress.batch(number, running.rows, running.logs)
             if ctrl_c.presses and number != batches:
@@ -180,7 +180,7 @@ class Trainer:
             gradient.use(self.model.parameters)  # they may have shared or regularized one
 
     def _step(
-        self, gradient: BatchGradient, batch: Rows, number: int, predictions: Array | None
+        self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
     ) -> float:
         """Compute J and its gradient for one batch, and change the parameters."""
         j = gradient(batch.x, batch.y, batch.weight, predictions)
@@ -228,14 +228,14 @@ def evaluate(
     model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
 ) -> dict[str, float]:
     """Return the loss and the metrics over all rows, without writing on any layer."""
-    running = RunningMetrics(metrics, mean=loss.reduction == "mean", reused=data.reused)
+    running = RunningMetrics(loss, metrics, reused=data.reused)
     most = Plan(model).rows
     for batch in data.batches(None, None):
         for block in blocks(len(batch), min(most, batch.chunk)):
             part = batch.take(block)
             prediction = model.forward(part.x, training=False)
             j = loss.measure(prediction, part.y, part.weight, training=False)
-            running.add(j, part, prediction if metrics else None)
+            running.add(j, part, prediction if running.keeps_predictions else None)
     logs = running.logs()
     logs["loss"] += model.parameters.regularization()
     return logs

@@ -40,6 +40,8 @@ def fits(shape: Shape, expected: Shape) -> bool:
 
 def size_of(shape: Shape) -> int:
     """Return the number of elements of a row, with 64 for a length that varies."""
+    if shape and isinstance(shape[0], tuple):  # of several inputs
+        return sum(map(size_of, shape))
     return prod(64 if n is None else n for n in shape)
 
 
@@ -156,12 +158,14 @@ def as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:
 
 
 def as_input_shape(input_shape: Shape, owner: str) -> Shape:
-    """Return the shape of one row as a tuple of int and None, and refuse a number."""
+    """Return the shape of one row, or those of several inputs, as tuples of int and None."""
     if not isinstance(input_shape, (tuple, list)):
         raise TypeError(
             f"{owner} expects input_shape as a tuple, got {input_shape!r}: "
             f"pass input_shape=({input_shape},)"
         )
+    if any(isinstance(n, (tuple, list)) for n in input_shape):  # of several inputs
+        return tuple(as_input_shape(shape, owner) for shape in input_shape)
     return tuple(n if n is None else check_int(n, "input_shape", owner) for n in input_shape)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from operator import length_hint
 from typing import Any, ClassVar, TypeAlias, cast
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minigrad.data.by_name import naming
 from minigrad.data.rows import Rows
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_int
@@ -102,7 +102,7 @@ class Stream:
                 "batches are (x, y) or (x, y, sample_weight)"
             )
         x, y, weight = (*batch, None)[:3]
-        with _naming(f"batch {number}"):
+        with naming(f"batch {number}"):
             rows = self._accept(x, y, weight).take(slice(None))
             if self._class_weight is not None:
                 rows = rows.weighted_by_class(self._class_weight)
@@ -141,23 +141,13 @@ def as_validation(
     arrays = isinstance(data, tuple) or (
         isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
     )
-    with _naming("validation_data"):
+    with naming("validation_data"):
         if not arrays:
             return Stream(cast("Batches", data), accept, epochs=epochs)
         given = cast("Sequence[ArrayLike]", data)
         if len(given) not in (2, 3):
             raise ValueError(f"expected (x, y) or (x, y, sample_weight), got {len(given)} items")
         return accept(*given)
-
-
-@contextmanager
-def _naming(place: str) -> Iterator[None]:
-    """Put a place before the message of an error."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{place}: {error}") from error
 
 
 def _start(source: Batches) -> Iterable[Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, check_finite
+from minigrad.data.arrays import as_array, as_data, as_weights, check_finite
+from minigrad.data.by_name import Data, check_names, each, labelled, of, row_count, take
 from minigrad.data.permutation import random_permutation
 from minigrad.util.options import check_not_negative
 from minigrad.util.random import RNG
@@ -26,46 +27,47 @@ _NARROW = 64
 class Rows:
     """Inputs x, also a memory-mapped file, targets y, and a weight for each row or None.
 
-    `take` and `batches` convert x to `dtype`, unless it is None.
+    Each is an array, or several by name. `take` and `batches` convert x with `cast`, if given.
     """
 
-    __slots__ = ("dtype", "weight", "x", "y")
+    __slots__ = ("cast", "weight", "x", "y")
     reused: ClassVar[bool] = False
 
     def __init__(
         self,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        weight: Array | None = None,
-        dtype: np.dtype[Any] | None = None,
+        x: Data,
+        y: Data,
+        weight: Data | None = None,
+        cast: Callable[[Data], Data] | None = None,
     ) -> None:
         self.x = x
         self.y = y
         self.weight = weight
-        self.dtype = dtype
+        self.cast = cast
 
     def __len__(self) -> int:
-        return len(self.x)
+        return row_count(self.x)
 
     @property
     def total(self) -> float:
-        """The number of rows, or the sum of their weights: the divisor of a mean loss."""
-        return float(len(self.x) if self.weight is None else self.weight.sum())
+        """The number of rows, or the sum of all weights: the divisor of a mean loss."""
+        if self.weight is None:
+            return float(len(self))
+        return float(sum(weight.sum() for _, weight in labelled(self.weight, "")))
 
     @property
     def chunk(self) -> int:
         """The number of rows to read from a file, or to gather, at a time."""
-        x_bytes = max(self.x.dtype.itemsize, 0 if self.dtype is None else self.dtype.itemsize)
-        row_bytes = prod(self.x.shape[1:]) * x_bytes
-        row_bytes += prod(self.y.shape[1:]) * self.y.dtype.itemsize
+        arrays = [array for data in (self.x, self.y) for _, array in labelled(data, "")]
+        row_bytes: int = sum(8 * prod(array.shape[1:]) for array in arrays)
         return max(1, _CHUNK_BYTES // max(1, row_bytes))
 
     def take(self, rows: NDArray[np.intp] | slice) -> Rows:
-        """Return these rows, with x in `dtype`: views for a slice, copies for indices."""
-        x = self.x[rows]
-        if self.dtype is not None:
-            x = x.astype(self.dtype, copy=False)
-        return Rows(x, self.y[rows], None if self.weight is None else self.weight[rows])
+        """Return these rows, with x converted: views for a slice, copies for indices."""
+        x = take(self.x, rows)
+        if self.cast is not None:
+            x = self.cast(x)
+        return Rows(x, take(self.y, rows), take(self.weight, rows))
 
     def for_epochs(self, batch_size: int | None, block_rows: int) -> Rows:
         """Return the rows as many epochs read them: one batch that is a block is held in memory."""
@@ -83,7 +85,7 @@ class Rows:
             return self
         if x.shape[1] >= _NARROW or not _LAYOUT_BYTES[0] <= x.nbytes <= _LAYOUT_BYTES[1]:
             return self
-        return Rows(np.asfortranarray(x), self.y, self.weight, self.dtype)
+        return Rows(np.asfortranarray(x), self.y, self.weight, self.cast)
 
     def count(self, batch_size: int | None) -> int:
         """Return the number of batches in an epoch."""
@@ -105,18 +107,23 @@ class Rows:
         for start in range(0, rows, chunk_rows):
             place = slice(start, start + chunk_rows)
             chunk = self.take(place if order is None else order[place])
-            for first in range(0, len(chunk.x), batch_size):
+            for first in range(0, len(chunk), batch_size):
                 yield chunk.take(slice(first, first + batch_size))
 
-    def weighted_by_class(self, class_weight: Mapping[int, float]) -> Rows:
+    def weighted_by_class(self, class_weight: Mapping[Any, Any]) -> Rows:
         """Return the rows with each row's weight multiplied by the weight of its class.
 
-        The class is y, or the position of the one in a one-hot row.
+        The class is y, or the position of the one in a one-hot row. For y by name, the class
+        weights are, too; an output without any keeps its weight.
         """
-        weight = _class_weights(class_weight, self.y[:])
-        if self.weight is not None:
-            weight = self.weight * weight
-        return Rows(self.x, self.y, weight, self.dtype)
+        weight: Data = 1.0 if self.weight is None else self.weight
+        if isinstance(self.y, dict):
+            rows = np.ones(len(self))
+            factors = {n: _class_weights(w, self.y[n][:]) for n, w in class_weight.items()}
+            weight = {n: of(weight, n) * factors.get(n, rows) for n in self.y}
+        else:
+            weight = weight * _class_weights(class_weight, self.y[:])
+        return Rows(self.x, self.y, weight, self.cast)
 
 
 class Picked:
@@ -142,38 +149,66 @@ class Picked:
 class Targets(Protocol):
     """Validates targets, as a loss does."""
 
-    def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]: ...
+    def match(self, target: Any, shape: Any) -> Any: ...
 
 
 def as_rows(
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Data,
+    y: Data,
     *,
-    output_shape: Shape,
+    output_shape: Any,
     loss: Targets,
-    sample_weight: ArrayLike | None = None,
-    dtype: np.dtype[Any] | None = None,
+    sample_weight: Data | None = None,
+    names: tuple[str, ...] = (),
+    cast: Callable[[Data], Data] | None = None,
 ) -> Rows:
-    """Validate a whole data set without copying it; `output_shape` is that of a row."""
-    inputs, targets = as_pair(x, y)
-    check_finite(inputs, "x")
-    targets = loss.match(targets, (len(inputs), *output_shape))
-    check_finite(targets, "y")
-    weight = None if sample_weight is None else as_weights(sample_weight, len(inputs))
-    if weight is not None and not weight.any():
-        raise ValueError("sample_weight must not be zero for all rows")
-    return Rows(inputs, targets, weight, dtype)
+    """Validate a whole data set without copying it.
+
+    `output_shape` is that of a row, or a dict of shapes, and `names` are those of several inputs.
+    """
+    inputs, targets = as_pair(x, y, names)
+    rows = row_count(inputs)
+    for label, array in labelled(inputs, "x"):
+        check_finite(array, label)
+    targets = loss.match(targets, each(lambda shape: (rows, *shape), output_shape))
+    for label, array in labelled(targets, "y"):
+        check_finite(array, label)
+    weight = None
+    if sample_weight is not None:
+        if isinstance(sample_weight, Mapping):
+            sample_weight = dict(check_names(sample_weight, tuple(output_shape), "sample_weight"))
+        weight = each(lambda given: as_weights(given, rows), sample_weight)
+        if isinstance(targets, dict):
+            weight = {name: of(weight, name) for name in targets}
+        if not any(w.any() for _, w in labelled(weight, "")):
+            raise ValueError("sample_weight must not be zero for all rows")
+    return Rows(inputs, targets, weight, cast)
 
 
-def as_pair(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def as_pair(x: Data, y: Data, names: tuple[str, ...] = ()) -> tuple[Data, Data]:
     """Return x and y as arrays with the same number of rows; x holds numbers."""
-    inputs, targets = as_data(x, "x"), as_array(y, "y")
-    if targets.ndim == 0 or len(targets) != len(inputs):
-        raise ValueError(
-            "x and y must have the same number of rows: "
-            f"x has shape {inputs.shape}, y {targets.shape}"
-        )
+    inputs = as_inputs(x, names)
+    targets = each(lambda target: as_array(target, "y"), dict(y) if isinstance(y, Mapping) else y)
+    _check_rows(inputs, targets)
     return inputs, targets
+
+
+def as_inputs(x: Data, names: tuple[str, ...]) -> Data:
+    """Return x as an array of numbers; for the names of several inputs, as a dict of arrays."""
+    if not names:
+        return as_data(x, "x")
+    given = check_names(x, names, "x")
+    inputs = {name: as_data(given[name], f"x['{name}']") for name in names}
+    _check_rows(inputs)
+    return inputs
+
+
+def _check_rows(x: Data, y: Data | None = None) -> None:
+    arrays = [*labelled(x, "x"), *(() if y is None else labelled(y, "y"))]
+    if len({array.shape[:1] for _, array in arrays}) > 1:
+        names = " and ".join(label for label, _ in arrays)
+        shapes = ", ".join(f"{label} has shape {array.shape}" for label, array in arrays)
+        raise ValueError(f"{names} must have the same number of rows: {shapes}")
 
 
 def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
@@ -198,12 +233,11 @@ def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
 
 def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
     """Return the rows with these indices: a copy, or a view by index of a large array."""
-    x, y = (
-        # `Picked` has what batches and blocks use of an array.
-        array[index] if array.nbytes <= _COPY_BYTES else cast("Array", Picked(array, index))
-        for array in (rows.x, rows.y)
-    )
-    return Rows(x, y, None if rows.weight is None else rows.weight[index], rows.dtype)
+
+    def picked(array: NDArray[Any]) -> Any:  # `Picked` has what batches and blocks use of an array
+        return array[index] if array.nbytes <= _COPY_BYTES else Picked(array, index)
+
+    return Rows(each(picked, rows.x), each(picked, rows.y), take(rows.weight, index), rows.cast)
 
 
 def _class_weights(class_weight: Mapping[int, float], y: NDArray[Any]) -> NDArray[np.float64]:

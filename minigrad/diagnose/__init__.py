@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minigrad.core.layer import Layer
+from minigrad.core.loss import Loss, as_loss
 from minigrad.data.rows import Rows, as_pair, as_rows
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.findings import Diagnosis, Finding, number
-from minigrad.losses import Loss
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
 from minigrad.util.options import check_int
@@ -70,7 +70,7 @@ def diagnose(
     given_loss: Loss | str | None = getattr(model, "loss", None) if loss is None else loss
     if given_loss is None:
         raise RuntimeError("diagnose expects a loss, got None: pass loss=..., or compile the model")
-    own_loss = as_object(Loss, given_loss, "loss")
+    own_loss = as_loss(given_loss)
     own_optimizer: Optimizer | None = getattr(model, "optimizer", None)
     if optimizer is not None:
         own_optimizer = as_object(Optimizer, optimizer, "optimizer")

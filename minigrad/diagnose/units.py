@@ -109,7 +109,8 @@ def _slope(layer: Layer, x: Array) -> Array:
     """Return |g'(x)| of an elementwise layer of any class."""
     twin, cls = copy.copy(layer), type(layer)  # the class's methods don't report to the trace
     cls.forward(twin, x, training=True)
-    return np.abs(cls.backward(twin, np.ones_like(x)))
+    slope: Array = cls.backward(twin, np.ones_like(x))
+    return np.abs(slope)
 
 
 def identical_units(case: Case) -> Iterator[Finding]:

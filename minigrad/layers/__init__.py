@@ -9,6 +9,7 @@ from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
 from minigrad.layers.dense import Dense
 from minigrad.layers.dropout import Dropout
+from minigrad.layers.merge import Add, Average, Concatenate, Multiply
 from minigrad.layers.normalization import BatchNorm, LayerNorm
 from minigrad.layers.pooling import (
     AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
@@ -22,10 +23,10 @@ from minigrad.layers.softmax import LogSoftmax, Softmax
 # fmt: on
 
 __all__ = [
-    "ELU", "GELU", "SELU", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNorm",
-    "Chain", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Flatten",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
-    "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm", "LeakyReLU", "LogSoftmax",
-    "MaxPooling1D", "MaxPooling2D", "Mish", "Parallel", "ReLU", "Reshape", "Residual", "SiLU",
-    "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh", "UpSampling2D",
+    "ELU", "GELU", "SELU", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
+    "BatchNorm", "Chain", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout",
+    "Flatten", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D", "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm", "LeakyReLU",
+    "LogSoftmax", "MaxPooling1D", "MaxPooling2D", "Mish", "Multiply", "Parallel", "ReLU", "Reshape",
+    "Residual", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh", "UpSampling2D",
 ]  # fmt: skip

@@ -174,7 +174,7 @@ def as_layer(branch: Branch) -> Layer:
 
 def _input_delta(layer: Layer, delta: Array) -> Array:
     """Send delta back through a branch, and refuse a result that would be broadcast."""
-    result = layer.backward(delta)
+    result: Array = layer.backward(delta)
     expected = (len(delta), *(layer.input_shape or ()))
     if np.shape(result) != expected:
         raise ValueError(

@@ -97,7 +97,8 @@ def or_gate() -> Array:
     y = np.array([0.0, 1.0, 1.0, 1.0])
     model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
     train(model, x, y, learning_rate=1.0, epochs=2000)
-    return model.predict(x)
+    prediction: Array = model.predict(x)
+    return prediction
 
 
 def sum_of_two(rng: RandomState) -> tuple[Array, Array]:

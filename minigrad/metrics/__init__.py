@@ -9,11 +9,20 @@ from minigrad.metrics.classification import (
     recall,
     top_k_accuracy,
 )
-from minigrad.metrics.named import METRICS, AtThreshold, Metric, TopK, as_number, named_metrics
+from minigrad.metrics.named import (
+    METRICS,
+    AtThreshold,
+    Metric,
+    Metrics,
+    OfOutput,
+    TopK,
+    as_number,
+    named_metrics,
+)
 from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 
 __all__ = [
-    "METRICS", "AtThreshold", "Metric", "TopK", "accuracy", "as_number", "binary_accuracy",
-    "confusion_matrix", "f1", "huber", "mae", "mse", "named_metrics", "precision", "r2", "recall",
-    "rmse", "top_k_accuracy",
+    "METRICS", "AtThreshold", "Metric", "Metrics", "OfOutput", "TopK", "accuracy", "as_number",
+    "binary_accuracy", "confusion_matrix", "f1", "huber", "mae", "mse", "named_metrics",
+    "precision", "r2", "recall", "rmse", "top_k_accuracy",
 ]  # fmt: skip

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, SupportsFloat, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data
 from minigrad.metrics.classification import (
     accuracy,
     binary_accuracy,
@@ -26,6 +28,9 @@ from minigrad.util.options import check_int, check_number
 Metric: TypeAlias = Callable[[NDArray[Any], Array], float]
 """A function of (target, prediction), called once with all rows. The target has the form that the
 loss takes: the predictions' shape, or class indices of shape (n,)."""
+
+Metrics: TypeAlias = "Sequence[str | Metric] | Mapping[str, Sequence[str | Metric]] | None"
+"""Names such as "mae", or functions; for several outputs a dict of such lists."""
 
 _WITH_THRESHOLD: dict[str, Callable[..., float]] = {
     metric.__name__: metric for metric in (accuracy, binary_accuracy, precision, recall, f1)
@@ -87,22 +92,70 @@ class TopK(Configurable):
         return top_k_accuracy(target, prediction, k=self.k)
 
 
+@register
+class OfOutput(Configurable):
+    """A metric of one output among several.
+
+    Args:
+        output: the name of the output.
+        metric: a function of (target, prediction), or the name of one.
+
+    >>> import numpy as np
+    >>> OfOutput("price", "mae")({"price": np.array([1.0])}, {"price": np.array([3.0])})
+    2.0
+    """
+
+    def __init__(self, output: str, metric: str | Metric) -> None:
+        self.output = output
+        self.metric = metric
+        [(name, self._metric)] = named_metrics([metric]).items()
+        self.__name__ = f"{output}_{name}"
+
+    def __call__(self, target: Data, prediction: Data) -> float:
+        """Return the metric over all rows."""
+        return self._metric(target[self.output], prediction[self.output])
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        name = getattr(self.metric, "__name__", "")
+        known = METRICS.get(name) is self.metric
+        return {"output": self.output, "metric": name if known else self.metric}
+
+
 def named_metrics(
-    metrics: Sequence[str | Metric] | None, *, threshold: float = 0.5
+    metrics: Metrics, threshold: float | Mapping[str, float] = 0.5
 ) -> dict[str, Metric]:
     """Return metrics by the names that the history uses.
 
     Args:
-        metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction).
-        threshold: the threshold of the loss, which metrics of this package take.
+        metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction); for
+            several outputs a dict of such lists.
+        threshold: the threshold of the loss, which metrics of this package take; or of each output.
 
     Raises:
         TypeError: something other than a list of names and functions.
         ValueError: an unknown name, one used twice, or "loss", "epoch" or "val_...".
     """
-    if metrics is None:
+    if not metrics and (metrics is None or isinstance(metrics, Sequence)):
         return {}
-    if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Iterable):
+    of_outputs = isinstance(metrics, Sequence) and all(isinstance(m, OfOutput) for m in metrics)
+    if of_outputs:
+        threshold = 0.5
+    if isinstance(threshold, Mapping):
+        if not isinstance(metrics, Mapping):
+            way = f"metrics={{'{next(iter(threshold))}': [...]}}"
+            raise TypeError(f"metrics must be a dict with lists for outputs, as in {way}")
+        if unknown := [output for output in metrics if output not in threshold]:
+            raise ValueError(
+                f"metrics has no output {unknown[0]!r}: {nearest(unknown[0], threshold)}"
+            )
+        return {
+            f"{output}_{name}": OfOutput(output, metric)
+            for output, own in metrics.items()
+            for name, metric in named_metrics(own, threshold[output]).items()
+        }
+    listed = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Mapping))
+    if not listed or callable(metrics):
         given = getattr(metrics, "__name__", repr(metrics))
         raise TypeError(f"metrics must be a list, such as metrics=['mae'], got {given}")
     found: dict[str, Metric] = {}

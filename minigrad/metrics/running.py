@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data, concatenate, each, of
 from minigrad.data.rows import Rows
 from minigrad.metrics.named import Metric, as_number
 
@@ -17,29 +16,32 @@ class RunningMetrics:
     """Accumulates the loss, and the targets and predictions for the metrics.
 
     Args:
+        loss: tells whether J is a mean or a sum; a joint one is reported for each output, too.
         metrics: computed over all rows in the end.
-        mean: whether J is a mean over the rows, or else a sum.
         reused: whether the batches' arrays may be overwritten by later batches.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric], *, mean: bool, reused: bool = False) -> None:
+    def __init__(self, loss: Any, metrics: Mapping[str, Metric], *, reused: bool = False) -> None:
         self.rows = 0
         self._j = self._regularization = self._weight = 0.0
         self._reused = reused
-        self._mean = mean
+        self._mean = loss.reduction == "mean"
+        self._losses: Mapping[str, Any] = getattr(loss, "losses", {})
         self._metrics = metrics
-        self._targets: list[NDArray[Any]] = []
-        self._predictions: list[Array] = []
+        self.keeps_predictions = bool(metrics or self._losses)
+        self._targets: list[Data] = []
+        self._weights: list[Data] = []
+        self._predictions: list[Data] = []
 
     def add(
-        self, j: float, batch: Rows, predictions: Array | None, regularization: float = 0.0
+        self, j: float, batch: Rows, predictions: Data | None, regularization: float = 0.0
     ) -> None:
-        """Add the loss of some rows, and their predictions if there are metrics.
+        """Add the loss of some rows, and their predictions if they are kept.
 
         A sum grows with each batch, but the regularization, which each batch's J contains, counts
         once: as its mean.
         """
-        self.rows += len(batch.x)
+        self.rows += len(batch)
         if weight := batch.total:
             self._weight += weight
             share = weight / self._weight
@@ -49,18 +51,28 @@ class RunningMetrics:
                 self._j += j - regularization
                 self._regularization += (regularization - self._regularization) * share
         if predictions is not None:
-            self._targets.append(batch.y.copy() if self._reused else batch.y)
+            self._targets.append(each(np.copy, batch.y) if self._reused else batch.y)
             self._predictions.append(predictions)
+            if self._losses and batch.weight is not None:
+                self._weights.append(batch.weight)
 
     def logs(self) -> dict[str, float]:
         """Return the loss and the metrics over all rows so far, by name."""
         logs = {"loss": self._j + self._regularization}
         if self._predictions:
-            target, prediction = _joined(self._targets), _joined(self._predictions)
+            target, prediction = concatenate(self._targets), concatenate(self._predictions)
+            if self._losses:
+                logs = self._output_losses(target, prediction)
             for name, metric in self._metrics.items():
                 logs[name] = as_number(name, metric(target, prediction))
         return logs
 
-
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _output_losses(self, target: Data, prediction: Data) -> dict[str, float]:
+        """Return J and each output's part: outputs may weigh the batches differently."""
+        weight = concatenate(self._weights) if self._weights else None
+        parts = {
+            name: loss.measure(prediction[name], target[name], of(weight, name), training=False)
+            for name, loss in self._losses.items()
+        }
+        j = sum(parts.values()) + self._regularization
+        return {"loss": j, **{f"{name}_loss": value for name, value in parts.items()}}

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.core.layer import Layer
-from minigrad.core.loss import Loss
+from minigrad.core.loss import Loss, as_loss
 from minigrad.data.arrays import Array, as_data, check_finite
 from minigrad.data.rows import as_pair
 from minigrad.metrics import confusion_matrix
 from minigrad.trace import Step, trace
-from minigrad.util.config import as_object
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +102,7 @@ def histograms(
     (3, 3)
     """
     rows, targets = _rows(model, x, y, "histograms")
-    loss = getattr(model, "loss", None) if loss is None else as_object(Loss, loss, "loss")
+    loss = getattr(model, "loss", None) if loss is None else as_loss(loss)
     if loss is None and targets is not None:
         raise RuntimeError("histograms with y expects a loss: pass loss=, or compile the model")
     targets = targets if targets is None else targets[:_MAX_ROWS]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, build_once, replace, walk
+from minigrad.data.arrays import Shape
 from minigrad.metrics import METRICS
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
@@ -162,7 +163,7 @@ class _Loading:
     document: Any
     tensors: Arrays
     custom_objects: CustomObjects
-    unbuilt: list[tuple[Any, tuple[int, ...]]] = field(default_factory=list)
+    unbuilt: list[tuple[Any, Shape]] = field(default_factory=list)
 
     def model(self) -> Any:
         """Return the model; any exception may be raised if the file isn't from `save`."""
@@ -276,8 +277,7 @@ class _Loading:
             return cls(**options)  # also a model class with a constructor of its own
         model = cls(**{**options, "input_shape": None, "rng": 0})
         if options["input_shape"] is not None:
-            axes = [_check_type("an axis of input_shape", n, int) for n in options["input_shape"]]
-            self.unbuilt.append((model, tuple(axes)))
+            self.unbuilt.append((model, _as_shape(options["input_shape"])))
         return model
 
 
@@ -285,6 +285,14 @@ def _check_type(name: str, value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{name} must be {kind.__name__}, got {value!r}")
     return value
+
+
+def _as_shape(value: Any) -> Shape:
+    """Return the shape of a row, or those of several inputs."""
+    return tuple(
+        _as_shape(n) if isinstance(n, list) else _int_or_none("an axis of input_shape", n)
+        for n in value
+    )
 
 
 def _int_or_none(name: str, value: Any) -> Any:

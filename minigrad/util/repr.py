@@ -57,12 +57,12 @@ def _node(value: Any, default_names: Collection[str] = ()) -> Node:
             kind = snake_case(type(item).__name__)
             name = f"{kind}_{counts[kind] + 1}"  # the name that a container gives this layer
             counts[kind] += getattr(item, "name", "") in ("", name)
-            items.append(("", _node(item, (name,))))
+            items.append(("", _node(item, (name, *default_names))))
         if isinstance(value, list):
             return "[", items, "]"
         return "(", items, ",)" if len(items) == 1 else ")"
     if isinstance(value, Mapping):
-        return "{", [(f"{key!r}: ", _node(item)) for key, item in value.items()], "}"
+        return "{", [(f"{key!r}: ", _node(item, (key,))) for key, item in value.items()], "}"
     if isinstance(value, np.ndarray):
         if value.size > _LARGEST_ARRAY:
             return f"<array of shape {value.shape}, {value.dtype}>"

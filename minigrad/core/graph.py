@@ -1,0 +1,306 @@
+"""A graph: layers in any order without a cycle, with several inputs and outputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from minigrad.core.chain import name_layers
+from minigrad.core.layer import Layer, Symbol, build_once
+from minigrad.data.arrays import Array, Shape, as_input_shape, describe, fits
+from minigrad.data.by_name import Data, check_names, each, of
+from minigrad.util.config import register
+from minigrad.util.names import nearest
+from minigrad.util.random import RNG
+
+
+class Input(Symbol):
+    """An input of a graph, where calls of layers begin; see `Graph`.
+
+    Args:
+        shape: the shape of a row, such as (4,); None is a length that varies, as in (None, 8).
+        name: by which `fit` and `predict` take its array; by default 'input_1' and so on.
+    """
+
+    def __init__(self, shape: Shape, *, name: str = "") -> None:
+        super().__init__(None, ())
+        self.shape = as_input_shape(shape, f"Input '{name}'" if name else "Input")
+        self.name = name
+
+
+@register
+class Graph(Layer):
+    """Layers without a cycle: each takes inputs of the graph, and outputs of layers before it.
+
+    Forward runs the layers in their order. Backward runs them in reverse: the delta of a value is
+    the sum over all layers that take it of what their `backward` returns for it (Equation 10 for
+    any graph). `Model(inputs=..., outputs=...)` makes one from layers that are called on symbols.
+
+    A layer that is there twice shares its parameters between the two places: the build replaces
+    the second by a copy with a cache of its own.
+
+    Args:
+        inputs: the shape of a row of each input, by name.
+        layers: (layer, *sources) by name, in order: the names of what the layer takes.
+        outputs: the name of the layer whose output is the prediction; or, for several
+            predictions, a dict of such names.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: a name that is defined twice, a source that isn't defined before, or an input or
+            a layer that nothing takes.
+
+    Source: Griewank and Walther, Evaluating derivatives, 2008, section 3.2.
+
+    >>> from minigrad import Add, Dense, Tanh
+    >>> graph = Graph({"x": (2,)}, {"h": (Dense(2), "x"), "sum": (Add(), "h", "x")}, "sum")
+    >>> graph.build((2,), np.random.default_rng(0))
+    (2,)
+    >>> graph.forward(np.ones((1, 2))).shape, graph.backward(np.ones((1, 2))).shape
+    ((1, 2), (1, 2))
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Shape],
+        layers: Mapping[str, tuple[Any, ...]],
+        outputs: str | Mapping[str, str],
+        *,
+        name: str = "",
+    ) -> None:
+        super().__init__(name=name)
+        self.inputs = {n: as_input_shape(s, f"input '{n}'") for n, s in inputs.items()}
+        self.layers: dict[str, Layer] = {n: layer for n, (layer, *_) in layers.items()}
+        self.sources = {n: tuple(sources) for n, (_, *sources) in layers.items()}
+        self.outputs = outputs if isinstance(outputs, str) else dict(outputs)
+        self._check_names()
+        for node, layer in reversed(self.layers.items()):
+            layer.name = node
+        name_layers(self.children, self.label)
+
+    def _check_names(self) -> None:
+        known = set(self.inputs)
+        for node, sources in self.sources.items():
+            if node in known:
+                raise ValueError(f"'{node}' is defined twice in {self.label}")
+            for source in sources:
+                if source not in known:
+                    raise ValueError(
+                        f"'{node}' of {self.label} takes '{source}', which isn't defined before it"
+                    )
+            known.add(node)
+        outputs = [self.outputs] if isinstance(self.outputs, str) else [*self.outputs.values()]
+        for output in outputs:
+            if output not in self.layers:
+                raise ValueError(
+                    f"the output '{output}' of {self.label} isn't one of its layers: "
+                    f"{nearest(output, self.layers)}"
+                )
+        taken = {source for sources in self.sources.values() for source in sources}
+        if unused := known - taken - set(outputs):
+            raise ValueError(f"nothing in {self.label} takes {sorted(unused)}: leave them out")
+
+    @property
+    def row_shapes(self) -> Shape:
+        """The shape of a row, or of several inputs a tuple of them."""
+        shapes = tuple(self.inputs.values())
+        return shapes if len(shapes) > 1 else shapes[0]
+
+    @property
+    def output_layers(self) -> Any:
+        """The layer of the prediction, or a dict of them."""
+        return each(self.layers.__getitem__, self.outputs)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        if input_shape != self.row_shapes:
+            raise ValueError(f"{self.label} expects inputs {self.inputs}, got {input_shape}")
+        shapes = dict(self.inputs)
+        seen: set[int] = set()
+        for node, layer in self.layers.items():
+            if id(layer) in seen:
+                layer = self.layers[node] = _other_use(layer, node, rng)
+            seen.add(id(layer))
+            given = tuple(shapes[source] for source in self.sources[node])
+            shapes[node] = build_once(layer, given if len(given) > 1 else given[0], rng)
+            if isinstance(shapes[node], dict):
+                raise ValueError(
+                    f"{layer.label} has several outputs, and a graph takes single ones"
+                )
+        return each(shapes.__getitem__, self.outputs)  # type: ignore[no-any-return]
+
+    @override
+    def forward(self, *inputs: Data, training: bool = True) -> Data:
+        """Return the prediction for the inputs in order, or for a dict of them by name."""
+        if len(inputs) == 1 and isinstance(inputs[0], dict):
+            given = check_names(inputs[0], tuple(self.inputs), f"the input of {self.label}")
+            inputs = tuple(given[name] for name in self.inputs)
+        if len(inputs) != len(self.inputs):
+            raise ValueError(f"{self.label} expects inputs {list(self.inputs)}, got {len(inputs)}")
+        values = dict(zip(self.inputs, inputs, strict=True))
+        for (node, layer), sources in zip(self.layers.items(), self.sources.values(), strict=True):
+            values[node] = layer.forward(*[values[s] for s in sources], training=training)
+        if training:
+            self.cache = {node: value.shape for node, value in values.items()}
+        return each(values.__getitem__, self.outputs)
+
+    @override
+    def backward(self, delta: Data) -> Any:
+        """Return dJ/dinput, or for several inputs a tuple; None for one without a slope."""
+        deltas = self._deltas(delta, parameters_only=False)
+        found = tuple(deltas.get(name) for name in self.inputs)
+        return found if len(found) > 1 else found[0]
+
+    @override
+    def backward_parameters(self, delta: Data) -> None:
+        self._deltas(delta, parameters_only=True)
+
+    def _deltas(self, delta: Data, *, parameters_only: bool) -> dict[str, Array]:
+        """Send delta back, and return the deltas of the inputs."""
+        shapes: dict[str, Shape] = self.cache
+        given = delta if isinstance(delta, dict) else {self.outputs: delta}
+        nodes = self.outputs if isinstance(self.outputs, dict) else {self.outputs: self.outputs}
+        dtype = next(iter(given.values())).dtype
+        deltas: dict[str, Array] = {}
+        for output, node in nodes.items():
+            self.layers[node].check_delta(given[output], shapes[node])
+            _add(deltas, node, given[output])
+        for node, layer in reversed(self.layers.items()):
+            sources = self.sources[node]
+            delta = deltas.pop(node, None)
+            if delta is None:  # what takes it has no slope
+                delta = np.zeros(shapes[node], dtype)
+            if parameters_only and all(source in self.inputs for source in sources):
+                layer.backward_parameters(delta)
+                continue
+            parts = layer.backward(delta)
+            for source, part in zip(sources, _as_tuple(parts, layer, len(sources)), strict=True):
+                _add(deltas, source, part)
+        return deltas
+
+    @override
+    def cast(self, x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        if not isinstance(x, dict):
+            return self._cast_input(next(iter(self.inputs)), x, dtype)
+        return {name: self._cast_input(name, a, dtype) for name, a in x.items()}  # type: ignore[return-value]
+
+    def _cast_input(self, name: str, x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Let the first layer that takes this input alone choose its dtype."""
+        for node, sources in self.sources.items():
+            if sources == (name,):
+                return self.layers[node].cast(x, dtype)
+        return super().cast(x, dtype)
+
+    def check_inputs(self, x: Data) -> None:
+        """Refuse arrays whose rows don't have the inputs' shapes."""
+        for name, shape in self.inputs.items():
+            given = of(x, name).shape
+            if not fits(given[1:], shape):
+                raise ValueError(
+                    f"input '{name}' of {self.label} has shape {describe(shape)}, got {given}"
+                )
+
+    @override
+    def check_output(self, output: Data, rows: int) -> None:
+        each(lambda layer, array: layer.check_output(array, rows), self.output_layers, output)
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        layers = {node: (layer, *self.sources[node]) for node, layer in self.layers.items()}
+        return {
+            "inputs": self.inputs, "layers": layers, "outputs": self.outputs, "name": self.name
+        }  # fmt: skip
+
+
+def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
+    """Return the graph between inputs and outputs, which are symbols: one, a list or a dict."""
+    if isinstance(inputs, Layer) or inputs is None or outputs is None:
+        raise TypeError(f"{owner} expects a layer, or inputs= and outputs=, got {inputs!r}")
+    given: list[Any] = [inputs] if isinstance(inputs, Symbol) else list(inputs)
+    for place, symbol in enumerate(given):
+        if not isinstance(symbol, Input):
+            raise TypeError(f"inputs[{place}] of {owner} must be an Input, got {symbol!r}")
+    names: dict[Symbol, str] = {}
+    for number, symbol in enumerate(given, start=1):
+        names[symbol] = symbol.name or f"input_{number}"
+    ends = _ends(outputs, owner)
+    ordered = [s for s in _ordered(ends.values()) if s not in names]
+    for symbol in ordered:
+        if symbol.layer is None:
+            raise ValueError(f"the outputs of {owner} depend on {symbol!r}, which isn't an input")
+    layers = list({id(s.layer): s.layer for s in ordered if s.layer is not None}.values())
+    name_layers(layers, owner)
+    table: dict[str, tuple[Any, ...]] = {}
+    for symbol in ordered:
+        assert symbol.layer is not None
+        first = name = symbol.layer.name
+        number = 1
+        while name in table:
+            number += 1
+            name = f"{first}_{number}"
+        names[symbol] = name
+        table[name] = (symbol.layer, *(names[source] for source in symbol.sources))
+    shapes = {names[symbol]: symbol.shape for symbol in given}
+    if len(shapes) < len(given):
+        raise ValueError(f"two inputs of {owner} have the same name: {[s.name for s in given]}")
+    if isinstance(outputs, Mapping):
+        return Graph(shapes, table, {name: names[end] for name, end in ends.items()})
+    found = [names[end] for end in ends.values()]
+    return Graph(shapes, table, found[0] if len(found) == 1 else {name: name for name in found})
+
+
+def _ends(outputs: Any, owner: str) -> dict[Any, Symbol]:
+    if isinstance(outputs, Symbol):
+        outputs = [outputs]
+    ends = dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
+    for name, end in ends.items():
+        if not isinstance(end, Symbol) or end.layer is None:
+            raise TypeError(
+                f"outputs[{name!r}] of {owner} must be what a layer called on an Input gives, "
+                f"got {end!r}"
+            )
+    return ends
+
+
+def _ordered(ends: Iterable[Symbol]) -> Iterator[Symbol]:
+    """Yield the symbols that lead to the ends, each once and after its sources."""
+    done: set[Symbol] = set()
+    waiting = [*ends][::-1]
+    while waiting:
+        symbol = waiting[-1]
+        before = [s for s in symbol.sources if s not in done]
+        waiting += before[::-1]
+        if not before:
+            waiting.pop()
+            if symbol not in done:
+                done.add(symbol)
+                yield symbol
+
+
+def _other_use(layer: Layer, name: str, rng: RNG) -> Layer:
+    """Return a copy of a built layer with the same parameters and a cache of its own."""
+    kept = {id(rng): rng, **{id(p): p for _, p in layer.named_parameters()}}
+    other = copy.deepcopy(layer, kept)
+    other.name = name
+    return other
+
+
+def _add(deltas: dict[str, Array], name: str, delta: Array | None) -> None:
+    """Add up the deltas of a value that several layers take; None adds nothing."""
+    if delta is not None:
+        deltas[name] = deltas[name] + delta if name in deltas else delta
+
+
+def _as_tuple(parts: Any, layer: Layer, count: int) -> tuple[Array | None, ...]:
+    found: tuple[Array | None, ...] = parts if isinstance(parts, tuple) else (parts,)
+    if len(found) != count:
+        raise TypeError(
+            f"backward of {layer.label} must return a delta for each of its {count} inputs, got "
+            f"{len(found)}: return a tuple, with None for an input without a slope"
+        )
+    return found

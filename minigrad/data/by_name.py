@@ -1,0 +1,75 @@
+"""One array, or several by name: what a graph with several inputs or outputs takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Data: TypeAlias = Any
+"""An array, or a dict of arrays by the names of a graph's inputs or outputs."""
+
+
+def each(function: Callable[..., Any], data: Data, *others: Data) -> Any:
+    """Apply a function to an array, or to each of several by name.
+
+    >>> each(len, [1, 2]), each(len, {"a": [1], "b": []}), each(min, {"a": 1}, {"a": 2})
+    (2, {'a': 1, 'b': 0}, {'a': 1})
+    """
+    if not isinstance(data, dict):
+        return function(data, *others)
+    return {n: function(item, *(other[n] for other in others)) for n, item in data.items()}
+
+
+def of(data: Any, name: str) -> Any:
+    """Return what belongs to one name; what isn't by name belongs to all."""
+    return data[name] if isinstance(data, dict) else data
+
+
+def take(data: Data | None, rows: NDArray[np.intp] | slice) -> Any:
+    """Return some rows; nothing of nothing."""
+    return None if data is None else each(lambda array: array[rows], data)
+
+
+def concatenate(parts: Sequence[Data]) -> Data:
+    """Return the rows of several parts as one."""
+    if isinstance(parts[0], dict):
+        return {name: concatenate([p[name] for p in parts]) for name in parts[0]}
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def row_count(data: Data) -> int:
+    """Return the number of rows of an array, or of several by name."""
+    rows: int = len(next(iter(data.values())) if isinstance(data, dict) else data)
+    return rows
+
+
+def labelled(data: Data, what: str) -> Iterator[tuple[str, Any]]:
+    """Yield (name in messages, array): "x" or "x['meta']"."""
+    if isinstance(data, dict):
+        yield from ((f"{what}['{name}']", array) for name, array in data.items())
+    else:
+        yield what, data
+
+
+def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str, Any]:
+    """Return a dict with exactly these names, and refuse anything else."""
+    known = ", ".join(map(repr, names))
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{what} must be a dict with {known}, got {type(data).__name__}")
+    if data.keys() != set(names):
+        raise ValueError(f"{what} must be a dict with {known}, got one with {sorted(data)}")
+    return data
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Put a place before the message of an error."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{place}: {error}") from error
