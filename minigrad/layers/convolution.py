@@ -19,7 +19,11 @@ from minigrad.util.random import RNG
 
 
 class Convolution(Affine):
-    """The base of convolutions: options, parameters, and both passes."""
+    """The base of convolutions: options, parameters, and both passes.
+
+    The cache holds x only: `Windows` copies the windows of x to columns in both passes, which costs
+    less than a tenth of the time and saves the size of the kernel times x.
+    """
 
     axes: ClassVar[int]
     """The number of axes that the kernel moves along."""
@@ -150,23 +154,23 @@ class Conv2D(Convolution):
 
         z[u, v, f] = sum over i, j, c of x[s u + d i, s v + d j, c] W[i, j, c, f] + b[f]
 
-    Backward, with delta = dJ/dz. Each sum also runs over the rows of the batch, but dJ/dx's:
+    Backward, with delta = dJ/dz, where dJ/dW and dJ/db are also sums over the rows of the batch:
 
         dJ/dW[i, j, c, f] = sum over u, v of x[s u + d i, s v + d j, c] delta[u, v, f]
         dJ/db[f] = sum over u, v of delta[u, v, f]
         dJ/dx[m, n, c] = sum over u, v, i, j, f with s u + d i = m and s v + d j = n
                          of delta[u, v, f] W[i, j, c, f]
 
-    The definition and the options are Keras's, and PyTorch's with other orders of the axes. (It is
-    a cross-correlation: a kernel isn't flipped.)
+    As in Keras and PyTorch this is a cross-correlation: the kernel isn't flipped. PyTorch orders
+    the axes of x and W otherwise, and refuses "same" with strides.
 
     Args:
         filters: the number of output channels, at least 1.
         kernel_size: the kernel's height and width: an int for both, or two ints.
         strides: how far the kernel moves from one output to the next.
-        padding: "valid" for none. "same" adds the zeros that keep the size (divided by the stride,
-            rounded up), more at the end, as Keras does. An int adds so many at every end, as
-            PyTorch does; two ints are for height and width.
+        padding: "valid" for none; "same" for the zeros that make the output as large as the input
+            divided by the strides, rounded up, with more of them at the end, as in Keras; an int
+            for so many zeros at every end, as in PyTorch, or two ints for height and width.
         dilation_rate: the distance of the inputs under neighboring numbers of the kernel.
         activation, use_bias, weight_initializer, bias_initializer, weight_regularizer,
             bias_regularizer, weight, bias, name: see `Dense`.
