@@ -14,7 +14,7 @@ from minigrad.util.config import registered
 
 REFERENCE = Path(__file__).with_name("reference")
 ATTENTION = REFERENCE / "attention.json"
-PARTS = "layers", "recurrent"
+PARTS = "layers", "recurrent", "convolution"
 KEPT = {
     code: case
     for part in PARTS

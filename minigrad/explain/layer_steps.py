@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -15,6 +16,7 @@ from minigrad.data.arrays import Array, Shape
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
 from minigrad.layers import GELU, Activation, Dropout, Parallel, Residual
+from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
@@ -269,9 +271,13 @@ def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Ite
 
 def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
     """Return dJ/dinput for a delta, or the gradient of a parameter."""
+    layer = place.layer
+    if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
+        cache, layer = layer.cache, copy.copy(layer)
+        layer.cache, layer.activation = cache, None
     with np.errstate(all="ignore"):
-        input_delta: Array = type(place.layer).backward(place.layer, delta)
-    return dict(place.layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
+        input_delta: Array = type(layer).backward(layer, delta)
+    return dict(layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
 
 
 def _gradient(
