@@ -1,0 +1,6 @@
+"""A training run as a film: a page that plays what the network was after each update."""
+
+from minigrad.film.player import Program
+from minigrad.film.recorder import Film
+
+__all__ = ["Film", "Program"]
