@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
@@ -48,7 +46,6 @@ CONTRAST = """(() => {
   }
   return poor;
 })()"""
-
 
 
 class Browser:
@@ -174,13 +171,6 @@ class Browser:
         message, _, self._read = self._read.partition(b"\0")
         answer: dict[str, Any] = json.loads(message)
         return answer
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    made = Browser(tmp_path_factory.mktemp("profile"))
-    yield made
-    made.close()
 
 
 def troubles(browser: Browser) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from browser import CHROMIUM, CONTRAST, Browser, browser, text, troubles  # noqa: F401
+from browser import CHROMIUM, CONTRAST, Browser, text, troubles
 from minigrad import Dense, MSELoss, Sequential, Sigmoid
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")

@@ -473,7 +473,7 @@ class Model(Layer):
     ) -> Film:
         """Train, and return a film of it; see `Film`.
 
-        Training that diverges ends the film, without an error. The other options are those of `fit`.
+        Training that diverges ends the film without an error. The other options are those of `fit`.
         """
         from minigrad.film import Film
 

@@ -35,7 +35,8 @@ function told(film) {
   if (film.accuracies.length) parts.push(`accuracy ${film.accuracies[frame].toFixed(2)}`);
   const last = film.updates.at(-1).toLocaleString("en");
   const update = film.updates[frame].toLocaleString("en");
-  return `Update ${update} of ${last}, epoch ${film.epochs[frame]}: ${parts.join(", ")}.`;
+  const epoch = film.epochs.at(-1) === film.updates.at(-1) ? "" : `, epoch ${film.epochs[frame].toLocaleString("en")}`;
+  return `Update ${update} of ${last}${epoch}: ${parts.join(", ")}.`;
 }
 
 function draw() {
@@ -158,14 +159,14 @@ function section(film) {
   const keys = [make("span", { className: "key" }), "positive ", make("span", { className: "key negative" }), "negative"];
   const squares = ["Filled squares are positive, hollow ones negative; the side grows with the root of the size."];
   const network = figure(film, "The network's weights", "network",
-    units ? [...keys, `; a full line is ±${short(weights.parts[0].scale)} or more; rings are biases`] : squares,
+    units ? [...keys, `; the widest line is ±${short(weights.parts[0].scale)}; rings are biases`] : squares,
     (...canvas) => (units ? drawUnits : drawTables)(...canvas.slice(0, 3), weights, canvas[3]));
   const captions = {
     curve: "The points are rows, the line is the prediction.",
     histograms: "What each layer returns for some rows; each is drawn to its highest bar.",
     map: picture.classes ? "The marks are rows, the areas the predicted classes."
       : `The prediction from ${short(picture.values_from?.[0] ?? 0)} (orange) to `
-        + `${short(picture.values_from?.[1] ?? 0)} (blue); a row vanishes where it is met.`,
+        + `${short(picture.values_from?.[1] ?? 0)} (blue); a mark has the colour of its row's target.`,
   };
   const computed = figure(film, "What the network computes", "computed", [captions[picture.kind]],
     (context, width, height, frame) => DRAW[picture.kind](context, width, height, picture, frame));

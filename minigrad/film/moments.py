@@ -14,7 +14,9 @@ _TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*"|-?\d[\d.e+-]*)')
 _FIRST: Final = 16
 
 
-def moments(page: Callable[[int], str], places: Sequence[float], most: int) -> tuple[list[int], str]:
+def moments(
+    page: Callable[[int], str], places: Sequence[float], most: int
+) -> tuple[list[int], str]:
     """Return the frames whose pages fit into `most` characters, evenly paced, and their text."""
     made: dict[int, str] = {}
 
@@ -24,9 +26,9 @@ def moments(page: Callable[[int], str], places: Sequence[float], most: int) -> t
             made[i] = made.get(i) or page(i)
         return chosen, folded([made[i] for i in chosen])
 
-    chosen, text = told(min(_FIRST, len(places)))
-    if len(places) > len(chosen) and (count := len(chosen) * most // len(text)) > len(chosen):
-        chosen, text = told(min(count, len(places)))
+    chosen, text = told(_FIRST)
+    while (count := min(len(chosen) * most // len(text), len(places))) > 1.2 * len(chosen):
+        chosen, text = told(count)
     while len(text) > most and len(chosen) > 1:
         chosen, text = told(len(chosen) * 3 // 4)
     return chosen, text

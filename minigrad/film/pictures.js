@@ -28,7 +28,7 @@ function readColors() {
 function short(value) {
   if (value === null) return "not finite";
   const size = Math.abs(value);
-  const text = size && (size < 1e-3 || size >= 1e5) ? value.toExponential(1) : String(+value.toPrecision(3));
+  const text = size && (size < 1e-4 || size >= 1e5) ? value.toExponential(1) : String(+value.toPrecision(3));
   return text.replaceAll("-", "\u2212").replace("e+", "e");
 }
 
@@ -87,8 +87,11 @@ function drawUnits(context, width, height, { columns, parts, values, many }, fra
       context.fill();
       context.lineWidth = 1;
       context.strokeStyle = color.edge;
-      if (rings[column][k]) line(context, ...rings[column][k], 4);
       context.stroke();
+      if (rings[column][k]) {
+        line(context, ...rings[column][k], 4);
+        context.stroke();
+      }
       context.globalAlpha = 1;
     });
     context.setLineDash([]);
@@ -135,6 +138,17 @@ function steps(low, high, most) {
     found.push(Math.abs(value) < step / 1e6 ? 0 : value);
   }
   return found;
+}
+
+// The same for a logarithmic axis: powers of ten, and 2 and 5 times them where there is room.
+function powers(low, high, most) {
+  const found = [];
+  const factors = 3 * (high - low) <= most ? [1, 2, 5] : [1];
+  const step = Math.max(1, Math.ceil((high - low) / most));
+  for (let power = Math.floor(low); power <= high; power += step) {
+    for (const factor of factors) found.push(factor * 10 ** power);
+  }
+  return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
 }
 
 function frameOf(context, width, height, x, y) {
@@ -290,9 +304,7 @@ function drawLoss(context, width, height, film, frame, { timeline, range, log })
   const box = { left: 48, top: 10, right: width - 10, bottom: height - 22 };
   const x = (k) => box.left + (k / (timeline.length - 1)) * (box.right - box.left);
   const y = (value) => box.bottom - ((scale(value) - ends[0]) / (ends[1] - ends[0])) * (box.bottom - box.top);
-  const decades = steps(...ends, height / 45).filter(Number.isInteger).map((power) => 10 ** power);
-  for (const value of log && decades.length > 1 ? decades : steps(...range, height / 45)) {
-    if (log && value <= 0) continue;
+  for (const value of log ? powers(...ends, height / 24) : steps(...range, height / 45)) {
     context.fillStyle = color.grid;
     context.fillRect(box.left, y(value), box.right - box.left, 1);
     write(context, short(value), box.left - 6, y(value) + 4, { align: "right" });
@@ -315,7 +327,8 @@ function drawLoss(context, width, height, film, frame, { timeline, range, log })
       context.moveTo(box.left, y(value));
       context.lineTo(box.right, y(value));
       context.stroke();
-      write(context, label, box.right - 4, y(value) - 5, { align: "right", ink: "series-2" });
+      const below = y(value) + 16 < box.bottom;
+      write(context, label, box.right - 4, y(value) + (below ? 14 : -5), { align: "right", ink: "series-2" });
     }
     context.setLineDash([]);
     context.strokeStyle = color["series-0"];

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
@@ -17,16 +18,22 @@ from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.data.rows import as_rows
 from minigrad.explain import Explanation
-from minigrad.film.player import Program
+from minigrad.explain.page import page as explanation_page
+from minigrad.explain.passes import Pass
+from minigrad.film.moments import moments
+from minigrad.film.player import page, summary
 from minigrad.film.scenes import Scenes, spread
 from minigrad.losses import Loss
-from minigrad.util.atomic import StrPath
+from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.options import check_int, check_number
 
 _ROWS: Final = 2000
 """The most rows over which a film computes its loss."""
 _BYTES: Final = 2**28
 """The most memory for parameters."""
+_PAGES: Final = 1_200_000
+_NOTEBOOK_PAGES: Final = 300_000
+"""The most characters of the explanations on a page."""
 
 
 class Frame(NamedTuple):
@@ -61,7 +68,7 @@ class Film(Callback):
     >>> film = Film([[0], [1]], [0, 1], frames=5)
     >>> history = model.fit([[0], [1]], [0, 1], epochs=60, callbacks=[film], verbose=0)
     >>> film.updates
-    [0, 1, 7, 25, 60]
+    [0, 1, 9, 26, 60]
     >>> film.losses[1] == history["loss"][1]
     True
     """
@@ -171,10 +178,9 @@ class Film(Callback):
         Raises:
             IndexError: there is no such frame or row.
         """
-        return Explanation(*self.moment(frame, row))
+        return Explanation(*self._moment(frame, row))
 
-    def moment(self, frame: int, row: int) -> tuple[Any, Data, Data, Loss]:
-        """Return the model at a frame, a row, its target and the loss; it is the film's model."""
+    def _moment(self, frame: int, row: int) -> tuple[Any, Data, Data, Loss]:
         if not 0 <= row < len(self._rows):
             raise IndexError(f"Film has rows 0 to {len(self._rows) - 1}, got {row}")
         rows = self._rows.take(slice(row, row + 1))
@@ -216,17 +222,25 @@ class Film(Callback):
             array[...] = kept
         return self._model
 
-    def data(self) -> dict[str, Any]:
-        """Return what the page shows of this film, as plain data."""
+    def data(self, row: int, most: int) -> dict[str, Any]:
+        """Return what the page shows, as plain data, with explanations of `most` characters."""
         of = f"{len(self._rows):,} of {self._rows_of:,}" if len(self._rows) < self._rows_of else ""
+        ended = f" {self.ended[0].upper()}{self.ended[1:]}." if self.ended else ""
+        scenes = self._scenes.data()
+        explained, pages = moments(
+            lambda frame: explanation_page(Pass(*self._moment(frame, row)), [0]), self.paces, most
+        )
         return {
             "title": self.title,
-            "ended": self.ended,
+            "summary": summary(self.updates, self.losses) + ended,
+            "ended": bool(self.ended),
             "lines": list(self.lines.items()),
             "updates": self.updates,
             "epochs": [frame.epoch for frame in self._frames],
             "rows": of or f"{self._rows_of:,}",
-            **self._scenes.data(),
+            "moments": explained,
+            "pages": pages,
+            **scenes,
         }
 
     @override
@@ -236,3 +250,28 @@ class Film(Callback):
         first, last = self.losses[0], self.losses[-1]
         told = f"Film({len(self._frames)} frames of {self._update - self._start:,} updates"
         return f"{told}, loss {first:.4g} to {last:.4g}{', diverged' if self.ended else ''})"
+
+
+class Program:
+    """Films that play together, with one slider; `Film.beside` makes one."""
+
+    def __init__(self, films: Sequence[Film]) -> None:
+        self.films = list(films)
+
+    def to_html(self, path: StrPath, *, row: int = 0) -> None:
+        """Write the page; arguments and errors as `Film.to_html`."""
+        atomic_write(path, [self._page(row, _PAGES).encode()])
+
+    def _page(self, row: int, most: int) -> str:
+        return page([film.data(row, most // len(self.films)) for film in self.films], row)
+
+    def _repr_html_(self) -> str:
+        shown = html.escape(self._page(0, _NOTEBOOK_PAGES))
+        return (  # a frame separates the page's style and script from the notebook's
+            f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
+            f'style="width:100%;height:860px;border:0" srcdoc="{shown}"></iframe>'
+        )
+
+    @override
+    def __repr__(self) -> str:
+        return f"Program({', '.join(map(repr, self.films))})"

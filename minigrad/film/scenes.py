@@ -6,7 +6,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from minigrad.data.rows import Rows
 from minigrad.trace import Step, trace
 
 _UNITS, _CELLS, _PARTS, _LAYERS = 12, 14, 12, 6  # that are shown
+_FAR = 20  # times the first loss
 _POINTS, _CURVE, _MAP, _BINS, _SAMPLE = 240, 121, 48, 32, 1000
 
 
@@ -29,8 +30,8 @@ class Scenes:
         self.losses: list[float] = []
         self.weights = Weights(model, rows)
         self.labels = _Labels(loss, rows, model.output_shape)
-        inputs = model.input_shape
-        kind = {(1,): Curve, (2,): Map}.get(inputs if self.labels.width else None, Histograms)
+        inputs = model.input_shape if self.labels.width else None
+        kind: Any = Curve if inputs == (1,) else Map if inputs == (2,) else Histograms
         self.picture: Curve | Map | Histograms = kind(model, rows, self.labels)
         self._accuracies: list[float] = []
 
@@ -51,7 +52,7 @@ class Scenes:
         return {
             "losses": [j if isfinite(j) else None for j in self.losses],
             "accuracies": self._accuracies,
-            "weights": self.weights.data(),
+            "weights": self.weights.data(np.array(self.losses) <= _FAR * self.losses[0]),
             "picture": self.picture.data(),
         }
 
@@ -83,13 +84,13 @@ class _Labels:
     def decide(self, prediction: Array) -> NDArray[Any]:
         """Return the class of each prediction."""
         if self.border is None:
-            return prediction.argmax(axis=-1)
+            return np.asarray(prediction.argmax(axis=-1))
         return (self.shown(prediction) > self.border).astype(np.intp)
 
     def shown(self, prediction: Array) -> NDArray[np.float64]:
         """Return the first output, as a probability if it is a logit."""
         first = prediction[:, 0].astype(float)
-        return 1 / (1 + np.exp(-first)) if self.logits else first
+        return np.asarray(1 / (1 + np.exp(-first)) if self.logits else first)
 
     def range(self, rows: Rows) -> tuple[float, float]:
         """Return the range of the first output that is shown: that of its targets, and a margin."""
@@ -106,7 +107,7 @@ class Weights:
         self._values: list[NDArray[np.float32]] = []
         self._columns: list[dict[str, Any]] = []
         self._parts: list[dict[str, Any]] = []
-        self._read: list[tuple[Any, tuple[int, int], Any]] = []
+        self._read: list[tuple[Any, Any]] = []
         if not self._chain(model, rows):
             self._columns, self._parts, self._read = [], [], []
             self._tables(model)
@@ -115,53 +116,57 @@ class Weights:
         """Choose units and lines, if each layer takes what the one before returns."""
         leaves = _leaves(model, rows, 1)
         parameters = dict(model.named_parameters())
-        before = [leaves[0].input, *(leaf.output for leaf in leaves[:-1])]
-        if not all(len(leaf.inputs) == 1 and leaf.input is x for leaf, x in zip(leaves, before)):
+        passed = [leaves[0].input, *(leaf.output for leaf in leaves)]
+        if any(len(leaf.inputs) > 1 for leaf in leaves) or any(array.ndim != 2 for array in passed):
             return False
-        if not all(array.ndim == 2 for array in (*before, leaves[-1].output)):
+        if any(leaf.input is not x for leaf, x in zip(leaves, passed, strict=False)):
             return False
-        self._add_column("input", before[0].shape[1])
+        self._add_column("input", passed[0].shape[1])
         for leaf in leaves:
             last, width = self._columns[-1], leaf.output.shape[1]
             held = [parameters[f"{leaf.path}.{name}"] for name, _ in leaf.layer.own_parameters()]
             weight = next((p for p in held if p.value.shape == (last["size"], width)), None)
-            if weight is None:
-                if width != last["size"]:
-                    return False
-                last["title"] += f", {leaf.path}"
-                continue
-            self._add_column(leaf.path, width)
-            self._add(weight, last["shown"], self._columns[-1]["shown"], bias=False)
             bias = next((p for p in held if p.value.shape == (width,)), None)
-            if bias is not None:
-                self._add(bias, [0], self._columns[-1]["shown"], bias=True)
-        return leaves[-1].output.shape[1:] == model.output_shape
+            if weight is not None:
+                self._add_column(leaf.path, width)
+                self._add(weight, last["shown"], self._columns[-1]["shown"], bias=False)
+                if bias is not None:
+                    self._add(bias, [0], self._columns[-1]["shown"], bias=True)
+            elif width == last["size"]:
+                last["title"] += f", {leaf.path}"
+            else:
+                return False
+        return bool(passed[-1].shape[1:] == model.output_shape)
 
     def _add_column(self, title: str, size: int) -> None:
-        shown = _evenly(size, _UNITS).tolist()
-        self._columns.append({"title": title, "size": size, "shown": shown})
+        self._columns.append({"title": title, "size": size, "shown": _evenly(size, _UNITS)})
 
     def _tables(self, model: Any) -> None:
         named = [(path, p) for path, p in model.named_parameters() if p.value.ndim > 1]
         for i in _evenly(len(named), _PARTS):
             path, p = named[i]
-            shape = p.size // p.value.shape[-1], p.value.shape[-1]
-            self._add(p, *(_evenly(n, _CELLS) for n in shape), path=path, shape=p.value.shape)
+            units = p.value.shape[-1]
+            rows, columns = _evenly(p.size // units, _CELLS), _evenly(units, _CELLS)
+            self._add(p, rows, columns, path=path, shape=p.value.shape)
 
     def _add(self, p: Any, rows: Sequence[int], columns: Sequence[int], **told: Any) -> None:
-        columns_of = p.value.shape[-1]
-        self._read.append((p, (-1, columns_of), np.ix_(rows, columns)))
-        self._parts.append({**told, "size": [len(rows), len(columns)], "column": len(self._columns) - 1})
+        self._read.append((p, np.ix_(rows, columns)))
+        told |= {"size": [len(rows), len(columns)], "column": len(self._columns) - 1}
+        self._parts.append(told)
 
     def add(self) -> None:
-        values = [p.value.reshape(shape)[chosen].ravel() for p, shape, chosen in self._read]
-        self._values.append(np.concatenate([*values, []]).astype(np.float32))
+        tables = [p.value.reshape(-1, p.value.shape[-1])[chosen] for p, chosen in self._read]
+        values = [table.ravel() for table in tables]
+        self._values.append(_bounded(np.concatenate([*values, []])))
 
-    def data(self) -> dict[str, Any]:
+    def data(self, usual: NDArray[np.bool_]) -> dict[str, Any]:
+        """Return all frames; the widest line is that of the usual ones, before a divergence."""
         values, start = np.array(self._values), 0
+        sizes = np.abs(values[usual] if usual.any() else values)
         for part in self._parts:
             end = start + part["size"][0] * part["size"][1]
-            part["scale"] = _scale(values if self._columns else values[:, start:end])
+            own = sizes if self._columns else sizes[:, start:end]
+            part["scale"] = float(np.quantile(own, 0.97)) or 1.0
             start = end
         return {"columns": self._columns, "parts": self._parts, "values": packed(values, "f4")}
 
@@ -180,7 +185,7 @@ class Curve:
 
     def add(self, model: Any) -> None:
         shown = self._labels.shown(model.forward(self._grid, training=False))
-        self._frames.append(np.nan_to_num(shown, posinf=1e30).clip(-1e30, 1e30).astype(np.float32))
+        self._frames.append(_bounded(shown))
 
     def data(self) -> dict[str, Any]:
         values = packed(np.array(self._frames), "f4")
@@ -231,15 +236,15 @@ class Histograms:
     """The outputs of the layers over some rows."""
 
     def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
-        self._rows = rows.take(_evenly(len(rows), 100))
+        self._rows = rows.take(np.array(_evenly(len(rows), 100)))
         self._layers: dict[str, list[NDArray[Any]]] = {}
 
     def add(self, model: Any) -> None:
         leaves = _leaves(model, self._rows, len(self._rows))
         for i in _evenly(len(leaves), _LAYERS):
-            values = np.asarray(leaves[i].output, np.float32).ravel()
-            kept = np.nan_to_num(values[_evenly(values.size, _SAMPLE)], posinf=1e30, neginf=-1e30)
-            self._layers.setdefault(leaves[i].path, []).append(kept)
+            values = leaves[i].output.ravel()
+            kept = values[_evenly(values.size, _SAMPLE)]
+            self._layers.setdefault(leaves[i].path, []).append(_bounded(kept))
 
     def data(self) -> dict[str, Any]:
         told, counts = [], []
@@ -250,8 +255,8 @@ class Histograms:
             counted = np.array([np.bincount(frame, minlength=_BINS) for frame in cells])
             counts.append(255 * counted / counted.max(axis=1, keepdims=True))
             told.append({"title": path, "range": [low, high]})
-        values = packed(np.stack(counts, axis=1).round(), "u1")
-        return {"kind": "histograms", "layers": told, "size": _BINS, "values": values}
+        shares = packed(np.stack(counts, axis=1).round(), "u1")
+        return {"kind": "histograms", "layers": told, "size": _BINS, "values": shares}
 
 
 def spread(places: Sequence[float], most: int) -> list[int]:
@@ -272,31 +277,39 @@ def spread(places: Sequence[float], most: int) -> list[int]:
 
 
 def packed(values: NDArray[Any], dtype: str) -> str:
-    """Compress numbers into text: raw deflate, in base64."""
+    """Compress numbers into text, little-endian."""
     return deflated(values.astype(f"<{dtype}").tobytes())
 
 
 def deflated(content: bytes) -> str:
+    """Compress bytes into text: raw deflate, in base64."""
     made = zlib.compressobj(9, wbits=-15)
     return base64.b64encode(made.compress(content) + made.flush()).decode()
 
 
 def _leaves(model: Any, rows: Rows, count: int) -> list[Step]:
-    """Return what the layers without sublayers output for the first rows."""
+    """Return the steps of the first rows, without those of containers, and those inside layers.
+
+    A layer that has parameters, such as a Dense with an activation, counts as one.
+    """
     steps = trace(model, rows.take(slice(count)).x, training=False).steps
-    return [step for step in steps if not step.layer.children]
+    whole = tuple(f"{s.path}." for s in steps if s.layer.children and s.layer.own_parameters())
+    outer = [step for step in steps if not step.path.startswith(whole)]
+    return [s for s in outer if not s.layer.children or s.layer.own_parameters()]
 
 
-def _evenly(size: int, most: int) -> NDArray[np.intp]:
-    return np.linspace(0, size - 1, min(size, most)).round().astype(np.intp)
+def _evenly(size: int, most: int) -> list[int]:
+    """Return at most so many indices, evenly spaced."""
+    indices: list[int] = np.linspace(0, size - 1, min(size, most)).round().astype(int).tolist()
+    return indices
+
+
+def _bounded(values: Array) -> NDArray[np.float32]:
+    """Return numbers that a picture can hold."""
+    return np.nan_to_num(values).clip(-1e30, 1e30).astype(np.float32)
 
 
 def _range(values: NDArray[Any], margin: float = 0.05) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     room = margin * (high - low) or 0.5
     return low - room, high + room
-
-
-def _scale(values: NDArray[np.float32]) -> float:
-    """Return the size of the widest lines; the largest numbers of a run may be far beyond."""
-    return float(np.quantile(np.abs(values), 0.97)) or 1.0 if values.size else 1.0
