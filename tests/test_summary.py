@@ -69,7 +69,7 @@ def test_table() -> None:
 
 
 def test_table_of_a_graph() -> None:
-    inner = Input((None, 4), name="steps")
+    inner = Input((None, 4), name="x")
     left, right = Input((None, 4), name="left"), Input((None, 4), name="right")
     block = Model(inputs=inner, outputs=Add()(inner, LayerNorm()(inner)), name="block")
     outputs = {"sum": Add()(block(left), right), "both": Concatenate()(left, right)}
@@ -79,9 +79,9 @@ def test_table_of_a_graph() -> None:
         "left            Input        (batch, None, 4)\n"
         "right           Input        (batch, None, 4)\n"
         "block           Model        (batch, None, 4)           8  yes        left\n"
-        "  steps         Input        (batch, None, 4)\n"
-        "  layer_norm_1  LayerNorm    (batch, None, 4)           8  yes        steps\n"
-        "  add_1         Add          (batch, None, 4)           0             steps, layer_norm_1\n"
+        "  x             Input        (batch, None, 4)\n"
+        "  layer_norm_1  LayerNorm    (batch, None, 4)           8  yes        x\n"
+        "  add_1         Add          (batch, None, 4)           0             x, layer_norm_1\n"
         "add_1           Add          (batch, None, 4)           0             block, right\n"
         "concatenate_1   Concatenate  (batch, None, 8)           0             left, right\n"
         "8 parameters, 8 trainable; 64 bytes in float64"
