@@ -17,8 +17,8 @@ from minigrad.summary import rows, totals
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
 _MAX_PITCH = 92.0  # from one unit's centre to the next
 _MERGE, _MIN_BLOCK, _RIM = 15.0, 38.0, 6.0  # half of a size; around circles that have a frame
-_TOP, _SIDE, _WIDTHS = 62.0, 54.0, (450.0, 930.0)  # the least width, and that of a row at most
-_MAX_STROKE, _LINE, _CAPTION = 5.0, 15.0, 150.0  # of edges; of text, and its largest width
+_TOP, _SIDE, _WIDTHS = 62.0, 54.0, (450.0, 1010.0)  # the least width, and that of a row at most
+_MAX_STROKE, _LINE, _CAPTION = 5.0, 15.0, 175.0  # of edges; of text, and its largest width
 
 
 def network(model: Layer) -> str:
@@ -87,15 +87,19 @@ def html(model: Layer) -> str:
     picture = network(model) if model.output_shape is not None else ""
     head, *body = rows(model)
     lines = [element("tr", "".join(element("th", escape(cell)) for cell in head))]
-    for name, *cells in body:
-        indent = (len(name) - len(name.lstrip())) / 2
-        first = element("td", escape(name.strip()), style=f"padding-left:{0.5 + indent}em")
-        lines.append(element("tr", first + "".join(element("td", escape(c)) for c in cells)))
+    for cells in body:
+        indent = (len(cells[0]) - len(cells[0].lstrip())) / 2
+        looks = [f"text-align:{'right' if i == 3 else 'left'}" for i in range(len(cells))]
+        looks[0] += f";padding-left:{0.5 + indent}em"
+        pairs = zip(cells, looks, strict=True)
+        line = "".join(element("td", escape(cell.strip()), style=look) for cell, look in pairs)
+        lines.append(element("tr", line))
     return f"{picture}<table>{''.join(lines)}</table><p>{escape(totals(model))}</p>"
 
 
 def _shape_of(node: Node) -> str:
-    return f"{node.units:,}" if len(node.shape) == 1 else f"({', '.join(map(str, node.shape))})"
+    is_vector = len(node.shape) == 1 and node.shape[0] is not None
+    return f"{node.units:,}" if is_vector else str(node.shape)
 
 
 def _kind(graph: Layout, a: Node, b: Node) -> str:
@@ -142,7 +146,8 @@ def _measure(node: Node, spacious: bool) -> None:
     if is_block:
         kind = type(node.layer).__name__ if node.layer else "Input"
         lines[1:1] = [kind] if kind.lower() != lines[0] else []
-        lines.append(_shape_of(node) + " units" * (len(node.shape) == 1))
+        shape = _shape_of(node)
+        lines.append(shape if "(" in shape else f"{shape} units")
     node.lines = [fit(line, _CAPTION, "small") for line in (*lines, *node.notes)]
     widest = max(width_of(line, "small") for line in node.lines) / 2
     if is_block:

@@ -113,10 +113,12 @@ class Layout:
             if a.row == b.row:
                 d += _curve(a.right, a.y, (a.right + b.left) / 2, b.left, b.y)
                 continue
-            bottom = max(p.y + p.below for c in self.columns for p in c if p.row == a.row)
-            y = bottom + _LINE * (self.columns[a.rank].index(a) + 1)
-            d += _curve(a.right, a.y, a.right + _TURN, a.right, y)
-            d += _curve(b.left, y, b.left - _TURN, b.left, b.y)
+            column = self.columns[a.rank]
+            lane = len(column) - column.index(a)
+            y = max(p.y + p.below for c in self.columns for p in c if p.row == a.row) + _LINE * lane
+            bend = min(4.0 * lane, _TURN / 2)  # so that lines turn side by side
+            d += _curve(a.right, a.y, a.right + _TURN + bend, a.right, y)
+            d += _curve(b.left, y, b.left - _TURN + bend, b.left, b.y)
         return f"{d}H{target.x - target.half:.1f}"
 
     def _order(self) -> None:
@@ -130,6 +132,8 @@ class Layout:
                 for i, place in enumerate(column):
                     near = [index[p] for p in (place.before if forward else place.after)]
                     means[place] = sum(near) / len(near) if near else i
+                if sweep % 4 > 1:  # try the other order of equal means
+                    column.reverse()
                 column.sort(key=means.__getitem__)
             found.setdefault(_crossings(self.columns), [list(column) for column in self.columns])
         self.columns = found[min(found)]
@@ -164,7 +168,7 @@ class Layout:
             rows = ceil(widths[len(steps)] / limit)
             aim = widths[len(steps)] / rows
             cost = {
-                end: max(1 - width / aim, width / aim / 2 - 0.5) + 0.6 * len(self.columns[end - 1])
+                end: max(1 - width / aim, width / aim / 2 - 0.5) + 0.5 * len(self.columns[end - 1])
                 for end, width in widths.items()
                 if width <= limit or end == start + 1
             }
