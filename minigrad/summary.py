@@ -45,7 +45,7 @@ def rows(model: Layer) -> list[tuple[str, ...]]:
     for path, layer in walk(model):
         if layer is not model:
             table.append((*_row(path, layer), takes.get(path, "")))
-        graph = getattr(layer, "network", layer)
+        graph = getattr(layer, "network", None) if hasattr(layer, "compile") else layer
         if isinstance(graph, Graph):
             for name, shape in graph.inputs.items():
                 indented = _indented(join(path, name))

@@ -610,6 +610,13 @@ def test_network_continues_long_networks_in_the_next_row() -> None:
     assert drawing.words("dense_7") == ["dense_7", "Dense", "99 units"]
 
 
+def test_an_input_stands_in_front_of_what_takes_it() -> None:
+    a, b = Input((2,), name="a"), Input((2,), name="b")
+    h = Dense(2)(Dense(2)(a))
+    drawing = Drawing(plots.network(Model(inputs=[a, b], outputs=Add()(h, b), rng=0)))
+    assert drawing.shape("b")[0] == drawing.shape("dense_2")[0] > drawing.shape("dense_1")[0]
+
+
 def test_a_subclass_with_its_own_forward_is_one_node() -> None:
     class Gate(Parallel):
         def forward(self, x, *, training=True):

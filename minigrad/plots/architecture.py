@@ -20,7 +20,9 @@ from minigrad.layers.merge import Add, Average, Concatenate, Multiply
 from minigrad.plots.layout import Place
 from minigrad.util.names import join
 
-_SIGNS = {Average: "mean", Add: "+", Multiply: "×", Concatenate: "concat"}
+_SIGNS: dict[Any, str] = {
+    Add.forward: "+", Average.forward: "mean", Multiply.forward: "×", Concatenate.forward: "concat"
+}  # fmt: skip
 _MERGES = {"add": "+", "mean": "mean", "concat": "concat"}
 
 
@@ -95,9 +97,10 @@ def nodes_of(model: Layer) -> list[Node]:
     for node in nodes:
         before, node.sources = node.sources, [kept[source] for source in node.sources]
         kept[node] = node
-        if _changes_little(node) and taken[before[0]] == 1 and node.layer is not None:
+        alone = len(before) == 1 and taken[before[0]] == 1 and not node.sign
+        if alone and not node.parameters and node.shape == before[0].shape:
             kept[node] = node.sources[0]
-            kept[node].also.append(node.layer)
+            kept[node].also += [node.layer] if node.layer is not None else []
     for name, node in named.items():
         kept[node].notes.append("output" if name == node.names[0] else f"output {name}")
     found = list(dict.fromkeys(kept.values()))
@@ -113,12 +116,6 @@ def nodes_of(model: Layer) -> list[Node]:
                 owner.notes += [] if owner.is_shared else ["shared weights"]
                 owner.is_shared = node.is_shared = True
     return found
-
-
-def _changes_little(node: Node) -> bool:
-    """Tell whether a layer has one input, whose shape it keeps, and no parameters."""
-    one = len(node.sources) == 1 and not node.sign
-    return one and node.shape == node.sources[0].shape and not node.parameters
 
 
 def _expand(layer: Any, path: str, sources: list[Node], nodes: list[Node]) -> Any:
@@ -138,7 +135,7 @@ def _expand(layer: Any, path: str, sources: list[Node], nodes: list[Node]) -> An
             given = [values[source] for source in layer.sources[name]]
             values[name] = _expand(inner, join(path, name), given, nodes)
         return each(values.__getitem__, layer.outputs)
-    sign = next((sign for kind, sign in _SIGNS.items() if isinstance(layer, kind)), "")
+    sign = _SIGNS.get(forward, "")
     if forward is Residual.forward:
         branch = _expand(layer.layer, join(path, layer.layer.name), sources, nodes)
         sources, sign = [branch, *sources], "+"
@@ -146,12 +143,11 @@ def _expand(layer: Any, path: str, sources: list[Node], nodes: list[Node]) -> An
         sign = _MERGES[layer.merge]
         sources = [_expand(b, join(path, b.name), sources, nodes) for b in layer.layers]
     path = path or layer.name or type(layer).__name__
-    nodes.append(
-        Node(path=path, sources=list(sources), layer=layer, shape=layer.output_shape, sign=sign)
-    )
-    return nodes[-1]
+    node = Node(path=path, sources=sources, layer=layer, shape=layer.output_shape, sign=sign)
+    nodes.append(node)
+    return node
 
 
 def _end(path: str) -> str:
     """Return the end of a long path."""
-    return path if len(path) <= 18 else f"…{path[-17:]}"
+    return path if len(path) <= 20 else f"…{path[-19:]}"

@@ -17,7 +17,6 @@ from minigrad.summary import rows, totals
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
 _MAX_PITCH = 92.0  # from one unit's centre to the next
 _MERGE, _MIN_BLOCK, _RIM = 15.0, 38.0, 6.0  # half of a size; around circles that have a frame
-_TOP, _SIDE, _WIDTHS = 62.0, 54.0, (450.0, 1010.0)  # the least width, and that of a row at most
 _MAX_STROKE, _LINE, _CAPTION = 5.0, 15.0, 175.0  # of edges; of text, and its largest width
 
 
@@ -73,8 +72,7 @@ def network(model: Layer) -> str:
         if node.sources and node.sources != nodes[i - 1 : i]:
             words[i] += f" from {' and '.join(source.path for source in node.sources)}"
     description = f"Network; the shape of each layer's rows: {', '.join(words)}."
-    width = max(graph.width, _WIDTHS[0]) + 2 * _SIDE
-    return document(width, height, body, title=title, description=description)
+    return document(graph.width, height, body, title=title, description=description)
 
 
 def number(value: float) -> str:
@@ -131,7 +129,7 @@ def _place(nodes: list[Node], graph: Layout) -> None:
             steep = 0.6 * abs(a.y - b.y)
             return 0.0 if _kind(graph, a, b) == "arrow" else max(least, steep)
 
-        graph.arrange(length, (_SIDE, _TOP), _WIDTHS)
+        graph.arrange(length)
         if graph.columns[-1][0].row == 0:
             break
 

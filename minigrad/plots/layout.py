@@ -13,6 +13,8 @@ from math import ceil
 
 _GAP, _LINE = 18.0, 12.0  # between boxes one above the other, and between two lines
 _BETWEEN, _BETWEEN_ROWS, _TURN = 36.0, 54.0, 44.0
+_TOP, _SIDE = 62.0, 54.0  # where the first row begins
+_MIN_WIDTH, _MAX_WIDTH = 450.0, 1010.0  # of a single row at least, of each of several at most
 _SWEEPS = 8
 _STIFFNESS = (1e-2, 1e-6, 1.0)  # of a line between two points, a point and a node, and two nodes
 
@@ -68,16 +70,10 @@ class Layout:
         """Tell whether no other edge runs between the columns of two neighbours."""
         return len(self.columns[a.rank]) == len(self.columns[b.rank]) == 1
 
-    def arrange(
-        self,
-        length: Callable[[Place, Place], float],
-        origin: tuple[float, float],
-        limits: tuple[float, float],
-    ) -> None:
-        """Set the places of nodes whose sizes are set, and the size of the whole.
+    def arrange(self, length: Callable[[Place, Place], float]) -> None:
+        """Set the places of nodes whose sizes are set, and the size of the picture.
 
-        `length` is the shortest length of an edge between two neighbours, `limits` are the least
-        width of a single row and the largest of each of several.
+        `length` returns the shortest length of an edge between two neighbours.
         """
         for place in (place for column in self.columns for place in column):
             place.row = 0
@@ -89,11 +85,11 @@ class Layout:
             step = sum(rooms[len(steps) - 1 : len(steps) + 1])
             step += _GAP if all(least for *_, least in edges) else _BETWEEN
             steps.append(max(step, *(a.half + b.half + least for a, b, least in edges)))
-        spare = max(0.0, limits[0] - rooms[0] - sum(steps) - rooms[-1])
+        spare = max(0.0, _MIN_WIDTH - rooms[0] - sum(steps) - rooms[-1])
         steps[1:] = [step + spare / (len(steps) - 1) for step in steps[1:]]
-        left, self.height = origin[0] + (spare / 2 if len(steps) == 1 else 0.0), origin[1]
-        self.width = 0.0
-        for row, (start, end) in enumerate(pairwise(self._breaks(steps, rooms, limits[1]))):
+        left = _SIDE + (spare / 2 if len(steps) == 1 else 0.0)
+        self.width, self.height = _MIN_WIDTH + 2 * _SIDE, _TOP
+        for row, (start, end) in enumerate(pairwise(self._breaks(steps, rooms))):
             shift = self.height - min(p.y - p.above for c in self.columns[start:end] for p in c)
             if row:
                 shift += _BETWEEN_ROWS + _LINE * (len(self.columns[start - 1]) - 1)
@@ -103,7 +99,7 @@ class Layout:
                 for place in self.columns[i]:
                     place.x, place.row, place.y = x, row, place.y + shift
                     place.left, place.right = x - rooms[i], x + rooms[i]
-            self.width = max(self.width, x + rooms[end - 1] - origin[0])
+            self.width = max(self.width, x + rooms[end - 1] + _SIDE)
             self.height = max(p.y + p.below for c in self.columns[start:end] for p in c)
 
     def path(self, source: Place, target: Place) -> str:
@@ -157,7 +153,7 @@ class Layout:
                     heights.append(total / weights[-1])
                 _settle(column, heights, weights)
 
-    def _breaks(self, steps: list[float], rooms: list[float], limit: float) -> list[int]:
+    def _breaks(self, steps: list[float], rooms: list[float]) -> list[int]:
         """Return where rows begin, and the end: about equally wide, and cutting few lines."""
         breaks = [0]
         while (start := breaks[-1]) < len(steps):
@@ -165,12 +161,12 @@ class Layout:
                 end: rooms[start] + sum(steps[start + 1 : end]) + rooms[end - 1]
                 for end in range(start + 1, len(steps) + 1)
             }
-            rows = ceil(widths[len(steps)] / limit)
+            rows = ceil(widths[len(steps)] / _MAX_WIDTH)
             aim = widths[len(steps)] / rows
             cost = {
                 end: max(1 - width / aim, width / aim / 2 - 0.5) + 0.5 * len(self.columns[end - 1])
                 for end, width in widths.items()
-                if width <= limit or end == start + 1
+                if width <= _MAX_WIDTH or end == start + 1
             }
             breaks.append(min(cost, key=cost.__getitem__) if rows > 1 else len(steps))
         return breaks
