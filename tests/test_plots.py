@@ -11,21 +11,27 @@ import pytest
 
 import minigrad
 from minigrad import (
+    LSTM,
     SGD,
     Add,
     Average,
+    Bidirectional,
     Chain,
     Concatenate,
+    Conv2D,
     CrossEntropyLoss,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     History,
     Input,
     Layer,
     LayerNorm,
+    MaxPooling2D,
     Model,
     MSELoss,
+    MultiHeadAttention,
     Multiply,
     Parallel,
     Parameter,
@@ -417,12 +423,26 @@ def siamese() -> Model:
 
 
 def transformer() -> Model:
-    """Like one in its connections."""
-    x = h = Input((32,), name="tokens")
+    x = Input((None,), name="tokens")
+    h = Embedding(50, 32)(x)
     for _ in range(3):
-        h = Add()(h, Dense(32)(LayerNorm()(h)))
+        h = Add()(h, MultiHeadAttention(4, causal=True)(LayerNorm()(h)))
         h = Add()(h, Dense(32)(Dense(128, "relu")(LayerNorm()(h))))
-    return Model(inputs=x, outputs=Dense(5)(h), rng=0)
+    return Model(inputs=x, outputs=Dense(50)(h), rng=0)
+
+
+def lenet() -> Sequential:
+    layers = [Conv2D(6, 5, activation="relu"), MaxPooling2D(), Conv2D(16, 5, activation="relu")]
+    layers += [MaxPooling2D(), Flatten(), Dense(120, "relu"), Dense(84, "relu"), Dense(10)]
+    return Sequential(layers, input_shape=(28, 28, 1), rng=0)
+
+
+def translator() -> Model:
+    source, target = Input((None, 8), name="source"), Input((None, 8), name="target")
+    written = LSTM(8, return_sequences=True)(target)
+    read = Bidirectional(LSTM(4, return_sequences=True))(source)
+    both = Concatenate()(written, MultiHeadAttention(2)(written, read))
+    return Model(inputs=[source, target], outputs=Dense(5)(both), rng=0)
 
 
 def nested() -> Sequential:
@@ -448,6 +468,8 @@ NETWORKS = {
     "two inputs": two_inputs,
     "siamese": siamese,
     "transformer": transformer,
+    "lenet": lenet,
+    "translator": translator,
     "nested": nested,
     "lanes": lanes,
 }
@@ -592,6 +614,16 @@ def test_network_draws_a_graph() -> None:
     assert {"dense_1 → multiply_1", "dense_1 → price"} <= set(drawing.edges)
     incoming = [edge for edge in drawing.edges if edge.endswith("→ concatenate_1")]
     assert len(incoming) == 3
+
+
+def test_network_shows_shapes_in_blocks() -> None:
+    drawing = Drawing(plots.network(lenet()))
+    assert drawing.words("conv2d_1") == ["conv2d_1", "Conv2D", "relu", "(24, 24, 6)"]
+    drawing = Drawing(plots.network(translator()))
+    assert drawing.words("source") == ["source", "Input", "(None, 8)"]
+    assert drawing.words("bidirectional_1") == ["concat", "bidirectional_1"]
+    taken = {e for e in drawing.edges if e.endswith("→ multi_head_attention_1")}
+    assert taken == {f"{name} → multi_head_attention_1" for name in ("lstm_1", "bidirectional_1")}
 
 
 def test_network_marks_shared_weights() -> None:
