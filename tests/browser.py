@@ -122,12 +122,15 @@ class Browser:
             "Tab": 9,
             "Enter": 13,
             "Escape": 27,
+            " ": 32,
+            "End": 35,
+            "Home": 36,
             "ArrowLeft": 37,
             "ArrowUp": 38,
             "ArrowRight": 39,
             "ArrowDown": 40,
         }
-        text = {"text": "\r"} if key == "Enter" else {}
+        text = {"text": {"Enter": "\r"}.get(key, key)} if key in ("Enter", " ") else {}
         for kind in ("keyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent",

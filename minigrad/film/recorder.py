@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
+from minigrad.core.layer import walk
 from minigrad.core.trainer import Trainer, weights_of
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
@@ -175,6 +176,8 @@ class Film(Callback):
     def explain(self, frame: int, *, row: int = 0) -> Explanation:
         """Return the explanation of one of the film's rows with the parameters of a frame.
 
+        A model that can't train on a single row, since it has a BatchNorm, gets the next one too.
+
         Raises:
             IndexError: there is no such frame or row.
         """
@@ -183,7 +186,8 @@ class Film(Callback):
     def _moment(self, frame: int, row: int) -> tuple[Any, Data, Data, Loss]:
         if not 0 <= row < len(self._rows):
             raise IndexError(f"Film has rows 0 to {len(self._rows) - 1}, got {row}")
-        rows = self._rows.take(slice(row, row + 1))
+        least = max(layer.min_batch_size for _, layer in walk(self._model))
+        rows = self._rows.take((row + np.arange(least)) % len(self._rows))
         return self._at(self._frames[frame]), rows.x, rows.y, self.loss
 
     def beside(self, *others: Film) -> Program:
@@ -224,9 +228,9 @@ class Film(Callback):
 
     def data(self, row: int, most: int) -> dict[str, Any]:
         """Return what the page shows, as plain data, with explanations of `most` characters."""
+        scenes = self._scenes.data()
         of = f"{len(self._rows):,} of {self._rows_of:,}" if len(self._rows) < self._rows_of else ""
         ended = f" {self.ended[0].upper()}{self.ended[1:]}." if self.ended else ""
-        scenes = self._scenes.data()
         explained, pages = moments(
             lambda frame: explanation_page(Pass(*self._moment(frame, row)), [0]), self.paces, most
         )
