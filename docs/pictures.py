@@ -23,9 +23,11 @@ from minigrad.layers.recurrent import Recurrent
 from minigrad.plots.svg import document, element, text
 
 STATIC = Path(__file__).parent / "_static"
+ALONG = 76 + 12.0 * np.arange(30)  # the places of 30 steps
 
 
 def line(x1: float, y1: float, x2: float, y2: float, css: str, width: float = 1) -> str:
+    """Draw a line."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=css, stroke_width=width)
 
 
@@ -45,7 +47,9 @@ def convolution() -> str:
             body.append(text(x, y + 5, value, "body strong fill-ink"))
             name = f"{symbols}{'₀₁₂'[i]}"
             body.append(text(x + (-36 if symbols == "a" else 36), y + 5, name, "body fill-muted"))
-    description = "Inputs 1, 3 and 2 lead to the outputs -1 and 4 by two weights at two places each."
+    description = (
+        "Inputs 1, 3 and 2 lead to the outputs -1 and 4 by two weights at two places each."
+    )
     return document(500, 290, body, title="Two weights at two places", description=description)
 
 
@@ -94,14 +98,9 @@ def slopes(layer: Recurrent, forget: float | None = None) -> NDArray[np.float64]
 
 
 def curve(values: NDArray[np.float64], css: str) -> str:
-    points = (f"{x:.1f},{y:.1f}" for x, y in zip(along(), height(values), strict=True))
-    return element(
-        "polyline", points=" ".join(points), class_=css, fill="none", stroke_width=2.5
-    )
-
-
-def along() -> NDArray[np.float64]:
-    return 76 + 12.0 * np.arange(30)
+    """Draw a number for each step."""
+    points = (f"{x:.1f},{y:.1f}" for x, y in zip(ALONG, height(values), strict=True))
+    return element("polyline", points=" ".join(points), class_=css, fill="none", stroke_width=2.5)
 
 
 def height(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -116,8 +115,7 @@ def recurrence() -> str:
         y = 62 + 52 * power
         body.append(line(70, y, 430, y, "stroke-grid"))
         body.append(text(62, y + 4, f"{10.0**-power:g}", "small fill-muted", anchor="end"))
-    for step in 1, 10, 20, 30:
-        body.append(text(float(along()[step - 1]), 290, str(step), "small fill-muted"))
+    body += [text(float(ALONG[t - 1]), 290, str(t), "small fill-muted") for t in (1, 10, 20, 30)]
     body.append(text(250, 310, "step", "body fill-muted"))
     curves: Sequence[tuple[str, NDArray[np.float64]]] = (
         ("SimpleRNN", slopes(SimpleRNN(8))),

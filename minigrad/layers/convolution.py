@@ -172,8 +172,7 @@ class Conv2D(Convolution):
             divided by the strides, rounded up, with more of them at the end, as in Keras; an int
             for so many zeros at every end, as in PyTorch, or two ints for height and width.
         dilation_rate: the distance of the inputs under neighboring numbers of the kernel.
-        activation, use_bias, weight_initializer, bias_initializer, weight_regularizer,
-            bias_regularizer, weight, bias, name: see `Dense`.
+        activation, use_bias, weight, bias, name, initializers and regularizers: see `Dense`.
 
     Raises:
         TypeError: an argument of the wrong type.
