@@ -30,6 +30,14 @@ def all_slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
     return [value if value in fast else slow(value) for value in values]
 
 
+def rows_for(shape: tuple[Any, ...], rows: int = 5, *, seed: int = 0) -> Any:
+    """Return random rows of this shape, or for the shapes of several inputs a dict."""
+    rng = np.random.default_rng(seed)
+    if shape and isinstance(shape[0], tuple):
+        return {f"x{i}": rng.normal(size=(rows, *s)) for i, s in enumerate(shape, start=1)}
+    return rng.normal(size=(rows, *shape))
+
+
 def through_pickle(instance: Any) -> Any:
     """Return a copy made by pickle."""
     return pickle.loads(pickle.dumps(instance))

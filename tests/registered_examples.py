@@ -16,10 +16,13 @@ from minigrad import (
     Adagrad,
     Adam,
     AdamW,
+    Add,
+    Average,
     BatchNorm,
     BCELoss,
     BCEWithLogitsLoss,
     Chain,
+    Concatenate,
     Constant,
     CosineDecay,
     CrossEntropyLoss,
@@ -29,6 +32,7 @@ from minigrad import (
     Flatten,
     GlorotNormal,
     GlorotUniform,
+    Graph,
     Hardsigmoid,
     Hardtanh,
     HeNormal,
@@ -36,6 +40,7 @@ from minigrad import (
     HingeLoss,
     HuberLoss,
     Identity,
+    JointLoss,
     L1Loss,
     LayerNorm,
     LeakyReLU,
@@ -45,6 +50,7 @@ from minigrad import (
     Mish,
     Model,
     MSELoss,
+    Multiply,
     Normal,
     Ones,
     Orthogonal,
@@ -64,8 +70,18 @@ from minigrad import (
     Uniform,
     Zeros,
 )
-from minigrad.metrics.named import AtThreshold, TopK
+from minigrad.metrics.named import AtThreshold, OfOutput, TopK
 from minigrad.util.config import Configurable
+
+SKIP = {"h": (Dense(3), "x"), "skip": (Add(), "h", "x", "h")}
+GATE = {"h": (Dense(2, "tanh"), "x"), "product": (Multiply(), "h", "g")}
+SIAMESE = {
+    "encoder": (Dense(4, "tanh"), "a"),
+    "adapter": (Dense(3), "b"),
+    "other": ("encoder", "adapter"),
+    "both": (Concatenate(), "encoder", "other"),
+    "last": (Dense(2), "both"),
+}
 
 LAYERS = [
     (Identity(), (3,)),
@@ -111,6 +127,14 @@ LAYERS = [
     (Parallel([Dense(1), Parallel([Identity(), Softmax()]), [Tanh()]], merge="concat"), (3,)),
     (Model(Residual([Dense(3)])), (3,)),
     (Sequential([Dense(2), Sequential([LayerNorm(), Dense(3)])], name="inner"), (3,)),
+    (Add(), ((3,), (3,))),
+    (Average(), ((2, 3), (2, 3), (2, 3))),
+    (Multiply(), ((3,), (3,), (3,))),
+    (Concatenate(), ((2,), (3,))),
+    (Concatenate(), ((2, 1), (2, 3), (2, 2))),
+    (Graph({"x": (3,)}, SKIP, "skip"), (3,)),
+    (Graph({"x": (3,), "g": (2,)}, GATE, "product", name="gate"), ((3,), (2,))),
+    (Model(Graph({"a": (3,), "b": (2,)}, SIAMESE, "last"), name="siamese"), ((3,), (2,))),
 ]
 
 _RNG = np.random.default_rng(0)
@@ -167,7 +191,8 @@ OPTIMIZERS = [
     AdamW(weight_decay=0.1, clip_value=0.5),
 ]
 
-METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2)]
+METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2), OfOutput("price", "mae")]
+JOINT = JointLoss({"kind": CrossEntropyLoss(label_smoothing=0.1), "price": MSELoss(scale=0.5)})
 
-ALONE = [*INITIALIZERS, *REGULARIZERS, *SCHEDULES, *OPTIMIZERS, *METRICS]
+ALONE = [JOINT, *INITIALIZERS, *REGULARIZERS, *SCHEDULES, *OPTIMIZERS, *METRICS]
 EXAMPLES: list[Configurable] = [*(e[0] for e in [*LAYERS, *LOSSES]), *ALONE]

@@ -160,13 +160,14 @@ class _Objective:
         self.parameters = model.parameters
         self.loss = copy.copy(loss)
         self.x = each(np.array, rows.x)  # copies, whose numbers are varied
-        self.target = rows.y
-        self.weight = rows.weight
+        self.rows = rows
         self.replay = Replay(model)
         paths = {id(p.source): path for path, p in reversed([*model.named_parameters()])}
-        self.values = {paths[id(p)]: p.value for p in self.parameters}
+        arrays = {paths[id(p)]: p.value for p in self.parameters}
         for name, value in self.x.items() if isinstance(self.x, dict) else [("", self.x)]:
-            self.values[f"input '{name}'" if name else "input"] = value
+            arrays[f"input '{name}'" if name else "input"] = value
+        self.paths = [*arrays]
+        self.values = {path: value for path, value in arrays.items() if value.dtype.kind == "f"}
         self.check_finite()
         self.at_start = self.gradients()
         self.values = {path: self.values[path] for path in self.at_start}
@@ -174,14 +175,15 @@ class _Objective:
 
     def __call__(self) -> float:
         self.replay()
-        j = self.loss.measure(self.model.forward(self.x), self.target, self.weight)
+        j = self.loss.measure(self.model.forward(self.x), self.rows.y, self.rows.weight)
         return float(j + self.parameters.regularization())
 
     def check_finite(self) -> None:
         with np.errstate(all="ignore"):
             j = self()
         if not math.isfinite(j):
-            recorded = trace(self.model, self.x, self.target, self.loss, sample_weight=self.weight)
+            y, weight = self.rows.y, self.rows.weight
+            recorded = trace(self.model, self.x, y, self.loss, sample_weight=weight)
             raise ValueError(
                 f"check_gradients expects a finite loss, got {j}: "
                 f"{recorded.first_not_finite() or 'the loss'} is not finite; start from finite "
@@ -198,8 +200,8 @@ class _Objective:
         found = [*(p.grad.copy() for p in self.parameters), *inputs]
         return {
             path: gradient
-            for (path, value), gradient in zip(self.values.items(), found, strict=False)
-            if gradient is not None and value.dtype.kind == "f"
+            for path, gradient in zip(self.paths, found, strict=True)
+            if gradient is not None and path in self.values
         }
 
     def compare(

@@ -46,7 +46,8 @@ class Graph(Layer):
 
     Args:
         inputs: the shape of a row of each input, by name.
-        layers: (layer, *sources) by name, in order: the names of what the layer takes.
+        layers: (layer, *sources) by name, in order: the names of what the layer takes; a layer that
+            is used again may be given by the name of its first place.
         outputs: the name of the layer whose output is the prediction; or, for several
             predictions, a dict of such names.
         name: see `Layer`.
@@ -75,7 +76,9 @@ class Graph(Layer):
     ) -> None:
         super().__init__(name=name)
         self.inputs = {n: as_input_shape(s, f"input '{n}'") for n, s in inputs.items()}
-        self.layers: dict[str, Layer] = {n: layer for n, (layer, *_) in layers.items()}
+        self.layers: dict[str, Layer] = {}
+        for node, (layer, *_) in layers.items():
+            self.layers[node] = self.layers.get(layer, layer) if isinstance(layer, str) else layer
         self.sources = {n: tuple(sources) for n, (_, *sources) in layers.items()}
         self.outputs = outputs if isinstance(outputs, str) else dict(outputs)
         self._check_names()
@@ -211,7 +214,11 @@ class Graph(Layer):
 
     @override
     def get_config(self) -> dict[str, Any]:
-        layers = {node: (layer, *self.sources[node]) for node, layer in self.layers.items()}
+        first = {id(layer): node for node, layer in reversed(self.layers.items())}
+        layers = {
+            node: (layer if first[id(layer)] == node else first[id(layer)], *self.sources[node])
+            for node, layer in self.layers.items()
+        }
         return {
             "inputs": self.inputs, "layers": layers, "outputs": self.outputs, "name": self.name
         }  # fmt: skip
