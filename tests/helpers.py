@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minigrad import Layer, Parameter
+from minigrad.checks.rules import Trial, by_name
 
 
 @contextmanager
@@ -30,12 +31,10 @@ def all_slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
     return [value if value in fast else slow(value) for value in values]
 
 
-def rows_for(shape: tuple[Any, ...], rows: int = 5, *, seed: int = 0) -> Any:
-    """Return random rows of this shape, or for the shapes of several inputs a dict."""
-    rng = np.random.default_rng(seed)
-    if shape and isinstance(shape[0], tuple):
-        return {f"x{i}": rng.normal(size=(rows, *s)) for i, s in enumerate(shape, start=1)}
-    return rng.normal(size=(rows, *shape))
+def rows_for(layer: Layer, shape: tuple[Any, ...], rows: int = 5, *, seed: int = 1) -> Any:
+    """Return rows of input: random numbers, or for several inputs a dict as `model_of` takes."""
+    trial = Trial(layer, shape)
+    return by_name(trial.model(), trial.x(rows=rows, seed=seed))
 
 
 def through_pickle(instance: Any) -> Any:

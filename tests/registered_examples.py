@@ -73,16 +73,6 @@ from minigrad import (
 from minigrad.metrics.named import AtThreshold, OfOutput, TopK
 from minigrad.util.config import Configurable
 
-SKIP = {"h": (Dense(3), "x"), "skip": (Add(), "h", "x", "h")}
-GATE = {"h": (Dense(2, "tanh"), "x"), "product": (Multiply(), "h", "g")}
-SIAMESE = {
-    "encoder": (Dense(4, "tanh"), "a"),
-    "adapter": (Dense(3), "b"),
-    "other": ("encoder", "adapter"),
-    "both": (Concatenate(), "encoder", "other"),
-    "last": (Dense(2), "both"),
-}
-
 LAYERS = [
     (Identity(), (3,)),
     (Sigmoid(), (3,)),
@@ -127,6 +117,19 @@ LAYERS = [
     (Parallel([Dense(1), Parallel([Identity(), Softmax()]), [Tanh()]], merge="concat"), (3,)),
     (Model(Residual([Dense(3)])), (3,)),
     (Sequential([Dense(2), Sequential([LayerNorm(), Dense(3)])], name="inner"), (3,)),
+]
+
+SKIP = {"h": (Dense(3), "x"), "skip": (Add(), "h", "x", "h")}
+GATE = {"h": (Dense(2, "tanh"), "x"), "product": (Multiply(), "h", "g")}
+SIAMESE = {
+    "encoder": (Dense(4, "tanh"), "a"),
+    "adapter": (Dense(3), "b"),
+    "other": ("encoder", "adapter"),
+    "both": (Concatenate(), "encoder", "other"),
+    "last": (Dense(2), "both"),
+}
+
+GRAPHS = [
     (Add(), ((3,), (3,))),
     (Average(), ((2, 3), (2, 3), (2, 3))),
     (Multiply(), ((3,), (3,), (3,))),
@@ -195,4 +198,4 @@ METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2), OfOutput("price",
 JOINT = JointLoss({"kind": CrossEntropyLoss(label_smoothing=0.1), "price": MSELoss(scale=0.5)})
 
 ALONE = [JOINT, *INITIALIZERS, *REGULARIZERS, *SCHEDULES, *OPTIMIZERS, *METRICS]
-EXAMPLES: list[Configurable] = [*(e[0] for e in [*LAYERS, *LOSSES]), *ALONE]
+EXAMPLES: list[Configurable] = [*(e[0] for e in [*LAYERS, *GRAPHS, *LOSSES]), *ALONE]

@@ -15,7 +15,6 @@ from minigrad import (
     Constant,
     Identity,
     Initializer,
-    Input,
     Layer,
     Loss,
     Model,
@@ -24,26 +23,16 @@ from minigrad import (
     Orthogonal,
     Parameter,
     Parameters,
-    Sequential,
     Uniform,
     check_gradients,
     check_layer,
 )
-from minigrad.checks.differences import has_several
+from minigrad.checks.differences import model_of
 from minigrad.core.layer import walk
-from minigrad.data.by_name import each
 from minigrad.metrics import AtThreshold, TopK
 from minigrad.util.config import Configurable, as_object, registered
 from minigrad.util.names import snake_case
 from minigrad.util.serialization import from_config, to_config
-
-
-def built(layer_example, **options) -> Model:
-    layer, shape = layer_example
-    if not has_several(shape):
-        return Sequential([layer], input_shape=shape, rng=0, **options)
-    inputs = [Input(s, name=f"x{i}") for i, s in enumerate(shape, start=1)]
-    return Model(inputs=inputs, outputs=layer(*inputs), rng=0, **options)
 
 
 def locked(array: np.ndarray, dtype: str = "float64") -> np.ndarray:
@@ -83,14 +72,14 @@ def test_unknown_option_is_named(example) -> None:
         type(example)(**example.get_config(), bananas=1)
 
 
-def test_layer_passes_check_layer(layer_example) -> None:
-    report = check_layer(*layer_example)
+def test_layer_passes_check_layer(any_layer_example) -> None:
+    report = check_layer(*any_layer_example)
     assert report.passed, report
 
 
-def test_a_layer_refuses_a_delta_of_another_shape(layer_example) -> None:
-    model = built(layer_example)
-    layer, output = model.children[0], model.forward(rows_for(model.input_shape))
+def test_a_layer_refuses_a_delta_of_another_shape(any_layer_example) -> None:
+    model = model_of(*any_layer_example)
+    layer, output = model.children[0], model.forward(rows_for(*any_layer_example))
     for shape in ((1, *output.shape[1:]), output.shape[1:], (*output.shape, 1)):
         for backward in (layer.backward, layer.backward_parameters):
             names = "|".join(inner.name for _, inner in walk(layer))  # a graph names its output
@@ -98,9 +87,9 @@ def test_a_layer_refuses_a_delta_of_another_shape(layer_example) -> None:
                 backward(np.ones(shape))
 
 
-def test_a_pickled_layer_computes_the_same(layer_example) -> None:
-    model = built(layer_example)
-    x = rows_for(model.input_shape)
+def test_a_pickled_layer_computes_the_same(any_layer_example) -> None:
+    model = model_of(*any_layer_example)
+    x = rows_for(*any_layer_example)
     model.forward(x)
     twin = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(twin.predict(x), model.predict(x), strict=True)
@@ -108,9 +97,9 @@ def test_a_pickled_layer_computes_the_same(layer_example) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_saved_layer_computes_the_same(layer_example, dtype: str, tmp_path) -> None:
-    model = built(layer_example, dtype=dtype)
-    x = each(lambda array: array.astype(dtype), rows_for(model.input_shape))
+def test_a_saved_layer_computes_the_same(any_layer_example, dtype: str, tmp_path) -> None:
+    model = model_of(*any_layer_example, dtype)
+    x = rows_for(*any_layer_example)
     model.forward(x)
     model.save(tmp_path / "net.safetensors")
     twin = minigrad.load(tmp_path / "net.safetensors")

@@ -195,7 +195,7 @@ class Trial:
         """The kind of each input's dtype: "i" for ids, for which the checks use 0 and 1."""
         model = self.model()
         zeros = tuple(np.zeros((1, 1)) for _ in self.input_shapes)
-        x = model.cast(_by_name(model, zeros), model.dtype)
+        x = model.cast(by_name(model, zeros), model.dtype)
         return [array.dtype.kind for _, array in labelled(x, "x")]
 
     def delta(self, output: Array) -> Array:
@@ -204,7 +204,7 @@ class Trial:
     def run(self, layer: Layer, dtype: str = "float64") -> list[Array]:
         """Return the output, and dJ/dinput for each input that has a slope."""
         output = layer.forward(*self.x(dtype))
-        return [output, *_deltas(layer.backward(self.delta(output).astype(dtype)))]
+        return [output, *deltas_of(layer.backward(self.delta(output).astype(dtype)))]
 
     @rule("build creates the parameters, connects the layers inside, and returns the output shape")
     def builds(self) -> None:
@@ -250,7 +250,7 @@ class Trial:
             (self.model(), MSELoss(reduction="sum", scale=0.5)),
             (moved, MSELoss()),
         ):
-            report = check_gradients(model, _by_name(model, self.x()), target, loss)
+            report = check_gradients(model, by_name(model, self.x()), target, loss)
             if not report.passed:
                 found = str(report).splitlines()[0].removeprefix("FAILED: ")
                 hint = f"; {report.worst.hint}" if report.worst.hint else self.run_twice()
@@ -307,7 +307,7 @@ class Trial:
             need(not any(np.shares_memory(output, array) for array in x), found)
         delta = self.delta(output)
         delta.flags.writeable = False
-        back = _deltas(layer.backward(delta))
+        back = deltas_of(layer.backward(delta))
         shared = any(np.shares_memory(array, delta) for array in back)
         need(not shared, "backward returns delta's memory")
         for path, parameter in layer.named_parameters():
@@ -333,9 +333,9 @@ class Trial:
         model = self.model()
         layer, delta = model.children[0], self.delta(model.forward(*self.x()))
         model.parameters.grad = np.ones(model.parameters.size)
-        first = [array.copy() for array in _deltas(layer.backward(delta))]
+        first = [array.copy() for array in deltas_of(layer.backward(delta))]
         gradients = model.parameters.grad.copy()
-        need(equal(first, _deltas(layer.backward(delta))), "dJ/dx differs the second time")
+        need(equal(first, deltas_of(layer.backward(delta))), "dJ/dx differs the second time")
         same = np.array_equal(gradients, model.parameters.grad)
         need(same, "a parameter's gradient differs the second time")
 
@@ -352,11 +352,11 @@ class Trial:
     def infers_in_between(self) -> None:
         plain, disturbed = self.model(), self.model()
         delta = np.ones(plain.forward(*self.x()).shape)
-        expected = _deltas(plain.children[0].backward(delta))
+        expected = deltas_of(plain.children[0].backward(delta))
         disturbed.forward(*self.x())
         layer = disturbed.children[0]
         layer.forward(*self.x(seed=9), training=False)
-        need(equal(_deltas(layer.backward(delta)), expected), "dJ/dx differs after it")
+        need(equal(deltas_of(layer.backward(delta)), expected), "dJ/dx differs after it")
         same = np.array_equal(plain.parameters.grad, disturbed.parameters.grad)
         need(same, "a parameter's gradient differs after it")
 
@@ -419,7 +419,7 @@ class Trial:
             with np.errstate(all="raise", under="ignore"):
                 named = {"inference": [layer.forward(*x, training=False)]}
                 named["forward"] = [output := layer.forward(*x)]
-                named["backward"] = _deltas(layer.backward(np.ones_like(output)))
+                named["backward"] = deltas_of(layer.backward(np.ones_like(output)))
             for what, arrays in named.items():
                 finite = all(np.isfinite(array).all() for array in arrays)
                 need(finite, f"in {dtype}, {what} isn't finite")
@@ -471,12 +471,12 @@ class Trial:
         need(np.array_equal(kept, frozen.parameters.value), "the frozen layer was updated")
 
 
-def _by_name(model: Any, x: Inputs) -> Any:
+def by_name(model: Any, x: Inputs) -> Any:
     """Return the data as `check_gradients` takes it: an array, or several by name."""
     return dict(zip(model.input_names, x, strict=False)) or x[0]
 
 
-def _deltas(back: Any) -> list[Array]:
+def deltas_of(back: Any) -> list[Array]:
     """Return dJ/dinput for each input that has a slope."""
     return [a for a in (back if isinstance(back, tuple) else (back,)) if a is not None]
 
