@@ -122,6 +122,10 @@ class Model(Layer):
         transparent = isinstance(self.network, (Chain, Graph))
         return self.network.children if transparent else [self.network]
 
+    def __getitem__(self, key: Any) -> Any:
+        """Return the layer at an index or a path, such as "dense_1"."""
+        return layer_at(self, key)
+
     @property
     def input_names(self) -> tuple[str, ...]:
         """The names of several inputs; none for a single one."""
@@ -651,10 +655,11 @@ class Sequential(Model):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
+    @override
     def __getitem__(self, key: int | str | slice) -> Any:
         """Return the layer at an index or a path, or a model of a slice's layers."""
         if not isinstance(key, slice):
-            return layer_at(self, key)
+            return super().__getitem__(key)
         layers = self.layers[key]
         input_shape = layers[0].input_shape if layers else None
         return Sequential(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
