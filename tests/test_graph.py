@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from helpers import says, through_pickle
 from minigrad import (
     SGD,
+    Adam,
     Add,
     BatchNorm,
     Chain,
