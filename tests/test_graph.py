@@ -21,6 +21,7 @@ from minigrad import (
     DivergedError,
     Dropout,
     EarlyStopping,
+    Flatten,
     Graph,
     Input,
     JointLoss,
@@ -34,6 +35,7 @@ from minigrad import (
     Sequential,
     Tanh,
     check_gradients,
+    check_layer,
     load,
 )
 from minigrad.core.gradient import BatchGradient
@@ -80,6 +82,28 @@ def assert_same(one: Model, two: Model) -> None:
     assert two.optimizer is not None
     for name, vector in one.optimizer.state.items():
         assert_array_equal(vector, two.optimizer.state[name], strict=True)
+
+
+class Lookup(Layer):
+    """A row of two numbers for each id from 0 to 8."""
+
+    def build(self, input_shape, rng):
+        self.weight = Parameter(rng.normal(size=(9, 2)))
+        return (*input_shape, 2)
+
+    def cast(self, x, dtype):
+        return x.astype(np.int64, copy=False)
+
+    def forward(self, ids, *, training=True):
+        assert ids.dtype == np.int64
+        if training:
+            self.cache = ids
+        return self.weight.value[ids]
+
+    def backward(self, delta):
+        self.weight.grad[...] = 0
+        np.add.at(self.weight.grad, self.cache, delta)
+        return np.zeros(self.cache.shape, delta.dtype)
 
 
 class TestPasses:
@@ -188,6 +212,28 @@ class TestPasses:
         data = RNG.normal(size=(5, 3))
         y = {"h": RNG.normal(size=(5, 4)), "y": RNG.normal(size=(5, 2))}
         assert check_gradients(model, data, y, {"h": "mse", "y": "huber"})
+
+    def test_a_value_can_be_two_outputs(self) -> None:
+        x = Input((3,), name="x")
+        h = Dense(2)(x)
+        model = seeded(inputs=x, outputs={"one": h, "two": h})
+        data, y = RNG.normal(size=(5, 3)), RNG.normal(size=(5, 2))
+        assert check_gradients(model, data, {"one": y, "two": -y}, {"one": "mse", "two": "huber"})
+
+    def test_ids_stay_integers_and_are_not_varied(self) -> None:
+        a, b = Input((3,), name="ids"), Input((2,), name="b")
+        h = Add()(Flatten()(Lookup()(a)), Dense(6)(b))
+        inner = Model(inputs=[a, b], outputs=h, name="inner")
+        u, v = Input((3,), name="u"), Input((2,), name="v")
+        outer = seeded(inputs=[u, v], outputs=Dense(1)(inner(u, v)))
+        x = {"u": RNG.integers(0, 9, size=(5, 3)), "v": RNG.normal(size=(5, 2))}
+        report = check_gradients(outer, x, RNG.normal(size=5), "mse")
+        assert report, report
+        assert report.comparisons[-1].path == "input 'v'"
+        assert "input 'u'" not in {c.path for c in report.comparisons}
+        assert check_layer(Lookup(), (4,))
+        table = {"h": (Lookup(), "ids"), "sum": (Multiply(), "h", "x")}
+        assert check_layer(Graph({"x": (3, 2), "ids": (3,)}, table, "sum"), ((3, 2), (3,)))
 
     def test_inference_writes_nothing(self) -> None:
         model = make()
@@ -472,3 +518,252 @@ class TestCopies:
         model.save_weights(tmp_path / "weights.safetensors")
         other.load_weights(tmp_path / "weights.safetensors")
         assert_array_equal(other.parameters.value, model.parameters.value)
+
+
+def single() -> Model:
+    """One input and one output, compiled."""
+    x = Input((4,), name="x")
+    model = seeded(inputs=x, outputs=Dense(1)(x))
+    model.compile(optimizer="sgd", loss="mse")
+    return model
+
+
+A, B = Input((4,), name="a"), Input((6,), name="b")
+ONES = np.ones((2, 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "parts"),
+    [
+        # data
+        (lambda: make().fit(X["a"], Y), TypeError, ["x", "'a', 'b'", "ndarray"]),
+        (lambda: make().fit({"a": X["a"]}, Y), ValueError, ["x", "'a', 'b'", "['a']"]),
+        (lambda: make().predict([X["a"], X["b"]]), TypeError, ["x", "'a', 'b'", "list"]),
+        (lambda: make().forward(X["a"]), TypeError, ["x", "'a', 'b'", "ndarray"]),
+        (lambda: make().forward(ONES, ONES, ONES), TypeError, ["Model", "2 inputs", "3"]),
+        (
+            lambda: make().predict({"a": X["a"], "b": X["a"]}),
+            ValueError,
+            ["input 'b'", "(batch, 6)", "(60, 4)"],
+        ),
+        (
+            lambda: make().predict({"a": X["a"], "b": X["b"][:5]}),
+            ValueError,
+            ["x['a'] has shape (60, 4)", "x['b'] has shape (5, 6)"],
+        ),
+        (
+            lambda: make().predict({"a": X["a"] * np.nan, "b": X["b"]}),
+            ValueError,
+            ["x['a'] holds nan", "(0, 0)"],
+        ),
+        (lambda: make().fit(X, Y["kind"]), TypeError, ["y", "'kind', 'price'", "ndarray"]),
+        (lambda: make().fit(X, {"kind": Y["kind"]}), ValueError, ["y", "'price'", "['kind']"]),
+        (
+            lambda: make().fit(X, {"kind": Y["price"], "price": Y["price"]}),
+            TypeError,
+            ["y['kind']", "float64"],
+        ),
+        (
+            lambda: make().fit(X, {**Y, "price": Y["price"] * np.inf}),
+            ValueError,
+            ["y['price']", "inf"],
+        ),
+        (lambda: make().fit([(X, Y), (X, Y["kind"])]), TypeError, ["batch 2", "y", "'price'"]),
+        (
+            lambda: make().fit(X, Y, validation_data=(X["a"], Y)),
+            TypeError,
+            ["validation_data", "x", "'a', 'b'"],
+        ),
+        (lambda: single().predict({"x": ONES}), TypeError, ["x", "['x']", "x['x']"]),
+        (lambda: single().fit(ONES, {"p": [1, 2]}), TypeError, ["y", "['p']", "y['p']"]),
+        (
+            lambda: single().fit(ONES, [1, 2], sample_weight={"p": [1, 2]}),
+            TypeError,
+            ["sample_weight", "['p']"],
+        ),
+        # weights
+        (
+            lambda: make().fit(X, Y, sample_weight={"kind": WEIGHT}),
+            ValueError,
+            ["sample_weight", "'kind', 'price'", "['kind']"],
+        ),
+        (lambda: make().fit(X, Y, sample_weight=WEIGHT[:9]), ValueError, ["(60,)", "(9,)"]),
+        (
+            lambda: make().fit(X, Y, class_weight={0: 1, 1: 1, 2: 1}),
+            ValueError,
+            ["class_weight", "'kind', 'price'", "{0: 1, 1: 1, 2: 1}"],
+        ),
+        (
+            lambda: make().fit(X, Y, class_weight={"kinds": {0: 1}}),
+            ValueError,
+            ["class_weight", "'kind'", "'kinds'"],
+        ),
+        # losses and metrics
+        (
+            lambda: make().compile(optimizer="sgd", loss="mse"),
+            TypeError,
+            ["loss", "'kind', 'price'", "MSELoss"],
+        ),
+        (
+            lambda: make().compile(optimizer="sgd", loss={"kind": "mse"}),
+            ValueError,
+            ["loss", "'kind', 'price'", "['kind']"],
+        ),
+        (
+            lambda: make().compile(optimizer="sgd", loss=LOSSES, metrics=["mae"]),
+            TypeError,
+            ["metrics", "'kind'"],
+        ),
+        (
+            lambda: make().compile(optimizer="sgd", loss=LOSSES, metrics={"kinds": ["mae"]}),
+            ValueError,
+            ["metrics", "'kinds'", "did you mean 'kind'"],
+        ),
+        (
+            lambda: single().compile(optimizer="sgd", loss={"p": "mse"}),
+            ValueError,
+            ["Model", "single output", "['p']"],
+        ),
+        (lambda: check_gradients(make(), X, Y, "mse"), TypeError, ["loss", "'kind', 'price'"]),
+        (lambda: JointLoss({}), TypeError, ["JointLoss", "{}"]),
+        (
+            lambda: JointLoss(LOSSES).forward({"kind": ONES}, {}),
+            ValueError,
+            ["the prediction", "'kind', 'price'", "['kind']"],
+        ),
+        # calls of layers
+        (lambda: Dense(3)(ONES), TypeError, ["Dense", "ndarray", "forward(x)"]),
+        (lambda: single()(ONES), TypeError, ["Model", "ndarray", "predict(x)"]),
+        (lambda: Dense(3)([A, B]), TypeError, ["Dense", "list"]),
+        (lambda: Dense(3)(), TypeError, ["Dense", "nothing"]),
+        (
+            lambda: Model(inputs=[A, B], outputs=Dense(3, name="d")(A, B)),
+            TypeError,
+            ["Dense 'd'", "2 inputs", "a, b"],
+        ),
+        (
+            lambda: Model(inputs=[A, B], outputs=Add()(A, B)),
+            ValueError,
+            ["Add 'add_1'", "((4,), (6,))"],
+        ),
+        (lambda: Model(inputs=A, outputs=Add()(A)), ValueError, ["Add 'add_1'", "(4,)"]),
+        (lambda: Model(inputs=A, outputs=Concatenate()(A)), ValueError, ["Concatenate", "(4,)"]),
+        (
+            lambda: Model(inputs=A, outputs=make()(A)),
+            ValueError,
+            ["Model 'model_1'", "((4,), (6,))", "(4,)"],
+        ),
+        (
+            lambda: Model(inputs=[A, B], outputs=Dense(1)(make()(A, B))),
+            ValueError,
+            ["Model 'model_1'", "several outputs"],
+        ),
+        # inputs and outputs of a model
+        (
+            lambda: Model(inputs=A, outputs=Dense(1)(B)),
+            ValueError,
+            ["Model", "depend on Input 'b'"],
+        ),
+        (lambda: Model(inputs=[A, B], outputs=Dense(1)(B)), ValueError, ["takes ['a']"]),
+        (lambda: Model(inputs=A, outputs=A), TypeError, ["outputs[0]", "Input 'a'"]),
+        (lambda: Model(inputs=A, outputs=Dense(1)), TypeError, ["outputs[0]", "Dense(1)"]),
+        (lambda: Model(inputs=A, outputs={"p": 3}), TypeError, ["outputs['p']", "3"]),
+        (lambda: Model(inputs=Dense(1)(A), outputs=Dense(1)(A)), TypeError, ["inputs[0]"]),
+        (lambda: Model(inputs=[A, A], outputs=Dense(1)(A)), ValueError, ["['a', 'a']"]),
+        (lambda: Model(inputs=A, outputs=Dense(1, name="a")(A)), ValueError, ["'a'", "twice"]),
+        (lambda: Model(), TypeError, ["Model", "inputs=", "None"]),
+        (lambda: Model([A, B], input_shape=(3,)), TypeError, ["Model", "inputs="]),
+        (lambda: Model(inputs=A), TypeError, ["Model", "outputs="]),
+        (lambda: Model(Dense(1), inputs=A, outputs=Dense(1)(A)), TypeError, ["both"]),
+        (
+            lambda: Model(inputs=A, outputs=Dense(1)(A), input_shape=(9,)),
+            TypeError,
+            ["input_shape"],
+        ),
+        (lambda: Input(4), TypeError, ["Input", "4", "(4,)"]),
+        (lambda: Input((4, 0), name="a"), ValueError, ["Input 'a'", "0"]),
+        # a graph's table
+        (
+            lambda: Graph({"x": (3,)}, {"h": (Add(), "x", "k"), "k": (Dense(3), "h")}, "k"),
+            ValueError,
+            ["'h'", "'k'", "before it"],
+        ),
+        (lambda: Graph({"x": (3,)}, {"h": (Dense(2), "y")}, "h"), ValueError, ["'h'", "'y'"]),
+        (
+            lambda: Graph({"x": (3,)}, {"h": (Dense(2), "x"), "k": (Dense(2), "x")}, "h"),
+            ValueError,
+            ["Graph", "['k']"],
+        ),
+        (
+            lambda: Graph({"x": (3,), "z": (2,)}, {"h": (Dense(2), "x")}, "h"),
+            ValueError,
+            ["Graph", "['z']"],
+        ),
+        (lambda: Graph({"x": (3,)}, {"x": (Dense(2), "x")}, "x"), ValueError, ["'x'", "twice"]),
+        (lambda: Graph({"x": (3,)}, {"h": (Dense(2), "x")}, "j"), ValueError, ["'j'", "'h'"]),
+        (
+            lambda: Graph({"x": (3,)}, {"h": (Dense(2), "x")}, ["h"]),
+            TypeError,
+            ["outputs", "['h']"],
+        ),
+        (lambda: Graph({"x": (3,)}, {"h": Dense(2)}, "h"), TypeError, ["'h'", "Dense(2)"]),
+        (lambda: Graph({"x": (3,)}, {"h": ("g", "x")}, "h"), TypeError, ["'h'", "('g', 'x')"]),
+        (lambda: Graph({"x": (3,)}, {"h": (Dense(2),)}, "h"), TypeError, ["'h'", "(Dense(2),)"]),
+        (
+            lambda: Graph({"x": (3,)}, {"h": (Dense(2), "x")}, "h").build((4,), RNG),
+            ValueError,
+            ["Graph", "{'x': (3,)}", "(4,)"],
+        ),
+        (
+            lambda: Graph({"x": (3,)}, {"h": (Dense(2), "x")}, "h").parameters,
+            RuntimeError,
+            ["Graph", "isn't built"],
+        ),
+        # arrays in a pass
+        (lambda: make().backward({}), RuntimeError, ["Model", "before forward"]),
+        (
+            lambda: Concatenate(name="c").forward(ONES, np.ones((3, 4))),
+            ValueError,
+            ["Concatenate 'c'", "(2, 4)", "(3, 4)"],
+        ),
+        (
+            lambda: Multiply().forward(ONES, ONES[:, :1]),
+            ValueError,
+            ["Multiply", "(2, 4)", "(2, 1)"],
+        ),
+    ],
+)
+def test_bad_input_is_refused(call: Any, error: type[Exception], parts: list[str]) -> None:
+    with says(error, *parts):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("delta", "error", "parts"),
+    [
+        ({"kind": np.ones((ROWS, 3))}, ValueError, ["delta", "'kind', 'price'", "['kind']"]),
+        (np.ones((ROWS, 3)), TypeError, ["delta", "'kind', 'price'", "ndarray"]),
+        (
+            {"kind": np.ones((ROWS, 3)), "price": np.ones(ROWS)},
+            ValueError,
+            ["Dense 'dense_2'", "(60, 1)", "(60,)"],
+        ),
+    ],
+)
+def test_bad_delta_is_refused(delta: Any, error: type[Exception], parts: list[str]) -> None:
+    model = make()
+    model.forward(X)
+    for backward in (model.backward, model.backward_parameters):
+        with says(error, *parts):
+            backward(delta)
+
+
+def test_backward_must_return_a_delta_for_each_input() -> None:
+    class First(Add):
+        def backward(self, delta):
+            return super().backward(delta)[0]
+
+    model = Model(inputs=[A, B], outputs=First(name="first")(A, Dense(4)(B)))
+    model.forward(ONES, np.ones((2, 6)))
+    with says(TypeError, "First 'first'", "2 inputs", "got 1"):
+        model.backward(ONES)
