@@ -295,7 +295,7 @@ class Model(Layer):
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_owner(p for _, p in self.named_parameters())
         loss = self._as_loss(loss)
-        losses = getattr(loss, "losses", loss)
+        losses = loss.losses or loss
         named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
         each(_warn_of_logits, losses, getattr(self.network, "output_layers", self))
         self.trainer = Trainer(self, optimizer, loss, named, self.history)
@@ -354,8 +354,9 @@ class Model(Layer):
                 after each epoch.
             validation_split: or the fraction of the rows that is held out for that, chosen at
                 random; later calls with the same rows and fraction hold out the same.
-            sample_weight: a weight for each row; a mean loss becomes the weighted mean.
-            class_weight: a weight for each class, multiplied into the weights of training rows.
+            sample_weight: a weight for each row, or for each term, of the predictions' first axes,
+                such as (n, time); a mean loss becomes the weighted mean, metrics ignore it.
+            class_weight: a weight for each class, multiplied into the training weights.
             steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
@@ -394,7 +395,7 @@ class Model(Layer):
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
             data, validation = split(data, fraction, self._split_seed)
         if class_weight is not None:
-            data = data.weighted_by_class(class_weight)
+            data = data.weighted_by_class(class_weight, self.output_shape or ())
         self._gather()
         return trainer.fit(
             self._computed,
@@ -535,7 +536,7 @@ class Model(Layer):
         loss = as_loss(loss)
         outputs = getattr(self.network, "outputs", None)
         if isinstance(outputs, dict):
-            check_names(getattr(loss, "losses", loss), tuple(outputs), "loss")
+            check_names(loss.losses or loss, tuple(outputs), "loss")
         elif isinstance(loss, JointLoss):
             raise ValueError(
                 f"{self.label} has a single output, got losses for {list(loss.losses)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -11,14 +12,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.arrays import Array
+from minigrad.data.arrays import Array, Shape
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
-from minigrad.layers import Activation, Dropout, Parallel, Residual
+from minigrad.layers import GELU, Activation, Dropout, Parallel, Residual
+from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
 """Derivatives that take more numbers, or more calls of `backward`, are not computed."""
+_BY_SLOPE: Final = (Activation.backward, GELU.backward)
+"""The methods that multiply delta by the slope."""
 
 
 def forward(place: Place, names: Names) -> Step:
@@ -38,7 +42,7 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
         yield from _dense_backward(place)
     elif isinstance(layer, (Residual, Parallel)) and place.inner:
         yield Branches(place, names).input_delta()
-    elif isinstance(layer, Activation) and type(layer).backward is Activation.backward:
+    elif isinstance(layer, Activation) and type(layer).backward in _BY_SLOPE:
         yield from _activation_backward(place, layer)
     else:
         yield from (_layer_gradient(place, attribute) for attribute in place.parameters)
@@ -49,9 +53,12 @@ def row_gradients(place: Place, attribute: str) -> Array:
     """Return what each row adds to the gradient of a parameter, of shape (rows, ...)."""
     delta, _ = place.deltas
     if place.linear:
+        x, delta = (a.reshape(len(a), -1, a.shape[-1]) for a in (place.input, delta))
         with np.errstate(all="ignore"):
-            weight: Array = place.input[:, :, None] * delta[:, None, :]
-        return weight if attribute == "weight" else delta.copy()
+            gradients: Array = delta.sum(axis=1)
+            if attribute == "weight":
+                gradients = np.matmul(x.swapaxes(1, 2), delta)
+        return gradients
     parts = []
     for row in range(len(delta)):
         alone = np.zeros_like(delta)
@@ -63,26 +70,34 @@ def row_gradients(place: Place, attribute: str) -> Array:
 def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
     """Return the step of dJ/dinput, whose equation has this right side."""
     x, name = place.x, place.input_delta_name
-    equation = f"{at(name, x.shape, 'j' if place.linear else 'k')} = {right}"
+    unit = _along(x.shape, "j") if place.linear else "k"
+    equation = f"{at(name, x.shape, unit)} = {right}"
     delta = place.deltas[1]
     return Step("backward", place.path, title, equation, tag, name, delta, parts, x)
 
 
-def _dense_output(place: Place) -> Step:
-    """z[k] = b[k] + Σ_j x[j] w[j,k]."""
-    x, z, w, bias = place.x, place.h, place.parameters["weight"], place.parameters.get("bias")
-    weight, units = w.source.value, z.shape[-1]
+def _along(shape: Shape, unit: str) -> str:
+    """Return the index of a unit on the last axis: k, or t,k if the rows have two axes."""
+    return ",".join([*"tuvw"[: len(shape) - 1], unit])
 
-    def parts(row: int, k: int, _: Limit) -> Sum:
-        inputs = place.input[row]
+
+def _dense_output(place: Place) -> Step:
+    """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis."""
+    x, z, w, bias = place.x, place.h, place.parameters["weight"], place.parameters.get("bias")
+    weight, (inputs, units) = w.source.value, w.source.shape
+
+    def parts(row: int, index: int, _: Limit) -> Sum:
+        vector, k = divmod(index, units)
+        numbers, start = place.input[row], vector * inputs
         return Sum(
-            inputs * weight[:, k],
-            lambda j: (factor(x.name, inputs, j), factor(w.name, weight, j * units + k)),
+            numbers.ravel()[start : start + inputs] * weight[:, k],
+            lambda j: (factor(x.name, numbers, start + j), factor(w.name, weight, j * units + k)),
             first=(factor(bias.name, bias.source.value, k),) if bias else (),
         )
 
     added = f"{bias.name}[k] + " if bias else ""
-    equation = f"{z.name}[k] = {added}Σ_j {x.name}[j] {w.name}[j,k]"
+    j, k = _along(x.shape, "j"), _along(z.shape, "k")
+    equation = f"{z.name}[{k}] = {added}Σ_j {x.name}[{j}] {w.name}[j,k]"
     title = "weighted sums of the inputs"
     return Step("forward", place.path, title, equation, "8", z.name, place.output, parts, z)
 
@@ -90,33 +105,43 @@ def _dense_output(place: Place) -> Step:
 def _dense_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
     x, z, w, (delta, _) = place.x, place.h, place.parameters["weight"], place.deltas
-    inputs, weight, units, several = place.input, w.source.value, z.shape[-1], len(delta) > 1
+    weight, (inputs, units) = w.source.value, w.source.shape
+    vectors, several = prod(z.shape[:-1]), len(delta) > 1
+    deltas, columns = delta.reshape(-1, units), place.input.reshape(-1, inputs)
 
-    def back(row: int, k: int) -> Factor:
-        return factor(z.delta, delta[row], k, row if several else None)
+    def one(name: str, values: Array, vector: int, unit: int) -> Factor:
+        row, start = vector // vectors, vector % vectors * values.shape[-1]
+        return factor(name, values[row], start + unit, row if several else None)
 
     def for_weight(_: int, index: int, __: Limit) -> Sum:
         j, k = divmod(index, units)
         return Sum(
-            delta[:, k] * inputs[:, j],
-            lambda row: (back(row, k), factor(x.name, inputs[row], j, row if several else None)),
+            deltas[:, k] * columns[:, j],
+            lambda vector: (
+                one(z.delta, delta, vector, k),
+                one(x.name, place.input, vector, j),
+            ),
         )
 
     def for_bias(_: int, k: int, __: Limit) -> Sum:
-        return Sum(delta[:, k], lambda row: (back(row, k),))
+        return Sum(deltas[:, k], lambda vector: (one(z.delta, delta, vector, k),))
 
-    def for_input(row: int, j: int, _: Limit) -> Sum:
+    def for_input(row: int, index: int, _: Limit) -> Sum:
+        vector, j = divmod(index, inputs)
+        numbers, start = delta[row], vector * units
         return Sum(
-            delta[row] * weight[j],
-            lambda k: (factor(z.delta, delta[row], k), factor(w.name, weight, j * units + k)),
+            numbers.ravel()[start : start + units] * weight[j],
+            lambda k: (factor(z.delta, numbers, start + k), factor(w.name, weight, j * units + k)),
         )
 
-    right, tag = f"{z.delta}[k] {x.name}[j]", place.tag("4, 6", "10, 11")
+    axes, j, k = _along(z.shape, "")[:-1], _along(x.shape, "j"), _along(z.shape, "k")
+    sums = f"Σ_{axes} " if axes else ""
+    right, tag = f"{sums}{z.delta}[{k}] {x.name}[{j}]", place.tag("4, 6", "10, 11")
     yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
     if "bias" in place.parameters:
         title, tag = "gradient of the biases", place.tag("6", "11")
-        yield _gradient(place, "bias", title, "k", f"{z.delta}[k]", tag, for_bias)
-    right = f"Σ_k {z.delta}[k] {w.name}[j,k]"
+        yield _gradient(place, "bias", title, "k", f"{sums}{z.delta}[{k}]", tag, for_bias)
+    right = f"Σ_k {z.delta}[{k}] {w.name}[j,k]"
     yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
 
 
@@ -145,11 +170,11 @@ def _layer_output(place: Place) -> Step:
     formula = _formula(place, rights[0] if rights else "")
 
     def parts(row: int, unit: int, limit: Limit) -> Sum | str:
+        if not isinstance(layer, Dropout) and formula.text not in ("z", "x"):
+            return formula.numbers(row, unit, limit)
         factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
         if isinstance(layer, Dropout):
             factors += (factor("m", layer.cache[row], unit),)
-        elif formula.text not in ("z", "x"):
-            return formula.numbers(row, unit, limit)
         return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
     equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
@@ -246,9 +271,13 @@ def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Ite
 
 def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
     """Return dJ/dinput for a delta, or the gradient of a parameter."""
+    layer = place.layer
+    if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
+        cache, layer = layer.cache, copy.copy(layer)
+        layer.cache, layer.activation = cache, None
     with np.errstate(all="ignore"):
-        input_delta: Array = type(place.layer).backward(place.layer, delta)
-    return dict(place.layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
+        input_delta: Array = type(layer).backward(layer, delta)
+    return dict(layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
 
 
 def _gradient(

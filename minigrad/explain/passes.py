@@ -80,7 +80,12 @@ class Pass:
         if known:
             title = "the loss of each output" if shape else "the loss of the row"
             equation = f"{one} = {forward.names() or opaque}"
-            yield Step("loss", "", title, equation, tag, "l", terms, forward.numbers)
+            each = prediction.size // max(1, terms.size)  # of a term: all classes, or one number
+
+            def term(row: int, index: int, limit: Limit) -> str:
+                return forward.numbers(row, index * each, limit)
+
+            yield Step("loss", "", title, equation, tag, "l", terms, term)
         sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "")
         right = scaled(scale, sums + one) if known else opaque
         equation = " + ".join([f"J = {right}", *self.regularizers])
@@ -99,11 +104,12 @@ class Pass:
         target, loss, prediction = self.target, self.loss, self.prediction
         if not isinstance(loss, CrossEntropyLoss):
             return target
-        if target.ndim == 1:
-            target = np.eye(prediction.shape[1], dtype=prediction.dtype)[target]
-        shares = target / target.sum(axis=1, keepdims=True)
-        smoothing = loss.label_smoothing
-        return np.asarray((1 - smoothing) * shares + smoothing / prediction.shape[1])
+        classes, smoothing = prediction.shape[-1], loss.label_smoothing
+        if target.ndim < prediction.ndim:
+            target = np.eye(classes)[target.astype(np.intp)]
+        target = target.astype(prediction.dtype)
+        shares = target / target.sum(axis=-1, keepdims=True)
+        return np.asarray((1 - smoothing) * shares + smoothing / classes)
 
 
 class Selection:
