@@ -206,6 +206,7 @@ GRAPHS = [
     (GRU(2, return_sequences=True), (None, 3)),
     (MultiHeadAttention(2), ((3, 4), (5, 4))),
     (MultiHeadAttention(1, causal=True), ((3, 2), (None, 2))),
+    (MultiHeadAttention(2), ((3, 4), (5, 4), (5,))),
     (Graph({"x": (3,)}, SKIP, "skip"), (3,)),
     (Graph({"x": (3,), "g": (2,)}, GATE, "product", name="gate"), ((3,), (2,))),
     (Model(Graph({"a": (3,), "b": (2,)}, SIAMESE, "last"), name="siamese"), ((3,), (2,))),

@@ -118,8 +118,9 @@ def check_gradients(
 
     Args:
         model: a model, or any single layer.
-        x: a few rows of input; each number of a parameter costs at least two evaluations.
-        y: targets.
+        x: a few rows of input, for several inputs a dict; each number of a parameter costs at least
+            two evaluations.
+        y: targets, for several outputs a dict.
         loss: a loss, or its name for the defaults; a dict of them for several outputs.
         sample_weight: see `Model.fit`.
         tolerance: the relative error that still passes.

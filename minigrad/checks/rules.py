@@ -73,7 +73,7 @@ def check_layer(layer: Layer, input_shape: Shape) -> LayerReport:
 
     Args:
         layer: an example of the layer, not built; a small one is fast, as each number is varied.
-        input_shape: the shape of one row, such as (3,), or of several inputs a tuple of shapes.
+        input_shape: the shape of one row, such as (3,), or a tuple of shapes for several inputs.
 
     Returns:
         A report, which is true if the layer keeps all rules, and readable when printed.
@@ -178,25 +178,35 @@ class Trial:
     def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> Inputs:
         """Return rows of each input; the same seed gives the same rows."""
         rng = np.random.default_rng(seed)
-        shapes = [[STEPS if n is None else n for n in shape] for shape in self.input_shapes]
+        sizes = [(rows, *shape) for shape in self.row_shapes]
         return tuple(
-            rng.integers(2, size=(rows, *shape))
-            if kind in "iu"
-            else rng.normal(size=(rows, *shape)).astype(dtype)
-            for shape, kind in zip(shapes, self.kinds, strict=True)
+            rng.normal(size=size).astype(dtype)
+            if kind == "numbers"
+            else rng.integers(2, size=size).astype(int if kind == "ids" else dtype)
+            for size, kind in zip(sizes, self.kinds, strict=True)
         )
 
     @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        return self.input_shape if has_several(self.input_shape) else (self.input_shape,)
+    def row_shapes(self) -> list[Shape]:
+        shapes = self.input_shape if has_several(self.input_shape) else (self.input_shape,)
+        return [tuple(STEPS if n is None else n for n in shape) for shape in shapes]
 
     @cached_property
     def kinds(self) -> list[str]:
-        """The kind of each input's dtype: "i" for ids, for which the checks use 0 and 1."""
+        """What each input is: "numbers", "ids" that `cast` keeps as integers, or a "mask".
+
+        A mask is one of several inputs that has no slope. The checks use ids and masks of 0 and 1.
+        """
         model = self.model()
-        zeros = tuple(np.zeros((1, 1)) for _ in self.input_shapes)
-        x = model.cast(by_name(model, zeros), model.dtype)
-        return [array.dtype.kind for _, array in labelled(x, "x")]
+        ones = tuple(np.ones((1, *shape)) for shape in self.row_shapes)
+        x = [a for _, a in labelled(model.cast(by_name(model, ones), model.dtype), "x")]
+        kinds = ["ids" if array.dtype.kind in "iu" else "numbers" for array in x]
+        if len(x) > 1:
+            layer = model.children[0]
+            back = layer.backward(np.ones_like(layer.forward(*x)))
+            if isinstance(back, tuple) and len(back) == len(x):
+                kinds = ["mask" if d is None else k for d, k in zip(back, kinds, strict=True)]
+        return kinds
 
     def delta(self, output: Array) -> Array:
         return np.random.default_rng(2).normal(size=output.shape)
@@ -228,12 +238,10 @@ class Trial:
         layer, x = self.built(), self.x()
         back = layer.backward(self.delta(layer.forward(*x)))
         if len(x) == 1:
+            need(isinstance(back, np.ndarray), f"backward returned a {type(back).__name__}")
             back = (back,)
-            need(isinstance(back[0], np.ndarray), f"backward returned a {type(back[0]).__name__}")
-        several = isinstance(back, tuple) and len(back) == len(x)
-        need(
-            several, f"forward takes {len(x)} inputs, but backward didn't return a tuple of as many"
-        )
+        found = f"forward takes {len(x)} inputs, but backward returned no tuple of {len(x)}"
+        need(isinstance(back, tuple) and len(back) == len(x), found)
         for array, delta in zip(x, back, strict=True):
             found = f"x has shape {array.shape}, but backward returned {np.shape(delta)}"
             need(delta is None or np.shape(delta) == array.shape, found)
@@ -415,7 +423,8 @@ class Trial:
     def survives_large_numbers(self) -> None:
         for dtype in DTYPES:
             layer = self.built(dtype)
-            x = [a if a.dtype.kind in "iu" else 1e4 * np.sign(a) for a in self.x(dtype)]
+            pairs = zip(self.x(dtype), self.kinds, strict=True)
+            x = [1e4 * np.sign(a) if kind == "numbers" else a for a, kind in pairs]
             with np.errstate(all="raise", under="ignore"):
                 named = {"inference": [layer.forward(*x, training=False)]}
                 named["forward"] = [output := layer.forward(*x)]
