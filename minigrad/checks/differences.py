@@ -12,6 +12,7 @@ import numpy as np
 from minigrad.core.graph import Input
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, Shape
+from minigrad.data.by_name import Data
 from minigrad.util.config import registered
 from minigrad.util.random import is_rng, rng_state, set_rng_state
 
@@ -41,9 +42,11 @@ def has_several(input_shape: Shape) -> bool:
     return bool(input_shape) and isinstance(input_shape[0], tuple)
 
 
-def in_double(model: Layer) -> Any:
-    """Return a copy of a model in float64; a single layer gets a model of its own, not built."""
-    twin: Any = model if hasattr(model, "build_for") else model_of(model, None)
+def in_double(model: Layer, x: Data) -> Any:
+    """Return a copy of a model in float64, built for x; a single layer gets a model of its own."""
+    single = not hasattr(model, "build_for")
+    twin: Any = model_of(model, None) if single else copy.deepcopy(model)
+    twin._inputs(x)  # before another dtype, in which layers that are built don't fit
     return twin.astype("float64")
 
 

@@ -140,7 +140,7 @@ def check_gradients(
     >>> report.passed
     True
     """
-    twin = in_double(model)
+    twin = in_double(model, x)
     checked: Loss = twin._as_loss(loss)
     rows = twin._rows(x, y, sample_weight, loss=checked).take(slice(None))
     objective = _Objective(twin, checked, rows)
