@@ -47,7 +47,7 @@ class Landscape:
     """
 
     def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        self._twin: Layer = in_double(model, model.input_shape or ())
+        self._twin: Layer = in_double(model, rows.x)
         self._replay = Replay(self._twin)
         self.gradient = BatchGradient(self._twin, copy.copy(loss))
         self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
