@@ -39,7 +39,7 @@ def output(name: str, *last: Sigmoid) -> Film:
     )
 
 
-works, fails = learning_rate(0.3), learning_rate(0.5)
+works, fails = learning_rate(0.2), learning_rate(0.5)
 print(works, fails, sep="\n")
 works.beside(fails).to_html("learning-rate.html")
 

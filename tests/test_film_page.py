@@ -194,12 +194,13 @@ def test_other_pictures(browser, tmp_path):
     diverged = train([Dense(3, "relu"), Dense(1)], x, np.sin(3 * x), rate=30.0)
     assert diverged.ended
     open_page(browser, curve.beside(digits, regions, diverged), tmp_path)
+    blank = """[...document.querySelectorAll("canvas")].filter((canvas) => {
+      const { width, height } = canvas;
+      return canvas.toDataURL() === Object.assign(make("canvas"), { width, height }).toDataURL();
+    }).length"""
     for key in ("Home", "End"):
         browser.press(key)
-        assert browser.js("""[...document.querySelectorAll("canvas")].filter((canvas) => {
-          const blank = Object.assign(make("canvas"), { width: canvas.width, height: canvas.height });
-          return canvas.toDataURL() === blank.toDataURL();
-        }).length""") == 0
+        assert browser.js(blank) == 0
     assert text(browser, ".moment b") == "Training diverged here."
     assert troubles(browser) == []
 

@@ -33,8 +33,8 @@ function short(value) {
 }
 
 function write(context, text, x, y, { align = "center", ink = "muted", room = Infinity } = {}) {
-  let shown = text;
-  while (shown.length > 2 && context.measureText(shown).width > room) shown = `${shown.slice(0, -2)}…`;
+  let shown = text; // the end of a path says more than its beginning
+  while (shown.length > 2 && context.measureText(shown).width > room) shown = `…${shown.slice(2)}`;
   context.textAlign = align;
   context.fillStyle = color[ink];
   context.fillText(shown, x, y);
@@ -155,7 +155,7 @@ function frameOf(context, width, height, x, y) {
   const box = { left: 40, top: 8, right: width - 8, bottom: height - 22 };
   box.x = (value) => box.left + ((value - x[0]) / (x[1] - x[0])) * (box.right - box.left);
   box.y = (value) => box.bottom - ((value - y[0]) / (y[1] - y[0])) * (box.bottom - box.top);
-  for (const value of steps(...x, width / 90)) write(context, short(value), box.x(value), height - 6);
+  for (const value of steps(...x, width / 70)) write(context, short(value), box.x(value), height - 6);
   for (const value of steps(...y, height / 50)) {
     write(context, short(value), box.left - 6, box.y(value) + 4, { align: "right" });
   }

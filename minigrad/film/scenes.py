@@ -19,7 +19,7 @@ from minigrad.trace import Step, trace
 
 _UNITS, _CELLS, _PARTS, _LAYERS = 12, 14, 12, 6  # that are shown
 _FAR = 20  # times the first loss
-_POINTS, _CURVE, _MAP, _BINS, _SAMPLE = 240, 121, 48, 32, 1000
+_POINTS, _CURVE, _MAP, _AREAS, _BINS, _SAMPLE = 240, 121, 48, 96, 32, 1000
 
 
 class Scenes:
@@ -199,7 +199,9 @@ class Map:
     def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
         self._labels = labels
         self._ranges = [_range(column) for column in rows.x.T]
-        across, up = (np.linspace(*ends, _MAP) for ends in self._ranges)
+        self._areas = labels.right is not None and labels.width > 1
+        self._size = _AREAS if self._areas else _MAP  # areas have hard edges
+        across, up = (np.linspace(*ends, self._size) for ends in self._ranges)
         grid = np.stack([values.ravel() for values in np.meshgrid(across, up[::-1])], axis=1)
         self._grid, self._height = grid.astype(model.dtype), labels.range(rows)
         self._frames: list[NDArray[np.uint8]] = []
@@ -211,7 +213,7 @@ class Map:
 
     def add(self, model: Any) -> None:
         prediction = model.forward(self._grid, training=False)
-        if self._labels.right is not None and self._labels.width > 1:
+        if self._areas:
             self._frames.append(self._labels.decide(prediction).astype(np.uint8))
             return
         low, high = self._height
@@ -227,7 +229,7 @@ class Map:
             "classes": 0 if self._labels.right is None else max(2, self._labels.width),
             "border": self._labels.border,
             "points": self._points,
-            "size": _MAP,
+            "size": self._size,
             "values": packed(np.array(self._frames), "u1"),
         }
 
