@@ -109,10 +109,10 @@ class Explanation:
       ∂J/∂w1[0,0] = -1 × 3 = -3                                                               (4, 6)
     """
 
-    def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
+    def __init__(self, model: Layer, x: Data, y: Data, loss: Loss) -> None:
         self._arguments = copy.deepcopy((model, x, y, loss))
         self._pass = made = Pass(*self._arguments)
-        self.x, self.rows, self.loss, self.j = made.x, len(x), made.loss, made.j
+        self.x, self.rows, self.loss, self.j = made.x, made.rows, made.loss, made.j
         self.prediction, self.target = made.prediction, made.target
         self.steps: list[Step] = made.steps
 
@@ -204,7 +204,7 @@ class Explanation:
         return row
 
     def _layer(self, place: Place) -> LayerPass:
-        users = [p for p in self._pass.names.places if p.x == place.h and not p.enters]
+        users = [p for p in self._pass.names.places if place.h in p.xs and not p.enters]
         follows = place.linear and len(users) == 1 and users[0].activates
         return LayerPass(place, place if place.activates else users[0] if follows else None)
 

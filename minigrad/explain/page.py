@@ -49,9 +49,9 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
                 break
         if len(written[0]) <= _MOST_CHARACTERS:
             break
-    summary = f"Loss: {type(made.loss).__name__}"
-    if len(written) < len(made.x):
-        summary += f" over {len(made.x)} rows; this page shows {len(written)} of them"
+    summary = f"Loss: {made.loss_names}"
+    if len(written) < made.rows:
+        summary += f" over {made.rows} rows; this page shows {len(written)} of them"
     _, *notes = opening(made, Selection(made, rows[0], limit))
     equations = {str(place): equation for place, equation in EQUATIONS.items()}
     head = {"summary": f"{summary}.", "notes": notes, "equations": equations}

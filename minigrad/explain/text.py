@@ -81,10 +81,10 @@ def latex(made: Pass, shown: Selection) -> str:
 
 def opening(made: Pass, shown: Selection) -> list[str]:
     """Return the sentences that explain how to read a pass."""
-    limit, kind = shown.limit, type(made.loss).__name__
+    limit = shown.limit
     sentences = [
-        f"J = {number(made.j)} ({kind}): forward and backward pass of row {shown.row} of "
-        f"{len(made.x)}."
+        f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row {shown.row} of "
+        f"{made.rows}."
     ]
     for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
         shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"
