@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
-from minigrad.core.trainer import Trainer, weights
+from minigrad.core.trainer import Trainer, weights_of
 from minigrad.data.arrays import Array
 from minigrad.util.names import nearest
 from minigrad.util.options import check_bool, check_int, check_not_negative
@@ -124,7 +124,7 @@ class EarlyStopping(Monitor):
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         if self.improved(epoch, logs):
             if self.restore_best_weights:
-                self._best_weights = [array.copy() for array in weights(trainer.model)]
+                self._best_weights = [array.copy() for array in weights_of(trainer.model)()]
         elif epoch - self.best_epoch >= self.patience:
             self.stopped_epoch, trainer.stop = epoch, True
 
@@ -137,7 +137,7 @@ class EarlyStopping(Monitor):
         if text:
             trainer.say(text)
         if self._best_weights is not None:
-            for array, best in zip(weights(trainer.model), self._best_weights, strict=True):
+            for array, best in zip(weights_of(trainer.model)(), self._best_weights, strict=True):
                 array[...] = best
         self._best_weights = None
 

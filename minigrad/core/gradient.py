@@ -86,11 +86,12 @@ class BatchGradient:
         total: Data | None = None,
     ) -> float:
         """Return J, append the prediction where asked; `total` is the whole batch's divisor."""
-        if row_count(x) > self.rows:
+        rows = row_count(x)
+        if rows > self.rows:
             j = self._in_blocks(x, y, sample_weight, predictions)
         else:
             prediction = self.network.forward(x)
-            self.network.check_output(prediction, row_count(x))
+            self.network.check_output(prediction, rows)
             j = self.loss.measure(prediction, y, sample_weight, total)
             self.network.backward_parameters(self.loss.backward())
             self.parameters.add_up_shared()

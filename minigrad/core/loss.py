@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 import numpy as np
@@ -49,6 +50,8 @@ class Loss(Cached):
     decision_threshold: ClassVar[float] = 0.5
     """The prediction above which class 1 is predicted: 0 for logits."""
 
+    losses: Mapping[str, Loss] = MappingProxyType({})
+    """The losses of several outputs; see `JointLoss`."""
     reduction: Reduction = "mean"
     scale: float = 1.0
 

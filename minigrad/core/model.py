@@ -280,7 +280,7 @@ class Model(Layer):
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_owner(p for _, p in self.named_parameters())
         loss = self._as_loss(loss)
-        losses = getattr(loss, "losses", loss)
+        losses = loss.losses or loss
         named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
         each(_warn_of_logits, losses, getattr(self.network, "output_layers", self))
         self.trainer = Trainer(self, optimizer, loss, named, self.history)
@@ -520,7 +520,7 @@ class Model(Layer):
         loss = as_loss(loss)
         outputs = getattr(self.network, "outputs", None)
         if isinstance(outputs, dict):
-            check_names(getattr(loss, "losses", loss), tuple(outputs), "loss")
+            check_names(loss.losses or loss, tuple(outputs), "loss")
         elif isinstance(loss, JointLoss):
             raise ValueError(
                 f"{self.label} has a single output, got losses for {list(loss.losses)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,7 +85,7 @@ class Trainer:
             data = data.for_epochs(batch_size, gradient.rows)
         self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
-        losses = [f"{name}_loss" for name in getattr(self.loss, "losses", ())]
+        losses = [f"{name}_loss" for name in self.loss.losses]
         names = ("loss", *losses, *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         self.stop = self.interrupted = False
@@ -245,7 +245,7 @@ class _LastGoodEpoch:
     """The parameters, buffers and optimizer state to which training goes back when it diverges."""
 
     def __init__(self, model: Layer, optimizer: Optimizer) -> None:
-        self._model, self._optimizer = model, optimizer
+        self._weights, self._optimizer = weights_of(model), optimizer
         self._lowest = math.inf
         self.take("the beginning of this fit")
         self._good = self._latest
@@ -253,7 +253,7 @@ class _LastGoodEpoch:
     def take(self, when: str) -> None:
         """Copy everything as it is now; `judge` decides later whether it is good."""
         state = {name: vector.copy() for name, vector in self._optimizer.state.items()}
-        copies = [array.copy() for array in weights(self._model)]
+        copies = [array.copy() for array in self._weights()]
         self._latest = when, copies, self._optimizer.steps, state
 
     def judge(self, loss: float) -> None:
@@ -266,12 +266,17 @@ class _LastGoodEpoch:
     def restore(self) -> str:
         """Go back to the last good copy, and return when that was."""
         when, copies, self._optimizer.steps, self._optimizer.state = self._good
-        for array, copied in zip(weights(self._model), copies, strict=True):
+        for array, copied in zip(self._weights(), copies, strict=True):
             array[...] = copied
         return when
 
 
-def weights(model: Layer) -> list[Array]:
-    """Return the arrays that training changes: the flat vector of a model, and its buffers."""
-    buffers = [getattr(layer, name) for _, layer in walk(model) for name in layer.buffers]
-    return [model.parameters.value, *buffers]
+def weights_of(model: Layer) -> Callable[[], list[Array]]:
+    """Return a function that gives what training changes: the flat vector and the buffers."""
+    parameters, layers = model.parameters, [layer for _, layer in walk(model) if layer.buffers]
+
+    def weights() -> list[Array]:
+        buffers = [getattr(layer, name) for layer in layers for name in layer.buffers]
+        return [parameters.value, *buffers]
+
+    return weights

@@ -31,7 +31,9 @@ def of(data: Any, name: str) -> Any:
 
 def take(data: Data | None, rows: NDArray[np.intp] | slice) -> Any:
     """Return some rows; nothing of nothing."""
-    return None if data is None else each(lambda array: array[rows], data)
+    if isinstance(data, dict):
+        return {name: array[rows] for name, array in data.items()}
+    return None if data is None else data[rows]
 
 
 def concatenate(parts: Sequence[Data]) -> Data:
@@ -43,8 +45,7 @@ def concatenate(parts: Sequence[Data]) -> Data:
 
 def row_count(data: Data) -> int:
     """Return the number of rows of an array, or of several by name."""
-    rows: int = len(next(iter(data.values())) if isinstance(data, dict) else data)
-    return rows
+    return len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
 
 
 def labelled(data: Data, what: str) -> Iterator[tuple[str, Any]]:

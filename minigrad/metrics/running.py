@@ -26,7 +26,7 @@ class RunningMetrics:
         self._j = self._regularization = self._weight = 0.0
         self._reused = reused
         self._mean = loss.reduction == "mean"
-        self._losses: Mapping[str, Any] = getattr(loss, "losses", {})
+        self._losses: Mapping[str, Any] = loss.losses
         self._metrics = metrics
         self.keeps_predictions = bool(metrics or self._losses)
         self._targets: list[Data] = []
