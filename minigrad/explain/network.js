@@ -15,28 +15,34 @@ function edgesOf(shown) {
   };
   for (const [key, unit] of units) for (const name of unit.values) keys.set(name, key);
   for (const [name, key] of keys) {
-    const { terms = [] } = shown.lines[name];
-    for (const { factors } of name === "J" ? [] : terms) {
+    const terms = isLoss(name) ? [] : shown.lines[name].terms ?? [];
+    for (const { factors } of terms) {
       const weight = factors.find(([factor]) => shown.weights[factor])?.[0] ?? "";
       for (const [factor] of factors) add(factor, key, weight);
     }
-    if (!terms.length) add(shown.inputs[name], key, "");
+    if (!terms.length) for (const from of [shown.inputs[name]].flat()) add(from, key, "");
   }
-  for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
+  if (!shown.inputs.J) for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
   return [...edges.values()];
 }
+
+const isLoss = (name) => name === "J" || name.startsWith("J|");
 
 function draw() {
   const graph = byId("graph");
   const size = { ...(narrow.matches ? NARROW : WIDE) };
-  const many = row.columns.length;
+  const many = row.stacks.length;
   const free = byId("scroll").clientWidth - 8 - many * size.width - 2 * size.edge;
   const [least, most] = size.gaps;
   size.gap = Math.min(Math.max(free / (many - 1), least), most);
-  const tallest = Math.max(...row.columns.map((column) => column.units.length));
   const pitch = size.height + size.space;
+  // In a graph, columns of one depth stand one above the other, each with its own heading.
+  const heightOf = ({ units, size: all }) =>
+    size.head + units.length * pitch + (row.graph && all > units.length ? 24 : 0);
+  const total = (columns) => columns.reduce((sum, column) => sum + heightOf(column), 0);
+  const tallest = Math.max(...row.stacks.map(total));
   const width = many * (size.width + size.gap) - size.gap + 2 * size.edge;
-  const height = size.head + tallest * pitch + 24;
+  const height = tallest + 24;
   graph.replaceChildren();
   graph.style.width = `${width}px`;
   graph.style.height = `${height}px`;
@@ -45,22 +51,26 @@ function draw() {
   svg.setAttribute("height", height);
   svg.setAttribute("aria-hidden", "true");
   graph.append(svg);
-  row.columns.forEach((column, x) => {
+  row.stacks.forEach((columns, x) => {
     const left = size.edge + x * (size.width + size.gap);
-    const top = size.head + ((tallest - column.units.length) * pitch) / 2;
-    graph.append(heading(column, x, left, size));
-    column.units.forEach((unit, y) => {
-      const known = units.get(unit.values[0]);
-      known.left = left;
-      known.middle = top + y * pitch + size.height / 2;
-      known.right = left + size.width;
-      graph.append(unitButton(known, size));
-    });
-    const rest = column.size - column.units.length;
-    if (rest) {
-      const more = make("div", { className: "column" }, make("span", {}, `${rest} more`));
-      place(more, left, top + column.units.length * pitch, size.width);
-      graph.append(more);
+    let above = (tallest - total(columns)) / 2;
+    for (const column of columns) {
+      graph.append(heading(column, x, left, row.graph ? above : 0, size));
+      const top = above + size.head;
+      column.units.forEach((unit, y) => {
+        const known = units.get(unit.values[0]);
+        known.left = left;
+        known.middle = top + y * pitch + size.height / 2;
+        known.right = left + size.width;
+        graph.append(unitButton(known, size));
+      });
+      const rest = column.size - column.units.length;
+      if (rest) {
+        const more = make("div", { className: "column" }, make("span", {}, `${rest} more`));
+        place(more, left, top + column.units.length * pitch, size.width);
+        graph.append(more);
+      }
+      above += heightOf(column);
     }
   });
   drawEdges(svg);
@@ -72,15 +82,15 @@ function place(element, left, top, width) {
   element.style.width = `${width}px`;
 }
 
-function heading(column, x, left, size) {
+function heading(column, x, left, top, size) {
   const many = column.size === 1 ? "1 unit" : `${column.size} units`;
-  const last = x === row.columns.length - 1;
+  const last = isLoss(column.units[0].values[0]);
   const kind = last ? "loss" : x === 0 ? `${column.size} number${column.size === 1 ? "" : "s"}` : many;
   const title = make("b", {}, column.title.map((path) => path.split(".").pop()).join(" → "));
   const made = make("div", { className: "column", title: column.title.join(", ") }, title);
   made.append(make("span", {}, kind));
   const over = x === 0 || last ? size.edge : size.gap / 2 - 4;
-  place(made, left - over, 0, size.width + 2 * over);
+  place(made, left - over, top, size.width + 2 * over);
   return made;
 }
 

@@ -52,8 +52,13 @@ function redraw() {
 function showRow(place) {
   row = DATA.rows[place];
   units = new Map();
-  row.columns.forEach((column, x) => {
-    column.units.forEach((unit, y) => units.set(unit.values[0], { ...unit, column, x, y }));
+  row.graph = row.columns.some(({ depth }) => depth !== undefined);
+  row.stacks = [];
+  row.columns.forEach((column, place) => {
+    const x = column.depth ?? place;
+    (row.stacks[x] ??= []).push(column);
+    const before = row.stacks[x].slice(0, -1).reduce((sum, { units }) => sum + units.length, 0);
+    column.units.forEach((unit, y) => units.set(unit.values[0], { ...unit, column, x, y: before + y }));
   });
   owners = ownersOf(row);
   row.edges ??= edgesOf(row);
@@ -71,7 +76,8 @@ function move(event) {
   if (!unit || !by || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   event.stopPropagation();
-  const column = row.columns[Math.min(Math.max(unit.x + by[0], 0), row.columns.length - 1)].units;
+  const x = Math.min(Math.max(unit.x + by[0], 0), row.stacks.length - 1);
+  const column = row.stacks[x].flatMap((one) => one.units);
   const wanted = by[0] ? nearest(column, unit) : column[unit.y + by[1]];
   if (wanted) units.get(wanted.values[0]).button.focus();
 }

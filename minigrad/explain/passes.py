@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -30,7 +31,7 @@ class Pass:
         self.x, self.loss, self.prediction = x, loss, recorded.prediction
         self.rows = row_count(x)
         self.names = Names(recorded, x)
-        self.losses: dict[str, Loss] = getattr(loss, "losses", {"": loss})
+        self.losses = loss.losses or {"": loss}
         matched = by_label(loss.match(y, each(np.shape, self.prediction)))
         targets = {
             label: one.cast(matched[label], self.names.outputs[label].delta.dtype)
@@ -45,9 +46,7 @@ class Pass:
         }
         self.j = cast("float", recorded.j) + sum(self.regularizers.values())
         with np.errstate(all="ignore"):
-            forward = [
-                layer_steps.forward(p, self.names) for p in self.names.places if not p.enters
-            ]
+            forward = list(self._forward())
             ends = list(self._ends(targets))
             shared = layer_steps.shared_gradients(self.names)
             self.steps = [*forward, *ends, *self._backward(), *shared]
@@ -60,6 +59,12 @@ class Pass:
             f"{type(loss).__name__} of {label}" if label else type(loss).__name__
             for label, loss in self.losses.items()
         )
+
+    def _forward(self) -> Iterator[Step]:
+        for place in self.names.places:
+            if not place.enters:
+                step, taken = layer_steps.forward(place, self.names), self.names.taken(place)
+                yield replace(step, title=f"{step.title} ({taken})") if taken else step
 
     def _backward(self) -> Iterator[Step]:
         """Yield the steps of all layers in reverse; a sum of deltas comes before its use."""

@@ -123,8 +123,9 @@ class Names:
 
     The number in a name counts the `Dense` layers. The output of a `Dense` is z, that of an
     activation a, that of any other layer h, or the left side of its `equation`; dJ/dz is δ. A name
-    that is taken gets a prime. Several inputs have their own names. In a graph, a layer's number is
-    that of its inputs. `takers` has the parts of each delta that is a sum, by its name.
+    that is taken gets a prime. Several inputs have their own names; in a graph, an output that is
+    neither z nor a has that of its layer. `takers` has the parts of each delta that is a sum, by
+    its name.
     """
 
     def __init__(self, recorded: Trace, x: Data) -> None:
@@ -138,7 +139,8 @@ class Names:
             name = self._free(label if label.isidentifier() else f"x_{word(label)}".strip("_"))
             self._symbols[id(array)] = Symbol(name, f"∂J/∂{name}", array, name)
         networks = (getattr(step.layer, "network", step.layer) for step in recorded.steps)
-        self._name_arrays(in_graph=any(isinstance(network, Graph) for network in networks))
+        self.in_graph = any(isinstance(network, Graph) for network in networks)
+        self._name_arrays()
         deltas = by_label(recorded[""].delta)
         self.outputs = {
             label: Output(self._symbols[id(array)], deltas[label], "")
@@ -149,6 +151,18 @@ class Names:
 
     def of(self, array: Array) -> Symbol | None:
         return self._symbols.get(id(array))
+
+    def taken(self, place: Place) -> str:
+        """Say which layers and inputs of a graph a layer takes; nothing for its own sums."""
+        places = [p for p in self.places if not p.enters]
+        split = {p.path for p in places if p.linear}  # of a `Dense` and its activation
+        made = {}
+        for p in places:
+            outer = p.path.rpartition(".")[0]
+            made[p.h.name] = outer if outer in split else p.path
+        sources = [made.get(x.name, x.name) for x in place.xs]
+        own = len(sources) == 1 and place.path.startswith(f"{sources[0]}.")
+        return f"takes {', '.join(sources)}" if self.in_graph and not own else ""
 
     def place(self, path: str) -> Place:
         """Return the place of the layer at a path; KeyError if no layer ran there."""
@@ -164,32 +178,35 @@ class Names:
         self._taken.add(name)
         return name
 
-    def _give(self, array: Array, letter: str, level: int, like: Symbol | None) -> Symbol:
+    def _give(self, array: Array, name: str, like: Symbol | None = None) -> Symbol:
         """Return the symbol of an array, a new one if necessary; `like` may share its units."""
         if id(array) not in self._symbols:
-            name = self._free(f"{letter}{level}")
-            delta = f"δ{name[1:]}" if letter == "z" else f"∂J/∂{name}"
+            name = self._free(name)
+            delta = f"δ{name[1:]}" if re.match(r"z\d", name) else f"∂J/∂{name}"
             same = like is not None and like.shape == array.shape[1:]
             first = like.units_of if like is not None and same else name
             self._symbols[id(array)] = Symbol(name, delta, array, first)
         return self._symbols[id(array)]
 
-    def _name_arrays(self, *, in_graph: bool) -> None:
+    def _name_arrays(self) -> None:
         names: dict[int, str] = {}
-        levels: dict[int, int] = {}
         count = 0
         for place in self.places:
             count += place.linear
-            level = count
-            if in_graph and not place.linear:
-                level = max(levels.get(id(x), 0) for x in place.inputs)
-            levels[id(place.output)] = level
-            place.xs = tuple(self._give(x, "h", level, None) for x in place.inputs)
+            level = str(count)
+            place.xs = tuple(self._give(x, f"h{level}") for x in place.inputs)
             if place.enters:
                 continue
             letter = "a" if place.activates else next(iter(place.sides), "h")
-            like = None if place.linear else place.x
-            place.h = self._give(place.output, "z" if place.linear else letter, level, like)
+            name, like = f"{letter}{level}", None if place.linear else place.x
+            if place.linear:
+                name = f"z{level}"
+            elif self.in_graph:
+                own = word(place.path).replace(".", "_")
+                after_sums = place.activates and place.x.delta.startswith("δ")
+                level = place.x.name[1:] if after_sums else f"_{own}"
+                name = f"a{level}" if after_sums else own
+            place.h = self._give(place.output, name, like)
             for attribute, parameter in place.layer.own_parameters():
                 source = parameter.source
                 short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
@@ -237,13 +254,14 @@ class Names:
         alone = len(outer) + len(ends) == 1
         parts = []
         for place, i in uses:
-            again = f".{i + 1}" * (place.xs.index(symbol) < i)
+            again = f".{i + 1}" if place.xs.index(symbol) < i else ""
             whole = alone and (place, i) in outer
             name = symbol.delta + ("" if whole else f"|{word(place.path)}{again}")
             names = place.input_delta_names
             place.input_delta_names = (*names[:i], name, *names[i + 1 :])
             if (place, i) in outer:
-                parts.append(Taker(place.path + again, name, place.input_deltas[i]))
+                by = f"{place.path} (input {i + 1})" if again else place.path
+                parts.append(Taker(by, name, place.input_deltas[i]))
         for label in ends:
             name = symbol.delta + ("" if alone else f"|{word(label)}")
             self.outputs[label] = output = self.outputs[label]._replace(delta_name=name)
