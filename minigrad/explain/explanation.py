@@ -32,13 +32,13 @@ class LayerPass:
     Attributes:
         path: the path of the layer, such as 'residual_1.dense_1'.
         layer: a replica of the layer.
-        input: its input.
+        input: its input, or the first of its `inputs`.
         output: its output.
         z: the input of the activation that follows it, or that it is; else the output.
         activation: the output of that activation; else the output.
         delta: dJ/dz; None if the layer receives no delta.
         output_delta: dJ/doutput, likewise.
-        input_delta: dJ/dinput, likewise.
+        input_delta: dJ/dinput, likewise, or the first of its `input_deltas`.
         gradients: the gradient of the loss by each parameter, over all rows, by attribute.
     """
 
@@ -47,6 +47,7 @@ class LayerPass:
         self.path, self.layer, self.gradients = place.path, place.layer, place.gradients or {}
         self.input, self.output = place.input, place.output
         self.output_delta, self.input_delta = place.delta, place.input_delta
+        self.inputs, self.input_deltas = place.inputs, place.input_deltas
         self.z, self.activation, self.delta = self.output, self.output, place.delta
         if activation is not None:
             self.z, self.activation = activation.input, activation.output
@@ -86,13 +87,13 @@ class Explanation:
 
     Args:
         model: a built network.
-        x: rows, in the model's dtype.
-        y: targets that the loss accepts.
+        x: rows, in the model's dtype; of several inputs, a dict.
+        y: targets that the loss accepts; of several outputs, a dict.
         loss: the loss.
 
     Attributes:
         rows: how many rows it has.
-        prediction: the model's output.
+        prediction: the model's output; several are a dict by name, and so are their targets.
         target: the targets, in the shape and dtype that the loss computes with.
         j: the loss over all rows, with the regularizers.
         steps: the computation in order: forward, loss, backward.

@@ -26,6 +26,49 @@ function edgesOf(shown) {
   return [...edges.values()];
 }
 
+// The columns by depth. In a graph, an edge that passes a column has a lane of its own there, and
+// columns and lanes of one depth are in the order of what they come from.
+function stacksOf(shown) {
+  const stacks = [];
+  const before = new Map();
+  const put = (item, depth) => {
+    (stacks[depth] ??= []).push(item);
+    before.set(item, []);
+  };
+  shown.columns.forEach((column, x) => put(column, column.depth ?? x));
+  if (!shown.graph) return stacks;
+  const lanes = new Map();
+  for (const edge of shown.edges) {
+    const [from, to] = edge.map((key) => units.get(key)?.column);
+    let last = from;
+    edge.lanes = [];
+    for (let x = from.depth + 1; x < to.depth; x += 1) {
+      const key = `${shown.columns.indexOf(from)} ${x}`;
+      const lane = lanes.get(key) ?? { units: [], size: 0, edges: [] };
+      if (!lanes.has(key)) put(lane, x);
+      lanes.set(key, lane);
+      before.get(lane).push(last);
+      if (!lane.edges.includes(edge[0])) lane.edges.push(edge[0]);
+      edge.lanes.push(lane);
+      last = lane;
+    }
+    before.get(to).push(last);
+  }
+  const middles = new Map();
+  for (const stack of stacks) {
+    const mean = (all) => all.reduce((sum, one) => sum + middles.get(one), 0) / (all.length || 1);
+    stack.sort((a, b) => mean(before.get(a)) - mean(before.get(b)));
+    let above = -stack.reduce((sum, item) => sum + item.units.length + 1, 0) / 2;
+    for (const item of stack) {
+      middles.set(item, above + (item.units.length + 1) / 2);
+      above += item.units.length + 1;
+    }
+  }
+  return stacks;
+}
+
+const LANE = 6; // pixels between the edges of a lane
+
 const isLoss = (name) => name === "J" || name.startsWith("J|");
 
 function draw() {
@@ -37,8 +80,11 @@ function draw() {
   size.gap = Math.min(Math.max(free / (many - 1), least), most);
   const pitch = size.height + size.space;
   // In a graph, columns of one depth stand one above the other, each with its own heading.
-  const heightOf = ({ units, size: all }) =>
-    size.head + units.length * pitch + (row.graph && all > units.length ? 24 : 0);
+  const heightOf = (column) => {
+    if (column.edges) return (column.edges.length + 2) * LANE;
+    const more = row.graph && column.size > column.units.length ? 24 : 0;
+    return size.head + column.units.length * pitch + more;
+  };
   const total = (columns) => columns.reduce((sum, column) => sum + heightOf(column), 0);
   const tallest = Math.max(...row.stacks.map(total));
   const width = many * (size.width + size.gap) - size.gap + 2 * size.edge;
@@ -55,6 +101,11 @@ function draw() {
     const left = size.edge + x * (size.width + size.gap);
     let above = (tallest - total(columns)) / 2;
     for (const column of columns) {
+      if (column.edges) {
+        Object.assign(column, { left, right: left + size.width, above });
+        above += heightOf(column);
+        continue;
+      }
       graph.append(heading(column, x, left, row.graph ? above : 0, size));
       const top = above + size.head;
       column.units.forEach((unit, y) => {
@@ -119,9 +170,18 @@ function drawEdges(svg) {
     const [from, to, name] = edge;
     const start = units.get(from);
     const end = units.get(to);
-    const bend = (end.left - start.right) / 2;
-    const d = `M${start.right} ${start.middle}C${start.right + bend} ${start.middle} `
-      + `${end.left - bend} ${end.middle} ${end.left} ${end.middle}`;
+    const points = [[start.right, start.middle]];
+    for (const lane of edge.lanes ?? []) {
+      const y = lane.above + (lane.edges.indexOf(from) + 1.5) * LANE;
+      points.push([lane.left, y], [lane.right, y]);
+    }
+    points.push([end.left, end.middle]);
+    let d = `M${points[0].join(" ")}`;
+    for (let i = 1; i < points.length; i += 1) {
+      const [[x, y], [right, below]] = [points[i - 1], points[i]];
+      const bend = (right - x) / 2;
+      d += `C${x + bend} ${y} ${right - bend} ${below} ${right} ${below}`;
+    }
     const path = document.createElementNS(svg.namespaceURI, "path");
     path.setAttribute("d", d);
     path.setAttribute("class", "edge plain");

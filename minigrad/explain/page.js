@@ -53,15 +53,16 @@ function showRow(place) {
   row = DATA.rows[place];
   units = new Map();
   row.graph = row.columns.some(({ depth }) => depth !== undefined);
-  row.stacks = [];
-  row.columns.forEach((column, place) => {
-    const x = column.depth ?? place;
-    (row.stacks[x] ??= []).push(column);
-    const before = row.stacks[x].slice(0, -1).reduce((sum, { units }) => sum + units.length, 0);
-    column.units.forEach((unit, y) => units.set(unit.values[0], { ...unit, column, x, y: before + y }));
-  });
+  for (const column of row.columns) {
+    for (const unit of column.units) units.set(unit.values[0], { ...unit, column });
+  }
   owners = ownersOf(row);
   row.edges ??= edgesOf(row);
+  row.stacks = stacksOf(row);
+  row.stacks.forEach((columns, x) => {
+    const all = columns.flatMap((column) => column.units);
+    all.forEach((unit, y) => Object.assign(units.get(unit.values[0]), { x, y }));
+  });
   const still = state.pick && (state.pick[0] === "unit" ? units : new Map(Object.entries(row.weights)));
   if (still && !still.has(state.pick[1])) state.pick = null;
   draw();
