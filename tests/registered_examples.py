@@ -94,15 +94,20 @@ LAYERS = [
     (Dense(3, "tanh", weight_initializer=Orthogonal(0.9), bias_initializer="normal"), (2,)),
     (Dense(2, weight_initializer=np.array([[0.5, -1.5]]), weight_regularizer=L2(0.1)), (1,)),
     (Dense(2, Softmax(), weight_regularizer=L1(0.1), bias_regularizer=L1L2(l1=0.2, l2=0.3)), (3,)),
+    (Dense(4), (2, 3)),
+    (Dense(2, Softmax(), use_bias=False, weight_regularizer=L2(0.1)), (2, 2, 3)),
     (Dropout(0.4), (5,)),
     (Dropout(0), (2, 3)),
     (BatchNorm(), (3,)),
     (BatchNorm(momentum=0.3, epsilon=0.01), (2, 3)),
+    (BatchNorm(), (2, 2, 3)),
     (LayerNorm(), (4,)),
     (LayerNorm(epsilon=0.01), (2, 3)),
+    (LayerNorm(), (2, 2, 3)),
     (Flatten(), (2, 3)),
     (Reshape((3, -1)), (2, 3)),
     (Reshape((6,)), (2, 3)),
+    (Chain([Dense(4, "relu"), LayerNorm(), Residual(Dense(4)), Flatten(), Dense(3)]), (2, 3)),
     (Chain([Dense(2), BatchNorm(), Tanh(), Dropout(0.2), Dense(3)]), (3,)),
     (Residual(Tanh()), (2, 3)),
     (Residual([Dense(4), Softplus(), Residual(Dense(4, "tanh")), Dense(3)], name="block"), (3,)),
@@ -120,6 +125,7 @@ _CLASSES = np.array([0, 2, 1, 1, 0])
 _SHARES = _RNG.dirichlet(np.ones(3), size=5)
 _PROBABILITIES = _RNG.uniform(0.1, 0.9, size=(5, 3))
 _LOGITS = _RNG.normal(size=(5, 3))
+_STEPS = _RNG.normal(size=(5, 2, 3))
 
 LOSSES = [
     (MSELoss(), _LOGITS, _TARGETS),
@@ -132,6 +138,9 @@ LOSSES = [
     (CrossEntropyLoss(), _LOGITS, _CLASSES),
     (CrossEntropyLoss(), _LOGITS, _SHARES),
     (CrossEntropyLoss(label_smoothing=0.1), _LOGITS, _CLASSES),
+    (MSELoss(), _STEPS, _RNG.normal(size=(5, 2, 3))),
+    (CrossEntropyLoss(), _STEPS, _RNG.integers(0, 3, size=(5, 2))),
+    (CrossEntropyLoss(label_smoothing=0.1), _STEPS, _RNG.dirichlet(np.ones(3), size=(5, 2))),
 ]
 
 INITIALIZERS = [

@@ -92,7 +92,7 @@ class TestArgumentsOfFit:
             with says(ValueError, message):
                 call(Y, Y)
         model.fit(Y.reshape(-1, 1), Y, verbose=0)
-        with says(ValueError, "got rows of shape (): reshape x to (-1, 1)"):
+        with says(ValueError, "the rows are single numbers: reshape x to (batch, 1)"):
             make(features=0).fit(Y, Y)
 
     def test_one_row_without_batch_axis(self) -> None:
@@ -317,7 +317,7 @@ class TestClassWeight:
     def test_labels_split_by_index(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("minigrad.data.rows._COPY_BYTES", 0)
         train, _ = split(Rows(X, np.arange(100) % 2), 0.3, seed=0)
-        weight = train.weighted_by_class({0: 1, 1: 5}).weight
+        weight = train.weighted_by_class({0: 1, 1: 5}, (1,)).weight
         np.testing.assert_array_equal(weight, np.where(train.y[:] == 0, 1.0, 5.0))
 
 

@@ -315,8 +315,8 @@ def test_layers_and_arrays_that_do_not_fit_the_input_shape() -> None:
     Sequential([dense], input_shape=(2,), rng=0)
     with says(ValueError, "Dense 'dense_1' was built for input of shape (2,) and gets (5,)"):
         Sequential([dense], input_shape=(5,), rng=0)
-    with says(ValueError, "(4, 4): leave the batch axis out of input_shape, or put Flatten() b"):
-        Sequential([Dense(3)], input_shape=(4, 4))
+    with says(ValueError, "Dense 'dense_1' needs the length of the last axis, got (4, None)"):
+        Sequential([Dense(3)], input_shape=(4, None))
     with says(ValueError, "the weight of Dense 'dense_1' has shape (2, 3), got an initial array"):
         Sequential([Dense(3, weight_initializer=np.ones((3, 2)))], input_shape=(2,))
 

@@ -262,7 +262,7 @@ def test_zero_divided_by_zero_is_zero(target, prediction, expected) -> None:
         ([0, 2], [[0.1], [0.2]], ValueError, "y holds 2 at index (1, 0); {} expects -1 to 1"),
         ([0.0, 7.5], [0.1, 0.2], ValueError, "'mae' and 'r2' are for regression"),
         ([0, 1, 0], [[0.1], [0.2]], ValueError, "shape (2, 1), got (3,): x has 2 rows and y has 3"),
-        (np.eye(3)[None], np.eye(3)[None], ValueError, "or (batch, 1), got (1, 3, 3)"),
+        ([0, 1], np.zeros((2, 3, 3)), ValueError, "(2, 3) or one-hot rows of shape (2, 3, 3), got"),
         (np.zeros(0, int), np.zeros((0, 3)), ValueError, "the prediction is empty"),
         (np.zeros(0), np.zeros((0, 1)), ValueError, "the prediction is empty"),
     ],

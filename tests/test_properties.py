@@ -2,6 +2,7 @@
 
 import copy
 from functools import cache
+from math import prod
 from unittest.mock import patch
 
 import numpy as np
@@ -20,6 +21,7 @@ from minigrad import (
     Loss,
     Parallel,
     Parameter,
+    Reshape,
     Residual,
     Sequential,
     Sigmoid,
@@ -86,8 +88,11 @@ def cases(draw) -> tuple[Sequential, np.ndarray, np.ndarray, Loss]:
     for _ in range(draw(st.integers(1, 3))):
         layer, shape = draw(pieces(shape))
         layers.append(layer)
-    loss, _, y = copy.deepcopy(draw(st.sampled_from(LOSSES)))
-    layers += [Flatten(), Dense(3), *([Sigmoid()] if isinstance(loss, BCELoss) else [])]
+    loss, prediction, y = copy.deepcopy(draw(st.sampled_from(LOSSES)))
+    layers.append(Flatten())
+    if axes := prediction.shape[1:-1]:
+        layers += [Dense(2 * prod(axes)), Reshape((*axes, 2))]
+    layers += [Dense(3), *([Sigmoid()] if isinstance(loss, BCELoss) else [])]
     seed = draw(st.integers(0, 9))
     dtype = draw(st.sampled_from(["float64", "float64", "float32"]))
     model = Sequential(layers, input_shape=first, rng=seed, dtype=dtype)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
 from minigrad.core.cached import Cached
-from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights
+from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, weighted
 from minigrad.data.by_name import Data, check_names, naming, of
 from minigrad.data.targets import like_prediction
 from minigrad.util.config import as_object, register
@@ -30,7 +30,8 @@ class Loss(Cached):
 
     With a weight w_i for each row (a sample weight, a class weight, or their product), "sum" is the
     sum of w_i l_i, and "mean" is that sum divided by the sum of w_i (0 if all weights are 0).
-    The `weight` of PyTorch's BCELoss divides by the number of rows instead.
+    The `weight` of PyTorch's BCELoss divides by the number of rows instead. There may be a weight
+    for each term instead, such as a mask of shape (n, time) of ones and zeros.
 
     Args:
         reduction: "mean" over all elements (the default of PyTorch and Keras), or "sum".
@@ -85,7 +86,8 @@ class Loss(Cached):
         Args:
             prediction: floats of shape (n, ...), n > 0.
             target: numbers of the same shape; (n,) is taken for (n, 1), and for nothing else.
-            sample_weight: a weight for each row, of shape (n,); not negative.
+            sample_weight: a weight for each row, of shape (n,), or for each term, of the first axes
+                of the terms' shape; not negative.
             total: the number of rows or the sum of weights that a mean divides by: this batch's by
                 default; for a part of a batch pass the whole batch's.
             training: False writes nothing on this object.
@@ -100,7 +102,7 @@ class Loss(Cached):
                 "prediction.astype(float)"
             )
         t = self.match(as_array(target, "y"), a.shape)
-        weight = None if sample_weight is None else as_weights(sample_weight, len(a))
+        weight = None if sample_weight is None else as_weights(sample_weight, a.shape)
         with np.errstate(under="ignore"):
             return self.measure(a, t, weight, total, training=training)
 
@@ -114,6 +116,8 @@ class Loss(Cached):
         training: bool = True,
     ) -> float:
         """Return what `forward` does, for targets and weights that are validated already."""
+        if target.size != prediction.size and target.shape != prediction.shape[:-1]:
+            self.match(target, prediction.shape)  # a length that varies may differ
         pair, rows = self.terms(prediction, self.cast(target, prediction.dtype)), len(prediction)
         try:
             terms, slope = pair
@@ -124,12 +128,13 @@ class Loss(Cached):
         if not fit:
             raise self._terms_error(pair, prediction)
         if sample_weight is not None:
-            terms, slope = _weighted(terms, sample_weight), _weighted(slope, sample_weight)
+            terms, slope = (weighted(array, sample_weight, self) for array in pair)
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
                 total = rows if sample_weight is None else float(sample_weight.sum(dtype=float))
-            divisor = total * (terms.size // rows)
+            weights = rows if sample_weight is None else sample_weight.size
+            divisor = total * (terms.size // weights)
             factor = factor / divisor if divisor else 0.0
         if training:
             self.cache = slope * factor  # a new array: `terms` may return one that it was given
@@ -224,10 +229,3 @@ def as_loss(loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
     if isinstance(loss, Mapping):
         return JointLoss(loss)
     return as_object(Loss, "l1" if loss == "mae" else loss, "loss")
-
-
-def _weighted(array: Array, weight: Array) -> Array:
-    """Multiply each row by its weight, in the array's dtype."""
-    column = weight.astype(array.dtype, copy=False).reshape(-1, *[1] * (array.ndim - 1))
-    product: Array = array * column
-    return product

@@ -339,8 +339,9 @@ class Model(Layer):
                 after each epoch.
             validation_split: or the fraction of the rows that is held out for that, chosen at
                 random; later calls with the same rows and fraction hold out the same.
-            sample_weight: a weight for each row; a mean loss becomes the weighted mean.
-            class_weight: a weight for each class, multiplied into the weights of training rows.
+            sample_weight: a weight for each row, or for each term, of the predictions' first axes,
+                such as (n, time); a mean loss becomes the weighted mean, metrics ignore it.
+            class_weight: a weight for each class, multiplied into the training weights.
             steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
@@ -379,7 +380,7 @@ class Model(Layer):
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
             data, validation = split(data, fraction, self._split_seed)
         if class_weight is not None:
-            data = data.weighted_by_class(class_weight)
+            data = data.weighted_by_class(class_weight, self.output_shape or ())
         self._gather()
         return trainer.fit(
             self._computed,

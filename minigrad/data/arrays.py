@@ -20,6 +20,7 @@ such as the number of time steps."""
 DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 
 _BLOCK_BYTES = 2**20
+_MOST_AXES = 63  # NumPy's arrays have up to 64, with the batch axis
 _LARGEST_INTEGER = 2**53  # float64 holds every integer up to this one exactly
 _CONVERSIONS = {"filled": "filled(...), or drop the masked rows", "toarray": "toarray()"}
 """Methods that only masked and sparse arrays have, and how to get a plain array."""
@@ -98,17 +99,43 @@ def as_data(value: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
-def as_weights(value: ArrayLike, rows: int) -> NDArray[np.float64]:
-    """Return sample weights as float64, one per row: finite and not negative."""
+def as_weights(value: ArrayLike, shape: Shape) -> NDArray[np.float64]:
+    """Return sample weights as float64: finite and not negative.
+
+    There is a weight for each row of the predictions of this shape, or for each term, in which case
+    they have the first axes of the predictions.
+    """
     weight = as_numbers(value, "sample_weight")
-    if weight.shape != (rows,):
+    if not weight.ndim or not fits(weight.shape, shape[: weight.ndim]):
+        terms = f", or the first axes of {shape}, a weight for each term" * (len(shape) > 2)
         raise ValueError(
-            f"sample_weight must have shape ({rows},), a weight for each row; got {weight.shape}"
+            f"sample_weight must have shape {shape[:1]}, a weight for each row{terms}; got "
+            f"{weight.shape}"
         )
     check_finite(weight, "sample_weight")
-    if rows and weight.min() < 0:
+    if weight.size and weight.min() < 0:
         raise ValueError(f"sample_weight must not be negative, got {weight.min()}")
     return weight.astype(np.float64, copy=False)
+
+
+def with_axes(array: Array, ndim: int) -> Array:
+    """Return the array with as many axes, those that are added last and of length 1.
+
+    >>> with_axes(np.ones((4, 3)), 4).shape
+    (4, 3, 1, 1)
+    """
+    return array.reshape(*array.shape, *[1] * (ndim - array.ndim))
+
+
+def weighted(terms: Array, weight: Array, owner: Any) -> Array:
+    """Multiply each row or term by its weight, in the dtype of the terms."""
+    if terms.shape[: weight.ndim] != weight.shape:
+        raise ValueError(
+            f"{owner.label} expects sample_weight for its terms, of shape {terms.shape} or the "
+            f"first of these axes, got {weight.shape}"
+        )
+    product: Array = terms * with_axes(weight.astype(terms.dtype, copy=False), terms.ndim)
+    return product
 
 
 def check_finite(array: NDArray[Any], name: str) -> None:
@@ -166,6 +193,8 @@ def as_input_shape(input_shape: Shape, owner: str) -> Shape:
         )
     if any(isinstance(n, (tuple, list)) for n in input_shape):  # of several inputs
         return tuple(as_input_shape(shape, owner) for shape in input_shape)
+    if len(input_shape) > _MOST_AXES:
+        raise ValueError(f"{owner} expects at most {_MOST_AXES} axes, got {len(input_shape)}")
     return tuple(n if n is None else check_int(n, "input_shape", owner) for n in input_shape)
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from minigrad.data.arrays import Shape
 from minigrad.data.by_name import naming
 from minigrad.data.rows import Rows
 from minigrad.util.names import kind_of
@@ -46,7 +47,7 @@ class Stream:
         self.steps = None if steps is None else check_int(steps, "steps_per_epoch", "fit")
         self._source = source
         self._accept = accept
-        self._class_weight: Mapping[int, float] | None = None
+        self._class_weight: tuple[Mapping[int, float], Shape] | None = None
         iterator = iter(_start(source))
         if iterator is source and epochs > 1 and steps is None:
             raise ValueError(
@@ -60,9 +61,9 @@ class Stream:
         self._read(1, self._first)
         self._iterator: Iterator[Any] | None = chain([self._first], iterator)
 
-    def weighted_by_class(self, class_weight: Mapping[int, float]) -> Stream:
+    def weighted_by_class(self, class_weight: Mapping[int, float], output_shape: Shape) -> Stream:
         """Weight the rows of each batch as `Rows.weighted_by_class` does; return this stream."""
-        self._class_weight = class_weight
+        self._class_weight = class_weight, output_shape
         self._read(1, self._first)
         return self
 
@@ -105,7 +106,7 @@ class Stream:
         with naming(f"batch {number}"):
             rows = self._accept(x, y, weight).take(slice(None))
             if self._class_weight is not None:
-                rows = rows.weighted_by_class(self._class_weight)
+                rows = rows.weighted_by_class(*self._class_weight)
             return rows
 
 

@@ -36,10 +36,15 @@ def take(data: Data | None, rows: NDArray[np.intp] | slice) -> Any:
     return None if data is None else data[rows]
 
 
-def concatenate(parts: Sequence[Data]) -> Data:
-    """Return the rows of several parts as one."""
+def concatenate(parts: Sequence[Data], ndim: Any = 1) -> Data:
+    """Return the rows of several parts as one.
+
+    If a length varies, all vectors along the last of `ndim` axes of predictions become rows.
+    """
     if isinstance(parts[0], dict):
-        return {name: concatenate([p[name] for p in parts]) for name in parts[0]}
+        return {name: concatenate([p[name] for p in parts], of(ndim, name)) for name in parts[0]}
+    if len({part.shape[1:] for part in parts}) > 1:
+        parts = [part.reshape(-1, *part.shape[ndim - 1 :]) for part in parts]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

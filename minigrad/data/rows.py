@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minigrad.data.arrays import as_array, as_data, as_weights, check_finite
+from minigrad.data.arrays import Shape, as_array, as_data, as_weights, check_finite, with_axes
 from minigrad.data.by_name import Data, check_names, each, labelled, of, row_count, take
 from minigrad.data.permutation import random_permutation
 from minigrad.util.options import check_not_negative
@@ -25,7 +25,7 @@ _NARROW = 64
 
 
 class Rows:
-    """Inputs x, also a memory-mapped file, targets y, and a weight for each row or None.
+    """Inputs x, also a memory-mapped file, targets y, and a weight for each row or term, or None.
 
     Each is an array, or several by name. `take` and `batches` convert x with `cast`, if given.
     """
@@ -110,19 +110,23 @@ class Rows:
             for first in range(0, len(chunk), batch_size):
                 yield chunk.take(slice(first, first + batch_size))
 
-    def weighted_by_class(self, class_weight: Mapping[Any, Any]) -> Rows:
-        """Return the rows with each row's weight multiplied by the weight of its class.
+    def weighted_by_class(self, class_weight: Mapping[Any, Any], output_shape: Any) -> Rows:
+        """Return the rows with each weight multiplied by the weight of its class.
 
-        The class is y, or the position of the one in a one-hot row. For y by name, the class
-        weights are, too; an output without any keeps its weight.
+        The class is y, or the position of the one in a one-hot row, which y has if it has as many
+        axes as the predictions. There is one for each row, or for each step of time. For y by name,
+        the class weights are, too; an output without any keeps its weight.
         """
-        weight: Data = 1.0 if self.weight is None else self.weight
+        rows = np.ones(len(self))
+        weight: Data = rows if self.weight is None else self.weight
         if isinstance(self.y, dict):
-            rows = np.ones(len(self))
-            factors = {n: _class_weights(w, self.y[n][:]) for n, w in class_weight.items()}
-            weight = {n: of(weight, n) * factors.get(n, rows) for n in self.y}
+            factors = {
+                name: _class_weights(weights, self.y[name][:], output_shape[name])
+                for name, weights in class_weight.items()
+            }
+            weight = {n: _product(of(weight, n), factors.get(n, rows)) for n in self.y}
         else:
-            weight = weight * _class_weights(class_weight, self.y[:])
+            weight = _product(weight, _class_weights(class_weight, self.y[:], output_shape))
         return Rows(self.x, self.y, weight, self.cast)
 
 
@@ -170,16 +174,19 @@ def as_rows(
     rows = row_count(inputs)
     for label, array in labelled(inputs, "x"):
         check_finite(array, label)
-    targets = loss.match(targets, each(lambda shape: (rows, *shape), output_shape))
+    shape = each(lambda row: (rows, *row), output_shape)
+    targets = loss.match(targets, shape)
     for label, array in labelled(targets, "y"):
         check_finite(array, label)
-    weight = None
+    weight: Data = None
     if sample_weight is not None:
-        if isinstance(sample_weight, Mapping):
-            sample_weight = dict(check_names(sample_weight, tuple(output_shape), "sample_weight"))
-        weight = each(lambda given: as_weights(given, rows), sample_weight)
+        given: Data = sample_weight
+        if isinstance(given, Mapping):
+            given = dict(check_names(given, tuple(output_shape), "sample_weight"))
         if isinstance(targets, dict):
-            weight = {name: of(weight, name) for name in targets}
+            weight = {name: as_weights(of(given, name), shape[name]) for name in targets}
+        else:
+            weight = as_weights(given, shape)
         if not any(w.any() for _, w in labelled(weight, "")):
             raise ValueError("sample_weight must not be zero for all rows")
     return Rows(inputs, targets, weight, cast)
@@ -240,7 +247,15 @@ def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
     return Rows(each(picked, rows.x), each(picked, rows.y), take(rows.weight, index), rows.cast)
 
 
-def _class_weights(class_weight: Mapping[int, float], y: NDArray[Any]) -> NDArray[np.float64]:
+def _product(weight: NDArray[Any], factor: NDArray[Any]) -> NDArray[Any]:
+    """Multiply weights of rows or of terms."""
+    ndim = max(weight.ndim, factor.ndim)
+    return with_axes(weight, ndim) * with_axes(factor, ndim)
+
+
+def _class_weights(
+    class_weight: Mapping[int, float], y: NDArray[Any], output_shape: Shape
+) -> NDArray[np.float64]:
     if not isinstance(class_weight, Mapping):
         raise TypeError(
             "class_weight must be a dict with a weight for each class, such as {0: 1.0, 1: 5.0}, "
@@ -252,16 +267,15 @@ def _class_weights(class_weight: Mapping[int, float], y: NDArray[Any]) -> NDArra
     }
     if not any(weights.values()):
         raise ValueError(f"class_weight must not be zero for all classes, got {class_weight}")
-    rows = y.reshape(len(y), -1)
-    classes = rows[:, 0]
-    if rows.shape[1] > 1:
-        if not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
+    classes = y[..., 0] if y.ndim == 1 + len(output_shape) > 1 else y
+    if y.size > classes.size:
+        if not (((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all()):
             raise ValueError(
                 f"class_weight expects one class per row, and y of shape {y.shape} isn't one-hot: "
                 "pass sample_weight"
             )
-        classes = rows.argmax(axis=1)
-    weight = np.empty(len(y))
+        classes = y.argmax(axis=-1)
+    weight = np.empty(classes.shape)
     for label in np.unique(classes):
         if label not in weights:
             way = "; y must hold class labels" if label % 1 else ""

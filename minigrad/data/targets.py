@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.arrays import Shape, as_numbers, describe
+from minigrad.data.arrays import Shape, as_numbers, describe, fits
 
 _SUM_TOLERANCE = 1e-3
 """How far the sum of a row of probabilities may be from 1; float16 needs that much."""
 
 
 def like_prediction(target: NDArray[Any], shape: Shape, owner: str) -> NDArray[Any]:
-    """Return targets in the predictions' shape: (n,) is taken for (n, 1), and for nothing else."""
+    """Return targets in the predictions' shape: (n,) is taken for (n, 1), and for nothing else.
+
+    For predictions of shape (n, time, 1), targets of shape (n, time) are taken in the same way.
+    """
     target = as_numbers(target, "y")
-    if target.shape == shape:
+    if fits(target.shape, shape):
         return target
-    if (*target.shape, 1) == shape:
-        return target.reshape(shape)
-    way = _other_rows(target, shape)
+    if fits((*target.shape, 1), shape):
+        return target[..., np.newaxis]
+    way = _other_rows(target, shape) or _flatten(target, shape)
     if target.ndim == 1 and len(shape) == 2 and not way:
         way = f": give the last layer 1 unit, or y of shape {describe(shape[1:])}"
         if target.dtype.kind in "iu":
@@ -31,26 +34,27 @@ def like_prediction(target: NDArray[Any], shape: Shape, owner: str) -> NDArray[A
 
 
 def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
-    """Refuse what is neither class indices of shape (n,) nor one-hot rows of shape (n, classes).
+    """Refuse what is neither class indices of shape (n, ...) nor one-hot rows (n, ..., classes).
 
     Rows of probabilities count as one-hot. Predictions need two classes or more.
     """
-    if len(shape) != 2 or shape[1] < 2:
+    if len(shape) < 2 or shape[-1] < 2:
         raise ValueError(
-            f"{owner} expects predictions of shape (batch, classes), got {shape}: give the last "
-            "layer a unit for each class, or use a single unit and BCEWithLogitsLoss()"
+            f"{owner} expects predictions of shape (batch, ..., classes), got {shape}: give the "
+            "last layer a unit for each class, or use a single unit and BCEWithLogitsLoss()"
         )
-    if target.shape == shape[:1]:
-        _check_class_indices(target, shape[1], owner)
-    elif target.shape == shape:
+    if fits(target.shape, shape[:-1]):
+        _check_class_indices(target, shape[-1], owner)
+    elif fits(target.shape, shape):
         _check_probabilities(as_numbers(target, "y"), owner)
     else:
-        way = _other_rows(target, shape)
-        if target.shape == (shape[0], 1):
-            way = ": pass y[:, 0]" + ("" if target.dtype.kind in "iub" else ".astype(int)")
+        way = _other_rows(target, shape) or _flatten(target, shape)
+        if fits(target.shape, (*shape[:-1], 1)):
+            axes = ":, " * (target.ndim - 1)
+            way = f": pass y[{axes}0]" + ("" if target.dtype.kind in "iub" else ".astype(int)")
         raise ValueError(
-            f"{owner} expects class indices of shape {shape[:1]} or one-hot rows of shape {shape}, "
-            f"got {target.shape}{way}"
+            f"{owner} expects class indices of shape {shape[:-1]} or one-hot rows of shape "
+            f"{shape}, got {target.shape}{way}"
         )
 
 
@@ -99,7 +103,7 @@ def _check_probabilities(rows: NDArray[Any], owner: str) -> None:
             f"y holds {value} at index {index}; {owner} expects one-hot rows or probabilities: "
             "pass numbers from 0 to 1"
         )
-    sums = rows @ np.ones(rows.shape[1], np.result_type(rows, np.float32))
+    sums = rows @ np.ones(rows.shape[-1], np.result_type(rows, np.float32))
     wrong = np.abs(sums - 1) > _SUM_TOLERANCE
     if wrong.any():
         index, value = _first(sums, wrong)
@@ -119,3 +123,10 @@ def _first(array: NDArray[Any], wrong: NDArray[np.bool_]) -> tuple[int | tuple[i
 def _other_rows(target: NDArray[Any], shape: Shape) -> str:
     wrong = target.ndim and len(target) != shape[0]
     return f": x has {shape[0]} rows and y has {len(target)}" if wrong else ""
+
+
+def _flatten(target: NDArray[Any], shape: Shape) -> str:
+    """Return the way out if each row has one target, and the predictions kept other axes."""
+    forgotten = len(shape) > 2 and (target.ndim == 1 or target.shape == (shape[0], shape[-1]))
+    way = ": for one target per row put Flatten() or a pooling layer before the last Dense"
+    return way if forgotten else ""

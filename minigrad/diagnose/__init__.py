@@ -91,12 +91,12 @@ def diagnose(
     if not finite.all():
         inputs, targets = inputs[finite], targets[finite]
         weight = np.asarray(sample_weight)
-        if weight.shape == finite.shape:  # `as_rows` refuses any other shape
+        if weight.shape[:1] == finite.shape:  # `as_rows` refuses any other shape
             sample_weight = weight[finite]
     twin = copy.deepcopy(model)
     with np.errstate(all="ignore"):
-        twin.forward(inputs[:1], training=False)  # builds it, or refuses the shape of x
-    shape = twin.output_shape or ()
+        # This builds it, or refuses the shape of x.
+        shape = twin.forward(inputs[:1], training=False).shape[1:]
     taken: Loss | None = copy.copy(own_loss)
     try:
         own_loss.match(targets, (len(inputs), *shape))
@@ -110,10 +110,12 @@ def diagnose(
             inputs, targets, output_shape=shape, loss=own_loss, sample_weight=sample_weight
         )
         if class_weight is not None:
-            rows = rows.weighted_by_class(class_weight)
+            rows = rows.weighted_by_class(class_weight, shape)
     if rows.y.dtype == bool:
         rows = Rows(rows.x, rows.y.astype(np.int64), rows.weight)
-    counted = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
+    counted = np.arange(len(rows))
+    if rows.weight is not None:
+        counted = np.flatnonzero(rows.weight.reshape(len(rows), -1).any(axis=1))
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
     case = Case(twin, rows, taken, own_optimizer, max(1, round(batch_rows)), notes=[])

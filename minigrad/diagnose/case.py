@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from minigrad.checks.differences import Replay, in_double
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape, size_of, with_axes
 from minigrad.data.rows import Rows
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
@@ -155,7 +155,7 @@ class Case:
 
     def __post_init__(self) -> None:
         self.trial_optimizer = self.optimizer or Adam()
-        units = sum(prod(n.output_shape or ()) for _, n in walk(self.model) if not n.children)
+        units = sum(size_of(n.output_shape or ()) for _, n in walk(self.model) if not n.children)
         row_cost = self.model.parameters.size + _UNIT_COST * units
         self.sample = self.rows.take(slice(max(_MIN_ROWS, _GRADIENT_COST // row_cost)))
         affordable = _DESCENT_COST // (len(self.sample) * row_cost)
@@ -178,6 +178,12 @@ class Case:
             except ValueError as error:
                 return str(error)
         return None
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of a row of predictions, also where lengths vary from batch to batch."""
+        shape: Shape = self.trace.prediction.shape[1:]
+        return shape
 
     @cached_property
     def last(self) -> list[Step]:
@@ -250,7 +256,8 @@ class Case:
         if self.loss.reduction == "mean":
             return self.loss.scale
         terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
-        mean_weight = self.sample.total / len(self.sample)
+        weight = self.sample.weight
+        mean_weight = 1.0 if weight is None else float(weight.mean())
         return self.loss.scale * self.batch_rows * mean_weight * (terms.size / len(terms))
 
     @property
@@ -310,12 +317,16 @@ def least_loss(
         for _ in range(_ROUNDS):
             slope = loss.terms(p, target)[1]
             if constant:
-                slope = np.broadcast_to(np.average(slope, axis=0, weights=weight), shape)
+                if weight is not None:
+                    slope = slope * with_axes(weight, slope.ndim)
+                slope = np.broadcast_to(slope.sum(axis=0), shape)
             p = np.clip(p - step * np.sign(slope), *ends)
             step *= _SHRINK
         return mean_loss(loss.terms(p, target)[0], weight)
 
 
 def mean_loss(terms: Array, weight: Array | None) -> float:
-    """Return the mean of a loss's terms, weighted by row."""
-    return float(np.average(terms.reshape(len(terms), -1).mean(axis=1), weights=weight))
+    """Return the mean of a loss's terms, weighted by row or by term."""
+    if weight is not None:
+        weight = np.broadcast_to(with_axes(weight, terms.ndim), terms.shape)
+    return float(np.average(terms, weights=weight))

@@ -178,8 +178,8 @@ def _error(case: Case, steps: int) -> float:
 
 def unreachable_targets(case: Case) -> Iterator[Finding]:
     """Compare the range of the last activation with what the loss and the targets need."""
-    loss, shape = case.loss, case.model.output_shape
-    if loss is None or shape is None:
+    loss, shape = case.loss, case.output_shape
+    if loss is None:
         return
     last = case.last[0] if case.last else None
     low, high = case.range
@@ -203,7 +203,7 @@ def unreachable_targets(case: Case) -> Iterator[Finding]:
 
 def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding]:
     """Find a loss that remains whatever the weights are."""
-    width = case.model.output_shape or ()
+    width = case.output_shape
     rows = case.rows.take(slice(max(_MIN_ROWS, _NUMBERS // prod(width))))
     shape = (len(rows), *width)
     floor = least_loss(loss, rows.y, shape, *case.range, weight=rows.weight)
@@ -271,7 +271,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
     The inputs explain the order of counts and grades: a linear fit of them does better than one of
     the same classes numbered at random.
     """
-    if not case.is_regression or prod(case.model.output_shape or ()) != 1:
+    if not case.is_regression or prod(case.output_shape) != 1:
         return
     rows = case.rows.take(slice(_MAX_ROWS))
     values, index, counts = np.unique(rows.y, return_inverse=True, return_counts=True)

@@ -196,7 +196,7 @@ def capacity(case: Case) -> Iterator[Finding]:
     rows, _, floor, constant = _task(case)
     count = len(rows)
     trainable = sum(p.size for p in case.model.parameters if p.trainable)
-    numbers, reason = count * prod(case.model.output_shape or ()), ""
+    numbers, reason = count * prod(case.output_shape), ""
     if trainable < _PARAMETERS_PER_NUMBER * numbers:
         parameters = f"{number(trainable)} trainable parameters"
         reason = f"the model has {parameters} for {number(numbers)} numbers"
@@ -246,7 +246,7 @@ def _task(case: Case) -> tuple[Rows, Loss, float, float]:
     some = case.sample.x[: 10 * _ROWS]
     different = np.unique(some.reshape(len(some), -1), axis=0, return_index=True)[1]
     rows = case.sample.take(np.sort(different)[:_ROWS])
-    shape = (len(rows), *(case.model.output_shape or ()))
+    shape = (len(rows), *case.output_shape)
     floor, constant = (
         least_loss(loss, rows.y, shape, *case.range, constant=same, weight=rows.weight)
         for same in (False, True)

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from minigrad.core.chain import Chain, as_list, name_layers
 from minigrad.core.layer import Layer, build_once
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape, fits
 from minigrad.util.config import register
 from minigrad.util.frozen import FrozenList
 from minigrad.util.random import RNG
@@ -176,7 +176,7 @@ def _input_delta(layer: Layer, delta: Array) -> Array:
     """Send delta back through a branch, and refuse a result that would be broadcast."""
     result: Array = layer.backward(delta)
     expected = (len(delta), *(layer.input_shape or ()))
-    if np.shape(result) != expected:
+    if not fits(np.shape(result), expected):
         raise ValueError(
             f"backward of {layer.label} must return dJ/dinput of shape {expected}, got "
             f"{np.shape(result)}"

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from minigrad.core.layer import Layer, build_once
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape, features
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.activations import Activation
 from minigrad.layers.softmax import LogSoftmax, Softmax
@@ -27,7 +27,10 @@ _ACTIVATIONS = (Activation, Softmax, LogSoftmax)
 class Dense(Layer):
     r"""z = x W + b, with `weight` W of shape (inputs, units) and `bias` b of shape (units,).
 
-    Backward, with delta = dJ/dz of shape (batch, units):
+    Rows may have more axes, as in (batch, time, inputs): W multiplies each vector along the last
+    axis, as in Keras and PyTorch, and the sums over rows below are over all of these vectors.
+
+    Backward, with delta = dJ/dz of shape (batch, ..., units):
 
         dJ/dW = x^T delta        Equations 6 and 11: sum over rows of delta_k a_j
         dJ/db = sum over rows of delta
@@ -102,15 +105,12 @@ class Dense(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if len(input_shape) != 1:
-            way = "leave the batch axis out of input_shape, or put Flatten() before this layer"
-            raise ValueError(
-                f"{self.label} expects input of shape (batch, features), got rows of shape "
-                f"{input_shape}: {way if input_shape else 'reshape x to (-1, 1)'}"
-            )
-        shape = (self.units,)
-        self.weight = self._parameter("weight", (*input_shape, self.units), rng)
-        self.bias = self._parameter("bias", shape, rng) if self.use_bias else None
+        shape = (*input_shape[:-1], self.units)
+        self.weight = self._parameter(
+            "weight", (features(input_shape, self.label), self.units), rng
+        )
+        self.bias = self._parameter("bias", (self.units,), rng) if self.use_bias else None
+        self.input_shape, self._several = input_shape, len(input_shape) > 1
         return build_once(self.activation, shape, rng) if self.activation else shape
 
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
@@ -135,19 +135,30 @@ class Dense(Layer):
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         weight = self.weight.value
-        self.check_input(x, weight.shape[:1])
+        assert self.input_shape is not None
+        self.check_input(x, self.input_shape)
         if training:
             self.cache = x
-        # z is computed transposed, so each unit is contiguous, which is fast for the activation.
-        columns: Array = np.dot(weight.T, x.T)
-        if self.bias is not None:
-            columns += self.bias.value[:, np.newaxis]
-        z = columns.T
+        if self._several:
+            z: Array = np.dot(_vectors(x), weight).reshape(*x.shape[:-1], self.units)
+            if self.bias is not None:
+                z += self.bias.value
+        else:
+            # Computed transposed: each unit is contiguous, which is fast for the activation.
+            columns: Array = np.dot(weight.T, x.T)
+            if self.bias is not None:
+                columns += self.bias.value[:, np.newaxis]
+            z = columns.T
         return self.activation.forward(z, training=training) if self.activation else z
 
     @override
     def backward(self, delta: Array) -> Array:
-        input_delta: Array = np.dot(self.weight.value, self._parameter_gradients(delta).T).T
+        delta = self._parameter_gradients(delta)
+        input_delta: Array
+        if self._several:
+            input_delta = np.dot(delta, self.weight.value.T).reshape(self.cache.shape)
+        else:
+            input_delta = np.dot(self.weight.value, delta.T).T
         return input_delta
 
     @override
@@ -155,16 +166,21 @@ class Dense(Layer):
         self._parameter_gradients(delta)
 
     def _parameter_gradients(self, delta: Array) -> Array:
-        """Assign dJ/dW and dJ/db, and return delta = dJ/dz."""
-        x = self.cache
-        self.check_delta(delta, (len(x), self.units))
+        """Assign dJ/dW and dJ/db, and return delta = dJ/dz as a matrix."""
+        x, several = self.cache, self._several
+        self.check_delta(delta, (*x.shape[:-1], self.units) if several else (len(x), self.units))
         if self.activation is not None:
             delta = self.activation.backward(delta)
         if delta.dtype != x.dtype:
             raise TypeError(f"{self.label} expects delta of dtype {x.dtype}, got {delta.dtype}")
+        if several:
+            x, delta = _vectors(x), _vectors(delta)
         np.dot(x.T, delta, out=self.weight.grad)
         if self.bias is not None:
-            np.add.reduce(delta, axis=0, out=self.bias.grad)
+            if several:  # delta is C-ordered: a product is the faster sum
+                np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
+            else:
+                np.add.reduce(delta, axis=0, out=self.bias.grad)
         return delta
 
     @override
@@ -174,3 +190,8 @@ class Dense(Layer):
             "weight_regularizer", "bias_regularizer", "name",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+
+def _vectors(array: Array) -> Array:
+    """Return the vectors along the last axis as the rows of a matrix."""
+    return array.reshape(-1, array.shape[-1])

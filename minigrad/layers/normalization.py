@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape, features
+from minigrad.data.arrays import Array, Shape, features, size_of
 from minigrad.initializers import initialize
 from minigrad.util.config import register
 from minigrad.util.options import check_fraction, check_positive
@@ -178,7 +177,7 @@ class BatchNorm(Normalization):
         shape, label = self.beta.shape, self.label
         self.running_mean = initialize("zeros", shape, rng, f"the running_mean of {label}")
         self.running_variance = initialize("ones", shape, rng, f"the running_variance of {label}")
-        self.min_batch_size = 2 if prod(input_shape[:-1]) == 1 else 1
+        self.min_batch_size = 2 if size_of(input_shape[:-1]) == 1 else 1
         return output_shape
 
     @override

@@ -52,6 +52,11 @@ class Reshape(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        if None in input_shape:
+            raise ValueError(
+                f"{self.label} expects rows of known lengths, got {input_shape}: give input_shape "
+                "a number in place of None, or pool over that axis first"
+            )
         size = prod(input_shape)
         missing = size // abs(prod(self.shape))
         self._shapes = input_shape, tuple(missing if n == -1 else n for n in self.shape)
@@ -79,7 +84,7 @@ class Reshape(Layer):
 
 @register
 class Flatten(Reshape):
-    """Rows of one axis, as `Dense` expects them.
+    """Rows of one axis: all numbers of a row in one vector.
 
     >>> import numpy as np
     >>> layer = Flatten()

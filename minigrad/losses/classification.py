@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,10 @@ class CrossEntropyLoss(Loss):
     (A row is divided by its sum, which may differ from 1 by rounding.) `label_smoothing` e
     replaces t_k by (1 - e) t_k + e / classes.
 
+    Predictions may have more axes before the classes, as in (n, time, classes): targets then have
+    shape (n, time) or (n, time, classes), and there is a term for each step of time. PyTorch takes
+    the classes in axis 1.
+
     A class weight multiplies the terms of its rows, and "mean" divides by the sum of those weights,
     as PyTorch's `weight` does for class indices. With label smoothing PyTorch weights each class
     within a row instead, and for rows of probabilities it divides by the number of rows.
@@ -114,7 +118,7 @@ class CrossEntropyLoss(Loss):
 
     Args:
         label_smoothing: e, 0 <= e < 1.
-        reduction, scale: see `Loss`; "mean" is over the rows.
+        reduction, scale: see `Loss`; "mean" is over the terms.
 
     Raises:
         TypeError: class indices that are floats.
@@ -144,22 +148,31 @@ class CrossEntropyLoss(Loss):
 
     @override
     def cast(self, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        return super().cast(target, np.dtype(np.intp) if target.ndim == 1 else dtype)
+        return target if target.dtype.kind in "iub" else super().cast(target, dtype)
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        # Shape (classes, rows), the memory layout of Dense's output: sums over classes are fast.
-        z = np.subtract(prediction.T, np.maximum.reduce(prediction, axis=1), order="C")
+        order: Literal["C", "F"] = "C"
+        if several := prediction.ndim > 2:
+            shape, order = prediction.shape, "F"
+            prediction = prediction.reshape(-1, shape[-1])
+            target = target.reshape(-1, *target.shape[len(shape) - 1 :])
+        # Shape (classes, rows), in the memory layout of Dense's output: sums over classes are fast.
+        z = np.subtract(prediction.T, np.maximum.reduce(prediction, axis=1), order=order)
         slope: Array = np.exp(z)
         total = np.add.reduce(slope, axis=0)
         slope /= total
         classes, rows = z.shape
         kept = 1.0 - self.label_smoothing
         if target.ndim == 1:
+            target = target.astype(np.intp, copy=False)
             position = np.arange(rows) + rows * target  # of z_y in z.ravel()
-            z_y = z.ravel()[position]
-            slope.ravel()[position] -= kept
+            if several:
+                position = classes * np.arange(rows) + target
+            z_y = z.ravel("K")[position]
+            slope.ravel("K")[position] -= kept
         else:
+            target = target if target.dtype == z.dtype else target.astype(z.dtype)
             t = target.T / np.add.reduce(target, axis=1)
             z_y = np.add.reduce(t * z, axis=0)
             slope -= kept * t
@@ -168,7 +181,7 @@ class CrossEntropyLoss(Loss):
         if self.label_smoothing:
             terms += self.label_smoothing * (z_y - z.mean(axis=0))
             slope -= self.label_smoothing / classes
-        return terms, slope.T
+        return (terms.reshape(shape[:-1]), slope.T.reshape(shape)) if several else (terms, slope.T)
 
 
 @register

@@ -18,6 +18,9 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | Non
 
     All metrics for classification take what the losses take, and return NaN if a prediction is NaN.
 
+    Predictions may have more axes, as in (n, time, classes): each step of time counts as a row.
+    Sample weights don't count.
+
     Args:
         target: for several classes, indices of shape (n,) or one-hot rows; for two classes, labels
             0 and 1 or -1 and 1, or probabilities of class 1, of the predictions' shape or (n,).
@@ -67,7 +70,8 @@ def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> f
     """
     scores = as_data(prediction, "the prediction")
     true = _indices(target, scores, "top_k_accuracy")[:, None]
-    classes = scores.shape[1]
+    classes = scores.shape[-1]
+    scores = scores.reshape(-1, classes)
     if check_int(k, "k", "top_k_accuracy") > classes:
         raise ValueError(f"top_k_accuracy expects k from 1 to {classes} classes, got {k}")
     own = np.take_along_axis(scores, true, axis=1)
@@ -126,7 +130,7 @@ def confusion_matrix(
     scores = as_data(prediction, "the prediction")
     counted = _count(target, scores, threshold, "confusion_matrix")
     check_finite(scores, "the prediction")
-    if threshold is None and scores.shape[1:] in ((), (1,)) and np.min(target) >= 0:
+    if threshold is None and (scores.ndim == 1 or scores.shape[-1] == 1) and np.min(target) >= 0:
         way = "pass threshold=0 for logits, else the score above which class 1 is predicted"
         check_range(scores, 0, 1, "the prediction", "confusion_matrix", way)
     return counted
@@ -137,7 +141,7 @@ def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, ow
     scores = as_data(prediction, "the prediction")
     counted = _count(target, scores, threshold, owner)
     hits, actual, predicted = counted.diagonal(), counted.sum(axis=1), counted.sum(axis=0)
-    if scores.ndim == 1 or scores.shape[1] == 1:
+    if scores.ndim == 1 or scores.shape[-1] == 1:
         hits, actual, predicted = hits[1:], actual[1:], predicted[1:]
     whole = {"precision": predicted, "recall": actual, "f1": actual + predicted}[owner]
     shares = (2 if owner == "f1" else 1) * hits / np.maximum(whole, 1)
@@ -160,11 +164,8 @@ def _classes(
     target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
     """Return the class and the predicted class of each row, and the number of classes."""
-    if scores.ndim == 2 and scores.shape[1] > 1:
-        return _indices(target, scores, owner), scores.argmax(axis=1), scores.shape[1]
-    if scores.ndim > 2:
-        expected = "(batch, classes) or (batch, 1)"
-        raise ValueError(f"{owner} expects predictions of shape {expected}, got {scores.shape}")
+    if scores.ndim > 1 and scores.shape[-1] > 1:
+        return _indices(target, scores, owner), scores.argmax(axis=-1).ravel(), scores.shape[-1]
     true, predicted = _labels(target, scores, threshold, owner)
     return true.ravel().astype(np.intp), predicted.ravel().astype(np.intp), 2
 
@@ -174,7 +175,7 @@ def _indices(target: ArrayLike, scores: NDArray[Any], owner: str) -> NDArray[np.
     true = as_array(target, "y")
     check_classes(true, scores.shape, owner)
     check_finite(true, "y")
-    return true.astype(np.intp) if true.ndim == 1 else true.argmax(axis=1)
+    return (true.astype(np.intp) if true.ndim < scores.ndim else true.argmax(axis=-1)).ravel()
 
 
 def _labels(

@@ -60,16 +60,18 @@ class RunningMetrics:
         """Return the loss and the metrics over all rows so far, by name."""
         logs = {"loss": self._j + self._regularization}
         if self._predictions:
-            target, prediction = concatenate(self._targets), concatenate(self._predictions)
+            ndim = each(np.ndim, self._predictions[0])
+            target = concatenate(self._targets, ndim)
+            prediction = concatenate(self._predictions, ndim)
             if self._losses:
-                logs = self._output_losses(target, prediction)
+                logs = self._output_losses(target, prediction, ndim)
             for name, metric in self._metrics.items():
                 logs[name] = as_number(name, metric(target, prediction))
         return logs
 
-    def _output_losses(self, target: Data, prediction: Data) -> dict[str, float]:
+    def _output_losses(self, target: Data, prediction: Data, ndim: Data) -> dict[str, float]:
         """Return J and each output's part: outputs may weigh the batches differently."""
-        weight = concatenate(self._weights) if self._weights else None
+        weight = concatenate(self._weights, ndim) if self._weights else None
         parts = {
             name: loss.measure(prediction[name], target[name], of(weight, name), training=False)
             for name, loss in self._losses.items()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer
-from minigrad.data.arrays import Array
+from minigrad.data.arrays import Array, Shape
 from minigrad.plots.svg import document, element, fit, text
 from minigrad.summary import summary
 
@@ -59,10 +59,10 @@ def network(model: Layer) -> str:
     """
     if model.input_shape is None:
         raise RuntimeError(f"network expects a built model, got {model.label}: pass input_shape=")
-    columns, types = [Column("input", prod(model.input_shape))], []
+    columns, types = [Column("input", _width(model.input_shape))], []
     for path, layer in _in_line(model):
         types.append(type(layer).__name__)
-        shape = columns[-1].units, prod(layer.output_shape or ())
+        shape = columns[-1].units, _width(layer.output_shape or ())
         parameters = dict(layer.named_parameters())
         if shape[0] == shape[1] and not parameters:
             columns[-1].caption += f", {layer.name}"
@@ -94,6 +94,11 @@ def network(model: Layer) -> str:
 def number(value: float) -> str:
     """Write two significant digits of a number, four if it is at least 100."""
     return f"{value:.{2 if abs(value) < 99.5 else 4}g}".replace("-", "−")
+
+
+def _width(shape: Shape) -> int:
+    """Return the numbers of a row, or of one step where a length varies."""
+    return prod(n or 1 for n in shape)
 
 
 def _in_line(layer: Any, path: str = "") -> Iterator[tuple[str, Layer]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, build_once, replace, walk
-from minigrad.data.arrays import Shape
+from minigrad.data.arrays import Shape, as_input_shape
 from minigrad.metrics import METRICS
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
@@ -277,7 +277,7 @@ class _Loading:
             return cls(**options)  # also a model class with a constructor of its own
         model = cls(**{**options, "input_shape": None, "rng": 0})
         if options["input_shape"] is not None:
-            self.unbuilt.append((model, _as_shape(options["input_shape"])))
+            self.unbuilt.append((model, _as_shape(options["input_shape"], cls.__name__)))
         return model
 
 
@@ -287,12 +287,13 @@ def _check_type(name: str, value: Any, kind: type) -> Any:
     return value
 
 
-def _as_shape(value: Any) -> Shape:
+def _as_shape(value: Any, owner: str) -> Shape:
     """Return the shape of a row, or those of several inputs."""
-    return tuple(
-        _as_shape(n) if isinstance(n, list) else _int_or_none("an axis of input_shape", n)
+    shape = tuple(
+        _as_shape(n, owner) if isinstance(n, list) else _int_or_none("an axis of input_shape", n)
         for n in value
     )
+    return as_input_shape(shape, owner)
 
 
 def _int_or_none(name: str, value: Any) -> Any:
