@@ -7,9 +7,9 @@ import pickle
 
 import numpy as np
 import pytest
-from test_explain import ALL, adds_up, lines_of
 
 from minigrad import (
+    L2,
     Add,
     Average,
     Concatenate,
@@ -17,7 +17,6 @@ from minigrad import (
     Dense,
     HuberLoss,
     Input,
-    L2,
     Model,
     MSELoss,
     Multiply,
@@ -25,6 +24,7 @@ from minigrad import (
     Sequential,
 )
 from minigrad.core.layer import Layer
+from test_explain import ALL, adds_up, lines_of
 
 RNG = np.random.default_rng(0)
 X = {"left": RNG.normal(size=(3, 2)), "right": RNG.normal(size=(3, 2))}

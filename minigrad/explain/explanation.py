@@ -7,12 +7,12 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data
 from minigrad.explain.layer_steps import row_gradients
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection, Units

@@ -82,9 +82,7 @@ def row_gradients(place: Place, attribute: str) -> Array:
     return np.stack(parts)
 
 
-def _input_delta(
-    place: Place, title: str, right: str, tag: str, parts: Parts, i: int = 0
-) -> Step:
+def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts, i: int = 0) -> Step:
     """Return the step of dJ/dinput, whose equation has this right side."""
     x, name = place.xs[i], place.input_delta_names[i]
     unit = _along(x.shape, "j") if place.linear else "k"
@@ -413,7 +411,11 @@ class Branches:
         place, h, (came, _) = self.place, self.place.h, self.place.deltas
         for i, (symbol, _, delta, name) in enumerate(self.outputs):
             where, path, inside = self.where[i], place.path, bool(place.inner)
-            if delta is None or symbol == h or (inside and self.names.deltas.get(id(delta)) == name):
+            if (
+                delta is None
+                or symbol == h
+                or (inside and self.names.deltas.get(id(delta)) == name)
+            ):
                 continue
             title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
             parts = _added([], [])  # of another container's deltas only the values are known

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.arrays import Array
 from minigrad.explain.places import Output, word
 from minigrad.explain.steps import Formula, Limit, Step, Sum, at, scaled
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
@@ -20,13 +19,17 @@ def loss_steps(
     target: NDArray[Any],
     j: float,
     label: str = "",
-    regularizers: Mapping[str, float] = {},  # noqa: B006
+    regularizers: Mapping[str, float] = {},
 ) -> Iterator[Step]:
     """Yield the terms of the loss, J, and dJ/dprediction; `label` is the name of one of several."""
     symbol, delta, delta_name = output
     prediction, by = symbol.values, f"|{word(label)}" if label else ""
     l_name, j_name = f"l{by}", f"J{by}"
-    kind, sides, shares = type(loss), Formula.sides(loss.equation, "l"), _shares(loss, output, target)
+    kind, sides, shares = (
+        type(loss),
+        Formula.sides(loss.equation, "l"),
+        _shares(loss, output, target),
+    )
     # A loss with a forward or backward of its own may compute J in any way.
     known = kind.forward is Loss.forward and kind.backward is Loss.backward
     terms = loss.terms(prediction, target)[0] if known else np.empty((len(prediction), 0))
@@ -45,9 +48,7 @@ def loss_steps(
             return ""
         rows = terms.reshape(len(terms), -1)
         added = rows[0] if alone else rows.sum(axis=1)
-        names = [
-            at(l_name, shape, i) if alone else f"{l_name}[row {i}]" for i in range(added.size)
-        ]
+        names = [at(l_name, shape, i) if alone else f"{l_name}[row {i}]" for i in range(added.size)]
         first = (("factor", scale),) if scale != 1 else ()
         return Sum(
             scale * added,
@@ -88,5 +89,5 @@ def _shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:
     if target.ndim < prediction.ndim:
         target = np.eye(classes)[target.astype(np.intp)]
     target = target.astype(prediction.dtype)
-    shares: Array = target / target.sum(axis=-1, keepdims=True)
-    return (1 - smoothing) * shares + smoothing / classes
+    shares = target / target.sum(axis=-1, keepdims=True)
+    return np.asarray((1 - smoothing) * shares + smoothing / classes)

@@ -21,7 +21,7 @@ class Taker(NamedTuple):
 
     by: str
     name: str
-    delta: Array
+    delta: Array | None
 
 
 class Output(NamedTuple):

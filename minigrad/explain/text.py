@@ -83,8 +83,8 @@ def opening(made: Pass, shown: Selection) -> list[str]:
     """Return the sentences that explain how to read a pass."""
     limit = shown.limit
     sentences = [
-        f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row {shown.row} of "
-        f"{made.rows}."
+        f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row "
+        f"{shown.row} of {made.rows}."
     ]
     for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
         shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"
