@@ -22,9 +22,13 @@ from minigrad.initializers import (
     LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
 )
 from minigrad.layers import (
-    ELU, GELU, SELU, Activation, Add, Average, BatchNorm, Chain, Concatenate, Dense, Dropout,
-    Flatten, Hardsigmoid, Hardtanh, Identity, Layer, LayerNorm, LeakyReLU, LogSoftmax, Mish,
-    Multiply, Parallel, ReLU, Reshape, Residual, SiLU, Sigmoid, Softmax, Softplus, Softsign, Tanh,
+    ELU, GELU, GRU, LSTM, SELU, Activation, Add, Average, AveragePooling1D, AveragePooling2D,
+    BatchNorm, Bidirectional, Chain, Concatenate, Conv1D, Conv2D, Conv2DTranspose, Dense, Dropout,
+    Embedding, Flatten, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D,
+    GlobalMaxPooling2D, GroupNorm, Hardsigmoid, Hardtanh, Identity, Layer, LayerNorm, LeakyReLU,
+    LogSoftmax, MaxPooling1D, MaxPooling2D, Mish, MultiHeadAttention, Multiply, Parallel,
+    PositionEmbedding, RMSNorm, ReLU, Reshape, Residual, SiLU, Sigmoid, SimpleRNN,
+    SinusoidalPositions, Softmax, Softplus, Softsign, Tanh, UpSampling2D,
 )
 from minigrad.layers.softmax import softmax
 from minigrad.losses import (
@@ -48,19 +52,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "L1", "L1L2", "L2", "SELU", "SGD", "Activation", "Adagrad", "Adam", "AdamW",
-    "Add", "Average", "BCELoss", "BCEWithLogitsLoss", "BatchNorm", "CSVLogger", "Callback", "Chain",
-    "Concatenate", "Constant", "CosineDecay", "CrossEntropyLoss", "Dense", "DivergedError",
-    "Dropout", "EarlyStopping", "ExponentialDecay", "FileFormatError", "Flatten", "GlorotNormal",
-    "GlorotUniform", "GradientReport", "Graph", "Hardsigmoid", "Hardtanh", "HeNormal", "HeUniform",
-    "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "Input", "JointLoss", "L1Loss",
-    "Layer", "LayerNorm", "LayerReport", "LeakyReLU", "LearningRateScheduler", "LecunNormal",
-    "LecunUniform", "LogSoftmax", "Loss", "MSELoss", "Mish", "Model", "ModelCheckpoint", "Multiply",
-    "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter", "Parameters",
-    "RMSprop", "ReLU", "ReduceOnPlateau", "Regularizer", "Reshape", "Residual", "Schedule",
-    "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh",
-    "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load", "register",
-    "softmax",
+    "ELU", "GELU", "GRU", "L1", "L1L2", "L2", "LSTM", "SELU", "SGD", "Activation", "Adagrad",
+    "Adam", "AdamW", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BCELoss",
+    "BCEWithLogitsLoss", "BatchNorm", "Bidirectional", "CSVLogger", "Callback", "Chain",
+    "Concatenate", "Constant", "Conv1D", "Conv2D", "Conv2DTranspose", "CosineDecay",
+    "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding",
+    "ExponentialDecay", "FileFormatError", "Flatten", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlorotNormal",
+    "GlorotUniform", "GradientReport", "Graph", "GroupNorm", "Hardsigmoid", "Hardtanh", "HeNormal",
+    "HeUniform", "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "Input",
+    "JointLoss", "L1Loss", "Layer", "LayerNorm", "LayerReport", "LeakyReLU",
+    "LearningRateScheduler", "LecunNormal", "LecunUniform", "LogSoftmax", "Loss", "MSELoss",
+    "MaxPooling1D", "MaxPooling2D", "Mish", "Model", "ModelCheckpoint", "MultiHeadAttention",
+    "Multiply", "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter",
+    "Parameters", "PositionEmbedding", "RMSNorm", "RMSprop", "ReLU", "ReduceOnPlateau",
+    "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU", "Sigmoid", "SimpleRNN",
+    "SinusoidalPositions", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform",
+    "UpSampling2D", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load",
+    "register", "softmax",
 ]  # fmt: skip
 
 

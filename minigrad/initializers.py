@@ -17,7 +17,7 @@ from minigrad.util.random import RNG
 
 
 class Initializer(Configurable):
-    """Returns an array of a given shape; a weight has the shape (inputs, units).
+    """Returns an array of a given shape; a weight has the shape (*kernel, inputs, units).
 
     A subclass defines `__call__`. A function of (shape, rng) works too, but a saved model holds
     only its name. A registered class is saved and loaded, and options take its name.
@@ -269,7 +269,8 @@ class Orthogonal(Initializer):
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
-        inputs, units = _fans(shape)
+        units = prod(shape[-1:])
+        inputs = prod(shape) // units
         normal = np.asarray(rng.standard_normal((max(inputs, units), min(inputs, units))))
         q, r = np.linalg.qr(normal)
         q *= np.sign(np.diag(r))
@@ -277,7 +278,9 @@ class Orthogonal(Initializer):
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
-    """Return (inputs, units) of a weight; a vector counts as one input per unit."""
-    if len(shape) < 2:
-        return 1, prod(shape)
-    return prod(shape[:-1]), shape[-1]
+    """Return (inputs, units) of a weight, each times the size of a kernel, as in Keras.
+
+    A vector counts as one input per unit.
+    """
+    *kernel, inputs, units = shape if len(shape) > 1 else (1, prod(shape))
+    return prod(kernel) * inputs, prod(kernel) * units

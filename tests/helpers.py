@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minigrad import Layer, Parameter
+from minigrad.checks.rules import Trial
 
 
 @contextmanager
@@ -28,6 +29,11 @@ def slow(*values: Any) -> Any:
 def all_slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
     """Return the values as parameters of a test, all of them slow but the fast ones."""
     return [value if value in fast else slow(value) for value in values]
+
+
+def rows_for(layer: Layer, shape: tuple[int, ...], rows: int = 5, *, seed: int = 1) -> Any:
+    """Return rows of input: random numbers, or ids for a layer that takes them."""
+    return Trial(layer, shape).x(rows=rows, seed=seed)
 
 
 def through_pickle(instance: Any) -> Any:

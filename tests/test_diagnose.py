@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from helpers import all_slow_but, slow
+from helpers import all_slow_but, rows_for, slow
 from minigrad import (
     GELU,
     SGD,
@@ -824,8 +824,8 @@ def test_unbuilt_model_stays_unbuilt() -> None:
 def test_no_layer_has_wrong_gradients(layer_example) -> None:
     layer, shape = layer_example
     model = Sequential([layer], input_shape=shape, rng=0)
-    x = np.random.default_rng(1).normal(size=(40, *shape))
-    y = model.predict(np.random.default_rng(2).normal(size=(40, *shape)))
+    x = rows_for(layer, shape, 40)
+    y = model.predict(rows_for(layer, shape, 40, seed=2))
     diagnosis = model.diagnose(x, y, loss=MSELoss(), optimizer=SLOW)
     wrong = {"wrong_gradients", "not_finite", "loss_mismatch", "targets_out_of_range"}
     assert not wrong & set(diagnosis.kinds)

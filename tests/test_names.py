@@ -126,6 +126,9 @@ def test_unknown_option_without_a_suggestion() -> None:
     [
         ("BatchNorm1d", "BatchNorm"),
         ("BatchNormalization", "BatchNorm"),
+        ("AvgPool2d", "AveragePooling2D"),
+        ("Conv2d", "Conv2D"),
+        ("ConvTranspose2d", "Conv2DTranspose"),
         ("CosineAnnealingLR", "CosineDecay"),
         ("LayerNormalization", "LayerNorm"),
         ("Linear", "Dense"),

@@ -1,16 +1,19 @@
-"""BatchNorm and LayerNorm: definition, running statistics, and errors."""
+"""Normalization layers: definition, running statistics, and errors."""
 
 import numpy as np
 import pytest
 
+from helpers import says
 from minigrad import (
     SGD,
     BatchNorm,
     Dense,
     DivergedError,
     Flatten,
+    GroupNorm,
     LayerNorm,
     MSELoss,
+    RMSNorm,
     Sequential,
     Tanh,
 )
@@ -75,7 +78,7 @@ def test_frozen_batch_norm_updates_the_running_statistics() -> None:
 
 
 def test_a_constant_feature_becomes_beta() -> None:
-    for layer in (built(BatchNorm()), built(LayerNorm())):
+    for layer in (built(BatchNorm()), built(LayerNorm()), built(GroupNorm(1))):
         layer.beta.value = np.full(3, 0.5)
         np.testing.assert_array_equal(layer.forward(np.full((8, 3), 7.0)), np.full((8, 3), 0.5))
 
@@ -102,6 +105,75 @@ def test_layer_norm_works_row_by_row() -> None:
     np.testing.assert_allclose(layer.forward(X[5:6]), h[5:6], rtol=1e-14)
 
 
+@pytest.mark.parametrize("layer", [LayerNorm(), RMSNorm()])
+def test_rows_of_any_rank_and_memory_order(layer) -> None:
+    flat, shaped, open_ = built(layer), built(type(layer)(), (4, 3)), type(layer)()
+    open_.build((None, 3), np.random.default_rng(0))
+    x, delta = X.reshape(10, 4, 3), np.cos(X).reshape(10, 4, 3)
+    expected, back = flat.forward(X), flat.backward(np.cos(X))
+    for other in (shaped, open_):
+        output = other.forward(np.asfortranarray(x))
+        np.testing.assert_allclose(output.reshape(40, 3), expected, rtol=1e-13, atol=1e-15)
+        output = other.backward(np.asfortranarray(delta))
+        np.testing.assert_allclose(output.reshape(40, 3), back, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(other.gamma.grad, flat.gamma.grad, rtol=1e-12)
+
+
+def test_rms_norm_divides_by_the_root_mean_square() -> None:
+    layer = built(RMSNorm(epsilon=0.01))
+    assert [path for path, _ in layer.named_parameters()] == ["gamma"]
+    layer.gamma.value = [1.0, 2.0, 3.0]
+    n = X / np.sqrt((X**2).mean(axis=1, keepdims=True) + 0.01)
+    np.testing.assert_allclose(layer.forward(X), n * [1, 2, 3], rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_default_epsilon_of_rms_norm(dtype: str) -> None:
+    layer, root = built(RMSNorm(), dtype=dtype), np.finfo(dtype).eps ** 0.5
+    x = np.full((1, 3), root, dtype)
+    np.testing.assert_allclose(layer.forward(x), 0.5**0.5, rtol=1e-6)
+    assert (layer.forward(0 * x) == 0).all()
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_group_norm_works_group_by_group(groups: int) -> None:
+    layer, x = built(GroupNorm(groups), (2, 5, 6)), RNG.normal(3, 2, size=(4, 2, 5, 6))
+    layer.gamma.value, layer.beta.value = np.arange(1.0, 7.0), np.arange(6.0)
+    split = np.stack(np.split(x, groups, axis=-1), axis=-2)
+    mean = split.mean(axis=(1, 2, 4), keepdims=True)
+    n = (split - mean) / np.sqrt(split.var(axis=(1, 2, 4), keepdims=True) + 1e-5)
+    expected = n.reshape(x.shape) * np.arange(1, 7) + np.arange(6)
+    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(
+        layer.forward(np.asfortranarray(x)), expected, rtol=1e-12, atol=1e-13
+    )
+
+
+def test_group_norm_of_one_group_is_layer_norm() -> None:
+    one, other = built(GroupNorm(1)), built(LayerNorm())
+    np.testing.assert_allclose(one.forward(X), other.forward(X), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        one.backward(np.cos(X)), other.backward(np.cos(X)), rtol=1e-10, atol=1e-13
+    )
+
+
+def test_group_norm_of_a_length_that_varies() -> None:
+    layer = GroupNorm(2)
+    layer.build((None, 4), np.random.default_rng(0))
+    for places in (3, 1):
+        x = RNG.normal(size=(2, places, 4))
+        output = layer.forward(x)
+        np.testing.assert_allclose(output.reshape(2, -1, 2, 2).mean(axis=(1, 3)), 0, atol=1e-14)
+        assert layer.backward(output).shape == x.shape
+
+
+def test_groups_that_do_not_divide_the_features() -> None:
+    with says(ValueError, "GroupNorm 'group_norm_1'", "2 groups", "got 3"):
+        built(GroupNorm(2))
+    with says(ValueError, "GroupNorm", "groups", "0"):
+        GroupNorm(0)
+
+
 def test_batch_norm_refuses_a_batch_of_one_row() -> None:
     layer = built(BatchNorm())
     with pytest.raises(ValueError, match=r"BatchNorm 'batch_norm_1' expects .* at least 2 rows"):
@@ -110,14 +182,14 @@ def test_batch_norm_refuses_a_batch_of_one_row() -> None:
     built(BatchNorm(), (4, 3)).forward(X[:4].reshape(1, 4, 3))
 
 
-@pytest.mark.parametrize("layer", [BatchNorm(), LayerNorm()])
+@pytest.mark.parametrize("layer", [BatchNorm(), LayerNorm(), RMSNorm(), GroupNorm(3)])
 def test_rows_of_another_shape(layer) -> None:
     layer = built(layer)
     for wrong in (X[:, :1], X[:, :2], X[:, 0], X[:, :, None]):
         with pytest.raises(ValueError, match=r"norm_1' expects input of shape \(batch, 3\), got"):
             layer.forward(wrong)
     with pytest.raises(ValueError, match="rows are single numbers"):
-        built(type(layer)(), ())
+        built(type(layer)(**layer.get_config()), ())
 
 
 @pytest.mark.parametrize("options", [{"momentum": 1}, {"momentum": -0.1}, {"epsilon": 0}])

@@ -16,6 +16,7 @@ from minigrad import (
     Chain,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     Layer,
     Loss,
@@ -41,6 +42,8 @@ def fitting(shape: tuple[int, ...]) -> list[tuple[Layer, tuple[int, ...]]]:
     """Return each example layer that takes rows of this shape, and its output shape."""
     found = []
     for layer, _ in LAYERS:
+        if isinstance(layer, Embedding):  # takes ids, not numbers
+            continue
         built = copy.deepcopy(layer)
         try:
             found.append((layer, build_once(built, shape, np.random.default_rng(0))))

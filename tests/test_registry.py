@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import rows_for
 from minigrad import (
     Constant,
     Identity,
@@ -90,7 +91,7 @@ def test_a_layer_refuses_a_delta_of_another_shape(layer_example) -> None:
 
 def test_a_pickled_layer_computes_the_same(layer_example) -> None:
     model = built(layer_example)
-    x = np.random.default_rng(0).normal(size=(5, *model.input_shape))
+    x = rows_for(*layer_example)
     model.forward(x)
     twin = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(twin.predict(x), model.predict(x), strict=True)
@@ -100,7 +101,7 @@ def test_a_pickled_layer_computes_the_same(layer_example) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_saved_layer_computes_the_same(layer_example, dtype: str, tmp_path) -> None:
     model = built(layer_example, dtype=dtype)
-    x = np.random.default_rng(0).normal(size=(5, *model.input_shape)).astype(dtype)
+    x = rows_for(*layer_example)
     model.forward(x)
     model.save(tmp_path / "net.safetensors")
     twin = minigrad.load(tmp_path / "net.safetensors")

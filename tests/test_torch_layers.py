@@ -1,6 +1,6 @@
 """Compare every layer with PyTorch: recorded numbers, and live ones where it is installed."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from minigrad.core.layer import walk
 from minigrad.util.config import registered
 
 REFERENCE = Path(__file__).with_name("reference")
-KEPT = json.loads((REFERENCE / "layers.json").read_text())["cases"]
+ATTENTION = REFERENCE / "attention.json"
+PARTS = "layers", "recurrent", "convolution"
+KEPT = {
+    code: case
+    for part in PARTS
+    for code, case in json.loads((REFERENCE / f"{part}.json").read_text())["cases"].items()
+}
 
 
 def make(code: str) -> Layer:
@@ -59,10 +65,13 @@ def test_recorded_numbers(code: str, dtype: str) -> None:
 @pytest.fixture(scope="module")
 def live():
     pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location("torch_layers", REFERENCE / "torch_layers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {dtype: module.cases(dtype) for dtype in ("float64", "float32")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REFERENCE)
+        modules = [importlib.import_module(f"torch_{part}") for part in PARTS]
+    return {
+        dtype: {code: case for module in modules for code, case in module.cases(dtype).items()}
+        for dtype in ("float64", "float32")
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -74,5 +83,6 @@ def test_live_numbers(code: str, dtype: str, live) -> None:
 def test_every_layer_is_compared() -> None:
     names = {n for n, c in registered(Layer).items() if c.__module__.startswith("minigrad.")}
     seen = {type(layer).__name__ for code in KEPT for _, layer in walk(make(code))}
+    seen |= {code.partition("(")[0] for code in json.loads(ATTENTION.read_text())["cases"]}
     assert names - seen == {"Dropout", "Model", "Reshape", "Sequential"}
     assert Activation.__name__ not in seen

@@ -167,10 +167,18 @@ class Trial:
         layer: Layer = model_of(self.layer, self.input_shape, dtype)[0]
         return layer
 
-    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> Array:
+    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> NDArray[Any]:
         """Return input rows; the same seed gives the same rows."""
-        x = np.random.default_rng(seed).normal(size=(rows, *self.input_shape))
-        return x.astype(dtype)
+        rng, shape = np.random.default_rng(seed), (rows, *self.input_shape)
+        if self.takes_ids:
+            return rng.integers(2, size=shape)
+        return rng.normal(size=shape).astype(dtype)
+
+    @property
+    def takes_ids(self) -> bool:
+        """Whether the layer takes integers; the checks then use 0 and 1."""
+        zeros = np.zeros((1, *self.input_shape))
+        return self.layer.cast(zeros, zeros.dtype).dtype.kind in "iu"
 
     def delta(self, output: Array) -> Array:
         return np.random.default_rng(2).normal(size=output.shape)
@@ -375,7 +383,7 @@ class Trial:
     def survives_large_numbers(self) -> None:
         for dtype in DTYPES:
             layer = self.built(dtype)
-            x = 1e4 * np.sign(self.x(dtype))
+            x = self.x(dtype) if self.takes_ids else 1e4 * np.sign(self.x(dtype))
             with np.errstate(all="raise", under="ignore"):
                 inferred = layer.forward(x, training=False)
                 output = layer.forward(x)

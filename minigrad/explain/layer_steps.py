@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, reduce
@@ -15,6 +16,7 @@ from minigrad.data.arrays import Array, Shape
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
 from minigrad.layers import (
+    GELU,
     Activation,
     Add,
     Average,
@@ -24,11 +26,14 @@ from minigrad.layers import (
     Parallel,
     Residual,
 )
+from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
-_MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
 """Derivatives that take more numbers, or more calls of `backward`, are not computed."""
+_MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
+_BY_SLOPE: Final = (Activation.backward, GELU.backward)
+"""The methods that multiply delta by the slope."""
 
 
 def forward(place: Place, names: Names) -> Step:
@@ -47,7 +52,7 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
         yield from _dense_backward(place)
     elif _merges(place):
         yield Branches(place, names).input_delta()
-    elif isinstance(layer, Activation) and type(layer).backward is Activation.backward:
+    elif isinstance(layer, Activation) and type(layer).backward in _BY_SLOPE:
         yield from _activation_backward(place, layer)
     else:
         yield from (_layer_gradient(place, attribute) for attribute in place.parameters)
@@ -185,11 +190,11 @@ def _layer_output(place: Place) -> Step:
     formula = _formula(place, rights[0] if rights else "")
 
     def parts(row: int, unit: int, limit: Limit) -> Sum | str:
+        if not isinstance(layer, Dropout) and formula.text not in ("z", "x"):
+            return formula.numbers(row, unit, limit)
         factors: tuple[Factor, ...] = (factor(x.name, place.input[row], unit),)
         if isinstance(layer, Dropout):
             factors += (factor("m", layer.cache[row], unit),)
-        elif formula.text not in ("z", "x"):
-            return formula.numbers(row, unit, limit)
         return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
     equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
@@ -286,10 +291,14 @@ def _derivatives(place: Place, row: int, count: int, by: int | str) -> Iterator[
 
 def _run_backward(place: Place, delta: Array, by: int | str) -> Array:
     """Return dJ/dinput for a delta, by its index, or the gradient of a parameter, by attribute."""
+    layer = place.layer
+    if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
+        cache, layer = layer.cache, copy.copy(layer)
+        layer.cache, layer.activation = cache, None
     with np.errstate(all="ignore"):
-        found = type(place.layer).backward(place.layer, delta)
+        found = type(layer).backward(layer, delta)
     if isinstance(by, str):
-        return dict(place.layer.own_parameters())[by].grad.copy()
+        return dict(layer.own_parameters())[by].grad.copy()
     input_delta: Array = found[by] if isinstance(found, tuple) else found
     return input_delta
 

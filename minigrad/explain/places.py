@@ -12,6 +12,7 @@ from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.steps import UNNAMED, Formula, Symbol
 from minigrad.layers import Activation, Dense
+from minigrad.layers.convolution import Convolution
 from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
 
@@ -46,10 +47,10 @@ class Place(Traced):
     """One layer in a pass: its arrays forward and back, and their names.
 
     A container has a place that `enters` it, before its layers, and one after them; it has none if
-    its layers just follow one another. A `Dense` with an activation has two, its sums and the
-    activation. `hidden` is whether a `Dense` follows on the way to the loss, and `linear` whether
-    the layer computes the sums of a `Dense`. `xs` are the symbols of the inputs, `h` is that of the
-    output, and the parts of a sum of deltas are named after the layer that returned them.
+    its layers just follow one another. A `Dense` or a convolution with an activation has two, its
+    sums and the activation. `hidden` is whether a `Dense` follows on the way to the loss, `linear`
+    whether the layer computes the sums of a `Dense`, and `affine` those of either. `xs` are
+    the symbols of the inputs, and `h` is that of the output.
     """
 
     inner: list[Traced] = field(default_factory=list)
@@ -63,6 +64,9 @@ class Place(Traced):
     def __post_init__(self) -> None:
         kind = type(self.layer)
         self.linear = issubclass(kind, Dense) and kind.forward is Dense.forward
+        self.affine = self.linear or (
+            issubclass(kind, Convolution) and kind.forward is Convolution.forward
+        )
         self.sides = Formula.sides(self.layer.equation, "h")
         self.activates = issubclass(kind, Activation) or "a" in self.sides
 
@@ -98,14 +102,14 @@ def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
     # The layers of a chain or a graph take its inputs, and return its outputs.
     skipped = inner and all(_ids(*child.inputs) <= known for child in inner)
     skipped = skipped and _ids(step.output) <= _ids(*made) and not step.layer.own_parameters()
-    if inner and place.linear:
+    if inner and place.affine:
         place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
         yield place
     elif inner and not skipped:
         yield Place(**vars(step), inner=place.inner, enters=True)
     for child in inner:
         yield from _in_order(child.path, steps)
-    if not inner or not (place.linear or skipped):
+    if not inner or not (place.affine or skipped):
         yield place
 
 

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from types import NoneType, SimpleNamespace
-from typing import Any
-
 import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer, build_once
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, features
-from minigrad.initializers import InitializerLike, check_initializer, initialize
-from minigrad.layers.activations import Activation
-from minigrad.layers.softmax import LogSoftmax, Softmax
-from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.config import as_object, register
-from minigrad.util.names import kind_of, snake_case
-from minigrad.util.options import check_bool, check_int
+from minigrad.initializers import InitializerLike
+from minigrad.layers.affine import Affine
+from minigrad.regularizers import Regularizer
+from minigrad.util.config import register
+from minigrad.util.options import check_int
 from minigrad.util.random import RNG
-
-_ACTIVATIONS = (Activation, Softmax, LogSoftmax)
 
 
 @register
-class Dense(Layer):
+class Dense(Affine):
     r"""z = x W + b, with `weight` W of shape (inputs, units) and `bias` b of shape (units,).
 
     Rows may have more axes, as in (batch, time, inputs): W multiplies each vector along the last
@@ -64,9 +57,6 @@ class Dense(Layer):
            [1., 0.]])
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
     def __init__(
         self,
         units: int,
@@ -81,56 +71,27 @@ class Dense(Layer):
         bias: Parameter | None = None,
         name: str = "",
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(
+            activation,
+            use_bias=use_bias,
+            weight_initializer=weight_initializer,
+            bias_initializer=bias_initializer,
+            weight_regularizer=weight_regularizer,
+            bias_regularizer=bias_regularizer,
+            weight=weight,
+            bias=bias,
+            name=name,
+        )
         self.units = check_int(units, "units", self)
-        if activation is not None:
-            activation = as_object(Layer, activation, "activation", suggested=_ACTIVATIONS)
-            activation.name = activation.name or snake_case(type(activation).__name__)
-        self.activation = activation
-        self.use_bias = check_bool(use_bias, "use_bias", self)
-        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
-        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
-        self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
-        self.bias_regularizer = check_regularizer(bias_regularizer, "bias_regularizer")
-        for argument, shared in ("weight", weight), ("bias", bias):
-            if not isinstance(shared, (Parameter, NoneType)):
-                raise TypeError(
-                    f"Dense expects a Parameter of another layer as {argument}, got "
-                    f"{kind_of(shared)}: for numbers use {argument}_initializer, for none use_bias"
-                )
-        if bias is not None and not use_bias:
-            raise ValueError("Dense got a bias to share and use_bias=False: leave one out")
-        # Not a dict, where parameters would be found: `build` makes them attributes.
-        self._shared = SimpleNamespace(weight=weight, bias=bias)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        shape = (*input_shape[:-1], self.units)
-        self.weight = self._parameter(
-            "weight", (features(input_shape, self.label), self.units), rng
-        )
-        self.bias = self._parameter("bias", (self.units,), rng) if self.use_bias else None
+        inputs = features(input_shape, self.label)
+        self.weight = self.parameter("weight", (inputs, self.units), rng)
+        self.bias = self.parameter("bias", (self.units,), rng) if self.use_bias else None
         self.input_shape, self._several = input_shape, len(input_shape) > 1
+        shape = (*input_shape[:-1], self.units)
         return build_once(self.activation, shape, rng) if self.activation else shape
-
-    def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
-        """Return the shared parameter, or create one."""
-        shared: Parameter | None = getattr(self._shared, name)
-        regularizer = getattr(self, f"{name}_regularizer")
-        if shared is None:
-            initializer = getattr(self, f"{name}_initializer")
-            value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
-            return Parameter(value, regularizer=regularizer)
-        if regularizer is not None:
-            raise ValueError(
-                f"{self.label} shares its {name} and has a {name}_regularizer: pass it to the "
-                "layer that the parameter is from"
-            )
-        if shared.shape != shape:
-            raise ValueError(
-                f"{self.label} expects a shared {name} of shape {shape}, got {shared!r}"
-            )
-        return shared
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -182,14 +143,6 @@ class Dense(Layer):
             else:
                 np.add.reduce(delta, axis=0, out=self.bias.grad)
         return delta
-
-    @override
-    def get_config(self) -> dict[str, Any]:
-        names = (
-            "units", "activation", "use_bias", "weight_initializer", "bias_initializer",
-            "weight_regularizer", "bias_regularizer", "name",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
 
 
 def _vectors(array: Array) -> Array:

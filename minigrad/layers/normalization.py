@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from typing_extensions import override
@@ -12,85 +12,106 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, features, size_of
 from minigrad.initializers import initialize
 from minigrad.util.config import register
-from minigrad.util.options import check_fraction, check_positive
+from minigrad.util.options import check_fraction, check_int, check_positive
 from minigrad.util.random import RNG
 
 
 class Normalization(Layer):
-    """The base of both layers: h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
+    """The base of these layers: h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
 
     `gamma` and `beta` hold one number per feature, that is, per index of the last axis. Mean and
     variance depend on x. With delta_n = gamma delta and means over the same axes:
 
         dJ/dx = (delta_n - mean(delta_n) - n mean(n delta_n)) / sqrt(variance + epsilon)
+
+    A subclass defines `arrange` and `axes`.
     """
 
     equation = "h = gamma (x - mean(x)) / sqrt(var(x) + epsilon) + beta"
 
     gamma: Parameter
-    beta: Parameter
-    order: ClassVar[Literal["C", "F"]]
-    """The memory order: sums run over contiguous axes, where NumPy adds numbers pairwise."""
+    beta: Parameter | None = None
+    centered: ClassVar[bool] = True
+    """Whether the mean is subtracted and `beta` is added."""
 
     def __init__(self, *, epsilon: float = 1e-5, name: str = "") -> None:
         super().__init__(name=name)
-        self.epsilon = check_positive(epsilon, "epsilon", self)
+        self.epsilon: float | None = check_positive(epsilon, "epsilon", self)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        shape = (features(input_shape, self.label),)
-        self.gamma = Parameter(initialize("ones", shape, rng, f"the gamma of {self.label}"))
-        self.beta = Parameter(initialize("zeros", shape, rng, f"the beta of {self.label}"))
+        self.feature_shape: Shape = (features(input_shape, self.label),)
+        shape, label = self.feature_shape, self.label
+        self.gamma = Parameter(initialize("ones", shape, rng, f"the gamma of {label}"))
+        if self.centered:
+            self.beta = Parameter(initialize("zeros", shape, rng, f"the beta of {label}"))
         self.input_shape = input_shape
         return input_shape
 
+    def arrange(self, x: Array) -> Array:
+        """Return a batch in the shape for `axes`, whose last axes are `feature_shape`."""
+        raise NotImplementedError(f"{self.label} must define arrange(x)")
+
     def axes(self, x: Array) -> tuple[int, ...]:
-        """Return the axes over which mean and variance are taken."""
+        """Return the axes over which mean and variance of an arranged batch are taken."""
         raise NotImplementedError(f"{self.label} must define axes(x)")
 
-    def statistics(self, x: Array, axes: tuple[int, ...], training: bool) -> tuple[Array, Array]:
-        """Return the mean and the variance over these axes, which keep the length 1."""
-        mean: Array = x.mean(axis=axes, keepdims=True)
-        deviation = x - mean
-        deviation *= deviation
-        return mean, deviation.mean(axis=axes, keepdims=True)
+    def mean(self, x: Array, y: Array | None = None) -> Array:
+        """Return the mean of x, or of x y, over `axes`, which keep the length 1."""
+        mean: Array = (x if y is None else x * y).mean(axis=self.axes(x), keepdims=True)
+        return mean
+
+    def sum(self, x: Array, y: Array | None = None) -> Array:
+        """Return the sum of x, or of x y, for each feature."""
+        rows = tuple(range(x.ndim - len(self.feature_shape)))
+        total: Array = (x if y is None else x * y).sum(axis=rows)
+        return total.ravel()
+
+    def deviation(self, x: Array, training: bool) -> tuple[Array, Array]:
+        """Return x - mean, and the variance."""
+        deviation = x - self.mean(x)
+        return deviation, self.mean(deviation, deviation)
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        gamma = self.gamma.value  # raises if the layer isn't built
+        gamma = self.gamma.value.reshape(self.feature_shape)  # raises if the layer isn't built
         assert self.input_shape is not None
         self.check_input(x, self.input_shape)
-        x = np.asarray(x, order=self.order)
-        mean, variance = self.statistics(x, self.axes(x), training)
-        rate = 1 / np.sqrt(variance + self.epsilon)
-        n: Array = (x - mean) * rate
+        n, variance = self.deviation(self.arrange(x), training)
+        rate = 1 / np.sqrt(variance + (self.epsilon or np.finfo(x.dtype).eps))
+        n *= rate
         if training:
-            self.cache = n, rate
-        h = n * gamma
-        h += self.beta.value
-        return h
+            self.cache = n, rate, x.shape
+        h: Array = n * gamma
+        if self.beta is not None:
+            h += self.beta.value.reshape(self.feature_shape)
+        return h.reshape(x.shape)
 
     @override
     def backward(self, delta: Array) -> Array:
-        n, rate = self.cache
-        delta = np.asarray(delta, order=self.order)
-        self.backward_parameters(delta)
-        axes = self.axes(n)
-        input_delta = delta * self.gamma.value
-        along = (input_delta * n).mean(axis=axes, keepdims=True)
-        input_delta -= input_delta.mean(axis=axes, keepdims=True)
+        n, rate, shape = self.cache
+        gamma = self.gamma.value.reshape(self.feature_shape)
+        input_delta = self._parameter_gradients(delta) * gamma
+        along = self.mean(input_delta, n)
+        if self.centered:
+            input_delta -= self.mean(input_delta)
         input_delta -= n * along
         input_delta *= rate
-        return input_delta
+        return input_delta.reshape(shape)
 
     @override
     def backward_parameters(self, delta: Array) -> None:
-        n: Array = self.cache[0]
-        self.check_delta(delta, n.shape)
-        delta = np.asarray(delta, order=self.order)
-        rows = tuple(range(n.ndim - 1))
-        self.gamma.grad = (delta * n).sum(axis=rows)
-        self.beta.grad = delta.sum(axis=rows)
+        self._parameter_gradients(delta)
+
+    def _parameter_gradients(self, delta: Array) -> Array:
+        """Assign dJ/dgamma and dJ/dbeta, and return delta, arranged."""
+        n, _, shape = self.cache
+        self.check_delta(delta, shape)
+        delta = self.arrange(delta)
+        self.gamma.grad = self.sum(delta, n)
+        if self.beta is not None:
+            self.beta.grad = self.sum(delta)
+        return delta
 
 
 @register
@@ -117,11 +138,113 @@ class LayerNorm(Normalization):
            [ 1., -1.]])
     """
 
-    order = "C"
+    @override
+    def arrange(self, x: Array) -> Array:
+        return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+    # Products and einsum are several times faster than `mean` and `sum` on short rows.
+
+    @override
+    def mean(self, x: Array, y: Array | None = None) -> Array:
+        size = x.shape[1]
+        total: Array = x @ np.ones(size, x.dtype) if y is None else np.einsum("ij,ij->i", x, y)
+        mean: Array = total[:, np.newaxis] / size
+        return mean
+
+    @override
+    def sum(self, x: Array, y: Array | None = None) -> Array:
+        total: Array = np.ones(len(x), x.dtype) @ x if y is None else np.einsum("ij,ij->j", x, y)
+        return total
+
+
+@register
+class RMSNorm(LayerNorm):
+    """h = gamma n, with n = x / sqrt(mean(x^2) + epsilon), row by row: LayerNorm without a mean.
+
+    With delta_n = gamma delta, dJ/dx = (delta_n - n mean(n delta_n)) / sqrt(mean(x^2) + epsilon).
+    This is `torch.nn.RMSNorm(features)`; Keras's epsilon is 1e-6.
+
+    Args:
+        epsilon: prevents a division by zero for a row of zeros; above 0. None, as in PyTorch, is
+            the machine epsilon of x: 1.2e-7 for float32 and 2.2e-16 for float64.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: rows that are single numbers.
+
+    Source: Zhang and Sennrich, Root mean square layer normalization, NeurIPS 2019, equation 4.
+
+    >>> layer = RMSNorm()
+    >>> layer.build((2,), np.random.default_rng(0))
+    (2,)
+    >>> layer.forward(np.array([[1.0, 7.0], [-3.0, 3.0]])).round(4)
+    array([[ 0.2,  1.4],
+           [-1. ,  1. ]])
+    """
+
+    equation = ""
+    centered = False
+
+    def __init__(self, *, epsilon: float | None = None, name: str = "") -> None:
+        super().__init__(name=name)
+        self.epsilon = None if epsilon is None else check_positive(epsilon, "epsilon", self)
+
+    @override
+    def deviation(self, x: Array, training: bool) -> tuple[Array, Array]:
+        return x.copy(), self.mean(x, x)
+
+
+@register
+class GroupNorm(Normalization):
+    """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon), group by group.
+
+    The features (channels), the last axis, are cut into groups of neighbors. Mean and variance of a
+    row's group are taken over its features and over all axes between, such as height and width.
+    This is `torch.nn.GroupNorm(groups, features)` with channels last; Keras's epsilon is 1e-3.
+
+    Args:
+        groups: divides the number of features. 1 takes all features of a row together; as many as
+            there are features take each alone (instance normalization).
+        epsilon: prevents a division by zero for a constant group; above 0.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: rows that are single numbers, or features that `groups` doesn't divide.
+
+    Source: Wu and He, Group normalization, ECCV 2018, equations 1, 2 and 7.
+
+    >>> layer = GroupNorm(2)
+    >>> layer.build((4,), np.random.default_rng(0))
+    (4,)
+    >>> layer.forward(np.array([[1.0, 3.0, 20.0, 10.0]])).round(4)
+    array([[-1.,  1.,  1., -1.]])
+    """
+
+    equation = ""
+
+    def __init__(self, groups: int, *, epsilon: float = 1e-5, name: str = "") -> None:
+        super().__init__(epsilon=epsilon, name=name)
+        self.groups = check_int(groups, "groups", self)
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        output_shape = super().build(input_shape, rng)
+        size, left = divmod(self.gamma.size, self.groups)
+        if left:
+            raise ValueError(
+                f"{self.label} expects features that its {self.groups} groups divide, got "
+                f"{self.gamma.size}"
+            )
+        self.feature_shape = (self.groups, size)
+        return output_shape
+
+    @override
+    def arrange(self, x: Array) -> Array:
+        return np.ascontiguousarray(x).reshape(len(x), -1, *self.feature_shape)
 
     @override
     def axes(self, x: Array) -> tuple[int, ...]:
-        return (-1,)
+        return (1, 3)
 
 
 @register
@@ -161,7 +284,6 @@ class BatchNorm(Normalization):
     (array([0.2, 2. ]), array([ 1.1, 20.9]))
     """
 
-    order = "F"
     batch_dependent = True
     buffers = ("running_mean", "running_variance")
     running_mean: Array
@@ -174,30 +296,37 @@ class BatchNorm(Normalization):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         output_shape = super().build(input_shape, rng)
-        shape, label = self.beta.shape, self.label
+        shape, label = self.gamma.shape, self.label
         self.running_mean = initialize("zeros", shape, rng, f"the running_mean of {label}")
         self.running_variance = initialize("ones", shape, rng, f"the running_variance of {label}")
         self.min_batch_size = 2 if size_of(input_shape[:-1]) == 1 else 1
         return output_shape
 
     @override
+    def arrange(self, x: Array) -> Array:
+        # In this order sums run over contiguous axes, where NumPy adds numbers pairwise.
+        return np.asarray(x, order="F")
+
+    @override
     def axes(self, x: Array) -> tuple[int, ...]:
         return tuple(range(x.ndim - 1))
 
     @override
-    def statistics(self, x: Array, axes: tuple[int, ...], training: bool) -> tuple[Array, Array]:
+    def deviation(self, x: Array, training: bool) -> tuple[Array, Array]:
         if not training:
-            return self.running_mean, self.running_variance
+            return x - self.running_mean, self.running_variance
         count = x.size // x.shape[-1]
         if count < 2:
             raise ValueError(
                 f"{self.label} expects training batches of at least 2 rows, got 1: choose a "
                 "batch_size that leaves no single row over"
             )
-        mean, variance = super().statistics(x, axes, training)
+        mean = self.mean(x)
+        deviation = x - mean
+        variance = self.mean(deviation, deviation)
         unbiased = variance.ravel() * (count / (count - 1))
         if np.isfinite(unbiased).all():
             old, new = 1 - self.momentum, self.momentum
             self.running_mean = old * self.running_mean + new * mean.ravel()
             self.running_variance = old * self.running_variance + new * unbiased
-        return mean, variance
+        return deviation, variance

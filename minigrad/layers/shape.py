@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
@@ -26,7 +27,6 @@ class Reshape(Layer):
     Raises:
         ValueError: a length below 1, two lengths of -1, or a shape that doesn't fit the input.
 
-    >>> import numpy as np
     >>> layer = Reshape((2, -1))
     >>> layer.build((6,), np.random.default_rng(0))
     (2, 3)
@@ -72,21 +72,28 @@ class Reshape(Layer):
         self.check_input(x, before)
         if training:
             self.cache = len(x)
-        return x.flatten().reshape(len(x), *after)
+        return _reshaped(x, after)
 
     @override
     def backward(self, delta: Array) -> Array:
         rows: int = self.cache
         before, after = self._shapes
         self.check_delta(delta, (rows, *after))
-        return delta.flatten().reshape(rows, *before)
+        return _reshaped(delta, before)
+
+
+def _reshaped(x: Array, shape: Shape) -> Array:
+    """Return a copy with rows of another shape, which keeps the memory order of x."""
+    if x.flags.c_contiguous:
+        return x.flatten().reshape(len(x), *shape)
+    rows_last = np.moveaxis(x, 0, -1).reshape(*shape, len(x))
+    return np.array(np.moveaxis(rows_last, -1, 0), order="F")
 
 
 @register
 class Flatten(Reshape):
     """Rows of one axis: all numbers of a row in one vector.
 
-    >>> import numpy as np
     >>> layer = Flatten()
     >>> layer.build((2, 3), np.random.default_rng(0))
     (6,)

@@ -19,18 +19,37 @@ _TANH_FORM = (
     "g' = (1 + tanh(0.7978846 (z + 0.044715 z^3))) / 2 + z (0.3989423 + 0.05351615 z^2) "
     "(1 - tanh(0.7978846 (z + 0.044715 z^3))^2)"
 )
-_NUMERATOR = (
-    0.9999999999973015, 26.866313256896497, 353.45378294148395, 2945.5899351873527,
-    17006.59880480673, 70301.97114412769, 208095.98542331203, 427050.56801977626,
-    556770.6914180004, 359061.6927340822,
-)  # fmt: skip
-_DENOMINATOR = (
-    1.0, 26.866313256329953, 354.4537829950345, 2972.4562454047323,
-    17358.052704444737, 73193.8252125105, 224405.7446280378, 491728.91211606987,
-    734328.4544036131, 672824.5116842461, 286489.78100826655,
-)  # fmt: skip
-"""The coefficients of a rational fit to the Mills ratio on [0, 40], with a relative error below
-6e-17. All are positive, so the sums lose no accuracy."""
+_MILLS_RATIO = {
+    8: (
+        (
+            0.9999999999973015, 26.866313256896497, 353.45378294148395, 2945.5899351873527,
+            17006.59880480673, 70301.97114412769, 208095.98542331203, 427050.56801977626,
+            556770.6914180004, 359061.6927340822,
+        ),
+        (
+            1.0, 26.866313256329953, 354.4537829950345, 2972.4562454047323,
+            17358.052704444737, 73193.8252125105, 224405.7446280378, 491728.91211606987,
+            734328.4544036131, 672824.5116842461, 286489.78100826655,
+        ),
+    ),
+    4: (
+        (
+            1.000010726210141, 9.843329037496439, 44.29598244891179, 105.77045056609752,
+            120.38980347449339,
+        ),
+        (
+            1.0, 9.843916573169931, 45.28214654769485, 115.80149699012807, 161.03518114906382,
+            96.05716486564927,
+        ),
+    ),
+}  # fmt: skip
+"""The numerator and the denominator of a rational fit to the Mills ratio, by the bytes of a number.
+The relative error is below 6e-17 on [0, 40] for float64, and below 7e-9 on [0, 15] for float32,
+where exp(-u^2 / 2) ends. All coefficients are positive, so the sums lose no accuracy."""
+_UPPER_DIGITS = {8: -(2**27), 4: -(2**12)}
+"""A bit mask that leaves half of the digits, by the bytes of a number."""
+_BLOCK = 32_768
+"""So many numbers are computed at a time, since the cache holds them."""
 
 
 @register
@@ -83,16 +102,37 @@ class GELU(Activation):
         self.equation = "a = z Phi(z); g' = Phi(z) + z phi(z)" if exact else _TANH_FORM
 
     @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        below, rise = self._distribution(x)
+        if training:
+            rise += below
+            self.cache = rise  # g'(z): backward would take long to compute Phi(z) again
+        below *= x
+        return below
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        slope: Array = self.cache
+        self.check_delta(delta, slope.shape)
+        return slope * delta
+
+    @override
     def function(self, z: Array) -> Array:
-        return z * (normal(z)[0] if self.approximate == "none" else _tanh_sigmoid(z)[0])
+        return z * self._distribution(z)[0]
 
     @override
     def derivative(self, cached: Array) -> Array:
+        below, rise = self._distribution(cached)
+        return below + rise
+
+    def _distribution(self, z: Array) -> tuple[Array, Array]:
+        """Return Phi(z), or its approximation, and z times its derivative."""
         if self.approximate == "none":
-            below, density = normal(cached)
-            return below + cached * density
-        s, bend = _tanh_sigmoid(cached)
-        return s * (1 + (1 - s) * bend)
+            below, rise = normal(z)
+            rise *= z
+            return below, rise
+        s, bend = _tanh_sigmoid(z)
+        return s, s * (1 - s) * bend
 
 
 @register
@@ -186,22 +226,42 @@ def normal(z: Array) -> tuple[Array, Array]:
     The tail 1 - Phi(u) is phi(u) m(u), with u = |z| and the Mills ratio m, which a quotient of two
     polynomials fits. So Phi is accurate for large negative z too, where (1 + erf) / 2 isn't.
     """
-    u = np.minimum(np.abs(z), 40)  # exp(-u^2 / 2) is zero above 40
-    near = np.rint(16 * u) / 16  # its square is exact: rounding u^2 would cost three digits
+    z = z if z.flags.forc else z.copy()
+    below, density = np.empty_like(z), np.empty_like(z)
+    flat = [array.ravel(order="K") for array in (z, below, density)]
+    for start in range(0, z.size, _BLOCK):
+        _normal(*(array[start : start + _BLOCK] for array in flat))
+    return below, density
+
+
+def _normal(z: Array, below: Array, density: Array) -> None:
+    """Write Phi(z) and phi(z), with few new arrays."""
+    u = np.abs(z)
+    if not np.maximum.reduce(u) <= 40:  # usually skipped, to save a pass
+        np.minimum(u, 40, out=u)  # exp(-u^2 / 2) is zero above 40
+    # The square of u's upper digits is exact: rounding u^2 would cost three digits.
+    upper = (u.view(f"i{u.itemsize}") & _UPPER_DIGITS[u.itemsize]).view(u.dtype)
+    lower = u - upper
+    lower *= u + upper
+    lower *= -0.5
+    upper *= upper
+    upper *= -0.5
     with np.errstate(under="ignore"):
-        density = np.exp(near * near / -2)
-        density *= np.exp((u - near) * (u + near) / -2)
-        density /= sqrt(2 * pi)
-        tail = _polynomial(_NUMERATOR, u)
-        tail /= _polynomial(_DENOMINATOR, u)
-        tail *= density
-    return np.where(z < 0, tail, 1 - tail), density
+        np.exp(upper, out=density)
+        density *= np.exp(lower, out=lower)
+        density *= 1 / sqrt(2 * pi)
+        numerator, denominator = _MILLS_RATIO[u.itemsize]
+        np.divide(_polynomial(numerator, u), _polynomial(denominator, u), out=below)
+        below *= density
+    below -= z >= 0
+    np.abs(below, out=below)  # 1 - tail for z >= 0
 
 
 def _polynomial(coefficients: tuple[float, ...], u: Array) -> Array:
     """Return the value of a polynomial, the highest power first."""
-    total = np.full_like(u, coefficients[0])
-    for coefficient in coefficients[1:]:
+    first, second, *others = coefficients
+    total = u + second if first == 1 else first * u + second
+    for coefficient in others:
         total *= u
         total += coefficient
     return total

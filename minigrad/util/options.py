@@ -6,7 +6,7 @@ that has the option, or the name of a function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from numbers import Real
 from typing import Any
@@ -44,6 +44,21 @@ def check_int(value: int, name: str, owner: object, *, least: int = 1) -> int:
     """
     expected = f"a whole number {name} >= {least}"
     return int(_check(value, expected, owner, lambda v: least <= v < inf and v % 1 == 0))
+
+
+def check_ints(
+    value: int | Sequence[int], name: str, owner: object, *, count: int, least: int = 1
+) -> int | tuple[int, ...]:
+    """Return a whole number, or a tuple of `count` whole numbers, each of at least `least`.
+
+    >>> check_ints([3, 5], "strides", "Conv2D", count=2)
+    (3, 5)
+    """
+    if not isinstance(value, (tuple, list)):
+        return check_int(value, name, owner, least=least)  # type: ignore[arg-type]
+    if len(value) != count:
+        raise ValueError(f"{_name(owner)} expects {name} as an int or {count} ints, got {value!r}")
+    return tuple(check_int(n, name, owner, least=least) for n in value)
 
 
 def check_bool(value: bool, name: str, owner: object) -> bool:

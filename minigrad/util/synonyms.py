@@ -3,11 +3,17 @@
 # fmt: off
 SYNONYMS = {
     # layers and activations
-    "Linear": "dense", "add": "parallel", "average": "parallel", "batch_norm1d": "batch_norm",
-    "batch_normalization": "batch_norm", "concatenate": "parallel", "fully_connected": "dense",
+    "Linear": "dense", "adaptive_avg_pool1d": "global_average_pooling1d",
+    "adaptive_avg_pool2d": "global_average_pooling2d",
+    "adaptive_max_pool1d": "global_max_pooling1d", "adaptive_max_pool2d": "global_max_pooling2d",
+    "add": "parallel", "average": "parallel", "avg_pool1d": "average_pooling1d",
+    "avg_pool2d": "average_pooling2d", "batch_norm1d": "batch_norm", "batch_norm2d": "batch_norm",
+    "batch_normalization": "batch_norm", "concatenate": "parallel",
+    "conv_transpose2d": "conv2d_transpose", "fully_connected": "dense",
     "hard_sigmoid": "hardsigmoid", "hard_tanh": "hardtanh", "layer_normalization": "layer_norm",
-    "linear": "identity", "model": "sequential", "module": "layer", "swish": "silu",
-    "unflatten": "reshape",
+    "linear": "identity", "max_pool1d": "max_pooling1d", "max_pool2d": "max_pooling2d",
+    "model": "sequential", "module": "layer", "swish": "silu",
+    "unflatten": "reshape", "upsample": "up_sampling2d",
     # losses and metrics
     "acc": "accuracy", "bce_loss_with_logits": "bce_with_logits",
     "binary_cross_entropy": "bce bce_with_logits", "binary_crossentropy": "bce bce_with_logits",
@@ -34,10 +40,13 @@ SYNONYMS = {
     "reduce_lr_on_plateau": "reduce_on_plateau", "register_keras_serializable": "register",
     "step_lr": "step_decay",
     # options of layers, initializers and regularizers
-    "drop_rate": "rate", "eps": "epsilon", "kernel_initializer": "weight_initializer",
+    "dilation": "dilation_rate", "drop_rate": "rate", "eps": "epsilon",
+    "kernel_initializer": "weight_initializer",
     "kernel_regularizer": "weight_regularizer", "l1": "strength", "l2": "strength",
-    "maxval": "scale", "minval": "scale", "negative_slope": "slope", "out_features": "units",
-    "p": "rate", "std": "scale", "stddev": "scale", "target_shape": "shape",
+    "maxval": "scale", "minval": "scale", "negative_slope": "slope", "out_channels": "filters",
+    "out_features": "units",
+    "p": "rate", "scale_factor": "size", "std": "scale", "stddev": "scale", "stride": "strides",
+    "target_shape": "shape",
     # options of models and losses
     "beta": "delta", "generator": "rng", "random_state": "rng", "seed": "rng",
     "size_average": "reduction",

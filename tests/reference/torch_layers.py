@@ -124,9 +124,9 @@ def data(shape, seed):
 
 
 def ours(array):
-    """Return an array of PyTorch's in our form: a weight is (inputs, units)."""
+    """Return an array of PyTorch's in our form: a weight is (*kernel, inputs, units)."""
     array = array.detach().double()
-    return (array.T if array.ndim == 2 else array).tolist()
+    return (array.permute(*range(2, array.ndim), 1, 0) if array.ndim > 1 else array).tolist()
 
 
 def run(layer, inputs, dtype):
@@ -166,7 +166,10 @@ def cases(dtype):
     return found
 
 
+def write(name, cases):
+    document = {"made_with": f"PyTorch {torch.__version__}", "cases": cases}
+    Path(__file__).with_name(name).write_text(json.dumps(document) + "\n")
+
+
 if __name__ == "__main__":
-    document = {"made_with": f"PyTorch {torch.__version__}", "cases": cases("float64")}
-    text = json.dumps(document)
-    Path(__file__).with_name("layers.json").write_text(text + "\n")
+    write("layers.json", cases("float64"))

@@ -1,0 +1,291 @@
+"""Attention: the output at each position is a weighted mean over the positions of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.core.layer import Layer
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, Shape, features, fits, size_of
+from minigrad.initializers import InitializerLike, check_initializer, initialize
+from minigrad.util.config import register
+from minigrad.util.options import check_bool, check_int
+from minigrad.util.random import RNG
+
+_ROLES = ("query", "value", "mask")
+
+
+@register
+class MultiHeadAttention(Layer):
+    r"""Scaled dot-product attention: each query position attends to the positions of the value.
+
+    `weight` (features, 3 features) and `bias` project the query to q, and the value to k and v.
+    Each head has `width` = features / num_heads columns of q, k and v for itself:
+
+        s_ji = k_j q_i / sqrt(width)                the score of key j for query i
+        a_ji = exp(s_ji) / sum over j of exp(s_ji)  over the keys that query i attends to
+        m_i  = sum over j of a_ji v_j
+        h    = m W + b                              with `output_weight` W and `output_bias` b
+
+    Backward, with delta = dJ/dh and delta_m = delta W^T, in each head:
+
+        dJ/dv_j  = sum over i of a_ji delta_m_i
+        dJ/ds_ji = a_ji (v_j delta_m_i - m_i delta_m_i)
+        dJ/dq_i  = sum over j of dJ/ds_ji k_j / sqrt(width), and dJ/dk_j in the same way
+
+    The inputs are query; query and value; or query, value and mask, with rows of shape (positions,
+    features). A query alone is its own value: self-attention. The mask is 1 where a query attends
+    and 0 elsewhere, in rows of shape (value positions,) or (query positions, value positions). A
+    query that attends to nothing gets m = 0. For several inputs `backward` returns a tuple, with
+    None for the mask.
+
+    This is `torch.nn.MultiheadAttention(features, num_heads, batch_first=True)` with its weights
+    transposed. PyTorch's boolean masks are the opposite, True where a query doesn't attend.
+
+    Args:
+        num_heads: divides the number of features.
+        causal: position i of the query attends to positions 0 to i only.
+        use_bias: False leaves `bias` and `output_bias` out.
+        weight_initializer, bias_initializer: a name or an `Initializer`, for both projections.
+        name: see `Layer`.
+
+    Raises:
+        ValueError: rows that aren't (positions, features), a value with other features than the
+            query, or a mask that doesn't fit the two.
+
+    Source: Vaswani et al., Attention is all you need, 2017, section 3.2.
+
+    >>> layer = MultiHeadAttention(2, causal=True)
+    >>> layer.build((3, 4), np.random.default_rng(0))
+    (3, 4)
+    >>> layer.attention_weights(np.zeros((1, 3, 4)))[0, 0].round(2)
+    array([[1.  , 0.  , 0.  ],
+           [0.5 , 0.5 , 0.  ],
+           [0.33, 0.33, 0.33]])
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+    output_weight: Parameter
+    output_bias: Parameter | None
+
+    def __init__(
+        self,
+        num_heads: int,
+        *,
+        causal: bool = False,
+        use_bias: bool = True,
+        weight_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        name: str = "",
+    ) -> None:
+        super().__init__(name=name)
+        self.num_heads = check_int(num_heads, "num_heads", self)
+        self.causal = check_bool(causal, "causal", self)
+        self.use_bias = check_bool(use_bias, "use_bias", self)
+        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
+        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        several = bool(input_shape) and isinstance(input_shape[0], tuple)
+        self._shapes: tuple[Shape, ...] = input_shape if several else (input_shape,)
+        size = self._check_shapes()
+
+        def parameter(name: str, shape: Shape) -> Parameter:
+            source = self.weight_initializer if len(shape) == 2 else self.bias_initializer
+            return Parameter(initialize(source, shape, rng, f"the {name} of {self.label}"))
+
+        self.weight = parameter("weight", (size, 3 * size))
+        self.bias = parameter("bias", (3 * size,)) if self.use_bias else None
+        self.output_weight = parameter("output_weight", (size, size))
+        self.output_bias = parameter("output_bias", (size,)) if self.use_bias else None
+        return self._shapes[0]
+
+    @override
+    def forward(
+        self,
+        query: Array,
+        value: Array | None = None,
+        mask: Array | None = None,
+        *,
+        training: bool = True,
+    ) -> Array:
+        inputs, projected, a = self._attend(query, value, mask)
+        _, _, v = self._heads(inputs, projected)
+        rows, heads, _, width = v.shape
+        mixed = np.empty((rows, query.shape[1], heads, width), v.dtype)
+        np.matmul(a.swapaxes(-1, -2), v, out=mixed.swapaxes(1, 2))
+        h: Array = np.dot(mixed.reshape(-1, heads * width), self.output_weight.value)
+        if self.output_bias is not None:
+            h += self.output_bias.value
+        if training:
+            self.cache = inputs, projected, a, mixed
+        return h.reshape(query.shape)
+
+    def _attend(self, query: Array, value: Array | None, mask: Array | None) -> Any:
+        """Return the inputs, their projections, and the weights a by key and query.
+
+        With the keys first, the softmax runs over whole rows of the array, which is fast.
+        """
+        inputs, attends = self._check_inputs(query, value, mask)
+        projected: list[Array] = []
+        for x, columns in zip(inputs, self._columns(inputs), strict=True):
+            z: Array = np.dot(x.reshape(-1, x.shape[-1]), self.weight.value[:, columns])
+            if self.bias is not None:
+                z += self.bias.value[columns]
+            projected.append(z)
+        q, k, _ = self._heads(inputs, projected)
+        q *= q.shape[-1] ** -0.5
+        a: Array = k @ q.swapaxes(-1, -2)
+        if attends is not None:
+            a += np.where(attends, a.dtype.type(0), a.dtype.type(-np.inf))
+        with np.errstate(under="ignore"):
+            a -= np.maximum.reduce(a, axis=-2, keepdims=True, initial=np.finfo(a.dtype).min)
+            np.exp(a, out=a)
+            total = np.ones((1, a.shape[-2]), a.dtype) @ a
+            a *= 1 / np.maximum(total, 1)  # the largest is 1, unless a query attends to nothing
+        return inputs, projected, a
+
+    @override
+    def backward(self, delta: Array) -> Any:
+        deltas = self._parameter_gradients(delta)
+        inputs = self.cache[0]
+        back = [
+            np.dot(dz, self.weight.value[:, columns].T).reshape(x.shape)
+            for dz, columns, x in zip(deltas, self._columns(inputs), inputs, strict=True)
+        ]
+        return back[0] if len(self._shapes) == 1 else (*back, None)[: len(self._shapes)]
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        self._parameter_gradients(delta)
+
+    def _parameter_gradients(self, delta: Array) -> list[Array]:
+        """Assign the parameters' gradients, and return dJ/dz for each input's projection z."""
+        inputs, projected, a, mixed = self.cache
+        self.check_delta(delta, inputs[0].shape)
+        size = delta.shape[-1]
+        delta = delta.reshape(-1, size)
+        self.output_weight.grad = np.dot(mixed.reshape(-1, size).T, delta)
+        if self.output_bias is not None:
+            self.output_bias.grad = delta.sum(axis=0)
+        delta = np.dot(delta, self.output_weight.value.T).reshape(mixed.shape)
+        along = np.einsum("...w,...w->...", mixed, delta).swapaxes(1, 2)[:, :, np.newaxis]
+        delta = delta.swapaxes(1, 2)
+
+        q, k, v = self._heads(inputs, projected)  # q holds the factor 1 / sqrt(width)
+        deltas = [np.empty_like(z) for z in projected]
+        dq, dk, dv = self._heads(inputs, deltas)
+        np.matmul(a, delta, out=dv)
+        ds: Array = v @ delta.swapaxes(-1, -2)
+        ds -= along
+        ds *= a
+        np.matmul(ds, q, out=dk)
+        np.matmul(ds.swapaxes(-1, -2), k, out=dq)
+        dq *= dq.shape[-1] ** -0.5
+
+        for x, dz, columns in zip(inputs, deltas, self._columns(inputs), strict=True):
+            self.weight.grad[:, columns] = np.dot(x.reshape(-1, size).T, dz)
+            if self.bias is not None:
+                self.bias.grad[columns] = dz.sum(axis=0)
+        return deltas
+
+    def attention_weights(
+        self, query: Array, value: Array | None = None, mask: Array | None = None
+    ) -> Array:
+        """Return a, of shape (batch, heads, query positions, value positions)."""
+        a: Array = self._attend(query, value, mask)[-1]
+        return a.swapaxes(-1, -2)
+
+    def _columns(self, inputs: Sequence[Array]) -> list[slice]:
+        """Return each input's columns of the weight: of q, k and v, or of q and of k and v."""
+        size = len(self.weight.value)
+        return [slice(None)] if len(inputs) == 1 else [slice(size), slice(size, None)]
+
+    def _heads(self, inputs: Sequence[Array], projected: Sequence[Array]) -> list[Array]:
+        """Return q, k and v as views of the projections, (batch, heads, positions, width)."""
+        heads: list[Array] = []
+        for x, z in zip(inputs, projected, strict=True):
+            rows, positions, size = x.shape
+            split = z.reshape(rows, positions, -1, self.num_heads, size // self.num_heads)
+            heads.extend(split.transpose(2, 0, 3, 1, 4))
+        return heads
+
+    def _check_inputs(self, query: Array, value: Array | None, mask: Array | None) -> Any:
+        """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
+        roles = zip(_ROLES, (query, value, mask), strict=True)
+        given = {role: x for role, x in roles if x is not None}
+        known = _ROLES[: len(self._shapes)]
+        if tuple(given) != known:
+            raise ValueError(
+                f"{self.label} was built for {', '.join(known)}, got {', '.join(given)}"
+            )
+        for (role, x), shape in zip(given.items(), self._shapes, strict=True):
+            if role != "mask":  # it has one of two shapes
+                self.check_input(x, shape)
+            if len(x) != len(query):
+                raise ValueError(
+                    f"{self.label} expects a {role} with {len(query)} rows, as many as the query, "
+                    f"got {len(x)}"
+                )
+        inputs = (query,) if value is None else (query, value)
+        queries, keys = query.shape[1], inputs[-1].shape[1]
+        attends = np.tri(queries, keys, dtype=bool).T if self.causal else None
+        if mask is None:
+            return inputs, attends
+        self._check_mask(mask.shape[1:], queries, keys)
+        seen = mask.astype(bool)
+        if not (seen == mask).all():
+            raise ValueError(f"{self.label} expects a mask of 0 and 1, got other numbers")
+        seen = (seen[:, :, np.newaxis] if mask.ndim == 2 else seen.swapaxes(1, 2))[:, np.newaxis]
+        return inputs, seen if attends is None else seen & attends
+
+    def _check_shapes(self) -> int:
+        """Return the number of features, and refuse shapes that don't go together."""
+        if len(self._shapes) > 3:
+            raise ValueError(
+                f"{self.label} expects query, value and mask, got {len(self._shapes)} inputs"
+            )
+        for role, shape in zip(_ROLES[:2], self._shapes, strict=False):
+            if len(shape) != 2:
+                raise ValueError(
+                    f"{self.label} expects a {role} of shape (batch, positions, features), got "
+                    f"rows of shape {shape}"
+                )
+        query, value = self._shapes[0], self._shapes[1 % len(self._shapes)]
+        size = features(query, self.label)
+        if size % self.num_heads:
+            raise ValueError(
+                f"{self.label} expects features that its {self.num_heads} heads divide, got {size}"
+            )
+        if value[1] != size:
+            raise ValueError(
+                f"{self.label} expects a value with the {size} features of the query, got "
+                f"{value[1]}: put Dense({size}) before it"
+            )
+        if len(self._shapes) == 3:
+            self._check_mask(self._shapes[2], query[0], value[0])
+        return size
+
+    def _check_mask(self, shape: Shape, queries: int | None, keys: int | None) -> None:
+        one, each = (keys,), (queries, keys)
+        if not (fits(shape, one) or fits(shape, each)):
+            raise ValueError(
+                f"{self.label} expects a mask with rows of shape {one} or {each}, got {shape}"
+            )
+
+    @property
+    @override
+    def stored(self) -> int:
+        """The projections q, k and v, the weights of each head, m, and the output."""
+        (queries, size), (keys, _) = self._shapes[0], self._shapes[1 % len(self._shapes)]
+        return (
+            size_of((queries, 3 * size))
+            + size_of((keys, 2 * size))
+            + size_of((self.num_heads, queries, keys))
+        )

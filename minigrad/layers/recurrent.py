@@ -1,0 +1,355 @@
+"""Recurrent layers: a state is passed on from time step to time step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.core.layer import Layer
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, Shape, describe, features, size_of
+from minigrad.initializers import InitializerLike, check_initializer, initialize
+from minigrad.layers.branches import Merge, Parallel
+from minigrad.regularizers import Regularizer, check_regularizer
+from minigrad.util.config import register
+from minigrad.util.options import check_bool, check_int
+from minigrad.util.random import RNG
+
+State: TypeAlias = Array | tuple[Array, ...]
+
+
+class Recurrent(Layer):
+    """The base of recurrent layers: z_t = x_t W + h_(t-1) U + b, and h_t is computed from z_t.
+
+    `weight` W has shape (features, gates * units), `recurrent_weight` U (units, gates * units), and
+    `bias` b (gates * units,). Rows have the shape (time, features), where the time may be None: a
+    length that varies from batch to batch. In each batch the state starts at zero.
+
+    Backward through time, from the last step to the first, with delta_t = dJ/dz_t, which a subclass
+    computes from dJ/dh_t:
+
+        dJ/dh_(t-1) = delta_t U^T + the delta of the output h_(t-1)
+        dJ/dx_t = delta_t W^T
+        dJ/dW = sum over t of x_t^T delta_t
+        dJ/dU = sum over t of h_(t-1)^T delta_t
+        dJ/db = sum over t and rows of delta_t
+
+    Args:
+        units: the length of h, at least 1.
+        return_sequences: True returns h of all steps, (time, units), False of the last step.
+        go_backwards: True reads the sequence from its end; as in Keras, the outputs are in the
+            order in which they are computed.
+        use_bias: False leaves b out.
+        weight_initializer, recurrent_initializer, bias_initializer: a name, an `Initializer`, or an
+            array of the shape.
+        weight_regularizer, recurrent_regularizer, bias_regularizer: a term added to the loss, such
+            as `L2(1e-4)`.
+        name: see `Layer`.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an unknown name; rows that aren't (time, features); a sequence without a step.
+
+    Source: Werbos, Backpropagation through time, Proceedings of the IEEE 78, 1990.
+    """
+
+    gates: ClassVar[int] = 1
+    """The number of blocks of `units` columns in W, U and b."""
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    """What each step passes to the next; h, the output, comes first."""
+    kept: ClassVar[int] = 1
+    """How many numbers the cache holds for each unit and step."""
+    restores_order: bool = False
+    """Whether the steps run backwards and the outputs are in the order of time."""
+
+    weight: Parameter
+    recurrent_weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        return_sequences: bool = False,
+        go_backwards: bool = False,
+        use_bias: bool = True,
+        weight_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        weight_regularizer: Regularizer | None = None,
+        recurrent_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(name=name)
+        self.units = check_int(units, "units", self)
+        self.return_sequences = check_bool(return_sequences, "return_sequences", self)
+        self.go_backwards = check_bool(go_backwards, "go_backwards", self)
+        self.use_bias = check_bool(use_bias, "use_bias", self)
+        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
+        self.recurrent_initializer = check_initializer(
+            recurrent_initializer, "recurrent_initializer"
+        )
+        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
+        self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
+        self.recurrent_regularizer = check_regularizer(
+            recurrent_regularizer, "recurrent_regularizer"
+        )
+        self.bias_regularizer = check_regularizer(bias_regularizer, "bias_regularizer")
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        if len(input_shape) != 2 or isinstance(input_shape[0], tuple):
+            hint = ": for one feature a step, pass x[:, :, np.newaxis]" * (len(input_shape) == 1)
+            raise ValueError(
+                f"{self.label} expects input of shape (batch, time, features), got rows of shape "
+                f"{input_shape}{hint}"
+            )
+        columns = self.gates * self.units
+        self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
+        self.recurrent_weight = self._parameter("recurrent_weight", (self.units, columns), rng)
+        self.bias = self._parameter("bias", (columns,), rng) if self.use_bias else None
+        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+
+    def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
+        option = name.removesuffix("_weight")  # of recurrent_weight
+        initializer = getattr(self, f"{option}_initializer")
+        value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
+        return Parameter(value, regularizer=getattr(self, f"{option}_regularizer"))
+
+    def matrix(self) -> Array:
+        """Return [U; W; b], by which a step multiplies [h_(t-1), x_t, 1]."""
+        weight, recurrent_weight = self.weight.value, self.recurrent_weight.value
+        bias = np.zeros_like(weight[0]) if self.bias is None else self.bias.value
+        return np.concatenate([recurrent_weight, weight, bias[np.newaxis]])
+
+    def assign_gradients(self, inputs: Array, delta: Array) -> None:
+        """Assign dJ/dU, dJ/dW and dJ/db, the sums over steps and rows."""
+        gradient = np.tensordot(inputs, delta, axes=((0, 2), (0, 2)))
+        self.recurrent_weight.grad = gradient[: self.units]
+        self.weight.grad = gradient[self.units : -1]
+        if self.bias is not None:
+            self.bias.grad = gradient[-1]
+
+    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+        """Compute each state[t + 1] from inputs[t] and state[t], and return what backward needs.
+
+        The batch is the last axis, which makes each gate contiguous: inputs[t] is [h_(t-1), x_t, 1]
+        of shape (units + features + 1, batch), and state[t] has the shape (units, batch). The first
+        state, h, is a view of `inputs`.
+        """
+        raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states)")
+
+    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+        """Return delta_t of all steps, (time, gates * units, batch), to which a GRU adds delta_k.
+
+        delta_h[t] is the delta of the output h[t]; step t + 1 adds its own part of dJ/dh[t] to it.
+        """
+        raise NotImplementedError(f"{self.label} must define backward_steps(delta_h, states, kept)")
+
+    @override
+    def check_input(self, x: Array, row_shape: Shape) -> None:
+        if x.ndim == 2 and len(row_shape) == 2:
+            raise ValueError(
+                f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}: pass "
+                "x[np.newaxis] for one sequence, or x[:, :, np.newaxis] for one feature a step"
+            )
+        super().check_input(x, row_shape)
+        if 0 in x.shape[1:]:
+            raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        time, _ = self.input_shape or (None, None)
+        self.check_input(x, (time, len(self.weight.value)))
+        inputs, states, kept = self._run(x)
+        if training:
+            self.cache = inputs, states, kept
+        h = states[0]
+        if self.return_sequences:
+            return _rows_first(h[1:], backwards=self.restores_order)
+        last: Array = h[-1].T.copy()
+        return last
+
+    def _run(
+        self, x: Array, start: Sequence[Array] | None = None
+    ) -> tuple[Array, list[Array], tuple[Array, ...]]:
+        """Run all steps from a state, zero by default."""
+        rows, steps, width = x.shape
+        dtype = self.weight.value.dtype
+        inputs = np.ones((steps + 1, self.units + width + 1, rows), dtype)
+        inputs[:-1, self.units : -1] = _steps_first(x, backwards=self.go_backwards)
+        h = inputs[:, : self.units]
+        states = [h, *(np.empty(h.shape, dtype) for _ in self.states[1:])]
+        for index, state in enumerate(states):
+            state[0] = start[index].T if start else 0.0
+        return inputs, states, self.forward_steps(inputs, states)
+
+    def step(self, x: Array, state: State | None = None) -> tuple[Array, State]:
+        """Return h for one time step, and the state for the next call; nothing else changes.
+
+        Args:
+            x: of shape (batch, features).
+            state: what the last call returned; None before the first step.
+
+        Raises:
+            ValueError: x or the state has another shape.
+
+        >>> layer = SimpleRNN(1, weight_initializer="ones", recurrent_initializer="ones")
+        >>> layer.build((None, 1), np.random.default_rng(0))
+        (1,)
+        >>> h, state = layer.step(np.array([[0.5]]))
+        >>> h, state = layer.step(np.array([[0.5]]), state)
+        >>> h.round(4), layer.forward(np.array([[[0.5], [0.5]]])).round(4)
+        (array([[0.7452]]), array([[0.7452]]))
+        """
+        self.check_input(x, (len(self.weight.value),))
+        start = state if isinstance(state, tuple) or state is None else (state,)
+        expected = [(len(x), self.units)] * len(self.states)
+        if start is not None and (got := [np.shape(part) for part in start]) != expected:
+            names = ", ".join(self.states)
+            raise ValueError(
+                f"{self.label} expects a state {names} of shape {expected[0]}, got {got}: pass the "
+                "state that the last step returned, or None before the first"
+            )
+        _, states, _ = self._run(x[:, np.newaxis], start)
+        h, *others = (state[1].T.copy() for state in states)
+        return h.copy(), (h, *others) if others else h
+
+    @override
+    @np.errstate(over="ignore", invalid="ignore")  # deltas may explode on the way back in time
+    def backward(self, delta: Array) -> Array:
+        weight = self.weight.value
+        delta_z = self._parameter_gradients(delta)
+        delta_z = delta_z[:, : weight.shape[1]]  # without a GRU's delta_k
+        input_delta = np.matmul(weight, delta_z)
+        return _rows_first(input_delta, backwards=self.go_backwards)
+
+    @override
+    @np.errstate(over="ignore", invalid="ignore")
+    def backward_parameters(self, delta: Array) -> None:
+        self._parameter_gradients(delta)
+
+    def _parameter_gradients(self, delta: Array) -> Array:
+        """Assign dJ/dW, dJ/dU and dJ/db, and return delta_t of all steps."""
+        inputs, states, kept = self.cache
+        steps, rows = len(inputs) - 1, inputs.shape[2]
+        delta_h = np.zeros((steps + 1, self.units, rows), inputs.dtype)
+        if self.return_sequences:
+            self.check_delta(delta, (rows, steps, self.units))
+            delta_h[1:] = _steps_first(delta, backwards=self.restores_order)
+        else:
+            self.check_delta(delta, (rows, self.units))
+            delta_h[-1] = delta.T
+        delta_z = self.backward_steps(delta_h, states, kept)
+        self.assign_gradients(inputs[:-1], delta_z)
+        return delta_z
+
+    @property
+    @override
+    def stored(self) -> int:
+        time, width = self.input_shape or (0, 0)
+        return size_of((time, width + 1 + self.kept * self.units))
+
+
+def _steps_first(rows: Array, *, backwards: bool) -> Array:
+    """Turn (batch, time, features) into (time, features, batch), in the order of the steps."""
+    return (rows[:, ::-1] if backwards else rows).transpose(1, 2, 0)
+
+
+def _rows_first(steps: Array, *, backwards: bool) -> Array:
+    """Undo `_steps_first`, in a new array."""
+    return (steps[::-1] if backwards else steps).transpose(2, 0, 1).copy()
+
+
+@register
+class SimpleRNN(Recurrent):
+    """h_t = tanh(x_t W + h_(t-1) U + b), with h_0 = 0.
+
+    Backward, with delta_t = dJ/dz_t, from the last step to the first:
+
+        delta_t = dJ/dh_t (1 - h_t^2)
+        dJ/dh_(t-1) = delta_t U^T + the delta of the output h_(t-1)
+
+    Each step back multiplies delta by U^T and by a slope of at most 1, so that over many steps it
+    vanishes or explodes: use a `GRU` or an `LSTM` for long sequences.
+
+    This is `torch.nn.RNN`, whose two biases add up to b. `Recurrent` has the options, and dJ/dW,
+    dJ/dU, dJ/db and dJ/dx.
+
+    Source: Elman, Finding structure in time, Cognitive Science 14, 1990.
+
+    >>> layer = SimpleRNN(1, weight_initializer="ones", recurrent_initializer="ones")
+    >>> layer.build((None, 1), np.random.default_rng(0))
+    (1,)
+    >>> layer.forward(np.array([[[0.5], [0.5]]])).round(4)  # tanh(0.5 + tanh(0.5))
+    array([[0.7452]])
+    """
+
+    @override
+    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+        matrix, (h,) = self.matrix().T, states
+        for t in range(len(h) - 1):
+            z = np.matmul(matrix, inputs[t], out=h[t + 1])
+            np.tanh(z, out=z)
+        return ()
+
+    @override
+    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+        (h,) = states
+        weight = self.recurrent_weight.value
+        delta = 1 - h[1:] * h[1:]
+        for t in reversed(range(len(delta))):
+            delta[t] *= delta_h[t + 1]
+            delta_h[t] += np.dot(weight, delta[t])
+        return delta
+
+
+@register
+class Bidirectional(Parallel):
+    """Two recurrent layers side by side, of which one reads the sequence backwards.
+
+    With `return_sequences`, the outputs of both are in the order of time. Without, they are the
+    last ones of both: of the end of the sequence forwards, of its start backwards. Each has its
+    own parameters. With merge="concat" this is PyTorch's `bidirectional=True`.
+
+    Args:
+        layer: the forward layer; a second one is made from its options, with `go_backwards`.
+        merge: "concat", "add" or "mean"; see `Parallel`.
+        name: see `Layer`.
+
+    Raises:
+        TypeError: `layer` isn't a recurrent layer.
+        ValueError: `layer` goes backwards, or an unknown `merge`.
+
+    Source: Schuster and Paliwal, Bidirectional recurrent neural networks, IEEE Transactions on
+    Signal Processing 45, 1997.
+
+    >>> layer = Bidirectional(SimpleRNN(3, return_sequences=True))
+    >>> layer.build((5, 2), np.random.default_rng(0))
+    (5, 6)
+    """
+
+    def __init__(self, layer: Recurrent, *, merge: Merge = "concat", name: str = "") -> None:
+        if not isinstance(layer, Recurrent):
+            raise TypeError(
+                f"Bidirectional expects a recurrent layer, such as LSTM(8), got {layer!r}"
+            )
+        if layer.go_backwards:
+            raise ValueError(
+                f"Bidirectional expects a layer that goes forwards, got {layer!r}: leave out "
+                "go_backwards, which the second layer has"
+            )
+        layer.name = layer.name or "forward"
+        options = {**layer.get_config(), "go_backwards": True, "name": "backward"}
+        second = type(layer)(**options)
+        second.restores_order = True
+        super().__init__([layer, second], merge=merge, name=name)
+
+    @property
+    def layer(self) -> Layer:
+        """The layer that goes forwards."""
+        return self.layers[0]
