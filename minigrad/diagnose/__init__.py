@@ -96,8 +96,8 @@ def diagnose(
     if not finite.all():
         inputs, targets = take(inputs, finite), take(targets, finite)
 
-        def kept(weight: object) -> Any:  # `as_rows` refuses any other shape
-            fits = np.shape(weight)[:1] == finite.shape  # type: ignore[arg-type]
+        def kept(weight: Any) -> Any:  # `as_rows` refuses any other shape
+            fits = np.shape(weight)[:1] == finite.shape
             return np.asarray(weight)[finite] if fits else weight
 
         sample_weight = each(kept, sample_weight)

@@ -210,7 +210,7 @@ class Case:
             step
             for step in self.trace.steps
             if any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
-            and step.input.dtype.kind == "f"
+            and all(x.dtype.kind == "f" for x in step.inputs)
         ]
 
     @cached_property
@@ -309,6 +309,12 @@ class Case:
             return None
         t = (rows.y.reshape(len(rows), -1) - mean) / deviation
         return replace(self, rows=Rows(rows.x, t.reshape(rows.y.shape), rows.weight))
+
+    @property
+    def sums(self) -> bool:
+        """Whether J grows with the rows of a batch."""
+        losses = [part.loss for part in self.parts.values()]
+        return any(loss is not None and loss.reduction == "sum" for loss in losses)
 
     @property
     def batch_scale(self) -> float:

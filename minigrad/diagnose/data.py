@@ -70,7 +70,8 @@ def _constant_inputs(columns: Array, of: str) -> Iterator[Finding]:
         "error" if constant.all() else "warning",
         f"{'all' if constant.all() else 'some'} inputs{name} are constant",
         f"{number(count)} of {number(inputs)} inputs{name} are the same in all "
-        f"{number(len(columns))} rows; input {first} is always {number(value)}. They carry no information.",
+        f"{number(len(columns))} rows; input {first} is always {number(value)}. They carry no "
+        "information.",
         "Drop these inputs, or check how x was made.",
         evidence(constant=count, inputs=inputs, first=first, value=value),
     )
@@ -95,15 +96,15 @@ def constant_targets(case: Case) -> Iterator[Finding]:
 def unscaled_inputs(case: Case) -> Iterator[Finding]:
     """Find inputs of the first weight matrix that are too large, too small, or too different."""
     seen = set[int]()  # arrays that come from the inputs without a weight, by id
-    made = {id(step.output) for step in case.trace.steps if not isinstance(step.output, dict)}
+    made = {id(step.output) for step in case.trace.steps}
     for step in case.trace.steps:
         ids = {*map(id, step.inputs)}
-        if step.layer.children or isinstance(step.input, dict) or not ids <= seen | ids - made:
+        if not ids <= seen | (ids - made):
             continue
         if step in case.weighted:
             yield from _unscaled_inputs(step)
             made |= ids  # once
-        elif not step.layer.own_parameters():
+        elif not (step.layer.children or step.layer.own_parameters()):
             seen.add(id(step.output))
 
 

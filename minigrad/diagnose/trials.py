@@ -87,7 +87,7 @@ def _above_limit(case: Case) -> Iterator[Finding]:
         below = "((1 + 2 m) lambda_max)" if optimizer.nesterov else "lambda_max"
         formula = f"2 (1 + m) / {below} with momentum m = {number(optimizer.momentum)}"
     batches = "Smaller batches have the same curvature on average, plus noise."
-    if loss.reduction == "sum":
+    if case.sums:
         batches = (
             f"This holds for batches of {number(case.batch_rows)} rows: the loss is a sum, so "
             "half as many rows have half the curvature and twice the limit."

@@ -309,7 +309,7 @@ def delta_sums(names: Names) -> dict[str, Step]:
     for symbol in names.symbols.values():
         takers = names.takers.get(symbol.delta, ())
         if takers:
-            values = reduce(np.add, [taker.delta for taker in takers])
+            values: Array = reduce(np.add, [taker.delta for taker in takers])
             arrays = [(taker.name, taker.delta) for taker in takers]
             parts = _added(arrays, [np.arange(prod(symbol.shape))] * len(takers))
             added = " + ".join(at(taker.name, symbol.shape, "k") for taker in takers)

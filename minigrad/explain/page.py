@@ -126,8 +126,8 @@ class _Row:
         columns = [self._column(symbols, paths) for symbols, paths in groups]
         ends = [[f"J|{word(n)}", type(loss).__name__] for n, loss in losses.items()]
         ends = [*(ends if len(ends) > 1 else ()), ["J", "sum" if len(ends) > 1 else ends[0][1]]]
-        for name, title in ends:
-            unit = {"values": [name], "deltas": []}
+        units = ({"values": [name], "deltas": []} for name, _ in ends)
+        for unit, (_, title) in zip(units, ends, strict=True):
             columns.append({"title": [title], "size": 1, "units": [unit]})
         if names.in_graph:
             deepest = max(depths) + 1

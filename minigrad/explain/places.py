@@ -22,7 +22,7 @@ class Taker(NamedTuple):
 
     by: str
     name: str
-    delta: Array | None
+    delta: Array
 
 
 class Output(NamedTuple):
@@ -265,7 +265,7 @@ class Names:
             place.input_delta_names = (*names[:i], name, *names[i + 1 :])
             if (place, i) in outer:
                 by = f"{place.path} (input {i + 1})" if again else place.path
-                parts.append(Taker(by, name, place.input_deltas[i]))
+                parts.append(Taker(by, name, cast("Array", place.input_deltas[i])))
         for label in ends:
             name = symbol.delta + ("" if alone else f"|{word(label)}")
             self.outputs[label] = output = self.outputs[label]._replace(delta_name=name)
