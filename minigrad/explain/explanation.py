@@ -206,7 +206,7 @@ class Explanation:
 
     def _layer(self, place: Place) -> LayerPass:
         users = [p for p in self._pass.names.places if place.h in p.xs and not p.enters]
-        follows = place.linear and len(users) == 1 and users[0].activates
+        follows = place.affine and len(users) == 1 and users[0].activates
         return LayerPass(place, place if place.activates else users[0] if follows else None)
 
     def __reduce__(self) -> tuple[Any, ...]:

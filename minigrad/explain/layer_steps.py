@@ -12,7 +12,9 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array
+from minigrad.explain.affine import Affine
+from minigrad.explain.families import family
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
 from minigrad.layers import (
@@ -26,7 +28,7 @@ from minigrad.layers import (
     Parallel,
     Residual,
 )
-from minigrad.layers.affine import Affine
+from minigrad.layers.affine import Affine as AffineLayer
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
@@ -38,8 +40,8 @@ _BY_SLOPE: Final = (Activation.backward, GELU.backward)
 
 def forward(place: Place, names: Names) -> Step:
     """Return the step of a layer's output."""
-    if place.linear:
-        return _dense_output(place)
+    if place.affine:
+        return _affine_output(place)
     return Branches(place, names).output() if _merges(place) else _layer_output(place)
 
 
@@ -48,8 +50,8 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
     layer = place.layer
     if (place.inner and not place.enters) or type(layer) in _MERGES:
         yield from Branches(place, names).deltas()
-    elif place.linear:
-        yield from _dense_backward(place)
+    elif place.affine:
+        yield from _affine_backward(place)
     elif _merges(place):
         yield Branches(place, names).input_delta()
     elif isinstance(layer, Activation) and type(layer).backward in _BY_SLOPE:
@@ -87,82 +89,45 @@ def row_gradients(place: Place, attribute: str) -> Array:
     return np.stack(parts)
 
 
-def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts, i: int = 0) -> Step:
+def _input_delta(
+    place: Place, title: str, right: str, tag: str, parts: Parts, *, i: int = 0, unit: str = "k"
+) -> Step:
     """Return the step of dJ/dinput, whose equation has this right side."""
     x, name = place.xs[i], place.input_delta_names[i]
-    unit = _along(x.shape, "j") if place.linear else "k"
-    equation = f"{at(name, x.shape, unit)} = {right}"
     delta = cast("Array", place.input_deltas[i])
+    equation = f"{at(name, x.shape, unit)} = {right}"
     return Step("backward", place.path, title, equation, tag, name, delta, parts, x)
 
 
-def _along(shape: Shape, unit: str) -> str:
-    """Return the index of a unit on the last axis: k, or t,k if the rows have two axes."""
-    return ",".join([*"tuvw"[: len(shape) - 1], unit])
+def _affine_output(place: Place) -> Step:
+    """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis, or each window."""
+    z, affine = place.h, Affine(place)
+    equation, lead = f"{z.name}[{affine.indices['z']}] = {affine.equations['z']}", _as(place)
+    title, values, note = "weighted sums of the inputs", place.output, None
+    if not place.linear:
+        title, note = "weighted sums of the windows", affine.note
+    parts = affine.output
+    return Step(
+        "forward", place.path, title, equation, f"{lead}8", z.name, values, parts, z, note
+    )  # fmt: skip
 
 
-def _dense_output(place: Place) -> Step:
-    """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis."""
-    x, z, w, bias = place.x, place.h, place.parameters["weight"], place.parameters.get("bias")
-    weight, (inputs, units) = w.source.value, w.source.shape
-
-    def parts(row: int, index: int, _: Limit) -> Sum:
-        vector, k = divmod(index, units)
-        numbers, start = place.input[row], vector * inputs
-        return Sum(
-            numbers.ravel()[start : start + inputs] * weight[:, k],
-            lambda j: (factor(x.name, numbers, start + j), factor(w.name, weight, j * units + k)),
-            first=(factor(bias.name, bias.source.value, k),) if bias else (),
-        )
-
-    added = f"{bias.name}[k] + " if bias else ""
-    j, k = _along(x.shape, "j"), _along(z.shape, "k")
-    equation = f"{z.name}[{k}] = {added}Σ_j {x.name}[{j}] {w.name}[j,k]"
-    title = "weighted sums of the inputs"
-    return Step("forward", place.path, title, equation, "8", z.name, place.output, parts, z)
-
-
-def _dense_backward(place: Place) -> Iterator[Step]:
+def _affine_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
-    x, z, w, (delta, _) = place.x, place.h, place.parameters["weight"], place.deltas
-    weight, (inputs, units) = w.source.value, w.source.shape
-    vectors, several = prod(z.shape[:-1]), len(delta) > 1
-    deltas, columns = delta.reshape(-1, units), place.input.reshape(-1, inputs)
+    affine, lead = Affine(place), _as(place)
+    rights, index = affine.equations, affine.indices["weight"]
+    tag, title = lead + place.tag("4, 6", "10, 11"), "gradient of the weights"
+    yield _gradient(place, "weight", title, index, rights["weight"], tag, affine.for_weight)
+    if affine.bias:
+        tag, title = lead + place.tag("6", "11"), "gradient of the biases"
+        yield _gradient(place, "bias", title, "k", rights["bias"], tag, affine.for_bias)
+    title, tag, index = "back through the weights", f"{lead}7, 10", affine.indices["input"]
+    yield _input_delta(place, title, rights["input"], tag, affine.for_input, unit=index)
 
-    def one(name: str, values: Array, vector: int, unit: int) -> Factor:
-        row, start = vector // vectors, vector % vectors * values.shape[-1]
-        return factor(name, values[row], start + unit, row if several else None)
 
-    def for_weight(_: int, index: int, __: Limit) -> Sum:
-        j, k = divmod(index, units)
-        return Sum(
-            deltas[:, k] * columns[:, j],
-            lambda vector: (
-                one(z.delta, delta, vector, k),
-                one(x.name, place.input, vector, j),
-            ),
-        )
-
-    def for_bias(_: int, k: int, __: Limit) -> Sum:
-        return Sum(deltas[:, k], lambda vector: (one(z.delta, delta, vector, k),))
-
-    def for_input(row: int, index: int, _: Limit) -> Sum:
-        vector, j = divmod(index, inputs)
-        numbers, start = delta[row], vector * units
-        return Sum(
-            numbers.ravel()[start : start + units] * weight[j],
-            lambda k: (factor(z.delta, numbers, start + k), factor(w.name, weight, j * units + k)),
-        )
-
-    axes, j, k = _along(z.shape, "")[:-1], _along(x.shape, "j"), _along(z.shape, "k")
-    sums = f"Σ_{axes} " if axes else ""
-    right, tag = f"{sums}{z.delta}[{k}] {x.name}[{j}]", place.tag("4, 6", "10, 11")
-    yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
-    if "bias" in place.parameters:
-        title, tag = "gradient of the biases", place.tag("6", "11")
-        yield _gradient(place, "bias", title, "k", f"{sums}{z.delta}[{k}]", tag, for_bias)
-    right = f"Σ_k {z.delta}[{k}] {w.name}[j,k]"
-    yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
+def _as(place: Place) -> str:
+    """Return what stands before the numbers of equations that are those of a `Dense`."""
+    return "" if place.linear else "as "
 
 
 def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
@@ -184,7 +149,7 @@ def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
 
 
 def _layer_output(place: Place) -> Step:
-    """The layer's `equation`; without one, only the values are known."""
+    """The sum or formula of its family, or the layer's `equation`; else only the values."""
     x, h, layer = place.x, place.h, place.layer
     rights = [right for left, right in place.sides.items() if not left.endswith("'")]
     formula = _formula(place, rights[0] if rights else "")
@@ -197,12 +162,17 @@ def _layer_output(place: Place) -> Step:
             factors += (factor("m", layer.cache[row], unit),)
         return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
-    equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
+    known = family(place)
+    equation = f"{h.name} = {word(layer.name or 'layer')}({', '.join(x.name for x in place.xs)})"
+    if known is not None:
+        unit = ",".join([*"tuvw"[: len(h.shape) - 1], "k"])
+        equation = f"{at(h.name, h.shape, unit)} = {known.right}"
     if formula.text:
         equation = f"{at(h.name, h.shape, 'k')} = {formula.names()}"
     title = "the activation" if place.activates else "the output"
     tag = "8" if isinstance(layer, Activation) else "as 8"
-    return Step("forward", place.path, title, equation, tag, h.name, place.output, parts, h)
+    shown, note = (parts, None) if known is None else (known.parts, known.note)
+    return Step("forward", place.path, title, equation, tag, h.name, place.output, shown, h, note)
 
 
 def _layer_gradient(place: Place, attribute: str) -> Step:
@@ -256,7 +226,7 @@ def _layer_input_delta(place: Place, i: int) -> Step:
         return Sum(delta[reached.start : reached.stop].ravel()[used] * slopes[used], factors)
 
     right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]"
-    return _input_delta(place, "back through the layer", right, "as 7, 10", parts, i)
+    return _input_delta(place, "back through the layer", right, "as 7, 10", parts, i=i)
 
 
 def _jacobian(place: Place, row: int, i: int) -> tuple[range, Array | None]:
@@ -292,7 +262,7 @@ def _derivatives(place: Place, row: int, count: int, by: int | str) -> Iterator[
 def _run_backward(place: Place, delta: Array, by: int | str) -> Array:
     """Return dJ/dinput for a delta, by its index, or the gradient of a parameter, by attribute."""
     layer = place.layer
-    if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
+    if isinstance(layer, AffineLayer) and place.affine:  # delta is dJ/dz, before the activation
         cache, layer = layer.cache, copy.copy(layer)
         layer.cache, layer.activation = cache, None
     with np.errstate(all="ignore"):

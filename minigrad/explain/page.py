@@ -146,7 +146,7 @@ class _Row:
         if not several and prod(place.x.shape) == prod(h.shape):
             for index in self.shown.units(h.units_of):
                 self._inputs[at(h.name, h.shape, index)] = at(place.x.name, place.x.shape, index)
-        elif not (place.linear or place.inner):
+        elif not (place.affine or place.inner):
             sources = [name for x in place.xs for name in self._shown(x)]
             self._inputs |= dict.fromkeys(self._shown(h), sources)
 

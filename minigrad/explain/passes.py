@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
+from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
 from minigrad.explain.loss_steps import loss_steps
@@ -116,14 +117,18 @@ class Selection:
 
     def units(self, name: str) -> list[int]:
         if name not in self._units:
-            symbol = self.made.names.symbols[name]
-            sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
-            if step is not None:
-                with np.errstate(all="ignore"):
-                    sizes = sizes * self.made.steps[step].row(self.row).ravel()
-            chosen = largest(np.nan_to_num(sizes, nan=np.inf), self.limit.of(sizes.size))
+            sizes = self._effects(name)
+            chosen = largest(sizes, self.limit.of(sizes.size))
             self._units[name] = sorted({*chosen, *self._extra.get(name, ())})
         return self._units[name]
+
+    def _effects(self, name: str) -> Array:
+        symbol = self.made.names.symbols[name]
+        sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
+        if step is not None:
+            with np.errstate(all="ignore"):
+                sizes = sizes * self.made.steps[step].row(self.row).ravel()
+        return np.asarray(np.nan_to_num(np.abs(sizes), nan=np.inf))
 
     def indices(self, step: Step) -> list[int]:
         if step.symbol is not None:
@@ -132,3 +137,9 @@ class Selection:
 
     def lines(self, step: Step) -> list[Line]:
         return [step.line(self.row, index, self.limit) for index in self.indices(step)]
+
+    def note(self, step: Step) -> list[str]:
+        """Return what a step shows of the number with the largest effect."""
+        if step.note is None or step.symbol is None:
+            return []
+        return step.note(self.row, int(np.argmax(self._effects(step.symbol.name))))

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from minigrad.core.graph import Graph
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.steps import UNNAMED, Formula, Symbol
-from minigrad.layers import Activation, Dense
+from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
+from minigrad.layers.pooling import GlobalPooling, Pooling
+from minigrad.layers.recurrent import Recurrent
 from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
+
+_NAMED: Final = (Embedding, GlobalPooling, MultiHeadAttention, Pooling, Recurrent)
+"""Layers whose outputs have their names in chains, too."""
 
 
 class Taker(NamedTuple):
@@ -159,7 +164,7 @@ class Names:
     def taken(self, place: Place) -> str:
         """Say which layers and inputs of a graph a layer takes; nothing for its own sums."""
         places = [p for p in self.places if not p.enters]
-        split = {p.path for p in places if p.linear}  # of a `Dense` and its activation
+        split = {p.path for p in places if p.affine}  # of a `Dense` and its activation
         made = {}
         for p in places:
             outer = p.path.rpartition(".")[0]
@@ -196,16 +201,16 @@ class Names:
         names: dict[int, str] = {}
         count = 0
         for place in self.places:
-            count += place.linear
+            count += place.affine
             level = str(count)
             place.xs = tuple(self._give(x, f"h{level}") for x in place.inputs)
             if place.enters:
                 continue
             letter = "a" if place.activates else next(iter(place.sides), "h")
-            name, like = f"{letter}{level}", None if place.linear else place.x
-            if place.linear:
+            name, like = f"{letter}{level}", None if place.affine else place.x
+            if place.affine:
                 name = f"z{level}"
-            elif self.in_graph:
+            elif self.in_graph or isinstance(place.layer, _NAMED):
                 own = word(place.path).replace(".", "_")
                 after_sums = place.activates and place.x.delta.startswith("δ")
                 level = place.x.name[1:] if after_sums else f"_{own}"
@@ -213,7 +218,7 @@ class Names:
             place.h = self._give(place.output, name, like)
             for attribute, parameter in place.layer.own_parameters():
                 source = parameter.source
-                short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
+                short = {"weight": "w", "bias": "b"}[attribute] if place.affine else attribute
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")
                 name = names[id(source)]
@@ -237,7 +242,7 @@ class Names:
         before_dense: set[str] = set()
         for place in reversed(self.places):
             place.hidden = place.h.name in before_dense
-            if place.hidden or place.linear:
+            if place.hidden or place.affine:
                 before_dense.update(x.name for x in place.xs)
             if place.hidden:
                 ends = (self.of(child.output) for child in place.inner)

@@ -48,6 +48,7 @@ def text(made: Pass, shown: Selection) -> str:
             written += [row for line in lines for row in tagged(line, step.tag)]
             if len(lines) < step.size:
                 written.append(f"  ... and {step.size - len(lines)} more")
+            written += [f"  {row}" for row in shown.note(step)]
     used = {int(n) for step in made.steps for n in step.tag.removeprefix("as ").split(", ")}
     written += ["", "EQUATIONS", "", "  i, j and k count the units of three consecutive layers"]
     written += [f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in used]
@@ -76,6 +77,9 @@ def latex(made: Pass, shown: Selection) -> str:
             written += [head, *_aligned(_rows(step.equation) + rows)]
             if len(lines) < step.size:
                 written.append(f"\\noindent\\ldots\\ and {step.size - len(lines)} more.")
+            if note := shown.note(step):
+                plain = "\n".join(note).encode("ascii", "ignore").decode()
+                written += [r"\begin{verbatim}", plain, r"\end{verbatim}"]
     return "\n".join([*written, r"\end{document}", ""])
 
 
