@@ -25,6 +25,8 @@ function showStep() {
     ...step.lines.map((name) => make("li", {}, nameButton(name), inOneRow(row.lines[name]))),
   );
   byId("more").textContent = step.more ? `and ${step.more} more with less effect` : "";
+  byId("note").textContent = minus(step.note ?? "");
+  byId("note").hidden = !step.note;
   byId("back").ariaDisabled = String(state.step === 0);
   byId("next").ariaDisabled = String(state.step === many - 1);
   const slider = byId("slider");

@@ -75,6 +75,8 @@ class _Row:
             names = [self._add(place, index) for index in self.shown.indices(step)]
             made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
             made |= {"named": step.references, "lines": names, "more": step.size - len(names)}
+            if note := self.shown.note(step):
+                made["note"] = "\n".join(note)
             steps.append(made)
         terms = [term for line in self._lines.values() for term in line.terms]
         for name, value in [named for term in terms for named in term.factors]:
