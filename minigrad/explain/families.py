@@ -7,6 +7,7 @@ equation for any unit k, the parts of one number, and what else is shown of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,13 @@ from minigrad.explain.affine import under_kernel
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Factor, Limit, Parts, Sum, at, factor, largest, number
 from minigrad.layers import GRU, LSTM, Embedding, MultiHeadAttention
-from minigrad.layers.pooling import AveragePooling, MaxPooling, Pooling
+from minigrad.layers.pooling import (
+    AveragePooling,
+    GlobalAveragePooling,
+    GlobalMaxPooling,
+    MaxPooling,
+    Pooling,
+)
 from minigrad.layers.recurrent import Recurrent
 
 _MOST_KEYS = 6
@@ -38,6 +45,14 @@ def family(place: Place) -> Family | None:
         if issubclass(kind, base) and kind.forward is base.forward:
             return made(place)
     return None
+
+
+def reaches(layer: Layer, source: int, position: int, length: int) -> bool:
+    """Return whether an output position of a layer over sequences depends on an input position."""
+    if isinstance(layer, Recurrent) and layer.return_sequences:
+        read = length - 1 - source if layer.go_backwards else source
+        return read <= (length - 1 - position if layer.restores_order else position)
+    return not (isinstance(layer, MultiHeadAttention) and layer.causal) or source <= position
 
 
 def _recurrent(place: Place) -> Family:
@@ -155,8 +170,10 @@ def _embedding(place: Place) -> Family:
 def _pooling(place: Place) -> Family:
     """Write the window of one output number; positions under the padding don't count."""
     layer, channels = place.layer, place.h.shape[-1]
-    assert isinstance(layer, Pooling)
-    taken = under_kernel(layer.cache[0])
+    averages = isinstance(layer, (AveragePooling, GlobalAveragePooling))
+    taken = np.arange(prod(place.x.shape[:-1])).reshape(-1, 1)  # one window: all positions
+    if isinstance(layer, Pooling):
+        taken = under_kernel(layer.cache[0])
 
     def window(row: int, index: int) -> tuple[Array, list[int]]:
         position, channel = divmod(index, channels)
@@ -165,14 +182,14 @@ def _pooling(place: Place) -> Family:
 
     def parts(row: int, index: int, limit: Limit) -> Sum | str:
         x, places = window(row, index)
-        if isinstance(layer, AveragePooling):
+        if averages:
             share: Factor = ("factor", 1 / len(places))
             values = x.ravel()[places]
             return Sum(values / len(places), lambda i: (share, factor(place.x.name, x, places[i])))
         shown = largest(x.ravel()[places], limit.of(len(places)))
         return f"max({', '.join(number(float(x.flat[places[i]])) for i in shown)})"
 
-    kind = "mean" if isinstance(layer, AveragePooling) else "max"
+    kind = "mean" if averages else "max"
     return Family(f"{kind} of the window of {place.x.name}", parts)
 
 
@@ -182,6 +199,8 @@ FAMILIES: Final[dict[type[Layer], Callable[[Place], Family]]] = {
     Embedding: _embedding,
     MaxPooling: _pooling,
     AveragePooling: _pooling,
+    GlobalMaxPooling: _pooling,
+    GlobalAveragePooling: _pooling,
 }
 
 

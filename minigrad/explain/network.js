@@ -12,15 +12,17 @@ function edgesOf(shown) {
   const add = (source, to, weight) => {
     const from = keys.get(source);
     if (from && from !== to) edges.set(`${from} ${to} ${weight}`, [from, to, weight]);
+    return from;
   };
   for (const [key, unit] of units) for (const name of unit.values) keys.set(name, key);
   for (const [name, key] of keys) {
+    let linked = false;
     const terms = isLoss(name) ? [] : shown.lines[name].terms ?? [];
     for (const { factors } of terms) {
       const weight = factors.find(([factor]) => shown.weights[factor])?.[0] ?? "";
-      for (const [factor] of factors) add(factor, key, weight);
+      for (const [factor] of factors) linked = add(factor, key, weight) || linked;
     }
-    if (!terms.length) for (const from of [shown.inputs[name]].flat()) add(from, key, "");
+    if (!linked) for (const from of [shown.inputs[name]].flat()) add(from, key, "");
   }
   if (!shown.inputs.J) for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
   return [...edges.values()];
@@ -226,9 +228,10 @@ function mark() {
     const value = known(unit.values);
     const delta = known(unit.deltas);
     const shown = value ?? unit.values[0];
+    const name = shown.length > 12 ? shown.replace(/.*(?=\[)/, "") : shown; // it is in the heading
     const symbol = delta?.startsWith("δ") ? "δ" : "∂";
     unit.button.replaceChildren(
-      make("span", { className: "name" }, ...nameOf(shown)),
+      make("span", { className: "name" }, ...nameOf(name)),
       make("span", { className: "value" }, value ? minus(short(row.lines[value].value)) : "\u2013"),
       make("span", { className: "delta" }, delta ? `${symbol} ${minus(short(row.lines[delta].value))}` : ""),
     );

@@ -10,10 +10,13 @@ from importlib.resources import files
 from math import prod
 from typing import Any, Final
 
+from minigrad.explain.families import reaches
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place, word
 from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
+from minigrad.layers import MultiHeadAttention
+from minigrad.layers.recurrent import Recurrent
 
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
@@ -144,10 +147,19 @@ class _Row:
 
     def _link(self, place: Place) -> None:
         """Note what each unit is computed from, for a layer whose numbers have no sums."""
-        h, several = place.h, len(place.xs) > 1
-        if not several and prod(place.x.shape) == prod(h.shape):
+        x, h, several = place.x, place.h, len(place.xs) > 1
+        each = h.shape[-1] if h.shape[:-1] == x.shape else 1  # an id has several features
+        if isinstance(place.layer, (Recurrent, MultiHeadAttention)) and not several:
             for index in self.shown.units(h.units_of):
-                self._inputs[at(h.name, h.shape, index)] = at(place.x.name, place.x.shape, index)
+                made = index // h.shape[-1]
+                self._inputs[at(h.name, h.shape, index)] = [
+                    at(x.name, x.shape, i)
+                    for i in self.shown.units(x.units_of)
+                    if reaches(place.layer, i // x.shape[-1], made, x.shape[0])
+                ]
+        elif not several and prod(x.shape) * each == prod(h.shape):
+            for index in self.shown.units(h.units_of):
+                self._inputs[at(h.name, h.shape, index)] = at(x.name, x.shape, index // each)
         elif not (place.affine or place.inner):
             sources = [name for x in place.xs for name in self._shown(x)]
             self._inputs |= dict.fromkeys(self._shown(h), sources)
