@@ -9,6 +9,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 function edgesOf(shown) {
   const keys = new Map();
   const edges = new Map();
+  const alone = new Set();
   const add = (source, to, weight) => {
     const from = keys.get(source);
     if (from && from !== to) edges.set(`${from} ${to} ${weight}`, [from, to, weight]);
@@ -22,7 +23,20 @@ function edgesOf(shown) {
       const weight = factors.find(([factor]) => shown.weights[factor])?.[0] ?? "";
       for (const [factor] of factors) linked = add(factor, key, weight) || linked;
     }
-    if (!linked) for (const from of [shown.inputs[name]].flat()) add(from, key, "");
+    for (const from of linked ? [] : [shown.inputs[name]].flat()) {
+      linked = add(from, key, "") || linked;
+    }
+    if (!linked) alone.add(key);
+  }
+  // For the others, the deltas that they pass back say what they depend on.
+  for (const [name, line] of Object.entries(shown.lines)) {
+    const [, source] = owners.get(name) ?? [];
+    const back = shown.steps[line.step]?.phase === "backward";
+    for (const { factors } of back ? line.terms ?? [] : []) {
+      const [kind, key] = owners.get(factors[0][0]) ?? [];
+      const slope = Number(factors.at(-1)[1]);
+      if (kind === "unit" && alone.has(key) && units.has(source) && slope) add(source, key, "");
+    }
   }
   if (!shown.inputs.J) for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
   return [...edges.values()];

@@ -10,7 +10,6 @@ from importlib.resources import files
 from math import prod
 from typing import Any, Final
 
-from minigrad.explain.families import reaches
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place, word
 from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
@@ -146,23 +145,13 @@ class _Row:
         return columns
 
     def _link(self, place: Place) -> None:
-        """Note what each unit is computed from, for a layer whose numbers have no sums."""
-        x, h, several = place.x, place.h, len(place.xs) > 1
-        each = h.shape[-1] if h.shape[:-1] == x.shape else 1  # an id has several features
-        if isinstance(place.layer, (Recurrent, MultiHeadAttention)) and not several:
-            for index in self.shown.units(h.units_of):
-                made = index // h.shape[-1]
-                self._inputs[at(h.name, h.shape, index)] = [
-                    at(x.name, x.shape, i)
-                    for i in self.shown.units(x.units_of)
-                    if reaches(place.layer, i // x.shape[-1], made, x.shape[0])
-                ]
-        elif not several and prod(x.shape) * each == prod(h.shape):
+        """Note what each unit is computed from if it is one number; an id has several features."""
+        x, h = place.x, place.h
+        each = h.shape[-1] if h.shape[:-1] == x.shape else 1
+        mixes = isinstance(place.layer, (Recurrent, MultiHeadAttention)) or len(place.xs) > 1
+        if not mixes and prod(x.shape) * each == prod(h.shape):
             for index in self.shown.units(h.units_of):
                 self._inputs[at(h.name, h.shape, index)] = at(x.name, x.shape, index // each)
-        elif not (place.affine or place.inner):
-            sources = [name for x in place.xs for name in self._shown(x)]
-            self._inputs |= dict.fromkeys(self._shown(h), sources)
 
     def _shown(self, symbol: Symbol) -> list[str]:
         """Return the names of an array's units that are shown."""
