@@ -29,6 +29,9 @@ from minigrad import (
     Multiply,
     Sequential,
 )
+from minigrad.core.layer import Layer
+from minigrad.core.loss import JointLoss
+from minigrad.trace import trace
 
 RNG = np.random.default_rng(0)
 ROWS = 120
@@ -175,3 +178,39 @@ def test_a_product_of_branches_is_no_elementwise_layer():
     model = Model(inputs=x, outputs=Dense(1)(Multiply()(gate, Dense(4)(x))), rng=0)
     diagnosis = model.diagnose(X["right"], PRICE, loss=MSELoss(), optimizer=Adam())
     assert not diagnosis, diagnosis
+
+
+def test_a_graph_without_a_parameter_is_diagnosed():
+    a, b = Input((2,), name="a"), Input((2,), name="b")
+    model = Model(inputs=[a, b], outputs=Add()(a, b))
+    x = {"a": X["left"][:, :2], "b": X["right"][:, :2]}
+    diagnosis = model.diagnose(x, x["a"] + x["b"] + 1, loss=MSELoss(), optimizer=Adam())
+    assert any("no parameter is trainable" in note for note in diagnosis.notes)
+
+
+class Broken(Layer):
+    """A sum whose second delta isn't finite."""
+
+    def build(self, input_shape, rng):
+        return input_shape[0]
+
+    def forward(self, *inputs, training=True):
+        return inputs[0] + inputs[1]
+
+    def backward(self, delta):
+        return delta, delta * np.nan
+
+
+def test_the_first_number_that_is_not_finite_is_found_with_several_inputs():
+    left, right = Input((3,), name="left"), Input((4,), name="right")
+    second = Dense(2, name="second")(right)
+    merged = Broken(name="merged")(Dense(2)(left), second)
+    outputs = {"kind": merged, "price": Dense(1)(second)}
+    model = Model(inputs=[left, right], outputs=outputs, rng=0)
+    assert trace(model, X, Y, JointLoss(LOSSES)).first_not_finite() == (
+        "the input delta of Broken 'merged'"
+    )
+    x = {**X, "right": X["right"] * np.inf}
+    assert trace(model, x).first_not_finite() == "the output of Dense 'second'"
+    diagnosis = model.diagnose(X, Y, loss=LOSSES)
+    assert diagnosis["not_finite"].layer == "merged"

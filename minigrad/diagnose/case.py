@@ -210,7 +210,7 @@ class Case:
             step
             for step in self.trace.steps
             if any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
-            and all(x.dtype.kind == "f" for x in step.inputs)
+            and step.input.dtype.kind == "f"
         ]
 
     @cached_property
@@ -243,8 +243,8 @@ class Case:
         """The steps after the last layer with parameters: these alone limit the predictions."""
         array, found = self.trace.prediction, list[Step]()
         for step in reversed(self.trace.steps):
-            alone = len(step.inputs) == 1 and not any(step.layer.named_parameters())
-            if step.output is array and alone and step.input.dtype.kind == "f":
+            free = takes_numbers(step) and not any(step.layer.named_parameters())
+            if step.output is array and free:
                 found.insert(0, step)
                 array = step.input
         return found
@@ -340,6 +340,12 @@ class Case:
 
     def landscape(self) -> Landscape:
         return Landscape(self.model, self.batch_loss, self.sample)
+
+
+def takes_numbers(step: Step) -> bool:
+    """Whether a layer takes one array, which holds no ids."""
+    (x, *others) = step.inputs
+    return not others and isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
 def counted_rows(rows: Rows) -> NDArray[np.intp]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array
-from minigrad.diagnose.case import Case, Landscape, off_kinks, output_range
+from minigrad.data.arrays import Array, Shape
+from minigrad.diagnose.case import Case, Landscape, off_kinks, output_range, takes_numbers
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.trace import Step
 
@@ -38,7 +38,7 @@ _NOISE = 1e-8  # derivatives below this share of J are lost in rounding
 def inactive_units(case: Case) -> Iterator[Finding]:
     """Find activations that pass no delta on: saturated at both ends, or dead at one."""
     for step in case.trace.steps:
-        if len(step.inputs) > 1 or not _is_elementwise(step.layer, step.input):
+        if not (takes_numbers(step) and _is_elementwise(step.layer, step.input)):
             continue
         x = step.input.astype(np.float64)
         grid = np.linspace(-4, 4, 81).reshape(-1, *[1] * (x.ndim - 1))
@@ -181,7 +181,7 @@ def _linear_runs(case: Case) -> Iterator[list[Step]]:
         run = list[Step]()
         takers = Counter(id(array) for step in chain for array in step.inputs)
         for step in chain:
-            linear = len(step.inputs) == 1 and _is_linear(step.layer, step.input)
+            linear = takes_numbers(step) and _is_linear(step.layer, step.input.shape[1:])
             alone = takers[id(step.input)] == 1 and not case.is_output(step.input)
             if not linear or (run and not (step.input is run[-1].output and alone)):
                 yield run
@@ -198,13 +198,11 @@ def _matrix(step: Step) -> Parameter | None:
     return next((p for _, p in own if p.shape == shape and p.trainable), None)
 
 
-def _is_linear(layer: Layer, x: Array) -> bool:
+def _is_linear(layer: Layer, input_shape: Shape) -> bool:
     """Return whether f(a) + f(b) = f(a + b) + f(0) in inference, for inputs of several sizes."""
-    if x.dtype.kind != "f":
-        return False
     rng = np.random.default_rng(0)
     for size in _SIZES:
-        a, b = size * rng.standard_normal((2, _LINEAR_ROWS, *x.shape[1:]))
+        a, b = size * rng.standard_normal((2, _LINEAR_ROWS, *input_shape))
         try:
             fa, fb, both, zero = (
                 layer.forward(x, training=False).astype(np.float64) for x in (a, b, a + b, 0 * a)

@@ -163,12 +163,11 @@ class Names:
 
     def taken(self, place: Place) -> str:
         """Say which layers and inputs of a graph a layer takes; nothing for its own sums."""
-        places = [p for p in self.places if not p.enters]
-        split = {p.path for p in places if p.affine}  # of a `Dense` and its activation
+        sums = {p.path for p in self.places if p.affine}
         made = {}
-        for p in places:
-            outer = p.path.rpartition(".")[0]
-            made[p.h.name] = outer if outer in split else p.path
+        for p in self.places:
+            outer = p.path.rpartition(".")[0]  # a `Dense`, or what has the layer otherwise
+            made[p.h.name] = outer if outer in sums else p.path
         sources = [made.get(x.name, x.name) for x in place.xs]
         own = len(sources) == 1 and place.path.startswith(f"{sources[0]}.")
         return f"takes {', '.join(sources)}" if self.in_graph and not own else ""
