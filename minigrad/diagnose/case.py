@@ -191,16 +191,15 @@ class Case:
 
     @cached_property
     def quantities(self) -> dict[str, Array]:
-        """The inputs in words, without ids, and without masks, which have no slope."""
-        deltas = self.trace[""].input_deltas
-        arrays = [*labelled(self.rows.x, "x")]
-        cast = [*labelled(self.model.cast(take(self.rows.x, slice(1)), np.dtype(float)), "x")]
+        """The inputs by name in messages, without ids, and without masks, which have no slope."""
+        names, arrays = zip(*labelled(self.rows.x, "x"), strict=True)
+        cast = self.model.cast(take(self.rows.x, slice(1)), np.dtype(float))
+        kinds = [x.dtype.kind for _, x in labelled(cast, "")]
+        deltas = self.trace[""].input_deltas or arrays  # not None without a backward pass
         return {
-            label: array
-            for (label, array), (_, x), delta in zip(
-                arrays, cast, deltas or [x for _, x in cast], strict=True
-            )
-            if x.dtype.kind == "f" and array.dtype != bool and delta is not None
+            name: x
+            for name, x, kind, delta in zip(names, arrays, kinds, deltas, strict=True)
+            if kind == "f" and x.dtype != bool and delta is not None
         }
 
     @property

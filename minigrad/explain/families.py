@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 
 from minigrad.core.layer import Layer
-from minigrad.explain.affine import under_kernel
 from minigrad.explain.places import Place
+from minigrad.explain.products import under_kernel
 from minigrad.explain.steps import Limit, Parts, Sum, at, factor, largest, number
 from minigrad.layers import GRU, LSTM, Embedding, MultiHeadAttention, pooling
 from minigrad.layers.recurrent import Recurrent

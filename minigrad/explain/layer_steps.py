@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
-from minigrad.explain.affine import Affine
 from minigrad.explain.families import family
 from minigrad.explain.places import NamedParameter, Names, Place, word
+from minigrad.explain.products import Products
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
 from minigrad.layers import (
     GELU,
@@ -28,7 +28,7 @@ from minigrad.layers import (
     Parallel,
     Residual,
 )
-from minigrad.layers.affine import Affine as AffineLayer
+from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
@@ -101,28 +101,26 @@ def _input_delta(
 
 def _affine_output(place: Place) -> Step:
     """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis, or each window."""
-    z, affine = place.h, Affine(place)
-    equation, lead = f"{z.name}[{affine.indices['z']}] = {affine.equations['z']}", _as(place)
+    z, products = place.h, Products(place)
+    equation, lead = f"{z.name}[{products.indices['z']}] = {products.equations['z']}", _as(place)
     title, values, note = "weighted sums of the inputs", place.output, None
     if not place.linear:
-        title, note = "weighted sums of the windows", affine.note
-    parts = affine.output
-    return Step(
-        "forward", place.path, title, equation, f"{lead}8", z.name, values, parts, z, note
-    )  # fmt: skip
+        title, note = "weighted sums of the windows", products.note
+    tag, parts = f"{lead}8", products.output
+    return Step("forward", place.path, title, equation, tag, z.name, values, parts, z, note)
 
 
 def _affine_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
-    affine, lead = Affine(place), _as(place)
-    rights, index = affine.equations, affine.indices["weight"]
+    products, lead = Products(place), _as(place)
+    rights, index = products.equations, products.indices["weight"]
     tag, title = lead + place.tag("4, 6", "10, 11"), "gradient of the weights"
-    yield _gradient(place, "weight", title, index, rights["weight"], tag, affine.for_weight)
-    if affine.bias:
+    yield _gradient(place, "weight", title, index, rights["weight"], tag, products.for_weight)
+    if products.bias:
         tag, title = lead + place.tag("6", "11"), "gradient of the biases"
-        yield _gradient(place, "bias", title, "k", rights["bias"], tag, affine.for_bias)
-    title, tag, index = "back through the weights", f"{lead}7, 10", affine.indices["input"]
-    yield _input_delta(place, title, rights["input"], tag, affine.for_input, unit=index)
+        yield _gradient(place, "bias", title, "k", rights["bias"], tag, products.for_bias)
+    title, tag, index = "back through the weights", f"{lead}7, 10", products.indices["input"]
+    yield _input_delta(place, title, rights["input"], tag, products.for_input, unit=index)
 
 
 def _as(place: Place) -> str:
@@ -262,7 +260,7 @@ def _derivatives(place: Place, row: int, count: int, by: int | str) -> Iterator[
 def _run_backward(place: Place, delta: Array, by: int | str) -> Array:
     """Return dJ/dinput for a delta, by its index, or the gradient of a parameter, by attribute."""
     layer = place.layer
-    if isinstance(layer, AffineLayer) and place.affine:  # delta is dJ/dz, before the activation
+    if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
         cache, layer = layer.cache, copy.copy(layer)
         layer.cache, layer.activation = cache, None
     with np.errstate(all="ignore"):

@@ -27,7 +27,7 @@ def under_kernel(windows: Windows) -> NDArray[np.intp]:
     return under.astype(np.intp) - 1
 
 
-class Affine:
+class Products:
     """z = b + Σ x w: what is multiplied for each number, and the equations for any unit.
 
     Each product joins a position of the input, `taken`, one of the output, `made`, and a place in
