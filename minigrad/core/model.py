@@ -59,7 +59,7 @@ class Model(Layer):
 
     Args:
         network: the layer that computes the prediction; see `Sequential` for a chain of layers.
-        inputs, outputs: or the `Input`s of a graph, and what layers that are called on them give:
+        inputs, outputs: or the inputs of a graph (`Input`), and what layers called on them give:
             one, a list, or for outputs a dict. Several inputs are passed as a dict by name, several
             outputs are a dict by their layers' names, or by those given.
         input_shape: the shape of one row, such as (2,); without it the first data builds the model.
