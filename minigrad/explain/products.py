@@ -52,7 +52,7 @@ class Products:
         self.taken = self.made = np.arange(prod(place.x.shape[:-1]))
         self.tap = np.zeros_like(self.taken)
         near = list("tuvw"[: len(place.x.shape) - 1])
-        self._write("j", near, near, near, near, "j,k", "".join(near), "k")
+        self._write("j", near, near, near, near, "j,k", ",".join(near), "k")
 
     def _slide(self, layer: Convolution, windows: Windows) -> None:
         """Find the products of a convolution: what lies under the kernel at each place of it."""
