@@ -4,12 +4,26 @@ import copy
 
 import pytest
 
-from registered_examples import EXAMPLES, INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS, REGULARIZERS
+from registered_examples import (
+    EXAMPLES,
+    GRAPHS,
+    INITIALIZERS,
+    LAYERS,
+    LOSSES,
+    OPTIMIZERS,
+    REGULARIZERS,
+)
 
 
 @pytest.fixture(params=LAYERS, ids=lambda e: f"{e[0]!r}-{e[1]}")
 def layer_example(request):
     """A layer, not built, and the shape of its input."""
+    return copy.deepcopy(request.param)
+
+
+@pytest.fixture(params=[*LAYERS, *GRAPHS], ids=lambda e: f"{e[0]!r}-{e[1]}")
+def any_layer_example(request):
+    """A layer, also a graph or one with several inputs, and the shape or shapes of its input."""
     return copy.deepcopy(request.param)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minigrad import Layer, Parameter
-from minigrad.checks.rules import Trial
+from minigrad.checks.rules import Trial, by_name
 
 
 @contextmanager
@@ -31,9 +31,10 @@ def all_slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
     return [value if value in fast else slow(value) for value in values]
 
 
-def rows_for(layer: Layer, shape: tuple[int, ...], rows: int = 5, *, seed: int = 1) -> Any:
-    """Return rows of input: random numbers, or ids for a layer that takes them."""
-    return Trial(layer, shape).x(rows=rows, seed=seed)
+def rows_for(layer: Layer, shape: tuple[Any, ...], rows: int = 5, *, seed: int = 1) -> Any:
+    """Return rows of input: random numbers, or for several inputs a dict as `model_of` takes."""
+    trial = Trial(layer, shape)
+    return by_name(trial.model(), trial.x(rows=rows, seed=seed))
 
 
 def through_pickle(instance: Any) -> Any:

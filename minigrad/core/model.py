@@ -96,12 +96,17 @@ class Model(Layer):
         name: str = "",
     ) -> None:
         super().__init__(name=name)
-        if not isinstance(network, Layer):
+        if isinstance(network, Layer):
+            if inputs is not None or outputs is not None:
+                raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")
+        else:
             if network is not None:
                 raise TypeError(
                     f"{self.label} expects a layer as network, got {network!r}: "
                     "pass inputs= and outputs= by name"
                 )
+            if input_shape is not None:
+                raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
             network = graph_of(inputs, outputs, self.label)
             input_shape = network.row_shapes
         self.network = network
@@ -121,6 +126,10 @@ class Model(Layer):
         """The layers of the network if it is a `Chain` or a `Graph`, else the network itself."""
         transparent = isinstance(self.network, (Chain, Graph))
         return self.network.children if transparent else [self.network]
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the layer at an index or a path, such as "dense_1"."""
+        return layer_at(self, key)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -196,7 +205,7 @@ class Model(Layer):
         Several inputs are passed as a dict, or in order. A layer may cache the prediction itself:
         change it in place only after `backward`.
         """
-        x = inputs[0] if len(inputs) == 1 else dict(zip(self.input_names, inputs, strict=True))
+        x = inputs[0] if len(inputs) == 1 else self._by_name(inputs)
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = self.cast(as_inputs(x, self.input_names), self.dtype)
         self._build_or_check(x)
@@ -207,6 +216,12 @@ class Model(Layer):
         if training:
             self.cache = getattr(output, "shape", None)
         return output
+
+    def _by_name(self, inputs: tuple[Data, ...]) -> Data:
+        names = self.input_names
+        if len(inputs) != len(names):
+            raise TypeError(f"{self.label} expects {len(names) or 1} inputs, got {len(inputs)}")
+        return dict(zip(names, inputs, strict=True))
 
     @override
     def backward(self, delta: Data) -> Any:
@@ -652,10 +667,11 @@ class Sequential(Model):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
+    @override
     def __getitem__(self, key: int | str | slice) -> Any:
         """Return the layer at an index or a path, or a model of a slice's layers."""
         if not isinstance(key, slice):
-            return layer_at(self, key)
+            return super().__getitem__(key)
         layers = self.layers[key]
         input_shape = layers[0].input_shape if layers else None
         return Sequential(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)

@@ -71,6 +71,13 @@ def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str,
     return data
 
 
+def check_single(data: object, what: str) -> None:
+    """Refuse a dict for a model with one input, or one output."""
+    if isinstance(data, Mapping):
+        one = f"{what}[{next(iter(data))!r}]" if data else "an array"
+        raise TypeError(f"{what} must be one array, got a dict with {sorted(data)}: pass {one}")
+
+
 @contextmanager
 def naming(place: str) -> Iterator[None]:
     """Put a place before the message of an error."""

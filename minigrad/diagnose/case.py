@@ -49,7 +49,7 @@ class Landscape:
     """
 
     def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        self._twin: Layer = in_double(model, model.input_shape or ())
+        self._twin: Layer = in_double(model, rows.x)
         self._replay = Replay(self._twin)
         self.gradient = BatchGradient(self._twin, copy.copy(loss))
         x = self._twin.cast(rows.x, np.dtype(np.float64))
