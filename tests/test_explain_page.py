@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 
 from browser import CHROMIUM, CONTRAST, Browser, text, troubles
-from minigrad import Dense, MSELoss, Sequential, Sigmoid
+from minigrad import (
+    Add,
+    Conv2D,
+    CrossEntropyLoss,
+    Dense,
+    Flatten,
+    Input,
+    Model,
+    MSELoss,
+    Multiply,
+    Sequential,
+    Sigmoid,
+)
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 
@@ -198,4 +210,67 @@ def test_a_notebook_shows_the_page_in_a_frame(browser, explanation, tmp_path):
         assert text(browser, "#step-title") == "dense_1: weighted sums of the inputs"
         browser.js("goTo(1)")
         assert text(browser, "#step-title") == "sigmoid_1: the activation"
+    assert troubles(browser) == []
+
+
+@pytest.fixture(scope="module")
+def graph():
+    left, right = Input((2,), name="left"), Input((2,), name="right")
+    h = Dense(2, "tanh", name="first")(left)
+    both = Multiply(name="product")(h, Dense(2, name="second")(right))
+    added = Add(name="added")(both, h)
+    outputs = {"kind": Dense(2, name="third")(added), "price": Dense(1, name="fourth")(h)}
+    model = Model(inputs=[left, right], outputs=outputs, rng=1)
+    x = {"left": np.array([[0.5, -1.0]]), "right": np.array([[1.5, 0.25]])}
+    y = {"kind": np.array([1]), "price": np.array([[2.0]])}
+    return model.explain(x, y, loss={"kind": CrossEntropyLoss(), "price": MSELoss()})
+
+
+def test_every_unit_weight_and_step_of_a_graph_can_be_picked(browser, graph, tmp_path):
+    graph.to_html(tmp_path / "graph.html")
+    browser.show(1280, 900)
+    browser.open(tmp_path / "graph.html")
+    names = browser.js("[...units.keys()]")
+    assert {"left[0]", "right[1]", "z1[0]", "product[1]", "added[0]", "J|kind", "J"} <= {*names}
+    depths = {name: browser.js(f"units.get({json.dumps(name)}).x") for name in names}
+    order = ["left[0]", "z1[0]", "product[0]", "added[0]", "z3[0]", "J|kind", "J"]
+    assert [depths[name] for name in order] == list(range(7))
+    for name in names:
+        browser.js(f"units.get({json.dumps(name)}).button.click()")
+        assert text(browser, "#pick h2")
+    edges = {tuple(edge) for edge in browser.js("row.edges.map((e) => e.slice(0, 3))")}
+    assert {("z1[0]", "product[0]", ""), ("z2[0]", "product[0]", "")} <= edges
+    assert {("z1[1]", "added[1]", ""), ("z3[0]", "J|kind", ""), ("J|price", "J", "")} <= edges
+    assert ("z1[1]", "z4[0]", "w4[1,0]") in edges
+    for weight in {name for _, _, name in edges if name}:
+        browser.js(f"pick('weight', {json.dumps(weight)})")
+        assert text(browser, "#pick h2").startswith("Weight ")
+    boxes = browser.js(
+        "[...document.querySelectorAll('.unit')].map((b) => b.getBoundingClientRect().toJSON())"
+    )
+    for place, one in enumerate(boxes):
+        for other in boxes[:place]:
+            apart = one["left"] >= other["right"] or other["left"] >= one["right"]
+            assert apart or one["top"] >= other["bottom"] or other["top"] >= one["bottom"]
+    for number in range(len(graph.steps)):
+        browser.js(f"goTo({number})")
+        assert text(browser, "#count") == f"Step {number + 1} of {len(graph.steps)}"
+    browser.js("units.get('z1[0]').button.click()")
+    assert "delta" not in text(browser, "#pick h2")
+    assert "by product" in text(browser, "#pick")
+    assert "by fourth" in text(browser, "#pick")
+    browser.js("units.get('z1[0]').button.focus()")
+    browser.press("ArrowRight")
+    assert browser.js("[...units.values()].find((u) => u.button === document.activeElement).x") == 2
+    assert troubles(browser) == []
+
+
+def test_a_window_stands_beside_its_kernel(browser, tmp_path):
+    model = Sequential([Conv2D(1, 2), Flatten(), Dense(1)], input_shape=(3, 3, 1), rng=0)
+    explanation = model.explain(np.ones((1, 3, 3, 1)), np.ones((1, 1)), loss=MSELoss())
+    explanation.to_html(tmp_path / "window.html")
+    browser.open(tmp_path / "window.html")
+    assert "its window of x, and the kernel" in text(browser, "#note")
+    browser.press("ArrowRight")
+    assert browser.js("document.getElementById('note').hidden")
     assert troubles(browser) == []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isfinite, nan, prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from minigrad.checks.differences import Replay, in_double
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
+from minigrad.core.loss import JointLoss
 from minigrad.data.arrays import Array, Shape, size_of, with_axes
+from minigrad.data.by_name import Data, labelled, of, take
 from minigrad.data.rows import Rows
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
@@ -50,7 +52,8 @@ class Landscape:
         self._twin: Layer = in_double(model, rows.x)
         self._replay = Replay(self._twin)
         self.gradient = BatchGradient(self._twin, copy.copy(loss))
-        self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
+        x = self._twin.cast(rows.x, np.dtype(np.float64))
+        self._rows = Rows(x, rows.y, rows.weight)
         self.parameters = self.gradient.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
         trainable, sizes = zip(*[(p.trainable, p.size) for p in self.parameters], strict=True)
@@ -89,7 +92,7 @@ class Landscape:
         history = list(self.path(optimizer, steps))
         return inf if len(history) < steps else float(np.mean(history[-AVERAGED_STEPS:]))
 
-    def predict(self) -> Array:
+    def predict(self) -> Data:
         self._replay()
         return self._twin.forward(self._rows.x)
 
@@ -163,6 +166,53 @@ class Case:
         self.trial_steps = min(_TRIAL_STEPS, self.steps)
 
     @cached_property
+    def parts(self) -> dict[str, Case]:
+        """Itself; or one for each of several outputs by name, with a network for it alone."""
+        if self.is_single:
+            return {"": self}
+        parts = {}
+        for name, y in self.rows.y.items():
+            model: Any = copy.deepcopy(self.model)
+            model.network.outputs = model.network.outputs[name]
+            model.output_shape = model.network.output_shape = model.output_shape[name]
+            rows = Rows(self.rows.x, y, of(self.rows.weight, name))
+            loss = None if self.loss is None else self.loss.losses[name]
+            rows = rows.take(counted_rows(rows))
+            parts[name] = replace(self, model=model, rows=rows, loss=loss, notes=[])
+        return parts
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the network has one output."""
+        return not isinstance(self.rows.y, dict)
+
+    def is_output(self, array: Data) -> bool:
+        return any(array is one for _, one in labelled(self.trace.prediction, ""))
+
+    @cached_property
+    def quantities(self) -> dict[str, Array]:
+        """The inputs by name in messages, without ids, and without masks, which have no slope."""
+        names, arrays = zip(*labelled(self.rows.x, "x"), strict=True)
+        cast = self.model.cast(take(self.rows.x, slice(1)), np.dtype(float))
+        kinds = [x.dtype.kind for _, x in labelled(cast, "")]
+        deltas = self.trace[""].input_deltas or arrays  # not None without a backward pass
+        return {
+            name: x
+            for name, x, kind, delta in zip(names, arrays, kinds, deltas, strict=True)
+            if kind == "f" and x.dtype != bool and delta is not None
+        }
+
+    @property
+    def weighted(self) -> list[Step]:
+        """The steps that multiply numbers by a matrix or kernel; ids only choose its rows."""
+        return [
+            step
+            for step in self.trace.steps
+            if any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
+            and step.input.dtype.kind == "f"
+        ]
+
+    @cached_property
     def trace(self) -> Trace:
         """The forward pass for the sample, and the backward pass unless the loss refuses it."""
         loss, sample = None if self.refusal else self.loss, self.sample
@@ -171,6 +221,8 @@ class Case:
     @cached_property
     def refusal(self) -> str | None:
         """The loss's error message for the predictions, or None if it takes them."""
+        if not self.is_single:
+            return next(filter(None, [part.refusal for part in self.parts.values()]), None)
         if self.loss is not None:
             prediction = trace(self.model, self.sample.x).prediction
             try:
@@ -190,7 +242,8 @@ class Case:
         """The steps after the last layer with parameters: these alone limit the predictions."""
         array, found = self.trace.prediction, list[Step]()
         for step in reversed(self.trace.steps):
-            if step.output is array and not any(step.layer.named_parameters()):
+            free = takes_numbers(step) and not any(step.layer.named_parameters())
+            if step.output is array and free:
                 found.insert(0, step)
                 array = step.input
         return found
@@ -213,8 +266,15 @@ class Case:
         except ValueError:
             return inf
 
-    def remaining_loss(self, prediction: Array) -> float:
-        """Return the loss of predictions for the sample as a share of the best constant's."""
+    @property
+    def constant_j(self) -> float:
+        """J of one batch for the best constant predictions."""
+        return sum(part.constant_loss * part.batch_scale for part in self.parts.values())
+
+    def remaining_loss(self, prediction: Data) -> float:
+        """Return the loss of predictions as a share of the best constant's; the worst output's."""
+        if not self.is_single:
+            return max(part.remaining_loss(part.trace.prediction) for part in self.parts.values())
         if self.loss is None or not 0 < self.constant_loss < inf:
             return inf
         terms = self.loss.terms(prediction, self.sample.y)[0]
@@ -250,6 +310,12 @@ class Case:
         return replace(self, rows=Rows(rows.x, t.reshape(rows.y.shape), rows.weight))
 
     @property
+    def sums(self) -> bool:
+        """Whether J grows with the rows of a batch."""
+        losses = [part.loss for part in self.parts.values()]
+        return any(loss is not None and loss.reduction == "sum" for loss in losses)
+
+    @property
     def batch_scale(self) -> float:
         """J of one batch for a mean loss of 1."""
         assert self.loss is not None
@@ -263,6 +329,8 @@ class Case:
     @property
     def batch_loss(self) -> Loss:
         """The loss, scaled so that J of the sample is J of one batch."""
+        if not self.is_single:
+            return JointLoss({name: part.batch_loss for name, part in self.parts.items()})
         loss = copy.copy(self.loss)
         assert loss is not None
         if loss.reduction == "sum":
@@ -271,6 +339,25 @@ class Case:
 
     def landscape(self) -> Landscape:
         return Landscape(self.model, self.batch_loss, self.sample)
+
+
+def takes_numbers(step: Step) -> bool:
+    """Whether a layer takes one array, which holds no ids."""
+    (x, *others) = step.inputs
+    return not others and isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def counted_rows(rows: Rows) -> NDArray[np.intp]:
+    """Return the rows whose weight isn't 0 for all outputs."""
+    if rows.weight is None:
+        return np.arange(len(rows))
+    weights = [w.reshape(len(rows), -1) for _, w in labelled(rows.weight, "")]
+    return np.flatnonzero(np.hstack(weights).any(axis=1))
+
+
+def as_columns(x: Data) -> Array:
+    """Return all numbers of each row, of all inputs, side by side."""
+    return np.hstack([array.reshape(len(array), -1) for _, array in labelled(x, "")])
 
 
 def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, Landscape, least_loss
+from minigrad.diagnose.case import Case, Landscape, as_columns, least_loss
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.losses import Loss
 from minigrad.metrics.classification import accuracy
@@ -53,19 +53,25 @@ def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[
 
 def constant_inputs(case: Case) -> Iterator[Finding]:
     """Find inputs that are the same in all rows."""
-    columns = case.rows.x.reshape(len(case.rows), -1)
+    for label, x in case.quantities.items():
+        yield from _constant_inputs(x.reshape(len(x), -1), label.removeprefix("x"))
+
+
+def _constant_inputs(columns: Array, of: str) -> Iterator[Finding]:
     constant = (columns == columns[0]).all(axis=0)
     other = constant & (columns[0] != 0)
     if len(columns) < 2 or not (other.any() or (constant.any() and constant.mean() >= _ZEROS)):
         return
+    name = f" of x{of}" if of else ""
     first = int(np.argmax(other if other.any() else constant))
     count, inputs, value = constant.sum(), constant.size, columns[0, first]
     yield Finding(
         "constant_inputs",
         "error" if constant.all() else "warning",
-        f"{'all' if constant.all() else 'some'} inputs are constant",
-        f"{number(count)} of {number(inputs)} inputs are the same in all {number(len(columns))} "
-        f"rows; input {first} is always {number(value)}. They carry no information.",
+        f"{'all' if constant.all() else 'some'} inputs{name} are constant",
+        f"{number(count)} of {number(inputs)} inputs{name} are the same in all "
+        f"{number(len(columns))} rows; input {first} is always {number(value)}. They carry no "
+        "information.",
         "Drop these inputs, or check how x was made.",
         evidence(constant=count, inputs=inputs, first=first, value=value),
     )
@@ -89,10 +95,20 @@ def constant_targets(case: Case) -> Iterator[Finding]:
 
 def unscaled_inputs(case: Case) -> Iterator[Finding]:
     """Find inputs of the first weight matrix that are too large, too small, or too different."""
-    steps = case.trace.steps
-    weighted = (s for s in steps if any(len(p.shape) > 1 for _, p in s.layer.own_parameters()))
-    if (step := next(weighted, None)) is None:
-        return
+    seen = set[int]()  # arrays that come from the inputs without a weight, by id
+    made = {id(step.output) for step in case.trace.steps}
+    for step in case.trace.steps:
+        ids = {*map(id, step.inputs)}
+        if not ids <= seen | (ids - made):
+            continue
+        if step in case.weighted:
+            yield from _unscaled_inputs(step)
+            made |= ids  # once
+        elif not (step.layer.children or step.layer.own_parameters()):
+            seen.add(id(step.output))
+
+
+def _unscaled_inputs(step: Step) -> Iterator[Finding]:
     columns = step.input.reshape(-1, step.input.shape[-1]).astype(np.float64)
     columns = columns[:, np.ptp(columns, axis=0) > 0]
     if not columns.size:
@@ -280,7 +296,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
         return
     if values[0] not in (0, 1) or (np.diff(values) != 1).any():
         return
-    given, others = _explained(rows.x.reshape(len(rows), -1), index.ravel(), classes)
+    given, others = _explained(as_columns(rows.x), index.ravel(), classes)
     usual, best = float(np.median(others)), float(others.max())
     if usual < _EXPLAINED or given > _ORDERED * usual:
         return

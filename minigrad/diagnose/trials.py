@@ -6,8 +6,16 @@ from math import inf, isfinite, prod
 
 import numpy as np
 
+from minigrad.data.by_name import take
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import AVERAGED_STEPS, Case, Landscape, largest_curvature, least_loss
+from minigrad.diagnose.case import (
+    AVERAGED_STEPS,
+    Case,
+    Landscape,
+    as_columns,
+    largest_curvature,
+    least_loss,
+)
 from minigrad.diagnose.findings import Finding, ending, evidence, number
 from minigrad.losses import Loss
 from minigrad.optimizers import SGD, Adam
@@ -79,7 +87,7 @@ def _above_limit(case: Case) -> Iterator[Finding]:
         below = "((1 + 2 m) lambda_max)" if optimizer.nesterov else "lambda_max"
         formula = f"2 (1 + m) / {below} with momentum m = {number(optimizer.momentum)}"
     batches = "Smaller batches have the same curvature on average, plus noise."
-    if loss.reduction == "sum":
+    if case.sums:
         batches = (
             f"This holds for batches of {number(case.batch_rows)} rows: the loss is a sum, so "
             "half as many rows have half the curvature and twice the limit."
@@ -145,7 +153,7 @@ def _out_of_proportion(case: Case) -> Iterator[Finding]:
     start = landscape(landscape.start)[0]
     end = landscape.descend(optimizer, steps)
     pace = max(0.0, start - end) / steps
-    constant = case.constant_loss * case.batch_scale
+    constant = case.constant_j
     trial = f"On a copy, {number(steps)} steps of {type(optimizer).__name__} at {number(rate)}"
     found = evidence(learning_rate=rate, trial_steps=steps, loss_before=start)
     found["loss_at_this_rate"] = end
@@ -206,13 +214,16 @@ def capacity(case: Case) -> Iterator[Finding]:
         case.notes.append(f"overfitting {count} rows was not tried: {reason}")
         return
     steps = min(_STEPS, _PARAMETER_STEPS // trainable)
+    shapes = [p.shape for step in case.weighted for _, p in step.layer.own_parameters()]
+    widest = max((shape[-2] for shape in shapes if len(shape) > 1), default=1)
+    rates = [rate * min(1.0, _NARROW / widest) for rate in _RATES]
     results = list[tuple[float, float, float, float, str]]()
     for tried, how in ((case, ""), (case.standardized, " with standardized targets")):
         if tried is None:
             break
         rows, loss, floor, constant = _task(tried)
         lowest, goal = inf, floor + _REMAINING * (constant - floor)
-        for rate in _RATES:
+        for rate in rates:
             lowest = min(lowest, _trained(Landscape(case.model, loss, rows), rate, steps, goal))
             if lowest <= goal:
                 return
@@ -243,8 +254,8 @@ def _task(case: Case) -> tuple[Rows, Loss, float, float]:
     loss = copy.copy(case.loss)
     assert loss is not None
     loss.reduction, loss.scale = "mean", 1.0
-    some = case.sample.x[: 10 * _ROWS]
-    different = np.unique(some.reshape(len(some), -1), axis=0, return_index=True)[1]
+    some = as_columns(take(case.sample.x, slice(10 * _ROWS)))
+    different = np.unique(some, axis=0, return_index=True)[1]
     rows = case.sample.take(np.sort(different)[:_ROWS])
     shape = (len(rows), *case.output_shape)
     floor, constant = (
@@ -256,9 +267,8 @@ def _task(case: Case) -> tuple[Rows, Loss, float, float]:
 
 def _trained(landscape: Landscape, rate: float, steps: int, goal: float) -> float:
     """Return the lowest loss of a training run, without regularizers."""
-    widest = max((p.shape[0] for p in landscape.parameters if len(p.shape) > 1), default=1)
     lowest = inf
-    for j in landscape.path(Adam(learning_rate=rate * min(1.0, _NARROW / widest)), steps):
+    for j in landscape.path(Adam(learning_rate=rate), steps):
         lowest = min(lowest, j - landscape.gradient.regularization)
         if lowest <= goal:
             break

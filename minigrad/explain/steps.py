@@ -120,6 +120,7 @@ class Step:
         values: the array, of shape (rows, ...), or (1, ...) if it is one for all rows.
         parts: returns the sum or the formula of one number, for (row, flat index, limit).
         symbol: of the array with the same units, if it has units: of z1 for z1 and δ1.
+        note: returns lines that show more of one number, for (row, flat index).
     """
 
     phase: Literal["forward", "loss", "backward"]
@@ -131,6 +132,7 @@ class Step:
     values: Array
     parts: Parts
     symbol: Symbol | None = None
+    note: Callable[[int, int], list[str]] | None = None
 
     @property
     def shape(self) -> Shape:
