@@ -9,9 +9,9 @@ from typing import Final
 
 from minigrad.film.scenes import deflated, spread
 
-_TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*"|-?\d[\d.e+-]*)')
+_TOKEN: Final = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.e+-]*)')
 """A text or a number in JSON."""
-_FIRST: Final = 16
+_FIRST: Final = 8
 
 
 def moments(
@@ -26,9 +26,10 @@ def moments(
             made[i] = made.get(i) or page(i)
         return chosen, folded([made[i] for i in chosen])
 
-    chosen, text = told(_FIRST)
-    while (count := min(len(chosen) * most // len(text), len(places))) > 1.2 * len(chosen):
-        chosen, text = told(count)
+    (few, first), (chosen, text) = told(_FIRST), told(2 * _FIRST)
+    if len(chosen) > len(few):  # each page adds about as much
+        room = (most - len(text)) * (len(chosen) - len(few)) // (len(text) - len(first))
+        chosen, text = told(len(chosen) + max(0, room))
     while len(text) > most and len(chosen) > 1:
         chosen, text = told(len(chosen) * 3 // 4)
     return chosen, text
