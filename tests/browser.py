@@ -101,8 +101,10 @@ class Browser:
         outer, self._session = self._session, session
         for domain in ("Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
-        yield
-        self._session = outer
+        try:
+            yield
+        finally:
+            self._session = outer
 
     def open(self, path: Path) -> None:
         self.events.clear()

@@ -159,6 +159,12 @@ def test_a_run_that_diverges_is_a_film(tmp_path):
     assert told["weights"]["parts"][0]["scale"] < 1e6
 
 
+def test_a_run_that_diverges_at_once_is_a_film_of_one_frame(tmp_path):
+    film = make(Dense(1)).film(X, 1e200 * Y, verbose=0)
+    assert film.updates == [0]
+    assert written(film, tmp_path)["films"][0]["losses"] == [None]
+
+
 def test_an_explanation_belongs_to_its_frame():
     film = make().film(X, Y, epochs=20, verbose=0)
     for frame in (0, 7, -1):

@@ -121,17 +121,16 @@ def test_any_moment_opens_its_explanation(browser, films, tmp_path):
     )
     open_page(browser, films[0], tmp_path)
     for frame in (30, 5):
-        browser.js(f"go({frame}); explain(films[0])")
+        browser.js(f"""new Promise((done) => {{
+          byId("explanation").addEventListener("load", done, {{ once: true }});
+          go({frame});
+          explain(films[0]);
+        }})""")
         assert text(browser, "#dialog-title") == f"update {films[0].updates[frame]}: row 0"
         j = f"J = {films[0].explain(frame).j:.6g}: forward and backward pass"
         assert j in browser.js("byId('explanation').srcdoc")
     attached = [e for e in browser.events if e["method"] == "Target.attachedToTarget"]
     with browser.within(attached[-1]["params"]["sessionId"]):
-        browser.js("""new Promise((done) => {
-          const look = () => (document.querySelector("#lines li") ? done() : setTimeout(look, 20));
-          setTimeout(done, 5000);
-          look();
-        })""")
         assert text(browser, "h1") == j
         assert text(browser, "#step-title") == "dense_1: weighted sums of the inputs"
     browser.js("byId('close').click()")

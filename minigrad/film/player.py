@@ -36,7 +36,7 @@ def summary(updates: Sequence[int], losses: Sequence[float]) -> str:
     The loss falls from 0.5 to 0.06 in 9 updates; half of the fall is over after update 1; it is
     lowest after update 2, 0.05.
     """
-    first, last, low = losses[0], losses[-1], int(np.nanargmin(losses))
+    first, last, low = losses[0], losses[-1], int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
     end = f"{last:.3g}" if np.isfinite(last) else "infinity"
     told = f"The loss {'falls' if last < first else 'rises'} from {first:.3g} to {end}"
     told += f" in {updates[-1] - updates[0]:,} updates"
