@@ -21,6 +21,7 @@ from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 _BLOCK_BYTES = 4 * 2**20
 """The size of one block's activations: small enough for the cache, and large enough that threads
 seldom wait for the interpreter's lock."""
+_BLOCK_NUMBERS = 2**19
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
 _FEW_ROWS = 64
@@ -69,7 +70,7 @@ class BatchGradient:
             self._pool = ThreadPool(1)
         self._replicas: list[BatchGradient] = []
         self._replicated: Array | None = None
-        keep_freed_memory(2 * _BLOCK_BYTES)
+        keep_freed_memory(31 * 2**20)
 
     def use(self, parameters: Parameters) -> None:
         """Leave gradients in these from now on, and add their regularizers."""
@@ -197,16 +198,27 @@ class Plan:
 
     def __init__(self, network: Layer) -> None:
         layers = [layer for _, layer in walk(network)]
-        stored = [layer.stored for layer in layers if not layer.children]
-        widths = [size_of(network.input_shape or ()), *stored]
-        itemsize = max((p.value.itemsize for x in layers for _, p in x.own_parameters()), default=8)
+        leaves = [layer for layer in layers if not layer.children]
+        stored = sum(layer.stored for layer in leaves)
+        widths = [size_of(network.input_shape or ()), *(layer.stored for layer in leaves)]
+        own = [p for layer in layers for _, p in layer.own_parameters()]
+        itemsize = max((p.value.itemsize for p in own), default=8)
+        positions = max(size_of((layer.output_shape or ())[:-1]) for layer in leaves)
         self.rows: int = np.iinfo(np.int64).max
-        if not any(layer.batch_dependent for layer in layers):
+        if any(layer.batch_dependent for layer in layers):
+            pass
+        elif positions == 1:
             self.rows = max(_MIN_BLOCK_ROWS, _BLOCK_BYTES // max(1, sum(widths) * itemsize))
+        else:
+            numbers = max(_BLOCK_NUMBERS, 4 * sum(p.value.size for p in own))
+            self.rows = max(8, 512 // positions, numbers // stored)
         self.in_order = any(layer.stochastic or layer.buffers for layer in layers)
+        self._several = positions > 1
         self._wide = max(widths) >= _WIDE
 
     def pool(self, threads: int | None) -> ThreadPool:
         """Return the threads that share the blocks: one where several wouldn't pay."""
         count = thread_count(threads)
+        if self._several:
+            return ThreadPool(count, one_blas_thread=True)
         return ThreadPool(1 if threads is None and self._wide else count)
