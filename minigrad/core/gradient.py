@@ -21,15 +21,23 @@ from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 _BLOCK_BYTES = 4 * 2**20
 """The size of one block's activations: small enough for the cache, and large enough that threads
 seldom wait for the interpreter's lock."""
-_BLOCK_NUMBERS = 2**19
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
+_MIN_BLOCK_SEQUENCES = 8
+"""The same for rows that are images or sequences, with half as many positions as rows above."""
+_STORED_PER_PARAMETER = 4
+"""A block of images or sequences stores so many numbers a parameter at least: its gradient costs
+little then."""
+_STEPWISE_POSITIONS = 4
+"""How many positions of a row count where a layer computes one after the other."""
 _FEW_ROWS = 64
 """So many rows are predicted without planning, which would take longer."""
 _WIDE = 64
 """From this width on matrix products dominate, and BLAS runs them on threads of its own."""
 _SUMMED_NUMBERS = 4_194_304
 """How many numbers the blocks' gradients may hold before they are added up."""
+_LARGEST_FREED = 31 * 2**20
+"""glibc keeps pieces below 32 MiB."""
 
 
 class BatchGradient:
@@ -70,7 +78,7 @@ class BatchGradient:
             self._pool = ThreadPool(1)
         self._replicas: list[BatchGradient] = []
         self._replicated: Array | None = None
-        keep_freed_memory(31 * 2**20)
+        keep_freed_memory(_LARGEST_FREED)
 
     def use(self, parameters: Parameters) -> None:
         """Leave gradients in these from now on, and add their regularizers."""
@@ -199,21 +207,23 @@ class Plan:
     def __init__(self, network: Layer) -> None:
         layers = [layer for _, layer in walk(network)]
         leaves = [layer for layer in layers if not layer.children]
-        stored = sum(layer.stored for layer in leaves)
         widths = [size_of(network.input_shape or ()), *(layer.stored for layer in leaves)]
         own = [p for layer in layers for _, p in layer.own_parameters()]
         itemsize = max((p.value.itemsize for p in own), default=8)
-        positions = max(size_of((layer.output_shape or ())[:-1]) for layer in leaves)
-        self.rows: int = np.iinfo(np.int64).max
-        if any(layer.batch_dependent for layer in layers):
-            pass
-        elif positions == 1:
-            self.rows = max(_MIN_BLOCK_ROWS, _BLOCK_BYTES // max(1, sum(widths) * itemsize))
-        else:
-            numbers = max(_BLOCK_NUMBERS, 4 * sum(p.value.size for p in own))
-            self.rows = max(8, 512 // positions, numbers // stored)
-        self.in_order = any(layer.stochastic or layer.buffers for layer in layers)
+        positions = max((size_of((x.output_shape or ())[:-1]) for x in leaves), default=1)
+        if any(layer.stepwise for layer in layers):
+            positions = _STEPWISE_POSITIONS
         self._several = positions > 1
+        self.rows: int = np.iinfo(np.int64).max
+        if not any(layer.batch_dependent for layer in layers):
+            least = _MIN_BLOCK_ROWS
+            if self._several:
+                itemsize = 8  # the same blocks for float32: half of them would take longer
+                stored = _STORED_PER_PARAMETER * sum(p.value.size for p in own)
+                least //= 2 * positions
+                least = max(_MIN_BLOCK_SEQUENCES, least, stored // sum(widths))
+            self.rows = max(least, _BLOCK_BYTES // max(1, sum(widths) * itemsize))
+        self.in_order = any(layer.stochastic or layer.buffers for layer in layers)
         self._wide = max(widths) >= _WIDE
 
     def pool(self, threads: int | None) -> ThreadPool:
