@@ -121,7 +121,10 @@ def blas_functions() -> tuple[Callable[[], int], Callable[[int], object]] | None
     import ctypes
 
     folder = Path(np.__file__).parent
-    for library in [*folder.parent.glob("numpy.libs/*openblas*"), *folder.glob(".dylibs/*openblas*")]:
+    for library in [
+        *folder.parent.glob("numpy.libs/*openblas*"),
+        *folder.glob(".dylibs/*openblas*"),
+    ]:
         blas = ctypes.CDLL(str(library))
         for name in "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads":
             if hasattr(blas, name.format("set")):
