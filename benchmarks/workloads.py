@@ -107,9 +107,7 @@ class Workload:
             shapes = (self.rows, *self.row), (self.rows, *self.target)
             kinds = self.ids, self.classes
             x, y = (
-                rng.integers(most, size=shape)
-                if most
-                else rng.standard_normal(shape).astype(dtype)
+                rng.integers(most, size=shape) if most else rng.standard_normal(shape).astype(dtype)
                 for shape, most in zip(shapes, kinds, strict=True)
             )
             return Data(x, y)

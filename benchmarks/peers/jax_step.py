@@ -48,10 +48,10 @@ def gru(parameters: Any, x: Any, *_: int) -> Any:
     weight, recurrent_weight, bias, recurrent_bias = parameters
 
     def step(h: Any, z: Any) -> Any:
-        products = zip(jnp.split(z, 3, axis=1), jnp.split(h @ recurrent_weight, 3, axis=1))
-        (z_r, r), (z_u, u), (z_n, n) = products
-        r, u = jax.nn.sigmoid(z_r + r), jax.nn.sigmoid(z_u + u)
-        n = jnp.tanh(z_n + r * (n + recurrent_bias))
+        z_r, z_u, z_n = jnp.split(z, 3, axis=1)
+        h_r, h_u, h_n = jnp.split(h @ recurrent_weight, 3, axis=1)
+        r, u = jax.nn.sigmoid(z_r + h_r), jax.nn.sigmoid(z_u + h_u)
+        n = jnp.tanh(z_n + r * (h_n + recurrent_bias))
         return n + u * (h - n), None
 
     start = jnp.zeros((len(x), len(recurrent_weight)), x.dtype)

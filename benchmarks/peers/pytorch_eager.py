@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 from typing_extensions import override
 
@@ -15,7 +14,7 @@ from benchmarks.peers.base import Peer
 from benchmarks.workloads import Array, Layers, Workload, leaves
 
 
-class Residual(nn.Module):
+class Residual(nn.Module):  # type: ignore[misc]
     """x plus what some modules make of it."""
 
     def __init__(self, *modules: nn.Module) -> None:
@@ -26,7 +25,7 @@ class Residual(nn.Module):
         return x + self.inner(x)
 
 
-class LastStep(nn.Module):
+class LastStep(nn.Module):  # type: ignore[misc]
     """The last output of a recurrent module."""
 
     def __init__(self, recurrent: nn.Module) -> None:
@@ -37,7 +36,7 @@ class LastStep(nn.Module):
         return self.recurrent(x)[0][:, -1]
 
 
-class Attention(nn.Module):
+class Attention(nn.Module):  # type: ignore[misc]
     """Self-attention, by the fused function."""
 
     def __init__(self, size: int, heads: int, causal: str = "") -> None:
@@ -48,11 +47,11 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         split = self.projection(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*split, is_causal=self.causal)
+        mixed = nn.functional.scaled_dot_product_attention(*split, is_causal=self.causal)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
-class Positions(nn.Module):
+class Positions(nn.Module):  # type: ignore[misc]
     """A row of numbers added at each position."""
 
     def __init__(self, positions: int, size: int) -> None:
