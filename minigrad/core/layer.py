@@ -80,6 +80,8 @@ class Layer(Cached):
     """Whether a row's output depends on the other rows; such a model runs whole batches."""
     stochastic: bool = False
     """Whether `forward` draws random numbers; such a model runs its row blocks in order."""
+    stepwise: bool = False
+    """Whether the positions of a row are computed one after the other, which takes many rows."""
     gives_probabilities: bool = False
     """Whether outputs are probabilities, so that a loss that takes logits must not follow."""
     min_batch_size: int = 1

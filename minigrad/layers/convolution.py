@@ -11,7 +11,15 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike
 from minigrad.layers.affine import Affine
-from minigrad.layers.windows import Padding, Size, Windows, check_axes, check_padding, per_axis
+from minigrad.layers.windows import (
+    Padding,
+    Size,
+    Windows,
+    check_axes,
+    check_padding,
+    make_windows,
+    per_axis,
+)
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import register
 from minigrad.util.options import check_int, check_ints
@@ -86,7 +94,7 @@ class Convolution(Affine):
 
     def windows(self, lengths: Shape) -> Windows:
         """Return the windows of an input with these lengths."""
-        return Windows(
+        return make_windows(
             self.label,
             lengths,
             self.kernel_size,
