@@ -18,7 +18,7 @@ def learning_rate(rate: float) -> Film:
     model.compile(optimizer=SGD(learning_rate=rate), loss=MSELoss())
     title = f"Learning rate {rate}"
     return model.film(
-        x, np.sin(4 * x), epochs=3000, batch_size=None, frames=120, title=title, verbose=0
+        x, np.sin(3 * x), epochs=3000, batch_size=None, frames=120, title=title, verbose=0
     )
 
 
@@ -39,7 +39,7 @@ def output(name: str, *last: Sigmoid) -> Film:
     )
 
 
-works, fails = learning_rate(0.2), learning_rate(0.5)
+works, fails = learning_rate(0.1), learning_rate(0.6)
 print(works, fails, sep="\n")
 works.beside(fails).to_html("learning-rate.html")
 
