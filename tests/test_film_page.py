@@ -56,6 +56,15 @@ def test_the_page_shows_the_numbers_of_the_film(page, films):
         np.testing.assert_allclose(weights, film.parameters[frame], rtol=1e-6)
 
 
+def test_the_address_names_an_update(page, films):
+    page.js("""new Promise((done) => {
+      addEventListener("hashchange", done);
+      location.hash = "#100";
+    })""")
+    update = max(update for update in films[0].updates if update <= 100)
+    assert text(page, "#now") == f"Update {update} of 400"
+
+
 def test_every_picture_moves_and_follows_the_theme(page):
     seen = "[...document.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())"
     page.js("go(0)")

@@ -3,6 +3,7 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const RATE = 30; // frames a second
 const DRAW = { curve: drawCurve, map: drawMap, histograms: drawHistograms };
+const SQUARES = "Filled squares are positive, hollow ones negative; the side grows with the root of the size.";
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const state = { at: 0, playing: false, then: 0, said: 0 };
 const films = DATA.films;
@@ -117,6 +118,13 @@ function key(event) {
   event.preventDefault();
 }
 
+// The update that the address names, as in film.html#120.
+function goToHash() {
+  const wanted = Number(location.hash.slice(1));
+  if (wanted) go(timeline.findLastIndex((update) => update <= wanted));
+  return wanted;
+}
+
 // The explanation of a moment
 
 async function explain(film) {
@@ -147,6 +155,20 @@ function figure(film, name, kind, caption, paint) {
   return make("figure", { className: kind }, canvas, under);
 }
 
+function lineKeys(weights) {
+  const [positive, negative] = ["key", "key negative"].map((className) => make("span", { className }));
+  const widest = `the widest line is ±${short(weights.parts[0].scale)}; rings are biases`;
+  return [positive, "positive ", negative, `negative; ${widest}`];
+}
+
+function captionOf({ kind, classes, values_from: range }) {
+  if (kind === "curve") return "The points are rows, the line is the prediction.";
+  if (kind === "histograms") return "What each layer returns for some rows; each is drawn to its highest bar.";
+  if (classes) return "The marks are rows, the areas the predicted classes.";
+  const [low, high] = range.map(short);
+  return `The prediction from ${low} (orange) to ${high} (blue); a mark has the colour of its row's target.`;
+}
+
 function section(film) {
   film.pictures = [];
   film.moment = make("p", { className: "moment" });
@@ -156,19 +178,10 @@ function section(film) {
   if (films.length > 1) text.prepend(make("h2", {}, film.title));
   const head = make("header", {}, text, open);
   const units = weights.columns.length > 0;
-  const keys = [make("span", { className: "key" }), "positive ", make("span", { className: "key negative" }), "negative"];
-  const squares = ["Filled squares are positive, hollow ones negative; the side grows with the root of the size."];
-  const network = figure(film, "The network's weights", "network",
-    units ? [...keys, `; the widest line is ±${short(weights.parts[0].scale)}; rings are biases`] : squares,
-    (...canvas) => (units ? drawUnits : drawTables)(...canvas.slice(0, 3), weights, canvas[3]));
-  const captions = {
-    curve: "The points are rows, the line is the prediction.",
-    histograms: "What each layer returns for some rows; each is drawn to its highest bar.",
-    map: picture.classes ? "The marks are rows, the areas the predicted classes."
-      : `The prediction from ${short(picture.values_from?.[0] ?? 0)} (orange) to `
-        + `${short(picture.values_from?.[1] ?? 0)} (blue); a mark has the colour of its row's target.`,
-  };
-  const computed = figure(film, "What the network computes", "computed", [captions[picture.kind]],
+  const drawWeights = units ? drawUnits : drawTables;
+  const network = figure(film, "The network's weights", "network", units ? lineKeys(weights) : [SQUARES],
+    (context, width, height, frame) => drawWeights(context, width, height, weights, frame));
+  const computed = figure(film, "What the network computes", "computed", [captionOf(picture)],
     (context, width, height, frame) => DRAW[picture.kind](context, width, height, picture, frame));
   const loss = figure(film, "The loss", "loss", [`The loss over ${film.rows} rows, by the number of updates.`],
     (context, width, height, frame) => drawLoss(context, width, height, film, frame, axis));
@@ -220,9 +233,9 @@ async function start() {
     draw();
   });
   byId("app").hidden = false;
-  const wanted = Number(location.hash.slice(1));
-  show(wanted ? timeline.findLastIndex((update) => update <= wanted) : 0);
-  if (wanted || still.matches) return;
+  show(0);
+  addEventListener("hashchange", goToHash);
+  if (goToHash() || still.matches) return;
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();

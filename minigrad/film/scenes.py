@@ -136,7 +136,7 @@ class Weights:
                 last["title"] += f", {leaf.path}"
             else:
                 return False
-        return bool(passed[-1].shape[1:] == model.output_shape)
+        return bool(self._parts) and passed[-1].shape[1:] == model.output_shape
 
     def _add_column(self, title: str, size: int) -> None:
         self._columns.append({"title": title, "size": size, "shown": _evenly(size, _UNITS)})
