@@ -19,8 +19,9 @@ x_train, x_test, y_train, y_test = train_test_split(
 )
 
 # Each filter sees 3x3 pixels. Pooling keeps the largest of 2x2 outputs.
+first = Conv2D(16, 3, padding="same", activation="relu")
 layers = [
-    Conv2D(16, 3, padding="same", activation="relu"),
+    first,
     MaxPooling2D(),
     Conv2D(32, 3, padding="same", activation="relu"),
     MaxPooling2D(),
@@ -39,8 +40,9 @@ if len(sys.argv) > 1:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.2))
-    filters = layers[0].weight.value[:, :, 0]  # (3, 3, filters)
-    for index, axes in enumerate(figure.subplots(1, filters.shape[-1])):
+    filters = first.weight.value[:, :, 0]  # (3, 3, filters)
+    for index in range(filters.shape[-1]):
+        axes = figure.add_subplot(1, filters.shape[-1], index + 1)
         axes.imshow(filters[..., index], cmap="gray")
         axes.axis("off")
     figure.savefig(sys.argv[1])

@@ -43,14 +43,14 @@ def words(rows: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 # The encoder reads the word in both directions. The decoder reads what it has written so far, and
 # attends to the encoder's states; then it chooses the next letter.
-shape = (LONGEST + 1,)
-word, mask, so_far = Input(shape, name="word"), Input(shape, name="mask"), Input(shape, name="so_far")
+inputs = [Input((LONGEST + 1,), name=name) for name in ("word", "mask", "so_far")]
+word, mask, so_far = inputs
 encoder = Bidirectional(GRU(32, return_sequences=True))(Embedding(len(LETTERS), 32)(word))
 decoder = GRU(64, return_sequences=True)(Embedding(len(LETTERS), 32)(so_far))
 attention = MultiHeadAttention(1, name="attention")
 context = attention(decoder, encoder, mask)
 letter = Dense(len(LETTERS))(Concatenate()(decoder, context))
-model = Model(inputs=[word, mask, so_far], outputs=letter, rng=0, dtype="float32")
+model = Model(inputs=inputs, outputs=letter, rng=0, dtype="float32")
 
 x, y = words(ROWS)
 rate = CosineDecay(initial_learning_rate=0.01, decay_steps=EPOCHS * len(y) // 32)
@@ -72,9 +72,10 @@ for row in range(3):
 if len(sys.argv) > 1:
     from matplotlib.figure import Figure
 
-    states = model.activations({name: array[:1] for name, array in x.items()})
+    first: Any = {name: array[:1] for name, array in x.items()}
+    states = model.activations(first)
     query, value = states["gru_1"], states["bidirectional_1"]
-    weights = attention.attention_weights(query, value, x["mask"][:1].astype("float32"))[0, 0]
+    weights = attention.attention_weights(query, value, first["mask"])[0, 0]
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.subplots()
     axes.imshow(weights, cmap="Blues", vmin=0, vmax=1)

@@ -43,15 +43,16 @@ def pairs(rows: Any, count: int) -> tuple[dict[str, Any], Any]:
 class Distance(Layer):
     """d = |a - b|^2, with dJ/da = 2 (a - b) delta = -dJ/db."""
 
-    def build(self, input_shape, rng):
+    def build(self, input_shape: Any, rng: Any) -> tuple[int, ...]:
         return (1,)
 
-    def forward(self, a, b, *, training=True):
+    def forward(self, *inputs: Any, training: bool = True) -> Any:
+        a, b = inputs
         if training:
             self.cache = a - b
         return ((a - b) ** 2).sum(axis=1, keepdims=True)
 
-    def backward(self, delta):
+    def backward(self, delta: Any) -> Any:
         slope = 2 * self.cache * delta
         return slope, -slope
 
@@ -70,9 +71,7 @@ encoder = Sequential(
 left, right = Input((8, 8, 1), name="left"), Input((8, 8, 1), name="right")
 same = Dense(1)(Distance()(encoder(left), encoder(right)))
 model = Model(inputs=[left, right], outputs=same, rng=0)
-model.compile(
-    optimizer=Adam(learning_rate=0.003), loss=BCEWithLogitsLoss(), metrics=["accuracy"]
-)
+model.compile(optimizer=Adam(learning_rate=0.003), loss=BCEWithLogitsLoss(), metrics=["accuracy"])
 model.fit(*pairs(train, ROWS), epochs=EPOCHS, verbose=0)
 
 accuracy = model.evaluate(*pairs(test, 2000))["accuracy"]

@@ -34,10 +34,11 @@ ids = np.array([[TOKENS.index(token) for token in text] for text in texts])
 ids = np.random.default_rng(0).permutation(ids)
 train, test = ids[:8000], ids[8000:]
 
+attention = MultiHeadAttention(4, causal=True)
 layers = [
     Embedding(len(TOKENS), 32),
     PositionEmbedding(),
-    Residual([LayerNorm(name="norm"), MultiHeadAttention(4, causal=True)], name="attention"),
+    Residual([LayerNorm(name="norm"), attention], name="attention"),
     Residual([LayerNorm(), Dense(128), GELU(), Dense(32)]),
     LayerNorm(),
     Dense(len(TOKENS)),
@@ -69,7 +70,6 @@ if len(sys.argv) > 1:
 
     row = answers[:1, :-1]
     norm = model.activations(row)["attention.chain_1.norm"]
-    attention = layers[2].layer.layers[1]
     figure = Figure(figsize=(12, 2), layout="constrained")
     axes = figure.subplots(1, attention.num_heads)
     for head, weights in enumerate(attention.attention_weights(norm)[0]):

@@ -7,6 +7,7 @@ needs both inputs. Each output has its own loss and metrics.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -36,7 +37,7 @@ total = quantity * numbers[:, 0] * (1 - numbers[:, 1])
 train, test = train_test_split(np.arange(len(quantity)), random_state=0, stratify=quantity)
 
 
-def form(rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def form(rows: Any) -> tuple[Any, Any]:
     """Return the inputs and the targets by their names."""
     x = {"image": digits.images[rows, :, :, None] / 16, "numbers": numbers[rows]}
     return x, {"quantity": quantity[rows], "total": total[rows]}
