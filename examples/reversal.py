@@ -6,6 +6,7 @@ name, its attention is drawn: python examples/reversal.py attention.svg
 """
 
 import sys
+from typing import Any
 
 import numpy as np
 

@@ -24,7 +24,7 @@ from minigrad import (
     Sequential,
 )
 
-EPOCHS = 12
+EPOCHS = 15
 TOKENS = "0123456789+="
 QUESTION = 6  # the tokens of "57+68="
 
@@ -49,10 +49,10 @@ model = Sequential(layers, input_shape=(ids.shape[1] - 1,), rng=0, dtype="float3
 # the question are random.
 counts = np.zeros(train[:, 1:].shape)
 counts[:, QUESTION - 1 :] = 1
-rate = CosineDecay(initial_learning_rate=0.006, decay_steps=EPOCHS * len(train) // 32)
-model.compile(optimizer=Adam(learning_rate=rate), loss=CrossEntropyLoss())
+rate = CosineDecay(initial_learning_rate=0.01, decay_steps=EPOCHS * len(train) // 64)
+model.compile(optimizer=Adam(learning_rate=rate, clip_norm=1.0), loss=CrossEntropyLoss())
 x, y = train[:, :-1], train[:, 1:]
-model.fit(x, y, sample_weight=counts, epochs=EPOCHS, batch_size=32, verbose=0)
+model.fit(x, y, sample_weight=counts, epochs=EPOCHS, batch_size=64, verbose=0)
 
 # The likeliest token at each step is the input of the next.
 answers = test.copy()
