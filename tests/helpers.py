@@ -1,13 +1,18 @@
 """What several test files use: `from helpers import says`."""
 
 import pickle
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import minigrad
 from minigrad import Layer, Parameter
 from minigrad.checks.rules import Trial, by_name
 
@@ -76,3 +81,22 @@ class Swish(Layer):
         x, s = self.cache
         self.beta.grad = (delta * x * x * s * (1 - s)).sum()
         return delta * (s + self.beta.value * x * s * (1 - s))
+
+
+EXAMPLES = sorted((Path(minigrad.__file__).parent.parent / "examples").glob("*.py"))
+REDUCIBLE = [path for path in EXAMPLES if "\nEPOCHS = " in path.read_text()]
+
+
+def run_example(path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool = True) -> None:
+    """Run an example with a file for its picture; if not `full`, small and without its asserts."""
+    source = path.read_text()
+    for module in re.findall(r"^(?:from|import) (sklearn|scipy)", source, re.M):
+        pytest.importorskip(module)
+    picture = ["picture.svg"] if find_spec("matplotlib") else []
+    monkeypatch.setattr(sys, "argv", [str(path), *picture])
+    if not full:
+        source = re.sub(r"^EPOCHS = .*", "EPOCHS = 1", source, flags=re.M)
+        source = re.sub(r"^ROWS = .*", "ROWS = 100", source, flags=re.M)
+    code = compile(source, path, "exec", optimize=0 if full else 1)
+    exec(code, {"__name__": "__main__", "__file__": str(path)})
+    assert Path("picture.svg").exists() == bool(picture and "sys.argv" in source)

@@ -767,3 +767,11 @@ def test_backward_must_return_a_delta_for_each_input() -> None:
     model.forward(ONES, np.ones((2, 6)))
     with says(TypeError, "First 'first'", "2 inputs", "got 1"):
         model.backward(ONES)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_that_is_used_twice_takes_the_dtype_of_the_outer_one(dtype: str) -> None:
+    encoder, a, b = Sequential([Dense(2)]), Input((3,)), Input((3,))
+    model = Model(inputs=[a, b], outputs=Add()(encoder(a), encoder(b)), dtype=dtype)
+    assert {p.value.dtype for _, p in model.named_parameters()} == {np.dtype(dtype)}
+    assert len(model.parameters) == 2

@@ -332,6 +332,6 @@ def _reshape_hint(shape: Shape, row_shape: Shape) -> str:
         return ": a single row needs a batch axis, x[np.newaxis]"
     if len(shape) == 1 and row_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
-    if row_shape[:1] == (None,) and shape[1:] == row_shape[1:]:
+    if row_shape[:1] == (None,) != row_shape and shape[1:] == row_shape[1:]:
         return f": leave the batch axis out of input_shape, {row_shape[1:]}"
     return ""

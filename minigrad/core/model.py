@@ -13,7 +13,6 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from typing_extensions import Self, override
 
 from minigrad.core import gradient
@@ -33,7 +32,7 @@ from minigrad.data.arrays import (
     check_finite,
 )
 from minigrad.data.batches import Batches, Stream, as_batches, as_validation
-from minigrad.data.by_name import Data, check_names, each, labelled, row_count
+from minigrad.data.by_name import Arrays, Data, check_names, each, labelled, row_count
 from minigrad.data.rows import Rows, as_inputs, as_pair, as_rows, split
 from minigrad.history import History
 from minigrad.metrics import Metric, Metrics, named_metrics
@@ -147,6 +146,9 @@ class Model(Layer):
         with self._building:
             output_shape = self.output_shape
             if output_shape is None:
+                for _, inner in walk(self):
+                    if isinstance(inner, Model) and inner.output_shape is None:
+                        inner.dtype = self.dtype
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
             self._gather()
@@ -323,16 +325,16 @@ class Model(Layer):
 
     def fit(
         self,
-        x: ArrayLike | Batches | None = None,
-        y: ArrayLike | None = None,
+        x: Arrays | Batches | None = None,
+        y: Arrays | None = None,
         *,
         epochs: int = 1,
         batch_size: int | None = 32,
         shuffle: bool = True,
-        validation_data: Batches | Sequence[ArrayLike] | None = None,
+        validation_data: Batches | Sequence[Arrays] | None = None,
         validation_split: float = 0.0,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Arrays | None = None,
+        class_weight: Mapping[Any, Any] | None = None,
         steps_per_epoch: int | None = None,
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
@@ -412,10 +414,10 @@ class Model(Layer):
 
     def evaluate(
         self,
-        x: ArrayLike | Batches,
-        y: ArrayLike | None = None,
+        x: Arrays | Batches,
+        y: Arrays | None = None,
         *,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Arrays | None = None,
     ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
         trainer = self._compiled("evaluate")
@@ -432,7 +434,7 @@ class Model(Layer):
         """
         return gradient.predict(self._computed, self._inputs(x), self.dtype, threads=threads)
 
-    def activations(self, x: ArrayLike) -> dict[str, Array]:
+    def activations(self, x: Arrays) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order."""
         from minigrad.trace import trace
 
@@ -441,11 +443,11 @@ class Model(Layer):
 
     def objective(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Arrays,
+        y: Arrays,
         *,
         loss: Loss | str | None = None,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Arrays | None = None,
     ) -> Objective:
         """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
@@ -456,7 +458,7 @@ class Model(Layer):
         loss = self._loss_for("objective", loss)
         return Objective(self, loss, self._rows(x, y, sample_weight, loss=loss))
 
-    def explain(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | str | None = None) -> Explanation:
+    def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
         """Show the forward and backward pass of a few rows as equations with their numbers.
 
         The explanation prints as text, and can be written as LaTeX and as a page to step through;
@@ -468,7 +470,7 @@ class Model(Layer):
         rows = self._rows(x, y, loss=loss).take(slice(None))
         return Explanation(self, rows.x, rows.y, loss)
 
-    def diagnose(self, x: ArrayLike, y: ArrayLike, **options: Any) -> Diagnosis:
+    def diagnose(self, x: Arrays, y: Arrays, **options: Any) -> Diagnosis:
         """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`."""
         from minigrad.diagnose import diagnose
 
@@ -580,7 +582,7 @@ class Model(Layer):
         return self.loss
 
     def _rows(
-        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, loss: Loss
+        self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
         inputs, targets = as_pair(x, y, self.input_names)

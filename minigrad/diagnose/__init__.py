@@ -25,11 +25,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss, as_loss
-from minigrad.data.by_name import check_names, each, labelled, row_count, take
+from minigrad.data.by_name import Arrays, check_names, each, labelled, row_count, take
 from minigrad.data.rows import Rows, as_pair, as_rows
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case, counted_rows
@@ -45,13 +44,13 @@ _MAX_ROWS = 10_000
 
 def diagnose(
     model: Layer,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Arrays,
+    y: Arrays,
     *,
     loss: Loss | str | None = None,
     optimizer: Optimizer | str | None = None,
     batch_size: int | None = None,
-    sample_weight: ArrayLike | None = None,
+    sample_weight: Arrays | None = None,
     class_weight: Mapping[int, float] | None = None,
 ) -> Diagnosis:
     """Find what keeps a model from learning these rows; see `Model.diagnose`.
