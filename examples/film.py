@@ -4,6 +4,8 @@ Run it: python examples/film.py. It writes learning-rate.html and sigmoid.html, 
 without a network connection.
 """
 
+from typing import Any
+
 import numpy as np
 
 from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
@@ -11,7 +13,7 @@ from minigrad.film import Film
 from minigrad.lessons.tutorial import FLOOR
 
 EPOCHS = 2000
-OPTIONS = {"epochs": EPOCHS, "batch_size": None, "frames": 120, "verbose": 0}
+OPTIONS: dict[str, Any] = {"epochs": EPOCHS, "batch_size": None, "frames": 120, "verbose": 0}
 
 
 def learning_rate(rate: float) -> Film:
