@@ -1,9 +1,11 @@
-"""Fixtures that run a test once for each registered class, on a copy of its example."""
+"""Fixtures: a browser, and those that run a test once for each registered class, on a copy."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 
+from browser import Browser
 from registered_examples import (
     EXAMPLES,
     GRAPHS,
@@ -13,6 +15,13 @@ from registered_examples import (
     OPTIMIZERS,
     REGULARIZERS,
 )
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    made = Browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(params=LAYERS, ids=lambda e: f"{e[0]!r}-{e[1]}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -166,12 +166,13 @@ class Step:
             products, factors, first, last = parts
             terms = [Term((one,), one[1]) for one in first]
             shown = largest(products, limit.of(products.size))
-            rest = np.delete(products, shown)
+            rest = np.delete(products, shown) if len(shown) < products.size else products[:0]
             terms += [Term(factors(i), float(products[i])) for i in shown]
             terms += [Term((one,), one[1]) for one in last]
             return Line(name, value, tuple(terms), rest.size, float(rest.sum(dtype=np.float64)))
 
 
+@lru_cache(maxsize=10_000)
 def at(name: str, shape: Shape, index: int | str, row: int | None = None) -> str:
     """Name one number of an array by its flat index: w1[1,2], g'(z1[k]), or z1[row 4,2]."""
     if name.endswith(")"):
