@@ -22,7 +22,7 @@ from minigrad.core.layer import Layer, Symbol, build_once, contents, replace, wa
 from minigrad.core.loss import JointLoss, Loss, as_loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters, Shared
-from minigrad.core.trainer import DivergedError, Trainer, evaluate
+from minigrad.core.trainer import Trainer, evaluate
 from minigrad.data.arrays import (
     Array,
     DType,
@@ -476,30 +476,11 @@ class Model(Layer):
 
         return diagnose(self, x, y, **options)
 
-    def film(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        *,
-        epochs: int = 1,
-        frames: int = 300,
-        title: str = "",
-        lines: Mapping[str, float] | None = None,
-        callbacks: Sequence[Callback | EpochFunction] = (),
-        **options: Any,
-    ) -> Film:
-        """Train, and return a film of it; see `Film`.
+    def film(self, x: Arrays, y: Arrays, **options: Any) -> Film:
+        """Train, and return a film of it; see `minigrad.film.film`."""
+        from minigrad.film import film
 
-        Training that diverges ends the film without an error. The other options are those of `fit`.
-        """
-        from minigrad.film import Film
-
-        film = Film(x, y, frames=frames, title=title, lines=lines)
-        try:
-            self.fit(x, y, epochs=epochs, callbacks=[*callbacks, film], **options)
-        except DivergedError as error:
-            film.ended = str(error)
-        return film
+        return film(self, x, y, **options)
 
     def summary(self) -> None:
         """Print a table of the layers: shapes, parameters, and whether they are trained."""

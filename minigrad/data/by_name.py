@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Arrays: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
+Arrays: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 """What users pass as `Data`: what NumPy makes an array of, or a dict of that."""
 Data: TypeAlias = Any
 """An array, or a dict of arrays by the names of a graph's inputs or outputs."""

@@ -9,14 +9,13 @@ from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from minigrad.callbacks.base import Callback
+from minigrad.callbacks.base import Callback, EpochFunction
 from minigrad.core.layer import walk
-from minigrad.core.trainer import Trainer, weights_of
+from minigrad.core.trainer import DivergedError, Trainer, weights_of
 from minigrad.data.arrays import Array
-from minigrad.data.by_name import Data
+from minigrad.data.by_name import Arrays, Data
 from minigrad.data.rows import as_rows
 from minigrad.explain import Explanation
 from minigrad.explain.page import page as explanation_page
@@ -35,6 +34,29 @@ _BYTES: Final = 2**28
 _PAGES: Final = 1_200_000
 _NOTEBOOK_PAGES: Final = 300_000
 """The most characters of the explanations on a page."""
+
+
+def film(
+    model: Any,
+    x: Arrays,
+    y: Arrays,
+    *,
+    frames: int = 300,
+    title: str = "",
+    lines: Mapping[str, float] | None = None,
+    callbacks: Sequence[Callback | EpochFunction] = (),
+    **options: Any,
+) -> Film:
+    """Train a model, and return a film of it; see `Film`.
+
+    Training that diverges ends the film without an error. The other options are those of `fit`.
+    """
+    made = Film(x, y, frames=frames, title=title, lines=lines)
+    try:
+        model.fit(x, y, callbacks=[*callbacks, made], **options)
+    except DivergedError as error:
+        made.ended = str(error)
+    return made
 
 
 class Frame(NamedTuple):
@@ -76,8 +98,8 @@ class Film(Callback):
 
     def __init__(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Arrays,
+        y: Arrays,
         *,
         frames: int = 300,
         title: str = "",
