@@ -8,7 +8,10 @@ import pytest
 from browser import CHROMIUM, CONTRAST, Browser, text, troubles
 from minigrad import SGD, CrossEntropyLoss, Dense, Sequential, Sigmoid
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="needs Chromium"),
+]
 
 X = np.random.default_rng(0).uniform(size=(50, 2))
 READY = """new Promise((done) => {

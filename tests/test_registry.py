@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from helpers import rows_for
+from helpers import rows_for, slow
 from minigrad import (
     Constant,
     Identity,
@@ -96,7 +96,7 @@ def test_a_pickled_layer_computes_the_same(any_layer_example) -> None:
     np.testing.assert_array_equal(twin.forward(x), model.forward(x), strict=True)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [slow("float32"), "float64"])
 def test_a_saved_layer_computes_the_same(any_layer_example, dtype: str, tmp_path) -> None:
     model = model_of(*any_layer_example, dtype)
     x = rows_for(*any_layer_example)

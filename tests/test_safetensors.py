@@ -456,6 +456,7 @@ class TestOfficialPackage:
         assert metadata == {"epoch": "3"}
 
 
+@pytest.mark.slow
 class TestFuzz:
     """Any bytes give a result that survives a round trip, or a FileFormatError."""
 

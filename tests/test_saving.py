@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 import minigrad
-from helpers import rows_for
+from helpers import rows_for, slow
 from minigrad import (
     SGD,
     Adam,
@@ -159,7 +159,7 @@ class TestResume:
             fit(loaded, 1)
             assert_same(loaded, model)
 
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("dtype", [slow("float32"), "float64"])
     def test_every_layer(
         self, any_layer_example: tuple[Layer, tuple[Any, ...]], dtype: str, path: Path
     ) -> None:

@@ -79,7 +79,7 @@ class BatchGradient:
             self._pool = ThreadPool(1)
         self._replicas: list[BatchGradient] = []
         self._replicated: Array | None = None
-        keep_freed_memory(_LARGEST_FREED)
+        keep_freed_memory(_LARGEST_FREED if plan.several else 2 * _BLOCK_BYTES)
 
     def use(self, parameters: Parameters) -> None:
         """Leave gradients in these from now on, and add their regularizers."""
@@ -200,7 +200,8 @@ class Plan:
     """The number of rows in a block of this network, and the threads that pay.
 
     Attributes:
-        rows: in a block, by the layers' widths and their dtype.
+        rows: in a block, by what the layers store.
+        several: whether rows have several positions: images or sequences.
         in_order: whether training must run the blocks in order, since a layer draws random
             numbers or updates its buffers.
     """
@@ -214,8 +215,8 @@ class Plan:
         positions = max((size_of((x.output_shape or ())[:-1]) for x in leaves), default=1)
         if any(layer.stepwise for layer in layers):
             positions = _STEPWISE_POSITIONS
-        self._several = positions > 1
-        if self._several:
+        self.several = positions > 1
+        if self.several:
             axes = max(1, max(len(x.output_shape or ()) for x in leaves) - 1)
             numbers = max(_BLOCK_BYTES // 8, _STORED_PER_PARAMETER * sum(p.value.size for p in own))
             least = max(_MIN_BLOCK_SEQUENCES, _MIN_BLOCK_ROWS // (2 * positions))
@@ -230,7 +231,7 @@ class Plan:
     def pool(self, threads: int | None) -> ThreadPool:
         """Return the threads that share the blocks: one where several wouldn't pay."""
         count = thread_count(threads)
-        blas_has_one = self._several and blas_functions() is not None
+        blas_has_one = self.several and blas_functions() is not None
         if threads is None and self._wide and not blas_has_one:
             count = 1
         return ThreadPool(count, one_blas_thread=blas_has_one)

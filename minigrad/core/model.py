@@ -146,9 +146,9 @@ class Model(Layer):
         with self._building:
             output_shape = self.output_shape
             if output_shape is None:
-                for _, inner in walk(self):
+                for _, inner in walk(self) if isinstance(self.network, Graph) else ():
                     if isinstance(inner, Model) and inner.output_shape is None:
-                        inner.dtype = self.dtype
+                        inner.dtype = self.dtype  # of the copies for other uses
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
             self._gather()

@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
 from numbers import Integral
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -119,6 +118,7 @@ def one_blas_thread() -> Iterator[None]:
 def blas_functions() -> tuple[Callable[[], int], Callable[[int], object]] | None:
     """Return what gets and sets the number of threads of NumPy's own OpenBLAS, if it has one."""
     import ctypes
+    from pathlib import Path
 
     folder = Path(np.__file__).parent
     for library in [
