@@ -176,7 +176,8 @@ def test_an_explanation_belongs_to_its_frame():
         film.explain(0, row=60)
 
 
-@pytest.mark.parametrize("frames", [30, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [30, 300])
 def test_all_frames_of_a_small_network_fit_into_two_megabytes(frames, tmp_path):
     model = make(Dense(8, "tanh"), Dense(8, "tanh"), Dense(1), loss="bce_with_logits")
     film = model.film(X, Y > 0, epochs=200, verbose=0, frames=frames)

@@ -33,6 +33,7 @@ from minigrad.metrics import AtThreshold, TopK
 from minigrad.util.config import Configurable, as_object, registered
 from minigrad.util.names import snake_case
 from minigrad.util.serialization import from_config, to_config
+from registered_examples import GRAPHS, LAYERS
 
 
 def locked(array: np.ndarray, dtype: str = "float64") -> np.ndarray:
@@ -72,8 +73,16 @@ def test_unknown_option_is_named(example) -> None:
         type(example)(**example.get_config(), bananas=1)
 
 
-def test_layer_passes_check_layer(any_layer_example) -> None:
-    report = check_layer(*any_layer_example)
+FIRST = {type(layer).__name__: (layer, shape) for layer, shape in reversed(LAYERS + GRAPHS)}
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [pair if pair in FIRST.values() else slow(*pair) for pair in LAYERS + GRAPHS],
+    ids=lambda value: repr(value),
+)
+def test_layer_passes_check_layer(layer, shape) -> None:
+    report = check_layer(copy.deepcopy(layer), shape)
     assert report.passed, report
 
 
