@@ -141,7 +141,7 @@ class Layer(Cached):
 
     def check_input(self, x: Array, row_shape: Shape) -> None:
         """Refuse a batch whose rows don't have this shape."""
-        if not fits(x.shape[1:], row_shape) or not x.ndim:
+        if (x.shape[1:] != row_shape and not fits(x.shape[1:], row_shape)) or not x.ndim:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"
                 + _reshape_hint(x.shape, row_shape)
@@ -150,7 +150,8 @@ class Layer(Cached):
     def check_output(self, output: Array, rows: int) -> None:
         """Refuse an output that doesn't have the shape that `build` declared."""
         assert self.output_shape is not None
-        if not fits(output.shape, (rows, *self.output_shape)):
+        expected = (rows, *self.output_shape)
+        if output.shape != expected and not fits(output.shape, expected):
             raise ValueError(
                 f"build of {self.label} declares output of shape {describe(self.output_shape)}, "
                 f"but forward returned {output.shape} for {rows} rows: make the two agree"

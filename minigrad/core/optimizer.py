@@ -146,9 +146,9 @@ class Optimizer(Configurable):
             if self.weight_decay:
                 g = self.decay(theta, g)
             state = {slot: self.state[slot][place] for slot in slots} if slots else {}
-            given = [*map(id, state.values())]
+            given = [*map(id, state.values())] if slots else []
             result = self.update(theta, g, state)  # type: ignore[func-returns-value]
-            if result is not None or [*map(id, state.values())] != given:
+            if result is not None or (state and [*map(id, state.values())] != given):
                 raise TypeError(
                     f"update of {type(self).__name__} must change value and the arrays of state in "
                     "place, as in value -= ..., and return None"

@@ -39,7 +39,7 @@ class Rows:
     Each is an array, or several by name. `take` and `batches` convert x with `cast`, if given.
     """
 
-    __slots__ = ("cast", "weight", "x", "y")
+    __slots__ = ("cast", "rows", "weight", "x", "y")
     reused: ClassVar[bool] = False
 
     def __init__(
@@ -53,15 +53,16 @@ class Rows:
         self.y = y
         self.weight = weight
         self.cast = cast
+        self.rows = row_count(x)
 
     def __len__(self) -> int:
-        return row_count(self.x)
+        return self.rows
 
     @property
     def total(self) -> float:
         """The number of rows, or the sum of all weights: the divisor of a mean loss."""
         if self.weight is None:
-            return float(len(self))
+            return float(self.rows)
         return float(sum(weight.sum() for _, weight in labelled(self.weight, "")))
 
     @property
@@ -76,7 +77,8 @@ class Rows:
         x = take(self.x, rows)
         if self.cast is not None:
             x = self.cast(x)
-        return Rows(x, take(self.y, rows), take(self.weight, rows))
+        weight = self.weight
+        return Rows(x, take(self.y, rows), weight if weight is None else take(weight, rows))
 
     def for_epochs(self, batch_size: int | None, block_rows: int) -> Rows:
         """Return the rows as many epochs read them: one batch that is a block is held in memory."""

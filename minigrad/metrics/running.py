@@ -41,7 +41,7 @@ class RunningMetrics:
         A sum grows with each batch, but the regularization, which each batch's J contains, counts
         once: as its mean.
         """
-        self.rows += len(batch)
+        self.rows += batch.rows
         if weight := batch.total:
             self._weight += weight
             share = weight / self._weight
