@@ -131,35 +131,24 @@ def diagnose(
 def _check(case: Case) -> Iterator[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
     yield from data.constant_inputs(case)
-    yield from data.constant_targets(case)
+    constant = list(data.constant_targets(case))
+    yield from constant
     broken = list(units.not_finite(case))
     yield from broken
     if broken:
         case.notes.append("fix this first: the remaining checks were skipped")
         return
     unreachable = list(data.unreachable_targets(case))
-    yield from data.unscaled_inputs(case)
     yield from unreachable
     yield from units.inactive_units(case)
     yield from units.identical_units(case)
     yield from units.fading_gradients(case)
     yield from units.linear_stack(case)
-    if case.loss is None or case.refusal is not None:
+    if case.loss is None or case.refusal is not None or constant:
         return
-    if not any(parameter.trainable for parameter in case.model.parameters):
-        case.notes.append("learning was not checked: no parameter is trainable")
-        return
+    yield from data.unrelated_targets(case)
+    yield from data.class_numbers(case)
     wrong = list(units.wrong_gradients(case))
     yield from wrong
     if not wrong:  # otherwise the trials mean nothing
-        off_scale = [] if unreachable else list(data.unscaled_targets(case))
-        yield from off_scale
-        scaled = case.standardized if off_scale else None
-        if scaled and case.optimizer is not None:  # a learning rate for them suits no other scale
-            case.notes.append("the learning rate was checked with standardized targets")
-        yield from trials.learning_rate(scaled or case)
-        if not unreachable:  # the model can't learn unreachable targets anyway
-            yield from data.class_numbers(case)
-            yield from data.squared_classes(case)
-    if not unreachable:
-        yield from trials.capacity(case)
+        yield from trials.learning(case, reachable=not unreachable)

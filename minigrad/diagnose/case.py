@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from math import inf, isfinite, nan, prod
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, Shape, size_of, with_axes
 from minigrad.data.rows import Rows
+from minigrad.diagnose.findings import number
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
 from minigrad.optimizers.schedules import Schedule
@@ -31,9 +33,10 @@ _OFFSET, _STEP = 1e-4, 1e-7  # of theta and of the difference, relative to the l
 _MIN_ROWS = 256
 _UNIT_COST = 15  # an activation costs as much as this number of parameters
 # The budget of a gradient (rows times parameters) and of a descent (times steps).
-_GRADIENT_COST, _DESCENT_COST = 20_000_000, 2_000_000_000
-_MIN_STEPS, _TRIAL_STEPS, _MAX_STEPS = 20, 300, 1500
+_GRADIENT_COST, _DESCENT_COST = 2_000_000, 300_000_000
+_MIN_STEPS, _MAX_STEPS = 50, 200
 _NUMBERS = 20_000
+_NOTHING_LEARNED, _SOMETHING_LEARNED, _CLEARLY = 0.95, 0.75, 0.5  # shares of the loss
 # Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded.
 _POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
 _GROWTH, _FAR, _ROUNDS, _SHRINK = 0.01, 30.0, 120, 0.82
@@ -47,51 +50,50 @@ class Landscape:
     """
 
     def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        self._twin: Layer = in_double(model, model.input_shape or ())
-        self._replay = Replay(self._twin)
-        self.gradient = BatchGradient(self._twin, copy.copy(loss))
+        twin: Layer = in_double(model, model.input_shape or ())
+        self._replay = Replay(twin)
+        self._gradient = BatchGradient(twin, copy.copy(loss))
         self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
-        self.parameters = self.gradient.parameters
+        self.parameters = self._gradient.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
         trainable, sizes = zip(*[(p.trainable, p.size) for p in self.parameters], strict=True)
         self._trainable = np.repeat(trainable, sizes)
 
-    def __call__(self, theta: Vector) -> tuple[float, Vector]:
+    def __call__(self, theta: Vector, rows: Rows | None = None) -> tuple[float, Vector]:
         self._replay()
         self.parameters.value = np.where(self._trainable, theta, self.start)
-        rows = self._rows
-        with self.gradient, np.errstate(all="ignore"):
-            j = self.gradient(rows.x, rows.y, rows.weight)
+        rows = rows or self._rows
+        with self._gradient, np.errstate(all="ignore"):
+            j = self._gradient(rows.x, rows.y, rows.weight)
         return j, np.where(self._trainable, self.parameters.grad, 0.0)
 
-    def path(self, optimizer: Optimizer, steps: int) -> Iterator[float]:
-        """Yield J before each step from the start; stop if J or its gradient isn't finite."""
-        theta = self.start
-        for _ in range(steps):
-            j, g = self(theta)
+    def loss(self, theta: Vector) -> float:
+        """Return J without the regularizers."""
+        return self(theta)[0] - self._gradient.regularization
+
+    def descend(self, optimizer: Optimizer, steps: int, batch_rows: int) -> float:
+        """Return J without regularizers, averaged over the last batches; infinity if not finite.
+
+        `parameters` keep where the descent ends. All descents see the same batches.
+        """
+        theta, history = self.start, list[float]()
+        for rows in islice(self._batches(batch_rows), steps):
+            j, g = self(theta, rows)
             if not (isfinite(j) and np.isfinite(g).all()):
-                return
-            yield j
+                return inf
+            history.append(j - self._gradient.regularization)
             optimizer.step(self.parameters)
             theta = self.parameters.value.astype(np.float64)
+        last = AVERAGED_STEPS if batch_rows >= len(self._rows) else max(AVERAGED_STEPS, steps // 4)
+        return float(np.mean(history[-last:]))
 
-    def descend(self, optimizer: Optimizer, steps: int, *, rate: float | None = None) -> float:
-        """Return J, averaged over the last steps of a copy of an optimizer; infinity if not finite.
-
-        The copy starts without a state, and at `rate` in place of its learning rate.
-        """
-        optimizer = copy.copy(optimizer)
-        optimizer.state = {}
-        if rate is not None:
-            optimizer.learning_rate = rate
-        if not isinstance(optimizer.learning_rate, Schedule):
-            optimizer.steps = 0
-        history = list(self.path(optimizer, steps))
-        return inf if len(history) < steps else float(np.mean(history[-AVERAGED_STEPS:]))
-
-    def predict(self) -> Array:
-        self._replay()
-        return self._twin.forward(self._rows.x)
+    def _batches(self, batch_rows: int) -> Iterator[Rows]:
+        count, rng = len(self._rows), np.random.default_rng(0)
+        while True:
+            order = rng.permutation(count)
+            for first in range(0, count - batch_rows + 1, batch_rows):
+                few = batch_rows < count
+                yield self._rows.take(order[first : first + batch_rows]) if few else self._rows
 
 
 def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector) -> float:
@@ -138,12 +140,42 @@ def _size(theta: Vector) -> float:
     return float(np.abs(theta).max(initial=0.0)) or 1.0
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What some steps on a copy come to.
+
+    `remaining` is the share of the loss that remains: 0 at the least possible loss, and 1 at that
+    of the best constant prediction.
+    """
+
+    rate: float
+    start: float  # J before and after
+    end: float
+    remaining: float
+    theta: Vector
+
+    def beats(self, other: Trial) -> bool:
+        """Return whether this trial learns clearly more than the other."""
+        if other.remaining >= _NOTHING_LEARNED:
+            return self.remaining <= _SOMETHING_LEARNED * min(1.0, other.remaining)
+        return self.remaining <= _CLEARLY * other.remaining
+
+    def __str__(self) -> str:
+        if not isfinite(self.end):
+            return "diverge"
+        times = (
+            f"{self.remaining:.0%} of"
+            if self.remaining < 10
+            else f"{number(round(self.remaining))} times"
+        )
+        return f"leave {times} the loss of a constant prediction"
+
+
 @dataclass(eq=False)
 class Case:
     """A copy of a model with its loss, its optimizer and rows; checks never change it.
 
-    The network runs on `sample`, some of the rows. The longest descent has `steps`; each descent
-    has `trial_steps` if a check makes several.
+    The network runs on `sample`, some of the rows. A trial has `steps`.
     """
 
     model: Layer
@@ -158,9 +190,36 @@ class Case:
         units = sum(size_of(n.output_shape or ()) for _, n in walk(self.model) if not n.children)
         row_cost = self.model.parameters.size + _UNIT_COST * units
         self.sample = self.rows.take(slice(max(_MIN_ROWS, _GRADIENT_COST // row_cost)))
-        affordable = _DESCENT_COST // (len(self.sample) * row_cost)
+        self.trial_rows = min(max(2, self.batch_rows), len(self.sample))
+        affordable = _DESCENT_COST // (self.trial_rows * row_cost)
         self.steps = min(_MAX_STEPS, max(_MIN_STEPS, affordable))
-        self.trial_steps = min(_TRIAL_STEPS, self.steps)
+
+    def trial(self, rate: float | None = None) -> Trial:
+        """Train a copy for some steps with a new copy of the optimizer, at its rate or another."""
+        optimizer = copy.copy(self.trial_optimizer)
+        optimizer.state = {}
+        if rate is not None:
+            optimizer.learning_rate = rate
+        if not isinstance(optimizer.learning_rate, Schedule):
+            optimizer.steps = 0
+        rate = optimizer.rate
+        landscape = self.landscape()
+        start = landscape.loss(landscape.start)
+        landscape = self.landscape(self.trial_rows)
+        end = landscape.descend(optimizer, self.steps, self.trial_rows)
+        floor, constant = (self.batch_scale * each for each in (self.floor, self.constant_loss))
+        if not 0 <= floor < constant < inf:
+            floor, constant = 0.0, abs(start)
+        remaining = (end - floor) / (constant - floor or 1.0)
+        return Trial(rate, start, end, remaining, landscape.parameters.value.astype(np.float64))
+
+    @property
+    def told(self) -> str:
+        """The steps of a trial in words."""
+        batches = (
+            "" if self.trial_rows == len(self.sample) else f", {number(self.trial_rows)} rows each,"
+        )
+        return f"On a copy, {number(self.steps)} steps of {type(self.trial_optimizer).__name__}{batches}"
 
     @cached_property
     def trace(self) -> Trace:
@@ -213,6 +272,18 @@ class Case:
         except ValueError:
             return inf
 
+    @cached_property
+    def floor(self) -> float:
+        """The least mean loss of predictions in the range of the last activation."""
+        if self.loss is None or self.refusal is not None:
+            return -inf
+        shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
+        try:
+            floor = least_loss(self.loss, y, shape, *self.range, weight=weight)
+        except ValueError:
+            return -inf
+        return 0.0 if abs(floor) < 1e-9 * self.constant_loss else floor
+
     def remaining_loss(self, prediction: Array) -> float:
         """Return the loss of predictions for the sample as a share of the best constant's."""
         if self.loss is None or not 0 < self.constant_loss < inf:
@@ -260,17 +331,13 @@ class Case:
         mean_weight = 1.0 if weight is None else float(weight.mean())
         return self.loss.scale * self.batch_rows * mean_weight * (terms.size / len(terms))
 
-    @property
-    def batch_loss(self) -> Loss:
-        """The loss, scaled so that J of the sample is J of one batch."""
+    def landscape(self, rows: int | None = None) -> Landscape:
+        """Return J of a batch as a function of the parameters, for so many rows at a time."""
         loss = copy.copy(self.loss)
         assert loss is not None
         if loss.reduction == "sum":
-            loss.scale *= self.batch_rows / len(self.sample)
-        return loss
-
-    def landscape(self) -> Landscape:
-        return Landscape(self.model, self.batch_loss, self.sample)
+            loss.scale *= self.batch_rows / (rows or len(self.sample))
+        return Landscape(self.model, loss, self.sample)
 
 
 def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, float]:

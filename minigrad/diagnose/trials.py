@@ -1,103 +1,217 @@
-"""Trials: the learning rate, and whether the network can overfit ten rows."""
+"""Trials: train a copy for a moment, and if it learns little, train others with one thing changed.
+
+A change that makes a copy learn clearly more is the remedy, and what it changes is the fault.
+"""
 
 import copy
-from collections.abc import Iterator
-from math import inf, isfinite, prod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from math import inf, isfinite
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
 
+from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import AVERAGED_STEPS, Case, Landscape, largest_curvature, least_loss
+from minigrad.diagnose.case import Case, Trial, largest_curvature
+from minigrad.diagnose.data import input_faults, target_faults
 from minigrad.diagnose.findings import Finding, ending, evidence, number
 from minigrad.losses import Loss
-from minigrad.optimizers import SGD, Adam
+from minigrad.optimizers import SGD
 
-_BETWEEN = 50  # steps between two measurements of the curvature; a tenth of that if J rises
-_FAR, _FEW_STEPS = 4, 100  # with fewer steps, a rate this far below the limit isn't tried
-_HIGHER, _VISIBLE = 0.01, 0.001  # shares of the descent and of J by which a trial ends higher
+Remedy: TypeAlias = Callable[[Case, Trial], tuple[Finding, Case, Trial] | None]
+
+_LEARNED = 0.25  # with less of the loss remaining, nothing else is tried
 _LOWER_FACTORS = [10.0**-k for k in range(1, 6)]
 _HIGHER_FACTORS = [10.0**k for k in range(2, 16)]
-_LEARNED, _NOTHING_LEARNED = 0.5, 0.9  # the share of the loss that a good and a bad rate leave
-_HALVING_STEPS, _ROUNDING = 1e5, 1e-9
-_ROWS, _STEPS, _PARAMETER_STEPS = 10, 500, 300_000_000
-_PARAMETERS_PER_NUMBER = 2  # with fewer, 500 steps may not be enough to solve the equations
-_REMAINING, _MULTIPLE = 0.2, 10
-_RATES, _NARROW = (0.03, 0.003), 32  # wider layers add up more changes, so their steps are smaller
+_HALVING_STEPS = 1e5
 
 
-def learning_rate(case: Case) -> Iterator[Finding]:
-    """Compare the learning rate with the stability limit, and then with other rates in a trial."""
-    found = list(_above_limit(case))
-    yield from found or _out_of_proportion(case)
+def learning(case: Case, *, reachable: bool) -> Iterator[Finding]:
+    """Train a copy, and look for changes with which it learns clearly more."""
+    trial, told = case.trial(), case.told
+    case.notes.append(f"{told} at {number(trial.rate)} {trial}")
+    remedies = (_inputs, _targets, _lower, _higher, _trainable, _regularizers, _cross_entropy)
+    for remedy in remedies:
+        if trial.remaining < _LEARNED:
+            return
+        if (remedy is _targets and not reachable) or (found := remedy(case, trial)) is None:
+            continue
+        finding, case, trial = found
+        yield finding
 
 
-def _above_limit(case: Case) -> Iterator[Finding]:
-    """Compare the learning rate of SGD with 2 / lambda_max, at the start and after a descent.
+def _compare(case: Case, own: Trial, other: Case, what: str) -> tuple[Trial, str] | None:
+    """Return the trial of another case and what both trials show, if it learns clearly more."""
+    better = other.trial()
+    if not better.beats(own):
+        return None
+    return better, f"O{case.told[1:]} at {number(own.rate)} {own}; {what} they {better}."
 
-    The curvature often grows during training, so it is measured again after a descent at half the
-    limit. A rate above one of the two limits is a fault if a descent at that rate ends clearly
-    higher. Otherwise it reached a flatter region by itself, and only a note is added.
+
+def _shares(case: Case, own: Trial, better: Trial) -> dict[str, float]:
+    return evidence(
+        trial_steps=case.steps, remaining=own.remaining, remaining_if_changed=better.remaining
+    )
+
+
+def _inputs(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+    """Standardize inputs whose scale is unusual."""
+    found = input_faults(case)
+    if found is None:
+        return None
+    step, faults, numbers = found
+    x = case.rows.x.astype(np.float64)
+    deviation = x.std(axis=0)
+    x = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    other = replace(case, rows=Rows(x.astype(case.rows.x.dtype), case.rows.y, case.rows.weight))
+    if (compared := _compare(case, own, other, "with standardized inputs")) is None:
+        return None
+    better, why = compared
+    finding = Finding(
+        "unscaled_inputs",
+        "warning",
+        f"the inputs of {step.label} are not scaled",
+        f"Of these inputs {' and '.join(faults)}. {why}",
+        "Standardize each input, x = (x - x_train.mean(axis=0)) / x_train.std(axis=0), later rows "
+        "with the same two numbers; or start with BatchNorm().",
+        numbers | _shares(case, own, better),
+        step.path,
+    )
+    return finding, other, better
+
+
+def _targets(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+    """Standardize targets that are far from the scale of the first predictions."""
+    other = case.standardized
+    if other is None or (found := target_faults(case)) is None:
+        return None
+    if (compared := _compare(case, own, other, "with standardized targets")) is None:
+        return None
+    text, numbers = found
+    better, why = compared
+    finding = Finding(
+        "unscaled_targets",
+        "warning",
+        "the targets are far from the scale of the first predictions",
+        f"{text} {why}",
+        "Train on t = (y - y_train.mean(axis=0)) / y_train.std(axis=0), all rows with the same two "
+        "numbers, and convert predictions back: p * y_train.std(axis=0) + y_train.mean(axis=0).",
+        numbers | _shares(case, own, better),
+    )
+    return finding, other, better
+
+
+def _best(case: Case, factors: Iterable[float], rate: float) -> Trial:
+    """Return the best trial at rates that move away from this one, until they get worse again."""
+    best: Trial | None = None
+    for factor in factors:
+        trial = case.trial(rate * factor)
+        if best is None or trial.remaining < best.remaining:
+            best = trial
+        elif best.remaining < _LEARNED or trial.remaining > best.remaining:
+            break
+    assert best is not None
+    return best
+
+
+def _lower(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+    """Lower the learning rate; for SGD, compare it with 2 / lambda_max too."""
+    if case.optimizer is None:
+        return None
+    better = _best(case, _LOWER_FACTORS, own.rate)
+    if not better.beats(own):
+        return None
+    text, numbers = "", dict[str, float]()
+    if isinstance(case.optimizer, SGD):
+        text, numbers = _limits(case, case.optimizer, better)
+    numbers |= evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
+    return (
+        _rate_finding(case, own, better, "high", f" {text}", numbers),
+        replace(case, optimizer=_at(case, better.rate)),
+        better,
+    )
+
+
+def _higher(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+    """Raise a learning rate at which J takes more than 1e5 steps to halve."""
+    pace = (own.start - own.end) / case.steps
+    if case.optimizer is None or not abs(pace) * _HALVING_STEPS < own.start / 2:
+        return None
+    better = _best(case, _HIGHER_FACTORS, own.rate)
+    if not better.beats(own):
+        return None
+    halving = own.start / 2 / pace if pace > 0 else inf
+    text = f" At this pace J takes {number(halving)} steps to halve."
+    numbers = evidence(
+        steps_to_halve=halving, higher_rate=better.rate, loss_at_higher_rate=better.end
+    )
+    return (
+        _rate_finding(case, own, better, "low", text, numbers),
+        replace(case, optimizer=_at(case, better.rate)),
+        better,
+    )
+
+
+def _at(case: Case, rate: float) -> object:
+    optimizer = copy.copy(case.trial_optimizer)
+    optimizer.learning_rate = rate
+    return optimizer
+
+
+def _rate_finding(
+    case: Case, own: Trial, better: Trial, problem: str, text: str, numbers: dict[str, float]
+) -> Finding:
+    found = evidence(learning_rate=own.rate, trial_steps=case.steps, loss_before=own.start)
+    return Finding(
+        "learning_rate",
+        "error" if own.remaining >= _NOTHING_LEARNED else "warning",
+        f"the learning rate {number(own.rate)} is too {problem}",
+        f"O{case.told[1:]} at {number(own.rate)} start at J = {number(own.start)} and "
+        f"{ending(own.end)}; at {number(better.rate)} they {ending(better.end)}.{text}",
+        f"{'Lower' if problem == 'high' else 'Raise'} it to about {number(better.rate)}, the best "
+        "of those tried.",
+        found | evidence(loss_at_this_rate=own.end, remaining=own.remaining) | numbers,
+    )
+
+
+_NOTHING_LEARNED = 0.95
+
+
+def _limits(case: Case, optimizer: SGD, better: Trial) -> tuple[str, dict[str, float]]:
+    """Return the stability limit of SGD at the start and after the better trial, in words too.
 
     Source: Cohen et al., Gradient descent on neural networks typically occurs at the edge of
-    stability, ICLR 2021; Lewkowycz et al., The large learning rate phase of deep learning, 2020.
+    stability, ICLR 2021.
     """
-    optimizer, loss, notes = case.optimizer, case.loss, case.notes
-    assert loss is not None
-    if optimizer is None:
-        notes.append("the learning rate was not checked: no optimizer was given")
-        return
-    rate = optimizer.rate
-    told = f"the learning rate {number(rate)}"
-    if not isinstance(optimizer, SGD):
-        notes.append(
-            f"{told} was only checked in a trial: 2 / lambda_max is no limit for "
-            f"{type(optimizer).__name__}, which adapts the step of each parameter"
-        )
-        return
-    landscape, steps = case.landscape(), case.steps
-    start, here = landscape(landscape.start)[0], largest_curvature(landscape, landscape.start)
-    limit = stability_limit(optimizer, here)
-    if steps < _FEW_STEPS and rate < limit / _FAR:
-        return
-    stable, further = _stable_descent(landscape, optimizer, steps, here)
-    if not all(map(isfinite, (here, stable, further))):
-        notes.append(f"{told} was not compared with 2 / lambda_max: the curvature is not finite")
-        return
-    limit_further = stability_limit(optimizer, further)
-    lowest = min(limit, limit_further)
-    if rate <= lowest:
-        return
-    tried = landscape.descend(optimizer, steps)
-    if not tried > stable + max(_HIGHER * (start - stable), _VISIBLE * abs(stable)):
-        notes.append(
-            f"{told} is above 2 / lambda_max, but {number(steps)} steps at this rate end at "
-            f"J = {number(tried)}, and as many at a stable rate at {number(stable)}"
-        )
-        return
+    landscape = case.landscape()
+    here, further = (largest_curvature(landscape, t) for t in (landscape.start, better.theta))
+    if not (isfinite(here) and isfinite(further)):
+        return "", {}
+    limit, limit_further = stability_limit(optimizer, here), stability_limit(optimizer, further)
     formula = "2 / lambda_max"
     if optimizer.momentum:
         below = "((1 + 2 m) lambda_max)" if optimizer.nesterov else "lambda_max"
         formula = f"2 (1 + m) / {below} with momentum m = {number(optimizer.momentum)}"
     batches = "Smaller batches have the same curvature on average, plus noise."
-    if loss.reduction == "sum":
+    assert case.loss is not None
+    if case.loss.reduction == "sum":
         batches = (
             f"This holds for batches of {number(case.batch_rows)} rows: the loss is a sum, so "
             "half as many rows have half the curvature and twice the limit."
         )
-    now = evidence(learning_rate=rate, limit=limit, lambda_max=here)
-    later = evidence(limit_after_trial=limit_further, lambda_max_after_trial=further)
-    trial = evidence(trial_steps=steps, loss_after_trial=stable, loss_at_this_rate=tried)
-    yield Finding(
-        "learning_rate",
-        "error" if rate > limit else "warning",
-        f"{told} is too high",
+    text = (
         f"Gradient descent is unstable above {formula}, where lambda_max is the largest curvature "
-        f"of J: now {number(here)} (limit {number(limit)}), and {number(further)} (limit "
-        f"{number(limit_further)}) after {number(steps)} steps at a stable rate, which end at "
-        f"J = {number(stable)}. On a copy, as many steps at {number(rate)} {ending(tried)}. "
-        f"{batches}",
-        f"Lower it to {lowest / 2:.2g}, half the lower limit, or use Adam().",
-        now | later | trial,
+        f"of J: {number(here)} at the start (limit {number(limit)}), and {number(further)} (limit "
+        f"{number(limit_further)}) where the better trial ends. {batches}"
+    )
+    return text, evidence(
+        limit=limit,
+        lambda_max=here,
+        limit_after_trial=limit_further,
+        lambda_max_after_trial=further,
     )
 
 
@@ -115,151 +229,88 @@ def stability_limit(optimizer: SGD, curvature: float) -> float:
     return 2 * (1 + m) / (curvature * (1 + 2 * m if optimizer.nesterov else 1))
 
 
-def _stable_descent(
-    landscape: Landscape, optimizer: SGD, steps: int, curvature: float
-) -> tuple[float, float]:
-    """Return J and the curvature after a descent at half the limit, or at the optimizer's pace."""
-    theta, measured, history = landscape.start, 0, list[float]()
-    fastest = optimizer.rate / (1 - optimizer.momentum)
-    for step in range(steps):
-        j, g = landscape(theta)
-        rises = bool(history) and j > history[-1]
-        if step - measured >= (_BETWEEN // 10 if rises else _BETWEEN):
-            curvature, measured = largest_curvature(landscape, theta), step
-        history.append(j)
-        theta = theta - (min(1 / curvature, fastest) if curvature > 0 else fastest) * g
-    return float(np.mean(history[-AVERAGED_STEPS:])), largest_curvature(landscape, theta)
+def _trainable(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+    """Train the frozen parameters too."""
+    frozen = [path for path, p in case.model.named_parameters() if not p.trainable]
+    if not frozen:
+        return None
+    model = copy.deepcopy(case.model)
+    for _, parameter in model.named_parameters():
+        parameter.trainable = True
+    other = replace(case, model=model)
+    if (compared := _compare(case, own, other, "if all parameters are trained")) is None:
+        return None
+    better, why = compared
+    total = len(case.model.parameters)
+    finding = Finding(
+        "frozen_layers",
+        "error" if len(frozen) == total else "warning",
+        f"{len(frozen)} of {total} parameters are frozen",
+        f"'{frozen[0]}' is the first one. {why}",
+        f"Set trainable = True for the layer '{frozen[0].rpartition('.')[0]}' and the others.",
+        evidence(frozen=len(frozen), parameters=total) | _shares(case, own, better),
+        frozen[0].rpartition(".")[0],
+    )
+    return finding, other, better
 
 
-def _out_of_proportion(case: Case) -> Iterator[Finding]:
-    """Descend at the learning rate, and if that achieves nothing at others, powers of ten apart.
-
-    It is too high if it ends no better than the start or the best constant, and a lower one ends at
-    less than half of all three. It is too low if J takes more than 1e5 steps to halve, and a rate a
-    hundred times higher or more halves it in the trial.
-    """
-    optimizer = case.optimizer
-    if optimizer is None:
-        return
-    landscape, steps, rate = case.landscape(), case.trial_steps, optimizer.rate
-    start = landscape(landscape.start)[0]
-    end = landscape.descend(optimizer, steps)
-    pace = max(0.0, start - end) / steps
-    constant = case.constant_loss * case.batch_scale
-    trial = f"On a copy, {number(steps)} steps of {type(optimizer).__name__} at {number(rate)}"
-    found = evidence(learning_rate=rate, trial_steps=steps, loss_before=start)
-    found["loss_at_this_rate"] = end
-
-    def best(factors: list[float]) -> tuple[float, float]:
-        """Return the lowest J that other rates lead to, and that rate."""
-        rates = [factor * rate for factor in factors]
-        return min((landscape.descend(optimizer, steps, rate=other), other) for other in rates)
-
-    problem = ""
-    if isfinite(constant) and end > min(_NOTHING_LEARNED * constant, start):
-        better, other = best(_LOWER_FACTORS)
-        if better < _LEARNED * min(constant, start, end):
-            problem, remedy = "high", "Lower"
-            result = (
-                f"start at J = {number(start)} and {ending(end)}; the best constant prediction has "
-                f"J = {number(constant)}, so nothing is learned"
-            )
-            found |= evidence(loss_of_a_constant=constant, lower_rate=other)
-            found["loss_at_lower_rate"] = better
-    if not problem and end <= (1 + _ROUNDING) * start and pace * _HALVING_STEPS < start / 2:
-        better, other = best(_HIGHER_FACTORS)
-        if better < _LEARNED * start:
-            problem, remedy = "low", "Raise"
-            halving = start / 2 / pace if pace else inf
-            result = (
-                f"lower J = {number(start)} by {number(start - end)}; at this pace J takes "
-                f"{number(halving)} steps to halve"
-            )
-            found |= evidence(steps_to_halve=halving, higher_rate=other, loss_at_higher_rate=better)
-    if problem:
-        yield Finding(
-            "learning_rate",
-            "error",
-            f"the learning rate {number(rate)} is too {problem}",
-            f"{trial} {result}. At {number(other)} they {ending(better)}.",
-            f"{remedy} it to about {number(other)}, the best of those tried.",
-            found,
-        )
-
-
-def capacity(case: Case) -> Iterator[Finding]:
-    """Train a copy on ten rows with Adam until at most a fifth of the loss remains.
-
-    The loss above the floor of the last activation counts, as a share of that of the best constant
-    prediction. If too much remains, standardized targets are tried.
-    """
-    rows, _, floor, constant = _task(case)
-    count = len(rows)
-    trainable = sum(p.size for p in case.model.parameters if p.trainable)
-    numbers, reason = count * prod(case.output_shape), ""
-    if trainable < _PARAMETERS_PER_NUMBER * numbers:
-        parameters = f"{number(trainable)} trainable parameters"
-        reason = f"the model has {parameters} for {number(numbers)} numbers"
-    elif constant - floor <= 1e-6 * max(abs(constant), 1e-12):
-        reason = "a constant fits them"
-    if reason:
-        case.notes.append(f"overfitting {count} rows was not tried: {reason}")
-        return
-    steps = min(_STEPS, _PARAMETER_STEPS // trainable)
-    results = list[tuple[float, float, float, float, str]]()
-    for tried, how in ((case, ""), (case.standardized, " with standardized targets")):
-        if tried is None:
-            break
-        rows, loss, floor, constant = _task(tried)
-        lowest, goal = inf, floor + _REMAINING * (constant - floor)
-        for rate in _RATES:
-            lowest = min(lowest, _trained(Landscape(case.model, loss, rows), rate, steps, goal))
-            if lowest <= goal:
-                return
-        results.append(((lowest - floor) / (constant - floor), lowest, floor, constant, how))
-    if steps < _STEPS:
-        case.notes.append(f"{count} rows were not overfitted in {steps} steps")
-        return
-    remaining, lowest, floor, constant, how = min(results, key=lambda each: round(each[0], 2))
-    many = f"{number(round(remaining))} times"
-    trial = evidence(rows=count, parameters=trainable, steps=_STEPS)
-    losses = evidence(loss=lowest, loss_of_a_constant=constant, floor=floor, remaining=remaining)
-    yield Finding(
-        "capacity",
+def _regularizers(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+    """Leave the regularizers out."""
+    regularized = [p for p in case.model.parameters if p.regularizer is not None]
+    if not regularized:
+        return None
+    model = copy.deepcopy(case.model)
+    for _, parameter in model.named_parameters():
+        parameter.regularizer = None
+    other = replace(case, model=model)
+    if (compared := _compare(case, own, other, "without the regularizers")) is None:
+        return None
+    better, why = compared
+    first = regularized[0]
+    finding = Finding(
+        "strong_regularizers",
         "warning",
-        f"the network can't overfit {count} rows",
-        f"{_STEPS} steps of Adam on a copy, on {count} rows{how} with {number(trainable)} "
-        f"trainable parameters, leave {f'{remaining:.0%} of' if remaining < _MULTIPLE else many} "
-        f"the loss of a constant prediction: {number(lowest)} of {number(constant)}, where the "
-        f"least possible is {number(floor)}.",
-        "Fix the other findings first. If there are none, check whether a layer is frozen or too "
-        "narrow, or a regularizer too strong.",
-        trial | losses,
+        "the regularizers are too strong",
+        f"{len(regularized)} parameters have one, such as {first.regularizer} for '{first.name}'. "
+        f"{why}",
+        "Make them weaker, for example by a factor of 100.",
+        evidence(regularized=len(regularized)) | _shares(case, own, better),
     )
+    return finding, other, better
 
 
-def _task(case: Case) -> tuple[Rows, Loss, float, float]:
-    """Return ten rows with different inputs, the mean loss, its least value and a constant's."""
-    loss = copy.copy(case.loss)
-    assert loss is not None
-    loss.reduction, loss.scale = "mean", 1.0
-    some = case.sample.x[: 10 * _ROWS]
-    different = np.unique(some.reshape(len(some), -1), axis=0, return_index=True)[1]
-    rows = case.sample.take(np.sort(different)[:_ROWS])
-    shape = (len(rows), *case.output_shape)
-    floor, constant = (
-        least_loss(loss, rows.y, shape, *case.range, constant=same, weight=rows.weight)
-        for same in (False, True)
+def _cross_entropy(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+    """Learn the one-hot rows of a softmax with cross-entropy in place of a regression loss."""
+    p, t = case.trace.prediction, case.sample.y
+    bounded = all(map(isfinite, case.range))
+    if not (case.is_regression and bounded and t.ndim == 2 and t.shape[1] > 1):
+        return None
+    one_hot = ((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all()
+    if not (one_hot and (p >= 0).all() and np.allclose(p.sum(axis=1), 1)):
+        return None
+    assert case.loss is not None
+    other = replace(case, loss=_LogLoss(reduction=case.loss.reduction))
+    share = t.mean(axis=0)
+    other.constant_loss = float(-(share * np.log(np.maximum(share, 1e-12))).sum())
+    if (compared := _compare(case, own, other, "with cross-entropy")) is None:
+        return None
+    better, why = compared
+    finding = Finding(
+        "squared_classes",
+        "warning",
+        f"{type(case.loss).__name__} after a softmax learns slowly",
+        f"{why} If a softmax is certain and wrong, its slope is near 0; cross-entropy compensates "
+        "for that.",
+        "Remove the softmax and use CrossEntropyLoss(), which contains it.",
+        _shares(case, own, better),
     )
-    return rows, loss, 0.0 if floor < 1e-9 * constant else floor, constant
+    return finding, other, better
 
 
-def _trained(landscape: Landscape, rate: float, steps: int, goal: float) -> float:
-    """Return the lowest loss of a training run, without regularizers."""
-    widest = max((p.shape[0] for p in landscape.parameters if len(p.shape) > 1), default=1)
-    lowest = inf
-    for j in landscape.path(Adam(learning_rate=rate * min(1.0, _NARROW / widest)), steps):
-        lowest = min(lowest, j - landscape.gradient.regularization)
-        if lowest <= goal:
-            break
-    return lowest
+class _LogLoss(Loss):
+    """-log p of the right class, for probabilities: cross-entropy without its softmax."""
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[np.float64]) -> tuple[Array, Array]:
+        p = np.maximum(prediction, 1e-12)
+        return -(target * np.log(p)).sum(axis=1), -target / p
