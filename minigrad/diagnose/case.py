@@ -26,7 +26,7 @@ from minigrad.trace import Step, Trace, trace
 
 Vector: TypeAlias = NDArray[np.float64]
 
-AVERAGED_STEPS = 10  # the last steps of a descent, over which J is averaged
+_AVERAGED_STEPS = 10  # at the end of a trial
 _MAX_PRODUCTS = 30
 _SETTLED_PRODUCTS, _SETTLED = 4, 0.003  # stop if lambda changed by at most this share over them
 _OFFSET, _STEP = 1e-4, 1e-7  # of theta and of the difference, relative to the largest parameter
@@ -36,7 +36,8 @@ _UNIT_COST = 15  # an activation costs as much as this number of parameters
 _GRADIENT_COST, _DESCENT_COST = 2_000_000, 300_000_000
 _MIN_STEPS, _MAX_STEPS = 50, 200
 _NUMBERS = 20_000
-_NOTHING_LEARNED, _SOMETHING_LEARNED, _CLEARLY = 0.95, 0.75, 0.5  # shares of the loss
+NOTHING_LEARNED, _SOMETHING_LEARNED, _CLEARLY, _LEARNED = 0.95, 0.75, 0.5, 0.25
+_PEAK = 20.0  # J of a trial that rises to this multiple is unstable
 # Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded.
 _POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
 _GROWTH, _FAR, _ROUNDS, _SHRINK = 0.01, 30.0, 120, 0.82
@@ -71,8 +72,8 @@ class Landscape:
         """Return J without the regularizers."""
         return self(theta)[0] - self._gradient.regularization
 
-    def descend(self, optimizer: Optimizer, steps: int, batch_rows: int) -> float:
-        """Return J without regularizers, averaged over the last batches; infinity if not finite.
+    def descend(self, optimizer: Optimizer, steps: int, batch_rows: int) -> list[float]:
+        """Return J of each batch without regularizers; infinity ends it if J isn't finite.
 
         `parameters` keep where the descent ends. All descents see the same batches.
         """
@@ -80,12 +81,11 @@ class Landscape:
         for rows in islice(self._batches(batch_rows), steps):
             j, g = self(theta, rows)
             if not (isfinite(j) and np.isfinite(g).all()):
-                return inf
+                return [*history, inf]
             history.append(j - self._gradient.regularization)
             optimizer.step(self.parameters)
             theta = self.parameters.value.astype(np.float64)
-        last = AVERAGED_STEPS if batch_rows >= len(self._rows) else max(AVERAGED_STEPS, steps // 4)
-        return float(np.mean(history[-last:]))
+        return history
 
     def _batches(self, batch_rows: int) -> Iterator[Rows]:
         count, rng = len(self._rows), np.random.default_rng(0)
@@ -151,13 +151,30 @@ class Trial:
     rate: float
     start: float  # J before and after
     end: float
+    highest: float
+    peak: float  # the highest J, as a multiple of the first or of a constant's
+    pace: float  # by which a step lowers J of the sample
     remaining: float
+    remaining_before: float
     theta: Vector
+
+    @property
+    def learns(self) -> bool:
+        """Whether little of the loss remains, and J never rose far above its start."""
+        return self.remaining < _LEARNED and self.peak < _PEAK
+
+    @property
+    def course(self) -> str:
+        """How J goes on, in words."""
+        rises = f"rise to J = {number(self.highest)} and " if self.peak >= _PEAK else ""
+        return f"{rises}end at J = {number(self.end)}" if isfinite(self.end) else "diverge"
 
     def beats(self, other: Trial) -> bool:
         """Return whether this trial learns clearly more than the other."""
-        if other.remaining >= _NOTHING_LEARNED:
-            return self.remaining <= _SOMETHING_LEARNED * min(1.0, other.remaining)
+        if self.remaining > max(_LEARNED, _SOMETHING_LEARNED * self.remaining_before):
+            return False
+        if other.remaining >= NOTHING_LEARNED or self.peak < _PEAK <= other.peak:
+            return self.remaining <= _SOMETHING_LEARNED
         return self.remaining <= _CLEARLY * other.remaining
 
     def __str__(self) -> str:
@@ -203,23 +220,30 @@ class Case:
         if not isinstance(optimizer.learning_rate, Schedule):
             optimizer.steps = 0
         rate = optimizer.rate
-        landscape = self.landscape()
-        start = landscape.loss(landscape.start)
-        landscape = self.landscape(self.trial_rows)
-        end = landscape.descend(optimizer, self.steps, self.trial_rows)
+        landscape, batches = self.landscape(), self.landscape(self.trial_rows)
+        history = batches.descend(optimizer, self.steps, self.trial_rows)
+        last = (
+            _AVERAGED_STEPS
+            if self.trial_rows == len(self.sample)
+            else max(_AVERAGED_STEPS, self.steps // 4)
+        )
+        end = float(np.mean(history[-last:]))
+        theta = batches.parameters.value.astype(np.float64)
+        start, after = (landscape.loss(each) for each in (landscape.start, theta))
         floor, constant = (self.batch_scale * each for each in (self.floor, self.constant_loss))
         if not 0 <= floor < constant < inf:
-            floor, constant = 0.0, abs(start)
-        remaining = (end - floor) / (constant - floor or 1.0)
-        return Trial(rate, start, end, remaining, landscape.parameters.value.astype(np.float64))
+            floor, constant = 0.0, abs(start) or 1.0
+        remaining, before = ((j - floor) / (constant - floor) for j in (end, start))
+        pace, peak = (start - after) / self.steps, max(history)
+        return Trial(
+            rate, start, end, peak, peak / max(start, constant), pace, remaining, before, theta
+        )
 
     @property
     def told(self) -> str:
         """The steps of a trial in words."""
-        batches = (
-            "" if self.trial_rows == len(self.sample) else f", {number(self.trial_rows)} rows each,"
-        )
-        return f"On a copy, {number(self.steps)} steps of {type(self.trial_optimizer).__name__}{batches}"
+        name, rows = type(self.trial_optimizer).__name__, number(self.trial_rows)
+        return f"on a copy, {number(self.steps)} steps of {name} with {rows} rows each"
 
     @cached_property
     def trace(self) -> Trace:

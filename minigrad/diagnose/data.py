@@ -88,7 +88,8 @@ def input_faults(case: Case) -> tuple[Step, list[str], dict[str, float]] | None:
     steps = case.trace.steps
     weighted = (s for s in steps if any(len(p.shape) > 1 for _, p in s.layer.own_parameters()))
     step = next(weighted, None)
-    if step is None or not np.array_equal(step.input.ravel(), case.sample.x.ravel()):
+    x = case.sample.x.ravel()
+    if step is None or not np.array_equal(step.input.ravel(), x.astype(step.input.dtype)):
         return None
     columns = step.input.reshape(-1, step.input.shape[-1]).astype(np.float64)
     columns = columns[:, np.ptp(columns, axis=0) > 0]
@@ -139,10 +140,10 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
     x, y = rows.x.reshape(len(rows), -1), rows.y
     if x.dtype.kind != "f" or len(rows) < _MIN_RELATED_ROWS or y.dtype.kind not in "fiu":
         return
-    x = _standardized(x)
+    x = standardized(x)
     if y.dtype.kind != "f" and y.reshape(len(y), -1).shape[1] == 1:
         y = y.reshape(-1, 1) == np.unique(y)
-    y = _standardized(y.reshape(len(y), -1))
+    y = standardized(y.reshape(len(y), -1))
     square = np.square(x).sum(axis=1)
     distance = square[:, None] - 2 * x @ x.T + square
     np.fill_diagonal(distance, inf)
@@ -176,12 +177,11 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
     )
 
 
-def _standardized(a: NDArray[Any]) -> Array:
+def standardized(a: NDArray[Any]) -> Array:
     """Return columns of mean 0 and deviation 1 in float64; a constant one becomes 0."""
     a = a.astype(np.float64)
     deviation = a.std(axis=0)
-    standardized: Array = (a - a.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    return standardized
+    return np.asarray((a - a.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0))
 
 
 def unreachable_targets(case: Case) -> Iterator[Finding]:
@@ -314,7 +314,7 @@ def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, 
     rng = np.random.default_rng(0)
     if x.shape[1] > _MAX_INPUTS:
         x = x @ rng.standard_normal((x.shape[1], _MAX_INPUTS))
-    x = _standardized(x)
+    x = standardized(x)
     half = len(x) // 2
     one_hot = np.eye(classes)[index]
     mean = one_hot[:half].mean(axis=0)

@@ -4,180 +4,192 @@ A change that makes a copy learn clearly more is the remedy, and what it changes
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from math import inf, isfinite
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import inf, isfinite, log10
 
-import numpy as np
-from numpy.typing import NDArray
-from typing_extensions import override
-
-from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, Trial, largest_curvature
-from minigrad.diagnose.data import input_faults, target_faults
-from minigrad.diagnose.findings import Finding, ending, evidence, number
-from minigrad.losses import Loss
-from minigrad.optimizers import SGD
+from minigrad.diagnose.case import NOTHING_LEARNED, Case, Trial, largest_curvature
+from minigrad.diagnose.data import input_faults, standardized, target_faults
+from minigrad.diagnose.findings import Finding, evidence, number
+from minigrad.optimizers import SGD, Optimizer
 
-Remedy: TypeAlias = Callable[[Case, Trial], tuple[Finding, Case, Trial] | None]
-
-_LEARNED = 0.25  # with less of the loss remaining, nothing else is tried
 _LOWER_FACTORS = [10.0**-k for k in range(1, 6)]
-_HIGHER_FACTORS = [10.0**k for k in range(2, 16)]
+_MOST_POWERS = 16
 _HALVING_STEPS = 1e5
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change of the case, in words, and the finding if a copy then learns clearly more."""
+
+    case: Case
+    changed: str
+    kind: str
+    title: str
+    text: str
+    advice: str
+    numbers: dict[str, float]
+    layer: str | None = None
+
+    def finding(self, told: str, before: Trial, after: Trial) -> Finding:
+        numbers = evidence(remaining=before.remaining, remaining_if_changed=after.remaining)
+        trials = f"O{told[1:]} at {number(before.rate)} {before}; {self.changed} they {after}."
+        return Finding(
+            self.kind,
+            "warning",
+            self.title,
+            f"{self.text} {trials}",
+            self.advice,
+            self.numbers | numbers,
+            self.layer,
+        )
 
 
 def learning(case: Case, *, reachable: bool) -> Iterator[Finding]:
     """Train a copy, and look for changes with which it learns clearly more."""
-    trial, told = case.trial(), case.told
-    case.notes.append(f"{told} at {number(trial.rate)} {trial}")
-    remedies = (_inputs, _targets, _lower, _higher, _trainable, _regularizers, _cross_entropy)
-    for remedy in remedies:
-        if trial.remaining < _LEARNED:
+    trial = case.trial()
+    case.notes.append(f"{case.told} at {number(trial.rate)} {trial}")
+    for make in (_inputs, _targets, _trainable, _regularizers):
+        if trial.learns:
             return
-        if (remedy is _targets and not reachable) or (found := remedy(case, trial)) is None:
-            continue
-        finding, case, trial = found
-        yield finding
+        remedy = make(case) if reachable or make is not _targets else None
+        if remedy is not None and (better := remedy.case.trial()).beats(trial):
+            yield remedy.finding(case.told, trial, better)
+            case, trial = remedy.case, better
+            case.notes.append(f"the learning rate was checked {remedy.changed}")
+    if case.optimizer is None:
+        case.notes.append("the learning rate was not checked: no optimizer was given")
+    elif not trial.learns:
+        yield from _learning_rate(case, case.optimizer, trial)
 
 
-def _compare(case: Case, own: Trial, other: Case, what: str) -> tuple[Trial, str] | None:
-    """Return the trial of another case and what both trials show, if it learns clearly more."""
-    better = other.trial()
-    if not better.beats(own):
-        return None
-    return better, f"O{case.told[1:]} at {number(own.rate)} {own}; {what} they {better}."
-
-
-def _shares(case: Case, own: Trial, better: Trial) -> dict[str, float]:
-    return evidence(
-        trial_steps=case.steps, remaining=own.remaining, remaining_if_changed=better.remaining
-    )
-
-
-def _inputs(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+def _inputs(case: Case) -> Remedy | None:
     """Standardize inputs whose scale is unusual."""
     found = input_faults(case)
     if found is None:
         return None
     step, faults, numbers = found
-    x = case.rows.x.astype(np.float64)
-    deviation = x.std(axis=0)
-    x = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    other = replace(case, rows=Rows(x.astype(case.rows.x.dtype), case.rows.y, case.rows.weight))
-    if (compared := _compare(case, own, other, "with standardized inputs")) is None:
-        return None
-    better, why = compared
-    finding = Finding(
+    x = standardized(case.rows.x).astype(case.rows.x.dtype)
+    return Remedy(
+        replace(case, rows=Rows(x, case.rows.y, case.rows.weight)),
+        "with standardized inputs",
         "unscaled_inputs",
-        "warning",
         f"the inputs of {step.label} are not scaled",
-        f"Of these inputs {' and '.join(faults)}. {why}",
+        f"Of these inputs {' and '.join(faults)}.",
         "Standardize each input, x = (x - x_train.mean(axis=0)) / x_train.std(axis=0), later rows "
         "with the same two numbers; or start with BatchNorm().",
-        numbers | _shares(case, own, better),
+        numbers,
         step.path,
     )
-    return finding, other, better
 
 
-def _targets(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
+def _targets(case: Case) -> Remedy | None:
     """Standardize targets that are far from the scale of the first predictions."""
     other = case.standardized
     if other is None or (found := target_faults(case)) is None:
         return None
-    if (compared := _compare(case, own, other, "with standardized targets")) is None:
-        return None
     text, numbers = found
-    better, why = compared
-    finding = Finding(
+    return Remedy(
+        other,
+        "with standardized targets",
         "unscaled_targets",
-        "warning",
         "the targets are far from the scale of the first predictions",
-        f"{text} {why}",
+        text,
         "Train on t = (y - y_train.mean(axis=0)) / y_train.std(axis=0), all rows with the same two "
         "numbers, and convert predictions back: p * y_train.std(axis=0) + y_train.mean(axis=0).",
-        numbers | _shares(case, own, better),
-    )
-    return finding, other, better
-
-
-def _best(case: Case, factors: Iterable[float], rate: float) -> Trial:
-    """Return the best trial at rates that move away from this one, until they get worse again."""
-    best: Trial | None = None
-    for factor in factors:
-        trial = case.trial(rate * factor)
-        if best is None or trial.remaining < best.remaining:
-            best = trial
-        elif best.remaining < _LEARNED or trial.remaining > best.remaining:
-            break
-    assert best is not None
-    return best
-
-
-def _lower(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
-    """Lower the learning rate; for SGD, compare it with 2 / lambda_max too."""
-    if case.optimizer is None:
-        return None
-    better = _best(case, _LOWER_FACTORS, own.rate)
-    if not better.beats(own):
-        return None
-    text, numbers = "", dict[str, float]()
-    if isinstance(case.optimizer, SGD):
-        text, numbers = _limits(case, case.optimizer, better)
-    numbers |= evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
-    return (
-        _rate_finding(case, own, better, "high", f" {text}", numbers),
-        replace(case, optimizer=_at(case, better.rate)),
-        better,
+        numbers,
     )
 
 
-def _higher(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
-    """Raise a learning rate at which J takes more than 1e5 steps to halve."""
-    pace = (own.start - own.end) / case.steps
-    if case.optimizer is None or not abs(pace) * _HALVING_STEPS < own.start / 2:
+def _trainable(case: Case) -> Remedy | None:
+    """Train the frozen parameters too."""
+    model = copy.deepcopy(case.model)
+    frozen = [path for path, p in model.named_parameters() if not p.trainable]
+    if not frozen:
         return None
-    better = _best(case, _HIGHER_FACTORS, own.rate)
-    if not better.beats(own):
+    for _, parameter in model.named_parameters():
+        parameter.trainable = True
+    layer, count, total = frozen[0].rpartition(".")[0], len(frozen), len(model.parameters)
+    return Remedy(
+        replace(case, model=model),
+        "if all parameters are trained",
+        "frozen_layers",
+        f"{count} of {total} parameters are frozen",
+        f"'{frozen[0]}' is the first one.",
+        f"Set trainable = True for the layer '{layer}' and the others.",
+        evidence(frozen=count, parameters=total),
+        layer,
+    )
+
+
+def _regularizers(case: Case) -> Remedy | None:
+    """Leave the regularizers out."""
+    model = copy.deepcopy(case.model)
+    regularized = [(path, p) for path, p in model.named_parameters() if p.regularizer is not None]
+    if not regularized:
         return None
-    halving = own.start / 2 / pace if pace > 0 else inf
-    text = f" At this pace J takes {number(halving)} steps to halve."
-    numbers = evidence(
-        steps_to_halve=halving, higher_rate=better.rate, loss_at_higher_rate=better.end
+    path, first = regularized[0]
+    text = f"{len(regularized)} parameters have one, such as '{path}': {first.regularizer}."
+    for _, parameter in regularized:
+        parameter.regularizer = None
+    return Remedy(
+        replace(case, model=model),
+        "without the regularizers",
+        "strong_regularizers",
+        "the regularizers are too strong",
+        text,
+        "Make them weaker, for example by a factor of 100.",
+        evidence(regularized=len(regularized)),
     )
-    return (
-        _rate_finding(case, own, better, "low", text, numbers),
-        replace(case, optimizer=_at(case, better.rate)),
-        better,
-    )
 
 
-def _at(case: Case, rate: float) -> object:
-    optimizer = copy.copy(case.trial_optimizer)
-    optimizer.learning_rate = rate
-    return optimizer
+def _learning_rate(case: Case, optimizer: Optimizer, own: Trial) -> Iterator[Finding]:
+    """Try lower rates, and also higher ones if J takes more than 1e5 steps to halve.
 
-
-def _rate_finding(
-    case: Case, own: Trial, better: Trial, problem: str, text: str, numbers: dict[str, float]
-) -> Finding:
-    found = evidence(learning_rate=own.rate, trial_steps=case.steps, loss_before=own.start)
-    return Finding(
+    A finding for SGD also compares the rate with 2 / lambda_max.
+    """
+    better, problem, text, numbers = _best(case, _LOWER_FACTORS, own), "high", "", {}
+    if better is not None:
+        found = evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
+        if isinstance(optimizer, SGD):
+            text, numbers = _limits(case, optimizer, better)
+    elif abs(own.pace) * _HALVING_STEPS < own.start / 2:
+        halving = own.start / 2 / own.pace if own.pace > 0 else inf
+        first = max(2, int(log10(halving / case.steps)) - 1) if isfinite(halving) else 2
+        factors = (10.0**k for k in range(first, _MOST_POWERS))
+        better, problem = _best(case, factors, own), "low"
+        if better is None:
+            return
+        text = f"At this pace J takes {number(halving)} steps to halve."
+        found = evidence(higher_rate=better.rate, loss_at_higher_rate=better.end)
+        numbers = evidence(steps_to_halve=halving)
+    else:
+        return
+    trial = evidence(learning_rate=own.rate, trial_steps=case.steps, loss_before=own.start)
+    trial |= evidence(loss_at_this_rate=own.end, remaining=own.remaining)
+    yield Finding(
         "learning_rate",
-        "error" if own.remaining >= _NOTHING_LEARNED else "warning",
+        "error" if own.remaining >= NOTHING_LEARNED else "warning",
         f"the learning rate {number(own.rate)} is too {problem}",
         f"O{case.told[1:]} at {number(own.rate)} start at J = {number(own.start)} and "
-        f"{ending(own.end)}; at {number(better.rate)} they {ending(better.end)}.{text}",
+        f"{own.course}; at {number(better.rate)} they {better.course}. {text}".rstrip(),
         f"{'Lower' if problem == 'high' else 'Raise'} it to about {number(better.rate)}, the best "
         "of those tried.",
-        found | evidence(loss_at_this_rate=own.end, remaining=own.remaining) | numbers,
+        trial | found | numbers,
     )
 
 
-_NOTHING_LEARNED = 0.95
+def _best(case: Case, factors: Iterable[float], own: Trial) -> Trial | None:
+    """Return the best trial at other rates, away from this one, if it learns clearly more."""
+    best: Trial | None = None
+    for factor in factors:
+        trial = case.trial(own.rate * factor)
+        if best is None or trial.remaining < best.remaining:
+            best = trial
+        elif best.beats(own):
+            break
+    return best if best is not None and best.beats(own) else None
 
 
 def _limits(case: Case, optimizer: SGD, better: Trial) -> tuple[str, dict[str, float]]:
@@ -227,90 +239,3 @@ def stability_limit(optimizer: SGD, curvature: float) -> float:
     if curvature <= 0:
         return inf
     return 2 * (1 + m) / (curvature * (1 + 2 * m if optimizer.nesterov else 1))
-
-
-def _trainable(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
-    """Train the frozen parameters too."""
-    frozen = [path for path, p in case.model.named_parameters() if not p.trainable]
-    if not frozen:
-        return None
-    model = copy.deepcopy(case.model)
-    for _, parameter in model.named_parameters():
-        parameter.trainable = True
-    other = replace(case, model=model)
-    if (compared := _compare(case, own, other, "if all parameters are trained")) is None:
-        return None
-    better, why = compared
-    total = len(case.model.parameters)
-    finding = Finding(
-        "frozen_layers",
-        "error" if len(frozen) == total else "warning",
-        f"{len(frozen)} of {total} parameters are frozen",
-        f"'{frozen[0]}' is the first one. {why}",
-        f"Set trainable = True for the layer '{frozen[0].rpartition('.')[0]}' and the others.",
-        evidence(frozen=len(frozen), parameters=total) | _shares(case, own, better),
-        frozen[0].rpartition(".")[0],
-    )
-    return finding, other, better
-
-
-def _regularizers(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
-    """Leave the regularizers out."""
-    regularized = [p for p in case.model.parameters if p.regularizer is not None]
-    if not regularized:
-        return None
-    model = copy.deepcopy(case.model)
-    for _, parameter in model.named_parameters():
-        parameter.regularizer = None
-    other = replace(case, model=model)
-    if (compared := _compare(case, own, other, "without the regularizers")) is None:
-        return None
-    better, why = compared
-    first = regularized[0]
-    finding = Finding(
-        "strong_regularizers",
-        "warning",
-        "the regularizers are too strong",
-        f"{len(regularized)} parameters have one, such as {first.regularizer} for '{first.name}'. "
-        f"{why}",
-        "Make them weaker, for example by a factor of 100.",
-        evidence(regularized=len(regularized)) | _shares(case, own, better),
-    )
-    return finding, other, better
-
-
-def _cross_entropy(case: Case, own: Trial) -> tuple[Finding, Case, Trial] | None:
-    """Learn the one-hot rows of a softmax with cross-entropy in place of a regression loss."""
-    p, t = case.trace.prediction, case.sample.y
-    bounded = all(map(isfinite, case.range))
-    if not (case.is_regression and bounded and t.ndim == 2 and t.shape[1] > 1):
-        return None
-    one_hot = ((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all()
-    if not (one_hot and (p >= 0).all() and np.allclose(p.sum(axis=1), 1)):
-        return None
-    assert case.loss is not None
-    other = replace(case, loss=_LogLoss(reduction=case.loss.reduction))
-    share = t.mean(axis=0)
-    other.constant_loss = float(-(share * np.log(np.maximum(share, 1e-12))).sum())
-    if (compared := _compare(case, own, other, "with cross-entropy")) is None:
-        return None
-    better, why = compared
-    finding = Finding(
-        "squared_classes",
-        "warning",
-        f"{type(case.loss).__name__} after a softmax learns slowly",
-        f"{why} If a softmax is certain and wrong, its slope is near 0; cross-entropy compensates "
-        "for that.",
-        "Remove the softmax and use CrossEntropyLoss(), which contains it.",
-        _shares(case, own, better),
-    )
-    return finding, other, better
-
-
-class _LogLoss(Loss):
-    """-log p of the right class, for probabilities: cross-entropy without its softmax."""
-
-    @override
-    def terms(self, prediction: Array, target: NDArray[np.float64]) -> tuple[Array, Array]:
-        p = np.maximum(prediction, 1e-12)
-        return -(target * np.log(p)).sum(axis=1), -target / p

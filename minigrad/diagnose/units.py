@@ -25,14 +25,14 @@ _LEARNED = 0.1  # with less of the loss remaining, saturated units are certain r
 _PROBED_ROWS, _COMPARED_ROWS, _LINEAR_ROWS, _GRADIENT_ROWS = 8, 64, 16, 64
 _EQUAL = 1e-9
 _SIZES = (0.1, 3.0, 100.0)
-_RATIO = 1e3
+_RATIO = 300.0
 _REMEDIES = {
     "vanishing": "Use ReLU() with weight_initializer='he_normal' instead of sigmoids, fewer "
     "layers, or Residual([...]) branches that delta can bypass.",
     "exploding": "Use smaller initial weights ('he_normal', 'glorot_uniform'), or put LayerNorm() "
     "between the layers.",
 }
-_STEPS, _TOLERANCE, _POINTS = (1e-4, 1e-5, 1e-6), 0.01, 3
+_STEPS, _TOLERANCE, _POINTS = (1e-4, 1e-5, 1e-6), 1e-4, 3
 _NOISE = 1e-13  # of a sum of outputs, due to rounding
 
 
@@ -98,7 +98,7 @@ def _is_elementwise(layer: Layer, x: Array) -> bool:
     """Return whether each output of a layer without parameters depends on its own input alone."""
     if layer.children or layer.stochastic or layer.batch_dependent or layer.own_parameters():
         return False
-    rows = x[:_PROBED_ROWS].astype(np.float64)
+    rows = x[:_PROBED_ROWS].astype(np.float64, order="C")
     moved = rows.copy()
     moved.reshape(len(rows), -1)[:, ::2] += 1.0
     before, after = (layer.forward(a, training=False) for a in (rows, moved))
