@@ -30,7 +30,7 @@ _AVERAGED_STEPS = 10  # at the end of a trial
 _MAX_PRODUCTS = 30
 _SETTLED_PRODUCTS, _SETTLED = 4, 0.003  # stop if lambda changed by at most this share over them
 _OFFSET, _STEP = 1e-4, 1e-7  # of theta and of the difference, relative to the largest parameter
-_MIN_ROWS = 256
+_MIN_ROWS = 320
 _UNIT_COST = 15  # an activation costs as much as this number of parameters
 # The budget of a gradient (rows times parameters) and of a descent (times steps).
 _GRADIENT_COST, _DESCENT_COST = 2_000_000, 300_000_000
@@ -72,13 +72,15 @@ class Landscape:
         """Return J without the regularizers."""
         return self(theta)[0] - self._gradient.regularization
 
-    def descend(self, optimizer: Optimizer, steps: int, batch_rows: int) -> list[float]:
+    def descend(
+        self, optimizer: Optimizer, steps: int, batch_rows: int, order: int = 0
+    ) -> list[float]:
         """Return J of each batch without regularizers; infinity ends it if J isn't finite.
 
-        `parameters` keep where the descent ends. All descents see the same batches.
+        `parameters` keep where the descent ends. Descents of the same order see the same batches.
         """
         theta, history = self.start, list[float]()
-        for rows in islice(self._batches(batch_rows), steps):
+        for rows in islice(self._batches(batch_rows, order), steps):
             j, g = self(theta, rows)
             if not (isfinite(j) and np.isfinite(g).all()):
                 return [*history, inf]
@@ -87,13 +89,13 @@ class Landscape:
             theta = self.parameters.value.astype(np.float64)
         return history
 
-    def _batches(self, batch_rows: int) -> Iterator[Rows]:
-        count, rng = len(self._rows), np.random.default_rng(0)
+    def _batches(self, batch_rows: int, order: int) -> Iterator[Rows]:
+        count, rng = len(self._rows), np.random.default_rng(order)
         while True:
-            order = rng.permutation(count)
+            shuffled = rng.permutation(count)
             for first in range(0, count - batch_rows + 1, batch_rows):
                 few = batch_rows < count
-                yield self._rows.take(order[first : first + batch_rows]) if few else self._rows
+                yield self._rows.take(shuffled[first : first + batch_rows]) if few else self._rows
 
 
 def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector) -> float:
@@ -180,12 +182,9 @@ class Trial:
     def __str__(self) -> str:
         if not isfinite(self.end):
             return "diverge"
-        times = (
-            f"{self.remaining:.0%} of"
-            if self.remaining < 10
-            else f"{number(round(self.remaining))} times"
-        )
-        return f"leave {times} the loss of a constant prediction"
+        many = f"{number(round(self.remaining))} times"
+        share = many if self.remaining >= 10 else f"{self.remaining:.0%} of"
+        return f"leave {share} the loss of a constant prediction"
 
 
 @dataclass(eq=False)
@@ -211,8 +210,11 @@ class Case:
         affordable = _DESCENT_COST // (self.trial_rows * row_cost)
         self.steps = min(_MAX_STEPS, max(_MIN_STEPS, affordable))
 
-    def trial(self, rate: float | None = None) -> Trial:
-        """Train a copy for some steps with a new copy of the optimizer, at its rate or another."""
+    def trial(self, rate: float | None = None, *, order: int = 0) -> Trial:
+        """Train a copy for some steps with a new copy of the optimizer, at its rate or another.
+
+        Trials of the same order see the same batches.
+        """
         optimizer = copy.copy(self.trial_optimizer)
         optimizer.state = {}
         if rate is not None:
@@ -221,13 +223,9 @@ class Case:
             optimizer.steps = 0
         rate = optimizer.rate
         landscape, batches = self.landscape(), self.landscape(self.trial_rows)
-        history = batches.descend(optimizer, self.steps, self.trial_rows)
-        last = (
-            _AVERAGED_STEPS
-            if self.trial_rows == len(self.sample)
-            else max(_AVERAGED_STEPS, self.steps // 4)
-        )
-        end = float(np.mean(history[-last:]))
+        history = batches.descend(optimizer, self.steps, self.trial_rows, order)
+        noisy = self.trial_rows < len(self.sample)
+        end = float(np.mean(history[-(self.steps // 4 if noisy else _AVERAGED_STEPS) :]))
         theta = batches.parameters.value.astype(np.float64)
         start, after = (landscape.loss(each) for each in (landscape.start, theta))
         floor, constant = (self.batch_scale * each for each in (self.floor, self.constant_loss))
