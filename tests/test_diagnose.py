@@ -213,7 +213,7 @@ FAULTS = {
     "large inputs": (fine, X * 100, Y, MSELoss(), "unscaled_inputs", "dense_1"),
     "tiny inputs": (fine, X / 1000, Y, MSELoss(), "unscaled_inputs", "dense_1"),
     "offset inputs": (fine, X + 20, Y, MSELoss(), "unscaled_inputs", "dense_1"),
-    "unlike inputs": (fine, X * [5, 1, 1e-3, 1], Y, MSELoss(), "unscaled_inputs", "dense_1"),
+    "unlike inputs": (fine, X * [5, 1e-3, 1, 1], Y, MSELoss(), "unscaled_inputs", "dense_1"),
     "constant targets": (fine, X, np.full(300, 2.0), MSELoss(), "constant_targets", None),
     "one class": (classifier, X, np.full(300, 2), CrossEntropyLoss(), "constant_targets", None),
     "class 3 of 3": (classifier, X, CLASSES + 1, CrossEntropyLoss(), "unusable_targets", None),
@@ -278,7 +278,7 @@ FAULTS = {
     ),
     "frozen": (lambda: frozen(), X, Y, MSELoss(), "frozen_layers", "dense_1"),
     "regularized": (
-        lambda: net(Dense(16, weight_regularizer=L1(1.0)), Tanh(), Dense(1)),
+        lambda: net(Dense(16, weight_regularizer=L1(3.0)), Tanh(), Dense(1)),
         X, Y, MSELoss(), "strong_regularizers", None,
     ),
     "shuffled": (fine, X, np.random.default_rng(1).permutation(Y), MSELoss(), "unrelated_targets", None),

@@ -72,6 +72,13 @@ class Landscape:
         """Return J without the regularizers."""
         return self(theta)[0] - self._gradient.regularization
 
+    def end(self) -> float:
+        """Return the mean loss in inference, where `parameters` and buffers are now."""
+        rows, loss = self._rows, copy.copy(self._gradient.loss)
+        prediction = self._gradient.network.forward(rows.x, training=False)
+        with np.errstate(all="ignore"):
+            return mean_loss(loss.terms(prediction, rows.y)[0], rows.weight)
+
     def descend(
         self, optimizer: Optimizer, steps: int, batch_rows: int, order: int = 0
     ) -> list[float]:
@@ -163,19 +170,23 @@ class Trial:
     @property
     def learns(self) -> bool:
         """Whether little of the loss remains, and J never rose far above its start."""
-        return self.remaining < _LEARNED and self.peak < _PEAK
+        return self.remaining < _LEARNED and self.steady
+
+    @property
+    def steady(self) -> bool:
+        return self.peak < _PEAK
 
     @property
     def course(self) -> str:
         """How J goes on, in words."""
-        rises = f"rise to J = {number(self.highest)} and " if self.peak >= _PEAK else ""
+        rises = f"rise to J = {number(self.highest)} and " if not self.steady else ""
         return f"{rises}end at J = {number(self.end)}" if isfinite(self.end) else "diverge"
 
     def beats(self, other: Trial) -> bool:
         """Return whether this trial learns clearly more than the other."""
         if self.remaining > max(_LEARNED, _SOMETHING_LEARNED * self.remaining_before):
             return False
-        if other.remaining >= NOTHING_LEARNED or self.peak < _PEAK <= other.peak:
+        if other.remaining >= NOTHING_LEARNED or (self.steady and not other.steady):
             return self.remaining <= _SOMETHING_LEARNED
         return self.remaining <= _CLEARLY * other.remaining
 
@@ -226,6 +237,7 @@ class Case:
         history = batches.descend(optimizer, self.steps, self.trial_rows, order)
         noisy = self.trial_rows < len(self.sample)
         end = float(np.mean(history[-(self.steps // 4 if noisy else _AVERAGED_STEPS) :]))
+        end = max(end, self.batch_scale * batches.end()) if isfinite(end) else end
         theta = batches.parameters.value.astype(np.float64)
         start, after = (landscape.loss(each) for each in (landscape.start, theta))
         floor, constant = (self.batch_scale * each for each in (self.floor, self.constant_loss))

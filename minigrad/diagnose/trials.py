@@ -11,7 +11,7 @@ from math import inf, isfinite, log10
 from minigrad.data.rows import Rows
 from minigrad.diagnose.case import NOTHING_LEARNED, Case, Trial, largest_curvature
 from minigrad.diagnose.data import input_faults, standardized, target_faults
-from minigrad.diagnose.findings import Finding, evidence, number
+from minigrad.diagnose.findings import Finding, Severity, evidence, number
 from minigrad.optimizers import SGD, Optimizer
 
 _LOWER_FACTORS = [10.0**-k for k in range(1, 6)]
@@ -31,13 +31,14 @@ class Remedy:
     advice: str
     numbers: dict[str, float]
     layer: str | None = None
+    severity: Severity = "warning"
 
     def finding(self, told: str, before: Trial, after: Trial) -> Finding:
         numbers = evidence(remaining=before.remaining, remaining_if_changed=after.remaining)
         trials = f"O{told[1:]} at {number(before.rate)} {before}; {self.changed} they {after}."
         return Finding(
             self.kind,
-            "warning",
+            self.severity,
             self.title,
             f"{self.text} {trials}",
             self.advice,
@@ -53,9 +54,9 @@ def learning(case: Case, *, reachable: bool) -> Iterator[Finding]:
         case.notes.append("the learning rate was not checked: no optimizer was given")
     case.notes.append(f"{case.told} at {number(trial.rate)} {trial}")
     for make in (_inputs, _targets, _trainable, _regularizers):
-        if trial.learns:
-            return
-        remedy = make(case) if reachable or make is not _targets else None
+        if (trial.learns and make is not _inputs) or (make is _targets and not reachable):
+            continue
+        remedy = make(case)
         if remedy is not None and (better := remedy.case.trial()).beats(trial):
             yield remedy.finding(case.told, trial, better)
             case, trial = remedy.case, better
@@ -120,6 +121,7 @@ def _trainable(case: Case) -> Remedy | None:
         f"Set trainable = True for the layer '{layer}' and the others.",
         evidence(frozen=count, parameters=total),
         layer,
+        "error" if count == total else "warning",
     )
 
 
@@ -194,6 +196,8 @@ def _best(case: Case, factors: Iterable[float], own: Trial) -> Trial | None:
             best = trial
         elif best.beats(own):
             break
+        if own.remaining < min(NOTHING_LEARNED, trial.remaining) and own.steady:
+            break  # another rate only learns more slowly
     return best if best is not None and best.beats(own) else None
 
 
