@@ -3,21 +3,25 @@
     python -m benchmarks.doctor [--quick] [--save]
 
 Each set-up is drawn from a seed: data, network, loss, optimizer and batch size. It is healthy if a
-plain `fit` learns with the rows in two orders; others are drawn again. Each fault changes a healthy set-up. A fault of which
-harm isn't certain, such as a high learning rate, counts only if `fit` then learns less than half.
+plain `fit` learns with the rows in two orders; others are drawn again. Each fault changes a healthy
+set-up. If harm isn't certain, as of a high learning rate, a fault counts only if `fit` then learns
+less than half.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import math
+import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -33,8 +37,12 @@ from minigrad import Activation, Dense, Layer, Parameter, Sequential
 Numbers: TypeAlias = NDArray[Any]
 RNG: TypeAlias = np.random.Generator
 
+Case: TypeAlias = tuple[str, str, list[tuple[str, str]], float, str]
+"""A fault or "", its set-up, the kinds and severities found, the CPU seconds, and the text."""
+
 RESULTS = Path(__file__).parent / "doctor.json"
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "diagnose.md"
+START, END = "<!-- doctor -->", "<!-- end of doctor -->"
 ROWS = 400  # of a data set at most
 STEPS = 500  # of the training that shows whether a set-up learns
 HARM = 0.5  # a fault is planted if fit learns at most this share of what it learned before
@@ -523,8 +531,7 @@ def frozen(setup: Setup, rng: RNG) -> Setup:
 
 def regularized(setup: Setup, rng: RNG) -> Setup:
     kind = pick(rng, [mg.L2, mg.L1])
-    changed = rebuilt(setup, weight_regularizer=kind(log_uniform(rng, 0.3, 10)))
-    return changed
+    return rebuilt(setup, weight_regularizer=kind(log_uniform(rng, 0.3, 10)))
 
 
 FAULTS: dict[str, Fault] = {
@@ -568,92 +575,110 @@ def planted(name: str, setups: list[Setup], count: int) -> Iterator[Setup]:
             yield changed
 
 
-def case_of(work: tuple[str, list[Setup], int]) -> list[dict[str, Any]]:
-    """Diagnose the set-ups, with a fault unless its name is empty."""
+def case_of(work: tuple[str, list[Setup], int]) -> list[Case]:
+    """Diagnose these set-ups, or so many of them with a fault if one is named."""
     name, setups, count = work
-    found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for setup in planted(name, setups, count) if name else setups:
-            kinds, seconds, text = setup.examine()
-            found.append(
-                {
-                    "fault": name,
-                    "setup": str(setup),
-                    "found": kinds,
-                    "seconds": round(seconds, 3),
-                    "text": text,
-                }
-            )
-    return found
+        return [
+            (name, str(setup), *setup.examine())
+            for setup in (planted(name, setups, count) if name else setups)
+        ]
 
 
-def trial(
-    count: int, each: int, *, processes: int = 1, faults: list[str] | None = None
-) -> tuple[list[dict[str, Any]], int]:
+def trial(count: int, each: int, *, processes: int = 1) -> tuple[list[Case], int]:
     """Return the cases of `count` healthy set-ups and `each` per fault, and the seeds drawn."""
-    setups: list[Setup] = []
-    with ProcessPoolExecutor(processes) as pool:
-        run: Any = pool.map if processes > 1 else map
-        seed = 0
-        while len(setups) < count:
-            seeds = range(seed, seed + 2 * (count - len(setups)))
-            for seed, setup in zip(seeds, run(healthy, seeds)):
-                if setup is not None and len(setups) < count:
-                    setups.append(setup)
-            seed += 1
-        parts = [("", setups[i : i + 10], 0) for i in range(0, count, 10)]
-        parts += [(name, setups, each) for name in faults or FAULTS]
-        return [case for part in run(case_of, parts) for case in part], seed
+    with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
+        run: Any = map if pool is None else pool.map
+        setups: list[Setup] = []
+        for first in itertools.count(step=10):
+            setups += filter(None, run(healthy, range(first, first + 10)))
+            if len(setups) >= count:
+                break
+        setups = setups[:count]
+        work = [("", setups[i : i + 10], 0) for i in range(0, count, 10)]
+        work += [(name, setups, each) for name in FAULTS]
+        return [case for cases in run(case_of, work) for case in cases], setups[-1].seed + 1
 
 
-def report(cases: list[dict[str, Any]]) -> str:
-    """Return the confusion table and the false alarms, as Markdown."""
+def is_right(case: Case) -> bool:
+    """Whether the fault is named, or nothing is found where there is none."""
+    name, _, found, *_ = case
+    return any(kind in FAULTS[name].kinds for kind, _ in found) if name else not found
+
+
+def summary(cases: list[Case], drawn: int) -> dict[str, Any]:
+    """Return the confusion table and the false alarms as plain data."""
+    sound = [found for name, _, found, *_ in cases if not name]
+    severe = {severity: sum(any(s == severity for _, s in found) for found in sound)
+              for severity in ("error", "warning")}  # fmt: skip
+    faults = {}
+    for name, fault in FAULTS.items():
+        own = [case for case in cases if case[0] == name]
+        others = Counter(kind for case in own for kind in {k for k, _ in case[2]})
+        faults[name] = {
+            "kinds": fault.kinds,
+            "planted": len(own),
+            "found": sum(map(is_right, own)),
+            "others": {k: n for k, n in others.most_common() if k not in fault.kinds},
+        }
+    seconds = [case[3] for case in cases]
+    return {
+        "drawn": drawn,
+        "healthy": len(sound),
+        "alarms": severe,
+        "faults": faults,
+        "median_seconds": round(float(np.median(seconds)), 2),
+        "most_seconds": round(max(seconds), 2),
+        "wrong": [[name, setup, found] for name, setup, found, *_ in cases
+                  if not is_right((name, setup, found, 0.0, ""))],
+    }  # fmt: skip
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return a summary as Markdown."""
     rows = []
-    for name in ["", *FAULTS]:
-        own = [case for case in cases if case["fault"] == name]
-        if not own:
-            continue
-        kinds = FAULTS[name].kinds if name else ()
-        hits = sum(any(kind in kinds for kind, _ in case["found"]) for case in own)
-        others = Counter(
-            kind for case in own for kind in {k for k, _ in case["found"]} - set(kinds)
-        )
-        also = ", ".join(f"{kind} {n}" for kind, n in others.most_common())
-        recall = f"{hits / len(own):.2f}" if name else ""
-        rows.append([name or "none", str(len(own)), str(hits) if name else "", recall, also])
-    sound = [case["found"] for case in cases if not case["fault"]]
-    errors = sum(any(s == "error" for _, s in found) for found in sound)
-    alarms = sum(any(s == "warning" for _, s in found) for found in sound)
-    seconds = [case["seconds"] for case in cases]
+    for name, row in result["faults"].items():
+        others = ", ".join(f"`{kind}` {n}" for kind, n in row["others"].items())
+        kinds = " or ".join(f"`{kind}`" for kind in row["kinds"])
+        recall = f"{row['found'] / max(1, row['planted']):.2f}"
+        rows.append([name, kinds, str(row["planted"]), str(row["found"]), recall, others])
+    head = ["fault", "finding", "planted", "found", "recall", "also found"]
+    alarms = result["alarms"]
     return (
-        table(["fault", "set-ups", "found", "recall", "other findings"], rows)
-        + f"\n\nOf {len(sound)} healthy set-ups, {errors} have a finding of severity error and "
-        f"{alarms} one of severity warning. A diagnosis takes {np.median(seconds):.2f} CPU seconds "
-        f"(median; at most {max(seconds):.2f})."
+        f"{table(head, rows)}\n\n"
+        f"Of {result['healthy']} healthy set-ups, {alarms['error']} got a finding of severity "
+        f"error and {alarms['warning']} one of severity warning. A diagnosis took "
+        f"{result['median_seconds']:.2f} seconds of CPU time (median; at most "
+        f"{result['most_seconds']:.2f})."
     )
+
+
+def save(result: dict[str, Any]) -> None:
+    """Write doctor.json, and the table on the documentation's page between its marks."""
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    head, rest = PAGE.read_text().split(START)
+    PAGE.write_text(f"{head}{START}\n{report(result)}\n{END}{rest.split(END)[1]}")
 
 
 def main() -> None:
     """Run the trial and print its report."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.doctor", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="60 healthy set-ups, 10 per fault")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.doctor", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--quick", action="store_true", help="40 healthy set-ups, 4 per fault")
     parser.add_argument("--save", action="store_true", help="write doctor.json and the docs' table")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--faults", type=lambda text: text.split(";"))
-    parser.add_argument("--misses", action="store_true", help="print each case that is wrong")
+    parser.add_argument("--processes", type=int, default=2, help="(default: 2)")
     options = parser.parse_args()
-    count, each = (40, 6) if options.quick else (300, 30)
-    cases, drawn = trial(count, each, processes=options.processes, faults=options.faults)
-    if options.misses:
-        for case in cases:
-            kinds = FAULTS[case["fault"]].kinds if case["fault"] else ()
-            if bool(case["fault"]) != any(kind in kinds for kind, _ in case["found"]) or (
-                not case["fault"] and case["found"]
-            ):
-                print(case["fault"], case["setup"], case["text"], "\n", sep="\n")
-    print(f"{drawn} seeds drawn for {count} healthy set-ups\n")
-    print(report(cases))
+    count, each = (40, 4) if options.quick else (300, 20)
+    cases, drawn = trial(count, each, processes=options.processes)
+    for case in cases:
+        if not is_right(case):
+            print(case[0] or "healthy", case[1], case[4], "", sep="\n", file=sys.stderr)
+    result = summary(cases, drawn)
+    print(report(result))
+    if options.save:
+        save(result)
 
 
 if __name__ == "__main__":

@@ -386,7 +386,10 @@ HEALTHY = {
     "class numbers that a softmax tells apart": (
         lambda: net(Dense(16), Tanh(), Dense(5)), *BLOBS, CrossEntropyLoss(), Adam()
     ),
-    "softmax and squared error, fast": (
+    "zero weights of a built-in network": (
+        lambda: net(Dense(1, weight_initializer="zeros")), X, Y, MSELoss(), SLOW,
+    ),
+    "softmax and squared error": (
         lambda: net(Dense(32), Tanh(), Dense(5), Softmax()),
         BLOBS[0], np.eye(5)[BLOBS[1]], MSELoss(), Adam(learning_rate=0.01),
     ),
@@ -493,6 +496,27 @@ def test_location_of_nan_is_named() -> None:
     assert "'dense_2.weight'" in str(poisoned().diagnose(X, Y, loss=MSELoss()))
 
 
+def test_zero_weights_are_equal_and_no_gradient_is_accused() -> None:
+    zeros = {"weight_initializer": "zeros"}
+    found = net(Dense(16, **zeros), ReLU(), Dense(1, **zeros)).diagnose(X, Y, loss=MSELoss())
+    assert "identical_units" in found.kinds
+    assert "wrong_gradients" not in found.kinds
+
+
+def test_high_rate_of_adam_is_found_on_digits() -> None:
+    x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    model = net(Dense(64), ReLU(), Dense(64), ReLU(), Dense(10), width=64)
+    started = time.process_time()
+    found = model.diagnose(
+        x / 16, y, loss=CrossEntropyLoss(), optimizer=Adam(learning_rate=1.0), batch_size=32
+    )
+    assert time.process_time() - started < 2 * 3  # this machine may be busy
+    assert found.kinds == ["learning_rate"]
+    assert "1 is too high" in found[0].title
+    assert "1,797 of 1,797 rows" in str(found)
+    assert not model.diagnose(x / 16, y, loss=CrossEntropyLoss(), optimizer=Adam(), batch_size=32)
+
+
 def test_vanishing_ratio_is_that_of_delta_norms() -> None:
     model = deep(Sigmoid, 8)
     loss = MSELoss()
@@ -547,8 +571,8 @@ def test_tutorial_has_exactly_two_findings() -> None:
     rate = diagnosis["learning_rate"].evidence
     assert rate["limit"] == pytest.approx(2 / largest_eigenvalue(model, rows), rel=0.01)
     assert rate["limit"] < 0.01
-    assert rate["limit_after_trial"] == pytest.approx(0.0035, rel=0.1)
-    assert rate["loss_after_trial"] < rate["loss_at_this_rate"]
+    assert rate["limit_after_trial"] < 0.01
+    assert rate["loss_at_lower_rate"] < rate["loss_at_this_rate"]
 
 
 @pytest.mark.slow
@@ -650,23 +674,13 @@ def test_invalid_weights_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_rate_above_the_limit_that_does_better_is_only_noted() -> None:
+def test_rate_above_the_limit_that_learns_is_no_finding() -> None:
     from_zero = Residual([Dense(16), ReLU(), Dense(16, weight_initializer="zeros")])
     model = net(
         Dense(16), from_zero, Residual([LayerNorm(), Dense(16), GELU(), Dense(16)]), Dense(1)
     )
-    diagnosis = model.diagnose(
-        X, X[:, 0] * X[:, 1], loss=MSELoss(), optimizer=SGD(learning_rate=0.03, momentum=0.9)
-    )
-    assert not diagnosis
-    assert "learning rate 0.03 is above 2 / lambda_max" in diagnosis.notes[1]
-
-
-def test_rate_that_ends_as_low_as_a_stable_one_is_only_noted() -> None:
-    y, sgd = np.abs(50 + 20 * Y), SGD(learning_rate=100.0)
-    found = net(Dense(1, "sigmoid")).diagnose(X, y, loss=MSELoss(), optimizer=sgd)
-    assert found.kinds == ["targets_out_of_range"]
-    assert "learning rate 100 is above 2 / lambda_max" in found.notes[1]
+    sgd = SGD(learning_rate=0.03, momentum=0.9)
+    assert not model.diagnose(X, X[:, 0] * X[:, 1], loss=MSELoss(), optimizer=sgd)
 
 
 def test_divergence_is_described_in_words() -> None:
@@ -701,19 +715,11 @@ def test_diabetes_targets_are_only_unscaled(hidden, optimizer) -> None:
     found = examined(x, y)
     assert found.kinds == ["unscaled_targets"]
     evidence = found[0].evidence
-    assert evidence["error_after_trial"] > 0.99  # the mean alone has 1
-    assert evidence["error_if_standardized"] < 0.8
+    assert evidence["remaining"] > 0.95
+    assert evidence["remaining_if_changed"] < 0.75
     scaled = (y - y.mean()) / y.std()
     assert not examined(x, scaled)
     assert not examined(x / x.std(axis=0), scaled)
-
-
-def test_overfitting_is_skipped_with_too_few_parameters() -> None:
-    x, y = pytest.importorskip("sklearn.datasets").load_diabetes(return_X_y=True)
-    scaled = (y - y.mean()) / y.std()
-    found = net(Dense(1), width=10).diagnose(x, scaled, loss=MSELoss(), optimizer=Adam())
-    assert not found
-    assert "11 trainable parameters for 10 numbers" in found.notes[-1]
 
 
 PERCENT = np.clip(48 + 20 * X[:, 0] + 10 * np.sin(X[:, 1]), 0, 100)
@@ -728,7 +734,7 @@ PERCENT = np.clip(48 + 20 * X[:, 0] + 10 * np.sin(X[:, 1]), 0, 100)
     ],
     ids=str,
 )
-def test_capacity_is_not_blamed_for_scale_or_rate(optimizer, kinds: list[str]) -> None:
+def test_scale_and_rate_are_told_apart(optimizer, kinds: list[str]) -> None:
     model = net(Dense(8), Tanh(), Dense(1))
     assert model.diagnose(X, PERCENT, loss=MSELoss(), optimizer=optimizer).kinds == kinds
 
@@ -736,7 +742,7 @@ def test_capacity_is_not_blamed_for_scale_or_rate(optimizer, kinds: list[str]) -
 def test_rate_is_not_blamed_if_it_suits_standardized_targets() -> None:
     found = relu().diagnose(X, 1000 * Y, loss=MSELoss(), optimizer=SGD(learning_rate=0.05))
     assert found.kinds == ["unscaled_targets"]
-    assert found[0].evidence["error_after_trial"] == math.inf
+    assert found[0].evidence["remaining"] == math.inf
     assert "diverge" in found[0].why
     assert any("learning rate" in note and "standardized" in note for note in found.notes)
 
@@ -791,9 +797,8 @@ def test_rate_is_no_finding_if_no_other_does_better() -> None:
     assert not model.diagnose(X, noise, loss=MSELoss(), optimizer=Adam(learning_rate=1e-9))
 
 
-def test_skipped_comparison_with_the_limit_is_noted() -> None:
+def test_unchecked_learning_rate_is_noted() -> None:
     assert "no optimizer" in str(fine().diagnose(X, Y, loss=MSELoss()))
-    assert "no limit for Adam" in str(fine().diagnose(X, Y, loss=MSELoss(), optimizer=Adam()))
 
 
 def test_model_is_not_changed() -> None:

@@ -4,16 +4,17 @@
 |---|---|
 | not_finite | NaN or infinity, and where it starts |
 | constant_inputs, constant_targets | the data doesn't vary |
-| unscaled_inputs, unscaled_targets | the scale of the data slows training down |
+| unrelated_targets | the targets don't depend on the inputs |
+| unscaled_inputs, unscaled_targets | with data of the usual scale, a copy learns clearly more |
 | unusable_targets | the loss can't take the targets |
 | targets_out_of_range, loss_mismatch | the last activation can't output what the loss needs |
-| class_numbers, squared_classes | classes learned with a regression loss |
+| class_numbers | classes learned with a regression loss |
 | saturated_units, dead_units, identical_units | units that don't learn, or learn the same |
 | linear_stack | Dense layers with no activation between them |
 | vanishing_gradients, exploding_gradients | deltas of very different size in different layers |
-| wrong_gradients | a `backward` that isn't the derivative |
-| learning_rate | above the stability limit, or far too high or too low in a trial |
-| capacity | the network can't overfit ten rows |
+| wrong_gradients | a `backward` of a custom layer or loss that isn't the derivative |
+| learning_rate | far too high or too low in a trial |
+| frozen_layers, strong_regularizers | without them, a copy learns clearly more |
 
 Each check is a function of a `Case` that yields findings; `diagnose` calls them in order.
 """
