@@ -49,7 +49,7 @@ from minigrad import (
     Tanh,
 )
 from minigrad.data.rows import Rows
-from minigrad.diagnose import Diagnosis, Finding, diagnose
+from minigrad.diagnose import Diagnosis, Finding, diagnose, units
 from minigrad.diagnose.case import Case, Landscape
 from minigrad.diagnose.findings import evidence, number, percent
 from minigrad.lessons import tutorial
@@ -281,7 +281,9 @@ FAULTS = {
         lambda: net(Dense(16, weight_regularizer=L1(3.0)), Tanh(), Dense(1)),
         X, Y, MSELoss(), "strong_regularizers", None,
     ),
-    "shuffled": (fine, X, np.random.default_rng(1).permutation(Y), MSELoss(), "unrelated_targets", None),
+    "shuffled": (
+        fine, X, np.random.default_rng(1).permutation(Y), MSELoss(), "unrelated_targets", None,
+    ),
     "targets of 10,000": (relu, X, 100 * Y + 1e4, MSELoss(), "unscaled_targets", None),
     "targets of 10,000 among others": (
         lambda: net(Dense(16), Tanh(), Dense(2)),
@@ -829,14 +831,41 @@ def test_unbuilt_model_stays_unbuilt() -> None:
 
 
 @pytest.mark.slow
-def test_no_layer_has_wrong_gradients(layer_example) -> None:
+def test_no_layer_has_wrong_gradients(layer_example, monkeypatch) -> None:
+    monkeypatch.setattr(units, "is_custom", lambda part: True)
     layer, shape = layer_example
     model = Sequential([layer], input_shape=shape, rng=0)
     x = rows_for(layer, shape, 40)
     y = model.predict(rows_for(layer, shape, 40, seed=2))
+    case = Case(model, Rows(x, y), MSELoss(), optimizer=None, batch_rows=40, notes=[])
+    assert not list(units.wrong_gradients(case))
     diagnosis = model.diagnose(x, y, loss=MSELoss(), optimizer=SLOW)
-    wrong = {"wrong_gradients", "not_finite", "loss_mismatch", "targets_out_of_range"}
-    assert not wrong & set(diagnosis.kinds)
+    assert not {"not_finite", "loss_mismatch", "targets_out_of_range"} & set(diagnosis.kinds)
+
+
+def test_network_of_zeros_and_custom_relu_is_not_accused() -> None:
+    class Rectifier(Activation):
+        def function(self, z):
+            return np.maximum(z, 0)
+
+        def derivative(self, z):
+            return (z > 0).astype(z.dtype)
+
+    zeros = {"weight_initializer": "zeros"}
+    found = net(Dense(16, **zeros), Rectifier(), Dense(1, **zeros)).diagnose(X, Y, loss=MSELoss())
+    assert "wrong_gradients" not in found.kinds
+
+
+def test_wrong_loss_is_named() -> None:
+    class Halved(MSELoss):
+        def terms(self, prediction, target):
+            terms, slope = super().terms(prediction, target)
+            return terms, slope / 2
+
+    found = fine().diagnose(X, Y, loss=Halved())
+    assert found.kinds == ["wrong_gradients"]
+    assert "Halved" in found[0].title
+    assert found[0].evidence["measured"] == pytest.approx(2 * found[0].evidence["claimed"])
 
 
 @pytest.mark.slow

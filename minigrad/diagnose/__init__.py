@@ -20,7 +20,7 @@ Each check is a function of a `Case` that yields findings; `diagnose` calls them
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -129,27 +129,40 @@ def diagnose(
     return Diagnosis(findings, notes=case.notes)
 
 
-def _check(case: Case) -> Iterator[Finding]:
+_CHECKS = {
+    "constant inputs": data.constant_inputs,
+    "constant targets": data.constant_targets,
+    "finite numbers": units.not_finite,
+    "the range of the outputs": data.unreachable_targets,
+    "activations": units.inactive_units,
+    "equal units": units.identical_units,
+    "deltas": units.fading_gradients,
+    "linear layers": units.linear_stack,
+    "the relation of x and y": data.unrelated_targets,
+    "class numbers": data.class_numbers,
+    "the gradients of custom layers": units.wrong_gradients,
+    "the training of a copy": trials.learning,
+}
+_NEED_LOSS = (
+    data.unrelated_targets, data.class_numbers, units.wrong_gradients, trials.learning,
+)  # fmt: skip
+
+
+def _check(case: Case) -> list[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
-    yield from data.constant_inputs(case)
-    constant = list(data.constant_targets(case))
-    yield from constant
-    broken = list(units.not_finite(case))
-    yield from broken
-    if broken:
-        case.notes.append("fix this first: the remaining checks were skipped")
-        return
-    unreachable = list(data.unreachable_targets(case))
-    yield from unreachable
-    yield from units.inactive_units(case)
-    yield from units.identical_units(case)
-    yield from units.fading_gradients(case)
-    yield from units.linear_stack(case)
-    if case.loss is None or case.refusal is not None or constant:
-        return
-    yield from data.unrelated_targets(case)
-    yield from data.class_numbers(case)
-    wrong = list(units.wrong_gradients(case))
-    yield from wrong
-    if not wrong:  # otherwise the trials mean nothing
-        yield from trials.learning(case, reachable=not unreachable)
+    found, looked = list[Finding](), list[str]()
+    for name, check in _CHECKS.items():
+        kinds = {finding.kind for finding in found}
+        if "not_finite" in kinds:
+            case.notes.append("fix this first: the remaining checks were skipped")
+            break
+        unlearnable = case.loss is None or case.refusal is not None or "constant_targets" in kinds
+        if check in _NEED_LOSS and unlearnable:
+            continue
+        if check is trials.learning and "wrong_gradients" in kinds:
+            continue
+        case.reachable = not kinds & {"targets_out_of_range", "loss_mismatch"}
+        found += check(case)
+        looked.append(name)
+    case.notes.append(f"looked at {', '.join(looked)}")
+    return found

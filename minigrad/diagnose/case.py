@@ -114,7 +114,8 @@ def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector
     Source: Pearlmutter, Fast exact multiplication by the Hessian, 1994; Golub and Van Loan,
     Matrix computations, 2013, section 10.1.
     """
-    theta = off_kinks(theta)
+    # With zero biases a ReLU may be exactly at its kink.
+    theta = theta + _OFFSET * _size(theta) * np.random.default_rng(0).standard_normal(theta.size)
     h = _STEP * _size(theta)
     g = f(theta)[1]
     v = np.random.default_rng(1).standard_normal(theta.size)
@@ -137,12 +138,6 @@ def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector
         previous, v = v, w / beta
         off_diagonal.append(beta)
     return estimates[-1]
-
-
-def off_kinks(theta: Vector) -> Vector:
-    """Return parameters slightly off theta: with zero biases a ReLU may be exactly at its kink."""
-    rng = np.random.default_rng(0)
-    return theta + _OFFSET * _size(theta) * rng.standard_normal(theta.size)
 
 
 def _size(theta: Vector) -> float:
@@ -211,6 +206,7 @@ class Case:
     optimizer: Optimizer | None  # None if it isn't known; trials then use Adam
     batch_rows: int
     notes: list[str]
+    reachable: bool = True  # whether the last activation can output the targets
 
     def __post_init__(self) -> None:
         self.trial_optimizer = self.optimizer or Adam()

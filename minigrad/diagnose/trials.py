@@ -47,14 +47,14 @@ class Remedy:
         )
 
 
-def learning(case: Case, *, reachable: bool) -> Iterator[Finding]:
+def learning(case: Case) -> Iterator[Finding]:
     """Train a copy, and look for changes with which it learns clearly more."""
     trial = case.trial()
     if case.optimizer is None:
         case.notes.append("the learning rate was not checked: no optimizer was given")
     case.notes.append(f"{case.told} at {number(trial.rate)} {trial}")
     for make in (_inputs, _targets, _trainable, _regularizers):
-        if (trial.learns and make is not _inputs) or (make is _targets and not reachable):
+        if (trial.learns and make is not _inputs) or (make is _targets and not case.reachable):
             continue
         remedy = make(case)
         if remedy is not None and (better := remedy.case.trial()).beats(trial):
@@ -179,8 +179,8 @@ def _learning_rate(case: Case, optimizer: Optimizer, own: Trial) -> Iterator[Fin
         "learning_rate",
         "error" if own.remaining >= NOTHING_LEARNED else "warning",
         f"the learning rate {number(own.rate)} is too {problem}",
-        f"O{case.told[1:]} at {number(own.rate)} start at J = {number(own.start)} and "
-        f"{own.course}; at {number(better.rate)} they {better.course}. {text}".rstrip(),
+        f"O{case.told[1:]} at {number(own.rate)} start at J = {number(own.start)}; they "
+        f"{own.course}. At {number(better.rate)} they {better.course}. {text}".rstrip(),
         f"{'Lower' if problem == 'high' else 'Raise'} it to about {number(better.rate)}, the best "
         "of those tried.",
         trial | found | numbers,
