@@ -159,7 +159,8 @@ def _check(case: Case) -> list[Finding]:
         unlearnable = case.loss is None or case.refusal is not None or "constant_targets" in kinds
         if check in _NEED_LOSS and unlearnable:
             continue
-        if check is trials.learning and "wrong_gradients" in kinds:
+        trained = len(case.model.parameters) and "wrong_gradients" not in kinds
+        if check is trials.learning and not trained:
             continue
         case.reachable = not kinds & {"targets_out_of_range", "loss_mismatch"}
         found += check(case)

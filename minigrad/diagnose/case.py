@@ -36,7 +36,9 @@ _UNIT_COST = 15  # an activation costs as much as this number of parameters
 _GRADIENT_COST, _DESCENT_COST = 2_000_000, 300_000_000
 _MIN_STEPS, _MAX_STEPS = 50, 200
 _NUMBERS = 20_000
-NOTHING_LEARNED, _SOMETHING_LEARNED, _CLEARLY, _LEARNED = 0.95, 0.75, 0.5, 0.25
+# Shares of the loss that remain.
+_WORSE, NOTHING_LEARNED, _ANYTHING_LEARNED, _SOMETHING_LEARNED = 1.5, 0.95, 0.9, 0.75
+_CLEARLY, _LEARNED = 0.5, 0.25
 _PEAK = 20.0  # J of a trial that rises to this multiple is unstable
 # Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded.
 _POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
@@ -179,10 +181,11 @@ class Trial:
 
     def beats(self, other: Trial) -> bool:
         """Return whether this trial learns clearly more than the other."""
-        if self.remaining > max(_LEARNED, _SOMETHING_LEARNED * self.remaining_before):
+        something = _ANYTHING_LEARNED if other.remaining >= _WORSE else _SOMETHING_LEARNED
+        if self.remaining > max(_LEARNED, something * self.remaining_before):
             return False
         if other.remaining >= NOTHING_LEARNED or (self.steady and not other.steady):
-            return self.remaining <= _SOMETHING_LEARNED
+            return self.remaining <= something
         return self.remaining <= _CLEARLY * other.remaining
 
     def __str__(self) -> str:
@@ -206,6 +209,7 @@ class Case:
     optimizer: Optimizer | None  # None if it isn't known; trials then use Adam
     batch_rows: int
     notes: list[str]
+    patience: int = 1  # a factor of the steps
     reachable: bool = True  # whether the last activation can output the targets
 
     def __post_init__(self) -> None:
@@ -215,7 +219,7 @@ class Case:
         self.sample = self.rows.take(slice(max(_MIN_ROWS, _GRADIENT_COST // row_cost)))
         self.trial_rows = min(max(2, self.batch_rows), len(self.sample))
         affordable = _DESCENT_COST // (self.trial_rows * row_cost)
-        self.steps = min(_MAX_STEPS, max(_MIN_STEPS, affordable))
+        self.steps = self.patience * min(_MAX_STEPS, max(_MIN_STEPS, affordable))
 
     def trial(self, rate: float | None = None, *, order: int = 0) -> Trial:
         """Train a copy for some steps with a new copy of the optimizer, at its rate or another.

@@ -19,12 +19,13 @@ _LARGE, _SMALL, _OFFSET, _RATIO = 30.0, 0.01, 10.0, 1000.0
 _FAR, _LARGE_TARGETS = 10.0, 12.0
 _MIN_SIZE = 0.5  # smaller first predictions are due to small inputs or weights
 _RELATED_ROWS, _MIN_RELATED_ROWS, _NEIGHBOURS, _SHUFFLES = 400, 100, 5, 100
-_RELATED = 4.0  # standard deviations, which shuffled targets hardly ever reach
+_RELATED = 7.0  # standard deviations, which shuffled targets hardly ever reach
 _NUMBERS, _MIN_ROWS = 10_000, 256
 _TOLERANCE = 0.01  # a higher floor is a fault, as a share of the loss of the best constant
 _MAX_CLASSES, _MIN_CLASS_ROWS = 100, 8
 _MAX_ROWS, _MAX_INPUTS, _PERMUTATIONS = 4000, 300, 200
 _ORDERED, _EXPLAINED, _RIDGE = 1.3, 0.1, 0.01
+_MANY_CLASSES, _CHANCE = 5, 0.05
 
 
 def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[Finding]]:
@@ -290,7 +291,8 @@ def class_numbers(case: Case) -> Iterator[Finding]:
         return
     given, others = _explained(rows.x.reshape(len(rows), -1), index.ravel(), classes)
     usual, best = float(np.median(others)), float(others.max())
-    if usual < _EXPLAINED or given > _ORDERED * usual:
+    by_chance = classes >= _MANY_CLASSES and (others >= given).mean() > _CHANCE
+    if usual < _EXPLAINED or given > (_ORDERED + by_chance) * usual:
         return
     yield Finding(
         "class_numbers",

@@ -16,7 +16,8 @@ from minigrad.optimizers import SGD, Optimizer
 
 _LOWER_FACTORS = [10.0**-k for k in range(1, 6)]
 _MOST_POWERS = 16
-_HALVING_STEPS = 1e5
+_HALVING_STEPS = 2e4
+_PATIENCE = 4
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,16 @@ def learning(case: Case) -> Iterator[Finding]:
     for make in (_inputs, _targets, _trainable, _regularizers):
         if (trial.learns and make is not _inputs) or (make is _targets and not case.reachable):
             continue
-        remedy = make(case)
-        if remedy is not None and (better := remedy.case.trial()).beats(trial):
-            yield remedy.finding(case.told, trial, better)
-            case, trial = remedy.case, better
+        if (remedy := make(case)) is None:
+            continue
+        before, own, changed = case, trial, remedy.case
+        better = changed.trial()
+        if own.remaining >= NOTHING_LEARNED and not better.beats(own):  # too few steps to tell
+            before, changed = (replace(each, patience=_PATIENCE) for each in (before, changed))
+            own, better = before.trial(), changed.trial()
+        if better.beats(own):
+            yield remedy.finding(before.told, own, better)
+            case, trial = changed, better
             case.notes.append(f"the learning rate was checked {remedy.changed}")
     if case.optimizer is not None and not trial.learns:
         yield from _learning_rate(case, case.optimizer, trial)
@@ -147,15 +154,10 @@ def _regularizers(case: Case) -> Remedy | None:
 
 
 def _learning_rate(case: Case, optimizer: Optimizer, own: Trial) -> Iterator[Finding]:
-    """Try lower rates, and also higher ones if J takes more than 1e5 steps to halve.
+    """Try lower rates, and also higher ones if J takes more than 2e4 steps to halve.
 
     A finding for SGD also compares the rate with 2 / lambda_max.
     """
-    if case.trial_rows < len(case.sample):  # the order of the batches may be at fault
-        other = case.trial(order=1)
-        if other.learns:
-            return
-        own = other if other.remaining < own.remaining else own
     better, problem, text, numbers = _best(case, _LOWER_FACTORS, own), "high", "", {}
     if better is not None:
         found = evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
@@ -173,11 +175,13 @@ def _learning_rate(case: Case, optimizer: Optimizer, own: Trial) -> Iterator[Fin
         numbers = evidence(steps_to_halve=halving)
     else:
         return
+    noisy = case.trial_rows < len(case.sample)  # so that the order of the batches matters
+    certain = min(own.remaining, case.trial(order=1).remaining if noisy else inf)
     trial = evidence(learning_rate=own.rate, trial_steps=case.steps, loss_before=own.start)
     trial |= evidence(loss_at_this_rate=own.end, remaining=own.remaining)
     yield Finding(
         "learning_rate",
-        "error" if own.remaining >= NOTHING_LEARNED else "warning",
+        "error" if certain >= NOTHING_LEARNED else "warning",
         f"the learning rate {number(own.rate)} is too {problem}",
         f"O{case.told[1:]} at {number(own.rate)} start at J = {number(own.start)}; they "
         f"{own.course}. At {number(better.rate)} they {better.course}. {text}".rstrip(),
