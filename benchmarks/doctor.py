@@ -61,6 +61,12 @@ class Data:
     goal: float = 0.6
 
 
+def load(arrays: Any, task: str, goal: float = 0.6) -> Data:
+    """Return data as scikit-learn gives them."""
+    x, y = arrays
+    return Data(x, y, task, goal)
+
+
 @cache
 def data_sets() -> dict[str, Data]:
     """Return all data sets, with inputs and quantities standardized."""
@@ -72,18 +78,18 @@ def data_sets() -> dict[str, Data]:
     centers = 2.5 * rng.normal(size=(6, 4))
     blob = rng.integers(0, 6, 400)
     sets = {
-        "diabetes": Data(*datasets.load_diabetes(return_X_y=True), "quantity", 0.35),
+        "diabetes": load(datasets.load_diabetes(return_X_y=True), "quantity", 0.35),
         "linear": Data(x, x @ [1, -1, 0.5, 0, 2] + 0.3 * angle, "quantity"),
         "sine": Data(line, np.sin(1.3 * line[:, 0]), "quantity"),
         "surface": Data(x[:, :2], np.sin(x[:, 0]) + x[:, 1] ** 2, "quantity"),
-        "iris": Data(*datasets.load_iris(return_X_y=True), "classes"),
-        "wine": Data(*datasets.load_wine(return_X_y=True), "classes"),
-        "digits": Data(*datasets.load_digits(return_X_y=True), "classes"),
+        "iris": load(datasets.load_iris(return_X_y=True), "classes"),
+        "wine": load(datasets.load_wine(return_X_y=True), "classes"),
+        "digits": load(datasets.load_digits(return_X_y=True), "classes"),
         "blobs": Data(centers[blob] + rng.normal(size=(400, 4)), blob, "classes"),
-        "cancer": Data(*datasets.load_breast_cancer(return_X_y=True), "labels"),
-        "moons": Data(*datasets.make_moons(400, noise=0.15, random_state=0), "labels"),
-        "circles": Data(
-            *datasets.make_circles(400, noise=0.08, factor=0.5, random_state=0), "labels"
+        "cancer": load(datasets.load_breast_cancer(return_X_y=True), "labels"),
+        "moons": load(datasets.make_moons(400, noise=0.15, random_state=0), "labels"),
+        "circles": load(
+            datasets.make_circles(400, noise=0.08, factor=0.5, random_state=0), "labels"
         ),
         "xor": Data(plane, (plane[:, 0] * plane[:, 1] > 0).astype(int), "labels"),
     }
@@ -91,14 +97,14 @@ def data_sets() -> dict[str, Data]:
         x, y = data.x[:ROWS], data.y[:ROWS]
         y = standardized(y) if data.task == "quantity" else y
         sets[name] = replace(data, x=standardized(x), y=y)
-    sets["iris in cm"] = Data(*datasets.load_iris(return_X_y=True), "classes")
+    sets["iris in cm"] = load(datasets.load_iris(return_X_y=True), "classes")
     return sets
 
 
 def standardized(a: Numbers) -> Numbers:
     """Return columns of mean 0 and deviation 1; a constant one becomes 0."""
     deviation = a.std(axis=0)
-    return (a - a.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    return np.asarray((a - a.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0))
 
 
 # Custom layers as users write them, right or with a mistake

@@ -158,7 +158,8 @@ def _learning_rate(case: Case, optimizer: Optimizer, own: Trial) -> Iterator[Fin
 
     A finding for SGD also compares the rate with 2 / lambda_max.
     """
-    better, problem, text, numbers = _best(case, _LOWER_FACTORS, own), "high", "", {}
+    better, problem, text = _best(case, _LOWER_FACTORS, own), "high", ""
+    numbers = dict[str, float]()
     if better is not None:
         found = evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
         if isinstance(optimizer, SGD):

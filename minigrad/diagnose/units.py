@@ -323,13 +323,13 @@ def is_custom(part: object) -> bool:
 
 def _wrong_array(layer: Layer, step: Step) -> tuple[str, float, float] | None:
     """Return the first array of a layer with a wrong gradient, with the two slopes."""
-    delta = step.delta
+    delta: Array = np.asarray(step.delta)
     inputs = [np.array(a) for a in step.inputs]
     replay = Replay(layer)
 
     def output() -> float:
         replay()
-        return float(np.vdot(layer.forward(*inputs), delta))
+        return float((layer.forward(*inputs) * delta).sum())
 
     def gradients() -> list[Array | None]:
         output()
