@@ -19,6 +19,7 @@ _LARGE, _SMALL, _OFFSET, _RATIO = 30.0, 0.01, 10.0, 1000.0
 _FAR, _LARGE_TARGETS = 10.0, 12.0
 _MIN_SIZE = 0.5  # smaller first predictions are due to small inputs or weights
 _RELATED_ROWS, _MIN_RELATED_ROWS, _NEIGHBOURS, _SHUFFLES = 400, 100, 5, 100
+_MIN_VARIED_ROWS = 20
 _RELATED = 7.0  # standard deviations, which shuffled targets hardly ever reach
 _NUMBERS, _MIN_ROWS = 10_000, 256
 _TOLERANCE = 0.01  # a higher floor is a fault, as a share of the loss of the best constant
@@ -144,7 +145,10 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
     x = standardized(x)
     if y.dtype.kind != "f" and y.reshape(len(y), -1).shape[1] == 1:
         y = y.reshape(-1, 1) == np.unique(y)
-    y = standardized(y.reshape(len(y), -1))
+    y = y.reshape(len(y), -1)
+    if len(y) - np.unique(y, axis=0, return_counts=True)[1].max() < _MIN_VARIED_ROWS:
+        return  # such as a rare class
+    y = standardized(y)
     square = np.square(x).sum(axis=1)
     distance = square[:, None] - 2 * x @ x.T + square
     np.fill_diagonal(distance, inf)
