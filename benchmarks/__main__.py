@@ -14,12 +14,13 @@ from benchmarks import growth
 from benchmarks.contest import Result, contest
 from benchmarks.lockstep import processors
 from benchmarks.machine import describe
+from benchmarks.networks import NETWORK_PEERS, NETWORKS
 from benchmarks.peers import PEERS
-from benchmarks.report import comparison
-from benchmarks.workloads import WORKLOADS
+from benchmarks.report import comparison, networks
+from benchmarks.workloads import WORKLOADS, Workload
 
 FOLDER = Path(__file__).parent
-PARTS = ("workloads", "growth")
+PARTS = ("workloads", "networks", "growth")
 
 
 def names(known: Sequence[str]) -> Any:
@@ -40,7 +41,8 @@ def names(known: Sequence[str]) -> Any:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    for option, known in (("workloads", WORKLOADS), ("peers", PEERS), ("parts", PARTS)):
+    workloads = [*WORKLOADS, *NETWORKS]
+    for option, known in (("workloads", workloads), ("peers", PEERS), ("parts", PARTS)):
         parser.add_argument(
             f"--{option}",
             type=names(list(known)),
@@ -66,11 +68,30 @@ def progress(text: str) -> None:
 
 def measure_workloads(options: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
     """The contests on the chosen workloads: a report, and the results as plain data."""
-    results: list[Result] = []
-    for name in options.workloads:
-        progress(name)
-        results.append(contest(WORKLOADS[name], options.peers, options.rounds, options.threads))
+    results = contests(WORKLOADS, options, options.peers, options.threads)
     return comparison(results), [asdict(each) for each in results]
+
+
+def contests(
+    workloads: dict[str, Workload], options: argparse.Namespace, peers: list[str], threads: int
+) -> list[Result]:
+    """The contests on those of the workloads that are chosen."""
+    results: list[Result] = []
+    for name in [name for name in workloads if name in options.workloads]:
+        progress(name)
+        results.append(contest(workloads[name], peers, options.rounds, threads))
+    return results
+
+
+def measure_networks(options: argparse.Namespace) -> tuple[str, dict[int, list[dict[str, Any]]]]:
+    """The contests on the networks, on one thread and on all."""
+    peers = [peer for peer in NETWORK_PEERS if peer in options.peers]
+    results = {
+        threads: contests(NETWORKS, options, peers, threads)
+        for threads in sorted({1, options.threads})
+    }
+    found = {threads: [asdict(each) for each in some] for threads, some in results.items()}
+    return networks(results), found
 
 
 def measure_growth(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
@@ -121,7 +142,11 @@ def main() -> None:
     options = arguments()
     if options.quick:
         options.rounds = 3
-    measures = {"workloads": measure_workloads, "growth": measure_growth}
+    measures = {
+        "workloads": measure_workloads,
+        "networks": measure_networks,
+        "growth": measure_growth,
+    }
     for part in options.parts:
         machine = describe(options.threads)
         report, found = measures[part](options)

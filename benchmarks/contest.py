@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from time import sleep
 
@@ -62,14 +62,30 @@ class LineUp:
 
 
 def difference(worker: Worker) -> float:
-    """Largest relative difference between the peer's losses and those of plain NumPy."""
+    """Largest relative difference between the peer's losses and those of plain NumPy.
+
+    Of a network, the difference between its first loss and gradient and those of PyTorch.
+    """
     workload = worker.workload
-    epochs = PROOF_STEPS if workload.batch_size is None else 2
-    ratios = np.divide(worker.call("losses", epochs), reference(workload, epochs))
-    largest = float(np.max(np.abs(ratios - 1)))
+    if workload.network:
+        found, right = worker.call("proof", 1), proof(replace(workload, dtype="float64"))
+    else:
+        epochs = PROOF_STEPS if workload.batch_size is None else 2
+        found, right = worker.call("losses", epochs), reference(workload, epochs)
+    errors = np.abs(np.subtract(found, right))
+    largest = float(np.max(errors / np.where(errors > 0, np.abs(right), 1)))
     if not largest <= TOLERANCE[workload.dtype]:
-        raise RefusalError(f"not timed: its losses differ by a relative {largest:.0e}")
+        what = "loss and gradient" if workload.network else "losses"
+        raise RefusalError(f"not timed: its {what} differ by a relative {largest:.0e}")
     return largest
+
+
+@cache
+def proof(workload: Workload) -> list[float]:
+    """The first loss and slopes that all peers must reproduce, from PyTorch."""
+    with Worker("pytorch_eager", workload, 1) as worker:
+        slopes: list[float] = worker.call("proof", 1)
+        return slopes
 
 
 @cache

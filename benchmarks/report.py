@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.contest import SUBJECT, TOLERANCE, Result
+from benchmarks.networks import NETWORK_PEERS
 from benchmarks.peers import PEERS, TIMED
 
 LIBRARIES = [
@@ -17,6 +18,7 @@ RIVALS = {
     "JAX, step alone": ["jax_step"],
     "NumPy by hand": ["plain_numpy"],
 }
+NETWORK_RIVALS = [name for name in NETWORK_PEERS if name != SUBJECT]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -102,4 +104,26 @@ def legend(results: Sequence[Result]) -> str:
 def comparison(results: Sequence[Result]) -> str:
     """The whole section on the workloads."""
     parts = [proof(results), ratios(results), times(results), legend(results), absences(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def networks(results: Mapping[int, Sequence[Result]]) -> str:
+    """The ratios and the times on one thread and on several."""
+    everywhere = [each for some in results.values() for each in some]
+    parts = [proof(everywhere).replace("losses", "first losses and gradients")]
+    for threads, some in results.items():
+        head = ["minigrad over", *[PEERS[name].title for name in NETWORK_RIVALS], "µs a step"]
+        rows = []
+        for each in some:
+            cells = [each.workload.name]
+            for rival in NETWORK_RIVALS:
+                if SUBJECT in each.microseconds and rival in each.microseconds:
+                    middle, low, high = each.ratio(SUBJECT, rival)
+                    cells.append(f"**{middle:.2f}** ({low:.2f} to {high:.2f})")
+                else:
+                    cells.append("–")
+            cells.append(number(each.median(SUBJECT)) if SUBJECT in each.microseconds else "–")
+            rows.append(cells)
+        parts.append(f"**Threads: {threads}**\n\n{table(head, rows)}")
+    parts.append(absences(everywhere))
     return "\n\n".join(part for part in parts if part)

@@ -18,8 +18,10 @@ from benchmarks.workloads import Workload
 
 def obey(peer: Peer, call: str, count: int) -> Any:
     """The answer to one command: losses of epochs, seconds for epochs, seconds to predict rows,
-    or the process's peak memory in bytes before and after epochs.
+    the process's peak memory in bytes before and after epochs, or the proof of a network.
     """
+    if call == "proof":
+        return peer.proof()
     if call == "losses":
         return peer.run(count)
     if call == "train":
@@ -60,9 +62,15 @@ def peak_bytes() -> int:
 
 def built(name: str, description: str) -> Peer:
     """The peer, with the nearest workload that it can express."""
-    fields = json.loads(description)
     kind = peer_class(name)
-    return kind(kind.adapted(Workload(**{**fields, "widths": tuple(fields["widths"])})))
+    return kind(kind.adapted(Workload(**frozen(json.loads(description)))))
+
+
+def frozen(value: Any) -> Any:
+    """What JSON made a list as a tuple again."""
+    if isinstance(value, dict):
+        return {key: frozen(each) for key, each in value.items()}
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
 def refusal(error: Exception) -> str:

@@ -1,20 +1,43 @@
-"""The workloads: eight networks with their data and initial weights, the same for every peer."""
+"""The workloads: networks with their data and initial weights, the same for every peer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
 Weights: TypeAlias = list[tuple[Array, Array]]
+Layers: TypeAlias = tuple[tuple[Any, ...], ...]
+"""(kind, size, ...) of each layer; ("residual", layer, ...) adds its input to its output."""
 SEED = 4
+
+SHAPES: dict[str, Callable[..., list[Shape]]] = {
+    "dense": lambda inputs, units, *_: [(inputs, units), (units,)],
+    "conv": lambda channels, filters, size, *_: [(size, size, channels, filters), (filters,)],
+    "lstm": lambda inputs, units: [(inputs, 4 * units), (units, 4 * units), (4 * units,)],
+    "gru": lambda inputs, units: [(inputs, 3 * units), (units, 3 * units), (3 * units,), (units,)],
+    "attention": lambda size, *_: [(size, 3 * size), (3 * size,), (size, size), (size,)],
+    "embedding": lambda ids, size: [(ids, size)],
+    "positions": lambda positions, size: [(positions, size)],
+    "norm": lambda size: [(size,), (size,)],
+}
+"""The shapes of a layer's weights, by its kind and sizes, in the layout of minigrad and Keras."""
+
+
+def leaves(layers: Layers) -> Iterator[tuple[Any, ...]]:
+    """The layers with those in a residual one in its place."""
+    for layer in layers:
+        yield from leaves(layer[1:]) if layer[0] == "residual" else [layer]
 
 
 class Data(NamedTuple):
-    """Inputs (rows, features), and targets: (rows, 1), or class indices (rows,)."""
+    """Inputs (rows, ...), and targets: (rows, ...), or class indices."""
 
     x: Array
     y: Array
@@ -22,15 +45,21 @@ class Data(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A fully connected network trained by plain gradient descent.
+    """A fully connected network of these `widths`, or any `network`, under gradient descent.
 
     With output "sigmoid" or "identity" the hidden layers are sigmoids and the loss is the mean
-    squared error; with "softmax" they are ReLUs and the loss is the mean cross-entropy.
+    squared error; with "softmax" they are ReLUs and the loss is the mean cross-entropy. A `network`
+    has rows of shape `row`, which hold ids below `ids` or numbers, and targets of shape `target`.
     `epochs` is how many a turn trains, chosen so that a turn lasts some tenths of a second.
     """
 
     name: str
-    widths: tuple[int, ...]
+    widths: Shape = ()
+    network: Layers = ()
+    row: Shape = ()
+    target: Shape = ()
+    ids: int = 0
+    classes: int = 0
     rows: int
     dtype: Literal["float32", "float64"]
     output: Literal["sigmoid", "identity", "softmax"]
@@ -54,14 +83,34 @@ class Workload:
         """Activation of the hidden layers."""
         return "relu" if self.output == "softmax" else "sigmoid"
 
+    @property
+    def layers(self) -> Layers:
+        """The layers; of a softmax output, those up to its logits."""
+        if self.network:
+            return self.network
+        sizes = zip(self.widths, self.widths[1:], strict=False)
+        layers = tuple(layer for pair in sizes for layer in (("dense", *pair), (self.hidden,)))
+        return layers if self.output == "sigmoid" else layers[:-1]
+
     def batches(self) -> list[slice]:
         """The rows of each step, in the order in which every peer takes them."""
         return [slice(i, i + self.batch) for i in range(0, self.rows, self.batch)]
 
     def data(self) -> Data:
-        """The sum of two numbers (the tutorial's task), or classes that a linear map decides."""
+        """The sum of two numbers (the tutorial's task), or classes that a linear map decides.
+
+        Of a `network`, random numbers.
+        """
         rng = np.random.default_rng(SEED)
         dtype = np.dtype(self.dtype)
+        if self.network:
+            shapes = (self.rows, *self.row), (self.rows, *self.target)
+            kinds = self.ids, self.classes
+            x, y = (
+                rng.integers(most, size=shape) if most else rng.standard_normal(shape).astype(dtype)
+                for shape, most in zip(shapes, kinds, strict=True)
+            )
+            return Data(x, y)
         if self.output != "softmax":
             x = rng.random((self.rows, self.widths[0]), dtype=dtype)
             return Data(x, x.sum(axis=1, keepdims=True))
@@ -78,6 +127,29 @@ class Workload:
             bias = 0.1 * rng.standard_normal(units) * self.bias
             layers.append((weight.astype(self.dtype), bias.astype(self.dtype)))
         return layers
+
+    def arrays(self) -> list[list[Array]]:
+        """The weights that train, of each layer without a layer inside."""
+        if not self.network:
+            weights = iter(self.weights())
+            return [
+                list(next(weights))[: 1 + self.bias] if kind == "dense" else []
+                for kind, *_ in self.layers
+            ]
+        return [
+            [array * prod(array.shape[:-1]) ** -0.5 + (kind == "norm") for array in arrays]
+            for (kind, *_), arrays in zip(leaves(self.layers), self.directions(), strict=True)
+        ]
+
+    def directions(self) -> list[list[Array]]:
+        """Random numbers in the shapes of a network's weights."""
+        rng = np.random.default_rng(SEED + 2)
+        return [
+            [rng.standard_normal(s).astype(self.dtype) for s in SHAPES[kind](*sizes)]
+            if kind in SHAPES
+            else []
+            for kind, *sizes in leaves(self.layers)
+        ]
 
 
 def _sum_of_two(name: str, rows: int, **options: Any) -> Workload:

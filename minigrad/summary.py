@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import describe
+from minigrad.util.names import join
 
 
 def summary(model: Layer) -> str:
@@ -23,15 +25,35 @@ def summary(model: Layer) -> str:
     dense_2    Dense    (batch, 1)             4  yes
     13 parameters, 13 trainable; 104 bytes in float64
     """
-    rows = [("layer", "type", "output shape", "parameters", "trainable")]
-    rows.extend(_row(path, layer) for path, layer in walk(model) if layer is not model)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = rows(model)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
-    for row in rows:
+    for row in table:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         cells[3] = row[3].rjust(widths[3])
         lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, _totals(model)])
+    return "\n".join([*lines, totals(model)])
+
+
+def rows(model: Layer) -> list[tuple[str, ...]]:
+    """Return the cells of the table, its head first; inner layers are indented by two spaces.
+
+    For graphs there is a row for each input, and a column with the sources of each layer.
+    """
+    table: list[tuple[str, ...]] = []
+    takes: dict[str, str] = {}
+    for path, layer in walk(model):
+        if layer is not model:
+            table.append((*_row(path, layer), takes.get(path, "")))
+        graph = getattr(layer, "network", None) if hasattr(layer, "compile") else layer
+        if isinstance(graph, Graph):
+            for name, shape in graph.inputs.items():
+                indented = _indented(join(path, name))
+                table.append((indented, "Input", describe(shape), "", "", ""))
+            for name, sources in graph.sources.items():
+                takes[join(path, name)] = ", ".join(sources)
+    head = ("layer", "type", "output shape", "parameters", "trainable", "takes")
+    return [row if takes else row[:-1] for row in (head, *table)]
 
 
 def notes(model: Layer) -> Iterator[str]:
@@ -50,13 +72,17 @@ def notes(model: Layer) -> Iterator[str]:
         yield f"frozen: {', '.join(frozen)}"
 
 
+def _indented(path: str) -> str:
+    return "  " * path.count(".") + path.rpartition(".")[2]
+
+
 def _row(path: str, layer: Layer) -> tuple[str, str, str, str, str]:
     parameters = _parameters(layer)
     shape = layer.output_shape
     trainable = {parameter.trainable for parameter in parameters}
     kinds = {(): "", (True,): "yes", (False,): "no", (False, True): "partly"}
     return (
-        "  " * path.count(".") + path.rpartition(".")[2],
+        _indented(path),
         type(layer).__name__,
         describe(shape) if shape is not None else "?",
         f"{sum(p.size for p in parameters):,}" if parameters or shape is not None else "?",
@@ -64,7 +90,8 @@ def _row(path: str, layer: Layer) -> tuple[str, str, str, str, str]:
     )
 
 
-def _totals(model: Layer) -> str:
+def totals(model: Layer) -> str:
+    """Return the line below the table: the number of parameters and their memory."""
     if model.output_shape is None:
         return "not built yet: pass input_shape= to the model, or call fit"
     parameters = _parameters(model)

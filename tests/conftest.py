@@ -1,15 +1,38 @@
-"""Fixtures that run a test once for each registered class, on a copy of its example."""
+"""Fixtures: a browser, and those that run a test once for each registered class, on a copy."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 
-from registered_examples import EXAMPLES, INITIALIZERS, LAYERS, LOSSES, OPTIMIZERS, REGULARIZERS
+from browser import Browser
+from registered_examples import (
+    EXAMPLES,
+    GRAPHS,
+    INITIALIZERS,
+    LAYERS,
+    LOSSES,
+    OPTIMIZERS,
+    REGULARIZERS,
+)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    made = Browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(params=LAYERS, ids=lambda e: f"{e[0]!r}-{e[1]}")
 def layer_example(request):
     """A layer, not built, and the shape of its input."""
+    return copy.deepcopy(request.param)
+
+
+@pytest.fixture(params=[*LAYERS, *GRAPHS], ids=lambda e: f"{e[0]!r}-{e[1]}")
+def any_layer_example(request):
+    """A layer, also a graph or one with several inputs, and the shape or shapes of its input."""
     return copy.deepcopy(request.param)
 
 

@@ -1,15 +1,20 @@
 """What several test files use: `from helpers import says`."""
 
 import pickle
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import minigrad
 from minigrad import Layer, Parameter
-from minigrad.checks.rules import Trial
+from minigrad.checks.rules import Trial, by_name
 
 
 @contextmanager
@@ -31,9 +36,10 @@ def all_slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
     return [value if value in fast else slow(value) for value in values]
 
 
-def rows_for(layer: Layer, shape: tuple[int, ...], rows: int = 5, *, seed: int = 1) -> Any:
-    """Return rows of input: random numbers, or ids for a layer that takes them."""
-    return Trial(layer, shape).x(rows=rows, seed=seed)
+def rows_for(layer: Layer, shape: tuple[Any, ...], rows: int = 5, *, seed: int = 1) -> Any:
+    """Return rows of input: random numbers, or for several inputs a dict as `model_of` takes."""
+    trial = Trial(layer, shape)
+    return by_name(trial.model(), trial.x(rows=rows, seed=seed))
 
 
 def through_pickle(instance: Any) -> Any:
@@ -75,3 +81,22 @@ class Swish(Layer):
         x, s = self.cache
         self.beta.grad = (delta * x * x * s * (1 - s)).sum()
         return delta * (s + self.beta.value * x * s * (1 - s))
+
+
+EXAMPLES = sorted((Path(minigrad.__file__).parent.parent / "examples").glob("*.py"))
+REDUCIBLE = [path for path in EXAMPLES if "\nEPOCHS = " in path.read_text()]
+
+
+def run_example(path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool = True) -> None:
+    """Run an example with a file for its picture; if not `full`, small and without its asserts."""
+    source = path.read_text()
+    for module in re.findall(r"^(?:from|import) (sklearn|scipy)", source, re.M):
+        pytest.importorskip(module)
+    picture = ["picture.svg"] if find_spec("matplotlib") else []
+    monkeypatch.setattr(sys, "argv", [str(path), *picture])
+    if not full:
+        source = re.sub(r"^EPOCHS = .*", "EPOCHS = 1", source, flags=re.M)
+        source = re.sub(r"^ROWS = .*", "ROWS = 100", source, flags=re.M)
+    code = compile(source, path, "exec", optimize=0 if full else 1)
+    exec(code, {"__name__": "__main__", "__file__": str(path)})
+    assert Path("picture.svg").exists() == bool(picture and "sys.argv" in source)

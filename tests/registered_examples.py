@@ -18,6 +18,8 @@ from minigrad import (
     Adagrad,
     Adam,
     AdamW,
+    Add,
+    Average,
     AveragePooling1D,
     AveragePooling2D,
     BatchNorm,
@@ -25,6 +27,7 @@ from minigrad import (
     BCEWithLogitsLoss,
     Bidirectional,
     Chain,
+    Concatenate,
     Constant,
     Conv1D,
     Conv2D,
@@ -42,6 +45,7 @@ from minigrad import (
     GlobalMaxPooling2D,
     GlorotNormal,
     GlorotUniform,
+    Graph,
     GroupNorm,
     Hardsigmoid,
     Hardtanh,
@@ -50,6 +54,7 @@ from minigrad import (
     HingeLoss,
     HuberLoss,
     Identity,
+    JointLoss,
     L1Loss,
     LayerNorm,
     LeakyReLU,
@@ -62,6 +67,7 @@ from minigrad import (
     Model,
     MSELoss,
     MultiHeadAttention,
+    Multiply,
     Normal,
     Ones,
     Orthogonal,
@@ -86,7 +92,7 @@ from minigrad import (
     UpSampling2D,
     Zeros,
 )
-from minigrad.metrics.named import AtThreshold, TopK
+from minigrad.metrics.named import AtThreshold, OfOutput, TopK
 from minigrad.util.config import Configurable
 
 LAYERS = [
@@ -180,6 +186,32 @@ LAYERS = [
     (Sequential([Dense(2), Sequential([LayerNorm(), Dense(3)])], name="inner"), (3,)),
 ]
 
+SKIP = {"h": (Dense(3), "x"), "skip": (Add(), "h", "x", "h")}
+GATE = {"h": (Dense(2, "tanh"), "x"), "product": (Multiply(), "h", "g")}
+SIAMESE = {
+    "encoder": (Dense(4, "tanh"), "a"),
+    "adapter": (Dense(3), "b"),
+    "other": ("encoder", "adapter"),
+    "both": (Concatenate(), "encoder", "other"),
+    "last": (Dense(2), "both"),
+}
+
+GRAPHS = [
+    (Add(), ((3,), (3,))),
+    (Average(), ((2, 3), (2, 3), (2, 3))),
+    (Multiply(), ((3,), (3,), (3,))),
+    (Concatenate(), ((2,), (3,))),
+    (Concatenate(), ((2, 1), (2, 3), (2, 2))),
+    (Concatenate(), ((None, 1), (None, 2))),
+    (GRU(2, return_sequences=True), (None, 3)),
+    (MultiHeadAttention(2), ((3, 4), (5, 4))),
+    (MultiHeadAttention(1, causal=True), ((3, 2), (None, 2))),
+    (MultiHeadAttention(2), ((3, 4), (5, 4), (5,))),
+    (Graph({"x": (3,)}, SKIP, "skip"), (3,)),
+    (Graph({"x": (3,), "g": (2,)}, GATE, "product", name="gate"), ((3,), (2,))),
+    (Model(Graph({"a": (3,), "b": (2,)}, SIAMESE, "last"), name="siamese"), ((3,), (2,))),
+]
+
 _RNG = np.random.default_rng(0)
 _TARGETS = _RNG.normal(size=(5, 3))
 _LABELS = _RNG.integers(0, 2, size=(5, 3)).astype(float)
@@ -238,7 +270,8 @@ OPTIMIZERS = [
     AdamW(weight_decay=0.1, clip_value=0.5),
 ]
 
-METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2)]
+METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2), OfOutput("price", "mae")]
+JOINT = JointLoss({"kind": CrossEntropyLoss(label_smoothing=0.1), "price": MSELoss(scale=0.5)})
 
-ALONE = [*INITIALIZERS, *REGULARIZERS, *SCHEDULES, *OPTIMIZERS, *METRICS]
-EXAMPLES: list[Configurable] = [*(e[0] for e in [*LAYERS, *LOSSES]), *ALONE]
+ALONE = [JOINT, *INITIALIZERS, *REGULARIZERS, *SCHEDULES, *OPTIMIZERS, *METRICS]
+EXAMPLES: list[Configurable] = [*(e[0] for e in [*LAYERS, *GRAPHS, *LOSSES]), *ALONE]

@@ -7,12 +7,14 @@ import pytest
 
 from helpers import Scale
 from minigrad import (
+    Add,
     BatchNorm,
     Chain,
     Dense,
     Dropout,
     Identity,
     Layer,
+    Multiply,
     Parameter,
     Sequential,
     Tanh,
@@ -379,6 +381,51 @@ def test_rules_that_an_error_hides_are_counted() -> None:
     assert check_layer(NoShape(), (3,)).untried == len(RULES) - 1
 
 
+class Halving(Add):
+    def backward(self, delta):
+        return tuple(part / 2 for part in super().backward(delta))
+
+
+class FirstOnly(Add):
+    def backward(self, delta):
+        return super().backward(delta)[0]
+
+
+class Summed(Add):
+    def backward(self, delta):
+        one, two = super().backward(delta)
+        return one, two.sum(axis=0)
+
+
+class Handed(Add):
+    def backward(self, delta):
+        return delta.copy(), delta
+
+
+class Leaking(Multiply):
+    def forward(self, *inputs, training=True):
+        inputs[1][...] = 1
+        return super().forward(*inputs, training=training)
+
+
+@pytest.mark.parametrize(
+    ("layer", "rule", "found"),
+    [
+        (Halving(), "backward returns the exact", "input 'x1'[; 1/2x"),
+        (FirstOnly(), "backward returns dJ/dx", "2 inputs"),
+        (Summed(), "backward returns dJ/dx", "(6, 3), but backward returned (3,)"),
+        (Handed(), "forward and backward return", "delta's memory"),
+        (Leaking(), "forward and backward return", "read-only"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Layer) else "",
+)
+def test_broken_rule_of_several_inputs_is_named(layer: Layer, rule: str, found: str) -> None:
+    report = check_layer(layer, ((3,), (3,)))
+    (text,) = [text for sentence, text in report.broken.items() if sentence.startswith(rule)]
+    for part in found.split("; "):
+        assert part in text
+
+
 SHARED = Dense(2, weight=Parameter(np.ones((3, 2))), bias_initializer="normal")
 
 
@@ -411,6 +458,8 @@ def test_layer_does_not_change() -> None:
         (Dense(2), 3, TypeError, "input_shape"),
         (Dense(2), ("3",), TypeError, "input_shape"),
         (Dense(2), (0,), ValueError, "input_shape"),
+        (Add(), ((3,), (0,)), ValueError, "input_shape"),
+        (Add(), ((3,), 3), TypeError, "input_shape"),
     ],
 )
 def test_invalid_arguments_are_refused(layer, input_shape, error, words: str) -> None:

@@ -1,166 +1,29 @@
-"""The page of an explanation in headless Chromium, over its debugging pipe."""
+"""The page of an explanation in headless Chromium, as a student uses it."""
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import select
-import shutil
-import signal
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from minigrad import Dense, MSELoss, Sequential, Sigmoid
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+from browser import CHROMIUM, CONTRAST, Browser, text, troubles
+from minigrad import (
+    Add,
+    Conv2D,
+    CrossEntropyLoss,
+    Dense,
+    Flatten,
+    Input,
+    Model,
+    MSELoss,
+    Multiply,
+    Sequential,
+    Sigmoid,
 )
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--remote-debugging-pipe",
-]  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
-
-
-class Browser:
-    """A page of headless Chromium; it reads commands from pipe 3 and answers on pipe 4."""
-
-    def __init__(self, profile: Path) -> None:
-        commands, self._commands = os.pipe()
-        self._answers, answers = os.pipe()
-        # Move the pipes above 3 and 4, the numbers that the child expects.
-        high = [
-            os.dup2(pipe, 100 + place, inheritable=False)
-            for place, pipe in enumerate((commands, answers))
-        ]
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, quiet, 2), (os.POSIX_SPAWN_DUP2, quiet, 1)]
-        actions += [(os.POSIX_SPAWN_DUP2, high[0], 3), (os.POSIX_SPAWN_DUP2, high[1], 4)]
-        argv = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        self._pid = os.posix_spawn(CHROMIUM, argv, os.environ, file_actions=actions, setpgroup=0)
-        for pipe in (commands, answers, quiet, *high):
-            os.close(pipe)
-        self._count, self._session, self._read = 0, "", b""
-        self.events: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
-            "sessionId"
-        ]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
-    def close(self) -> None:
-        os.killpg(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        os.close(self._commands)
-        os.close(self._answers)
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._count += 1
-        message = {"id": self._count, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._count:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
-            self.events.append(answer)
-
-    @contextmanager
-    def within(self, session: str) -> Iterator[None]:
-        """Send commands to a frame."""
-        outer, self._session = self._session, session
-        for domain in ("Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-        yield
-        self._session = outer
-
-    def open(self, path: Path) -> None:
-        self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._next())
-
-    def js(self, expression: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
-
-    def press(self, key: str) -> None:
-        code = {
-            "Tab": 9,
-            "Enter": 13,
-            "Escape": 27,
-            "ArrowLeft": 37,
-            "ArrowUp": 38,
-            "ArrowRight": 39,
-            "ArrowDown": 40,
-        }
-        text = {"text": "\r"} if key == "Enter" else {}
-        for kind in ("keyDown", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                code=key,
-                windowsVirtualKeyCode=code[key],
-                **text,
-            )
-
-    def click(self, x: float, y: float) -> None:
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-
-    def show(self, width: int, height: int, *, dark: bool = False, still: bool = True) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        features = [
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-            {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
-        ]
-        self.call("Emulation.setEmulatedMedia", features=features)
-
-    def screenshot(self, path: Path) -> None:
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
-
-    def _next(self) -> dict[str, Any]:
-        end = time.monotonic() + 60
-        while b"\0" not in self._read:
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, end - time.monotonic()))
-            assert ready, "Chromium gave no answer within a minute"
-            piece = os.read(self._answers, 1 << 16)
-            assert piece, "Chromium has ended"
-            self._read += piece
-        message, _, self._read = self._read.partition(b"\0")
-        answer: dict[str, Any] = json.loads(message)
-        return answer
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    made = Browser(tmp_path_factory.mktemp("profile"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -177,23 +40,6 @@ def page(browser, explanation, tmp_path) -> Iterator[Browser]:
     browser.open(tmp_path / "page.html")
     yield browser
     assert troubles(browser) == []
-
-
-def troubles(browser: Browser) -> list[dict[str, Any]]:
-    """Return the console messages, errors and network requests of a page; there must be none."""
-    wrong = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"}
-    found = [event for event in browser.events if event.get("method") in wrong]
-    for event in browser.events:
-        if event.get("method") == "Network.requestWillBeSent":
-            url = event["params"]["request"]["url"]
-            if not url.startswith(("data:", "about:")) and not url.endswith(".html"):
-                found.append(event)
-    return found
-
-
-def text(browser: Browser, selector: str) -> str:
-    said = browser.js(f"document.querySelector({json.dumps(selector)}).textContent")
-    return str(said).replace("\u2212", "-")
 
 
 def focused(browser: Browser) -> str:
@@ -317,30 +163,6 @@ def test_a_screen_reader_finds_names_and_values(page):
     assert labels[-1].startswith("J is ")
 
 
-CONTRAST = """(() => {
-  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
-    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const said = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-    if (!said || !element.checkVisibility() || element.closest("[aria-disabled=true]")) continue;
-    const [a, b] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push([element.outerHTML.slice(0, 80), ratio]);
-  }
-  return poor;
-})()"""
-
-
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [320, 360, 768, 1600])
 def test_contrast_and_width_on_all_screens(page, width, dark):
@@ -388,4 +210,67 @@ def test_a_notebook_shows_the_page_in_a_frame(browser, explanation, tmp_path):
         assert text(browser, "#step-title") == "dense_1: weighted sums of the inputs"
         browser.js("goTo(1)")
         assert text(browser, "#step-title") == "sigmoid_1: the activation"
+    assert troubles(browser) == []
+
+
+@pytest.fixture(scope="module")
+def graph():
+    left, right = Input((2,), name="left"), Input((2,), name="right")
+    h = Dense(2, "tanh", name="first")(left)
+    both = Multiply(name="product")(h, Dense(2, name="second")(right))
+    added = Add(name="added")(both, h)
+    outputs = {"kind": Dense(2, name="third")(added), "price": Dense(1, name="fourth")(h)}
+    model = Model(inputs=[left, right], outputs=outputs, rng=1)
+    x = {"left": np.array([[0.5, -1.0]]), "right": np.array([[1.5, 0.25]])}
+    y = {"kind": np.array([1]), "price": np.array([[2.0]])}
+    return model.explain(x, y, loss={"kind": CrossEntropyLoss(), "price": MSELoss()})
+
+
+def test_every_unit_weight_and_step_of_a_graph_can_be_picked(browser, graph, tmp_path):
+    graph.to_html(tmp_path / "graph.html")
+    browser.show(1280, 900)
+    browser.open(tmp_path / "graph.html")
+    names = browser.js("[...units.keys()]")
+    assert {"left[0]", "right[1]", "z1[0]", "product[1]", "added[0]", "J|kind", "J"} <= {*names}
+    depths = {name: browser.js(f"units.get({json.dumps(name)}).x") for name in names}
+    order = ["left[0]", "z1[0]", "product[0]", "added[0]", "z3[0]", "J|kind", "J"]
+    assert [depths[name] for name in order] == list(range(7))
+    for name in names:
+        browser.js(f"units.get({json.dumps(name)}).button.click()")
+        assert text(browser, "#pick h2")
+    edges = {tuple(edge) for edge in browser.js("row.edges.map((e) => e.slice(0, 3))")}
+    assert {("z1[0]", "product[0]", ""), ("z2[0]", "product[0]", "")} <= edges
+    assert {("z1[1]", "added[1]", ""), ("z3[0]", "J|kind", ""), ("J|price", "J", "")} <= edges
+    assert ("z1[1]", "z4[0]", "w4[1,0]") in edges
+    for weight in {name for _, _, name in edges if name}:
+        browser.js(f"pick('weight', {json.dumps(weight)})")
+        assert text(browser, "#pick h2").startswith("Weight ")
+    boxes = browser.js(
+        "[...document.querySelectorAll('.unit')].map((b) => b.getBoundingClientRect().toJSON())"
+    )
+    for place, one in enumerate(boxes):
+        for other in boxes[:place]:
+            apart = one["left"] >= other["right"] or other["left"] >= one["right"]
+            assert apart or one["top"] >= other["bottom"] or other["top"] >= one["bottom"]
+    for number in range(len(graph.steps)):
+        browser.js(f"goTo({number})")
+        assert text(browser, "#count") == f"Step {number + 1} of {len(graph.steps)}"
+    browser.js("units.get('z1[0]').button.click()")
+    assert "delta" not in text(browser, "#pick h2")
+    assert "by product" in text(browser, "#pick")
+    assert "by fourth" in text(browser, "#pick")
+    browser.js("units.get('z1[0]').button.focus()")
+    browser.press("ArrowRight")
+    assert browser.js("[...units.values()].find((u) => u.button === document.activeElement).x") == 2
+    assert troubles(browser) == []
+
+
+def test_a_window_stands_beside_its_kernel(browser, tmp_path):
+    model = Sequential([Conv2D(1, 2), Flatten(), Dense(1)], input_shape=(3, 3, 1), rng=0)
+    explanation = model.explain(np.ones((1, 3, 3, 1)), np.ones((1, 1)), loss=MSELoss())
+    explanation.to_html(tmp_path / "window.html")
+    browser.open(tmp_path / "window.html")
+    assert "its window of x, and the kernel" in text(browser, "#note")
+    browser.press("ArrowRight")
+    assert browser.js("document.getElementById('note').hidden")
     assert troubles(browser) == []

@@ -163,7 +163,7 @@ def test_theta_of_another_shape_is_refused(theta) -> None:
 def test_unsuitable_data_is_refused() -> None:
     with pytest.raises(ValueError, match="x holds nan"):
         make().objective(np.full((20, 2), np.nan), Y)
-    with pytest.raises(ValueError, match=r"\(20, 2\), y \(19,\)"):
+    with pytest.raises(ValueError, match=r"x has shape \(20, 2\), y has shape \(19,\)"):
         make().objective(X, Y[:19])
 
 

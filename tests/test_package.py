@@ -1,7 +1,6 @@
 """The package: imports, public names, examples."""
 
 import ast
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import minigrad
+from helpers import EXAMPLES, REDUCIBLE, all_slow_but, run_example
 
 PACKAGE = Path(minigrad.__file__).parent
-EXAMPLES = sorted((PACKAGE.parent / "examples").glob("*.py"))
 
 
 def test_import_loads_only_numpy_and_typing_extensions() -> None:
@@ -69,11 +68,21 @@ def test_module_has_a_docstring(path: Path) -> None:
     assert said.split("\n\n")[0].rstrip().endswith((".", "`python -m minigrad`"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_example_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for line in path.read_text().splitlines():
-        if line.startswith(("from sklearn", "from scipy", "import matplotlib")):
-            pytest.importorskip(line.split()[1].split(".")[0])
+@pytest.mark.parametrize("path", REDUCIBLE, ids=lambda p: p.stem)
+def test_example_runs_at_a_reduced_size(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(path)])
-    runpy.run_path(str(path), run_name="__main__")
+    run_example(path, monkeypatch, full=False)
+
+
+@pytest.mark.parametrize(
+    "path",
+    all_slow_but(EXAMPLES, *(path for path in EXAMPLES if path not in REDUCIBLE)),
+    ids=lambda p: p.stem,
+)
+def test_example_reaches_its_figure(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_example(path, monkeypatch)

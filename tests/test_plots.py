@@ -3,6 +3,7 @@
 import builtins
 import pickle
 import re
+from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,15 +11,29 @@ import pytest
 
 import minigrad
 from minigrad import (
+    LSTM,
     SGD,
+    Add,
+    Average,
+    Bidirectional,
     Chain,
+    Concatenate,
+    Conv2D,
     CrossEntropyLoss,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     History,
+    Input,
     Layer,
+    LayerNorm,
+    MaxPooling2D,
+    Model,
     MSELoss,
+    MultiHeadAttention,
+    Multiply,
+    Parallel,
     Parameter,
     ReLU,
     Residual,
@@ -334,21 +349,23 @@ def test_network_shows_units_and_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "shape", "units"),
+    ("layers", "shape", "words"),
     [
         ([Dense(3)], (2,), "input 2, dense_1 3."),
-        ([Flatten(), Dense(3, "tanh")], (2, 2), "input, flatten_1 4, dense_1 3."),
+        ([Dense(3, "tanh"), ReLU()], (2,), "input 2, dense_1, tanh, relu_1 3."),
+        ([Flatten(), Dense(3)], (2, 2), "input (2, 2), flatten_1 4, dense_1 3."),
         ([Chain([Dense(3), Tanh()]), Dense(1)], (2,), "input 2, chain_1.dense_1, tanh_1 3,"),
         ([Sequential([Dense(3)]), Dense(1)], (2,), "input 2, sequential_1.dense_1 3, dense_1 1."),
-        ([Dense(3), Residual([Dense(3)])], (2,), "input 2, dense_1 3, residual_1 3."),
+        ([Residual([Tanh()])], (3,), ".tanh_1 3, residual_1 3 from residual_1.chain_1.tanh_1 and "),
+        ([Parallel([Dense(2), ReLU()])], (2,), "parallel_1.relu_1 2 from input, parallel_1 2"),
         ([Dense(2000), Dropout(0.5)], (2,), "input 2, dense_1, dropout_1 2,000."),
         ([Projection()], (2,), "input 2, projection_1 2."),
         ([Tanh()], (2,), "input, tanh_1 2."),
     ],
 )
-def test_network_has_a_column_for_each_layer_that_computes(layers, shape, units: str) -> None:
+def test_network_describes_each_layer_that_computes(layers, shape, words: str) -> None:
     root = ElementTree.fromstring(plots.network(Sequential(layers, input_shape=shape, rng=0)))
-    assert units in (root.findtext(f"{SVG}desc") or "")
+    assert words in (root.findtext(f"{SVG}desc") or "")
 
 
 def test_network_draws_weights_by_size_and_sign() -> None:
@@ -356,7 +373,7 @@ def test_network_draws_weights_by_size_and_sign() -> None:
     model = Sequential([Dense(2)], input_shape=(2,))
     model.parameters[0].value = weight
     svg = plots.network(model)
-    lines = ElementTree.fromstring(svg).findall(f"{SVG}g/{SVG}line")
+    lines = ElementTree.fromstring(svg).findall(f"{SVG}g/{SVG}g/{SVG}line")
     looks = [(e.get("class"), e.get("stroke-dasharray"), e.get("stroke-width")) for e in lines]
     assert looks == [
         ("stroke-edge", "none", "1"),
@@ -369,7 +386,7 @@ def test_network_draws_weights_by_size_and_sign() -> None:
 
 def test_network_draws_wide_layers_as_blocks() -> None:
     svg = plots.network(Sequential([Dense(64), Dense(10)], input_shape=(784,), rng=0))
-    assert {"784", "64", "784 × 64", "64 × 10"} <= set(texts(svg))
+    assert {"784 units", "64 units", "784 × 64", "64 × 10"} <= set(texts(svg))
     assert svg.count("<circle") == 10
     assert "<line" not in svg
 
@@ -389,12 +406,72 @@ def test_long_names_are_cut() -> None:
     assert name.startswith(cut[:-1])
 
 
+def two_inputs() -> Model:
+    a, b = Input((4,), name="a"), Input((30, 30), name="b")
+    h = Dense(8, "tanh")(a)
+    seen = Dense(8)(Flatten()(b))
+    both = Concatenate()(Add()(h, seen), Multiply()(h, h), h)
+    outputs = {"kind": Dense(3)(both), "price": Dense(1, name="price")(h)}
+    return Model(inputs=[a, b], outputs=outputs, rng=0)
+
+
+def siamese() -> Model:
+    x, left, right = (Input((4,), name=name) for name in ("x", "left", "right"))
+    encoder = Model(inputs=x, outputs=Dense(3)(Dense(5, "tanh")(x)), name="encoder")
+    similar = Dense(1, "sigmoid")(Average()(encoder(left), encoder(right)))
+    return Model(inputs=[left, right], outputs=similar, rng=0)
+
+
+def transformer() -> Model:
+    x = Input((None,), name="tokens")
+    h = Embedding(50, 32)(x)
+    for _ in range(3):
+        h = Add()(h, MultiHeadAttention(4, causal=True)(LayerNorm()(h)))
+        h = Add()(h, Dense(32)(Dense(128, "relu")(LayerNorm()(h))))
+    return Model(inputs=x, outputs=Dense(50)(h), rng=0)
+
+
+def lenet() -> Sequential:
+    layers = [Conv2D(6, 5, activation="relu"), MaxPooling2D(), Conv2D(16, 5, activation="relu")]
+    layers += [MaxPooling2D(), Flatten(), Dense(120, "relu"), Dense(84, "relu"), Dense(10)]
+    return Sequential(layers, input_shape=(28, 28, 1), rng=0)
+
+
+def translator() -> Model:
+    source, target = Input((None, 8), name="source"), Input((None, 8), name="target")
+    written = LSTM(8, return_sequences=True)(target)
+    read = Bidirectional(LSTM(4, return_sequences=True))(source)
+    both = Concatenate()(written, MultiHeadAttention(2)(written, read))
+    return Model(inputs=[source, target], outputs=Dense(5)(both), rng=0)
+
+
+def nested() -> Sequential:
+    inner = Parallel([Dense(4), Tanh(), Residual(Dense(4))], merge="mean")
+    lanes = Parallel([Dense(3), Residual(inner)], merge="concat")
+    layers = [Dense(4), lanes, Residual(Residual(Dense(7))), Dense(1)]
+    return Sequential(layers, input_shape=(3,), rng=0)
+
+
+def lanes() -> Sequential:
+    branches = [[Dense(units) for _ in range(n)] for n, units in enumerate((3, 9, 5, 40), start=1)]
+    return Sequential([Parallel(branches, merge="concat"), Dense(2)], input_shape=(3,), rng=0)
+
+
 NETWORKS = {
     "units": small,
     "blocks": lambda: Sequential([Dense(64), ReLU(), Dense(13)], input_shape=(784,), rng=0),
     "no layer that computes": lambda: Sequential([Tanh()], input_shape=(1,)),
-    "many layers": lambda: Sequential([Dense(3) for _ in range(20)], input_shape=(9,), rng=0),
+    "deep": lambda: Sequential([Dense(3) for _ in range(40)], input_shape=(9,), rng=0),
+    "deep and wide": lambda: Sequential([Dense(99) for _ in range(30)], input_shape=(9,), rng=0),
     "dangerous names": lambda: Sequential([Dense(2, name=NASTY)], input_shape=(1,), rng=0),
+    "long name": lambda: Sequential([Dense(20, name="long" * 20)], input_shape=(1,), rng=0),
+    "two inputs": two_inputs,
+    "siamese": siamese,
+    "transformer": transformer,
+    "lenet": lenet,
+    "translator": translator,
+    "nested": nested,
+    "lanes": lanes,
 }
 
 
@@ -414,6 +491,177 @@ def test_network_is_valid_svg_with_alternative_text(model: str) -> None:
         for name, limit in limits.items():
             assert 0 <= float(element.get(name, "0")) <= limit
         assert not re.search("nan|inf", element.get("points", ""))
+
+
+class Drawing:
+    """The parts of a picture: the nodes by their paths, and the edges."""
+
+    def __init__(self, svg: str) -> None:
+        root = ElementTree.fromstring(svg)
+        self.width, self.height = float(root.get("width", "")), float(root.get("height", ""))
+        groups = root.findall(f"{SVG}g")
+        self.paths = [g.get("data-node", "") for g in groups if "data-node" in g.attrib]
+        self.edges = [g.get("data-edge", "") for g in groups if "data-edge" in g.attrib]
+        self.nodes = {g.get("data-node", ""): g for g in groups if "data-node" in g.attrib}
+        self.groups = dict(
+            zip(self.edges, (g for g in groups if "data-edge" in g.attrib), strict=True)
+        )
+
+    def words(self, path: str) -> list[str]:
+        return [text.text or "" for text in self.nodes[path].iter(f"{SVG}text")]
+
+    def shape(self, path: str) -> np.ndarray:
+        """The sides of a node without its words: left, top, right, bottom."""
+        boxes = []
+        for e in self.nodes[path]:
+            n = {
+                name: float(v)
+                for name, v in e.items()
+                if name in ["cx", "cy", "r", "x", "y", "width", "height"]
+            }
+            if e.tag == f"{SVG}rect":
+                boxes.append((n["x"], n["y"], n["x"] + n["width"], n["y"] + n["height"]))
+            elif e.tag == f"{SVG}circle":
+                boxes.append(
+                    (n["cx"] - n["r"], n["cy"] - n["r"], n["cx"] + n["r"], n["cy"] + n["r"])
+                )
+        low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+        return np.concatenate([low, high])
+
+    def box(self, path: str) -> np.ndarray:
+        """The sides of a node with its words."""
+        boxes = [self.shape(path)]
+        for e in self.nodes[path].iter(f"{SVG}text"):
+            half, x, y = 3.4 * len(e.text or ""), float(e.get("x", "")), float(e.get("y", ""))
+            boxes.append(np.array([x - half, y - 10, x + half, y + 3]))
+        low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+        return np.concatenate([low, high])
+
+    def points(self, edge: str) -> np.ndarray:
+        """Points on the line of an arrow; none for another edge."""
+        line = self.groups[edge].find(f"{SVG}path")
+        if line is None:
+            return np.empty((0, 2))
+        t, found = np.linspace(0, 1, 30)[:, None], []
+        for kind, numbers in re.findall("([MHC])([^MHC]+)", line.get("d", "")):
+            p = np.array(numbers.split(), dtype=float)
+            if kind == "M":
+                here = p
+            elif kind == "H":
+                end = np.array([p[0], here[1]])
+                found.append(here + t * (end - here))
+                here = end
+            else:
+                a, b, c = p.reshape(3, 2)
+                s = 1 - t
+                found.append(s**3 * here + 3 * s**2 * t * a + 3 * s * t**2 * b + t**3 * c)
+                here = c
+        return np.concatenate(found)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_network_draws_nodes_apart_and_lines_around_them(model: str) -> None:
+    drawing = Drawing(plots.network(NETWORKS[model]()))
+    assert len(set(drawing.paths)) == len(drawing.paths)
+    assert len(set(drawing.edges)) == len(drawing.edges)
+    assert drawing.width <= 1120
+    boxes = {path: drawing.box(path) for path in drawing.paths}
+    for (first, a), (second, b) in combinations(boxes.items(), 2):
+        assert (a[2:] < b[:2]).any() or (b[2:] < a[:2]).any(), (first, second)
+    for path, (left, top, right, bottom) in boxes.items():
+        assert 0 < left < right < drawing.width, path
+        assert 40 < top < bottom < drawing.height, path
+    for edge in drawing.edges:
+        points = drawing.points(edge)
+        assert (points > 0).all()
+        assert (points < (drawing.width, drawing.height)).all()
+        for path in set(drawing.paths) - set(edge.split(" → ")):
+            box = drawing.shape(path)
+            inside = (points > box[:2]).all(axis=1) & (points < box[2:]).all(axis=1)
+            assert not inside.any(), (edge, path)
+
+
+def test_network_draws_branches_and_merges() -> None:
+    layers = [
+        Dense(2),
+        Residual([Dense(3), Dense(2)]),
+        Parallel([Dense(1), Tanh()], merge="concat"),
+    ]
+    drawing = Drawing(plots.network(Sequential(layers, input_shape=(2,), rng=0)))
+    chain = "residual_1.chain_1"
+    assert set(drawing.edges) == {
+        "input → dense_1",
+        f"dense_1 → {chain}.dense_1",
+        f"{chain}.dense_1 → {chain}.dense_2",
+        f"{chain}.dense_2 → residual_1",
+        "dense_1 → residual_1",
+        "residual_1 → parallel_1.dense_1",
+        "residual_1 → parallel_1.tanh_1",
+        "parallel_1.dense_1 → parallel_1",
+        "parallel_1.tanh_1 → parallel_1",
+    }
+    assert drawing.words("residual_1") == ["+", "residual_1"]
+    assert drawing.words("parallel_1") == ["concat", "parallel_1"]
+    assert drawing.words(f"{chain}.dense_1") == ["dense_1", chain]
+
+
+def test_network_draws_a_graph() -> None:
+    drawing = Drawing(plots.network(two_inputs()))
+    assert drawing.words("b") == ["b", "Input", "(30, 30)"]
+    assert drawing.words("multiply_1") == ["×", "multiply_1"]
+    assert drawing.words("dense_3") == ["dense_3", "output kind"]
+    assert drawing.words("price") == ["price", "output"]
+    assert {"dense_1 → multiply_1", "dense_1 → price"} <= set(drawing.edges)
+    incoming = [edge for edge in drawing.edges if edge.endswith("→ concatenate_1")]
+    assert len(incoming) == 3
+
+
+def test_network_shows_shapes_in_blocks() -> None:
+    drawing = Drawing(plots.network(lenet()))
+    assert drawing.words("conv2d_1") == ["conv2d_1", "Conv2D", "relu", "(24, 24, 6)"]
+    drawing = Drawing(plots.network(translator()))
+    assert drawing.words("source") == ["source", "Input", "(None, 8)"]
+    assert drawing.words("bidirectional_1") == ["concat", "bidirectional_1"]
+    taken = {e for e in drawing.edges if e.endswith("→ multi_head_attention_1")}
+    assert taken == {f"{name} → multi_head_attention_1" for name in ("lstm_1", "bidirectional_1")}
+
+
+def test_network_marks_shared_weights() -> None:
+    drawing = Drawing(plots.network(siamese()))
+    assert drawing.words("encoder.dense_1")[1:] == ["encoder", "shared weights"]
+    last = ["encoder_2", "shared weights", "of encoder.dense_1"]
+    assert drawing.words("encoder_2.dense_1")[1:] == last
+    assert "shared weights" not in drawing.words("dense_1")
+    assert drawing.words("average_1") == ["mean", "average_1"]
+
+
+def test_network_continues_long_networks_in_the_next_row() -> None:
+    drawing = Drawing(plots.network(NETWORKS["deep and wide"]()))
+    tops = {drawing.shape(path)[1] for path in drawing.paths[1:]}
+    assert 3 <= len(tops) <= 6
+    assert drawing.words("dense_7") == ["dense_7", "Dense", "99 units"]
+
+
+def test_an_input_stands_in_front_of_what_takes_it() -> None:
+    a, b = Input((2,), name="a"), Input((2,), name="b")
+    h = Dense(2)(Dense(2)(a))
+    drawing = Drawing(plots.network(Model(inputs=[a, b], outputs=Add()(h, b), rng=0)))
+    assert drawing.shape("b")[0] == drawing.shape("dense_2")[0] > drawing.shape("dense_1")[0]
+
+
+def test_a_subclass_with_its_own_forward_is_one_node() -> None:
+    class Gate(Parallel):
+        def forward(self, x, *, training=True):
+            return super().forward(x, training=training) * 2
+
+    model = Sequential([Gate([Dense(20), Dense(20)])], input_shape=(2,), rng=0)
+    assert Drawing(plots.network(model)).words("gate_1") == ["gate_1", "Gate", "20 units"]
+
+
+def test_network_draws_every_registered_layer(layer_example) -> None:
+    layer, shape = layer_example
+    drawing = Drawing(plots.network(Sequential([layer], input_shape=shape, rng=0)))
+    assert drawing.paths[0] == "input"
 
 
 def test_network_scopes_its_styles_and_ids() -> None:
@@ -453,8 +701,13 @@ def test_text_has_enough_contrast_in_both_modes(mode: int) -> None:
 def test_a_notebook_shows_the_diagram_and_the_table() -> None:
     html = small()._repr_html_()
     assert html.startswith("<svg ")
+    root = ElementTree.fromstring(f"<div>{html}</div>")
+    cells = [[cell.text for cell in row] for row in root.iter("tr")]
+    assert cells[1] == ["dense_1", "Dense", "(batch, 3)", "9", "yes"]
+    assert len(cells) == 4
     assert "13 parameters, 13 trainable" in html
+    assert "takes" in siamese()._repr_html_()
     assert "not built yet" in Sequential([Dense(1)])._repr_html_()
-    nasty = Sequential([Dense(1, name="<script>")], input_shape=(2,), rng=0)._repr_html_()
+    nasty = Sequential([Dense(1, name=NASTY)], input_shape=(2,), rng=0)._repr_html_()
     assert "<script" not in nasty
     ElementTree.fromstring(f"<div>{nasty}</div>")

@@ -109,7 +109,8 @@ def for_random_networks(check, examples: int) -> None:
 
 
 def in_small_blocks():
-    return patch.multiple(gradient, _BLOCK_BYTES=1, _MIN_BLOCK_ROWS=7)
+    least = {"_MIN_BLOCK_ROWS": 7, "_MIN_BLOCK_SEQUENCES": 7, "_STORED_PER_PARAMETER": 0}
+    return patch.multiple(gradient, _BLOCK_BYTES=1, **least)
 
 
 @RUNS

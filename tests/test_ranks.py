@@ -69,7 +69,9 @@ def make(*, steps: int | None = STEPS, loss: Loss | None = None, metrics=(), **o
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of five rows."""
-    monkeypatch.setattr(engine, "_MIN_BLOCK_ROWS", 5)
+    monkeypatch.setattr(engine, "_MIN_BLOCK_SEQUENCES", 5)
+    monkeypatch.setattr(engine, "_MIN_BLOCK_ROWS", 1)
+    monkeypatch.setattr(engine, "_STORED_PER_PARAMETER", 0)
     monkeypatch.setattr(engine, "_BLOCK_BYTES", 1)
 
 
@@ -243,7 +245,7 @@ def test_blocks_equal_the_whole_batch(monkeypatch, loss, weight, threads) -> Non
     assert engine.Plan(parts.network).rows == 5
     in_blocks = parts.fit(X, Y, threads=threads, **options)
     evaluated = parts.evaluate(X, Y, sample_weight=weight)
-    monkeypatch.setattr(engine, "_MIN_BLOCK_ROWS", 100)
+    monkeypatch.setattr(engine, "_MIN_BLOCK_SEQUENCES", 100)
     at_once = whole.fit(X, Y, **options)
     np.testing.assert_allclose(in_blocks["loss"], at_once["loss"], rtol=1e-12)
     np.testing.assert_allclose(parts.parameters.value, whole.parameters.value, rtol=1e-10)

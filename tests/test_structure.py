@@ -28,6 +28,7 @@ ROOMS = [
     "plots",
     "explain",
     "diagnose",
+    "film",
     "lessons",
     "minigrad",
 ]
@@ -39,6 +40,7 @@ DOORS = {
         "callbacks.base",
         "diagnose",
         "explain",
+        "film",
         "objective",
         "plots",
         "saving.model",

@@ -11,12 +11,17 @@ import minigrad
 from minigrad import (
     GELU,
     SGD,
+    Add,
     BatchNorm,
     Chain,
+    Concatenate,
     Dense,
     Dropout,
     HeNormal,
+    Input,
     Layer,
+    LayerNorm,
+    Model,
     Parallel,
     Parameter,
     ReLU,
@@ -60,6 +65,26 @@ def test_table() -> None:
         "dropout_1         Dropout    (batch, 8)             0\n"
         "dense_2           Dense      (batch, 1)             9  yes\n"
         "93 parameters, 93 trainable and 8 running statistics; 808 bytes in float64"
+    )
+
+
+def test_table_of_a_graph() -> None:
+    inner = Input((None, 4), name="x")
+    left, right = Input((None, 4), name="left"), Input((None, 4), name="right")
+    block = Model(inputs=inner, outputs=Add()(inner, LayerNorm()(inner)), name="block")
+    outputs = {"sum": Add()(block(left), right), "both": Concatenate()(left, right)}
+    model = Model(inputs=[left, right], outputs=outputs, rng=0)
+    assert summary(model) == (
+        "layer           type         output shape      parameters  trainable  takes\n"
+        "left            Input        (batch, None, 4)\n"
+        "right           Input        (batch, None, 4)\n"
+        "block           Model        (batch, None, 4)           8  yes        left\n"
+        "  x             Input        (batch, None, 4)\n"
+        "  layer_norm_1  LayerNorm    (batch, None, 4)           8  yes        x\n"
+        "  add_1         Add          (batch, None, 4)           0             x, layer_norm_1\n"
+        "add_1           Add          (batch, None, 4)           0             block, right\n"
+        "concatenate_1   Concatenate  (batch, None, 8)           0             left, right\n"
+        "8 parameters, 8 trainable; 64 bytes in float64"
     )
 
 

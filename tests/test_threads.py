@@ -6,9 +6,23 @@ import sys
 import numpy as np
 import pytest
 
-from minigrad import SGD, Dense, Dropout, Layer, MSELoss, Sequential, Sigmoid
-from minigrad.core.gradient import thread_count
-from minigrad.util.threads import ThreadPool
+from minigrad import (
+    GRU,
+    SGD,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Layer,
+    MSELoss,
+    MultiHeadAttention,
+    Sequential,
+    Sigmoid,
+)
+from minigrad.core.gradient import Plan, thread_count
+from minigrad.util.threads import ThreadPool, blas_functions, one_blas_thread
 
 PROGRAM = """
 import numpy as np
@@ -39,6 +53,64 @@ def test_number_of_threads_does_not_change_the_bits(threads: int | None, layers)
     several = trained(threads, *[type(layer)(0.3) for layer in layers])
     np.testing.assert_array_equal(one.parameters.value, several.parameters.value, strict=True)
     assert one.history == several.history
+
+
+def sequences(threads: int | None, dtype: str) -> Sequential:
+    layers = [Embedding(50, 16), MultiHeadAttention(2, causal=True), Dense(50)]
+    model = Sequential(layers, input_shape=(64,), rng=4, dtype=dtype)
+    model.compile(optimizer=SGD(learning_rate=0.5), loss="cross_entropy")
+    x = np.random.default_rng(0).integers(50, size=(200, 64))
+    assert Plan(model).rows < 67
+    model.fit(x, x, epochs=2, batch_size=200, threads=threads, verbose=0)
+    predictions = [model.predict(x, threads=count) for count in (threads, 1)]
+    np.testing.assert_array_equal(*predictions, strict=True)
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bits_of_sequences(dtype: str) -> None:
+    one, *several = (sequences(threads, dtype) for threads in (1, 2, 3, None))
+    for model in several:
+        np.testing.assert_array_equal(model.parameters.value, one.parameters.value, strict=True)
+        assert model.history == one.history
+
+
+def rows_of(input_shape, *layers) -> int:
+    return Plan(Sequential(list(layers), input_shape=input_shape, rng=4)).rows
+
+
+def test_rows_in_a_block() -> None:
+    image = (28, 28, 1)
+    assert rows_of((64,), Dense(32)) == 4 * 2**20 // (8 * 96)
+    assert rows_of((64,), Dense(2000), Dense(10)) == 1024
+    assert rows_of(image, Conv2D(6, 5), Flatten(), Dense(10)) == 2 * (
+        2**19 // (784 + 2 * 24 * 24 * 6 + 10)
+    )
+    assert rows_of(image, Conv2D(64, 5), Conv2D(64, 5)) == 2 * 8
+    assert rows_of((64, 8), MultiHeadAttention(2)) == 2**19 // (64 * 8 * 6 + 64 * 64 * 2)
+    assert rows_of((50, 200), GRU(100, return_sequences=True)) == 128
+    assert rows_of((50,), Embedding(10_000, 64)) == 4 * 640_000 // (50 + 50 * 64)
+    assert rows_of(image, Conv2D(6, 5), BatchNorm()) > 10**9
+
+
+@pytest.mark.skipif(blas_functions() is None, reason="NumPy has another BLAS")
+def test_number_of_blas_threads_is_restored() -> None:
+    functions = blas_functions()
+    assert functions is not None
+    get_threads, set_threads = functions
+    before = get_threads()
+    set_threads(2)
+    try:
+        with one_blas_thread():
+            with pytest.raises(ZeroDivisionError), one_blas_thread():
+                raise ZeroDivisionError
+            assert get_threads() == 1
+        assert get_threads() == 2
+        with ThreadPool(3, one_blas_thread=True) as pool:
+            assert pool.map(lambda *_: get_threads(), range(9)) == [1] * 9
+        assert get_threads() == 2
+    finally:
+        set_threads(before)
 
 
 class Counts(Layer):

@@ -27,6 +27,13 @@ class Peer(ABC):
     def run(self, epochs: int) -> list[float]:
         """Train for some epochs without shuffling; return the mean loss of each."""
 
+    def proof(self) -> list[float]:
+        """The loss of a network's first batch, and its slope along each layer's direction.
+
+        A direction is one in the space of the layer's weights: see `Workload.directions`.
+        """
+        raise RefusalError("fully connected networks only")
+
     def predict(self, x: Array) -> object:
         """Outputs for rows of x."""
         raise RefusalError("prediction isn't measured")

@@ -74,6 +74,9 @@ class Callback(Configurable):
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Run before each epoch."""
 
+    def on_update_end(self, trainer: Trainer) -> None:
+        """Run after each update of the parameters, one a batch."""
+
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         """Run after each epoch, when the history and a saved model contain it."""
 

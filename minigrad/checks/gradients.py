@@ -5,20 +5,20 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from typing_extensions import override
 
 from minigrad.checks.differences import Differences, Replay, in_double, step_off
 from minigrad.core.layer import Layer, walk
-from minigrad.core.loss import Loss, as_loss
-from minigrad.data.arrays import Array, as_data
-from minigrad.data.rows import as_rows
+from minigrad.core.loss import Loss
+from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data, each, row_count
+from minigrad.data.rows import Rows
 from minigrad.trace import trace
 from minigrad.util.names import join
 
@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def path(self) -> str:
-        """The array's path, such as "dense_1.weight"; "input" for the input."""
+        """The array's path, such as "dense_1.weight"; "input", or "input 'a'" of several."""
         return join(self.layer, self.parameter)
 
     @property
@@ -58,7 +58,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The result of `check_gradients`: one comparison for each parameter, and one for the input."""
+    """The result of `check_gradients`: one comparison for each parameter and each input."""
 
     comparisons: tuple[Comparison, ...]
     tolerance: float
@@ -98,16 +98,22 @@ class GradientReport:
 
 
 def check_gradients(
-    model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss | str, *, tolerance: float = 1e-6
+    model: Layer,
+    x: Data,
+    y: Data,
+    loss: Loss | str | Mapping[str, Loss | str],
+    *,
+    sample_weight: Data | None = None,
+    tolerance: float = 1e-6,
 ) -> GradientReport:
-    """Compare analytic gradients with central differences, for each parameter and the input.
+    """Compare analytic gradients with central differences, for each parameter and each input.
 
     For each number p, the check compares the gradient that `backward` computes with
     (J(p + h) - J(p - h)) / 2h. The error is |analytic - numeric|, divided by the largest of: the
     two, 1e-3 of the largest gradient in the array, and 1e-5 of J. The step h is about 1e-5; if it
     doesn't match, other steps follow. The check runs in float64 on a copy, and replays the same
     random numbers. If a whole array is off by a known factor, the report names the likely cause.
-    An input of ids has no gradient and is left out.
+    An input without a slope isn't varied: ids, and what `backward` returns None for.
 
     At a kink, such as a bias of 0 under a ReLU and a row of zeros, J has no derivative, and the
     gradient is a convention. So if numbers don't match, and J bends by as much along lines on which
@@ -116,9 +122,11 @@ def check_gradients(
 
     Args:
         model: a model, or any single layer.
-        x: a few rows of input; each number of a parameter costs at least two evaluations.
-        y: targets.
-        loss: a loss, or its name for the defaults.
+        x: a few rows of input, for several inputs a dict; each number of a parameter costs at least
+            two evaluations.
+        y: targets, for several outputs a dict.
+        loss: a loss, or its name for the defaults; a dict of them for several outputs.
+        sample_weight: see `Model.fit`.
         tolerance: the relative error that still passes.
 
     Returns:
@@ -136,88 +144,97 @@ def check_gradients(
     >>> report.passed
     True
     """
-    loss = as_loss(loss)
-    twin = in_double(model, as_data(x, "x").shape[1:])
-    rows = as_rows(x, y, output_shape=twin.output_shape, loss=loss)
-    inputs = twin.cast(rows.x, np.dtype(np.float64)).copy()
-    objective = _Objective(twin, loss, inputs, rows.y)
-    objective.check_finite()
+    twin = in_double(model, x)
+    checked: Loss = twin._as_loss(loss)
+    rows = twin._rows(x, y, sample_weight, loss=checked).take(slice(None))
+    objective = _Objective(twin, checked, rows)
     comparisons = []
-    for number, gradient in enumerate(objective.gradients()):
-        comparison, missed = objective.compare(number, gradient, tolerance)
+    for path, gradient in objective.at_start.items():
+        comparison, missed = objective.compare(path, gradient, tolerance)
         noise = objective.rounding() if missed else 0.0
         if missed and all(error <= noise / step for error, step in missed):
             comparison = replace(comparison, error=0.0, hint="lost in the rounding of J")
         elif missed and all(error <= objective.bend(step) for error, step in missed):
-            comparison = objective.compare_nearby(number, tolerance)
+            comparison = objective.compare_nearby(path, tolerance)
         comparisons.append(comparison)
     return GradientReport(tuple(comparisons), tolerance)
 
 
 class _Objective:
-    """J as a function of the parameters and the input; random numbers are replayed."""
+    """J as a function of the parameters and the inputs; random numbers are replayed."""
 
-    def __init__(self, model: Any, loss: Loss, x: Array, target: NDArray[Any]) -> None:
+    def __init__(self, model: Any, loss: Loss, rows: Rows) -> None:
         self.model = model
         self.parameters = model.parameters
         self.loss = copy.copy(loss)
-        self.x = x
-        self.target = target
+        self.x = each(np.array, rows.x)  # copies, whose numbers are varied
+        self.rows = rows
         self.replay = Replay(model)
-        paths = {id(p.source): path for path, p in model.named_parameters()}
-        self.paths = [*(paths[id(p)] for p in self.parameters), "input"]
-        self.values = [p.value for p in self.parameters]
-        if x.dtype.kind == "f":  # ids have no slope
-            self.values.append(x)
-        self.starts = [value.copy() for value in self.values]
+        paths = {id(p.source): path for path, p in reversed([*model.named_parameters()])}
+        arrays = {paths[id(p)]: p.value for p in self.parameters}
+        for name, value in self.x.items() if isinstance(self.x, dict) else [("", self.x)]:
+            arrays[f"input '{name}'" if name else "input"] = value
+        self.paths = [*arrays]
+        self.values = {path: value for path, value in arrays.items() if value.dtype.kind == "f"}
+        self.check_finite()
+        self.at_start = self.gradients()
+        self.values = {path: self.values[path] for path in self.at_start}
+        self.starts = [value.copy() for value in self.values.values()]
 
     def __call__(self) -> float:
         self.replay()
-        j = self.loss.measure(self.model.forward(self.x), self.target)
+        j = self.loss.measure(self.model.forward(self.x), self.rows.y, self.rows.weight)
         return float(j + self.parameters.regularization())
 
     def check_finite(self) -> None:
         with np.errstate(all="ignore"):
             j = self()
         if not math.isfinite(j):
-            recorded = trace(self.model, self.x, self.target, self.loss)
+            y, weight = self.rows.y, self.rows.weight
+            recorded = trace(self.model, self.x, y, self.loss, sample_weight=weight)
             raise ValueError(
                 f"check_gradients expects a finite loss, got {j}: "
                 f"{recorded.first_not_finite() or 'the loss'} is not finite; start from finite "
                 "parameters, such as those of a new model"
             )
 
-    def gradients(self) -> list[Array]:
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradient of each array that has one."""
         self()
         self.model.backward(self.loss.backward())
         back = self.model.backward(self.loss.backward())  # a second call shows added gradients
         self.parameters.add_regularizer_gradients()
-        gradients = [*(p.grad.copy() for p in self.parameters), back]
-        return gradients[: len(self.values)]
+        inputs = back if isinstance(back, tuple) else (back,)
+        found = [*(p.grad.copy() for p in self.parameters), *inputs]
+        return {
+            path: gradient
+            for path, gradient in zip(self.paths, found, strict=True)
+            if gradient is not None and path in self.values
+        }
 
     def compare(
-        self, number: int, gradient: Array, tolerance: float
+        self, path: str, gradient: Array, tolerance: float
     ) -> tuple[Comparison, list[tuple[float, float]]]:
         """Compare the gradient of one array, and return its worst number and the misses."""
-        differences = Differences(self, self.values[number], gradient, tolerance)
-        layer, _, parameter = self.paths[number].rpartition(".")
+        differences = Differences(self, self.values[path], gradient, tolerance)
+        layer, _, parameter = path.rpartition(".")
         found = [(*differences(index), index) for index in np.ndindex(gradient.shape)]
         error, numeric, index = max(found, key=itemgetter(0), default=(-1.0, 0.0, ()))
         analytic = float(gradient[index]) if found else 0.0
         worst = Comparison(layer, parameter, index, analytic, numeric, error)
         if differences.missed:
-            worst = replace(worst, hint=_hint(differences.factor(), len(self.x)))
+            worst = replace(worst, hint=_hint(differences.factor(), row_count(self.x)))
         return worst, differences.missed
 
-    def compare_nearby(self, number: int, tolerance: float) -> Comparison:
+    def compare_nearby(self, path: str, tolerance: float) -> Comparison:
         """Return the second worst comparison of six nearby; one of them may be at a kink too."""
         found: list[Comparison] = []
         for seed, way in itertools.product(range(3), (1, -1)):
             if sum(c.error > tolerance for c in found) < 2:  # two failures settle it
-                step_off(self.starts, self.values, way, seed)
-                comparison, _ = self.compare(number, self.gradients()[number], tolerance)
+                self.step_off(way, seed)
+                comparison, _ = self.compare(path, self.gradients()[path], tolerance)
                 found.append(replace(comparison, beside_kink=True))
-        step_off(self.starts, self.values, 0, 0)
+        self.step_off(0, 0)
         return sorted(found, key=attrgetter("error"))[-2]
 
     def rounding(self) -> float:
@@ -252,11 +269,15 @@ class _Objective:
         for seed in range(_LINES):
             js = []
             for way in (1, 0, -1):
-                step_off(self.starts, self.values, 1e3 * step * way, seed)
+                self.step_off(1e3 * step * way, seed)
                 js.append(self())
             bends.append(abs(js[0] - 2 * js[1] + js[2]) / step)
-        step_off(self.starts, self.values, 0, 0)
+        self.step_off(0, 0)
         return max(bends)
+
+    def step_off(self, distance: float, seed: int) -> None:
+        """Move all arrays from where they were at first."""
+        step_off(self.starts, [*self.values.values()], distance, seed)
 
 
 def _hint(factor: float, rows: int) -> str:

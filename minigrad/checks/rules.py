@@ -7,28 +7,30 @@ import inspect
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.checks.differences import Replay, model_of
+from minigrad.checks.differences import Replay, has_several, model_of
 from minigrad.checks.gradients import check_gradients
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape, as_input_shape, fits
+from minigrad.data.by_name import labelled
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
 from minigrad.util.names import join
-from minigrad.util.options import check_int
 from minigrad.util.random import is_rng, rng_state
 from minigrad.util.serialization import from_config, to_config
 
 ROWS = 6
+STEPS = 3  # the length of an axis that varies
 DTYPES = ("float64", "float32")
 
 
@@ -71,7 +73,7 @@ def check_layer(layer: Layer, input_shape: Shape) -> LayerReport:
 
     Args:
         layer: an example of the layer, not built; a small one is fast, as each number is varied.
-        input_shape: the shape of one row, such as (3,).
+        input_shape: the shape of one row, such as (3,), or a tuple of shapes for several inputs.
 
     Returns:
         A report, which is true if the layer keeps all rules, and readable when printed.
@@ -96,12 +98,7 @@ def check_layer(layer: Layer, input_shape: Shape) -> LayerReport:
         raise TypeError(f"check_layer expects a Layer object such as Dense(2), got {layer!r}")
     if layer.output_shape is not None:
         raise ValueError(f"check_layer expects a layer that isn't built, got {layer.label}, built")
-    if not isinstance(input_shape, tuple):
-        raise TypeError(
-            f"check_layer expects input_shape as a tuple, got {input_shape!r}: pass (3,) for rows "
-            "of 3 features"
-        )
-    trial = Trial(layer, tuple(check_int(n, "input_shape", "check_layer") for n in input_shape))
+    trial = Trial(layer, as_input_shape(input_shape, "check_layer"))
     broken: dict[str, str] = {}
     errors: set[str] = set()
     untried = 0
@@ -128,6 +125,7 @@ class BrokenRuleError(AssertionError):
     """A layer breaks a rule; the message says what it does instead."""
 
 
+Inputs: TypeAlias = "tuple[NDArray[Any], ...]"
 Rule: TypeAlias = "Callable[[Trial], None]"
 RULES: dict[str, Rule] = {}  # in order; a layer that breaks the first one can't be built
 
@@ -141,6 +139,16 @@ def need(holds: bool, found: str) -> None:
     """Raise BrokenRuleError with what was found, unless a condition holds."""
     if not holds:
         raise BrokenRuleError(found)
+
+
+def part(x: Inputs, rows: slice) -> Inputs:
+    """Return some rows of each input."""
+    return tuple(array[rows] for array in x)
+
+
+def equal(some: Sequence[Array], others: Sequence[Array]) -> bool:
+    """Return whether arrays are equal in every bit."""
+    return all(np.array_equal(one, two) for one, two in zip(some, others, strict=True))
 
 
 def close(one: Array, two: Array) -> bool:
@@ -164,28 +172,49 @@ class Trial:
         return model_of(self.layer, self.input_shape)
 
     def built(self, dtype: str = "float64") -> Layer:
-        layer: Layer = model_of(self.layer, self.input_shape, dtype)[0]
+        layer: Layer = model_of(self.layer, self.input_shape, dtype).children[0]
         return layer
 
-    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> NDArray[Any]:
-        """Return input rows; the same seed gives the same rows."""
-        rng, shape = np.random.default_rng(seed), (rows, *self.input_shape)
-        if self.takes_ids:
-            return rng.integers(2, size=shape)
-        return rng.normal(size=shape).astype(dtype)
+    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> Inputs:
+        """Return rows of each input; the same seed gives the same rows."""
+        rng = np.random.default_rng(seed)
+        sizes = [(rows, *shape) for shape in self.row_shapes]
+        return tuple(
+            rng.normal(size=size).astype(dtype)
+            if kind == "numbers"
+            else rng.integers(2, size=size).astype(int if kind == "ids" else dtype)
+            for size, kind in zip(sizes, self.kinds, strict=True)
+        )
 
     @property
-    def takes_ids(self) -> bool:
-        """Whether the layer takes integers; the checks then use 0 and 1."""
-        zeros = np.zeros((1, *self.input_shape))
-        return self.layer.cast(zeros, zeros.dtype).dtype.kind in "iu"
+    def row_shapes(self) -> list[Shape]:
+        shapes = self.input_shape if has_several(self.input_shape) else (self.input_shape,)
+        return [tuple(STEPS if n is None else n for n in shape) for shape in shapes]
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """What each input is: "numbers", "ids" that `cast` keeps as integers, or a "mask".
+
+        A mask is one of several inputs that has no slope. The checks use ids and masks of 0 and 1.
+        """
+        model = self.model()
+        ones = tuple(np.ones((1, *shape)) for shape in self.row_shapes)
+        x = [a for _, a in labelled(model.cast(by_name(model, ones), model.dtype), "x")]
+        kinds = ["ids" if array.dtype.kind in "iu" else "numbers" for array in x]
+        if len(x) > 1:
+            layer = model.children[0]
+            back = layer.backward(np.ones_like(layer.forward(*x)))
+            if isinstance(back, tuple) and len(back) == len(x):
+                kinds = ["mask" if d is None else k for d, k in zip(back, kinds, strict=True)]
+        return kinds
 
     def delta(self, output: Array) -> Array:
         return np.random.default_rng(2).normal(size=output.shape)
 
-    def run(self, layer: Layer, dtype: str = "float64") -> tuple[Array, Array]:
-        output = layer.forward(self.x(dtype))
-        return output, layer.backward(self.delta(output).astype(dtype))
+    def run(self, layer: Layer, dtype: str = "float64") -> list[Array]:
+        """Return the output, and dJ/dinput for each input that has a slope."""
+        output = layer.forward(*self.x(dtype))
+        return [output, *deltas_of(layer.backward(self.delta(output).astype(dtype)))]
 
     @rule("build creates the parameters, connects the layers inside, and returns the output shape")
     def builds(self) -> None:
@@ -199,21 +228,27 @@ class Trial:
         layer = self.built()
         declared = layer.output_shape or ()
         for rows, training in ((ROWS, True), (ROWS, False), (1, False)):
-            output = layer.forward(self.x(rows=rows), training=training)
+            output = layer.forward(*self.x(rows=rows), training=training)
             need(isinstance(output, np.ndarray), f"forward returned a {type(output).__name__}")
             found = f"forward(training={training}) returned {output.shape} for {rows} rows"
-            need(output.shape == (rows, *declared), f"build returned {declared}, but {found}")
+            need(fits(output.shape, (rows, *declared)), f"build returned {declared}, but {found}")
 
     @rule("backward returns dJ/dx of x's shape, and assigns gradients of the parameters' shapes")
     def returns_input_delta(self) -> None:
-        _, back = self.run(self.built())
-        need(isinstance(back, np.ndarray), f"backward returned a {type(back).__name__}")
-        expected = (ROWS, *self.input_shape)
-        need(back.shape == expected, f"x has shape {expected}, but backward returned {back.shape}")
+        layer, x = self.built(), self.x()
+        back = layer.backward(self.delta(layer.forward(*x)))
+        if len(x) == 1:
+            need(isinstance(back, np.ndarray), f"backward returned a {type(back).__name__}")
+            back = (back,)
+        found = f"forward takes {len(x)} inputs, but backward returned no tuple of {len(x)}"
+        need(isinstance(back, tuple) and len(back) == len(x), found)
+        for array, delta in zip(x, back, strict=True):
+            found = f"x has shape {array.shape}, but backward returned {np.shape(delta)}"
+            need(delta is None or np.shape(delta) == array.shape, found)
 
     @rule("backward returns the exact derivatives of forward")
     def has_exact_gradients(self) -> None:
-        shape = (ROWS, *(self.built().output_shape or ()))
+        shape = self.built().forward(*self.x(), training=False).shape
         target = np.random.default_rng(3).normal(size=shape)
         moved, rng = self.model(), np.random.default_rng(4)
         for p in moved.parameters:  # at 0 or 1 a factor that is missing doesn't show
@@ -223,7 +258,7 @@ class Trial:
             (self.model(), MSELoss(reduction="sum", scale=0.5)),
             (moved, MSELoss()),
         ):
-            report = check_gradients(model, self.x(), target, loss)
+            report = check_gradients(model, by_name(model, self.x()), target, loss)
             if not report.passed:
                 found = str(report).splitlines()[0].removeprefix("FAILED: ")
                 hint = f"; {report.worst.hint}" if report.worst.hint else self.run_twice()
@@ -239,7 +274,7 @@ class Trial:
         for path, inner in walk(layer, layer.name):
             if inner is not layer:
                 vars(inner)["forward"] = counted(path, inner.forward)
-        layer.forward(self.x())
+        layer.forward(*self.x())
         for path, times in runs.items():
             if times > 1:
                 way = "create a layer for each run, and share its Parameter"
@@ -250,7 +285,7 @@ class Trial:
     def has_equal_backward_parameters(self) -> None:
         layer, other = self.built(), self.built()
         self.run(layer)
-        other.backward_parameters(self.delta(other.forward(self.x())))
+        other.backward_parameters(self.delta(other.forward(*self.x())))
         pairs = zip(layer.named_parameters(), other.named_parameters(), strict=True)
         for (path, one), (_, two) in pairs:
             need(np.allclose(one.grad, two.grad, rtol=1e-12), f"the gradient of '{path}' differs")
@@ -260,9 +295,10 @@ class Trial:
         for dtype in DTYPES:
             layer = self.built(dtype)
             hint = _unknown_arrays(layer, dtype)
-            output, back = self.run(layer, dtype)
-            inferred = layer.forward(self.x(dtype), training=False)
-            named = {"forward": output, "forward in inference": inferred, "backward": back}
+            output, *deltas = self.run(layer, dtype)
+            inferred = layer.forward(*self.x(dtype), training=False)
+            named = {"forward": output, "forward in inference": inferred}
+            named |= {f"backward{i or ''}": delta for i, delta in enumerate(deltas)}
             for path, inner in walk(layer, layer.name):
                 named |= {f"the buffer {join(path, b)}": getattr(inner, b) for b in inner.buffers}
             for what, array in named.items():
@@ -271,23 +307,25 @@ class Trial:
     @rule("forward and backward return new arrays, and don't write to their arguments")
     def returns_new_arrays(self) -> None:
         layer, x = self.built(), self.x()
-        x.flags.writeable = False
+        for array in x:
+            array.flags.writeable = False
         for training in (False, True):
-            output = layer.forward(x, training=training)
+            output = layer.forward(*x, training=training)
             found = f"forward(training={training}) returns x's memory"
-            need(not np.shares_memory(output, x), found)
+            need(not any(np.shares_memory(output, array) for array in x), found)
         delta = self.delta(output)
         delta.flags.writeable = False
-        back = layer.backward(delta)
-        need(not np.shares_memory(back, delta), "backward returns delta's memory")
+        back = deltas_of(layer.backward(delta))
+        shared = any(np.shares_memory(array, delta) for array in back)
+        need(not shared, "backward returns delta's memory")
         for path, parameter in layer.named_parameters():
-            for array in (output, back):
+            for array in (output, *back):
                 need(not np.shares_memory(array, parameter.value), f"it returns memory of '{path}'")
 
     @rule("backward before forward raises a RuntimeError that names the layer")
     def refuses_backward_first(self) -> None:
         layer = self.built()
-        shape = layer.forward(self.x(), training=False).shape
+        shape = layer.forward(*self.x(), training=False).shape
         for call in (layer.backward, layer.backward_parameters):
             try:
                 call(np.ones(shape))
@@ -301,10 +339,11 @@ class Trial:
     @rule("backward assigns gradients and adds to none, so a second call gives the same")
     def repeats_backward(self) -> None:
         model = self.model()
-        delta = self.delta(model.forward(self.x()))
+        layer, delta = model.children[0], self.delta(model.forward(*self.x()))
         model.parameters.grad = np.ones(model.parameters.size)
-        first, gradients = model[0].backward(delta).copy(), model.parameters.grad.copy()
-        need(np.array_equal(first, model[0].backward(delta)), "dJ/dx differs the second time")
+        first = [array.copy() for array in deltas_of(layer.backward(delta))]
+        gradients = model.parameters.grad.copy()
+        need(equal(first, deltas_of(layer.backward(delta))), "dJ/dx differs the second time")
         same = np.array_equal(gradients, model.parameters.grad)
         need(same, "a parameter's gradient differs the second time")
 
@@ -312,7 +351,7 @@ class Trial:
     def infers_without_a_trace(self) -> None:
         layer = self.built()
         before = dict(attributes(layer))
-        layer.forward(self.x(), training=False)
+        layer.forward(*self.x(), training=False)
         for path, (value, contents) in attributes(layer):
             need(path in before, f"it created {path}")
             need(before[path][0] is value and before[path][1] == contents, f"it changed {path}")
@@ -320,23 +359,23 @@ class Trial:
     @rule("inference between forward and backward changes no result")
     def infers_in_between(self) -> None:
         plain, disturbed = self.model(), self.model()
-        delta = np.ones(plain.forward(self.x()).shape)
-        expected = plain[0].backward(delta)
-        disturbed.forward(self.x())
-        disturbed[0].forward(self.x(seed=9), training=False)
-        need(np.array_equal(disturbed[0].backward(delta), expected), "dJ/dx differs after it")
+        delta = np.ones(plain.forward(*self.x()).shape)
+        expected = deltas_of(plain.children[0].backward(delta))
+        disturbed.forward(*self.x())
+        layer = disturbed.children[0]
+        layer.forward(*self.x(seed=9), training=False)
+        need(equal(deltas_of(layer.backward(delta)), expected), "dJ/dx differs after it")
         same = np.array_equal(plain.parameters.grad, disturbed.parameters.grad)
         need(same, "a parameter's gradient differs after it")
 
     @rule("inference in eight threads at once gives the same bits as in one")
     def infers_in_threads(self) -> None:
         layer = self.built()
-        batches = [self.x(rows=1000 + seed, seed=seed) for seed in range(32)]
-        alone = [layer.forward(x, training=False) for x in batches]
+        batches = [self.x(rows=300 + seed, seed=seed) for seed in range(16)]
+        alone = [layer.forward(*x, training=False) for x in batches]
         with ThreadPoolExecutor(8) as threads:
-            together = list(threads.map(lambda x: layer.forward(x, training=False), batches))
-        same = all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
-        need(same, "the outputs differ")
+            together = list(threads.map(lambda x: layer.forward(*x, training=False), batches))
+        need(equal(alone, together), "the outputs differ")
 
     @rule("a row's output depends on that row only, unless batch_dependent is True")
     def separates_rows(self) -> None:
@@ -344,26 +383,27 @@ class Trial:
         if declares(layer, "batch_dependent"):
             return
         x, others = self.x(), self.x(seed=9)
-        others[2:4] = x[2:4]
+        for other, array in zip(others, x, strict=True):
+            other[2:4] = array[2:4]
         for training in (False, True):
             differ = f"with training={training}, the output of rows 2 and 3 differs"
             replay = Replay(layer)
-            whole = layer.forward(x, training=training)[2:4]
+            whole = layer.forward(*x, training=training)[2:4]
             if not (training and declares(layer, "stochastic")):  # fewer rows draw other numbers
-                part = layer.forward(x[2:4], training=training)
-                need(close(whole, part), f"{differ} without the other rows")
+                fewer = layer.forward(*part(x, slice(2, 4)), training=training)
+                need(close(whole, fewer), f"{differ} without the other rows")
             replay()
-            part = layer.forward(others, training=training)[2:4]
-            need(close(whole, part), f"{differ} next to other rows")
+            beside = layer.forward(*others, training=training)[2:4]
+            need(close(whole, beside), f"{differ} next to other rows")
 
     @rule("buffers end the same for row blocks and a whole batch, unless batch_dependent is True")
     def updates_buffers_by_rows(self) -> None:
         whole, blocks = self.built(), self.built()
         if declares(whole, "batch_dependent"):
             return
-        whole.forward(self.x())
+        whole.forward(*self.x())
         for rows in (slice(2), slice(2, None)):
-            blocks.forward(self.x()[rows])
+            blocks.forward(*part(self.x(), rows))
         for (path, one), (_, two) in zip(walk(whole, whole.name), walk(blocks), strict=True):
             for name in one.buffers:
                 same = close(getattr(one, name), getattr(two, name))
@@ -373,9 +413,9 @@ class Trial:
     def draws_as_declared(self) -> None:
         one, two = self.built(), self.built()
         global_state = str(np.random.get_state())  # noqa: NPY002
-        first = one.forward(self.x())
-        need(np.array_equal(first, two.forward(self.x())), "the same seed gives two outputs")
-        same = np.array_equal(first, one.forward(self.x())) or declares(one, "stochastic")
+        first = one.forward(*self.x())
+        need(np.array_equal(first, two.forward(*self.x())), "the same seed gives two outputs")
+        same = np.array_equal(first, one.forward(*self.x())) or declares(one, "stochastic")
         need(same, "the same rows give two outputs, and stochastic is False")
         need(global_state == str(np.random.get_state()), "it draws from NumPy's global state")  # noqa: NPY002
 
@@ -383,13 +423,15 @@ class Trial:
     def survives_large_numbers(self) -> None:
         for dtype in DTYPES:
             layer = self.built(dtype)
-            x = self.x(dtype) if self.takes_ids else 1e4 * np.sign(self.x(dtype))
+            pairs = zip(self.x(dtype), self.kinds, strict=True)
+            x = [1e4 * np.sign(a) if kind == "numbers" else a for a, kind in pairs]
             with np.errstate(all="raise", under="ignore"):
-                inferred = layer.forward(x, training=False)
-                output = layer.forward(x)
-                back = layer.backward(np.ones_like(output))
-            for what, array in (("inference", inferred), ("forward", output), ("backward", back)):
-                need(bool(np.isfinite(array).all()), f"in {dtype}, {what} isn't finite")
+                named = {"inference": [layer.forward(*x, training=False)]}
+                named["forward"] = [output := layer.forward(*x)]
+                named["backward"] = deltas_of(layer.backward(np.ones_like(output)))
+            for what, arrays in named.items():
+                finite = all(np.isfinite(array).all() for array in arrays)
+                need(finite, f"in {dtype}, {what} isn't finite")
 
     @rule("buffers names floating-point arrays that build creates")
     def has_its_buffers(self) -> None:
@@ -420,10 +462,9 @@ class Trial:
     @rule("a deep copy computes the same, and has its own arrays")
     def can_be_copied(self) -> None:
         model = self.model()
-        model.forward(self.x())
+        model.forward(*self.x())
         twin = copy.deepcopy(model)
-        for one, two in zip(self.run(model), self.run(twin), strict=True):
-            need(np.array_equal(one, two), "the copy's output differs")
+        need(equal(self.run(model), self.run(twin)), "the copy's output differs")
         kept = model.parameters.value.copy()
         twin.parameters.value = twin.parameters.value + 1
         need(np.array_equal(kept, model.parameters.value), "a change of the copy changes the layer")
@@ -431,13 +472,22 @@ class Trial:
     @rule("trainable = False stops the update, and changes nothing else")
     def freezes(self) -> None:
         free, frozen = self.model(), self.model()
-        frozen[0].trainable = False
-        for one, two in zip(self.run(free), self.run(frozen), strict=True):
-            need(np.array_equal(one, two), "the frozen layer gives other numbers")
+        frozen.children[0].trainable = False
+        need(equal(self.run(free), self.run(frozen)), "the frozen layer gives other numbers")
         need(np.array_equal(free.parameters.grad, frozen.parameters.grad), "the gradients differ")
         kept = frozen.parameters.value.copy()
         SGD(learning_rate=0.5).step(frozen.parameters)
         need(np.array_equal(kept, frozen.parameters.value), "the frozen layer was updated")
+
+
+def by_name(model: Any, x: Inputs) -> Any:
+    """Return the data as `check_gradients` takes it: an array, or several by name."""
+    return dict(zip(model.input_names, x, strict=False)) or x[0]
+
+
+def deltas_of(back: Any) -> list[Array]:
+    """Return dJ/dinput for each input that has a slope."""
+    return [a for a in (back if isinstance(back, tuple) else (back,)) if a is not None]
 
 
 def _unknown_arrays(layer: Layer, dtype: str) -> str:

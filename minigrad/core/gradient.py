@@ -16,19 +16,29 @@ from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array, size_of
 from minigrad.data.by_name import Data, concatenate, each, row_count, take
-from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
+from minigrad.util.threads import ThreadPool, blas_functions, keep_freed_memory, thread_count
 
 _BLOCK_BYTES = 4 * 2**20
 """The size of one block's activations: small enough for the cache, and large enough that threads
 seldom wait for the interpreter's lock."""
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
+_MIN_BLOCK_SEQUENCES = 8
+"""The same for sequences, with half as many positions as rows above. An image takes twice as many,
+since convolutions have the rows along the last axis."""
+_STORED_PER_PARAMETER = 4
+"""A block of sequences stores at least so many numbers a parameter, so that its gradient costs
+little. It holds as many rows of float32 as of float64."""
+_STEPWISE_POSITIONS = 4
+"""How many positions of a row count where a layer computes one after the other."""
 _FEW_ROWS = 64
 """So many rows are predicted without planning, which would take longer."""
 _WIDE = 64
 """From this width on matrix products dominate, and BLAS runs them on threads of its own."""
 _SUMMED_NUMBERS = 4_194_304
 """How many numbers the blocks' gradients may hold before they are added up."""
+_LARGEST_FREED = 31 * 2**20
+"""glibc keeps pieces below 32 MiB."""
 
 
 class BatchGradient:
@@ -69,7 +79,7 @@ class BatchGradient:
             self._pool = ThreadPool(1)
         self._replicas: list[BatchGradient] = []
         self._replicated: Array | None = None
-        keep_freed_memory(2 * _BLOCK_BYTES)
+        keep_freed_memory(_LARGEST_FREED)
 
     def use(self, parameters: Parameters) -> None:
         """Leave gradients in these from now on, and add their regularizers."""
@@ -197,16 +207,30 @@ class Plan:
 
     def __init__(self, network: Layer) -> None:
         layers = [layer for _, layer in walk(network)]
-        stored = [layer.stored for layer in layers if not layer.children]
-        widths = [size_of(network.input_shape or ()), *stored]
-        itemsize = max((p.value.itemsize for x in layers for _, p in x.own_parameters()), default=8)
-        self.rows: int = np.iinfo(np.int64).max
-        if not any(layer.batch_dependent for layer in layers):
+        leaves = [layer for layer in layers if not layer.children]
+        widths = [size_of(network.input_shape or ()), *(layer.stored for layer in leaves)]
+        own = [p for layer in layers for _, p in layer.own_parameters()]
+        itemsize = max((p.value.itemsize for p in own), default=8)
+        positions = max((size_of((x.output_shape or ())[:-1]) for x in leaves), default=1)
+        if any(layer.stepwise for layer in layers):
+            positions = _STEPWISE_POSITIONS
+        self._several = positions > 1
+        if self._several:
+            axes = max(1, max(len(x.output_shape or ()) for x in leaves) - 1)
+            numbers = max(_BLOCK_BYTES // 8, _STORED_PER_PARAMETER * sum(p.value.size for p in own))
+            least = max(_MIN_BLOCK_SEQUENCES, _MIN_BLOCK_ROWS // (2 * positions))
+            self.rows = axes * max(least, numbers // sum(widths))
+        else:
             self.rows = max(_MIN_BLOCK_ROWS, _BLOCK_BYTES // max(1, sum(widths) * itemsize))
+        if any(layer.batch_dependent for layer in layers):
+            self.rows = np.iinfo(np.int64).max
         self.in_order = any(layer.stochastic or layer.buffers for layer in layers)
         self._wide = max(widths) >= _WIDE
 
     def pool(self, threads: int | None) -> ThreadPool:
         """Return the threads that share the blocks: one where several wouldn't pay."""
         count = thread_count(threads)
-        return ThreadPool(1 if threads is None and self._wide else count)
+        blas_has_one = self._several and blas_functions() is not None
+        if threads is None and self._wide and not blas_has_one:
+            count = 1
+        return ThreadPool(count, one_blas_thread=blas_has_one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ class Graph(Layer):
 
     Args:
         inputs: the shape of a row of each input, by name.
-        layers: (layer, *sources) by name, in order: the names of what the layer takes.
+        layers: (layer, *sources) by name, in order: the names of what the layer takes; a layer that
+            is used again may be given by the name of its first place.
         outputs: the name of the layer whose output is the prediction; or, for several
             predictions, a dict of such names.
         name: see `Layer`.
@@ -75,8 +77,20 @@ class Graph(Layer):
     ) -> None:
         super().__init__(name=name)
         self.inputs = {n: as_input_shape(s, f"input '{n}'") for n, s in inputs.items()}
-        self.layers: dict[str, Layer] = {n: layer for n, (layer, *_) in layers.items()}
-        self.sources = {n: tuple(sources) for n, (_, *sources) in layers.items()}
+        self.layers: dict[str, Layer] = {}
+        self.sources: dict[str, tuple[str, ...]] = {}
+        for node, entry in layers.items():
+            layer, *sources = entry if isinstance(entry, (tuple, list)) else (entry,)
+            layer = self.layers.get(layer, layer) if isinstance(layer, str) else layer
+            if not isinstance(layer, Layer) or not sources:
+                raise TypeError(
+                    f"'{node}' of {self.label} must be (layer, *sources), got {entry!r}"
+                )
+            self.layers[node], self.sources[node] = layer, tuple(sources)
+        if not isinstance(outputs, (str, Mapping)) or not outputs:
+            raise TypeError(
+                f"{self.label} expects outputs, a name or a dict of names, got {outputs}"
+            )
         self.outputs = outputs if isinstance(outputs, str) else dict(outputs)
         self._check_names()
         for node, layer in reversed(self.layers.items()):
@@ -127,6 +141,7 @@ class Graph(Layer):
                 layer = self.layers[node] = _other_use(layer, node, rng)
             seen.add(id(layer))
             given = tuple(shapes[source] for source in self.sources[node])
+            _check_count(layer, self.sources[node])
             shapes[node] = build_once(layer, given if len(given) > 1 else given[0], rng)
             if isinstance(shapes[node], dict):
                 raise ValueError(
@@ -163,8 +178,11 @@ class Graph(Layer):
     def _deltas(self, delta: Data, *, parameters_only: bool) -> dict[str, Array]:
         """Send delta back, and return the deltas of the inputs."""
         shapes: dict[str, Shape] = self.cache
-        given = delta if isinstance(delta, dict) else {self.outputs: delta}
-        nodes = self.outputs if isinstance(self.outputs, dict) else {self.outputs: self.outputs}
+        if isinstance(self.outputs, dict):
+            nodes = self.outputs
+            given = check_names(delta, tuple(nodes), f"the delta of {self.label}")
+        else:
+            nodes, given = {self.outputs: self.outputs}, {self.outputs: delta}
         dtype = next(iter(given.values())).dtype
         deltas: dict[str, Array] = {}
         for output, node in nodes.items():
@@ -190,14 +208,20 @@ class Graph(Layer):
         return {name: self._cast_input(name, a, dtype) for name, a in x.items()}  # type: ignore[return-value]
 
     def _cast_input(self, name: str, x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Let the first layer that takes this input alone choose its dtype."""
+        """Let the first layer that takes this input alone choose its dtype, or a graph inside."""
         for node, sources in self.sources.items():
+            layer = self.layers[node]
+            inner = getattr(layer, "network", layer)
             if sources == (name,):
-                return self.layers[node].cast(x, dtype)
+                return layer.cast(x, dtype)
+            if name in sources and isinstance(inner, Graph):
+                return inner._cast_input([*inner.inputs][sources.index(name)], x, dtype)
         return super().cast(x, dtype)
 
     def check_inputs(self, x: Data) -> None:
         """Refuse arrays whose rows don't have the inputs' shapes."""
+        if len(self.inputs) > 1:
+            check_names(x, tuple(self.inputs), "x")
         for name, shape in self.inputs.items():
             given = of(x, name).shape
             if not fits(given[1:], shape):
@@ -211,7 +235,11 @@ class Graph(Layer):
 
     @override
     def get_config(self) -> dict[str, Any]:
-        layers = {node: (layer, *self.sources[node]) for node, layer in self.layers.items()}
+        first = {id(layer): node for node, layer in reversed(self.layers.items())}
+        layers = {
+            node: (layer if first[id(layer)] == node else first[id(layer)], *self.sources[node])
+            for node, layer in self.layers.items()
+        }
         return {
             "inputs": self.inputs, "layers": layers, "outputs": self.outputs, "name": self.name
         }  # fmt: skip
@@ -221,7 +249,7 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     """Return the graph between inputs and outputs, which are symbols: one, a list or a dict."""
     if isinstance(inputs, Layer) or inputs is None or outputs is None:
         raise TypeError(f"{owner} expects a layer, or inputs= and outputs=, got {inputs!r}")
-    given: list[Any] = [inputs] if isinstance(inputs, Symbol) else list(inputs)
+    given: list[Any] = [*inputs] if isinstance(inputs, (list, tuple)) else [inputs]
     for place, symbol in enumerate(given):
         if not isinstance(symbol, Input):
             raise TypeError(f"inputs[{place}] of {owner} must be an Input, got {symbol!r}")
@@ -255,7 +283,7 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
 
 
 def _ends(outputs: Any, owner: str) -> dict[Any, Symbol]:
-    if isinstance(outputs, Symbol):
+    if not isinstance(outputs, (Mapping, list, tuple)):
         outputs = [outputs]
     ends = dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
     for name, end in ends.items():
@@ -280,6 +308,16 @@ def _ordered(ends: Iterable[Symbol]) -> Iterator[Symbol]:
             if symbol not in done:
                 done.add(symbol)
                 yield symbol
+
+
+def _check_count(layer: Layer, sources: tuple[str, ...]) -> None:
+    try:
+        signature(layer.forward).bind(*sources)
+    except TypeError:
+        raise TypeError(
+            f"{layer.label} doesn't take {len(sources)} inputs, got {', '.join(sources)}: merge "
+            "several first, as in Concatenate()(...)"
+        ) from None
 
 
 def _other_use(layer: Layer, name: str, rng: RNG) -> Layer:

@@ -80,6 +80,8 @@ class Layer(Cached):
     """Whether a row's output depends on the other rows; such a model runs whole batches."""
     stochastic: bool = False
     """Whether `forward` draws random numbers; such a model runs its row blocks in order."""
+    stepwise: bool = False
+    """Whether the positions of a row are computed one after the other, which takes many rows."""
     gives_probabilities: bool = False
     """Whether outputs are probabilities, so that a loss that takes logits must not follow."""
     min_batch_size: int = 1
@@ -330,6 +332,6 @@ def _reshape_hint(shape: Shape, row_shape: Shape) -> str:
         return ": a single row needs a batch axis, x[np.newaxis]"
     if len(shape) == 1 and row_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
-    if row_shape[:1] == (None,) and shape[1:] == row_shape[1:]:
+    if row_shape[:1] == (None,) != row_shape and shape[1:] == row_shape[1:]:
         return f": leave the batch axis out of input_shape, {row_shape[1:]}"
     return ""

@@ -180,6 +180,8 @@ class JointLoss(Loss):
 
     def __init__(self, losses: Mapping[str, Loss | str]) -> None:
         super().__init__(reduction="sum")
+        if not isinstance(losses, Mapping) or not losses:
+            raise TypeError(f"JointLoss expects a dict with a loss for each output, got {losses!r}")
         self.losses = {name: as_loss(loss) for name, loss in losses.items()}
 
     def __copy__(self) -> JointLoss:
@@ -188,7 +190,9 @@ class JointLoss(Loss):
 
     @override
     def forward(self, prediction: Data, target: Data, **options: Any) -> float:
-        return self._sum("forward", prediction, target, options)
+        names = tuple(self.losses)
+        prediction = check_names(prediction, names, "the prediction")
+        return self._sum("forward", prediction, check_names(target, names, "y"), options)
 
     @override
     def measure(

@@ -13,7 +13,6 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from typing_extensions import Self, override
 
 from minigrad.core import gradient
@@ -33,7 +32,7 @@ from minigrad.data.arrays import (
     check_finite,
 )
 from minigrad.data.batches import Batches, Stream, as_batches, as_validation
-from minigrad.data.by_name import Data, check_names, each, labelled, row_count
+from minigrad.data.by_name import Arrays, Data, check_names, each, labelled, row_count
 from minigrad.data.rows import Rows, as_inputs, as_pair, as_rows, split
 from minigrad.history import History
 from minigrad.metrics import Metric, Metrics, named_metrics
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
+    from minigrad.film import Film
     from minigrad.objective import Objective
 
 
@@ -59,7 +59,7 @@ class Model(Layer):
 
     Args:
         network: the layer that computes the prediction; see `Sequential` for a chain of layers.
-        inputs, outputs: or the `Input`s of a graph, and what layers that are called on them give:
+        inputs, outputs: or the inputs of a graph (`Input`), and what layers called on them give:
             one, a list, or for outputs a dict. Several inputs are passed as a dict by name, several
             outputs are a dict by their layers' names, or by those given.
         input_shape: the shape of one row, such as (2,); without it the first data builds the model.
@@ -96,12 +96,17 @@ class Model(Layer):
         name: str = "",
     ) -> None:
         super().__init__(name=name)
-        if not isinstance(network, Layer):
+        if isinstance(network, Layer):
+            if inputs is not None or outputs is not None:
+                raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")
+        else:
             if network is not None:
                 raise TypeError(
                     f"{self.label} expects a layer as network, got {network!r}: "
                     "pass inputs= and outputs= by name"
                 )
+            if input_shape is not None:
+                raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
             network = graph_of(inputs, outputs, self.label)
             input_shape = network.row_shapes
         self.network = network
@@ -122,6 +127,10 @@ class Model(Layer):
         transparent = isinstance(self.network, (Chain, Graph))
         return self.network.children if transparent else [self.network]
 
+    def __getitem__(self, key: Any) -> Any:
+        """Return the layer at an index or a path, such as "dense_1"."""
+        return layer_at(self, key)
+
     @property
     def input_names(self) -> tuple[str, ...]:
         """The names of several inputs; none for a single one."""
@@ -137,6 +146,9 @@ class Model(Layer):
         with self._building:
             output_shape = self.output_shape
             if output_shape is None:
+                for _, inner in walk(self):
+                    if isinstance(inner, Model) and inner.output_shape is None:
+                        inner.dtype = self.dtype
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
             self._gather()
@@ -196,7 +208,7 @@ class Model(Layer):
         Several inputs are passed as a dict, or in order. A layer may cache the prediction itself:
         change it in place only after `backward`.
         """
-        x = inputs[0] if len(inputs) == 1 else dict(zip(self.input_names, inputs, strict=True))
+        x = inputs[0] if len(inputs) == 1 else self._by_name(inputs)
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = self.cast(as_inputs(x, self.input_names), self.dtype)
         self._build_or_check(x)
@@ -207,6 +219,12 @@ class Model(Layer):
         if training:
             self.cache = getattr(output, "shape", None)
         return output
+
+    def _by_name(self, inputs: tuple[Data, ...]) -> Data:
+        names = self.input_names
+        if len(inputs) != len(names):
+            raise TypeError(f"{self.label} expects {len(names) or 1} inputs, got {len(inputs)}")
+        return dict(zip(names, inputs, strict=True))
 
     @override
     def backward(self, delta: Data) -> Any:
@@ -307,16 +325,16 @@ class Model(Layer):
 
     def fit(
         self,
-        x: ArrayLike | Batches | None = None,
-        y: ArrayLike | None = None,
+        x: Arrays | Batches | None = None,
+        y: Arrays | None = None,
         *,
         epochs: int = 1,
         batch_size: int | None = 32,
         shuffle: bool = True,
-        validation_data: Batches | Sequence[ArrayLike] | None = None,
+        validation_data: Batches | Sequence[Arrays] | None = None,
         validation_split: float = 0.0,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Arrays | None = None,
+        class_weight: Mapping[Any, Any] | None = None,
         steps_per_epoch: int | None = None,
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
@@ -396,10 +414,10 @@ class Model(Layer):
 
     def evaluate(
         self,
-        x: ArrayLike | Batches,
-        y: ArrayLike | None = None,
+        x: Arrays | Batches,
+        y: Arrays | None = None,
         *,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Arrays | None = None,
     ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
         trainer = self._compiled("evaluate")
@@ -416,7 +434,7 @@ class Model(Layer):
         """
         return gradient.predict(self._computed, self._inputs(x), self.dtype, threads=threads)
 
-    def activations(self, x: ArrayLike) -> dict[str, Array]:
+    def activations(self, x: Arrays) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order."""
         from minigrad.trace import trace
 
@@ -425,11 +443,11 @@ class Model(Layer):
 
     def objective(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Arrays,
+        y: Arrays,
         *,
         loss: Loss | str | None = None,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Arrays | None = None,
     ) -> Objective:
         """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
@@ -440,7 +458,7 @@ class Model(Layer):
         loss = self._loss_for("objective", loss)
         return Objective(self, loss, self._rows(x, y, sample_weight, loss=loss))
 
-    def explain(self, x: ArrayLike, y: ArrayLike, *, loss: Loss | str | None = None) -> Explanation:
+    def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
         """Show the forward and backward pass of a few rows as equations with their numbers.
 
         The explanation prints as text, and can be written as LaTeX and as a page to step through;
@@ -452,11 +470,17 @@ class Model(Layer):
         rows = self._rows(x, y, loss=loss).take(slice(None))
         return Explanation(self, rows.x, rows.y, loss)
 
-    def diagnose(self, x: ArrayLike, y: ArrayLike, **options: Any) -> Diagnosis:
+    def diagnose(self, x: Arrays, y: Arrays, **options: Any) -> Diagnosis:
         """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`."""
         from minigrad.diagnose import diagnose
 
         return diagnose(self, x, y, **options)
+
+    def film(self, x: Arrays, y: Arrays, **options: Any) -> Film:
+        """Train, and return a film of it; see `minigrad.film.film`."""
+        from minigrad.film import film
+
+        return film(self, x, y, **options)
 
     def summary(self) -> None:
         """Print a table of the layers: shapes, parameters, and whether they are trained."""
@@ -539,7 +563,7 @@ class Model(Layer):
         return self.loss
 
     def _rows(
-        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, loss: Loss
+        self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
         inputs, targets = as_pair(x, y, self.input_names)
@@ -652,10 +676,11 @@ class Sequential(Model):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
+    @override
     def __getitem__(self, key: int | str | slice) -> Any:
         """Return the layer at an index or a path, or a model of a slice's layers."""
         if not isinstance(key, slice):
-            return layer_at(self, key)
+            return super().__getitem__(key)
         layers = self.layers[key]
         input_shape = layers[0].input_shape if layers else None
         return Sequential(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)

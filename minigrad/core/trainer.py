@@ -152,6 +152,8 @@ class Trainer:
             j = self._step(gradient, batch, number, predictions)
             prediction = predictions[0] if predictions else None
             running.add(j, batch, prediction, gradient.regularization)
+            for callback in callbacks:
+                callback.on_update_end(self)
             if in_place and progress.due():
                 progress.batch(number, running.rows, running.logs)
             if ctrl_c.presses and number != batches:

@@ -8,10 +8,9 @@ from operator import length_hint
 from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from minigrad.data.arrays import Shape
-from minigrad.data.by_name import naming
+from minigrad.data.by_name import Arrays, naming
 from minigrad.data.rows import Rows
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_int
@@ -111,11 +110,11 @@ class Stream:
 
 
 def as_batches(
-    x: ArrayLike | Batches | None,
-    y: ArrayLike | None,
+    x: Arrays | Batches | None,
+    y: Arrays | None,
     accept: Accept,
     *,
-    sample_weight: ArrayLike | None = None,
+    sample_weight: Arrays | None = None,
     epochs: int = 1,
     steps: int | None = None,
 ) -> Rows | Stream:
@@ -125,14 +124,14 @@ def as_batches(
     if y is not None:
         if steps is not None:
             raise ValueError("steps_per_epoch needs an iterable of batches: set batch_size instead")
-        return accept(cast("ArrayLike", x), y, sample_weight)
+        return accept(cast("Arrays", x), y, sample_weight)
     if sample_weight is not None:
         raise TypeError("sample_weight needs x and y: batches are (x, y, sample_weight)")
     return Stream(cast("Batches", x), accept, epochs=epochs, steps=steps)
 
 
 def as_validation(
-    data: Batches | Sequence[ArrayLike] | None, fraction: float, accept: Accept, *, epochs: int
+    data: Batches | Sequence[Arrays] | None, fraction: float, accept: Accept, *, epochs: int
 ) -> Rows | Stream | None:
     """Return validation_data as rows or as a stream; errors name it."""
     if data is None:
@@ -145,7 +144,7 @@ def as_validation(
     with naming("validation_data"):
         if not arrays:
             return Stream(cast("Batches", data), accept, epochs=epochs)
-        given = cast("Sequence[ArrayLike]", data)
+        given = cast("Sequence[Arrays]", data)
         if len(given) not in (2, 3):
             raise ValueError(f"expected (x, y) or (x, y, sample_weight), got {len(given)} items")
         return accept(*given)

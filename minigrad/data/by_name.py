@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+Arrays: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
+"""What users pass as `Data`: what NumPy makes an array of, or a dict of that."""
 Data: TypeAlias = Any
 """An array, or a dict of arrays by the names of a graph's inputs or outputs."""
 
@@ -69,6 +71,13 @@ def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str,
     if data.keys() != set(names):
         raise ValueError(f"{what} must be a dict with {known}, got one with {sorted(data)}")
     return data
+
+
+def check_single(data: object, what: str) -> None:
+    """Refuse a dict for a model with one input, or one output."""
+    if isinstance(data, Mapping):
+        one = f"{what}[{next(iter(data))!r}]" if data else "an array"
+        raise TypeError(f"{what} must be one array, got a dict with {sorted(data)}: pass {one}")
 
 
 @contextmanager

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minigrad.data.arrays import Shape, as_array, as_data, as_weights, check_finite, with_axes
-from minigrad.data.by_name import Data, check_names, each, labelled, of, row_count, take
+from minigrad.data.by_name import (
+    Data,
+    check_names,
+    check_single,
+    each,
+    labelled,
+    of,
+    row_count,
+    take,
+)
 from minigrad.data.permutation import random_permutation
 from minigrad.util.options import check_not_negative
 from minigrad.util.random import RNG
@@ -120,6 +129,12 @@ class Rows:
         rows = np.ones(len(self))
         weight: Data = rows if self.weight is None else self.weight
         if isinstance(self.y, dict):
+            if not isinstance(class_weight, Mapping) or not class_weight.keys() <= self.y.keys():
+                known = ", ".join(map(repr, self.y))
+                raise ValueError(
+                    f"class_weight must be a dict with weights for outputs, of {known}; got "
+                    f"{class_weight}"
+                )
             factors = {
                 name: _class_weights(weights, self.y[name][:], output_shape[name])
                 for name, weights in class_weight.items()
@@ -171,6 +186,9 @@ def as_rows(
     `output_shape` is that of a row, or a dict of shapes, and `names` are those of several inputs.
     """
     inputs, targets = as_pair(x, y, names)
+    if not isinstance(output_shape, dict):
+        check_single(y, "y")
+        check_single(sample_weight, "sample_weight")
     rows = row_count(inputs)
     for label, array in labelled(inputs, "x"):
         check_finite(array, label)
@@ -203,6 +221,7 @@ def as_pair(x: Data, y: Data, names: tuple[str, ...] = ()) -> tuple[Data, Data]:
 def as_inputs(x: Data, names: tuple[str, ...]) -> Data:
     """Return x as an array of numbers; for the names of several inputs, as a dict of arrays."""
     if not names:
+        check_single(x, "x")
         return as_data(x, "x")
     given = check_names(x, names, "x")
     inputs = {name: as_data(given[name], f"x['{name}']") for name in names}

@@ -16,20 +16,23 @@
 | learning_rate | far too high or too low in a trial |
 | frozen_layers, strong_regularizers | without them, a copy learns clearly more |
 
-Each check is a function of a `Case` that yields findings; `diagnose` calls them in order.
+Each check is a function of a `Case` that yields findings; `diagnose` calls them in order. For
+several outputs, a check of targets runs for each of them on the network with this output alone.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss, as_loss
+from minigrad.data.by_name import Arrays, check_names, each, labelled, row_count, take
 from minigrad.data.rows import Rows, as_pair, as_rows
 from minigrad.diagnose import data, trials, units
-from minigrad.diagnose.case import Case
+from minigrad.diagnose.case import Case, counted_rows
 from minigrad.diagnose.findings import Diagnosis, Finding, number
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
@@ -42,13 +45,13 @@ _MAX_ROWS = 10_000
 
 def diagnose(
     model: Layer,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Arrays,
+    y: Arrays,
     *,
     loss: Loss | str | None = None,
     optimizer: Optimizer | str | None = None,
     batch_size: int | None = None,
-    sample_weight: ArrayLike | None = None,
+    sample_weight: Arrays | None = None,
     class_weight: Mapping[int, float] | None = None,
 ) -> Diagnosis:
     """Find what keeps a model from learning these rows; see `Model.diagnose`.
@@ -77,30 +80,37 @@ def diagnose(
         own_optimizer = as_object(Optimizer, optimizer, "optimizer")
     if batch_size is not None:
         batch_size = check_int(batch_size, "batch_size", "diagnose")
-    inputs, targets = as_pair(x, y)
-    if not targets.size:
-        raise ValueError(
-            f"diagnose expects y with at least one number in each row, got shape {targets.shape}: "
-            "check how y was made"
-        )
-    count = len(inputs)
-    finite_x, findings = data.not_finite(inputs, "x")
-    finite_y, more = data.not_finite(targets, "y")
-    finite, findings = finite_x & finite_y, findings + more
+    inputs, targets = as_pair(x, y, getattr(model, "input_names", ()))
+    for label, target in labelled(targets, "y"):
+        if not target.size:
+            raise ValueError(
+                f"diagnose expects {label} with at least one number in each row, got shape "
+                f"{target.shape}: check how y was made"
+            )
+    count = row_count(inputs)
+    arrays = [*labelled(inputs, "x"), *labelled(targets, "y")]
+    rows_of, found = zip(*[data.not_finite(array, label) for label, array in arrays], strict=True)
+    finite, findings = np.logical_and.reduce(rows_of), [one for several in found for one in several]
     if not finite.any():
         return Diagnosis(findings, notes=["no finite row remains for the other checks"])
     if not finite.all():
-        inputs, targets = inputs[finite], targets[finite]
-        weight = np.asarray(sample_weight)
-        if weight.shape[:1] == finite.shape:  # `as_rows` refuses any other shape
-            sample_weight = weight[finite]
+        inputs, targets = take(inputs, finite), take(targets, finite)
+
+        def kept(weight: Any) -> Any:  # `as_rows` refuses any other shape
+            fits = np.shape(weight)[:1] == finite.shape
+            return np.asarray(weight)[finite] if fits else weight
+
+        sample_weight = each(kept, sample_weight)
     twin = copy.deepcopy(model)
     with np.errstate(all="ignore"):
         # This builds it, or refuses the shape of x.
-        shape = twin.forward(inputs[:1], training=False).shape[1:]
+        prediction = twin.forward(take(inputs, slice(1)), training=False)
+    shape = each(lambda array: array.shape[1:], prediction)
+    if isinstance(shape, dict):
+        check_names(own_loss.losses or own_loss, tuple(shape), "loss")
     taken: Loss | None = copy.copy(own_loss)
     try:
-        own_loss.match(targets, (len(inputs), *shape))
+        own_loss.match(targets, each(lambda row: (row_count(inputs), *row), shape))
     except (TypeError, ValueError) as error:
         title, why = "the loss can't take these targets", f"Its error message: {error}."
         remedy = "Convert y to the form that the loss expects, or use the loss for such targets."
@@ -108,15 +118,18 @@ def diagnose(
         rows, taken = Rows(inputs, targets), None
     else:
         rows = as_rows(
-            inputs, targets, output_shape=shape, loss=own_loss, sample_weight=sample_weight
+            inputs,
+            targets,
+            output_shape=shape,
+            loss=own_loss,
+            sample_weight=sample_weight,
+            names=getattr(model, "input_names", ()),
         )
         if class_weight is not None:
             rows = rows.weighted_by_class(class_weight, shape)
-    if rows.y.dtype == bool:
-        rows = Rows(rows.x, rows.y.astype(np.int64), rows.weight)
-    counted = np.arange(len(rows))
-    if rows.weight is not None:
-        counted = np.flatnonzero(rows.weight.reshape(len(rows), -1).any(axis=1))
+    numbers = each(lambda t: t.astype(np.int64) if t.dtype == bool else t, rows.y)
+    rows = Rows(rows.x, numbers, rows.weight)
+    counted = counted_rows(rows)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
     case = Case(twin, rows, taken, own_optimizer, max(1, round(batch_rows)), notes=[])
@@ -143,6 +156,10 @@ _CHECKS = {
     "the gradients of custom layers": units.wrong_gradients,
     "the training of a copy": trials.learning,
 }
+_OF_OUTPUTS = (
+    data.constant_targets, data.unreachable_targets, units.fading_gradients, data.unrelated_targets,
+    data.class_numbers,
+)  # fmt: skip
 _NEED_LOSS = (
     data.unrelated_targets, data.class_numbers, units.wrong_gradients, trials.learning,
 )  # fmt: skip
@@ -152,18 +169,32 @@ def _check(case: Case) -> list[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
     found, looked = list[Finding](), list[str]()
     for name, check in _CHECKS.items():
-        kinds = {finding.kind for finding in found}
+        kinds = [finding.kind for finding in found]
         if "not_finite" in kinds:
             case.notes.append("fix this first: the remaining checks were skipped")
             break
-        unlearnable = case.loss is None or case.refusal is not None or "constant_targets" in kinds
+        nothing_varies = kinds.count("constant_targets") == len(case.parts)
+        unlearnable = case.loss is None or case.refusal is not None or nothing_varies
         if check in _NEED_LOSS and unlearnable:
             continue
-        trained = len(case.model.parameters) and "wrong_gradients" not in kinds
-        if check is trials.learning and not trained:
+        if check is trials.learning and not len(case.model.parameters):
+            case.notes.append("learning was not checked: the model has no parameters")
             continue
-        case.reachable = not kinds & {"targets_out_of_range", "loss_mismatch"}
-        found += check(case)
+        if check is trials.learning and "wrong_gradients" in kinds:
+            continue
+        case.reachable = not {"targets_out_of_range", "loss_mismatch"} & {*kinds}
+        found += _each(case, check) if check in _OF_OUTPUTS else check(case)
         looked.append(name)
     case.notes.append(f"looked at {', '.join(looked)}")
     return found
+
+
+def _each(case: Case, check: Callable[[Case], Iterator[Finding]]) -> Iterator[Finding]:
+    """Run a check for each output; of several, findings and notes have the name."""
+    for name, part in case.parts.items():
+        of_output = f" (output '{name}')" if name else ""
+        for finding in check(part):
+            yield replace(finding, title=finding.title + of_output)
+        if name:
+            case.notes += [note + of_output for note in part.notes]
+            part.notes.clear()

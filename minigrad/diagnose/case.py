@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from math import inf, isfinite, nan, prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from minigrad.checks.differences import Replay, in_double
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
+from minigrad.core.loss import JointLoss
 from minigrad.data.arrays import Array, Shape, size_of, with_axes
+from minigrad.data.by_name import Data, labelled, of, take
 from minigrad.data.rows import Rows
 from minigrad.diagnose.findings import number
 from minigrad.losses import Loss
@@ -53,10 +55,11 @@ class Landscape:
     """
 
     def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        twin: Layer = in_double(model, model.input_shape or ())
+        twin: Layer = in_double(model, rows.x)
         self._replay = Replay(twin)
         self._gradient = BatchGradient(twin, copy.copy(loss))
-        self._rows = Rows(np.asarray(rows.x, float), rows.y, rows.weight)
+        x = twin.cast(rows.x, np.dtype(np.float64))
+        self._rows = Rows(x, rows.y, rows.weight)
         self.parameters = self._gradient.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
         trainable, sizes = zip(*[(p.trainable, p.size) for p in self.parameters], strict=True)
@@ -74,12 +77,10 @@ class Landscape:
         """Return J without the regularizers."""
         return self(theta)[0] - self._gradient.regularization
 
-    def end(self) -> float:
-        """Return the mean loss in inference, where `parameters` and buffers are now."""
-        rows, loss = self._rows, copy.copy(self._gradient.loss)
-        prediction = self._gradient.network.forward(rows.x, training=False)
+    def predict(self) -> Data:
+        """Return the predictions in inference, where `parameters` and buffers are now."""
         with np.errstate(all="ignore"):
-            return mean_loss(loss.terms(prediction, rows.y)[0], rows.weight)
+            return self._gradient.network.forward(self._rows.x, training=False)
 
     def descend(
         self, optimizer: Optimizer, steps: int, batch_rows: int, order: int = 0
@@ -237,10 +238,10 @@ class Case:
         history = batches.descend(optimizer, self.steps, self.trial_rows, order)
         noisy = self.trial_rows < len(self.sample)
         end = float(np.mean(history[-(self.steps // 4 if noisy else _AVERAGED_STEPS) :]))
-        end = max(end, self.batch_scale * batches.end()) if isfinite(end) else end
+        end = max(end, self.batch_j(batches.predict())) if isfinite(end) else end
         theta = batches.parameters.value.astype(np.float64)
         start, after = (landscape.loss(each) for each in (landscape.start, theta))
-        floor, constant = (self.batch_scale * each for each in (self.floor, self.constant_loss))
+        floor, constant = self.floor_j, self.constant_j
         if not 0 <= floor < constant < inf:
             floor, constant = 0.0, abs(start) or 1.0
         remaining, before = ((j - floor) / (constant - floor) for j in (end, start))
@@ -256,6 +257,55 @@ class Case:
         return f"on a copy, {number(self.steps)} steps of {name} with {rows} rows each"
 
     @cached_property
+    def parts(self) -> dict[str, Case]:
+        """Itself; or one for each of several outputs by name, with a network for it alone."""
+        if self.is_single:
+            return {"": self}
+        parts = {}
+        for name, y in self.rows.y.items():
+            model: Any = copy.deepcopy(self.model)
+            model.network.outputs = model.network.outputs[name]
+            model.output_shape = model.network.output_shape = model.output_shape[name]
+            rows = Rows(self.rows.x, y, of(self.rows.weight, name))
+            loss = None if self.loss is None else self.loss.losses[name]
+            counted = counted_rows(rows)
+            if counted.size:  # an output of weight 0 has no part
+                rows = rows.take(counted)
+                parts[name] = replace(self, model=model, rows=rows, loss=loss, notes=[])
+        return parts
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the network has one output."""
+        return not isinstance(self.rows.y, dict)
+
+    def is_output(self, array: Data) -> bool:
+        return any(array is one for _, one in labelled(self.trace.prediction, ""))
+
+    @cached_property
+    def quantities(self) -> dict[str, Array]:
+        """The inputs by name in messages, without ids, and without masks, which have no slope."""
+        names, arrays = zip(*labelled(self.rows.x, "x"), strict=True)
+        cast = self.model.cast(take(self.rows.x, slice(1)), np.dtype(float))
+        kinds = [x.dtype.kind for _, x in labelled(cast, "")]
+        deltas = self.trace[""].input_deltas or arrays  # not None without a backward pass
+        return {
+            name: x
+            for name, x, kind, delta in zip(names, arrays, kinds, deltas, strict=True)
+            if kind == "f" and x.dtype != bool and delta is not None
+        }
+
+    @property
+    def weighted(self) -> list[Step]:
+        """The steps that multiply numbers by a matrix or kernel; ids only choose its rows."""
+        return [
+            step
+            for step in self.trace.steps
+            if any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
+            and step.input.dtype.kind == "f"
+        ]
+
+    @cached_property
     def trace(self) -> Trace:
         """The forward pass for the sample, and the backward pass unless the loss refuses it."""
         loss, sample = None if self.refusal else self.loss, self.sample
@@ -264,6 +314,8 @@ class Case:
     @cached_property
     def refusal(self) -> str | None:
         """The loss's error message for the predictions, or None if it takes them."""
+        if not self.is_single:
+            return next(filter(None, [part.refusal for part in self.parts.values()]), None)
         if self.loss is not None:
             prediction = trace(self.model, self.sample.x).prediction
             try:
@@ -283,7 +335,8 @@ class Case:
         """The steps after the last layer with parameters: these alone limit the predictions."""
         array, found = self.trace.prediction, list[Step]()
         for step in reversed(self.trace.steps):
-            if step.output is array and not any(step.layer.named_parameters()):
+            free = takes_numbers(step) and not any(step.layer.named_parameters())
+            if step.output is array and free:
                 found.insert(0, step)
                 array = step.input
         return found
@@ -318,8 +371,29 @@ class Case:
             return -inf
         return 0.0 if abs(floor) < 1e-9 * self.constant_loss else floor
 
-    def remaining_loss(self, prediction: Array) -> float:
-        """Return the loss of predictions for the sample as a share of the best constant's."""
+    @property
+    def constant_j(self) -> float:
+        """J of one batch for the best constant predictions."""
+        return sum(part.constant_loss * part.batch_scale for part in self.parts.values())
+
+    @property
+    def floor_j(self) -> float:
+        """The least J of one batch."""
+        return sum(part.floor * part.batch_scale for part in self.parts.values())
+
+    def batch_j(self, prediction: Data) -> float:
+        """Return J of one batch, without regularizers, for predictions for the sample."""
+        j, sample = 0.0, self.sample
+        for name, part in self.parts.items():
+            assert part.loss is not None
+            terms = part.loss.terms(of(prediction, name), of(sample.y, name))[0]
+            j += part.batch_scale * mean_loss(terms, of(sample.weight, name))
+        return j
+
+    def remaining_loss(self, prediction: Data) -> float:
+        """Return the loss of predictions as a share of the best constant's; the worst output's."""
+        if not self.is_single:
+            return max(part.remaining_loss(part.trace.prediction) for part in self.parts.values())
         if self.loss is None or not 0 < self.constant_loss < inf:
             return inf
         terms = self.loss.terms(prediction, self.sample.y)[0]
@@ -355,6 +429,12 @@ class Case:
         return replace(self, rows=Rows(rows.x, t.reshape(rows.y.shape), rows.weight))
 
     @property
+    def sums(self) -> bool:
+        """Whether J grows with the rows of a batch."""
+        losses = [part.loss for part in self.parts.values()]
+        return any(loss is not None and loss.reduction == "sum" for loss in losses)
+
+    @property
     def batch_scale(self) -> float:
         """J of one batch for a mean loss of 1."""
         assert self.loss is not None
@@ -365,13 +445,37 @@ class Case:
         mean_weight = 1.0 if weight is None else float(weight.mean())
         return self.loss.scale * self.batch_rows * mean_weight * (terms.size / len(terms))
 
-    def landscape(self, rows: int | None = None) -> Landscape:
-        """Return J of a batch as a function of the parameters, for so many rows at a time."""
+    def batch_loss(self, rows: int) -> Loss:
+        """Return the loss, scaled so that J of so many rows is J of one batch."""
         loss = copy.copy(self.loss)
         assert loss is not None
-        if loss.reduction == "sum":
-            loss.scale *= self.batch_rows / (rows or len(self.sample))
-        return Landscape(self.model, loss, self.sample)
+        for each in loss.losses.values() if isinstance(loss, JointLoss) else [loss]:
+            if each.reduction == "sum":
+                each.scale *= self.batch_rows / rows
+        return loss
+
+    def landscape(self, rows: int | None = None) -> Landscape:
+        """Return J of a batch as a function of the parameters, for so many rows at a time."""
+        return Landscape(self.model, self.batch_loss(rows or len(self.sample)), self.sample)
+
+
+def takes_numbers(step: Step) -> bool:
+    """Whether a layer takes one array, which holds no ids."""
+    (x, *others) = step.inputs
+    return not others and isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def counted_rows(rows: Rows) -> NDArray[np.intp]:
+    """Return the rows whose weight isn't 0 for all outputs."""
+    if rows.weight is None:
+        return np.arange(len(rows))
+    weights = [w.reshape(len(rows), -1) for _, w in labelled(rows.weight, "")]
+    return np.flatnonzero(np.hstack(weights).any(axis=1))
+
+
+def as_columns(x: Data) -> Array:
+    """Return all numbers of each row, of all inputs, side by side."""
+    return np.hstack([array.reshape(len(array), -1) for _, array in labelled(x, "")])
 
 
 def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, float]:

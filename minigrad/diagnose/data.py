@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array, Shape
+from minigrad.data.by_name import labelled
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, least_loss
+from minigrad.diagnose.case import Case, as_columns, least_loss
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.losses import Loss
 from minigrad.trace import Step
@@ -51,19 +52,25 @@ def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[
 
 def constant_inputs(case: Case) -> Iterator[Finding]:
     """Find inputs that are the same in all rows."""
-    columns = case.rows.x.reshape(len(case.rows), -1)
+    for label, x in case.quantities.items():
+        yield from _constant_inputs(x.reshape(len(x), -1), label.removeprefix("x"))
+
+
+def _constant_inputs(columns: Array, of: str) -> Iterator[Finding]:
     constant = (columns == columns[0]).all(axis=0)
     other = constant & (columns[0] != 0)
     if len(columns) < 2 or not (other.any() or (constant.any() and constant.mean() >= _ZEROS)):
         return
+    name = f" of x{of}" if of else ""
     first = int(np.argmax(other if other.any() else constant))
     count, inputs, value = constant.sum(), constant.size, columns[0, first]
     yield Finding(
         "constant_inputs",
         "error" if constant.all() else "warning",
-        f"{'all' if constant.all() else 'some'} inputs are constant",
-        f"{number(count)} of {number(inputs)} inputs are the same in all {number(len(columns))} "
-        f"rows; input {first} is always {number(value)}. They carry no information.",
+        f"{'all' if constant.all() else 'some'} inputs{name} are constant",
+        f"{number(count)} of {number(inputs)} inputs{name} are the same in all "
+        f"{number(len(columns))} rows; input {first} is always {number(value)}. They carry no "
+        "information.",
         "Drop these inputs, or check how x was made.",
         evidence(constant=count, inputs=inputs, first=first, value=value),
     )
@@ -87,9 +94,7 @@ def constant_targets(case: Case) -> Iterator[Finding]:
 
 def input_faults(case: Case) -> tuple[Step, list[str], dict[str, float]] | None:
     """Return the first layer with weights if it takes x itself, and what is unusual about x."""
-    steps = case.trace.steps
-    weighted = (s for s in steps if any(len(p.shape) > 1 for _, p in s.layer.own_parameters()))
-    step = next(weighted, None)
+    step = next(iter(case.weighted), None)
     x = case.sample.x.ravel()
     if step is None or not np.array_equal(step.input.ravel(), x.astype(step.input.dtype)):
         return None
@@ -139,10 +144,13 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
     are compared with those for shuffled targets.
     """
     rows = case.rows.take(slice(_RELATED_ROWS))
-    x, y = rows.x.reshape(len(rows), -1), rows.y
-    if x.dtype.kind != "f" or len(rows) < _MIN_RELATED_ROWS or y.dtype.kind not in "fiu":
+    y, has_ids = rows.y, any(x.dtype.kind != "f" for _, x in labelled(rows.x, "x"))
+    if has_ids:
+        case.notes.append("the relation of x and y was not checked: x has whole numbers")
         return
-    x = standardized(x)
+    if len(rows) < _MIN_RELATED_ROWS or y.dtype.kind not in "fiu":
+        return
+    x = standardized(as_columns(rows.x))
     if y.dtype.kind != "f" and y.reshape(len(y), -1).shape[1] == 1:
         y = y.reshape(-1, 1) == np.unique(y)
     y = y.reshape(len(y), -1)
@@ -293,7 +301,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
         return
     if values[0] not in (0, 1) or (np.diff(values) != 1).any():
         return
-    given, others = _explained(rows.x.reshape(len(rows), -1), index.ravel(), classes)
+    given, others = _explained(as_columns(rows.x), index.ravel(), classes)
     usual, best = float(np.median(others)), float(others.max())
     by_chance = classes >= _MANY_CLASSES and (others >= given).mean() > _CHANCE
     if usual < _EXPLAINED or given > (_ORDERED + by_chance) * usual:

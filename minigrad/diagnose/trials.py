@@ -8,6 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import inf, isfinite, log10
 
+import numpy as np
+
+from minigrad.core.layer import Layer
+from minigrad.core.parameters import Parameter
 from minigrad.data.rows import Rows
 from minigrad.diagnose.case import NOTHING_LEARNED, Case, Trial, largest_curvature
 from minigrad.diagnose.data import input_faults, standardized, target_faults
@@ -68,17 +72,23 @@ def learning(case: Case) -> Iterator[Finding]:
             yield remedy.finding(before.told, own, better)
             case, trial = changed, better
             case.notes.append(f"the learning rate was checked {remedy.changed}")
-    if case.optimizer is not None and not trial.learns:
+    if case.optimizer is None or trial.learns:
+        return
+    if not case.is_single and any(map(_off_scale, case.parts.values())):
+        case.notes.append("the learning rate was not checked: scale the targets first")
+    else:
         yield from _learning_rate(case, case.optimizer, trial)
 
 
 def _inputs(case: Case) -> Remedy | None:
     """Standardize inputs whose scale is unusual."""
-    found = input_faults(case)
-    if found is None:
+    if isinstance(case.rows.x, dict):
+        case.notes.append("the scale of the inputs was not checked: there are several")
+        return None
+    if (found := input_faults(case)) is None:
         return None
     step, faults, numbers = found
-    x = standardized(case.rows.x).astype(case.rows.x.dtype)
+    x = standardized(case.rows.x).astype(np.result_type(case.rows.x, np.float32))
     return Remedy(
         replace(case, rows=Rows(x, case.rows.y, case.rows.weight)),
         "with standardized inputs",
@@ -92,8 +102,15 @@ def _inputs(case: Case) -> Remedy | None:
     )
 
 
+def _off_scale(case: Case) -> bool:
+    return case.standardized is not None and target_faults(case) is not None
+
+
 def _targets(case: Case) -> Remedy | None:
     """Standardize targets that are far from the scale of the first predictions."""
+    if not case.is_single:
+        case.notes.append("the scale of the targets was not checked: there are several outputs")
+        return None
     other = case.standardized
     if other is None or (found := target_faults(case)) is None:
         return None
@@ -110,10 +127,16 @@ def _targets(case: Case) -> Remedy | None:
     )
 
 
+def _parameters(model: Layer) -> list[tuple[str, Parameter]]:
+    """Return (path, parameter), of a shared one the first use."""
+    uses = reversed([*model.named_parameters()])
+    return [*{id(p.source): (path, p) for path, p in uses}.values()][::-1]
+
+
 def _trainable(case: Case) -> Remedy | None:
     """Train the frozen parameters too."""
     model = copy.deepcopy(case.model)
-    frozen = [path for path, p in model.named_parameters() if not p.trainable]
+    frozen = [path for path, p in _parameters(model) if not p.trainable]
     if not frozen:
         return None
     for _, parameter in model.named_parameters():
@@ -135,7 +158,7 @@ def _trainable(case: Case) -> Remedy | None:
 def _regularizers(case: Case) -> Remedy | None:
     """Leave the regularizers out."""
     model = copy.deepcopy(case.model)
-    regularized = [(path, p) for path, p in model.named_parameters() if p.regularizer is not None]
+    regularized = [(path, p) for path, p in _parameters(model) if p.regularizer is not None]
     if not regularized:
         return None
     path, first = regularized[0]
@@ -222,8 +245,7 @@ def _limits(case: Case, optimizer: SGD, better: Trial) -> tuple[str, dict[str, f
         below = "((1 + 2 m) lambda_max)" if optimizer.nesterov else "lambda_max"
         formula = f"2 (1 + m) / {below} with momentum m = {number(optimizer.momentum)}"
     batches = "Smaller batches have the same curvature on average, plus noise."
-    assert case.loss is not None
-    if case.loss.reduction == "sum":
+    if case.sums:
         batches = (
             f"This holds for batches of {number(case.batch_rows)} rows: the loss is a sum, so "
             "half as many rows have half the curvature and twice the limit."

@@ -1,6 +1,7 @@
 """Layers and units that learn nothing, and gradients that are not finite, far apart or wrong."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from math import isfinite, nan
 from typing import Any, TypeAlias
@@ -12,7 +13,8 @@ from minigrad.checks.differences import Replay, in_double, scale
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.diagnose.case import Case, output_range
+from minigrad.data.by_name import of
+from minigrad.diagnose.case import Case, output_range, takes_numbers
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.losses import Loss
 from minigrad.trace import Step, trace
@@ -39,7 +41,7 @@ _NOISE = 1e-13  # of a sum of outputs, due to rounding
 def inactive_units(case: Case) -> Iterator[Finding]:
     """Find activations that pass no delta on: saturated at both ends, or dead at one."""
     for step in case.trace.steps:
-        if not _is_elementwise(step.layer, step.input):
+        if not (takes_numbers(step) and _is_elementwise(step.layer, step.input)):
             continue
         x = step.input.astype(np.float64)
         grid = np.linspace(-4, 4, 81).reshape(-1, *[1] * (x.ndim - 1))
@@ -56,7 +58,7 @@ def inactive_units(case: Case) -> Iterator[Finding]:
 def _saturated(case: Case, step: Step, flat: Flags, middle: float) -> Iterator[Finding]:
     """Find an activation that is flat at most of its values."""
     counted = np.ones_like(flat)  # of the network's outputs, those that the loss moves off an end
-    if step.output is case.trace.prediction and step.delta is not None:
+    if case.is_output(step.output) and step.delta is not None:
         counted = ((step.output - middle) * step.delta > 0).reshape(flat.shape)
     if not counted.any() or case.remaining_loss(case.trace.prediction) < _LEARNED:
         return
@@ -119,7 +121,7 @@ def identical_units(case: Case) -> Iterator[Finding]:
     """Find hidden units with the same output and the same delta: their weights stay the same."""
     for step in case.trace.steps:
         has_matrix = any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
-        hidden = has_matrix and step.output is not case.trace.prediction
+        hidden = has_matrix and not case.is_output(step.output)
         if hidden and (copies := _count_copies(step)):
             units = step.output.shape[-1]
             yield Finding(
@@ -148,7 +150,7 @@ def _count_copies(step: Step) -> int:
 
 def linear_stack(case: Case) -> Iterator[Finding]:
     """Find consecutive weight matrices with no activation between them: W_1 W_2 is one matrix."""
-    for run in _linear_runs(case.trace.steps):
+    for run in _linear_runs(case):
         dense = [(step, weight) for step in run if (weight := _matrix(step)) is not None]
         if len(dense) < 2:
             continue
@@ -172,17 +174,19 @@ def linear_stack(case: Case) -> Iterator[Finding]:
         )
 
 
-def _linear_runs(steps: list[Step]) -> Iterator[list[Step]]:
-    """Yield runs of linear layers within one parent; each gets what the one before it returned."""
+def _linear_runs(case: Case) -> Iterator[list[Step]]:
+    """Yield runs of linear layers within one parent; only the next one gets what one returned."""
     chains: dict[str, list[Step]] = {}
-    for step in steps:
+    for step in case.trace.steps:
         if step.path:
             chains.setdefault(step.path.rpartition(".")[0], []).append(step)
     for chain in chains.values():
         run = list[Step]()
+        takers = Counter(id(array) for step in chain for array in step.inputs)
         for step in chain:
-            linear = _is_linear(step.layer, step.input.shape[1:])
-            if not linear or (run and step.input is not run[-1].output):
+            linear = takes_numbers(step) and _is_linear(step.layer, step.input.shape[1:])
+            alone = takers[id(step.input)] == 1 and not case.is_output(step.input)
+            if not linear or (run and not (step.input is run[-1].output and alone)):
                 yield run
                 run = []
             if linear:
@@ -206,7 +210,7 @@ def _is_linear(layer: Layer, input_shape: Shape) -> bool:
             fa, fb, both, zero = (
                 layer.forward(x, training=False).astype(np.float64) for x in (a, b, a + b, 0 * a)
             )
-        except (ValueError, IndexError):  # such as a layer that takes whole numbers only
+        except (ValueError, IndexError, TypeError):  # such as a layer that takes whole numbers only
             return False
         error = np.abs(fa + fb - both - zero).max(initial=0.0)
         if not error <= _EQUAL * max(np.abs(fa).max(initial=0.0), np.abs(zero).max(initial=0.0)):
@@ -288,17 +292,21 @@ def wrong_gradients(case: Case) -> Iterator[Finding]:
     """
     assert case.loss is not None
     rows = case.sample.take(slice(_GRADIENT_ROWS))
-    twin = in_double(case.model, case.model.input_shape or ())
+    twin = in_double(case.model, rows.x)
     x = twin.cast(rows.x, np.dtype(np.float64))
-    if is_custom(case.loss) and (found := _wrong_loss(case.loss, twin.forward(x), rows.y)):
-        yield found
+    prediction = twin.forward(x)
+    for name, loss in (case.loss.losses or {"": case.loss}).items():
+        p, t = of(prediction, name), of(rows.y, name)
+        if is_custom(loss) and (found := _wrong_loss(loss, p, t)):
+            yield found
     recorded = trace(twin, x, rows.y, case.loss, sample_weight=rows.weight)
     layers = dict(walk(twin))
     for step in recorded.steps:
-        if is_custom(step.layer) and step.delta is not None:
+        by_name = any(isinstance(array, dict) for array in (*step.inputs, step.delta))
+        if is_custom(step.layer) and step.delta is not None and not by_name:
             try:
                 wrong = _wrong_array(layers[step.path], step)
-            except (ValueError, IndexError):  # it takes certain numbers only, such as ids
+            except (ValueError, IndexError, TypeError):  # it takes certain numbers, such as ids
                 continue
             if wrong is not None:
                 name, claimed, measured = wrong

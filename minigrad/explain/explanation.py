@@ -7,12 +7,12 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data
 from minigrad.explain.layer_steps import row_gradients
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection, Units
@@ -32,13 +32,13 @@ class LayerPass:
     Attributes:
         path: the path of the layer, such as 'residual_1.dense_1'.
         layer: a replica of the layer.
-        input: its input.
+        input: its input, or the first of its `inputs`.
         output: its output.
         z: the input of the activation that follows it, or that it is; else the output.
         activation: the output of that activation; else the output.
         delta: dJ/dz; None if the layer receives no delta.
         output_delta: dJ/doutput, likewise.
-        input_delta: dJ/dinput, likewise.
+        input_delta: dJ/dinput, likewise, or the first of its `input_deltas`.
         gradients: the gradient of the loss by each parameter, over all rows, by attribute.
     """
 
@@ -47,6 +47,7 @@ class LayerPass:
         self.path, self.layer, self.gradients = place.path, place.layer, place.gradients or {}
         self.input, self.output = place.input, place.output
         self.output_delta, self.input_delta = place.delta, place.input_delta
+        self.inputs, self.input_deltas = place.inputs, place.input_deltas
         self.z, self.activation, self.delta = self.output, self.output, place.delta
         if activation is not None:
             self.z, self.activation = activation.input, activation.output
@@ -86,13 +87,13 @@ class Explanation:
 
     Args:
         model: a built network.
-        x: rows, in the model's dtype.
-        y: targets that the loss accepts.
+        x: rows, in the model's dtype; of several inputs, a dict.
+        y: targets that the loss accepts; of several outputs, a dict.
         loss: the loss.
 
     Attributes:
         rows: how many rows it has.
-        prediction: the model's output.
+        prediction: the model's output; several are a dict by name, and so are their targets.
         target: the targets, in the shape and dtype that the loss computes with.
         j: the loss over all rows, with the regularizers.
         steps: the computation in order: forward, loss, backward.
@@ -109,10 +110,10 @@ class Explanation:
       ∂J/∂w1[0,0] = -1 × 3 = -3                                                               (4, 6)
     """
 
-    def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
+    def __init__(self, model: Layer, x: Data, y: Data, loss: Loss) -> None:
         self._arguments = copy.deepcopy((model, x, y, loss))
         self._pass = made = Pass(*self._arguments)
-        self.x, self.rows, self.loss, self.j = made.x, len(x), made.loss, made.j
+        self.x, self.rows, self.loss, self.j = made.x, made.rows, made.loss, made.j
         self.prediction, self.target = made.prediction, made.target
         self.steps: list[Step] = made.steps
 
@@ -204,8 +205,8 @@ class Explanation:
         return row
 
     def _layer(self, place: Place) -> LayerPass:
-        users = [p for p in self._pass.names.places if p.x == place.h and not p.enters]
-        follows = place.linear and len(users) == 1 and users[0].activates
+        users = [p for p in self._pass.names.places if place.h in p.xs and not p.enters]
+        follows = place.affine and len(users) == 1 and users[0].activates
         return LayerPass(place, place if place.activates else users[0] if follows else None)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -5,48 +5,70 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
 from math import prod
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array
+from minigrad.explain.families import family
 from minigrad.explain.places import NamedParameter, Names, Place, word
+from minigrad.explain.products import Products
 from minigrad.explain.steps import Factor, Formula, Limit, Parts, Step, Sum, at, factor
-from minigrad.layers import GELU, Activation, Dropout, Parallel, Residual
+from minigrad.layers import (
+    GELU,
+    Activation,
+    Add,
+    Average,
+    Concatenate,
+    Dropout,
+    Multiply,
+    Parallel,
+    Residual,
+)
 from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
 """Derivatives that take more numbers, or more calls of `backward`, are not computed."""
+_MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
 _BY_SLOPE: Final = (Activation.backward, GELU.backward)
 """The methods that multiply delta by the slope."""
 
 
 def forward(place: Place, names: Names) -> Step:
     """Return the step of a layer's output."""
-    if place.linear:
-        return _dense_output(place)
-    merges = isinstance(place.layer, (Residual, Parallel)) and place.inner
-    return Branches(place, names).output() if merges else _layer_output(place)
+    if place.affine:
+        return _affine_output(place)
+    return Branches(place, names).output() if _merges(place) else _layer_output(place)
 
 
 def backward(place: Place, names: Names) -> Iterator[Step]:
     """Yield the steps of a layer's gradients and of dJ/dinput; first, of a container's deltas."""
     layer = place.layer
-    if place.inner and not place.enters:
+    if (place.inner and not place.enters) or type(layer) in _MERGES:
         yield from Branches(place, names).deltas()
-    elif place.linear:
-        yield from _dense_backward(place)
-    elif isinstance(layer, (Residual, Parallel)) and place.inner:
+    elif place.affine:
+        yield from _affine_backward(place)
+    elif _merges(place):
         yield Branches(place, names).input_delta()
     elif isinstance(layer, Activation) and type(layer).backward in _BY_SLOPE:
         yield from _activation_backward(place, layer)
     else:
         yield from (_layer_gradient(place, attribute) for attribute in place.parameters)
-        yield _layer_input_delta(place)
+        yield from (
+            _layer_input_delta(place, i)
+            for i, delta in enumerate(place.input_deltas)
+            if delta is not None
+        )
+
+
+def _merges(place: Place) -> bool:
+    """Whether the output merges branches, or several inputs."""
+    container = isinstance(place.layer, (Residual, Parallel)) and bool(place.inner)
+    return container or type(place.layer) in _MERGES
 
 
 def row_gradients(place: Place, attribute: str) -> Array:
@@ -67,88 +89,49 @@ def row_gradients(place: Place, attribute: str) -> Array:
     return np.stack(parts)
 
 
-def _input_delta(place: Place, title: str, right: str, tag: str, parts: Parts) -> Step:
+def _input_delta(
+    place: Place, title: str, right: str, tag: str, parts: Parts, *, i: int = 0, unit: str = "k"
+) -> Step:
     """Return the step of dJ/dinput, whose equation has this right side."""
-    x, name = place.x, place.input_delta_name
-    unit = _along(x.shape, "j") if place.linear else "k"
+    x, name = place.xs[i], place.input_delta_names[i]
+    delta = cast("Array", place.input_deltas[i])
     equation = f"{at(name, x.shape, unit)} = {right}"
-    delta = place.deltas[1]
     return Step("backward", place.path, title, equation, tag, name, delta, parts, x)
 
 
-def _along(shape: Shape, unit: str) -> str:
-    """Return the index of a unit on the last axis: k, or t,k if the rows have two axes."""
-    return ",".join([*"tuvw"[: len(shape) - 1], unit])
+def _affine_output(place: Place) -> Step:
+    """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis, or each window."""
+    z, products = place.h, Products(place)
+    equation, lead = f"{z.name}[{products.indices['z']}] = {products.equations['z']}", _as(place)
+    title, values, note = "weighted sums of the inputs", place.output, None
+    if not place.linear:
+        title, note = "weighted sums of the windows", products.note
+    tag, parts = f"{lead}8", products.output
+    return Step("forward", place.path, title, equation, tag, z.name, values, parts, z, note)
 
 
-def _dense_output(place: Place) -> Step:
-    """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis."""
-    x, z, w, bias = place.x, place.h, place.parameters["weight"], place.parameters.get("bias")
-    weight, (inputs, units) = w.source.value, w.source.shape
-
-    def parts(row: int, index: int, _: Limit) -> Sum:
-        vector, k = divmod(index, units)
-        numbers, start = place.input[row], vector * inputs
-        return Sum(
-            numbers.ravel()[start : start + inputs] * weight[:, k],
-            lambda j: (factor(x.name, numbers, start + j), factor(w.name, weight, j * units + k)),
-            first=(factor(bias.name, bias.source.value, k),) if bias else (),
-        )
-
-    added = f"{bias.name}[k] + " if bias else ""
-    j, k = _along(x.shape, "j"), _along(z.shape, "k")
-    equation = f"{z.name}[{k}] = {added}Σ_j {x.name}[{j}] {w.name}[j,k]"
-    title = "weighted sums of the inputs"
-    return Step("forward", place.path, title, equation, "8", z.name, place.output, parts, z)
-
-
-def _dense_backward(place: Place) -> Iterator[Step]:
+def _affine_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
-    x, z, w, (delta, _) = place.x, place.h, place.parameters["weight"], place.deltas
-    weight, (inputs, units) = w.source.value, w.source.shape
-    vectors, several = prod(z.shape[:-1]), len(delta) > 1
-    deltas, columns = delta.reshape(-1, units), place.input.reshape(-1, inputs)
+    products, lead = Products(place), _as(place)
+    rights, index = products.equations, products.indices["weight"]
+    tag, title = lead + place.tag("4, 6", "10, 11"), "gradient of the weights"
+    yield _gradient(place, "weight", title, index, rights["weight"], tag, products.for_weight)
+    if products.bias:
+        tag, title = lead + place.tag("6", "11"), "gradient of the biases"
+        yield _gradient(place, "bias", title, "k", rights["bias"], tag, products.for_bias)
+    title, tag, index = "back through the weights", f"{lead}7, 10", products.indices["input"]
+    yield _input_delta(place, title, rights["input"], tag, products.for_input, unit=index)
 
-    def one(name: str, values: Array, vector: int, unit: int) -> Factor:
-        row, start = vector // vectors, vector % vectors * values.shape[-1]
-        return factor(name, values[row], start + unit, row if several else None)
 
-    def for_weight(_: int, index: int, __: Limit) -> Sum:
-        j, k = divmod(index, units)
-        return Sum(
-            deltas[:, k] * columns[:, j],
-            lambda vector: (
-                one(z.delta, delta, vector, k),
-                one(x.name, place.input, vector, j),
-            ),
-        )
-
-    def for_bias(_: int, k: int, __: Limit) -> Sum:
-        return Sum(deltas[:, k], lambda vector: (one(z.delta, delta, vector, k),))
-
-    def for_input(row: int, index: int, _: Limit) -> Sum:
-        vector, j = divmod(index, inputs)
-        numbers, start = delta[row], vector * units
-        return Sum(
-            numbers.ravel()[start : start + units] * weight[j],
-            lambda k: (factor(z.delta, numbers, start + k), factor(w.name, weight, j * units + k)),
-        )
-
-    axes, j, k = _along(z.shape, "")[:-1], _along(x.shape, "j"), _along(z.shape, "k")
-    sums = f"Σ_{axes} " if axes else ""
-    right, tag = f"{sums}{z.delta}[{k}] {x.name}[{j}]", place.tag("4, 6", "10, 11")
-    yield _gradient(place, "weight", "gradient of the weights", "j,k", right, tag, for_weight)
-    if "bias" in place.parameters:
-        title, tag = "gradient of the biases", place.tag("6", "11")
-        yield _gradient(place, "bias", title, "k", f"{sums}{z.delta}[{k}]", tag, for_bias)
-    right = f"Σ_k {z.delta}[{k}] {w.name}[j,k]"
-    yield _input_delta(place, "back through the weights", right, "7, 10", for_input)
+def _as(place: Place) -> str:
+    """Return what stands before the numbers of equations that are those of a `Dense`."""
+    return "" if place.linear else "as "
 
 
 def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
     """g'(z[k]), and δ[k] = dJ/da[k] g'(z[k])."""
     x, h, (delta, input_delta) = place.x, place.h, place.deltas
-    slope = f"g'{place.input_delta_name.removeprefix(x.delta)}({x.name})"
+    slope = f"g'{place.input_delta_names[0].removeprefix(x.delta)}({x.name})"
     slopes = layer.derivative(place.output if layer.from_output else place.input)
     formula, name = _formula(place, place.sides.get("g'", "")), at(slope, x.shape, "k")
 
@@ -164,7 +147,7 @@ def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
 
 
 def _layer_output(place: Place) -> Step:
-    """The layer's `equation`; without one, only the values are known."""
+    """The sum or formula of its family, or the layer's `equation`; else only the values."""
     x, h, layer = place.x, place.h, place.layer
     rights = [right for left, right in place.sides.items() if not left.endswith("'")]
     formula = _formula(place, rights[0] if rights else "")
@@ -177,12 +160,17 @@ def _layer_output(place: Place) -> Step:
             factors += (factor("m", layer.cache[row], unit),)
         return Sum(place.output[row].ravel()[unit : unit + 1], lambda _: factors)
 
-    equation = f"{h.name} = {word(layer.name or 'layer')}({x.name})"
+    known = family(place)
+    equation = f"{h.name} = {word(layer.name or 'layer')}({', '.join(x.name for x in place.xs)})"
+    if known is not None:
+        unit = ",".join([*"tuvw"[: len(h.shape) - 1], "k"])
+        equation = f"{at(h.name, h.shape, unit)} = {known.right}"
     if formula.text:
         equation = f"{at(h.name, h.shape, 'k')} = {formula.names()}"
     title = "the activation" if place.activates else "the output"
     tag = "8" if isinstance(layer, Activation) else "as 8"
-    return Step("forward", place.path, title, equation, tag, h.name, place.output, parts, h)
+    shown, note = (parts, None) if known is None else (known.parts, known.note)
+    return Step("forward", place.path, title, equation, tag, h.name, place.output, shown, h, note)
 
 
 def _layer_gradient(place: Place, attribute: str) -> Step:
@@ -215,10 +203,10 @@ def _layer_gradient(place: Place, attribute: str) -> Step:
     return _gradient(place, attribute, f"gradient of {attribute}", "i", right, tag, parts)
 
 
-def _layer_input_delta(place: Place) -> Step:
+def _layer_input_delta(place: Place, i: int) -> Step:
     """dJ/dx[k] = Σ_m dJ/dh[m] dh[m]/dx[k], over all outputs that depend on x[k]."""
-    x, h, (delta, _) = place.x, place.h, place.deltas
-    jacobian, size = cache(lambda row: _jacobian(place, row)), prod(h.shape)
+    x, h, (delta, _) = place.xs[i], place.h, place.deltas
+    jacobian, size = cache(lambda row: _jacobian(place, row, i)), prod(h.shape)
 
     def parts(row: int, unit: int, _: Limit) -> Sum | str:
         reached, cells = jacobian(row)
@@ -236,20 +224,20 @@ def _layer_input_delta(place: Place) -> Step:
         return Sum(delta[reached.start : reached.stop].ravel()[used] * slopes[used], factors)
 
     right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]"
-    return _input_delta(place, "back through the layer", right, "as 7, 10", parts)
+    return _input_delta(place, "back through the layer", right, "as 7, 10", parts, i=i)
 
 
-def _jacobian(place: Place, row: int) -> tuple[range, Array | None]:
+def _jacobian(place: Place, row: int, i: int) -> tuple[range, Array | None]:
     """Return the rows that depend on a row's input, and d outputs / d input.
 
     They are None if there are too many, or if they don't agree with what the layer passed back.
     """
-    delta, input_delta = place.deltas
+    delta, input_delta = place.deltas[0], cast("Array", place.input_deltas[i])
     reached = range(len(delta)) if place.layer.batch_dependent else range(row, row + 1)
     passes = len(reached) * prod(delta.shape[1:])
     if passes > _MOST_PASSES or passes * input_delta[row].size > _MOST_CELLS:
         return reached, None
-    cells = np.stack([one[row].ravel() for one in _derivatives(place, reached.start, passes)])
+    cells = np.stack([one[row].ravel() for one in _derivatives(place, reached.start, passes, i)])
     with np.errstate(all="ignore"):
         terms = delta[reached.start : reached.stop].reshape(-1, 1) * cells
         missed = np.abs(terms.sum(axis=0) - input_delta[row].ravel()).max()
@@ -258,26 +246,48 @@ def _jacobian(place: Place, row: int) -> tuple[range, Array | None]:
     return reached, cells if missed <= np.finfo(cells.dtype).eps ** 0.5 * scale else None
 
 
-def _derivatives(place: Place, row: int, count: int, attribute: str = "") -> Iterator[Array]:
-    """Yield the derivatives of `count` outputs from `row` on, by the input or a parameter.
+def _derivatives(place: Place, row: int, count: int, by: int | str) -> Iterator[Array]:
+    """Yield the derivatives of `count` outputs from `row` on, by an input or a parameter.
 
     `backward` is linear in delta, so a delta of 1 for one output returns its derivatives.
     """
     for item in range(count):
         one = np.zeros_like(place.output)
         one.flat[row * one[0].size + item] = 1
-        yield _run_backward(place, one, attribute)
+        yield _run_backward(place, one, by)
 
 
-def _run_backward(place: Place, delta: Array, attribute: str = "") -> Array:
-    """Return dJ/dinput for a delta, or the gradient of a parameter."""
+def _run_backward(place: Place, delta: Array, by: int | str) -> Array:
+    """Return dJ/dinput for a delta, by its index, or the gradient of a parameter, by attribute."""
     layer = place.layer
     if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
         cache, layer = layer.cache, copy.copy(layer)
         layer.cache, layer.activation = cache, None
     with np.errstate(all="ignore"):
-        input_delta: Array = type(layer).backward(layer, delta)
-    return dict(layer.own_parameters())[attribute].grad.copy() if attribute else input_delta
+        found = type(layer).backward(layer, delta)
+    if isinstance(by, str):
+        return dict(layer.own_parameters())[by].grad.copy()
+    input_delta: Array = found[by] if isinstance(found, tuple) else found
+    return input_delta
+
+
+def delta_sums(names: Names) -> dict[str, Step]:
+    """Return the step of each delta that is a sum over what takes the value, by its name."""
+    steps = {}
+    for symbol in names.symbols.values():
+        takers = names.takers.get(symbol.delta, ())
+        if takers:
+            values: Array = reduce(np.add, [taker.delta for taker in takers])
+            arrays = [(taker.name, taker.delta) for taker in takers]
+            parts = _added(arrays, [np.arange(prod(symbol.shape))] * len(takers))
+            added = " + ".join(at(taker.name, symbol.shape, "k") for taker in takers)
+            via = " + ".join(f"via {taker.by}" for taker in takers)
+            title, name = f"delta({symbol.name}) = {via}", symbol.delta
+            equation = f"{at(name, symbol.shape, 'k')} = {added}"
+            steps[symbol.name] = Step(
+                "backward", "", title, equation, "as 7, 10", name, values, parts, symbol
+            )
+    return steps
 
 
 def _gradient(
@@ -331,23 +341,29 @@ def _formula(place: Place, text: str) -> Formula:
 
 
 class Branches:
-    """The branches of a container: their outputs, and the deltas that they return."""
+    """The branches of a container, or the inputs of a merging layer, and the deltas they return."""
 
     def __init__(self, place: Place, names: Names) -> None:
         self.place, self.names, kind = place, names, place.layer
-        merge = kind.merge if isinstance(kind, Parallel) else "add"
+        merge = kind.merge if isinstance(kind, Parallel) else _MERGES.get(type(kind), "add")
+        self.title = "the merged branches" if place.inner else "the merged inputs"
         symbols = [(names.of(child.output), child) for child in place.inner]
-        self.outputs = [(symbol, c.output, c.delta) for symbol, c in symbols if symbol is not None]
+        self.outputs = [
+            (symbol, c.output, c.delta, symbol.delta) for symbol, c in symbols if symbol is not None
+        ]
+        if type(kind) in _MERGES:
+            named = place.xs, place.inputs, place.input_deltas, place.input_delta_names
+            self.outputs = list(zip(*named, strict=True))
         deltas = [child.input_delta for child in place.inner if child.input_delta is not None]
         self.back = [(names.deltas[id(d)], d) for d in deltas if id(d) in names.deltas]
         if isinstance(kind, Residual):
-            self.outputs.insert(0, (place.x, place.input, None))
+            self.outputs.insert(0, (place.x, place.input, None, ""))
             self.back[:0] = [] if place.delta is None else [(place.h.delta, place.delta)]
-        shapes, count = [symbol.shape for symbol, _, _ in self.outputs], len(self.outputs)
-        self.concat = merge == "concat"
+        shapes, count = [output[0].shape for output in self.outputs], len(self.outputs)
+        self.merge = merge
         # The flat indices of the output that each branch's numbers go to.
         self.where = [np.arange(prod(shape)) for shape in shapes]
-        if self.concat:
+        if merge == "concat":
             numbered = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
             branch_of = np.concatenate(numbered, axis=-1).ravel()
             self.where = [np.flatnonzero(branch_of == branch) for branch in range(count)]
@@ -356,24 +372,36 @@ class Branches:
 
     def output(self) -> Step:
         place, h = self.place, self.place.h
-        arrays = [(symbol.name, output) for symbol, output, _ in self.outputs]
-        added = " + ".join(self.written + at(name, h.shape, "k") for name, _ in arrays)
-        equation = f"{at(h.name, h.shape, 'k')} = {added}"
-        if self.concat:
+        arrays = [(symbol.name, output) for symbol, output, _, _ in self.outputs]
+        parts, sign = _added(arrays, self.where, self.scale), " + "
+        if self.merge == "multiply":
+            parts, sign = _product(arrays, place.output), " "
+        merged = sign.join(self.written + at(name, h.shape, "k") for name, _ in arrays)
+        equation = f"{at(h.name, h.shape, 'k')} = {merged}"
+        if self.merge == "concat":
             equation = f"{h.name} = concat({', '.join(name for name, _ in arrays)})"
-        parts, title = _added(arrays, self.where, self.scale), "the merged branches"
-        return Step("forward", place.path, title, equation, "as 8", h.name, place.output, parts, h)
+        name, values = h.name, place.output
+        return Step("forward", place.path, self.title, equation, "as 8", name, values, parts, h)
 
     def deltas(self) -> Iterator[Step]:
         """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
         place, h, (came, _) = self.place, self.place.h, self.place.deltas
-        for (symbol, _, delta), where in zip(self.outputs, self.where, strict=True):
-            name, path = symbol.delta, place.path
-            if delta is None or symbol == h or self.names.deltas.get(id(delta)) == name:
+        for i, (symbol, _, delta, name) in enumerate(self.outputs):
+            where, path, inside = self.where[i], place.path, bool(place.inner)
+            if (
+                delta is None
+                or symbol == h
+                or (inside and self.names.deltas.get(id(delta)) == name)
+            ):
                 continue
             title, equation = f"the delta of {symbol.name}", at(name, symbol.shape, "k")
             parts = _added([], [])  # of another container's deltas only the values are known
-            if isinstance(place.layer, (Residual, Parallel)) or delta is came:
+            if self.merge == "multiply":
+                others = [(s.name, o) for j, (s, o, _, _) in enumerate(self.outputs) if j != i]
+                parts = _product([(h.delta, came), *others], delta)
+                right = (at(other, h.shape, "k") for other in (h.delta, *dict(others)))
+                equation += f" = {' '.join(right)}"
+            elif _merges(place) or delta is came:
                 index_of = np.full(prod(h.shape), -1)
                 index_of[where] = np.arange(where.size)
                 parts = _added([(h.delta, came)], [index_of], self.scale)
@@ -402,5 +430,15 @@ def _added(
         ]
         products = np.array([value for _, value in factors]) * (scale[0][1] if scale else 1.0)
         return Sum(products, lambda i: (*scale, factors[i]))
+
+    return parts
+
+
+def _product(arrays: list[tuple[str, Array]], values: Array) -> Parts:
+    """Return the parts of a product of arrays, element by element."""
+
+    def parts(row: int, unit: int, _: Limit) -> Sum:
+        factors = tuple(factor(name, array[row], unit) for name, array in arrays)
+        return Sum(values[row].ravel()[unit : unit + 1], lambda _: factors)
 
     return parts

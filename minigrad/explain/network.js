@@ -9,34 +9,102 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 function edgesOf(shown) {
   const keys = new Map();
   const edges = new Map();
+  const alone = new Set();
   const add = (source, to, weight) => {
     const from = keys.get(source);
     if (from && from !== to) edges.set(`${from} ${to} ${weight}`, [from, to, weight]);
+    return from;
   };
   for (const [key, unit] of units) for (const name of unit.values) keys.set(name, key);
   for (const [name, key] of keys) {
-    const { terms = [] } = shown.lines[name];
-    for (const { factors } of name === "J" ? [] : terms) {
+    let linked = false;
+    const terms = isLoss(name) ? [] : shown.lines[name].terms ?? [];
+    for (const { factors } of terms) {
       const weight = factors.find(([factor]) => shown.weights[factor])?.[0] ?? "";
-      for (const [factor] of factors) add(factor, key, weight);
+      for (const [factor] of factors) linked = add(factor, key, weight) || linked;
     }
-    if (!terms.length) add(shown.inputs[name], key, "");
+    for (const from of linked ? [] : [shown.inputs[name]].flat()) {
+      linked = add(from, key, "") || linked;
+    }
+    if (!linked) alone.add(key);
   }
-  for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
+  // For the others, the deltas that they pass back say what they depend on.
+  for (const [name, line] of Object.entries(shown.lines)) {
+    const [, source] = owners.get(name) ?? [];
+    const back = shown.steps[line.step]?.phase === "backward";
+    for (const { factors } of back ? line.terms ?? [] : []) {
+      const [kind, key] = owners.get(factors[0][0]) ?? [];
+      const slope = Number(factors.at(-1)[1]);
+      if (kind === "unit" && alone.has(key) && units.has(source) && slope) add(source, key, "");
+    }
+  }
+  if (!shown.inputs.J) for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
   return [...edges.values()];
 }
+
+// The columns by depth. In a graph, an edge that passes a column has a lane of its own there, and
+// columns and lanes of one depth are in the order of what they come from.
+function stacksOf(shown) {
+  const stacks = [];
+  const before = new Map();
+  const put = (item, depth) => {
+    (stacks[depth] ??= []).push(item);
+    before.set(item, []);
+  };
+  shown.columns.forEach((column, x) => put(column, column.depth ?? x));
+  if (!shown.graph) return stacks;
+  const lanes = new Map();
+  for (const edge of shown.edges) {
+    const [from, to] = edge.map((key) => units.get(key)?.column);
+    let last = from;
+    edge.lanes = [];
+    for (let x = from.depth + 1; x < to.depth; x += 1) {
+      const key = `${shown.columns.indexOf(from)} ${x}`;
+      const lane = lanes.get(key) ?? { units: [], size: 0, edges: [] };
+      if (!lanes.has(key)) put(lane, x);
+      lanes.set(key, lane);
+      before.get(lane).push(last);
+      if (!lane.edges.includes(edge[0])) lane.edges.push(edge[0]);
+      edge.lanes.push(lane);
+      last = lane;
+    }
+    before.get(to).push(last);
+  }
+  const middles = new Map();
+  for (const stack of stacks) {
+    const mean = (all) => all.reduce((sum, one) => sum + middles.get(one), 0) / (all.length || 1);
+    stack.sort((a, b) => mean(before.get(a)) - mean(before.get(b)));
+    let above = -stack.reduce((sum, item) => sum + item.units.length + 1, 0) / 2;
+    for (const item of stack) {
+      middles.set(item, above + (item.units.length + 1) / 2);
+      above += item.units.length + 1;
+    }
+  }
+  return stacks;
+}
+
+const LANE = 6; // pixels between the edges of a lane
+
+const isLoss = (name) => name === "J" || name.startsWith("J|");
 
 function draw() {
   const graph = byId("graph");
   const size = { ...(narrow.matches ? NARROW : WIDE) };
-  const many = row.columns.length;
+  const many = row.stacks.length;
   const free = byId("scroll").clientWidth - 8 - many * size.width - 2 * size.edge;
   const [least, most] = size.gaps;
   size.gap = Math.min(Math.max(free / (many - 1), least), most);
-  const tallest = Math.max(...row.columns.map((column) => column.units.length));
   const pitch = size.height + size.space;
+  // In a graph, columns of one depth stand one above the other, each with its own heading.
+  const heightOf = (column) => {
+    if (column.edges) return (column.edges.length + 2) * LANE;
+    const more = row.graph && column.size > column.units.length ? 24 : 0;
+    return size.head + column.units.length * pitch + more;
+  };
+  const total = (columns) => columns.reduce((sum, column) => sum + heightOf(column), 0);
+  const tallest = Math.max(...row.stacks.map(total));
   const width = many * (size.width + size.gap) - size.gap + 2 * size.edge;
-  const height = size.head + tallest * pitch + 24;
+  const height = tallest + 24;
   graph.replaceChildren();
   graph.style.width = `${width}px`;
   graph.style.height = `${height}px`;
@@ -45,22 +113,31 @@ function draw() {
   svg.setAttribute("height", height);
   svg.setAttribute("aria-hidden", "true");
   graph.append(svg);
-  row.columns.forEach((column, x) => {
+  row.stacks.forEach((columns, x) => {
     const left = size.edge + x * (size.width + size.gap);
-    const top = size.head + ((tallest - column.units.length) * pitch) / 2;
-    graph.append(heading(column, x, left, size));
-    column.units.forEach((unit, y) => {
-      const known = units.get(unit.values[0]);
-      known.left = left;
-      known.middle = top + y * pitch + size.height / 2;
-      known.right = left + size.width;
-      graph.append(unitButton(known, size));
-    });
-    const rest = column.size - column.units.length;
-    if (rest) {
-      const more = make("div", { className: "column" }, make("span", {}, `${rest} more`));
-      place(more, left, top + column.units.length * pitch, size.width);
-      graph.append(more);
+    let above = (tallest - total(columns)) / 2;
+    for (const column of columns) {
+      if (column.edges) {
+        Object.assign(column, { left, right: left + size.width, above });
+        above += heightOf(column);
+        continue;
+      }
+      graph.append(heading(column, x, left, row.graph ? above : 0, size));
+      const top = above + size.head;
+      column.units.forEach((unit, y) => {
+        const known = units.get(unit.values[0]);
+        known.left = left;
+        known.middle = top + y * pitch + size.height / 2;
+        known.right = left + size.width;
+        graph.append(unitButton(known, size));
+      });
+      const rest = column.size - column.units.length;
+      if (rest) {
+        const more = make("div", { className: "column" }, make("span", {}, `${rest} more`));
+        place(more, left, top + column.units.length * pitch, size.width);
+        graph.append(more);
+      }
+      above += heightOf(column);
     }
   });
   drawEdges(svg);
@@ -72,15 +149,15 @@ function place(element, left, top, width) {
   element.style.width = `${width}px`;
 }
 
-function heading(column, x, left, size) {
+function heading(column, x, left, top, size) {
   const many = column.size === 1 ? "1 unit" : `${column.size} units`;
-  const last = x === row.columns.length - 1;
+  const last = isLoss(column.units[0].values[0]);
   const kind = last ? "loss" : x === 0 ? `${column.size} number${column.size === 1 ? "" : "s"}` : many;
   const title = make("b", {}, column.title.map((path) => path.split(".").pop()).join(" → "));
   const made = make("div", { className: "column", title: column.title.join(", ") }, title);
   made.append(make("span", {}, kind));
   const over = x === 0 || last ? size.edge : size.gap / 2 - 4;
-  place(made, left - over, 0, size.width + 2 * over);
+  place(made, left - over, top, size.width + 2 * over);
   return made;
 }
 
@@ -109,9 +186,18 @@ function drawEdges(svg) {
     const [from, to, name] = edge;
     const start = units.get(from);
     const end = units.get(to);
-    const bend = (end.left - start.right) / 2;
-    const d = `M${start.right} ${start.middle}C${start.right + bend} ${start.middle} `
-      + `${end.left - bend} ${end.middle} ${end.left} ${end.middle}`;
+    const points = [[start.right, start.middle]];
+    for (const lane of edge.lanes ?? []) {
+      const y = lane.above + (lane.edges.indexOf(from) + 1.5) * LANE;
+      points.push([lane.left, y], [lane.right, y]);
+    }
+    points.push([end.left, end.middle]);
+    let d = `M${points[0].join(" ")}`;
+    for (let i = 1; i < points.length; i += 1) {
+      const [[x, y], [right, below]] = [points[i - 1], points[i]];
+      const bend = (right - x) / 2;
+      d += `C${x + bend} ${y} ${right - bend} ${below} ${right} ${below}`;
+    }
     const path = document.createElementNS(svg.namespaceURI, "path");
     path.setAttribute("d", d);
     path.setAttribute("class", "edge plain");
@@ -156,9 +242,10 @@ function mark() {
     const value = known(unit.values);
     const delta = known(unit.deltas);
     const shown = value ?? unit.values[0];
+    const name = shown.length > 12 ? shown.replace(/.*(?=\[)/, "") : shown; // it is in the heading
     const symbol = delta?.startsWith("δ") ? "δ" : "∂";
     unit.button.replaceChildren(
-      make("span", { className: "name" }, ...nameOf(shown)),
+      make("span", { className: "name" }, ...nameOf(name)),
       make("span", { className: "value" }, value ? minus(short(row.lines[value].value)) : "\u2013"),
       make("span", { className: "delta" }, delta ? `${symbol} ${minus(short(row.lines[delta].value))}` : ""),
     );

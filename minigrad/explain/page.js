@@ -25,6 +25,8 @@ function showStep() {
     ...step.lines.map((name) => make("li", {}, nameButton(name), inOneRow(row.lines[name]))),
   );
   byId("more").textContent = step.more ? `and ${step.more} more with less effect` : "";
+  byId("note").textContent = minus(step.note ?? "");
+  byId("note").hidden = !step.note;
   byId("back").ariaDisabled = String(state.step === 0);
   byId("next").ariaDisabled = String(state.step === many - 1);
   const slider = byId("slider");
@@ -52,11 +54,17 @@ function redraw() {
 function showRow(place) {
   row = DATA.rows[place];
   units = new Map();
-  row.columns.forEach((column, x) => {
-    column.units.forEach((unit, y) => units.set(unit.values[0], { ...unit, column, x, y }));
-  });
+  row.graph = row.columns.some(({ depth }) => depth !== undefined);
+  for (const column of row.columns) {
+    for (const unit of column.units) units.set(unit.values[0], { ...unit, column });
+  }
   owners = ownersOf(row);
   row.edges ??= edgesOf(row);
+  row.stacks = stacksOf(row);
+  row.stacks.forEach((columns, x) => {
+    const all = columns.flatMap((column) => column.units);
+    all.forEach((unit, y) => Object.assign(units.get(unit.values[0]), { x, y }));
+  });
   const still = state.pick && (state.pick[0] === "unit" ? units : new Map(Object.entries(row.weights)));
   if (still && !still.has(state.pick[1])) state.pick = null;
   draw();
@@ -71,7 +79,8 @@ function move(event) {
   if (!unit || !by || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   event.stopPropagation();
-  const column = row.columns[Math.min(Math.max(unit.x + by[0], 0), row.columns.length - 1)].units;
+  const x = Math.min(Math.max(unit.x + by[0], 0), row.stacks.length - 1);
+  const column = row.stacks[x].flatMap((one) => one.units);
   const wanted = by[0] ? nearest(column, unit) : column[unit.y + by[1]];
   if (wanted) units.get(wanted.values[0]).button.focus();
 }

@@ -11,8 +11,11 @@ from math import prod
 from typing import Any, Final
 
 from minigrad.explain.passes import Pass, Selection, Units
+from minigrad.explain.places import Place, word
 from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
+from minigrad.layers import MultiHeadAttention
+from minigrad.layers.recurrent import Recurrent
 
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
@@ -49,9 +52,9 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
                 break
         if len(written[0]) <= _MOST_CHARACTERS:
             break
-    summary = f"Loss: {type(made.loss).__name__}"
-    if len(written) < len(made.x):
-        summary += f" over {len(made.x)} rows; this page shows {len(written)} of them"
+    summary = f"Loss: {made.loss_names}"
+    if len(written) < made.rows:
+        summary += f" over {made.rows} rows; this page shows {len(written)} of them"
     _, *notes = opening(made, Selection(made, rows[0], limit))
     equations = {str(place): equation for place, equation in EQUATIONS.items()}
     head = {"summary": f"{summary}.", "notes": notes, "equations": equations}
@@ -66,7 +69,7 @@ class _Row:
         self._lines: dict[str, Line] = {}
         self._step_of: dict[str, int] = {}
         self._weights: dict[str, dict[str, Any]] = {}
-        self._inputs: dict[str, str] = {}
+        self._inputs: dict[str, str | list[str]] = {}
 
     def data(self) -> dict[str, Any]:
         columns, steps = self._columns(), list[dict[str, Any]]()
@@ -74,6 +77,8 @@ class _Row:
             names = [self._add(place, index) for index in self.shown.indices(step)]
             made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
             made |= {"named": step.references, "lines": names, "more": step.size - len(names)}
+            if note := self.shown.note(step):
+                made["note"] = "\n".join(note)
             steps.append(made)
         terms = [term for line in self._lines.values() for term in line.terms]
         for name, value in [named for term in terms for named in term.factors]:
@@ -98,25 +103,59 @@ class _Row:
         return {key: value for key, value in made.items() if value not in ("", [])}
 
     def _columns(self) -> list[dict[str, Any]]:
-        """Return the columns of the diagram; an activation joins the column of its layer."""
-        places = [place for place in self.made.names.places if not place.enters]
-        groups = [([places[0].x], ["input"])]
+        """Return the columns of the diagram; an activation joins the column of its layer.
+
+        In a graph each has a depth, that of the longest path to it.
+        """
+        names, losses = self.made.names, self.made.losses
+        places = [place for place in names.places if not place.enters]
+        inputs = [s for s in names.symbols.values() if not any(s == p.h for p in places)]
+        groups = [([s], ["input" if s.name == "x" else s.name]) for s in inputs]
+        depths, of = [0] * len(groups), {s.name: 0 for s in inputs}
         for place in places:
-            symbols, paths = groups[-1]
-            follows = place.activates and place.x == symbols[-1] and len(groups) > 1
-            if follows and place.h.units_of == symbols[0].units_of:
+            inner = [names.of(child.output) for child in place.inner]
+            before = [of[s.name] for s in (*place.xs, *inner) if s is not None and s != place.h]
+            last = range(len(groups)) if names.in_graph else [len(groups) - 1]
+            joined = [i for i in last if place.activates and place.x == groups[i][0][-1]]
+            if joined and joined[0] >= len(inputs) and place.h.units_of == place.x.units_of:
+                symbols, paths = groups[joined[0]]
                 symbols.append(place.h)
                 paths.append(place.path)
+                of[place.h.name] = depths[joined[0]]
             else:
                 groups.append(([place.h], [place.path]))
-        for place in places:
-            x, h = place.x, place.h
-            if prod(x.shape) == prod(h.shape):
-                for index in self.shown.units(h.units_of):
-                    self._inputs[at(h.name, h.shape, index)] = at(x.name, x.shape, index)
-        j = {"values": ["J"], "deltas": []}
-        loss = {"title": [type(self.made.loss).__name__], "size": 1, "units": [j]}
-        return [*(self._column(symbols, paths) for symbols, paths in groups), loss]
+                depths.append(1 + max(before, default=0))
+                of[place.h.name] = depths[-1]
+            self._link(place)
+        columns = [self._column(symbols, paths) for symbols, paths in groups]
+        ends = [[f"J|{word(n)}", type(loss).__name__] for n, loss in losses.items()]
+        ends = [*(ends if len(ends) > 1 else ()), ["J", "sum" if len(ends) > 1 else ends[0][1]]]
+        units = ({"values": [name], "deltas": []} for name, _ in ends)
+        for unit, (_, title) in zip(units, ends, strict=True):
+            columns.append({"title": [title], "size": 1, "units": [unit]})
+        if names.in_graph:
+            deepest = max(depths) + 1
+            depths += [deepest] * (len(ends) - 1) + [deepest + (len(ends) > 1)]
+            for column, depth in zip(columns, depths, strict=True):
+                column["depth"] = depth
+            for name, output in zip(ends, names.outputs.values(), strict=False):
+                self._inputs[name[0]] = self._shown(output.symbol)
+            if len(ends) > 1:
+                self._inputs["J"] = [name for name, _ in ends[:-1]]
+        return columns
+
+    def _link(self, place: Place) -> None:
+        """Note what each unit is computed from if it is one number; an id has several features."""
+        x, h = place.x, place.h
+        each = h.shape[-1] if h.shape[:-1] == x.shape else 1
+        mixes = isinstance(place.layer, (Recurrent, MultiHeadAttention)) or len(place.xs) > 1
+        if not mixes and prod(x.shape) * each == prod(h.shape):
+            for index in self.shown.units(h.units_of):
+                self._inputs[at(h.name, h.shape, index)] = at(x.name, x.shape, index // each)
+
+    def _shown(self, symbol: Symbol) -> list[str]:
+        """Return the names of an array's units that are shown."""
+        return [at(symbol.name, symbol.shape, i) for i in self.shown.units(symbol.units_of)]
 
     def _column(self, symbols: list[Symbol], paths: list[str]) -> dict[str, Any]:
         units = []

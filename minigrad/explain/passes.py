@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
+from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
-from minigrad.explain.places import Names
-from minigrad.explain.steps import Formula, Limit, Line, Step, Sum, at, flat_index, largest, scaled
-from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
+from minigrad.explain.loss_steps import loss_steps
+from minigrad.explain.places import Names, by_label, word
+from minigrad.explain.steps import Limit, Line, Step, Sum, flat_index, largest
 from minigrad.trace import trace
 
 Units: TypeAlias = Mapping[str, Sequence[int]]
@@ -22,94 +26,77 @@ Units: TypeAlias = Mapping[str, Sequence[int]]
 class Pass:
     """A forward and backward pass; `step_of` holds the index in `steps` by array name."""
 
-    def __init__(self, model: Layer, x: Array, y: NDArray[Any], loss: Loss) -> None:
+    def __init__(self, model: Layer, x: Data, y: Data, loss: Loss) -> None:
+        x = {name: array.copy() for name, array in x.items()} if isinstance(x, dict) else x
         recorded = trace(model, x, y, loss)
         self.x, self.loss, self.prediction = x, loss, recorded.prediction
+        self.rows = row_count(x)
         self.names = Names(recorded, x)
-        self.target = loss.cast(loss.match(y, self.prediction.shape), self.prediction.dtype)
+        self.losses = loss.losses or {"": loss}
+        matched = by_label(loss.match(y, each(np.shape, self.prediction)))
+        targets = {
+            label: one.cast(matched[label], self.names.outputs[label].delta.dtype)
+            for label, one in self.losses.items()
+        }
+        self.target = targets if isinstance(self.prediction, dict) else targets[""]
         self.regularizers = {
             f"regularizer({p.name})": p.source.regularizer.value(p.source.value)
             for place in self.names.places
             for p in place.parameters.values()
             if p.source.regularizer is not None
         }
-        delta, j = cast("tuple[Array, float]", (recorded[""].delta, recorded.j))
-        self.j = j + sum(self.regularizers.values())
-        ran_back = [p for p in reversed(self.names.places) if p.delta is not None]
+        self.j = cast("float", recorded.j) + sum(self.regularizers.values())
         with np.errstate(all="ignore"):
-            forward = [
-                layer_steps.forward(p, self.names) for p in self.names.places if not p.enters
-            ]
-            backward = [step for p in ran_back for step in layer_steps.backward(p, self.names)]
+            forward = list(self._forward())
+            ends = list(self._ends(targets))
             shared = layer_steps.shared_gradients(self.names)
-            self.steps = [*forward, *self._loss_steps(delta), *backward, *shared]
+            self.steps = [*forward, *ends, *self._backward(), *shared]
         self.step_of = {step.name: index for index, step in enumerate(self.steps)}
 
-    def _loss_steps(self, delta: Array) -> Iterator[Step]:
-        """Yield the terms of the loss, J, and dJ/dprediction."""
-        loss, prediction, symbol = self.loss, self.prediction, self.names.of(self.prediction)
-        assert symbol is not None
-        kind, sides, target = type(loss), Formula.sides(loss.equation, "l"), self._target_shares()
-        # A loss with a forward or backward of its own may compute J in any way.
-        known = kind.forward is Loss.forward and kind.backward is Loss.backward
-        terms = loss.terms(prediction, self.target)[0] if known else np.empty((len(prediction), 0))
-        divisor = terms.size if loss.reduction == "mean" else 1
-        scale = loss.scale / divisor if divisor else 0.0
-        lead = "" if kind is MSELoss and loss.reduction == "sum" and loss.scale == 0.5 else "as "
-        alone, shape = len(prediction) == 1, terms.shape[1:]
-
-        values = dict.fromkeys(("a", "z"), (symbol.name, prediction)) | {"t": ("t", target)}
-        forward, backward = (
-            Formula(sides.get(side, "") if known else "", values, loss, {}) for side in ("l", "l'")
+    @property
+    def loss_names(self) -> str:
+        """The class of the loss; for several outputs, that of each."""
+        return " + ".join(
+            f"{type(loss).__name__} of {label}" if label else type(loss).__name__
+            for label, loss in self.losses.items()
         )
 
-        def total(_: int, __: int, ___: Limit) -> Sum | str:
-            if not known:
-                return ""
-            rows = terms.reshape(len(terms), -1)
-            added = rows[0] if alone else rows.sum(axis=1)
-            names = [at("l", shape, i) if alone else f"l[row {i}]" for i in range(added.size)]
-            first = (("factor", scale),) if scale != 1 else ()
-            return Sum(
-                scale * added,
-                lambda i: (*first, (names[i], float(added[i]))),
-                last=tuple(self.regularizers.items()),
-            )
+    def _forward(self) -> Iterator[Step]:
+        for place in self.names.places:
+            if not place.enters:
+                step, taken = layer_steps.forward(place, self.names), self.names.taken(place)
+                yield replace(step, title=f"{step.title} ({taken})") if taken else step
 
-        one, opaque, tag = at("l", shape, "k"), f"{kind.__name__}({symbol.name}, t)", f"{lead}1"
-        if known:
-            title = "the loss of each output" if shape else "the loss of the row"
-            equation = f"{one} = {forward.names() or opaque}"
-            each = prediction.size // max(1, terms.size)  # of a term: all classes, or one number
+    def _backward(self) -> Iterator[Step]:
+        """Yield the steps of all layers in reverse; a sum of deltas comes before its use."""
+        sums = layer_steps.delta_sums(self.names)
+        for place in reversed(self.names.places):
+            if place.delta is not None:
+                if place.h.name in sums:
+                    yield sums.pop(place.h.name)
+                yield from layer_steps.backward(place, self.names)
+        yield from sums.values()
 
-            def term(row: int, index: int, limit: Limit) -> str:
-                return forward.numbers(row, index * each, limit)
-
-            yield Step("loss", "", title, equation, tag, "l", terms, term)
-        sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "")
-        right = scaled(scale, sums + one) if known else opaque
-        equation = " + ".join([f"J = {right}", *self.regularizers])
-        yield Step("loss", "", "the loss", equation, tag, "J", np.array([self.j]), total)
-        name, slope = symbol.delta, scaled(scale, backward.names())
-        equation = at(name, symbol.shape, "k") + (f" = {slope}" if slope else "")
-        title, tag = "the gradient of the loss", f"{lead}2"
-
-        def slopes(row: int, unit: int, limit: Limit) -> str:
-            return scaled(scale, backward.numbers(row, unit, limit))
-
-        yield Step("backward", "", title, equation, tag, name, delta, slopes, symbol)
-
-    def _target_shares(self) -> NDArray[Any]:
-        """Return t of the loss's equation; for classes, the share of each class."""
-        target, loss, prediction = self.target, self.loss, self.prediction
-        if not isinstance(loss, CrossEntropyLoss):
-            return target
-        classes, smoothing = prediction.shape[-1], loss.label_smoothing
-        if target.ndim < prediction.ndim:
-            target = np.eye(classes)[target.astype(np.intp)]
-        target = target.astype(prediction.dtype)
-        shares = target / target.sum(axis=-1, keepdims=True)
-        return np.asarray((1 - smoothing) * shares + smoothing / classes)
+    def _ends(self, targets: dict[str, NDArray[Any]]) -> Iterator[Step]:
+        """Yield the steps of the losses, of their sum if there are several, and of their slopes."""
+        outputs, added = self.names.outputs, self.regularizers
+        if "" in outputs:
+            yield from loss_steps(self.loss, outputs[""], targets[""], self.j, regularizers=added)
+            return
+        steps, parts = list[Step](), dict[str, float]()
+        for label, loss in self.losses.items():
+            prediction, target = outputs[label].symbol.values, targets[label]
+            j = copy.copy(loss).forward(prediction, target, training=False)
+            steps += loss_steps(loss, outputs[label], target, j, label)
+            parts[f"J|{word(label)}"] = j
+        yield from (step for step in steps if step.phase == "loss")
+        factors, products = [*(parts | added).items()], np.array([*(parts | added).values()])
+        equation = f"J = {' + '.join(parts | added)}"
+        yield Step(
+            "loss", "", "the sum of the losses", equation, "as 1", "J", np.array([self.j]),
+            lambda *_: Sum(products, lambda i: (factors[i],)),
+        )  # fmt: skip
+        yield from (step for step in steps if step.phase == "backward")
 
 
 class Selection:
@@ -130,14 +117,18 @@ class Selection:
 
     def units(self, name: str) -> list[int]:
         if name not in self._units:
-            symbol = self.made.names.symbols[name]
-            sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
-            if step is not None:
-                with np.errstate(all="ignore"):
-                    sizes = sizes * self.made.steps[step].row(self.row).ravel()
-            chosen = largest(np.nan_to_num(sizes, nan=np.inf), self.limit.of(sizes.size))
+            sizes = self._effects(name)
+            chosen = largest(sizes, self.limit.of(sizes.size))
             self._units[name] = sorted({*chosen, *self._extra.get(name, ())})
         return self._units[name]
+
+    def _effects(self, name: str) -> Array:
+        symbol = self.made.names.symbols[name]
+        sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
+        if step is not None:
+            with np.errstate(all="ignore"):
+                sizes = sizes * self.made.steps[step].row(self.row).ravel()
+        return np.asarray(np.nan_to_num(np.abs(sizes), nan=np.inf))
 
     def indices(self, step: Step) -> list[int]:
         if step.symbol is not None:
@@ -146,3 +137,9 @@ class Selection:
 
     def lines(self, step: Step) -> list[Line]:
         return [step.line(self.row, index, self.limit) for index in self.indices(step)]
+
+    def note(self, step: Step) -> list[str]:
+        """Return what a step shows of the number with the largest effect."""
+        if step.note is None or step.symbol is None:
+            return []
+        return step.note(self.row, int(np.argmax(self._effects(step.symbol.name))))

@@ -81,7 +81,10 @@ function ownersOf(shown) {
     for (const known of [name, ...weight.gradients]) found.set(known, ["weight", name]);
   }
   for (const step of shown.steps.filter(({ phase }) => phase === "loss")) {
-    for (const name of step.lines) found.set(name, ["unit", "J"]);
+    for (const name of step.lines) {
+      const own = `J${/\|[\w.]+/u.exec(name)?.[0] ?? ""}`; // that of its output
+      found.set(name, ["unit", units.has(own) ? own : "J"]);
+    }
   }
   // The slope g'(z1[0]) belongs to z1[0], and each part of a delta to its unit.
   for (const name of Object.keys(shown.lines)) {
@@ -119,7 +122,7 @@ function showPick() {
   const names = linesOf(kind, key);
   if (kind === "unit") {
     const unit = units.get(key);
-    title.append(key === "J" ? "Loss " : "Unit ", typeset(unit.values.join(" → ")));
+    title.append(isLoss(key) ? "Loss " : "Unit ", typeset(unit.values.join(" → ")));
     const known = [...unit.values, ...unit.deltas].filter((name) => row.lines[name]);
     panel.append(title, make("p", { className: "more" }, `of ${unit.column.title.join(" → ")}`));
     panel.append(numbers(known.map((name) => [name, row.lines[name].value])));

@@ -5,14 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
+from minigrad.core.graph import Graph
 from minigrad.data.arrays import Array
+from minigrad.data.by_name import Data
 from minigrad.explain.steps import UNNAMED, Formula, Symbol
-from minigrad.layers import Activation, Dense
+from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
+from minigrad.layers.pooling import GlobalPooling, Pooling
+from minigrad.layers.recurrent import Recurrent
 from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
+
+_NAMED: Final = (Embedding, GlobalPooling, MultiHeadAttention, Pooling, Recurrent)
+"""Layers whose outputs have their names in chains, too."""
+
+
+class Taker(NamedTuple):
+    """What takes a value: a layer or a loss, the name of its part of the delta, and the part."""
+
+    by: str
+    name: str
+    delta: Array
+
+
+class Output(NamedTuple):
+    """A prediction, dJ/dprediction, and the name of this: of the whole delta, or of a part."""
+
+    symbol: Symbol
+    delta: Array
+    delta_name: str
 
 
 class NamedParameter(NamedTuple):
@@ -31,15 +54,16 @@ class Place(Traced):
     A container has a place that `enters` it, before its layers, and one after them; it has none if
     its layers just follow one another. A `Dense` or a convolution with an activation has two, its
     sums and the activation. `hidden` is whether a `Dense` follows on the way to the loss, `linear`
-    whether the layer computes the sums of a `Dense`, and `affine` those of either.
+    whether the layer computes the sums of a `Dense`, and `affine` those of either. `xs` are
+    the symbols of the inputs, and `h` is that of the output.
     """
 
     inner: list[Traced] = field(default_factory=list)
     enters: bool = False
     hidden: bool = False
-    x: Symbol = UNNAMED
+    xs: tuple[Symbol, ...] = (UNNAMED,)
     h: Symbol = UNNAMED
-    input_delta_name: str = ""
+    input_delta_names: tuple[str, ...] = ("",)
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,9 +76,20 @@ class Place(Traced):
         self.activates = issubclass(kind, Activation) or "a" in self.sides
 
     @property
+    def x(self) -> Symbol:
+        """The symbol of the input, or of the first of several."""
+        return self.xs[0]
+
+    @property
     def deltas(self) -> tuple[Array, Array]:
         """dJ/doutput and dJ/dinput of a layer that has both."""
         return cast("tuple[Array, Array]", (self.delta, self.input_delta))
+
+    def is_in(self, other: Place) -> bool:
+        """Whether it is a layer of another one, a container."""
+        return self.path != other.path and (
+            not other.path or self.path.startswith(f"{other.path}.")
+        )
 
     def tag(self, last: str, hidden: str) -> str:
         """Return the numbers of the equations: `last` if no `Dense` follows, else `hidden`."""
@@ -67,10 +102,11 @@ def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
     inner = [s for p, s in steps.items() if p and p.rpartition(".")[0] == path]
     # Copies: later calls of the traced backward, for derivatives, change the steps.
     place = Place(**vars(step), inner=[Place(**vars(s)) for s in inner])
-    inputs = [step.input, *(child.output for child in inner)]
-    outputs = [*(child.input for child in inner), step.output]
-    chained = all(a is b for a, b in zip(inputs, outputs, strict=True))
-    skipped = inner and chained and not step.layer.own_parameters()
+    made = [child.output for child in inner]
+    known = _ids(*made, *step.inputs)
+    # The layers of a chain or a graph take its inputs, and return its outputs.
+    skipped = inner and all(_ids(*child.inputs) <= known for child in inner)
+    skipped = skipped and _ids(step.output) <= _ids(*made) and not step.layer.own_parameters()
     if inner and place.affine:
         place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
         yield place
@@ -82,26 +118,59 @@ def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
         yield place
 
 
+def by_label(data: Data) -> dict[str, Any]:
+    """Return arrays by name; a single array has none."""
+    return data if isinstance(data, dict) else {"": data}
+
+
+def _ids(*values: Data) -> set[int]:
+    return {id(array) for value in values for array in by_label(value).values()}
+
+
 class Names:
     """The names of all arrays of a pass: z1, a1, w1, b1, δ1; and arrays and layers by name.
 
     The number in a name counts the `Dense` layers. The output of a `Dense` is z, that of an
     activation a, that of any other layer h, or the left side of its `equation`; dJ/dz is δ. A name
-    that is taken gets a prime.
+    that is taken gets a prime. Several inputs have their own names; in a graph, an output that is
+    neither z nor a has that of its layer. `takers` has the parts of each delta that is a sum, by
+    its name.
     """
 
-    def __init__(self, recorded: Trace, x: Array) -> None:
+    def __init__(self, recorded: Trace, x: Data) -> None:
         self.places = list(_in_order("", {step.path: step for step in recorded.steps}))
         self.deltas: dict[int, str] = {}  # the name of each dJ/dinput, by the array's id
         self.parameters: dict[str, list[tuple[Place, str]]] = {}  # the uses of each, by name
-        self._symbols = {id(x): Symbol("x", "∂J/∂x", x, "x")}
-        self._taken = {"x"}
+        self.takers: dict[str, list[Taker]] = {}
+        self._symbols: dict[int, Symbol] = {}
+        self._taken: set[str] = set()
+        for label, array in by_label(x).items():
+            name = self._free(label if label.isidentifier() else f"x_{word(label)}".strip("_"))
+            self._symbols[id(array)] = Symbol(name, f"∂J/∂{name}", array, name)
+        networks = (getattr(step.layer, "network", step.layer) for step in recorded.steps)
+        self.in_graph = any(isinstance(network, Graph) for network in networks)
         self._name_arrays()
+        deltas = by_label(recorded[""].delta)
+        self.outputs = {
+            label: Output(self._symbols[id(array)], deltas[label], "")
+            for label, array in by_label(recorded.prediction).items()
+        }
         self._name_deltas()
         self.symbols = {symbol.name: symbol for symbol in self._symbols.values()}
 
     def of(self, array: Array) -> Symbol | None:
         return self._symbols.get(id(array))
+
+    def taken(self, place: Place) -> str:
+        """Say which layers and inputs of a graph a layer takes; nothing for its own sums."""
+        sums = {p.path for p in self.places if p.affine}
+        made = {}
+        for p in self.places:
+            outer = p.path.rpartition(".")[0]  # a `Dense`, or what has the layer otherwise
+            made[p.h.name] = outer if outer in sums else p.path
+        sources = [made.get(x.name, x.name) for x in place.xs]
+        own = len(sources) == 1 and place.path.startswith(f"{sources[0]}.")
+        return f"takes {', '.join(sources)}" if self.in_graph and not own else ""
 
     def place(self, path: str) -> Place:
         """Return the place of the layer at a path; KeyError if no layer ran there."""
@@ -117,11 +186,11 @@ class Names:
         self._taken.add(name)
         return name
 
-    def _give(self, array: Array, letter: str, level: int, like: Symbol | None) -> Symbol:
+    def _give(self, array: Array, name: str, like: Symbol | None = None) -> Symbol:
         """Return the symbol of an array, a new one if necessary; `like` may share its units."""
         if id(array) not in self._symbols:
-            name = self._free(f"{letter}{level}")
-            delta = f"δ{name[1:]}" if letter == "z" else f"∂J/∂{name}"
+            name = self._free(name)
+            delta = f"δ{name[1:]}" if re.match(r"z\d", name) else f"∂J/∂{name}"
             same = like is not None and like.shape == array.shape[1:]
             first = like.units_of if like is not None and same else name
             self._symbols[id(array)] = Symbol(name, delta, array, first)
@@ -129,18 +198,26 @@ class Names:
 
     def _name_arrays(self) -> None:
         names: dict[int, str] = {}
-        level = 0
+        count = 0
         for place in self.places:
-            level += place.linear
-            place.x = self._give(place.input, "h", level, None)
+            count += place.affine
+            level = str(count)
+            place.xs = tuple(self._give(x, f"h{level}") for x in place.inputs)
             if place.enters:
                 continue
             letter = "a" if place.activates else next(iter(place.sides), "h")
-            like = None if place.linear else place.x
-            place.h = self._give(place.output, "z" if place.linear else letter, level, like)
+            name, like = f"{letter}{level}", None if place.affine else place.x
+            if place.affine:
+                name = f"z{level}"
+            elif self.in_graph or isinstance(place.layer, _NAMED):
+                own = word(place.path).replace(".", "_")
+                after_sums = place.activates and place.x.delta.startswith("δ")
+                level = place.x.name[1:] if after_sums else f"_{own}"
+                name = f"a{level}" if after_sums else own
+            place.h = self._give(place.output, name, like)
             for attribute, parameter in place.layer.own_parameters():
                 source = parameter.source
-                short = {"weight": "w", "bias": "b"}[attribute] if place.linear else attribute
+                short = {"weight": "w", "bias": "b"}[attribute] if place.affine else attribute
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")
                 name = names[id(source)]
@@ -155,22 +232,50 @@ class Names:
 
     def _name_deltas(self) -> None:
         """Name each dJ/dinput; if an array has several users, each gives a part with its path."""
-        users: dict[str, list[str]] = {}
+        uses: dict[str, list[tuple[Place, int]]] = {}
         for place in self.places:
-            if not place.enters:
-                users.setdefault(place.x.name, []).append(f"{place.path}.")
+            place.input_delta_names = ("",) * len(place.xs)
+            for i, delta in enumerate(() if place.enters else place.input_deltas):
+                if delta is not None:
+                    uses.setdefault(place.xs[i].name, []).append((place, i))
         before_dense: set[str] = set()
         for place in reversed(self.places):
             place.hidden = place.h.name in before_dense
-            if place.hidden or place.linear:
-                before_dense.add(place.x.name)
+            if place.hidden or place.affine:
+                before_dense.update(x.name for x in place.xs)
             if place.hidden:
                 ends = (self.of(child.output) for child in place.inner)
                 before_dense.update(end.name for end in ends if end)
-            whole = all(user.startswith(f"{place.path}.") for user in users[place.x.name])
-            place.input_delta_name = place.x.delta + ("" if whole else f"|{word(place.path)}")
-            if place.input_delta is not None:
-                self.deltas.setdefault(id(place.input_delta), place.input_delta_name)
+        for symbol in self._symbols.values():
+            self._name_parts(symbol, uses.get(symbol.name, []))
+        for place in reversed(self.places):
+            if place.enters:
+                place.input_delta_names = self.place(place.path).input_delta_names
+            for name, delta in zip(place.input_delta_names, place.input_deltas, strict=False):
+                if name:
+                    self.deltas.setdefault(id(delta), name)
+
+    def _name_parts(self, symbol: Symbol, uses: list[tuple[Place, int]]) -> None:
+        """Name what the users of an array return for it; a container's includes its layers'."""
+        outer = [use for use in uses if not any(use[0].is_in(place) for place, _ in uses)]
+        ends = [label for label, output in self.outputs.items() if output.symbol is symbol]
+        alone = len(outer) + len(ends) == 1
+        parts = []
+        for place, i in uses:
+            again = f".{i + 1}" if place.xs.index(symbol) < i else ""
+            whole = alone and (place, i) in outer
+            name = symbol.delta + ("" if whole else f"|{word(place.path)}{again}")
+            names = place.input_delta_names
+            place.input_delta_names = (*names[:i], name, *names[i + 1 :])
+            if (place, i) in outer:
+                by = f"{place.path} (input {i + 1})" if again else place.path
+                parts.append(Taker(by, name, cast("Array", place.input_deltas[i])))
+        for label in ends:
+            name = symbol.delta + ("" if alone else f"|{word(label)}")
+            self.outputs[label] = output = self.outputs[label]._replace(delta_name=name)
+            parts.append(Taker(f"the loss of {label}", name, output.delta))
+        if not alone:
+            self.takers[symbol.delta] = parts
 
 
 def word(path: str) -> str:

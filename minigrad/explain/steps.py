@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -120,6 +120,7 @@ class Step:
         values: the array, of shape (rows, ...), or (1, ...) if it is one for all rows.
         parts: returns the sum or the formula of one number, for (row, flat index, limit).
         symbol: of the array with the same units, if it has units: of z1 for z1 and δ1.
+        note: returns lines that show more of one number, for (row, flat index).
     """
 
     phase: Literal["forward", "loss", "backward"]
@@ -131,6 +132,7 @@ class Step:
     values: Array
     parts: Parts
     symbol: Symbol | None = None
+    note: Callable[[int, int], list[str]] | None = None
 
     @property
     def shape(self) -> Shape:
@@ -164,12 +166,13 @@ class Step:
             products, factors, first, last = parts
             terms = [Term((one,), one[1]) for one in first]
             shown = largest(products, limit.of(products.size))
-            rest = np.delete(products, shown)
+            rest = np.delete(products, shown) if len(shown) < products.size else products[:0]
             terms += [Term(factors(i), float(products[i])) for i in shown]
             terms += [Term((one,), one[1]) for one in last]
             return Line(name, value, tuple(terms), rest.size, float(rest.sum(dtype=np.float64)))
 
 
+@lru_cache(maxsize=10_000)
 def at(name: str, shape: Shape, index: int | str, row: int | None = None) -> str:
     """Name one number of an array by its flat index: w1[1,2], g'(z1[k]), or z1[row 4,2]."""
     if name.endswith(")"):

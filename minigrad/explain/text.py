@@ -48,6 +48,7 @@ def text(made: Pass, shown: Selection) -> str:
             written += [row for line in lines for row in tagged(line, step.tag)]
             if len(lines) < step.size:
                 written.append(f"  ... and {step.size - len(lines)} more")
+            written += [f"  {row}" for row in shown.note(step)]
     used = {int(n) for step in made.steps for n in step.tag.removeprefix("as ").split(", ")}
     written += ["", "EQUATIONS", "", "  i, j and k count the units of three consecutive layers"]
     written += [f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in used]
@@ -76,15 +77,18 @@ def latex(made: Pass, shown: Selection) -> str:
             written += [head, *_aligned(_rows(step.equation) + rows)]
             if len(lines) < step.size:
                 written.append(f"\\noindent\\ldots\\ and {step.size - len(lines)} more.")
+            if note := shown.note(step):
+                plain = "\n".join(note).encode("ascii", "ignore").decode()
+                written += [r"\begin{verbatim}", plain, r"\end{verbatim}"]
     return "\n".join([*written, r"\end{document}", ""])
 
 
 def opening(made: Pass, shown: Selection) -> list[str]:
     """Return the sentences that explain how to read a pass."""
-    limit, kind = shown.limit, type(made.loss).__name__
+    limit = shown.limit
     sentences = [
-        f"J = {number(made.j)} ({kind}): forward and backward pass of row {shown.row} of "
-        f"{len(made.x)}."
+        f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row "
+        f"{shown.row} of {made.rows}."
     ]
     for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
         shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"

@@ -11,7 +11,15 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike
 from minigrad.layers.affine import Affine
-from minigrad.layers.windows import Padding, Size, Windows, check_axes, check_padding, per_axis
+from minigrad.layers.windows import (
+    Padding,
+    Size,
+    Windows,
+    check_axes,
+    check_padding,
+    make_windows,
+    per_axis,
+)
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import register
 from minigrad.util.options import check_int, check_ints
@@ -86,7 +94,7 @@ class Convolution(Affine):
 
     def windows(self, lengths: Shape) -> Windows:
         """Return the windows of an input with these lengths."""
-        return Windows(
+        return make_windows(
             self.label,
             lengths,
             self.kernel_size,
@@ -158,8 +166,8 @@ class Conv2D(Convolution):
 
         dJ/dW[i, j, c, f] = sum over u, v of x[s u + d i, s v + d j, c] delta[u, v, f]
         dJ/db[f] = sum over u, v of delta[u, v, f]
-        dJ/dx[m, n, c] = sum over u, v, i, j, f with s u + d i = m and s v + d j = n
-                         of delta[u, v, f] W[i, j, c, f]
+        dJ/dx[m, n, c] = sum over u, v, i, j, f of delta[u, v, f] W[i, j, c, f]
+        with s u + d i = m and s v + d j = n
 
     As in Keras and PyTorch this is a cross-correlation: the kernel isn't flipped. PyTorch orders
     the axes of x and W otherwise, and refuses "same" with strides.
@@ -172,8 +180,7 @@ class Conv2D(Convolution):
             divided by the strides, rounded up, with more of them at the end, as in Keras; an int
             for so many zeros at every end, as in PyTorch, or two ints for height and width.
         dilation_rate: the distance of the inputs under neighboring numbers of the kernel.
-        activation, use_bias, weight_initializer, bias_initializer, weight_regularizer,
-            bias_regularizer, weight, bias, name: see `Dense`.
+        activation, use_bias, weight, bias, name, initializers and regularizers: see `Dense`.
 
     Raises:
         TypeError: an argument of the wrong type.

@@ -32,7 +32,7 @@ class GRU(Recurrent):
         delta_r = delta_k k (1 - r)
         delta_u = delta_h (h_(t-1) - n) u (1 - u)
         dJ/dh_(t-1) = delta_h u + delta_r U_r^T + delta_u U_u^T + delta_k U_n^T
-                      + the delta of the output h_(t-1)
+        + the delta of the output h_(t-1)
 
     delta_t of `Recurrent` is delta_r, delta_u, delta_n for W and b, and delta_r, delta_u, delta_k
     for U. `Recurrent` has the options, too.

@@ -122,6 +122,11 @@ class Concatenate(Layer):
 
     @override
     def forward(self, *inputs: Array, training: bool = True) -> Array:
+        if len({x.shape[:-1] for x in inputs}) > 1:
+            raise ValueError(
+                f"{self.label} expects inputs of one shape but for the last axis, got "
+                f"{[x.shape for x in inputs]}"
+            )
         h: Array = np.concatenate(inputs, axis=-1)
         if training:
             self.cache = h.shape, np.cumsum([x.shape[-1] for x in inputs])[:-1]

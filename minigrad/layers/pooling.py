@@ -16,6 +16,7 @@ from minigrad.layers.windows import (
     Windows,
     check_axes,
     check_padding,
+    make_windows,
     per_axis,
     transposed,
 )
@@ -61,7 +62,9 @@ class Pooling(Layer):
     def windows(self, lengths: Shape) -> Windows:
         """Return the windows of an input with these lengths."""
         strides = self.pool_size if self.strides is None else self.strides
-        return Windows(self.label, lengths, self.pool_size, strides=strides, padding=self.padding)
+        return make_windows(
+            self.label, lengths, self.pool_size, strides=strides, padding=self.padding
+        )
 
 
 class MaxPooling(Pooling):
@@ -367,7 +370,7 @@ class UpSampling2D(Layer):
         """Return the blocks of the output for an input with these lengths."""
         sizes = zip(lengths, per_axis(self.size, 2), strict=True)
         outputs = tuple(None if n is None else n * size for n, size in sizes)
-        return Windows(self.label, outputs, self.size, strides=self.size)
+        return make_windows(self.label, outputs, self.size, strides=self.size)
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:

@@ -65,6 +65,7 @@ class Recurrent(Layer):
     restores_order: bool = False
     """Whether the steps run backwards and the outputs are in the order of time."""
 
+    stepwise = True
     weight: Parameter
     recurrent_weight: Parameter
     bias: Parameter | None

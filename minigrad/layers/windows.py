@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from itertools import product
 from math import ceil, prod
 from typing import Any, TypeAlias
@@ -106,13 +107,16 @@ class Windows:
 
     def views(self, padded: Array) -> list[Array]:
         """Return a view for each place in the kernel: what lies there in all windows."""
+        return [padded[place] for place in self._places]
+
+    @cached_property
+    def _places(self) -> list[tuple[slice, ...]]:
+        """The index of each view in a transposed padded input."""
         return [
-            padded[
-                _reversed(
-                    slice(first, first + (n - 1) * s + 1, s)
-                    for first, n, s in zip(place, self.outputs, self._strides, strict=True)
-                )
-            ]
+            _reversed(
+                slice(first, first + (n - 1) * s + 1, s)
+                for first, n, s in zip(place, self.outputs, self._strides, strict=True)
+            )
             for place in product(*self._offsets)
         ]
 
@@ -176,6 +180,10 @@ class Windows:
         for block in _blocks(views):
             columns = np.concatenate([view[:, block] for view in views])
             yield block, columns.reshape(len(columns), -1)
+
+
+make_windows = lru_cache(256)(Windows)
+"""Returns `Windows`, the same ones for the same arguments: each batch asks for them."""
 
 
 def _blocks(views: list[Array]) -> Iterator[slice]:

@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from html import escape
-from itertools import pairwise
-from math import log, prod
+from math import log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer
-from minigrad.data.arrays import Array, Shape
-from minigrad.plots.svg import document, element, fit, text
-from minigrad.summary import summary
+from minigrad.plots.architecture import Node, nodes_of
+from minigrad.plots.layout import Layout, Place
+from minigrad.plots.svg import document, element, escape, fit, text, width_of
+from minigrad.summary import rows, totals
 
-_MAX_CIRCLES = 12  # a layer with more units is a block
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
-_RADIUS, _BLOCK_WIDTH, _BLOCK_HEIGHT = 15.0, 84.0, 280.0
-_MIN_PITCH, _MAX_PITCH = 42.0, 92.0  # from one unit's centre to the next
-_TOP, _HEIGHT, _MIN_WIDTH = 62.0, 230.0, 560.0
-_MIN_EDGE, _MAX_STROKE = 132.0, 5.0
-_CAPTION, _SIDE = 150.0, 99.0  # of the widest caption; from an outer column to the border
-
-
-@dataclass
-class Column:
-    """A layer that changes the data, the weights that lead into it, and its place."""
-
-    caption: str
-    units: int
-    weights: Array | None = None
-    x: float = 0.0
-    heights: NDArray[Any] = field(default_factory=lambda: np.zeros(0))  # of units; or block ends
-
-    def __post_init__(self) -> None:
-        self.is_block = self.units > _MAX_CIRCLES
-        self.half = _BLOCK_WIDTH / 2 if self.is_block else _RADIUS
+_MAX_PITCH = 92.0  # from one unit's centre to the next
+_MERGE, _MIN_BLOCK, _RIM = 15.0, 38.0, 6.0  # half of a size; around circles that have a frame
+_MAX_STROKE, _LINE, _CAPTION = 5.0, 15.0, 175.0  # of edges; of text, and its largest width
 
 
 def network(model: Layer) -> str:
-    """Draw the layers of a model as SVG text, for light and dark pages, without Matplotlib.
+    """Draw the architecture of a model as SVG text, for light and dark pages, without Matplotlib.
 
     A layer of up to 12 units shows each unit as a circle, and each weight as a line: wide where
-    the weight is large, dashed where it is negative. A wider layer is a block. A layer without
-    parameters that keeps the width, such as an activation, is named under the layer before it.
+    the weight is large, dashed where it is negative. Other layers are blocks with their types and
+    the shape of a row; merges are small nodes. A layer without parameters that keeps the shape,
+    such as an activation, is named with the layer before it. Long networks go on in the next row.
+
+    `Path("net.svg").write_text(network(model), encoding="utf-8")` writes a file for slides.
 
     Raises:
         RuntimeError: the model isn't built.
@@ -59,36 +40,39 @@ def network(model: Layer) -> str:
     """
     if model.input_shape is None:
         raise RuntimeError(f"network expects a built model, got {model.label}: pass input_shape=")
-    columns, types = [Column("input", _width(model.input_shape))], []
-    for path, layer in _in_line(model):
-        types.append(type(layer).__name__)
-        shape = columns[-1].units, _width(layer.output_shape or ())
-        parameters = dict(layer.named_parameters())
-        if shape[0] == shape[1] and not parameters:
-            columns[-1].caption += f", {layer.name}"
-            continue
-        own = [p.value for name, p in parameters.items() if "." not in name]
-        columns.append(Column(path, shape[1], next((v for v in own if v.shape == shape), None)))
-    bottom = _place(columns)
-    largest = 0.0  # of the finite weights that have a line
-    for a, b in pairwise(columns):
-        if b.weights is not None and not (a.is_block or b.is_block):
-            finite = np.abs(b.weights[np.isfinite(b.weights)])
-            largest = float(finite.max(initial=largest))
-    body = [part for pair in pairwise(columns) for part in _edges(*pair, largest)]
-    for column in columns:
-        caption = fit(column.caption, _CAPTION, "small")
-        body += [*_units(column), text(column.x, bottom + 18, caption, "small fill-muted")]
+    nodes = nodes_of(model)
+    pairs = [(a, b) for b in nodes for a in dict.fromkeys(b.sources)]
+    graph = Layout(nodes, pairs)
+    _place(nodes, graph)
+    kinds = {(a, b): _kind(graph, a, b) for a, b in pairs}
+    meshes = [b.weights for (_, b), kind in kinds.items() if kind == "mesh"]
+    finite = [abs(w[np.isfinite(w)]).max(initial=0.0) for w in meshes if w is not None]
+    largest = float(max(finite, default=0.0))
+    body = []
+    for (a, b), kind in sorted(kinds.items(), key=lambda item: item[1] == "arrow"):
+        parts = _mesh(graph, a, b, largest) if kind == "mesh" else _edge(graph, a, b, kind)
+        body.append(element("g", "".join(parts), data_edge=f"{a.path} → {b.path}"))
+    framed = {node for edge, kind in kinds.items() if kind == "arrow" for node in edge}
+    for node in nodes:
+        parts = _shape(node, framed=node in framed)
+        body.append(element("g", "".join(parts), data_node=node.path))
+    height = graph.height + (46 if largest else 24)
     if largest:
         for x, name, sign in ((24, "positive weight", 1.0), (180, "negative weight", -1.0)):
-            body.append(_line(x, bottom + 46, x + 30, bottom + 46, sign, 2.5))
-            body.append(text(x + 38, bottom + 50, name, "small fill-muted", anchor="start"))
+            body.append(_line(x, height - 20, x + 30, height - 20, sign, 2.5))
+            body.append(text(x + 38, height - 16, name, "small fill-muted", anchor="start"))
         scale = f"widest line: ±{largest:.3g}"
-        body.append(text(340, bottom + 50, scale, "small fill-muted", anchor="start"))
-    description = ", ".join(f"{column.caption} {column.units:,}" for column in columns)
-    description = f"Network; units of each layer: {description}."
-    width, height = max(columns[-1].x + _SIDE, _MIN_WIDTH), bottom + (66 if largest else 44)
-    return document(width, height, body, title=", ".join(types), description=description)
+        body.append(text(340, height - 16, scale, "small fill-muted", anchor="start"))
+    layers = [layer for node in nodes for layer in (node.layer, *node.also) if layer is not None]
+    title = ", ".join(type(layer).__name__ for layer in layers)
+    if len(layers) > 8:
+        title = f"{type(model).__name__} of {len(layers)} layers"
+    words = [f"{', '.join([node.path, *node.names[1:]])} {_shape_of(node)}" for node in nodes]
+    for i, node in enumerate(nodes):
+        if node.sources and node.sources != nodes[i - 1 : i]:
+            words[i] += f" from {' and '.join(source.path for source in node.sources)}"
+    description = f"Network; the shape of each layer's rows: {', '.join(words)}."
+    return document(graph.width, height, body, title=title, description=description)
 
 
 def number(value: float) -> str:
@@ -96,60 +80,115 @@ def number(value: float) -> str:
     return f"{value:.{2 if abs(value) < 99.5 else 4}g}".replace("-", "−")
 
 
-def _width(shape: Shape) -> int:
-    """Return the numbers of a row, or of one step where a length varies."""
-    return prod(n or 1 for n in shape)
+def html(model: Layer) -> str:
+    """Return a model's diagram and the table of its layers, as a notebook shows them."""
+    picture = network(model) if model.output_shape is not None else ""
+    head, *body = rows(model)
+    lines = [element("tr", "".join(element("th", escape(cell)) for cell in head))]
+    for cells in body:
+        indent = (len(cells[0]) - len(cells[0].lstrip())) / 2
+        looks = [f"text-align:{'right' if i == 3 else 'left'}" for i in range(len(cells))]
+        looks[0] += f";padding-left:{0.5 + indent}em"
+        pairs = zip(cells, looks, strict=True)
+        line = "".join(element("td", escape(cell.strip()), style=look) for cell, look in pairs)
+        lines.append(element("tr", line))
+    return f"{picture}<table>{''.join(lines)}</table><p>{escape(totals(model))}</p>"
 
 
-def _in_line(layer: Any, path: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield the layers that follow one another, those of chains and models inside too."""
-    chain = getattr(layer, "network", layer) if hasattr(layer, "compile") else layer
-    if not isinstance(chain, Chain):
-        yield path, layer
-        return
-    for inner in chain.layers:
-        yield from _in_line(inner, f"{path}.{inner.name}" if path else inner.name)
+def _shape_of(node: Node) -> str:
+    is_vector = len(node.shape) == 1 and node.shape[0] is not None
+    return f"{node.units:,}" if is_vector else str(node.shape)
 
 
-def _place(columns: list[Column]) -> float:
-    """Set the place of each column, and return the height at which they end."""
-    most = max((c.units for c in columns if not c.is_block), default=0)
-    widest = max(c.units for c in columns)
-    height = _HEIGHT if widest > _MAX_CIRCLES else min(_HEIGHT, most * _MAX_PITCH)
-    height = max(height, most * _MIN_PITCH)
-    spare = _MIN_WIDTH - 2 * _SIDE - sum(a.half + b.half for a, b in pairwise(columns))
-    length = max(_MIN_EDGE, spare / max(1, len(columns) - 1))
-    x = _SIDE - columns[0].half
-    for column in columns:
-        column.x = x + column.half
-        x += 2 * column.half + length
-        if column.is_block:  # its height grows with the logarithm of its units
-            share = 0.5 + 0.5 * log(column.units / _MAX_CIRCLES) / log(widest / _MAX_CIRCLES)
-            places = np.array([-0.5, 0.5]) * share * min(height, _BLOCK_HEIGHT)
-        else:
-            pitch = min(height / column.units, _MAX_PITCH)
-            places = pitch * (np.arange(float(column.units)) - (column.units - 1) / 2)
-        column.heights = _TOP + height / 2 + places
-    return _TOP + height
+def _kind(graph: Layout, a: Node, b: Node) -> str:
+    """Return how to draw an edge: the "mesh" of all weights, a "band" for many, or an "arrow"."""
+    if a not in b.before or a.row != b.row or a.sign or b.weights is None:
+        return "arrow"
+    if a.radius and b.radius:
+        return "mesh"
+    return "band" if len(a.shape) == len(b.shape) == 1 and graph.is_alone(a, b) else "arrow"
 
 
-def _edges(a: Column, b: Column, largest: float) -> list[str]:
-    """Draw a line for each weight, the largest on top, or one band where a layer is a block."""
+def _place(nodes: list[Node], graph: Layout) -> None:
+    """Set the sizes and places of all nodes: spacious if that fits in a row, else compact."""
+    in_line = max(map(len, graph.columns)) == 1
+    for spacious in (True, False) if in_line else (False,):
+        for node in nodes:
+            _measure(node, spacious)
+        drop = max(node.drop for node in nodes)
+        tallest = max((node.tall for node in nodes if not node.drop), default=0.0)
+        for node in nodes:  # words stand in one line, and edges pass blocks in one line
+            node.drop = drop if in_line and node.drop else node.drop
+            node.above = node.below = (node.tall if node.drop else tallest) + _RIM
+            if node.drop:
+                node.below = node.drop + _LINE * len(node.lines) + 2
+
+        def length(a: Place, b: Place, least: float = 132.0 if spacious else 84.0) -> float:
+            if not (isinstance(a, Node) and isinstance(b, Node)):
+                return 0.0
+            steep = 0.6 * abs(a.y - b.y)
+            return 0.0 if _kind(graph, a, b) == "arrow" else max(least, steep)
+
+        graph.arrange(length)
+        if graph.columns[-1][0].row == 0:
+            break
+
+
+def _measure(node: Node, spacious: bool) -> None:
+    """Choose circles, a merge or a block for a node, and set its words and its size."""
+    most, radius, pitch, height = (12, 15.0, 36.0, 230.0) if spacious else (8, 10.0, 25.0, 115.0)
+    has_circles = len(node.shape) == 1 and not node.sign and node.units <= most
+    node.radius = radius if has_circles else 0.0
+    is_block = not node.sign and not has_circles
+    lines = node.names if is_block else [", ".join(node.names)]
+    if is_block:
+        kind = type(node.layer).__name__ if node.layer else "Input"
+        lines[1:1] = [kind] if kind.lower() != lines[0] else []
+        shape = _shape_of(node)
+        lines.append(shape if "(" in shape else f"{shape} units")
+    node.lines = [fit(line, _CAPTION, "small") for line in (*lines, *node.notes)]
+    widest = max(width_of(line, "small") for line in node.lines) / 2
+    if is_block:
+        node.tall = max(_LINE * len(node.lines) + 16, 30 + 9 * log(node.units)) / 2
+        node.half = max(_MIN_BLOCK, widest + 7)
+    elif has_circles:
+        node.pitch = max(pitch, min(height / node.units, _MAX_PITCH))
+        node.tall = radius + node.pitch * (node.units - 1) / 2
+        node.half = radius + _RIM * (node.units > 1)
+    else:
+        node.tall, node.half = _MERGE, max(_MERGE, width_of(node.sign, "small") / 2 + 6)
+    node.room = max(node.half, widest)
+    node.drop = 0.0 if is_block else node.tall + _RIM
+
+
+def _edge(graph: Layout, a: Node, b: Node, kind: str) -> list[str]:
+    """Draw an arrow, or a band with the size of the matrix if that fits."""
+    if kind == "arrow":
+        x, y = b.x - b.half, b.y
+        look: dict[str, Any] = {"class_": "stroke-edge", "fill": "none", "stroke_width": 1.5}
+        head = f"{x:.1f},{y:.1f} {x - 8:.1f},{y - 4:.1f} {x - 8:.1f},{y + 4:.1f}"
+        line = element("path", d=graph.path(a, b), **look)
+        return [line, element("polygon", points=head, class_="fill-edge")]
     x1, x2 = a.x + a.half, b.x - b.half
-    if a.is_block or b.is_block:
-        (y1, y4), (y2, y3) = ((c.heights[0], c.heights[-1]) for c in (a, b))
-        points = f"{x1:.1f},{y1:.1f} {x2:.1f},{y2:.1f} {x2:.1f},{y3:.1f} {x1:.1f},{y4:.1f}"
-        shape = "" if b.weights is None else f"{a.units:,} × {b.units:,}"
-        x, y = (x1 + x2) / 2, (y1 + y2 + y3 + y4) / 4 + 4
-        band = element("polygon", points=points, class_="fill-grid", opacity=0.6)
-        return [band, text(x, y, shape, "small fill-ink")]
-    weights = np.zeros((a.units, b.units)) if b.weights is None else b.weights
-    sizes = np.where(np.isfinite(weights), np.abs(weights), 0.0) / (largest or 1.0)
-    place = None if b.weights is None else _number_place(a.heights, b.heights)
+    corners = (x1, a.y - a.tall), (x2, b.y - b.tall), (x2, b.y + b.tall), (x1, a.y + a.tall)
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    size = f"{a.units:,} × {b.units:,}"
+    label = text((x1 + x2) / 2, (a.y + b.y) / 2 + 4, size, "small fill-ink")
+    fits = width_of(size, "small") <= x2 - x1
+    return [element("polygon", points=points, class_="fill-grid", opacity=0.6), label * fits]
+
+
+def _mesh(graph: Layout, a: Node, b: Node, largest: float) -> list[str]:
+    """Draw a line for each weight, the largest on top, and the numbers if they fit."""
+    assert b.weights is not None
+    x1, x2 = a.x + a.radius, b.x - b.radius
+    sizes = np.where(np.isfinite(b.weights), np.abs(b.weights), 0.0) / (largest or 1.0)
+    show = graph.is_alone(a, b) and graph.columns[-1][0].row == 0
+    place = _number_place(a.heights, b.heights) if show else None
     lines, numbers = [], []
     for edge in np.argsort(sizes, axis=None, kind="stable"):
         i, j = divmod(int(edge), b.units)
-        weight, size = float(weights[i, j]), float(sizes[i, j])
+        weight, size = float(b.weights[i, j]), float(sizes[i, j])
         y1, y2 = float(a.heights[i]), float(b.heights[j])
         line = _line(x1, y1, x2, y2, weight if size else 0.0, 1.0 + (_MAX_STROKE - 1.0) * size)
         lines.append(element("g", line, opacity=0.4 + 0.6 * size))
@@ -176,21 +215,24 @@ def _number_place(start: NDArray[Any], end: NDArray[Any]) -> float | None:
     return best if gaps[best] >= 16 and len(start) * len(end) <= _MAX_NUMBERS else None
 
 
-def _units(column: Column) -> list[str]:
-    """Draw a circle for each unit, or a block with the number of units."""
-    look: dict[str, Any] = {"class_": "fill-panel stroke-edge", "stroke_width": 1.5}
-    if not column.is_block:
-        return [element("circle", cx=column.x, cy=y, r=_RADIUS, **look) for y in column.heights]
-    (top, bottom), middle = column.heights, column.heights.mean()
-    look |= {"x": column.x - column.half, "y": top, "width": _BLOCK_WIDTH, "height": bottom - top}
-    return [
-        element("rect", rx=10, **look),
-        text(column.x, middle + 2, f"{column.units:,}", "body strong fill-ink"),
-        text(column.x, middle + 18, "units", "small fill-ink"),
-    ]
-
-
-def html(model: Layer) -> str:
-    """Return a model's diagram and the table of its layers, as a notebook shows them."""
-    picture = network(model) if model.output_shape is not None else ""
-    return f"{picture}<pre>{escape(summary(model))}</pre>"
+def _shape(node: Node, *, framed: bool) -> list[str]:
+    """Draw circles, a merge or a block, with its words; arrows lead to a frame around circles."""
+    css = "fill-panel " + ("stroke-series-2" if node.is_shared else "stroke-edge")
+    look: dict[str, Any] = {"class_": css, "stroke_width": 1.5}
+    tall = node.tall + (_RIM if node.radius else 0.0)
+    box: dict[str, Any] = {"width": 2 * node.half, "height": 2 * tall}
+    box |= {"x": node.x - node.half, "y": node.y - tall}
+    if node.radius:
+        frame = element("rect", fill="none", rx=node.half, class_="stroke-edge", **box)
+        parts = [frame] if framed and node.units > 1 else []
+        parts += [element("circle", cx=node.x, cy=y, r=node.radius, **look) for y in node.heights]
+    else:
+        parts = [element("rect", rx=_MERGE if node.sign else 8, **box, **look)]
+    if node.sign:
+        size = "title" if len(node.sign) == 1 else "small"
+        parts.append(text(node.x, node.y + 5, node.sign, f"{size} fill-ink"))
+    top = node.drop + 13 if node.drop else 4 - _LINE * (len(node.lines) - 1) / 2
+    for i, line in enumerate(node.lines):
+        css = "halo fill-muted" if node.drop else "fill-muted" if i else "strong fill-ink"
+        parts.append(text(node.x, node.y + top + _LINE * i, line, f"small {css}"))
+    return parts

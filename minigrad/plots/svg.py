@@ -45,8 +45,13 @@ def text(x: float, y: float, content: str, css: str, *, anchor: str = "middle") 
 def fit(content: str, width: float, size: str) -> str:
     """Return the text on one line, cut with an ellipsis if it is wider than `width` pixels."""
     content = " ".join(content.split())
-    most = int(width / (0.66 * _SIZES[size]))  # an average character of a wide font
+    most = int(width / width_of(" ", size))
     return content if len(content) <= most else content[: most - 1].rstrip() + "…"
+
+
+def width_of(content: str, size: str) -> float:
+    """Return about how wide a line of text is in a wide font."""
+    return 0.66 * _SIZES[size] * len(content)
 
 
 def document(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
+from functools import cache
 from numbers import Integral
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,10 +23,17 @@ R = TypeVar("R")
 
 
 class ThreadPool:
-    """Calls a function for many items on several threads, the calling thread included."""
+    """Calls a function for many items on several threads, the calling thread included.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        threads: how many.
+        one_blas_thread: whether BLAS runs each product on the thread that calls it, whose own
+            threads would compete with these.
+    """
+
+    def __init__(self, threads: int, *, one_blas_thread: bool = False) -> None:
         self.threads = threads
+        self._limit = one_blas_thread
         self._executor: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[int, T], R], items: Sequence[T]) -> list[R]:
@@ -33,7 +44,8 @@ class ThreadPool:
         """
 
         def share(thread: int) -> list[R]:
-            return [function(thread, item) for item in items[thread :: self.threads]]
+            with one_blas_thread() if self._limit else nullcontext():
+                return [function(thread, item) for item in items[thread :: self.threads]]
 
         if self.threads > 1 and self._executor is None:
             from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +86,50 @@ def thread_count(threads: int | None = None) -> int:
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
         raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
     return int(count)
+
+
+_limits: list[int] = []
+"""The number of BLAS threads before each of the calls of `one_blas_thread` that are running."""
+_limits_lock = Lock()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Have NumPy's BLAS run each product on the thread that calls it, until the last call ends.
+
+    The number holds for the whole process.
+    """
+    if (functions := blas_functions()) is None:
+        yield
+        return
+    get_threads, set_threads = functions
+    with _limits_lock:
+        _limits.append(_limits[0] if _limits else get_threads())
+        set_threads(1)
+    try:
+        yield
+    finally:
+        with _limits_lock:
+            before = _limits.pop()
+            if not _limits:
+                set_threads(before)
+
+
+@cache
+def blas_functions() -> tuple[Callable[[], int], Callable[[int], object]] | None:
+    """Return what gets and sets the number of threads of NumPy's own OpenBLAS, if it has one."""
+    import ctypes
+
+    folder = Path(np.__file__).parent
+    for library in [
+        *folder.parent.glob("numpy.libs/*openblas*"),
+        *folder.glob(".dylibs/*openblas*"),
+    ]:
+        blas = ctypes.CDLL(str(library))
+        for name in "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads":
+            if hasattr(blas, name.format("set")):
+                return getattr(blas, name.format("get")), getattr(blas, name.format("set"))
+    return None
 
 
 def keep_freed_memory(size: int) -> None:

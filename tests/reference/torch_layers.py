@@ -4,6 +4,7 @@ Run it by hand where PyTorch is installed: python tests/reference/torch_layers.p
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,18 @@ class Residual(nn.Module):
         return x + self.layer(x)
 
 
+class Merged(nn.Module):
+    """Two linear maps that are merged, the first one twice."""
+
+    def __init__(self, merge):
+        super().__init__()
+        self.merge, self.one, self.two = merge, linear(), linear()
+
+    def forward(self, x):
+        one, two = self.one(x), self.two(x)
+        return self.merge(one, two, one)
+
+
 class Tied(nn.Module):
     """Two linear maps with one weight, and a tanh between them."""
 
@@ -88,6 +101,20 @@ ACTIVATIONS = {
 }
 
 
+MERGES = {
+    "Add": lambda *inputs: sum(inputs),
+    "Average": lambda *inputs: sum(inputs) / len(inputs),
+    "Multiply": lambda *inputs: math.prod(inputs),
+    "Concatenate": lambda *inputs: torch.cat(inputs, dim=-1),
+}
+
+
+def merged(name):
+    """Return the code of a graph that merges two layers, the first one twice."""
+    table = f"{{'a': (Dense(3), 'x'), 'b': (Dense(3), 'x'), 'h': ({name}(), 'a', 'b', 'a')}}"
+    return f"Graph({{'x': (4,)}}, {table}, 'h')"
+
+
 def linear(inputs=FEATURES, units=UNITS, **options):
     return nn.Linear(inputs, units, **options)
 
@@ -113,6 +140,7 @@ LAYERS = {
         )
         for merge in ("add", "mean", "concat")
     },
+    **{merged(name): lambda merge=merge: Merged(merge) for name, merge in MERGES.items()},
     "Chain([Dense(3), BatchNorm(), LeakyReLU(), Dense(4)])": lambda: nn.Sequential(
         linear(), nn.BatchNorm1d(UNITS), nn.LeakyReLU(), linear(UNITS, FEATURES)
     ),

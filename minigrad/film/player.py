@@ -1,0 +1,48 @@
+"""The page that plays films side by side, and what happens in a film in words."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import numpy as np
+
+_FILES: Final = ("film.css", "film.html", "pictures.js", "film.js")
+
+
+def page(films: Sequence[dict[str, Any]], row: int) -> str:
+    """Write the page that plays these films; see `Film.data`."""
+    style, frame, *scripts = (
+        files("minigrad.film").joinpath(name).read_text(encoding="utf-8") for name in _FILES
+    )
+    data = json.dumps({"row": row, "films": films}, separators=(",", ":"), allow_nan=False)
+    parts = {
+        "title": html.escape(" and ".join(film["title"] for film in films)),
+        "style": style,
+        "script": "\n".join(scripts),
+        "data": data.replace("<", "\\u003c"),
+    }
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], frame)
+
+
+def summary(updates: Sequence[int], losses: Sequence[float]) -> str:
+    """Say in words how the loss changes over the updates.
+
+    >>> print(summary([0, 1, 2, 9], [0.5, 0.2, 0.05, 0.06]))
+    The loss falls from 0.5 to 0.06 in 9 updates; half of the fall is over after update 1; it is
+    lowest after update 2, 0.05.
+    """
+    first, last, low = losses[0], losses[-1], int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
+    end = f"{last:.3g}" if np.isfinite(last) else "infinity"
+    told = f"The loss {'falls' if last < first else 'rises'} from {first:.3g} to {end}"
+    told += f" in {updates[-1] - updates[0]:,} updates"
+    if last < first:
+        half = next(u for u, j in zip(updates, losses, strict=True) if j <= (first + last) / 2)
+        told += f"; half of the fall is over after update {half:,}"
+    if losses[low] < 0.9 * last:
+        told += f"; it is lowest after update {updates[low]:,}, {losses[low]:.3g}"
+    return f"{told}."
