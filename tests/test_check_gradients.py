@@ -9,6 +9,7 @@ from helpers import Swish, all_slow_but, slow
 from minigrad import (
     SELU,
     Activation,
+    BCELoss,
     Dense,
     Hardtanh,
     HingeLoss,
@@ -364,3 +365,17 @@ def test_wrong_array_takes_few_evaluations() -> None:
     x, y = np.random.default_rng(0).normal(size=(3, 20)), np.zeros((3, 2))
     assert not check_gradients(model, x, y, "mse")
     assert calls < 8 * (8 * 20 + 8 + 18 + 60)
+
+
+@pytest.mark.parametrize("logit", [28.0, 32.0, 36.0, 38.0])
+def test_saturated_sigmoid_before_bce_is_not_accused(logit: float) -> None:
+    model = Sequential([Dense(3), Tanh(), Dense(1), Sigmoid()], input_shape=(2,), rng=0)
+    model["dense_2"].bias.value = np.array([logit])
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    assert check_gradients(model, x, np.array([0.0, 1.0, 0.0, 1.0, 0.0]), BCELoss())
+
+
+def test_report_counts_one_gradient() -> None:
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    report = check_gradients(Sequential([Tanh()], input_shape=(2,)), x, x, MSELoss())
+    assert "1 gradient agrees" in str(report)

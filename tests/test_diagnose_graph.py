@@ -73,8 +73,7 @@ def test_each_output_has_its_own_findings():
     assert found["targets_out_of_range"].endswith("Sigmoid 'out.sigmoid' (output 'price')")
     y = {**Y, "price": 1e4 * PRICE}
     diagnosis = two_outputs().diagnose(X, y, loss=LOSSES, optimizer=Adam())
-    assert "unscaled_targets" in diagnosis.kinds
-    assert diagnosis["unscaled_targets"].title.endswith("(output 'price')")
+    assert any("scale of the targets was not checked" in note for note in diagnosis.notes)
     assert any("learning rate was not checked" in note for note in diagnosis.notes)
 
 
@@ -86,7 +85,7 @@ def test_each_input_has_its_own_findings():
     found = dict(kinds_and_titles(diagnosis))
     assert found["not_finite"] == "x['right'] contains NaN or infinity"
     assert found["constant_inputs"] == "some inputs of x['right'] are constant"
-    assert found["unscaled_inputs"] == "the inputs of Dense 'dense_1' are not scaled"
+    assert any("scale of the inputs was not checked" in note for note in diagnosis.notes)
 
 
 def test_wrong_targets_of_an_output_are_named():
@@ -126,7 +125,7 @@ def test_a_mask_of_ones_and_ids_are_not_accused():
     x["ids"][:, 0] = 1  # the start token
     y = (x["ids"][:, 1] > 500).astype(int)
     diagnosis = model.diagnose(x, y, loss=CrossEntropyLoss(), optimizer=Adam())
-    assert not {"constant_inputs", "unscaled_inputs", "capacity", "wrong_gradients"} & {
+    assert not {"constant_inputs", "unscaled_inputs", "unrelated_targets", "wrong_gradients"} & {
         *diagnosis.kinds
     }, diagnosis
 
@@ -176,7 +175,8 @@ def test_a_product_of_branches_is_no_elementwise_layer():
     x = Input((4,), name="x")
     gate = Dense(4, "sigmoid")(x)
     model = Model(inputs=x, outputs=Dense(1)(Multiply()(gate, Dense(4)(x))), rng=0)
-    diagnosis = model.diagnose(X["right"], PRICE, loss=MSELoss(), optimizer=Adam())
+    y = np.sin(X["right"][:, :1])
+    diagnosis = model.diagnose(X["right"], y, loss=MSELoss(), optimizer=Adam())
     assert not diagnosis, diagnosis
 
 
@@ -185,7 +185,32 @@ def test_a_graph_without_a_parameter_is_diagnosed():
     model = Model(inputs=[a, b], outputs=Add()(a, b))
     x = {"a": X["left"][:, :2], "b": X["right"][:, :2]}
     diagnosis = model.diagnose(x, x["a"] + x["b"] + 1, loss=MSELoss(), optimizer=Adam())
-    assert any("no parameter is trainable" in note for note in diagnosis.notes)
+    assert any("the model has no parameters" in note for note in diagnosis.notes)
+
+
+def test_an_output_of_weight_0_is_left_out():
+    weight = {"kind": np.zeros(ROWS), "price": np.ones(ROWS)}
+    y = {**Y, "kind": np.zeros(ROWS, int)}
+    diagnosis = two_outputs().diagnose(X, y, loss=LOSSES, optimizer=Adam(), sample_weight=weight)
+    assert not diagnosis, diagnosis
+
+
+def test_frozen_parameters_of_a_shared_layer_count_once():
+    a, b = Input((3,), name="a"), Input((3,), name="b")
+    shared = Dense(4, "tanh")
+    model = Model(inputs=[a, b], outputs=Dense(1)(Add()(shared(a), shared(b))), rng=0)
+    for _, parameter in model.named_parameters():
+        parameter.trainable = False
+    x = {"a": X["left"], "b": X["right"][:, :3]}
+    found = model.diagnose(x, PRICE, loss=MSELoss(), optimizer=Adam())["frozen_layers"]
+    assert found.evidence["frozen"] == found.evidence["parameters"] == 4
+
+
+def test_whole_numbers_are_scaled_too():
+    x = np.random.default_rng(0).integers(0, 500, (300, 4))
+    model = Sequential([Dense(16, "tanh"), Dense(1)], input_shape=(4,), rng=0)
+    diagnosis = model.diagnose(x, np.sin(x[:, :1] / 60), loss=MSELoss(), optimizer=Adam())
+    assert "unscaled_inputs" in diagnosis.kinds
 
 
 class Broken(Layer):

@@ -4,16 +4,17 @@
 |---|---|
 | not_finite | NaN or infinity, and where it starts |
 | constant_inputs, constant_targets | the data doesn't vary |
-| unscaled_inputs, unscaled_targets | the scale of the data slows training down |
+| unrelated_targets | the targets don't depend on the inputs |
+| unscaled_inputs, unscaled_targets | with data of the usual scale, a copy learns clearly more |
 | unusable_targets | the loss can't take the targets |
 | targets_out_of_range, loss_mismatch | the last activation can't output what the loss needs |
-| class_numbers, squared_classes | classes learned with a regression loss |
+| class_numbers | classes learned with a regression loss |
 | saturated_units, dead_units, identical_units | units that don't learn, or learn the same |
 | linear_stack | Dense layers with no activation between them |
 | vanishing_gradients, exploding_gradients | deltas of very different size in different layers |
-| wrong_gradients | a `backward` that isn't the derivative |
-| learning_rate | above the stability limit, or far too high or too low in a trial |
-| capacity | the network can't overfit ten rows |
+| wrong_gradients | a `backward` of a custom layer or loss that isn't the derivative |
+| learning_rate | far too high or too low in a trial |
+| frozen_layers, strong_regularizers | without them, a copy learns clearly more |
 
 Each check is a function of a `Case` that yields findings; `diagnose` calls them in order. For
 several outputs, a check of targets runs for each of them on the network with this output alone.
@@ -141,44 +142,51 @@ def diagnose(
     return Diagnosis(findings, notes=case.notes)
 
 
-def _check(case: Case) -> Iterator[Finding]:
+_CHECKS = {
+    "constant inputs": data.constant_inputs,
+    "constant targets": data.constant_targets,
+    "finite numbers": units.not_finite,
+    "the range of the outputs": data.unreachable_targets,
+    "activations": units.inactive_units,
+    "equal units": units.identical_units,
+    "deltas": units.fading_gradients,
+    "linear layers": units.linear_stack,
+    "the relation of x and y": data.unrelated_targets,
+    "class numbers": data.class_numbers,
+    "the gradients of custom layers": units.wrong_gradients,
+    "the training of a copy": trials.learning,
+}
+_OF_OUTPUTS = (
+    data.constant_targets, data.unreachable_targets, units.fading_gradients, data.unrelated_targets,
+    data.class_numbers,
+)  # fmt: skip
+_NEED_LOSS = (
+    data.unrelated_targets, data.class_numbers, units.wrong_gradients, trials.learning,
+)  # fmt: skip
+
+
+def _check(case: Case) -> list[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
-    yield from data.constant_inputs(case)
-    yield from _each(case, data.constant_targets)
-    broken = list(units.not_finite(case))
-    yield from broken
-    if broken:
-        case.notes.append("fix this first: the remaining checks were skipped")
-        return
-    unreachable = list(_each(case, data.unreachable_targets))
-    yield from data.unscaled_inputs(case)
-    yield from unreachable
-    yield from units.inactive_units(case)
-    yield from units.identical_units(case)
-    yield from _each(case, units.fading_gradients)
-    yield from units.linear_stack(case)
-    if case.loss is None or case.refusal is not None:
-        return
-    if not any(parameter.trainable for parameter in case.model.parameters):
-        case.notes.append("learning was not checked: no parameter is trainable")
-        return
-    wrong = list(units.wrong_gradients(case))
-    yield from wrong
-    if not wrong:  # otherwise the trials mean nothing
-        off_scale = [] if unreachable else list(_each(case, data.unscaled_targets))
-        yield from off_scale
-        scaled = case.standardized if off_scale and case.is_single else None
-        if scaled and case.optimizer is not None:  # a learning rate for them suits no other scale
-            case.notes.append("the learning rate was checked with standardized targets")
-        if off_scale and not case.is_single:
-            case.notes.append("the learning rate was not checked: scale the targets first")
-        else:
-            yield from trials.learning_rate(scaled or case)
-        if not unreachable:  # the model can't learn unreachable targets anyway
-            yield from _each(case, data.class_numbers)
-            yield from _each(case, data.squared_classes)
-    if not unreachable:
-        yield from _each(case, trials.capacity)
+    found, looked = list[Finding](), list[str]()
+    for name, check in _CHECKS.items():
+        kinds = [finding.kind for finding in found]
+        if "not_finite" in kinds:
+            case.notes.append("fix this first: the remaining checks were skipped")
+            break
+        nothing_varies = kinds.count("constant_targets") == len(case.parts)
+        unlearnable = case.loss is None or case.refusal is not None or nothing_varies
+        if check in _NEED_LOSS and unlearnable:
+            continue
+        if check is trials.learning and not len(case.model.parameters):
+            case.notes.append("learning was not checked: the model has no parameters")
+            continue
+        if check is trials.learning and "wrong_gradients" in kinds:
+            continue
+        case.reachable = not {"targets_out_of_range", "loss_mismatch"} & {*kinds}
+        found += _each(case, check) if check in _OF_OUTPUTS else check(case)
+        looked.append(name)
+    case.notes.append(f"looked at {', '.join(looked)}")
+    return found
 
 
 def _each(case: Case, check: Callable[[Case], Iterator[Finding]]) -> Iterator[Finding]:

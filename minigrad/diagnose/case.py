@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from math import inf, isfinite, nan, prod
 from typing import Any, TypeAlias
 
@@ -19,6 +20,7 @@ from minigrad.core.loss import JointLoss
 from minigrad.data.arrays import Array, Shape, size_of, with_axes
 from minigrad.data.by_name import Data, labelled, of, take
 from minigrad.data.rows import Rows
+from minigrad.diagnose.findings import number
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
 from minigrad.optimizers.schedules import Schedule
@@ -26,16 +28,20 @@ from minigrad.trace import Step, Trace, trace
 
 Vector: TypeAlias = NDArray[np.float64]
 
-AVERAGED_STEPS = 10  # the last steps of a descent, over which J is averaged
+_AVERAGED_STEPS = 10  # at the end of a trial
 _MAX_PRODUCTS = 30
 _SETTLED_PRODUCTS, _SETTLED = 4, 0.003  # stop if lambda changed by at most this share over them
 _OFFSET, _STEP = 1e-4, 1e-7  # of theta and of the difference, relative to the largest parameter
-_MIN_ROWS = 256
+_MIN_ROWS = 320
 _UNIT_COST = 15  # an activation costs as much as this number of parameters
 # The budget of a gradient (rows times parameters) and of a descent (times steps).
-_GRADIENT_COST, _DESCENT_COST = 20_000_000, 2_000_000_000
-_MIN_STEPS, _TRIAL_STEPS, _MAX_STEPS = 20, 300, 1500
+_GRADIENT_COST, _DESCENT_COST = 2_000_000, 300_000_000
+_MIN_STEPS, _MAX_STEPS = 50, 200
 _NUMBERS = 20_000
+# Shares of the loss that remain.
+_WORSE, NOTHING_LEARNED, _ANYTHING_LEARNED, _SOMETHING_LEARNED = 1.5, 0.95, 0.9, 0.75
+_CLEARLY, _LEARNED = 0.5, 0.25
+_PEAK = 20.0  # J of a trial that rises to this multiple is unstable
 # Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded.
 _POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
 _GROWTH, _FAR, _ROUNDS, _SHRINK = 0.01, 30.0, 120, 0.82
@@ -49,52 +55,57 @@ class Landscape:
     """
 
     def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        self._twin: Layer = in_double(model, rows.x)
-        self._replay = Replay(self._twin)
-        self.gradient = BatchGradient(self._twin, copy.copy(loss))
-        x = self._twin.cast(rows.x, np.dtype(np.float64))
+        twin: Layer = in_double(model, rows.x)
+        self._replay = Replay(twin)
+        self._gradient = BatchGradient(twin, copy.copy(loss))
+        x = twin.cast(rows.x, np.dtype(np.float64))
         self._rows = Rows(x, rows.y, rows.weight)
-        self.parameters = self.gradient.parameters
+        self.parameters = self._gradient.parameters
         self.start: Vector = self.parameters.value.astype(np.float64)
         trainable, sizes = zip(*[(p.trainable, p.size) for p in self.parameters], strict=True)
         self._trainable = np.repeat(trainable, sizes)
 
-    def __call__(self, theta: Vector) -> tuple[float, Vector]:
+    def __call__(self, theta: Vector, rows: Rows | None = None) -> tuple[float, Vector]:
         self._replay()
         self.parameters.value = np.where(self._trainable, theta, self.start)
-        rows = self._rows
-        with self.gradient, np.errstate(all="ignore"):
-            j = self.gradient(rows.x, rows.y, rows.weight)
+        rows = rows or self._rows
+        with self._gradient, np.errstate(all="ignore"):
+            j = self._gradient(rows.x, rows.y, rows.weight)
         return j, np.where(self._trainable, self.parameters.grad, 0.0)
 
-    def path(self, optimizer: Optimizer, steps: int) -> Iterator[float]:
-        """Yield J before each step from the start; stop if J or its gradient isn't finite."""
-        theta = self.start
-        for _ in range(steps):
-            j, g = self(theta)
-            if not (isfinite(j) and np.isfinite(g).all()):
-                return
-            yield j
-            optimizer.step(self.parameters)
-            theta = self.parameters.value.astype(np.float64)
-
-    def descend(self, optimizer: Optimizer, steps: int, *, rate: float | None = None) -> float:
-        """Return J, averaged over the last steps of a copy of an optimizer; infinity if not finite.
-
-        The copy starts without a state, and at `rate` in place of its learning rate.
-        """
-        optimizer = copy.copy(optimizer)
-        optimizer.state = {}
-        if rate is not None:
-            optimizer.learning_rate = rate
-        if not isinstance(optimizer.learning_rate, Schedule):
-            optimizer.steps = 0
-        history = list(self.path(optimizer, steps))
-        return inf if len(history) < steps else float(np.mean(history[-AVERAGED_STEPS:]))
+    def loss(self, theta: Vector) -> float:
+        """Return J without the regularizers."""
+        return self(theta)[0] - self._gradient.regularization
 
     def predict(self) -> Data:
-        self._replay()
-        return self._twin.forward(self._rows.x)
+        """Return the predictions in inference, where `parameters` and buffers are now."""
+        with np.errstate(all="ignore"):
+            return self._gradient.network.forward(self._rows.x, training=False)
+
+    def descend(
+        self, optimizer: Optimizer, steps: int, batch_rows: int, order: int = 0
+    ) -> list[float]:
+        """Return J of each batch without regularizers; infinity ends it if J isn't finite.
+
+        `parameters` keep where the descent ends. Descents of the same order see the same batches.
+        """
+        theta, history = self.start, list[float]()
+        for rows in islice(self._batches(batch_rows, order), steps):
+            j, g = self(theta, rows)
+            if not (isfinite(j) and np.isfinite(g).all()):
+                return [*history, inf]
+            history.append(j - self._gradient.regularization)
+            optimizer.step(self.parameters)
+            theta = self.parameters.value.astype(np.float64)
+        return history
+
+    def _batches(self, batch_rows: int, order: int) -> Iterator[Rows]:
+        count, rng = len(self._rows), np.random.default_rng(order)
+        while True:
+            shuffled = rng.permutation(count)
+            for first in range(0, count - batch_rows + 1, batch_rows):
+                few = batch_rows < count
+                yield self._rows.take(shuffled[first : first + batch_rows]) if few else self._rows
 
 
 def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector) -> float:
@@ -106,7 +117,8 @@ def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector
     Source: Pearlmutter, Fast exact multiplication by the Hessian, 1994; Golub and Van Loan,
     Matrix computations, 2013, section 10.1.
     """
-    theta = off_kinks(theta)
+    # With zero biases a ReLU may be exactly at its kink.
+    theta = theta + _OFFSET * _size(theta) * np.random.default_rng(0).standard_normal(theta.size)
     h = _STEP * _size(theta)
     g = f(theta)[1]
     v = np.random.default_rng(1).standard_normal(theta.size)
@@ -131,22 +143,65 @@ def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector
     return estimates[-1]
 
 
-def off_kinks(theta: Vector) -> Vector:
-    """Return parameters slightly off theta: with zero biases a ReLU may be exactly at its kink."""
-    rng = np.random.default_rng(0)
-    return theta + _OFFSET * _size(theta) * rng.standard_normal(theta.size)
-
-
 def _size(theta: Vector) -> float:
     return float(np.abs(theta).max(initial=0.0)) or 1.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What some steps on a copy come to.
+
+    `remaining` is the share of the loss that remains: 0 at the least possible loss, and 1 at that
+    of the best constant prediction.
+    """
+
+    rate: float
+    start: float  # J before and after
+    end: float
+    highest: float
+    peak: float  # the highest J, as a multiple of the first or of a constant's
+    pace: float  # by which a step lowers J of the sample
+    remaining: float
+    remaining_before: float
+    theta: Vector
+
+    @property
+    def learns(self) -> bool:
+        """Whether little of the loss remains, and J never rose far above its start."""
+        return self.remaining < _LEARNED and self.steady
+
+    @property
+    def steady(self) -> bool:
+        return self.peak < _PEAK
+
+    @property
+    def course(self) -> str:
+        """How J goes on, in words."""
+        rises = f"rise to J = {number(self.highest)} and " if not self.steady else ""
+        return f"{rises}end at J = {number(self.end)}" if isfinite(self.end) else "diverge"
+
+    def beats(self, other: Trial) -> bool:
+        """Return whether this trial learns clearly more than the other."""
+        something = _ANYTHING_LEARNED if other.remaining >= _WORSE else _SOMETHING_LEARNED
+        if self.remaining > max(_LEARNED, something * self.remaining_before):
+            return False
+        if other.remaining >= NOTHING_LEARNED or (self.steady and not other.steady):
+            return self.remaining <= something
+        return self.remaining <= _CLEARLY * other.remaining
+
+    def __str__(self) -> str:
+        if not isfinite(self.end):
+            return "diverge"
+        many = f"{number(round(self.remaining))} times"
+        share = many if self.remaining >= 10 else f"{self.remaining:.0%} of"
+        return f"leave {share} the loss of a constant prediction"
 
 
 @dataclass(eq=False)
 class Case:
     """A copy of a model with its loss, its optimizer and rows; checks never change it.
 
-    The network runs on `sample`, some of the rows. The longest descent has `steps`; each descent
-    has `trial_steps` if a check makes several.
+    The network runs on `sample`, some of the rows. A trial has `steps`.
     """
 
     model: Layer
@@ -155,15 +210,51 @@ class Case:
     optimizer: Optimizer | None  # None if it isn't known; trials then use Adam
     batch_rows: int
     notes: list[str]
+    patience: int = 1  # a factor of the steps
+    reachable: bool = True  # whether the last activation can output the targets
 
     def __post_init__(self) -> None:
         self.trial_optimizer = self.optimizer or Adam()
         units = sum(size_of(n.output_shape or ()) for _, n in walk(self.model) if not n.children)
         row_cost = self.model.parameters.size + _UNIT_COST * units
         self.sample = self.rows.take(slice(max(_MIN_ROWS, _GRADIENT_COST // row_cost)))
-        affordable = _DESCENT_COST // (len(self.sample) * row_cost)
-        self.steps = min(_MAX_STEPS, max(_MIN_STEPS, affordable))
-        self.trial_steps = min(_TRIAL_STEPS, self.steps)
+        self.trial_rows = min(max(2, self.batch_rows), len(self.sample))
+        affordable = _DESCENT_COST // (self.trial_rows * row_cost)
+        self.steps = self.patience * min(_MAX_STEPS, max(_MIN_STEPS, affordable))
+
+    def trial(self, rate: float | None = None, *, order: int = 0) -> Trial:
+        """Train a copy for some steps with a new copy of the optimizer, at its rate or another.
+
+        Trials of the same order see the same batches.
+        """
+        optimizer = copy.copy(self.trial_optimizer)
+        optimizer.state = {}
+        if rate is not None:
+            optimizer.learning_rate = rate
+        if not isinstance(optimizer.learning_rate, Schedule):
+            optimizer.steps = 0
+        rate = optimizer.rate
+        landscape, batches = self.landscape(), self.landscape(self.trial_rows)
+        history = batches.descend(optimizer, self.steps, self.trial_rows, order)
+        noisy = self.trial_rows < len(self.sample)
+        end = float(np.mean(history[-(self.steps // 4 if noisy else _AVERAGED_STEPS) :]))
+        end = max(end, self.batch_j(batches.predict())) if isfinite(end) else end
+        theta = batches.parameters.value.astype(np.float64)
+        start, after = (landscape.loss(each) for each in (landscape.start, theta))
+        floor, constant = self.floor_j, self.constant_j
+        if not 0 <= floor < constant < inf:
+            floor, constant = 0.0, abs(start) or 1.0
+        remaining, before = ((j - floor) / (constant - floor) for j in (end, start))
+        pace, peak = (start - after) / self.steps, max(history)
+        return Trial(
+            rate, start, end, peak, peak / max(start, constant), pace, remaining, before, theta
+        )
+
+    @property
+    def told(self) -> str:
+        """The steps of a trial in words."""
+        name, rows = type(self.trial_optimizer).__name__, number(self.trial_rows)
+        return f"on a copy, {number(self.steps)} steps of {name} with {rows} rows each"
 
     @cached_property
     def parts(self) -> dict[str, Case]:
@@ -177,8 +268,10 @@ class Case:
             model.output_shape = model.network.output_shape = model.output_shape[name]
             rows = Rows(self.rows.x, y, of(self.rows.weight, name))
             loss = None if self.loss is None else self.loss.losses[name]
-            rows = rows.take(counted_rows(rows))
-            parts[name] = replace(self, model=model, rows=rows, loss=loss, notes=[])
+            counted = counted_rows(rows)
+            if counted.size:  # an output of weight 0 has no part
+                rows = rows.take(counted)
+                parts[name] = replace(self, model=model, rows=rows, loss=loss, notes=[])
         return parts
 
     @property
@@ -266,10 +359,36 @@ class Case:
         except ValueError:
             return inf
 
+    @cached_property
+    def floor(self) -> float:
+        """The least mean loss of predictions in the range of the last activation."""
+        if self.loss is None or self.refusal is not None:
+            return -inf
+        shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
+        try:
+            floor = least_loss(self.loss, y, shape, *self.range, weight=weight)
+        except ValueError:
+            return -inf
+        return 0.0 if abs(floor) < 1e-9 * self.constant_loss else floor
+
     @property
     def constant_j(self) -> float:
         """J of one batch for the best constant predictions."""
         return sum(part.constant_loss * part.batch_scale for part in self.parts.values())
+
+    @property
+    def floor_j(self) -> float:
+        """The least J of one batch."""
+        return sum(part.floor * part.batch_scale for part in self.parts.values())
+
+    def batch_j(self, prediction: Data) -> float:
+        """Return J of one batch, without regularizers, for predictions for the sample."""
+        j, sample = 0.0, self.sample
+        for name, part in self.parts.items():
+            assert part.loss is not None
+            terms = part.loss.terms(of(prediction, name), of(sample.y, name))[0]
+            j += part.batch_scale * mean_loss(terms, of(sample.weight, name))
+        return j
 
     def remaining_loss(self, prediction: Data) -> float:
         """Return the loss of predictions as a share of the best constant's; the worst output's."""
@@ -326,19 +445,18 @@ class Case:
         mean_weight = 1.0 if weight is None else float(weight.mean())
         return self.loss.scale * self.batch_rows * mean_weight * (terms.size / len(terms))
 
-    @property
-    def batch_loss(self) -> Loss:
-        """The loss, scaled so that J of the sample is J of one batch."""
-        if not self.is_single:
-            return JointLoss({name: part.batch_loss for name, part in self.parts.items()})
+    def batch_loss(self, rows: int) -> Loss:
+        """Return the loss, scaled so that J of so many rows is J of one batch."""
         loss = copy.copy(self.loss)
         assert loss is not None
-        if loss.reduction == "sum":
-            loss.scale *= self.batch_rows / len(self.sample)
+        for each in loss.losses.values() if isinstance(loss, JointLoss) else [loss]:
+            if each.reduction == "sum":
+                each.scale *= self.batch_rows / rows
         return loss
 
-    def landscape(self) -> Landscape:
-        return Landscape(self.model, self.batch_loss, self.sample)
+    def landscape(self, rows: int | None = None) -> Landscape:
+        """Return J of a batch as a function of the parameters, for so many rows at a time."""
+        return Landscape(self.model, self.batch_loss(rows or len(self.sample)), self.sample)
 
 
 def takes_numbers(step: Step) -> bool:

@@ -6,29 +6,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape
+from minigrad.data.by_name import labelled
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, Landscape, as_columns, least_loss
+from minigrad.diagnose.case import Case, as_columns, least_loss
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.losses import Loss
-from minigrad.metrics.classification import accuracy
 from minigrad.trace import Step
 
 _ZEROS = 0.25  # a smaller share of inputs that are always zero is usual, as in pictures
 _LARGE, _SMALL, _OFFSET, _RATIO = 30.0, 0.01, 10.0, 1000.0
 _FAR, _LARGE_TARGETS = 10.0, 12.0
 _MIN_SIZE = 0.5  # smaller first predictions are due to small inputs or weights
-_REMAINING, _BETTER, _WORSE = 0.3, 3.0, 1.5
-_NOTHING_LEARNED, _SOMETHING_LEARNED = 0.99, 0.8
-_HOPELESS = 2.0  # an error this large even with standardized targets is the learning rate's fault
-_NUMBERS, _MIN_ROWS = 20_000, 256
+_RELATED_ROWS, _MIN_RELATED_ROWS, _NEIGHBOURS, _SHUFFLES = 400, 100, 5, 100
+_MIN_VARIED_ROWS = 20
+_RELATED = 7.0  # standard deviations, which shuffled targets hardly ever reach
+_NUMBERS, _MIN_ROWS = 10_000, 256
 _TOLERANCE = 0.01  # a higher floor is a fault, as a share of the loss of the best constant
 _MAX_CLASSES, _MIN_CLASS_ROWS = 100, 8
 _MAX_ROWS, _MAX_INPUTS, _PERMUTATIONS = 4000, 300, 200
 _ORDERED, _EXPLAINED, _RIDGE = 1.3, 0.1, 0.01
-_CLASSES_REMAINING, _CLASSES_BETTER = 0.2, 2.0
+_MANY_CLASSES, _CHANCE = 5, 0.05
 
 
 def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[Finding]]:
@@ -93,103 +92,109 @@ def constant_targets(case: Case) -> Iterator[Finding]:
         )
 
 
-def unscaled_inputs(case: Case) -> Iterator[Finding]:
-    """Find inputs of the first weight matrix that are too large, too small, or too different."""
-    seen = set[int]()  # arrays that come from the inputs without a weight, by id
-    made = {id(step.output) for step in case.trace.steps}
-    for step in case.trace.steps:
-        ids = {*map(id, step.inputs)}
-        if not ids <= seen | (ids - made):
-            continue
-        if step in case.weighted:
-            yield from _unscaled_inputs(step)
-            made |= ids  # once
-        elif not (step.layer.children or step.layer.own_parameters()):
-            seen.add(id(step.output))
-
-
-def _unscaled_inputs(step: Step) -> Iterator[Finding]:
+def input_faults(case: Case) -> tuple[Step, list[str], dict[str, float]] | None:
+    """Return the first layer with weights if it takes x itself, and what is unusual about x."""
+    step = next(iter(case.weighted), None)
+    x = case.sample.x.ravel()
+    if step is None or not np.array_equal(step.input.ravel(), x.astype(step.input.dtype)):
+        return None
     columns = step.input.reshape(-1, step.input.shape[-1]).astype(np.float64)
     columns = columns[:, np.ptp(columns, axis=0) > 0]
     if not columns.size:
-        return
-    size = np.sqrt(np.square(columns).mean(axis=0))
-    largest, most = size.max(), np.abs(columns).max(axis=0)
+        return None
+    size, most = np.sqrt(np.square(columns).mean(axis=0)), np.abs(columns).max(axis=0)
+    largest, ratio = size.max(), most.max() / most.min()
     offset = np.median(np.abs(columns.mean(axis=0)) / columns.std(axis=0))
-    ratio = most.max() / most.min()
     faults = {
         f"the largest has a typical size of {number(largest)}": largest > _LARGE,
         f"the largest has a typical size of only {number(largest)}": largest < _SMALL,
-        f"their means are {number(offset)} times their standard deviations": offset > _OFFSET,
+        f"the means are {number(offset)} times the standard deviations": offset > _OFFSET,
         f"the largest is {number(ratio)} times the smallest": ratio > _RATIO,
     }
-    if any(faults.values()):
-        yield Finding(
-            "unscaled_inputs",
-            "warning",
-            f"the inputs of {step.label} are not scaled",
-            f"Of these inputs {' and '.join(text for text, wrong in faults.items() if wrong)}. "
-            "One learning rate can't suit all of them, and the next activation may saturate.",
-            "Standardize each input, x = (x - x_train.mean(axis=0)) / x_train.std(axis=0), later "
-            "rows with the same two numbers; or start with BatchNorm().",
-            evidence(largest_size=largest, smallest_size=size.min(), offset=offset, spread=ratio),
-            step.path,
-        )
+    found = [text for text, wrong in faults.items() if wrong]
+    numbers = evidence(largest_size=largest, smallest_size=size.min(), offset=offset, ratio=ratio)
+    return (step, found, numbers) if found else None
 
 
-def unscaled_targets(case: Case) -> Iterator[Finding]:
-    """Find targets that are off scale: train on them, and on the same targets standardized.
-
-    The scale is at fault if the error stays large and is three times that with standardized
-    targets, or if it is above 1 and half as much again. If neither trial learns, more steps decide.
-    """
-    scaled = case.standardized
-    if scaled is None:
-        return
+def target_faults(case: Case) -> tuple[str, dict[str, float]] | None:
+    """Return what is unusual about targets that are far from the scale of the first predictions."""
     p = case.trace.prediction.reshape(len(case.sample), -1).astype(np.float64)
     mean, deviation = case.target_moments
     away = np.sqrt(np.square(p - case.sample.y.reshape(p.shape)).mean(axis=0)) / deviation
     size = np.sqrt(np.square(p).mean(axis=0))
     larger = deviation / np.maximum(size, _MIN_SIZE)
     if away.max() <= _FAR and larger.max() <= _LARGE_TARGETS:
-        return
-    steps = case.trial_steps
-    raw, better = _error(case, steps), _error(scaled, steps)
-    at_fault = raw >= _REMAINING and raw >= _BETTER * better
-    at_fault = at_fault or (raw > 1 and raw >= _WORSE * better)
-    if raw >= _NOTHING_LEARNED and not at_fault and steps < case.steps:
-        steps = case.steps
-        raw, better = _error(case, steps), _error(scaled, steps)
-        at_fault = raw >= _NOTHING_LEARNED and better <= _SOMETHING_LEARNED * raw
-    if not at_fault or better > _HOPELESS:
-        return
+        return None
     worst = int(np.argmax(np.maximum(away / _FAR, larger / _LARGE_TARGETS)))
     which = f"Target {worst}, the worst of {len(mean)}, has" if len(mean) > 1 else "They have"
-    optimizer = case.trial_optimizer
-    trial = f"{number(steps)} steps of {type(optimizer).__name__} at {number(optimizer.rate)}"
-    result = f"leave an error of {number(raw)}" if isfinite(raw) else "diverge"
-    start = evidence(mean=mean[worst], deviation=deviation[worst], first_predictions=size[worst])
-    yield Finding(
-        "unscaled_targets",
-        "warning",
-        "the targets are far from the scale of the first predictions",
+    text = (
         f"{which} a mean of {number(mean[worst])} and a standard deviation of "
         f"{number(deviation[worst])}; the typical size of the first predictions is "
-        f"{number(size[worst])}. On a copy, {trial} {result}, and with standardized targets they "
-        f"leave {number(better)}. (Errors in standard deviations; the mean alone gives 1.)",
-        "Train on t = (y - y_train.mean(axis=0)) / y_train.std(axis=0), all rows with the same two "
-        "numbers, and convert predictions back: p * y_train.std(axis=0) + y_train.mean(axis=0).",
-        start | evidence(trial_steps=steps, error_after_trial=raw, error_if_standardized=better),
+        f"{number(size[worst])}."
+    )
+    return text, evidence(
+        mean=mean[worst], deviation=deviation[worst], first_predictions=size[worst]
     )
 
 
-def _error(case: Case, steps: int) -> float:
-    """Return the typical error after a trial, in standard deviations of the targets."""
-    landscape = case.landscape()
-    if landscape.descend(case.trial_optimizer, steps) == inf:
-        return inf
-    error = (landscape.predict() - case.sample.y).reshape(len(case.sample), -1)
-    return float((np.sqrt(np.square(error).mean(axis=0)) / case.target_moments[1]).max())
+def unrelated_targets(case: Case) -> Iterator[Finding]:
+    """Find targets that have nothing to do with the inputs, such as those of other rows.
+
+    Two predictions of each row from the others, by the nearest neighbours and by ridge regression,
+    are compared with those for shuffled targets.
+    """
+    rows = case.rows.take(slice(_RELATED_ROWS))
+    y, has_ids = rows.y, any(x.dtype.kind != "f" for _, x in labelled(rows.x, "x"))
+    if has_ids:
+        case.notes.append("the relation of x and y was not checked: x has whole numbers")
+        return
+    if len(rows) < _MIN_RELATED_ROWS or y.dtype.kind not in "fiu":
+        return
+    x = standardized(as_columns(rows.x))
+    if y.dtype.kind != "f" and y.reshape(len(y), -1).shape[1] == 1:
+        y = y.reshape(-1, 1) == np.unique(y)
+    y = y.reshape(len(y), -1)
+    if len(y) - np.unique(y, axis=0, return_counts=True)[1].max() < _MIN_VARIED_ROWS:
+        return  # such as a rare class
+    y = standardized(y)
+    square = np.square(x).sum(axis=1)
+    distance = square[:, None] - 2 * x @ x.T + square
+    np.fill_diagonal(distance, inf)
+    near = np.argpartition(distance, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS]
+    neighbours = np.zeros_like(distance)
+    np.put_along_axis(neighbours, near, 1 / _NEIGHBOURS, axis=1)
+    gram = x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1])
+    linear = x @ np.linalg.solve(gram, x.T)
+    np.fill_diagonal(linear, 0)
+    rng = np.random.default_rng(0)
+    orders = [np.arange(len(y)), *(rng.permutation(len(y)) for _ in range(_SHUFFLES))]
+    strengths = list[float]()
+    for weights in (neighbours, linear):
+        agreement = np.array([np.vdot(y[order], weights @ y[order]) for order in orders])
+        shuffled = agreement[1:]
+        strengths.append(float((agreement[0] - shuffled.mean()) / (shuffled.std() or 1.0)))
+    if max(map(abs, strengths)) >= _RELATED:
+        return
+    near_strength, linear_strength = strengths
+    yield Finding(
+        "unrelated_targets",
+        "warning",
+        "the targets don't depend on the inputs",
+        f"In {number(len(rows))} rows, {_NEIGHBOURS} nearest neighbours and a linear fit predict "
+        f"the targets no better than shuffled targets: {near_strength:.1f} and "
+        f"{linear_strength:.1f} standard deviations better, where {_RELATED:g} would show a "
+        "relation.",
+        "Check that row i of y belongs to row i of x: whether one of them was shuffled, sorted, "
+        "filtered or shifted without the other.",
+        evidence(rows=len(rows), neighbours=near_strength, linear=linear_strength),
+    )
+
+
+def standardized(a: NDArray[Any]) -> Array:
+    """Return columns of mean 0 and deviation 1 in float64; a constant one becomes 0."""
+    a = a.astype(np.float64)
+    deviation = a.std(axis=0)
+    return np.asarray((a - a.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0))
 
 
 def unreachable_targets(case: Case) -> Iterator[Finding]:
@@ -298,7 +303,8 @@ def class_numbers(case: Case) -> Iterator[Finding]:
         return
     given, others = _explained(as_columns(rows.x), index.ravel(), classes)
     usual, best = float(np.median(others)), float(others.max())
-    if usual < _EXPLAINED or given > _ORDERED * usual:
+    by_chance = classes >= _MANY_CLASSES and (others >= given).mean() > _CHANCE
+    if usual < _EXPLAINED or given > (_ORDERED + by_chance) * usual:
         return
     yield Finding(
         "class_numbers",
@@ -320,11 +326,9 @@ def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, 
     Ridge regression on the inputs fits all classes' indicators to half of the rows.
     """
     rng = np.random.default_rng(0)
-    x = x.astype(np.float64)
     if x.shape[1] > _MAX_INPUTS:
         x = x @ rng.standard_normal((x.shape[1], _MAX_INPUTS))
-    deviation = x.std(axis=0)
-    x = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    x = standardized(x)
     half = len(x) // 2
     one_hot = np.eye(classes)[index]
     mean = one_hot[:half].mean(axis=0)
@@ -335,51 +339,3 @@ def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, 
     unexplained = np.square((one_hot[half:] - fit) @ numbers).mean(axis=0)
     explained = 1 - unexplained / (one_hot[half:] @ numbers).var(axis=0)
     return float(explained[0]), explained[1:]
-
-
-def squared_classes(case: Case) -> Iterator[Finding]:
-    """Find a softmax that learns one-hot rows with a regression loss, if cross-entropy does better.
-
-    Both losses are tried with the same steps, and measured by the model's loss.
-    """
-    p, t = case.trace.prediction, case.sample.y
-    bounded = all(map(isfinite, case.range))
-    if not (case.is_regression and bounded and t.ndim == 2 and t.shape[1] > 1):
-        return
-    one_hot = ((t == 0) | (t == 1)).all() and (t.sum(axis=1) == 1).all()
-    if not (one_hot and (p >= 0).all() and np.allclose(p.sum(axis=1), 1)):
-        return
-    optimizer, steps, loss = case.trial_optimizer, case.trial_steps, case.batch_loss
-    results = list[tuple[float, float]]()
-    for tried in (loss, _LogLoss(reduction=loss.reduction, scale=loss.scale)):
-        landscape = Landscape(case.model, tried, case.sample)
-        landscape.descend(optimizer, steps)
-        prediction = landscape.predict()
-        results.append((case.remaining_loss(prediction), accuracy(t, prediction)))
-    (own, own_accuracy), (cross, cross_accuracy) = results
-    if not (own >= _CLASSES_REMAINING and own >= _CLASSES_BETTER * cross):  # or one is NaN
-        return
-    name = type(case.loss).__name__
-    found = evidence(trial_steps=steps, remaining=own, accuracy=own_accuracy)
-    found |= evidence(cross_entropy_remaining=cross, cross_entropy_accuracy=cross_accuracy)
-    yield Finding(
-        "squared_classes",
-        "warning",
-        f"{name} after a softmax learns slowly",
-        f"On a copy, {number(steps)} steps of {type(optimizer).__name__} at "
-        f"{number(optimizer.rate)} leave {own:.0%} of the {name} of a constant prediction, with an "
-        f"accuracy of {own_accuracy:.0%}; with cross-entropy they leave {cross:.0%} of the {name}, "
-        f"with an accuracy of {cross_accuracy:.0%}. If a softmax is certain and wrong, its slope "
-        "is near 0; cross-entropy compensates for that.",
-        "Remove the softmax and use CrossEntropyLoss(), which contains it.",
-        found,
-    )
-
-
-class _LogLoss(Loss):
-    """-log p of the right class, for probabilities: cross-entropy without its softmax."""
-
-    @override
-    def terms(self, prediction: Array, target: NDArray[np.float64]) -> tuple[Array, Array]:
-        p = np.maximum(prediction, 1e-12)
-        return -(target * np.log(p)).sum(axis=1), -target / p

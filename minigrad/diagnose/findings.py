@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from math import isfinite
 from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
@@ -136,11 +135,6 @@ def number(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}"
     return f"{value:.4g}".replace("inf", "infinity")
-
-
-def ending(j: float) -> str:
-    """Say how the steps of a trial end."""
-    return f"end at J = {number(j)}" if isfinite(j) else "diverge"
 
 
 def percent(share: float) -> str:
