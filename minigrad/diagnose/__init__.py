@@ -4,7 +4,7 @@
 |---|---|
 | not_finite | NaN or infinity, and where it starts |
 | constant_inputs, constant_targets | the data doesn't vary |
-| unrelated_targets | the targets don't depend on the inputs |
+| unrelated_targets | no relation of the targets to the inputs was found |
 | unscaled_inputs, unscaled_targets | with data of the usual scale, a copy learns clearly more |
 | unusable_targets | the loss can't take the targets |
 | targets_out_of_range, loss_mismatch | the last activation can't output what the loss needs |

@@ -1,7 +1,7 @@
 """The data, and whether they fit the loss and the last activation."""
 
 from collections.abc import Iterator
-from math import inf, isfinite, prod
+from math import inf, isfinite, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ _FAR, _LARGE_TARGETS = 10.0, 12.0
 _MIN_SIZE = 0.5  # smaller first predictions are due to small inputs or weights
 _RELATED_ROWS, _MIN_RELATED_ROWS, _NEIGHBOURS, _SHUFFLES = 400, 100, 5, 100
 _MIN_VARIED_ROWS = 20
-_RELATED = 7.0  # standard deviations, which shuffled targets hardly ever reach
+_RELATED = 7.0  # standard deviations for all of these rows, which shuffled targets hardly reach
 _NUMBERS, _MIN_ROWS = 10_000, 256
 _TOLERANCE = 0.01  # a higher floor is a fault, as a share of the loss of the best constant
 _MAX_CLASSES, _MIN_CLASS_ROWS = 100, 8
@@ -173,16 +173,17 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
         agreement = np.array([np.vdot(y[order], weights @ y[order]) for order in orders])
         shuffled = agreement[1:]
         strengths.append(float((agreement[0] - shuffled.mean()) / (shuffled.std() or 1.0)))
-    if max(map(abs, strengths)) >= _RELATED:
+    limit = _RELATED * sqrt(len(rows) / _RELATED_ROWS)  # with fewer rows a relation shows less
+    if max(map(abs, strengths)) >= limit:
         return
     near_strength, linear_strength = strengths
     yield Finding(
         "unrelated_targets",
         "warning",
-        "the targets don't depend on the inputs",
+        "no relation of the targets to the inputs was found",
         f"In {number(len(rows))} rows, {_NEIGHBOURS} nearest neighbours and a linear fit predict "
         f"the targets no better than shuffled targets: {near_strength:.1f} and "
-        f"{linear_strength:.1f} standard deviations better, where {_RELATED:g} would show a "
+        f"{linear_strength:.1f} standard deviations better, where {limit:.1f} would show a "
         "relation.",
         "Check that row i of y belongs to row i of x: whether one of them was shuffled, sorted, "
         "filtered or shifted without the other.",
