@@ -196,10 +196,13 @@ class Layer(Cached):
 
     def named_children(self) -> list[tuple[str, Layer]]:
         """Return (name, layer) for each of `children`; one without a name has its attribute's."""
+        children = self.children
+        if all([child.name for child in children]):
+            return [(child.name, child) for child in children]
         attributes = {id(layer): name for name, layer in reversed([*find(self, Layer)])}
         return [
             (child.name or attributes.get(id(child), f"children_{i}"), child)
-            for i, child in enumerate(self.children)
+            for i, child in enumerate(children)
         ]
 
     @property
@@ -259,24 +262,25 @@ def find(layer: object, kind: type[T]) -> Iterator[tuple[str, T]]:
     for name, value in vars(layer).items():
         if isinstance(value, kind):
             yield name, value
-        for key, item in _items(value):
-            if isinstance(item, kind):
-                yield f"{name}_{key}", item
+        elif isinstance(value, (list, tuple, dict)):
+            for key, item in _items(value):
+                if isinstance(item, kind):
+                    yield f"{name}_{key}", item
 
 
 def contents(layer: object) -> Iterator[tuple[Any, Any, object]]:
     """Yield (container, key, object) for all parameters and sublayers, and for what holds them."""
     for name, value in vars(layer).items():
-        inside = [(value, key, item) for key, item in _items(value)]
-        found = [place for place in inside if isinstance(place[2], (Layer, Parameter))]
-        if found or isinstance(value, (Layer, Parameter)):
-            yield from [(vars(layer), name, value), *found]
+        if isinstance(value, (Layer, Parameter)):
+            yield vars(layer), name, value
+        elif isinstance(value, (list, tuple, dict)):
+            inside = [(value, key, item) for key, item in _items(value)]
+            found = [place for place in inside if isinstance(place[2], (Layer, Parameter))]
+            yield from [(vars(layer), name, value), *found] if found else ()
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(value, dict):
-        return value.items()
-    return enumerate(value) if isinstance(value, (list, tuple)) else ()
+    return value.items() if isinstance(value, dict) else enumerate(value)
 
 
 def replace(layer: object, old: object, new: object) -> None:
