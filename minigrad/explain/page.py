@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from math import prod
 from typing import Any, Final
 
@@ -16,6 +12,7 @@ from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, f
 from minigrad.explain.text import opening
 from minigrad.layers import MultiHeadAttention
 from minigrad.layers.recurrent import Recurrent
+from minigrad.util.webpage import as_json, write_page
 
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
@@ -25,21 +22,8 @@ _FILES: Final = ("page.css", "page.html", "typeset.js", "network.js", "pick.js",
 
 def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
     """Write the page of some rows; `units` are shown in any case, by a layer's path."""
-    style, frame, *scripts = (
-        files("minigrad.explain").joinpath(name).read_text(encoding="utf-8") for name in _FILES
-    )
-    title = html.escape(f"J = {number(made.j)}: forward and backward pass")
-    parts = {"title": title, "style": style, "script": "\n".join(scripts)}
-    parts["data"] = _data(made, rows, units)
-    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], frame)
-
-
-def _as_json(value: Any) -> str:
-    """Write JSON that can stand in a page: nothing in it can end a script."""
-    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&\u2028\u2029":
-        written = written.replace(sign, f"\\u{ord(sign):04x}")
-    return written
+    title = f"J = {number(made.j)}: forward and backward pass"
+    return write_page("explain", _FILES, title=title, data=_data(made, rows, units))
 
 
 def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
@@ -47,7 +31,7 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
     for limit in _LIMITS:
         written: list[str] = []
         for row in rows:
-            written.append(_as_json(_Row(Selection(made, row, limit, units)).data()))
+            written.append(as_json(_Row(Selection(made, row, limit, units)).data()))
             if sum(map(len, written)) + len(written[-1]) > _MOST_CHARACTERS:
                 break
         if len(written[0]) <= _MOST_CHARACTERS:
@@ -58,7 +42,7 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
     _, *notes = opening(made, Selection(made, rows[0], limit))
     equations = {str(place): equation for place, equation in EQUATIONS.items()}
     head = {"summary": f"{summary}.", "notes": notes, "equations": equations}
-    return f'{_as_json(head)[:-1]},"rows":[{",".join(written)}]}}'
+    return f'{as_json(head)[:-1]},"rows":[{",".join(written)}]}}'
 
 
 class _Row:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
+
+from minigrad.util.webpage import as_json, write_page
 
 _FILES: Final = ("film.css", "film.html", "pictures.js", "film.js")
 
 
 def page(films: Sequence[dict[str, Any]], row: int) -> str:
     """Write the page that plays these films; see `Film.data`."""
-    style, frame, *scripts = (
-        files("minigrad.film").joinpath(name).read_text(encoding="utf-8") for name in _FILES
-    )
-    data = json.dumps({"row": row, "films": films}, separators=(",", ":"), allow_nan=False)
-    parts = {
-        "title": html.escape(" and ".join(film["title"] for film in films)),
-        "style": style,
-        "script": "\n".join(scripts),
-        "data": data.replace("<", "\\u003c"),
-    }
-    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], frame)
+    title = " and ".join(film["title"] for film in films)
+    data = as_json({"row": row, "films": films})
+    return write_page("film", _FILES, title=title, data=data)
 
 
 def summary(updates: Sequence[int], losses: Sequence[float]) -> str:
