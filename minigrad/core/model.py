@@ -132,9 +132,13 @@ class Model(Layer):
         return layer_at(self, key)
 
     @property
+    def _graph(self) -> Graph | None:
+        return self.network if isinstance(self.network, Graph) else None
+
+    @property
     def input_names(self) -> tuple[str, ...]:
         """The names of several inputs; none for a single one."""
-        names = tuple(self.network.inputs) if isinstance(self.network, Graph) else ()
+        names = tuple(self._graph.inputs) if self._graph else ()
         return names if len(names) > 1 else ()
 
     @override
@@ -146,7 +150,7 @@ class Model(Layer):
         with self._building:
             output_shape = self.output_shape
             if output_shape is None:
-                for _, inner in walk(self) if isinstance(self.network, Graph) else ():
+                for _, inner in walk(self) if self._graph else ():
                     if isinstance(inner, Model) and inner.output_shape is None:
                         inner.dtype = self.dtype  # of the copies for other uses
                 output_shape = self.build(input_shape, self.rng)
@@ -265,7 +269,7 @@ class Model(Layer):
 
     def _build_or_check(self, x: Data) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
-        graph = self.network if isinstance(self.network, Graph) else None
+        graph = self._graph
         if self.output_shape is None:
             self.build_for(graph.row_shapes if graph else x.shape[1:])
         assert self.input_shape is not None
@@ -300,7 +304,7 @@ class Model(Layer):
         loss = self._as_loss(loss)
         losses = loss.losses or loss
         named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
-        each(_warn_of_logits, losses, getattr(self.network, "output_layers", self))
+        each(_warn_of_logits, losses, self._graph.output_layers if self._graph else self)
         self.trainer = Trainer(self, optimizer, loss, named, self.history)
 
     @property
@@ -543,7 +547,7 @@ class Model(Layer):
     def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
         """Return a loss; for several outputs, one that has a loss for each of them."""
         loss = as_loss(loss)
-        outputs = getattr(self.network, "outputs", None)
+        outputs = self._graph.outputs if self._graph else None
         if isinstance(outputs, dict):
             check_names(loss.losses or loss, tuple(outputs), "loss")
         elif isinstance(loss, JointLoss):
