@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def slow(*values: Any) -> Any:
 def all_slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
     """Return the values as parameters of a test, all of them slow but the fast ones."""
     return [value if value in fast else slow(value) for value in values]
+
+
+def torch_script(part: str) -> Any:
+    """Return a script of `reference/`, which runs the installed PyTorch; skip without it."""
+    pytest.importorskip("torch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).with_name("reference"))
+        return import_module(f"torch_{part}")
 
 
 def rows_for(layer: Layer, shape: tuple[Any, ...], rows: int = 5, *, seed: int = 1) -> Any:

@@ -1,6 +1,5 @@
 """Attention, embeddings and norms against PyTorch; attention's masks, lengths and errors."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from helpers import says
+from helpers import says, torch_script
 from minigrad import Layer, MultiHeadAttention, Parameters, Sequential
 from minigrad.core.layer import build_once
 
@@ -76,12 +75,8 @@ def test_recorded_numbers(code: str, dtype: str) -> None:
 
 @pytest.fixture(scope="module")
 def live():
-    pytest.importorskip("torch")
-    path = REFERENCE / "torch_attention.py"
-    spec = importlib.util.spec_from_file_location("torch_attention", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {dtype: module.cases(dtype) for dtype in ("float64", "float32")}
+    script = torch_script("attention")
+    return {dtype: script.cases(dtype) for dtype in ("float64", "float32")}
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

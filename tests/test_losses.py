@@ -1,6 +1,5 @@
 """Losses: backward is the derivative of forward; wrong targets are refused; PyTorch agrees."""
 
-import importlib.util
 import itertools
 import json
 import math
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from helpers import says
+from helpers import says, torch_script
 from minigrad import (
     SGD,
     BCELoss,
@@ -591,25 +590,15 @@ def test_recorded_pytorch_results(case, dtype: str) -> None:
     assert_agrees(case, case[dtype], dtype)
 
 
-def reference_script():
-    """Return the module that runs the installed PyTorch."""
-    pytest.importorskip("torch")
-    path = REFERENCE.with_name("torch_losses.py")
-    spec = importlib.util.spec_from_file_location("torch_losses", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
-
-
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_installed_pytorch(dtype: str) -> None:
-    script = reference_script()
+    script = torch_script("losses")
     for case in itertools.chain(script.cases(1), script.cases(2)):
         assert_agrees(case, script.compute(case, dtype), dtype)
 
 
 def test_docstrings_about_pytorch() -> None:
-    reference_script()
+    torch_script("losses")
     import torch
 
     rng = np.random.default_rng(0)

@@ -1,7 +1,6 @@
 """Optimizers: steps, frozen parameters, clipping, chunks, state, and errors."""
 
 import copy
-import importlib.util
 import json
 from math import inf, nan, sqrt
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import torch_script
 from minigrad import (
     SGD,
     Adagrad,
@@ -82,12 +82,7 @@ def test_recorded_pytorch_results(case, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_installed_pytorch(seed: int, dtype: str) -> None:
-    pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location(
-        "torch_optimizers", REFERENCE.with_name("torch_optimizers.py")
-    )
-    theirs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(theirs)
+    theirs = torch_script("optimizers")
     start, gradients = theirs.data(seed)
     for name, options in theirs.OPTIMIZERS:
         ours = walk(getattr(minigrad, name)(**options), start, gradients, dtype)

@@ -1,6 +1,5 @@
 """Rows with several axes, such as (time, features): layers, losses, weights and metrics."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from helpers import says
+from helpers import says, torch_script
 from minigrad import (
     SGD,
     BatchNorm,
@@ -110,11 +109,7 @@ def test_recorded_numbers_of_torch(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_live_numbers_of_torch(dtype: str) -> None:
-    pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location("torch_ranks", REFERENCE / "torch_ranks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    compare(module.cases(dtype), dtype)
+    compare(torch_script("ranks").cases(dtype), dtype)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

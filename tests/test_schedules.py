@@ -1,7 +1,6 @@
 """Learning rate schedules and ReduceOnPlateau."""
 
 import copy
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import torch_script
 from minigrad import (
     SGD,
     Adam,
@@ -53,12 +53,7 @@ def test_recorded_pytorch_results(case) -> None:
 
 
 def test_installed_pytorch() -> None:
-    pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location(
-        "torch_optimizers", REFERENCE.with_name("torch_optimizers.py")
-    )
-    theirs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(theirs)
+    theirs = torch_script("optimizers")
     for name, options, schedulers, changes in theirs.SCHEDULES:
         schedule = make(name, options)
         rates = theirs.rates(schedulers, changes, 0.5, 12)

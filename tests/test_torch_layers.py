@@ -1,6 +1,5 @@
 """Compare every layer with PyTorch: recorded numbers, and live ones where it is installed."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import torch_script
 from minigrad import Activation, Chain, Dense, Layer, Parameter, Sequential, Tanh
 from minigrad.core.layer import walk
 from minigrad.util.config import registered
@@ -64,10 +64,7 @@ def test_recorded_numbers(code: str, dtype: str) -> None:
 
 @pytest.fixture(scope="module")
 def live():
-    pytest.importorskip("torch")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(REFERENCE)
-        modules = [importlib.import_module(f"torch_{part}") for part in PARTS]
+    modules = [torch_script(part) for part in PARTS]
     return {
         dtype: {code: case for module in modules for code, case in module.cases(dtype).items()}
         for dtype in ("float64", "float32")
