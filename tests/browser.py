@@ -96,6 +96,18 @@ class Browser:
             self.events.append(answer)
 
     @contextmanager
+    def notebook_frame(self, markup: str, path: Path) -> Iterator[None]:
+        """Open a notebook's cell that holds markup with a frame, and speak to the frame."""
+        path.write_text(f"<!doctype html><meta charset=utf-8>{markup}", encoding="utf-8")
+        self.call(
+            "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True
+        )
+        self.open(path)
+        attached = (event for event in self.events if event["method"] == "Target.attachedToTarget")
+        with self.within(next(attached)["params"]["sessionId"]):
+            yield
+
+    @contextmanager
     def within(self, session: str) -> Iterator[None]:
         """Send commands to a frame."""
         outer, self._session = self._session, session

@@ -198,15 +198,7 @@ def test_rows_and_units_of_a_wide_layer_are_selected(browser, tmp_path):
 
 
 def test_a_notebook_shows_the_page_in_a_frame(browser, explanation, tmp_path):
-    (tmp_path / "cell.html").write_text(
-        f"<!doctype html><meta charset=utf-8>{explanation._repr_html_()}", encoding="utf-8"
-    )
-    browser.call(
-        "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True
-    )
-    browser.open(tmp_path / "cell.html")
-    attached = (event for event in browser.events if event["method"] == "Target.attachedToTarget")
-    with browser.within(next(attached)["params"]["sessionId"]):
+    with browser.notebook_frame(explanation._repr_html_(), tmp_path / "cell.html"):
         assert text(browser, "#step-title") == "dense_1: weighted sums of the inputs"
         browser.js("goTo(1)")
         assert text(browser, "#step-title") == "sigmoid_1: the activation"

@@ -217,15 +217,7 @@ def test_other_pictures(browser, tmp_path):
 
 
 def test_a_notebook_shows_the_film_in_a_frame(browser, films, tmp_path):
-    (tmp_path / "cell.html").write_text(
-        f"<!doctype html><meta charset=utf-8>{films[0]._repr_html_()}", encoding="utf-8"
-    )
-    browser.call(
-        "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True
-    )
-    browser.open(tmp_path / "cell.html")
-    attached = (event for event in browser.events if event["method"] == "Target.attachedToTarget")
-    with browser.within(next(attached)["params"]["sessionId"]):
+    with browser.notebook_frame(films[0]._repr_html_(), tmp_path / "cell.html"):
         browser.js(READY)
         browser.js("go(39)")
         assert text(browser, "#now") == "Update 400 of 400"
