@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,11 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 collect_ignore_glob = ["docs/*.py", "docs/_extensions/*.py"]
+collect_ignore = [
+    f"minigrad/interop/{package}.py"
+    for package in ("onnx", "torch", "keras")
+    if find_spec(package) is None
+]
 
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:

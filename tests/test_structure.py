@@ -30,6 +30,7 @@ ROOMS = [
     "diagnose",
     "film",
     "lessons",
+    "interop",
     "minigrad",
 ]
 """A room may import from those before it, and from itself."""
