@@ -226,7 +226,7 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
     )
     if optimizer.steps:
         places = _places(model)
-        for tensor in writer.module.parameters():
+        for tensor in filter(lambda t: t.requires_grad, writer.module.parameters()):
             state = {"step": torch.tensor(float(optimizer.steps))} if kind != "SGD" else {}
             for slot in optimizer.slots:
                 vector = optimizer.state[slot]
@@ -264,7 +264,8 @@ def _checked(model: mg.Model, function: str) -> mg.Model:
         )
     if model.input_shape is None:
         raise RuntimeError(
-            f"{function} expects a built model, got {model.label}: pass it input_shape=, or call fit"
+            f"{function} expects a built model, got {model.label}: pass it input_shape=, or call "
+            "fit"
         )
     return model
 
@@ -450,8 +451,8 @@ def _average_pooling(layer: Any) -> Module:
     more = any(map(any, rest))  # a last window may then reach beyond the padding
     if more and 1 in per_axis(strides, layer.axes):
         raise ValueError(
-            f"{layer.label} expects padding of equal ends in torch.nn, got {layer.padding!r}, which "
-            "pads one end more: use an odd pool_size, or strides above 1"
+            f"{layer.label} expects padding of equal ends in torch.nn, got {layer.padding!r}, "
+            "which pads one end more: use an odd pool_size, or strides above 1"
         )
     kind = nn.AvgPool1d if layer.axes == 1 else nn.AvgPool2d
     options = {"padding": tuple(both), "ceil_mode": more, "count_include_pad": False}
@@ -583,11 +584,7 @@ def from_torch(
 
     >>> module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> from_torch(module, (2,))
-    Sequential(
-        [Dense(3, name='dense_1'), ReLU(name='re_lu_1'), Dense(1, name='dense_2')],
-        input_shape=(2,),
-        dtype='float32',
-    )
+    Sequential([Dense(3), ReLU(), Dense(1)], input_shape=(2,), dtype='float32')
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"from_torch expects a torch.nn.Module, got {type(module).__name__}")
@@ -724,7 +721,7 @@ class _Reader:
         """Give the optimizer of the model the state of another one."""
         ours: Any = model.optimizer
         slots = _OPTIMIZERS[type(ours)][2]
-        states = {id(t): state for t, state in there.state.items() if state}
+        states = {id(t): state for t, state in there.state.items() if state and t.requires_grad}
         if not states:
             return
         steps = {int(state["step"]) for state in states.values() if "step" in state}
@@ -738,15 +735,15 @@ class _Reader:
                 own = getattr(layer, weight.attribute)
                 if not isinstance(own, mg.Parameter):
                     continue
-                if len(tensors) > 1 and all(t.requires_grad for t in tensors):
-                    raise ValueError(
-                        f"{layer.label} has one {weight.attribute} for two of PyTorch's, whose "
-                        f"state can't be merged: call from_torch without an optimizer"
-                    )
                 arrays = [
                     _array(states[id(t)][slots[slot]]) if id(t) in states else np.zeros(t.shape)
                     for t in tensors
                 ]
+                if len(arrays) > 1 and weight.join(np.zeros_like(arrays[0]), arrays[1]).any():
+                    raise ValueError(
+                        f"{layer.label} has one {weight.attribute} for two that the optimizer "
+                        "trains in PyTorch: call from_torch without the optimizer"
+                    )
                 vector[places[id(own.source)]] = weight.join(*arrays).ravel()
 
     def _fill(self, layer: Layer, module: Module) -> None:
@@ -757,7 +754,14 @@ class _Reader:
                 weight = self._reordered(weight)
             tensors = [_tensor_at(holder, name) for name in weight.names]
             own = getattr(layer, weight.attribute)
-            array_of(layer, weight.attribute)[...] = weight.join(*map(_array, tensors))
+            array, target = weight.join(*map(_array, tensors)), array_of(layer, weight.attribute)
+            if array.shape != target.shape:
+                raise ValueError(
+                    f"{self.label(module)} has a {weight.attribute} of shape {array.shape}, and "
+                    f"for rows of shape {layer.input_shape} minigrad's has {target.shape}: pass "
+                    "the input_shape of the module, channels-last"
+                )
+            target[...] = array
             if isinstance(own, mg.Parameter):
                 own.trainable = tensors[0].requires_grad
                 key = (weight.attribute, *map(id, tensors))
@@ -767,7 +771,9 @@ class _Reader:
     def _reordered(self, weight: Weight) -> Weight:
         """Return the weight after a Flatten, whose numbers are in another order than ours."""
         order, self._order = self._order, None
-        return weight if order is None else weight._replace(join=lambda a: a.T[order])
+        if order is None:
+            return weight
+        return weight._replace(join=lambda a: a.T[order] if len(order) == a.shape[1] else a.T)
 
     def _check_axes(self, module: Module, shape: Shape) -> None:
         """Refuse a module that works along another axis than its layer would."""
@@ -837,36 +843,35 @@ class _Reader:
     def padding(self, module: Module, shape: Shape, words: Sequence[str], **options: Any) -> Any:
         """Return the padding of a module, and what is padded before it, as our layers name it."""
         axes = len(shape) - 1
-        size, strides = options["kernel"], options["strides"]
         pads = self._pads or [(0, 0)] * axes
         self._pads = []
         if module.padding == "same":
             return "same"
         own = (0,) * axes if module.padding == "valid" else per_axis(module.padding, axes)
         pads = [(a + p, b + p) for (a, b), p in zip(pads, own, strict=True)]
-        dilation = options.get("dilation", 1)
+        equal = all(a == b for a, b in pads)
+        both = tuple(a for a, _ in pads) if axes > 1 else pads[0][0]
+        up = getattr(module, "ceil_mode", False)
+        if equal and not up:
+            return both
+        dilations = per_axis(options.get("dilation", 1), axes)
         lengths = tuple(n or 2**16 for n in shape[:-1])
-        more = getattr(module, "ceil_mode", False)
-        for word in words:
+        sizes = per_axis(options["kernel"], axes), dilations, per_axis(options["strides"], axes)
+        outputs = tuple(
+            (n + a + b - (k - 1) * d - 1 + up * (s - 1)) // s + 1
+            for n, (a, b), k, d, s in zip(lengths, pads, *sizes, strict=True)
+        )
+        for padding in ([both] if equal else []) + [*words]:
             windows = make_windows(
-                "", lengths, size, strides=strides, dilation=dilation, padding=word
+                "", lengths, sizes[0], strides=sizes[2], dilation=dilations, padding=padding
             )
-            if more:
-                sizes = zip(
-                    lengths, pads, per_axis(size, axes), per_axis(strides, axes), strict=True
-                )
-                outputs = tuple(-(-(n + a + b - k) // s) + 1 for n, (a, b), k, s in sizes)
-                fits = all(a == p for (a, _), (p, _) in zip(pads, windows.pads, strict=True))
-                if fits and outputs == windows.outputs:
-                    return word
-            elif tuple(pads) == windows.pads:
-                return word
-        if more or any(a != b for a, b in pads):
-            raise ValueError(
-                f"{self.label(module)} expects equal padding of both ends without ceil_mode, or "
-                f"that of {', '.join(words)}, got {pads}"
-            )
-        return tuple(a for a, _ in pads) if axes > 1 else pads[0][0]
+            starts = [first for first, _ in windows.pads]
+            if starts == [first for first, _ in pads] and windows.outputs == outputs:
+                return padding
+        raise ValueError(
+            f"{self.label(module)} expects equal padding of both ends without ceil_mode, or that "
+            f"of {' or '.join(words)}, got {pads}"
+        )
 
 
 def _flat(module: Module) -> list[Module]:
@@ -900,7 +905,7 @@ def _read_convolution(reader: _Reader, module: Any, shape: Shape) -> Layer:
     reader.need(module, groups=1, padding_mode="zeros")
     kind = mg.Conv1D if isinstance(module, nn.Conv1d) else mg.Conv2D
     size, strides, dilation = map(_one, (module.kernel_size, module.stride, module.dilation))
-    words = ["valid", "same", *(["causal"] if kind is mg.Conv1D else [])]
+    words = ["same", "causal"] if kind is mg.Conv1D else ["same"]
     options = {"kernel": size, "strides": strides, "dilation": dilation}
     return kind(
         module.out_channels,
@@ -944,10 +949,10 @@ def _read_transposed(reader: _Reader, module: Any, shape: Shape) -> Layer:
 def _read_pooling(kind: Any, axes: int) -> Callable[[_Reader, Any, Shape], Layer]:
     def read(reader: _Reader, module: Any, shape: Shape) -> Layer:
         size, strides = _one(module.kernel_size), _one(module.stride)
-        padding = reader.padding(module, shape, ["valid", "same"], kernel=size, strides=strides)
+        padding = reader.padding(module, shape, ["same"], kernel=size, strides=strides)
         if hasattr(module, "dilation"):
             reader.need(module, dilation=1, return_indices=False)
-        elif padding != "valid":
+        elif padding != 0 and padding != (0, 0):
             reader.need(module, count_include_pad=False)
         return kind(size, strides=strides, padding=padding)
 
@@ -1028,11 +1033,11 @@ def _read_unflatten(reader: _Reader, module: Any, shape: Shape) -> Layer:
 
 def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Layer:
     reader.need(module, mode="nearest", size=None)
-    return mg.UpSampling2D(
-        tuple(map(int, per_axis(int(module.scale_factor), 2)))
-        if isinstance(module.scale_factor, float)
-        else tuple(map(int, module.scale_factor))
-    )
+    given = module.scale_factor
+    factors = given if isinstance(given, tuple) else (given, given)
+    if any(factor != int(factor) for factor in factors):
+        raise ValueError(f"{reader.label(module)} expects whole numbers to scale by, got {given}")
+    return mg.UpSampling2D(tuple(map(int, factors)))
 
 
 def _read_hardtanh(reader: _Reader, module: Any, shape: Shape) -> Layer:

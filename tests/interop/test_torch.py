@@ -198,11 +198,9 @@ def test_a_graph_with_shared_weights_goes_both_ways() -> None:
     assert len([*module.parameters()]) == len(model.parameters)
     x = {n: np.random.default_rng(0).normal(size=(3, 4)) for n in "ab"}
     wanted = model.predict(x)
-    for given in (
-        [{n: torch.from_numpy(v) for n, v in x.items()}],
-        map(torch.from_numpy, x.values()),
-    ):
-        output = module(*given)
+    given = {n: torch.from_numpy(v) for n, v in x.items()}
+    for arguments in [given], given.values():
+        output = module(*arguments)
         for name in wanted:
             np.testing.assert_allclose(output[name].detach(), wanted[name], rtol=1e-12)
     back = from_torch(module, ())
@@ -225,7 +223,7 @@ def cnn():
         nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
         nn.Flatten(),
         nn.Dropout(0.1),
-        nn.Linear(60, 4),
+        nn.Linear(70, 4),
         nn.LayerNorm(4),
     ).double()
 
@@ -302,6 +300,8 @@ def test_first_layers_of_a_network_in_a_model() -> None:
         (nn.Sequential(nn.Linear(2, 2), nn.Conv1d(2, 2, 1)), (3, 2), ["Conv1d '1'", "last"]),
         (nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten()), (3, 3, 1), ["Flatten", "Sequential"]),
         (nn.Sequential(nn.ZeroPad2d((0, 1, 0, 0)), nn.Conv2d(1, 1, 1)), (3, 3, 1), ["(0, 1)"]),
+        (nn.Linear(3, 2), (2,), ["Linear", "(3, 2)", "(2,)"]),
+        (nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(9, 2)), (3, 3, 1), ["(9, 2)"]),
         (nn.BatchNorm1d(2, affine=False), (2,), ["affine"]),
         (nn.LSTM(2, 2, num_layers=2, batch_first=True), (3, 2), ["num_layers=1"]),
         (nn.LSTM(2, 2), (3, 2), ["batch_first=True"]),
