@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import Scale, rows_for, says
+from helpers import Scale, rows_for, says, varied
 from minigrad import (
     GELU,
     GRU,
@@ -83,17 +83,6 @@ def assert_equal(model, x, path, dtype="float32", *, reference=True) -> None:
             assert output.dtype == dtype
             scale = max(1, np.abs(wanted).max())
             np.testing.assert_allclose(output, wanted, rtol=0, atol=TOLERANCE[dtype] * scale)
-
-
-def varied(model):
-    """Return a model whose parameters and buffers aren't at their initial values."""
-    rng = np.random.default_rng(0)
-    for p in model.parameters:
-        p.value = p.value + rng.normal(size=p.shape, scale=0.3)
-    for _, layer in walk(model):
-        for name in layer.buffers:
-            getattr(layer, name)[...] = rng.uniform(0.5, 2, size=getattr(layer, name).shape)
-    return model
 
 
 LACKING = {

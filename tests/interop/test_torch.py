@@ -7,7 +7,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from helpers import Scale, rows_for, says
+from helpers import Scale, rows_for, says, tensors, varied
 from minigrad import (
     GRU,
     L2,
@@ -45,25 +45,6 @@ from minigrad.util.config import registered
 torch = pytest.importorskip("torch")
 nn = torch.nn
 from minigrad.interop.torch import _MODULES, from_torch, to_torch, to_torch_training  # noqa: E402
-
-
-def varied(model):
-    """Return a model whose parameters and buffers aren't at their initial values."""
-    rng = np.random.default_rng(0)
-    for p in model.parameters:
-        p.value = p.value + rng.normal(size=p.shape, scale=0.3)
-    for _, layer in walk(model):
-        for name in layer.buffers:
-            getattr(layer, name)[...] = rng.uniform(0.5, 2, size=getattr(layer, name).shape)
-    return model
-
-
-def tensors(model, x):
-    """Return the inputs in order, as leaves that require gradients unless they are ids."""
-    cast = model.cast(x, model.dtype)
-    arrays = [*cast.values()] if isinstance(cast, dict) else [cast]
-    made = [torch.from_numpy(np.array(a)) for a in arrays]
-    return [t.long() if t.dtype == torch.int64 else t.requires_grad_() for t in made]
 
 
 def assert_equal(model, module, x, rtol=1e-9) -> None:
