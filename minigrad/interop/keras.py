@@ -18,7 +18,6 @@ from minigrad.data.arrays import Array
 from minigrad.data.by_name import each, of
 from minigrad.interop.state_dict import Weight, array_of
 from minigrad.layers.windows import per_axis
-from minigrad.util.names import snake_case
 from minigrad.util.optional import optional
 
 try:
@@ -634,8 +633,8 @@ def _calls(model: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:
     if isinstance(model, keras.Sequential):
         names = ["input", *(layer.name for layer in model.layers)]
         chain = zip(model.layers, names, strict=False)
-        calls = {layer.name: (layer, [before], {}) for layer, before in chain}
-        return {"input": tuple(model.input_shape[1:])}, calls, names[-1]
+        steps = {layer.name: (layer, [before], {}) for layer, before in chain}
+        return {"input": tuple(model.input_shape[1:])}, steps, names[-1]
     config = model.get_config()
     by_name = {layer.name: layer for layer in model.layers}
     shapes, waiting = {}, {}
@@ -650,7 +649,7 @@ def _calls(model: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:
             call = by_name[name], [_place(*h) for h in _histories(node)], how
             waiting[_place(name, number)] = call
     inputs = {end[0]: shapes[end[0]] for end in _ends(config["input_layers"]).values()}
-    calls = {}
+    calls: dict[str, Any] = {}
     while waiting:  # a layer that is called again can come before what it is called on
         ready = [n for n, (_, s, _) in waiting.items() if not any(x in waiting for x in s)]
         calls.update({name: waiting.pop(name) for name in ready})
@@ -697,26 +696,34 @@ def _equal_pads(there: Any) -> tuple[int, ...]:
     return tuple(first for first, _ in pads)
 
 
-_FUNCTIONS = {
-    "hard_tanh": mg.Hardtanh,
-    "hard_sigmoid": mg.Hardsigmoid,
-    "leaky_relu": partial(mg.LeakyReLU, 0.2),
+_FUNCTIONS: dict[str, Callable[[], Layer]] = {
     "linear": mg.Identity,
+    "relu": mg.ReLU,
+    "leaky_relu": partial(mg.LeakyReLU, 0.2),
+    "elu": mg.ELU,
+    "selu": mg.SELU,
+    "gelu": mg.GELU,
+    "silu": mg.SiLU,
+    "sigmoid": mg.Sigmoid,
+    "tanh": mg.Tanh,
+    "hard_sigmoid": mg.Hardsigmoid,
+    "hard_tanh": mg.Hardtanh,
+    "softplus": mg.Softplus,
+    "softsign": mg.Softsign,
+    "mish": mg.Mish,
+    "softmax": mg.Softmax,
+    "log_softmax": mg.LogSoftmax,
 }
 
 
 def _function(there: Any, name: Any) -> Layer:
     """Return the layer of an activation function by its name in Keras."""
-    if name in _FUNCTIONS:
-        return _FUNCTIONS[name]()
-    known = {snake_case(kind.__name__).replace("re_lu", "relu"): kind for kind in _TO}
-    known |= {"relu": mg.ReLU, "elu": mg.ELU, "selu": mg.SELU, "silu": mg.SiLU, "gelu": mg.GELU}
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or name not in _FUNCTIONS:
         raise ValueError(f"the activation of '{there.name}' has no layer in minigrad, got {name!r}")
-    return known[name]()
+    return _FUNCTIONS[name]()
 
 
-def _read_convolution(there: Any, c: dict[str, Any]) -> Layer:
+def _read_convolution(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, data_format="channels_last", groups=1)
     kind: Any = getattr(mg, type(there).__name__)
     padding = c["padding"]
@@ -739,7 +746,7 @@ def _sized(size: Any, axes: int) -> Any:
     return sizes if axes > 1 else sizes[0]
 
 
-def _read_transposed(there: Any, c: dict[str, Any]) -> Layer:
+def _read_transposed(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, output_padding=None)
     layer: Any = _read_convolution(there, c)
     longer = any(s > k for s, k in zip(c["strides"], c["kernel_size"], strict=True))
@@ -750,35 +757,34 @@ def _read_transposed(there: Any, c: dict[str, Any]) -> Layer:
     return layer
 
 
-def _read_pooling(there: Any, c: dict[str, Any]) -> Layer:
+def _read_pooling(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, data_format="channels_last")
     kind: Any = getattr(mg, type(there).__name__)
     size, strides = _sized(c["pool_size"], kind.axes), _sized(c["strides"], kind.axes)
     return kind(size, strides=strides, padding=c["padding"])
 
 
-def _read_same(there: Any, c: dict[str, Any]) -> Layer:
+def _read_same(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, data_format="channels_last", keepdims=False)
     return getattr(mg, type(there).__name__)()
 
 
-def _read_upsampling(there: Any, c: dict[str, Any]) -> Layer:
+def _read_upsampling(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, data_format="channels_last", interpolation="nearest")
     return mg.UpSampling2D(tuple(c["size"]))
 
 
-def _read_norm(there: Any, c: dict[str, Any]) -> Layer:
+def _read_norm(there: Any, c: dict[str, Any]) -> Any:
     axes = c.get("axis", -1)
     axis = axes[0] if isinstance(axes, (list, tuple)) and len(axes) == 1 else axes
     last = axis in (-1, len(there.input.shape) - 1)
     _need(there, {**c, "axis": -1 if last else axis}, axis=-1, center=True, scale=True)
-    epsilon = c["epsilon"]
-    return {
-        "BatchNormalization": lambda: mg.BatchNorm(momentum=1 - c["momentum"], epsilon=epsilon),
-        "LayerNormalization": lambda: mg.LayerNorm(epsilon=epsilon),
-        "RMSNormalization": lambda: mg.RMSNorm(epsilon=epsilon),
-        "GroupNormalization": lambda: mg.GroupNorm(c["groups"], epsilon=epsilon),
-    }[type(there).__name__]()
+    kind, epsilon = type(there).__name__, c["epsilon"]
+    if kind == "BatchNormalization":
+        return mg.BatchNorm(momentum=1 - c["momentum"], epsilon=epsilon)
+    if kind == "GroupNormalization":
+        return mg.GroupNorm(c["groups"], epsilon=epsilon)
+    return (mg.LayerNorm if kind == "LayerNormalization" else mg.RMSNorm)(epsilon=epsilon)
 
 
 def _read_cell(there: Any, c: dict[str, Any]) -> Any:
@@ -792,7 +798,7 @@ def _read_cell(there: Any, c: dict[str, Any]) -> Any:
     )
 
 
-def _read_bidirectional(there: Any, c: dict[str, Any]) -> Layer:
+def _read_bidirectional(there: Any, c: dict[str, Any]) -> Any:
     inner = there.forward_layer
     merges: Any = {"concat": "concat", "sum": "add", "ave": "mean"}
     if c["merge_mode"] not in merges or type(inner).__name__ not in _CELLS:
@@ -803,27 +809,27 @@ def _read_bidirectional(there: Any, c: dict[str, Any]) -> Layer:
     return mg.Bidirectional(_read_cell(inner, inner.get_config()), merge=merges[c["merge_mode"]])
 
 
-def _read_attention(there: Any, c: dict[str, Any]) -> Layer:
+def _read_attention(there: Any, c: dict[str, Any]) -> Any:
     width = c["key_dim"]
     _need(there, c, value_dim=width, dropout=0.0, output_shape=None, use_gate=False)
     return mg.MultiHeadAttention(c["num_heads"], causal=c["causal"], use_bias=c["use_bias"])
 
 
-def _read_leaky(there: Any, c: dict[str, Any]) -> Layer:
+def _read_leaky(there: Any, c: dict[str, Any]) -> Any:
     return mg.LeakyReLU(float(c["negative_slope"]))
 
 
-def _read_relu(there: Any, c: dict[str, Any]) -> Layer:
+def _read_relu(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, max_value=None, negative_slope=0.0, threshold=0.0)
     return mg.ReLU()
 
 
-def _read_concatenate(there: Any, c: dict[str, Any]) -> Layer:
+def _read_concatenate(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, axis=-1)
     return mg.Concatenate()
 
 
-def _read_softmax(there: Any, c: dict[str, Any]) -> Layer:
+def _read_softmax(there: Any, c: dict[str, Any]) -> Any:
     _need(there, c, axis=-1)
     return mg.Softmax()
 

@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 import minigrad as mg
 from minigrad.core.graph import Graph
@@ -20,7 +21,8 @@ from minigrad.layers.windows import make_windows, per_axis
 from minigrad.util.optional import optional
 
 torch = optional("torch", "minigrad.interop.torch", extra="torch", least="2.4")
-nn = torch.nn
+nn: Any = torch.nn
+Base: Any = nn.Module
 
 Tensor: TypeAlias = Any
 Module: TypeAlias = Any
@@ -29,7 +31,7 @@ Module: TypeAlias = Any
 # Modules for what torch.nn has no module for.
 
 
-class ChannelsFirst(nn.Module):  # type: ignore[misc]
+class ChannelsFirst(Base):  # type: ignore[misc]
     """Runs a module that wants the channels first on rows that have them last."""
 
     def __init__(self, inner: Module) -> None:
@@ -40,7 +42,7 @@ class ChannelsFirst(nn.Module):  # type: ignore[misc]
         return self.inner(x.movedim(-1, 1)).movedim(1, -1)
 
 
-class RecurrentRows(nn.Module):  # type: ignore[misc]
+class RecurrentRows(Base):  # type: ignore[misc]
     """The outputs of an `nn.RNN`, `nn.GRU` or `nn.LSTM`, of all steps or of the last."""
 
     def __init__(
@@ -57,7 +59,7 @@ class RecurrentRows(nn.Module):  # type: ignore[misc]
         return h.flip(1) if self.restores_order else h
 
 
-class Attention(nn.Module):  # type: ignore[misc]
+class Attention(Base):  # type: ignore[misc]
     """The output of an `nn.MultiheadAttention` for query, value and a mask of 1 and 0.
 
     PyTorch's result is NaN for a query that attends to nothing.
@@ -81,7 +83,7 @@ class Attention(nn.Module):  # type: ignore[misc]
         return self.inner(query, value, value, attn_mask=blocked, need_weights=False)[0]
 
 
-class Positions(nn.Module):  # type: ignore[misc]
+class Positions(Base):  # type: ignore[misc]
     """Adds a row of `weight` at each position."""
 
     def __init__(self, positions: int, width: int) -> None:
@@ -92,7 +94,7 @@ class Positions(nn.Module):  # type: ignore[misc]
         return x + self.weight
 
 
-class Sinusoids(nn.Module):  # type: ignore[misc]
+class Sinusoids(Base):  # type: ignore[misc]
     """Adds sines and cosines of each position; see `minigrad.SinusoidalPositions`."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ class Sinusoids(nn.Module):  # type: ignore[misc]
         return x + torch.as_tensor(p, dtype=x.dtype, device=x.device)
 
 
-class Merge(nn.Module):  # type: ignore[misc]
+class Merge(Base):  # type: ignore[misc]
     """The sum, the mean, the product or the concatenation of values."""
 
     def __init__(self, how: str) -> None:
@@ -118,7 +120,7 @@ class Merge(nn.Module):  # type: ignore[misc]
         return h / len(values) if self.how == "mean" else h
 
 
-class Branches(nn.Module):  # type: ignore[misc]
+class Branches(Base):  # type: ignore[misc]
     """Merges the outputs of modules for one input."""
 
     def __init__(self, branches: Mapping[str, Module], how: str) -> None:
@@ -129,7 +131,7 @@ class Branches(nn.Module):  # type: ignore[misc]
         return self.merge(*(branch(x) for branch in self.branches.values()))
 
 
-class GraphModule(nn.Module):  # type: ignore[misc]
+class GraphModule(Base):  # type: ignore[misc]
     """Modules in any order without a cycle; takes the inputs in order, or a dict of them."""
 
     def __init__(self, layers: Mapping[str, Module], graph: Graph) -> None:
@@ -191,7 +193,7 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
         TypeError and others: see `to_torch`.
     """
     _checked(model, "to_torch_training")
-    optimizer = model.optimizer
+    optimizer: Any = model.optimizer
     if optimizer is None:
         raise RuntimeError("to_torch_training expects a compiled model: call compile first")
     if type(optimizer) not in _OPTIMIZERS:
@@ -660,7 +662,7 @@ class _Reader:
         self._names = {id(inner): name for name, inner in module.named_modules()}
         self._first: bool | None = None
         """Whether the module has the channels first; None if it isn't known yet."""
-        self._order: Array | None = None
+        self._order: NDArray[Any] | None = None
         """The place in the module's flat rows of each number of ours."""
         self._pads: list[tuple[int, int]] = []
         """The padding before the next module, by axis."""
@@ -806,12 +808,13 @@ class _Reader:
             self._cut = False
             return []
         if isinstance(module, Branches):
+            how: Any = module.merge.how
             first = self._first
             made = []
             for branch in module.branches.values():
                 self._first = first
                 made.append(self.single(branch, shape)[0])
-            return [mg.Parallel(made, merge=module.merge.how)]
+            return [mg.Parallel(made, merge=how)]
         if isinstance(module, GraphModule):
             return [self.graph(module)]
         if kind not in _LAYERS:
@@ -897,11 +900,11 @@ def _one(size: Any) -> Any:
     )
 
 
-def _read_linear(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_linear(reader: _Reader, module: Any, shape: Shape) -> Any:
     return mg.Dense(module.out_features, use_bias=module.bias is not None)
 
 
-def _read_convolution(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_convolution(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, groups=1, padding_mode="zeros")
     kind = mg.Conv1D if isinstance(module, nn.Conv1d) else mg.Conv2D
     size, strides, dilation = map(_one, (module.kernel_size, module.stride, module.dilation))
@@ -917,7 +920,7 @@ def _read_convolution(reader: _Reader, module: Any, shape: Shape) -> Layer:
     )
 
 
-def _read_transposed(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_transposed(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, groups=1)
     size, strides, dilation = module.kernel_size, module.stride, module.dilation
     sizes = [*zip(size, strides, dilation, strict=True)]
@@ -946,8 +949,8 @@ def _read_transposed(reader: _Reader, module: Any, shape: Shape) -> Layer:
     )
 
 
-def _read_pooling(kind: Any, axes: int) -> Callable[[_Reader, Any, Shape], Layer]:
-    def read(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_pooling(kind: Any, axes: int) -> Callable[[_Reader, Any, Shape], Any]:
+    def read(reader: _Reader, module: Any, shape: Shape) -> Any:
         size, strides = _one(module.kernel_size), _one(module.stride)
         padding = reader.padding(module, shape, ["same"], kernel=size, strides=strides)
         if hasattr(module, "dilation"):
@@ -959,8 +962,8 @@ def _read_pooling(kind: Any, axes: int) -> Callable[[_Reader, Any, Shape], Layer
     return read
 
 
-def _read_global(kind: Any) -> Callable[[_Reader, Any, Shape], Layer]:
-    def read(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_global(kind: Any) -> Callable[[_Reader, Any, Shape], Any]:
+    def read(reader: _Reader, module: Any, shape: Shape) -> Any:
         if set(per_axis(module.output_size, 1)) != {1}:
             raise ValueError(
                 f"{reader.label(module)} expects output_size=1, got {module.output_size}"
@@ -972,24 +975,24 @@ def _read_global(kind: Any) -> Callable[[_Reader, Any, Shape], Layer]:
     return read
 
 
-def _read_batch_norm(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_batch_norm(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, affine=True, track_running_stats=True)
     return mg.BatchNorm(momentum=module.momentum, epsilon=module.eps)
 
 
-def _read_norm(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_norm(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, elementwise_affine=True, normalized_shape=shape[-1:])
     kind = mg.LayerNorm if isinstance(module, nn.LayerNorm) else mg.RMSNorm
     return kind(epsilon=module.eps)
 
 
-def _read_softmax(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_softmax(reader: _Reader, module: Any, shape: Shape) -> Any:
     if module.dim not in (-1, len(shape)):
         raise ValueError(f"{reader.label(module)} expects dim=-1, got {module.dim}")
     return mg.Softmax() if isinstance(module, nn.Softmax) else mg.LogSoftmax()
 
 
-def _read_recurrent(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_recurrent(reader: _Reader, module: Any, shape: Shape) -> Any:
     rows = isinstance(module, RecurrentRows)
     inner = module.inner if rows else module
     reader.need(inner, num_layers=1, batch_first=True, bidirectional=False, proj_size=0)
@@ -1006,7 +1009,7 @@ def _read_recurrent(reader: _Reader, module: Any, shape: Shape) -> Layer:
     return layer
 
 
-def _read_attention(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_attention(reader: _Reader, module: Any, shape: Shape) -> Any:
     inner = module.inner
     reader.need(inner, batch_first=True, bias_k=None, add_zero_attn=False, dropout=0.0)
     return mg.MultiHeadAttention(
@@ -1014,24 +1017,24 @@ def _read_attention(reader: _Reader, module: Any, shape: Shape) -> Layer:
     )
 
 
-def _read_embedding(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_embedding(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, padding_idx=None, max_norm=None, scale_grad_by_freq=False)
     return mg.Embedding(module.num_embeddings, module.embedding_dim)
 
 
-def _read_flatten(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_flatten(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, start_dim=1, end_dim=-1)
     reader.collapse(shape)
     return mg.Flatten()
 
 
-def _read_unflatten(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_unflatten(reader: _Reader, module: Any, shape: Shape) -> Any:
     if len(shape) != 1:
         raise ValueError(f"{reader.label(module)} expects an nn.Flatten before it")
     return mg.Reshape(tuple(module.unflattened_size))
 
 
-def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, mode="nearest", size=None)
     given = module.scale_factor
     factors = given if isinstance(given, tuple) else (given, given)
@@ -1040,17 +1043,17 @@ def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Layer:
     return mg.UpSampling2D(tuple(map(int, factors)))
 
 
-def _read_hardtanh(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_hardtanh(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, min_val=-1.0, max_val=1.0)
     return mg.Hardtanh()
 
 
-def _read_merge(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_merge(reader: _Reader, module: Any, shape: Shape) -> Any:
     kinds = {"add": mg.Add, "mean": mg.Average, "multiply": mg.Multiply, "concat": mg.Concatenate}
     return kinds[module.how]()
 
 
-_ELEMENTWISE: dict[Any, Callable[[_Reader, Any, Shape], Layer]] = {
+_ELEMENTWISE: dict[Any, Callable[[_Reader, Any, Shape], Any]] = {
     nn.Identity: lambda reader, module, shape: mg.Identity(),
     nn.Sigmoid: lambda reader, module, shape: mg.Sigmoid(),
     nn.Tanh: lambda reader, module, shape: mg.Tanh(),
