@@ -20,7 +20,7 @@ class FakeTerminal(io.StringIO):
 def sized(monkeypatch: pytest.MonkeyPatch):
     for name in ("NO_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "name", "posix")
+    monkeypatch.setenv("WT_SESSION", "on")  # for Windows
 
     def set_columns(columns: int) -> FakeTerminal:
         monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((columns, 24)))

@@ -9,17 +9,18 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 Style: TypeAlias = Literal["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan"]
 
 _CODES: Final[dict[Style, int]] = {
-    "bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36,
+    "bold": 1, "dim": 2,
+    "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36,
 }  # fmt: skip
 
 
 class Terminal(NamedTuple):
-    """Where text is printed: its columns, and whether it shows colour.
+    r"""Where text is printed: its columns, and whether it shows colour.
 
     Lay text out first and `paint` it last, since the codes of colours count as characters.
 
     >>> Terminal(width=60, color=True).paint("J = 0.17", "bold", "green")
-    '\\x1b[1;32mJ = 0.17\\x1b[0m'
+    '\x1b[1;32mJ = 0.17\x1b[0m'
     >>> Terminal().paint("J = 0.17", "bold", "green")
     'J = 0.17'
     """
