@@ -133,9 +133,7 @@ def test_verbose_selects_the_display(terminal, monkeypatch: pytest.MonkeyPatch) 
 def test_the_line_on_a_terminal(terminal) -> None:
     screen = terminal(120, seconds=0.5)
     make(metrics=["mae"]).fit(X, Y, epochs=2, batch_size=25, validation_split=0.2)
-    middle = re.compile(
-        r"epoch 2/2  \[=+>\.+\]  2/4  \d+/s  loss 0\.\d+  mae 0\.\d+  0:\d\d left"
-    )
+    middle = re.compile(r"epoch 2/2  \[=+>\.+\]  2/4  \d+/s  loss 0\.\d+  mae 0\.\d+  0:\d\d left")
     assert any(middle.fullmatch(text) for text in screen.drawn)
     assert len(screen.lines) == 2
     assert re.fullmatch(r"epoch 2/2  loss \S+  mae \S+  val_loss \S+  val_mae \S+", screen.lines[1])
@@ -171,7 +169,10 @@ def test_a_terminal_of_unknown_width(monkeypatch: pytest.MonkeyPatch, terminal) 
 @pytest.mark.parametrize(
     ("columns", "line"),
     [
-        (100, "epoch  3/20  [===>................]  12/80  35/s  loss 0.1234  mae 0.9876  0:12 left"),
+        (
+            100,
+            "epoch  3/20  [===>................]  12/80  35/s  loss 0.1234  mae 0.9876  0:12 left",
+        ),
         (80, "epoch  3/20  [==>............]  12/80  35/s  loss 0.1234  mae 0.9876  0:12 left"),
         (60, " 3/20  [=>....]  12/80  35/s  loss 0.1234  mae 0.9876  0:12"),
         (50, " 3/20  12/80  35/s  loss 0.1234  mae 0.9876  0:12"),

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from minigrad.core.layer import Layer
 from minigrad.plots.architecture import Node, nodes_of
 from minigrad.plots.layout import Layout, Place
-from minigrad.plots.svg import document, element, escape, fit, text, width_of
-from minigrad.summary import rows, totals
+from minigrad.plots.svg import document, fit, text, width_of
+from minigrad.summary import table, totals
+from minigrad.util.markup import element, escape
 
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
 _MAX_PITCH = 92.0  # from one unit's centre to the next
@@ -83,16 +84,7 @@ def number(value: float) -> str:
 def html(model: Layer) -> str:
     """Return a model's diagram and the table of its layers, as a notebook shows them."""
     picture = network(model) if model.output_shape is not None else ""
-    head, *body = rows(model)
-    lines = [element("tr", "".join(element("th", escape(cell)) for cell in head))]
-    for cells in body:
-        indent = (len(cells[0]) - len(cells[0].lstrip())) / 2
-        looks = [f"text-align:{'right' if i == 3 else 'left'}" for i in range(len(cells))]
-        looks[0] += f";padding-left:{0.5 + indent}em"
-        pairs = zip(cells, looks, strict=True)
-        line = "".join(element("td", escape(cell.strip()), style=look) for cell, look in pairs)
-        lines.append(element("tr", line))
-    return f"{picture}<table>{''.join(lines)}</table><p>{escape(totals(model))}</p>"
+    return f"{picture}{table(model).html()}<p>{escape(totals(model))}</p>"
 
 
 def _shape_of(node: Node) -> str:

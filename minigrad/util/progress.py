@@ -110,8 +110,7 @@ class Progress:
             self._replace("")
         else:
             head, logs = self._finished
-            self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()))
-            self._write("\n")
+            self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()), "\n")
             self._shown, self._finished = "", None
 
     def _head(self) -> str:
@@ -129,12 +128,12 @@ class Progress:
         self._replace(fit_line(parts, self._width(), share))
         self._due = now + max(_REDRAW_SECONDS, _DRAWING_SHARE * (perf_counter() - now))
 
-    def _replace(self, text: str) -> None:
+    def _replace(self, text: str, end: str = "") -> None:
         """Overwrite the shown line; spaces cover its rest, since some terminals can't erase."""
-        if text != self._shown:
+        if text != self._shown or end:
             start = "\r" if self.in_place else ""
             covered = text.ljust(min(len(self._shown), self._width()))
-            self._write(start + covered + (start if not text else ""))
+            self._write(start + covered + (end if text else start))
             self._shown = text
 
     def _width(self) -> int:
