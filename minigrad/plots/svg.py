@@ -56,6 +56,9 @@ def document(
     style = (
         f"{scope}{{max-width:100%;height:auto}}{scope}{{{light}}}"
         f"@media (prefers-color-scheme:dark){{{scope}{{{dark}}}}}"
+        # A notebook of JupyterLab and a page of Sphinx have a theme of their own.
+        f"[data-jp-theme-light=true] {scope},[data-theme=light] {scope}{{{light}}}"
+        f"[data-jp-theme-light=false] {scope},[data-theme=dark] {scope}{{{dark}}}"
         f"{scope} text{{font-family:{_FONT}}}{scope} .title,{scope} .strong{{font-weight:600}}"
         f"{scope} .halo{{stroke:{COLORS['paper'][0]};stroke:var(--paper);stroke-width:6px;"
         "stroke-linejoin:round;paint-order:stroke}"

@@ -49,7 +49,9 @@ class Progress:
         self, stream: TextIO | None = None, *, in_place: bool = False, every: bool = False
     ) -> None:
         self.stream, self.in_place, self.every = stream, in_place, every
-        self.begin(0, 0)
+        self._shown = self._hidden = ""
+        # The head and the logs of a finished epoch whose line isn't kept yet.
+        self._finished: tuple[str, Mapping[str, float]] | None = None
 
     def begin(self, epoch: int, epochs: int) -> None:
         """Begin training after `epoch` of `epochs` epochs."""
@@ -58,9 +60,6 @@ class Progress:
         self._due = self._start + _REDRAW_SECONDS
         self._batches: int | None = None
         self._number = self._steps = 0  # batches of this epoch, and of those before
-        self._shown = self._hidden = ""
-        # The head and the logs of a finished epoch whose line isn't kept yet.
-        self._finished: tuple[str, Mapping[str, float]] | None = None
 
     def begin_epoch(self, batches: int | None) -> None:
         """Begin the next epoch; `batches` is None if their number is unknown."""
