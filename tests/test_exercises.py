@@ -283,13 +283,13 @@ def test_start_never_overwrites_a_file() -> None:
     assert Path("slope.py").read_text() == "mine"
 
 
-def test_grade_prints_one_line_for_each_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+def test_grade_prints_an_item_for_each_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     main(["start", "dropout"])
     capsys.readouterr()
     assert main(["grade", "dropout.py"]) == 1
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) > 1
-    assert all(line.startswith("- ") for line in printed)
+    assert sum(line.startswith("- ") for line in printed) > 1
+    assert all(line.startswith(("- ", "  ")) for line in printed)
 
 
 def test_start_prints_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
