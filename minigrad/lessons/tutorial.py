@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     x, y = sum_of_two(rng)
     results, errors = repeat_tutorial(x, y, rng)
     wrong = [i for i, result in enumerate(results, start=1) if not result.agrees]
-    head = ("", "tutorial", "minigrad", "allowed", "agrees")
+    head: tuple[str, ...] = ("", "tutorial", "minigrad", "allowed", "agrees")
     _show(Table([head, *(result.row for result in results)], right=(1, 2), wrong=wrong))
     _say("3. Why not every digit agrees", CHAOS)
     _say("4. Corrections", CORRECTIONS)

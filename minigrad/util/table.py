@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minigrad.util.markup import element, escape
-from minigrad.util.terminal import Style, Terminal
+from minigrad.util.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,15 @@ class Table:
                 blocks.append(blocks[0][:1])
                 width = 2 + len(cells[0])
             blocks[-1].append(cells)
-        looks: list[tuple[Style, ...]] = [
-            ("red",) if i in self.wrong else () for i in range(len(first))
-        ]
-        looks[0] = ("bold",)
-        return "\n\n".join(
-            "\n".join(
-                terminal.paint("  ".join(row).rstrip(), *look)
-                for row, look in zip(zip(*block, strict=True), looks, strict=True)
-            )
-            for block in blocks
-        )
+        lines: list[str] = []
+        for block in blocks:
+            lines += [""] if lines else []
+            for i, row in enumerate(zip(*block, strict=True)):
+                line = "  ".join(row).rstrip()
+                if i == 0 or i in self.wrong:
+                    line = terminal.paint(line, "red" if i else "bold")
+                lines.append(line)
+        return "\n".join(lines)
 
     def _aligned(self, column: Sequence[str], j: int) -> list[str]:
         width = max(map(len, column))
