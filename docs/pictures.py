@@ -20,8 +20,7 @@ from minigrad import (
     SimpleRNN,
 )
 from minigrad.layers.recurrent import Recurrent
-from minigrad.plots.svg import document, text
-from minigrad.util.markup import element
+from minigrad.plots.svg import document, element, text
 
 STATIC = Path(__file__).parent / "_static"
 ALONG = 76 + 12.0 * np.arange(30)  # the places of 30 steps
