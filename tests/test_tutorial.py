@@ -74,7 +74,7 @@ def test_main_prints_agreement_and_draws(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert tutorial.main(["curves.svg"]) == 0
     printed = capsys.readouterr().out
-    assert "Building Simple Neural Network Using Numpy" in printed
+    assert "Building Simple Neural Network Using Numpy" in " ".join(printed.split())
     assert "955.62804742  955.62804742  same digits" in printed
     assert "0.36054183    0.36054183  same digits" in printed
     assert "  NO" not in printed
