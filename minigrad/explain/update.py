@@ -33,9 +33,11 @@ class Update:
     def __init__(self, model: Layer, optimizer: Optimizer, gradients: Mapping[str, Array]) -> None:
         self.model, made = copy.deepcopy((model, optimizer))
         self.parameters = {path: p.source for path, p in self.model.named_parameters()}
-        for path, p in self.parameters.items():
-            p.grad = gradients.get(path, np.zeros_like(p.value))
         held = self.model.parameters
+        for p in held:
+            p.grad = np.zeros_like(p.value)
+        for path, gradient in gradients.items():
+            self.parameters[path].grad = gradient
         self.norm = norm([grad for _, _, grad in held.trainable_runs()])
         self._places, size = dict[Parameter, slice](), 0
         for p in held:
