@@ -154,6 +154,20 @@ class Selection:
     def lines(self, step: Step) -> list[Line]:
         return [step.line(self.row, index, self.limit) for index in self.indices(step)]
 
+    def rest(self, step: Step) -> str:
+        """Say how much the numbers that aren't shown add up to; nothing if all are shown."""
+        shown = self.indices(step)
+        if len(shown) == step.size:
+            return ""
+        of, sizes = f"Σ |{step.name}|", np.abs(step.row(self.row)).ravel()
+        if step.symbol is not None:
+            of, sizes = "the effect on J", self._effects(step.symbol.units_of)
+        with np.errstate(all="ignore"):
+            share = 100 - 100 * sizes[shown].sum() / sizes.sum()
+        known = step.sizes is None and np.isfinite(share)
+        told = f", with {share:.3g} % of {of}" if known else ""
+        return f"... and {step.size - len(shown)} others{told}"
+
     def note(self, step: Step) -> list[str]:
         """Return what a step shows of the number with the largest effect."""
         if step.note is None:
