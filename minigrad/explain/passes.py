@@ -16,6 +16,7 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
+from minigrad.explain.equations import ERROR
 from minigrad.explain.loss_steps import loss_steps
 from minigrad.explain.places import Names, by_label, word
 from minigrad.explain.steps import Limit, Line, Step, Sum, flat_index, largest
@@ -108,7 +109,7 @@ class Pass:
         factors, products = [*(parts | added).items()], np.array([*(parts | added).values()])
         equation = f"J = {' + '.join(parts | added)}"
         yield Step(
-            "loss", "", "the sum of the losses", equation, "as 1", "J", np.array([self.j]),
+            "loss", "", "the sum of the losses", equation, f"as {ERROR}", "J", np.array([self.j]),
             lambda *_: Sum(products, lambda i: (factors[i],)),
         )  # fmt: skip
         yield from (step for step in steps if step.phase == "backward")

@@ -9,8 +9,9 @@ from itertools import groupby
 from math import prod
 from typing import Final
 
+from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.passes import Pass, Selection
-from minigrad.explain.steps import EQUATIONS, TOKEN, Line, at, number
+from minigrad.explain.steps import TOKEN, Line, at, number
 from minigrad.util.terminal import Style, Terminal
 
 _OPERATOR: Final = re.compile(r" (?=[-+×/=←] )")
@@ -23,12 +24,16 @@ _NAME: Final = re.compile(
 )
 _GREEK: Final = [
     "alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "sigma", "theta", "phi", "omega",
-    "eta", "tau",
+    "eta", "tau", "rho",
 ]  # fmt: skip
 _FUNCTIONS: Final = ["exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"]
 _COMMANDS: Final = {name: f"\\{name}" for name in (*_FUNCTIONS, *_GREEK)}
-_COMMANDS.update(zip("αβγδελμσθφωητ", map("\\{}".format, _GREEK), strict=True))
+_COMMANDS.update(zip("αβγδελμσθφωητρ", map("\\{}".format, _GREEK), strict=True))
 _SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
+_PLAIN: Final = _SPECIAL | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "→": r"$\to$", "×": r"$\times$", "∂": r"$\partial$", "Σ": r"$\Sigma$", "δ": r"$\delta$",
+}  # fmt: skip
 _SIGNS: Final = _SPECIAL | {
     "←": r"\leftarrow ", "→": r"\to ",
     "×": r"\times ", "∂": r"\partial ", "≤": r"\le ", "≥": r"\ge ", "<=": r"\le ", ">=": r"\ge ",
@@ -191,9 +196,8 @@ def _mathematics(formula: str) -> str:
 
 def _escape(plain: str) -> str:
     """Write plain text so that LaTeX prints it; signs beyond ASCII are simplified or left out."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    plain = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
-    return "".join((special | _SPECIAL).get(sign, sign) for sign in plain)
+    plain = unicodedata.normalize("NFKD", plain)
+    return "".join(_PLAIN.get(sign, sign if sign.isascii() else "") for sign in plain)
 
 
 def _aligned(rows: list[str]) -> list[str]:
@@ -217,6 +221,8 @@ def _name(name: str) -> str:
     parts = _NAME.fullmatch(name)
     if parts is None:
         return rf"\text{{{_escape(name)}}}"
+    if name.startswith("β_"):
+        return rf"\beta_{{{parts['level']}}}"
     above = [f"({parts['level']})"] if parts["level"] else []
     above += [r"\prime" * len(parts["primes"])] if parts["primes"] else []
     above += [rf"\text{{by {_escape(parts['by'])}}}"] if parts["by"] else []
