@@ -41,6 +41,7 @@ from minigrad.explain import EQUATIONS
 from minigrad.explain.steps import Limit
 from minigrad.layers import Activation
 from minigrad.util.config import registered
+from minigrad.util.terminal import Terminal
 
 HALF = MSELoss(reduction="sum", scale=0.5)
 ALL = 10**6
@@ -115,7 +116,11 @@ def lines_of(text: str) -> dict[str, tuple[str, float, str]]:
         if head := re.search(r"^\d+\. .*? +(as |)Equations? ([\d, ]+)$", row):
             step_tag = head[1] + head[2]
         line = re.fullmatch(r"  (\S+) =(?: (.*) =)? ([^\s=]+)(?: +\(([\d, as]+)\))?", row)
-        if line and not re.search(r"\[.*[a-z]", line[1]) and re.fullmatch(r"-?(?:inf|nan|[\d.e+-]+)", line[3]):
+        if (
+            line
+            and not re.search(r"\[.*[a-z]", line[1])
+            and re.fullmatch(r"-?(?:inf|nan|[\d.e+-]+)", line[3])
+        ):
             name, middle, value, tag = line.groups()
             assert name not in found
             found[name] = middle or "", float(value), tag or step_tag
@@ -135,7 +140,7 @@ def adds_up(text: str) -> int:
     """Compare the formula of each line with its value, and count the lines."""
     checked = 0
     for name, (middle, value, _) in lines_of(text).items():
-        if middle and not re.search(r"\w'*\[", middle):
+        if middle and not re.search(r"\w'*\[|^l$", middle):
             numbers = [abs(float(n)) for n in re.findall(r"\d+\.?\d*(?:e[-+]\d+)?", middle)]
             # Six digits of each term leave less of a sum in which the terms cancel.
             size = max([abs(value), *numbers]) ** (2 if "×" in middle else 1)
@@ -527,6 +532,43 @@ def test_any_unit_and_weight_of_a_wide_layer_is_available(wide):
     assert told == pytest.approx(gradient, rel=1e-5)
     told = lines_of(wide.unit("flatten_1", 29, row=1))
     assert told["h0[29]"][0] == "x[1,1]"
+
+
+def test_what_is_left_out_is_added_up():
+    layers = [Dense(64, "relu"), Dense(20)]
+    model = Sequential(layers, input_shape=(64,), rng=0)
+    x = np.random.default_rng(0).normal(size=(1, 64))
+    explanation = model.explain(x, np.array([3]), loss=CrossEntropyLoss())
+    text = str(explanation)
+    assert adds_up(text) > 40  # with the sums of the others
+    assert "others)" in lines_of(text)["l"][0]
+    told = re.findall(r"others, with ([\d.]+) % of (.*)$", text, re.MULTILINE)
+    shares = {of: float(share) for share, of in told}
+    gradient = np.abs(explanation["dense_1"].gradients["weight"])
+    rest = 1 - np.sort(gradient.ravel())[-4:].sum() / gradient.sum()
+    assert shares["Σ |∂J/∂w1|"] == pytest.approx(100 * rest, rel=1e-2)
+    effects = np.abs(explanation["dense_1"].z * explanation["dense_1"].delta)[0]
+    rest = 100 * (1 - np.sort(effects)[-4:].sum() / effects.sum())
+    assert f"... and 60 others, with {rest:.3g} % of the effect on J" in text
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_text_fits_the_terminal(monkeypatch, columns):
+    residual = Residual([Dense(3, name="a_layer_with_a_long_name_" * 2), LayerNorm()])
+    model = Sequential([residual, Dense(30, "gelu"), Dense(1)], input_shape=(3,), rng=0)
+    explanation = model.explain(np.ones((2, 3)), np.ones((2, 1)), loss=HALF, optimizer="adam")
+    rows = explanation.text(width=columns).split("\n")
+    assert max(map(len, rows)) <= columns
+    assert not any(row != row.rstrip() for row in rows)
+    plain = " ".join(" ".join(rows).split())
+    monkeypatch.setattr(Terminal, "of", lambda: Terminal(columns, color=True))
+    colored = str(explanation)
+    assert "\x1b[" in colored
+    shown = re.sub(r"\x1b\[[\d;]*m", "", colored)
+    assert max(map(len, shown.split("\n"))) <= min(columns, 100)
+    assert columns > 100 or " ".join(shown.split()) == plain
+    monkeypatch.setattr(Terminal, "of", lambda: Terminal(columns))
+    assert str(explanation) == shown
 
 
 NASTY = "</script><script>alert(1)</script>&\"'\\{%_^~#$ 日本ß"

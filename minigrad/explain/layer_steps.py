@@ -314,7 +314,9 @@ def shared_gradients(names: Names) -> Iterator[Step]:
         values = np.stack([gradient for _, gradient in held]).sum(axis=0)[None]
         arrays = [(part.gradient, gradient[None]) for part, gradient in held]
         parts = _added(arrays, [np.arange(values.size)] * len(held))
-        step = Step("backward", path, title, equation, f"as {SUM_OVER_UNITS}", p.total, values, parts)
+        step = Step(
+            "backward", path, title, equation, f"as {SUM_OVER_UNITS}", p.total, values, parts
+        )
         yield _regularized(step, p)
 
 
@@ -383,7 +385,9 @@ class Branches:
         if self.merge == "concat":
             equation = f"{h.name} = concat({', '.join(name for name, _ in arrays)})"
         name, values = h.name, place.output
-        return Step("forward", place.path, self.title, equation, f"as {FORWARD}", name, values, parts, h)
+        return Step(
+            "forward", place.path, self.title, equation, f"as {FORWARD}", name, values, parts, h
+        )
 
     def deltas(self) -> Iterator[Step]:
         """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""

@@ -57,7 +57,11 @@ def loss_steps(
             last=tuple(regularizers.items()),
         )
 
-    one, opaque, tag = at(l_name, shape, "k"), f"{kind.__name__}({symbol.name}, t{by})", lead + ERROR
+    one, opaque, tag = (
+        at(l_name, shape, "k"),
+        f"{kind.__name__}({symbol.name}, t{by})",
+        lead + ERROR,
+    )
     if known:
         title = "the loss of each output" if shape else "the loss of the row"
         equation = f"{one} = {forward.names() or opaque}"

@@ -259,13 +259,19 @@ class Formula:
                 if over is not None and getattr(self._owner, "batch_dependent", False):
                     over = self._arrays[inner][1].reshape(-1, units)[:, place]
                 return None if over is None else number(getattr(over, function)())
-            sizes = np.ones(units)
+            product = np.ones(units)
             for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
-                sizes = sizes * rows[word]
-            sizes = np.exp(sizes - sizes.max()) if "exp(" in inner else sizes
+                product = product * rows[word]
+            sizes = np.exp(product - product.max()) if "exp(" in inner else product
             shown = largest(sizes, limit.of(units))
             terms = [str(_write(inner, partial(value, unit=unit), call)) for unit in shown]
-            terms += [f"... ({units - len(shown)} more)"] * (len(shown) < units)
+            if len(shown) < units:
+                terms.append(f"... ({units - len(shown)} others)")
+                if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
+                    with np.errstate(all="ignore"):
+                        added = np.exp(product) if "exp(" in inner else product
+                    rest = float(np.delete(added, shown).sum())
+                    terms[-1] = f"{number(rest)} ({units - len(shown)} others)"
             return f"({' + '.join(terms)})"
 
         return _write(self.text, value, call)
