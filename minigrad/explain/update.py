@@ -130,7 +130,7 @@ def _parameter_steps(
         left, before = arrays[letter]
         after, sign = update.of(p, update.after[vectors[letter]]), "=" if letter == "g" else "←"
         formula = Formula(side, dict(arrays), SimpleNamespace(**options), constants)
-        parts = _filled_in(formula) if side else _changed(left, before, after - before)
+        parts = _written(formula) if side else _changed(left, before, after - before)
         title = f"the {slots.get(letter, 'gradient')} that {kind} uses"
         if letter == "w":
             title = f"update by {kind}, learning rate {number(optimizer.rate)}"
@@ -163,8 +163,9 @@ def _gradient_used(optimizer: Optimizer, size: float) -> str:
     return f"{used} + weight_decay w" if decays else used
 
 
-def _filled_in(formula: Formula) -> Parts:
-    return lambda _, index, limit: formula.numbers(0, index, limit)  # for all rows
+def _written(formula: Formula) -> Parts:
+    """Return the parts of a number that a formula computes, the same for all rows."""
+    return lambda _, index, limit: formula.numbers(0, index, limit)
 
 
 def _changed(name: str, before: Array, change: Array) -> Parts:
