@@ -111,8 +111,8 @@ def opening(made: Pass, shown: Selection) -> list[str]:
         example = f"{name}{index} is {path.lstrip('.')}.value{index or '[...]'}"
         sentences.append(f"Indices start at 0, as in the arrays: {example}.")
     sentences.append(
-        'Equations 1 to 11 are listed below. "As Equation 8" takes the place of Equation 8, where '
-        "a layer or a loss isn't the tutorial's."
+        'The equations are listed below. "As Equation 8" takes the place of Equation 8, where a '
+        "layer or a loss isn't the tutorial's."
     )
     if any(step.size > limit.most for step in made.steps):
         sentences.append(
