@@ -82,6 +82,13 @@ def test_colour_changes_no_text(name: str, terminal) -> None:
     assert colored.count("\x1b[") % 2 == 0
 
 
+def test_a_failure_is_red_and_a_pass_is_green(terminal) -> None:
+    terminal(80, color=True)
+    assert REPORTS["gradients"]().startswith("\x1b[1;31mFAILED\x1b[0m: ")
+    assert str(check_layer(Tanh(), (2,))).startswith("\x1b[1;32mpassed\x1b[0m: ")
+    assert "\x1b[1;33mWARNING\x1b[0m: " in REPORTS["diagnosis"]()
+
+
 def test_columns_that_do_not_fit_follow_below() -> None:
     rows = [("name", "one", "two"), ("  a", "1", "2"), ("b", "3.25", "4.5")]
     table = Table(rows, right=[1, 2])
