@@ -1,1 +1,1 @@
-"""Adapters to other libraries; each module needs the extra of its name."""
+"""Adapters to other libraries: one module each, with an extra that installs what it needs."""

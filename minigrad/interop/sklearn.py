@@ -24,16 +24,17 @@ from minigrad.losses.classification import BCEWithLogitsLoss, CrossEntropyLoss
 from minigrad.losses.regression import MSELoss
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import as_object
-from minigrad.util.extras import needs
 from minigrad.util.names import kind_of
+from minigrad.util.optional import optional
 from minigrad.util.progress import Verbose
 
-with needs("minigrad.interop.sklearn", "scikit-learn>=1.6", "sklearn"):
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-    from sklearn.preprocessing import LabelEncoder
-    from sklearn.utils import check_random_state
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
-    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+optional("sklearn", "minigrad.interop.sklearn", extra="sklearn", least="1.6")
+
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 ModelFunction: TypeAlias = Callable[[Shape, int, int], Model]
 """A function of (input_shape, outputs, rng) that returns a new model."""
