@@ -79,9 +79,8 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)  # type: ignore[arg-type]
         array = np.asarray(value)
-        if array.dtype.kind == "O" and array.ndim == 1 and len(array):
-            if isinstance(array[0], (list, np.ndarray)):  # a column of lists
-                array = np.array(array.tolist())
+        if array.dtype.kind == "O" and isinstance(next(iter(array.flat), 0), (list, np.ndarray)):
+            array = np.array(array.tolist())  # a column of lists
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         ragged = isinstance(error, ValueError)
         reason = "are its rows of unequal length?" if ragged else str(error)

@@ -225,8 +225,8 @@ class MinigradClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     """A network as a scikit-learn classifier, for two or more classes, or several labels.
 
     The options are those of `MinigradRegressor`. The default loss is `CrossEntropyLoss`; for two
-    classes, which have a single output, and for several labels it is `BCEWithLogitsLoss`. `classes_`
-    has the sorted classes.
+    classes, which have a single output, and for several labels it is `BCEWithLogitsLoss`. After
+    `fit`, `classes_` holds the sorted classes.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.model_selection import cross_val_score

@@ -46,8 +46,11 @@ class TensorBoard(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         validated = any(name.startswith("val_") for name in trainer.reported)
         for run in ("train", "validation") if validated else ("train",):
-            folder = os.path.join(self.folder, run)
-            self._writers[run] = SummaryWriter(folder, flush_secs=5)
+            self._writers[run] = SummaryWriter(
+                os.path.join(self.folder, run),
+                flush_secs=5,
+                filename_suffix=f".{trainer.epoch}",  # a file of the same second is overwritten
+            )
 
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
