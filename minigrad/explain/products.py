@@ -63,7 +63,7 @@ class Products:
         steps = (per_axis(n, layer.axes) for n in (layer.strides, layer.dilation_rate))
         moved = [
             f"{s if s > 1 else ''}{u}+{d if d > 1 else ''}{i}" + (f"-{first}" if first else "")
-            for u, i, s, d, (first, _) in zip(near, taps, *steps, windows._pads, strict=True)
+            for u, i, s, d, (first, _) in zip(near, taps, *steps, windows.pads, strict=True)
         ]
         where = "".join(f", {m} = {under}" for m, under in zip(far, moved, strict=True))
         if self.turned:
