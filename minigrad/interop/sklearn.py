@@ -92,8 +92,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train a new model."""
-        X, y = self._validated(X, y, reset=True)
-        return self._train(self._new_model(X, y), X, y, sample_weight, self.epochs)
+        rows, targets = self._validated(X, y, reset=True)
+        model = self._new_model(rows, targets)
+        return self._train(model, rows, targets, sample_weight, self.epochs)
 
     def _train(
         self,
@@ -193,8 +194,8 @@ class MinigradRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
     @override
     def _validated(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, reset=reset)
-        return X, y
+        found = validate_data(self, X, y, multi_output=True, y_numeric=True, reset=reset)
+        return tuple(found)
 
     @override
     def _learn(self, y: NDArray[Any]) -> tuple[int, Loss]:
@@ -206,9 +207,9 @@ class MinigradRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     ) -> Self:
         """Train for one more epoch; the first call makes the model."""
         first = not hasattr(self, "model_")
-        X, y = self._validated(X, y, reset=first)
-        model = self._new_model(X, y) if first else self.model_
-        return self._train(model, X, y, sample_weight, 1)
+        rows, targets = self._validated(X, y, reset=first)
+        model = self._new_model(rows, targets) if first else self.model_
+        return self._train(model, rows, targets, sample_weight, 1)
 
     def predict(self, X: ArrayLike) -> Any:
         """Return predictions of the shape of y."""
@@ -277,23 +278,23 @@ class MinigradClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
                 "partial_fit of MinigradClassifier expects classes in its first call: pass "
                 "classes=np.unique(all_y)"
             )
-        X, y = self._validated(X, y, reset=first)
-        if not first:
+        rows, targets = self._validated(X, y, reset=first)
+        if first:
+            model = self._new_model(rows, targets if targets.ndim > 1 else np.asarray(classes))
+        else:
+            model = self.model_
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise ValueError(
                     "partial_fit of MinigradClassifier expects the classes of its first call, "
                     f"{self.classes_}, got {classes}"
                 )
-            model = self.model_
-        else:
-            model = self._new_model(X, y if y.ndim > 1 else np.asarray(classes))
-        return self._train(model, X, y, sample_weight, 1)
+        return self._train(model, rows, targets, sample_weight, 1)
 
     def predict_proba(self, X: ArrayLike) -> Any:
         """Return the probability of each class, or of each label, in the order of `classes_`."""
         output = self._output(X)
         one_of_many = len(self.classes_) > 2 and not self._several_labels
-        if self.model_.loss.takes_logits:
+        if self.model_.loss and self.model_.loss.takes_logits:
             output = softmax(output) if one_of_many else sigmoid(output)
         return output if output.shape[1] > 1 else np.hstack([1 - output, output])
 
