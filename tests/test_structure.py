@@ -105,7 +105,14 @@ def test_imports_have_no_circle() -> None:
 
 def test_nothing_behind_a_door_imports_the_model() -> None:
     importers = {name for name in MODULES if "core.model" in imports(name)}
-    assert importers <= {"minigrad", "lessons.tutorial"}
+    others = {name for name in importers if room(name) != "interop"}
+    assert others <= {"minigrad", "lessons.tutorial"}
+
+
+def test_nothing_imports_the_adapters() -> None:
+    for name in MODULES:
+        if room(name) != "interop":
+            assert not {other for other in imports(name) if room(other) == "interop"}, name
 
 
 def test_modules_of_one_name_mean_the_same() -> None:
