@@ -120,7 +120,7 @@ REDUCIBLE = [path for path in EXAMPLES if "\nEPOCHS = " in path.read_text()]
 def run_example(path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool = True) -> None:
     """Run an example with a file for its picture; if not `full`, small and without its asserts."""
     source = path.read_text()
-    for module in re.findall(r"^(?:from|import) (sklearn|scipy)", source, re.M):
+    for module in re.findall(r"^(?:from|import) (sklearn|scipy|onnxruntime|torch)", source, re.M):
         pytest.importorskip(module)
     picture = ["picture.svg"] if find_spec("matplotlib") else []
     monkeypatch.setattr(sys, "argv", [str(path), *picture])

@@ -633,7 +633,7 @@ def _calls(model: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:
     if isinstance(model, keras.Sequential):
         names = ["input", *(layer.name for layer in model.layers)]
         chain = zip(model.layers, names, strict=False)
-        steps = {layer.name: (layer, [before], {}) for layer, before in chain}
+        steps: dict[str, Any] = {n.name: (n, [before], {}) for n, before in chain}
         return {"input": tuple(model.input_shape[1:])}, steps, names[-1]
     config = model.get_config()
     by_name = {layer.name: layer for layer in model.layers}

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
@@ -33,7 +32,7 @@ from minigrad.core.layer import walk
 os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it when it is imported
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
-from minigrad.interop.keras import from_keras, to_keras, to_keras_training  # noqa: E402
+from minigrad.interop.keras import from_keras, to_keras, to_keras_training
 
 # PyTorch's tensors don't know NumPy's copy keyword, and Keras converts them.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -225,17 +224,6 @@ def test_bad_input() -> None:
         there.compile(optimizer=optimizer, loss="mse")
         with says(ValueError, "SGD", part):
             from_keras(there, loss="mse")
-
-
-def test_the_package_is_missing_or_old(monkeypatch) -> None:
-    monkeypatch.delitem(sys.modules, "minigrad.interop.keras")
-    monkeypatch.setattr(keras, "__version__", "3.1.0")
-    with says(ImportError, "3.9", "3.1.0", "pip install 'minigrad[keras]'"):
-        import_module("minigrad.interop.keras")
-    monkeypatch.setitem(sys.modules, "keras", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with says(ImportError, "minigrad.interop.keras", "pip install 'minigrad[keras]'"):
-        import_module("minigrad.interop.keras")
 
 
 @pytest.mark.skipif(find_spec("tensorflow") is not None, reason="the backend is installed")
