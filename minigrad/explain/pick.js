@@ -54,20 +54,31 @@ function table(line) {
   return make("table", {}, head, body, make("tfoot", {}, total));
 }
 
+// A sum is open at its step, and closed at the others.
 function sumOf(name) {
   const line = row.lines[name];
   const step = row.steps[line.step];
-  const head = make("h3", {}, typeset(name));
   const go = make("button", { type: "button", className: "go" }, `step ${line.step + 1}`);
   go.addEventListener("click", () => goTo(line.step));
-  const made = make("div", { className: "sum" }, head);
-  made.append(make("span", { className: "tag" }, step.named), go);
+  const head = make("summary", {}, make("h3", {}, typeset(name)));
+  head.append(make("span", { className: "tag" }, step.named));
+  const sum = make("details", {}, head);
+  sum.dataset.step = line.step;
   if (step.equation.includes(" = ")) {
-    made.append(make("div", { className: "formula later" }, typeset(step.equation)));
+    sum.append(make("div", { className: "formula later" }, typeset(step.equation)));
   }
-  if (line.terms) made.append(table(line));
-  else made.append(make("div", { className: "formula" }, inOneRow(line)));
-  return made;
+  if (line.terms) sum.append(table(line));
+  else sum.append(make("div", { className: "formula" }, inOneRow(line)));
+  return make("div", { className: "sum" }, sum, go);
+}
+
+function openSum() {
+  const sums = [...byId("pick").querySelectorAll("details")];
+  const past = sums.findLast(({ dataset }) => Number(dataset.step) <= state.step) ?? sums[0];
+  for (const sum of sums) {
+    sum.open = sum === past;
+    sum.classList.toggle("now", Number(sum.dataset.step) === state.step);
+  }
 }
 
 function ownersOf(shown) {
@@ -137,11 +148,18 @@ function showPick() {
     panel.append(numbers([[key, weight.value], ...names.map((name) => [name, row.lines[name].value])]));
   }
   panel.append(...names.map(sumOf));
+  openSum();
+}
+
+function select(kind, key) {
+  const within = byId("pick").contains(document.activeElement);
+  state.pick = [kind, key];
+  showPick();
+  if (within) byId("pick-title").focus({ preventScroll: true });
 }
 
 function pick(kind, key, follow = false) {
-  state.pick = [kind, key];
-  showPick();
+  select(kind, key);
   mark();
   byId("status").textContent = byId("pick-title").textContent;
   if (follow) byId("pick-title").focus({ preventScroll: true });
