@@ -114,12 +114,12 @@ function along({ points }, share) {
 function areApart(edges, share) {
   const boxes = edges.map((edge) => {
     const [x, y] = along(edge, share);
-    const half = 3.4 * edge.label.textContent.length + 2;
+    const half = 3.1 * edge.label.textContent.length;
     const inside = x - half >= edge.points[0][0] && x + half <= edge.points.at(-1)[0];
     return inside || edge.lanes.length ? [x, y, half] : null;
   });
   return boxes.every((box, i) => box && boxes.slice(0, i).every(
-    ([x, y, half]) => Math.abs(box[1] - y) >= 14 || Math.abs(box[0] - x) >= half + box[2],
+    ([x, y, half]) => Math.abs(box[1] - y) >= 14 || Math.abs(box[0] - x) >= half + box[2] + 4,
   ));
 }
 

@@ -1,7 +1,7 @@
 // The diagram: columns of units, the lines between them, and marks on those of the current step.
 
-const SIZES = [[104, 64], [88, 48], [76, 44], [62, 33]]; // of units, and of gaps between columns
-const [EDGE, MOST_GAP, SPACE, TAB, REST] = [14, 150, 12, 19, 22]; // pixels
+const SIZES = [[104, 64], [88, 48], [76, 44], [58, 32]]; // of units, and of gaps between columns
+const [MOST_GAP, SPACE, TAB, REST] = [150, 12, 19, 22]; // pixels
 const TALLEST = 620; // a taller diagram has lower units
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -10,7 +10,8 @@ function draw() {
   const many = row.stacks.length;
   byId("main").classList.toggle("across", many > 4);
   row.drawn = byId("scroll").clientWidth;
-  const free = row.drawn - 8 - 2 * EDGE;
+  const edge = row.drawn < 600 ? 4 : 14;
+  const free = row.drawn - 8 - 2 * edge;
   const spare = ([unit, least]) => free - many * unit - (many - 1) * least;
   const size = SIZES.find((one) => spare(one) >= 0) ?? SIZES[1];
   const unitWidth = size[0];
@@ -18,12 +19,12 @@ function draw() {
   const tip = make("div", { id: "tip", hidden: true, ariaHidden: "true" });
   const svg = svgElement("svg", { "aria-hidden": "true" });
   graph.replaceChildren(svg);
-  graph.classList.toggle("small", unitWidth < 76);
   graph.classList.toggle("narrow", unitWidth < 88);
+  graph.classList.toggle("small", unitWidth < 76);
   const branched = row.stacks.some((stack) => stack.length > 1);
-  const leftOf = (x) => EDGE + x * (unitWidth + gap);
+  const leftOf = (x) => edge + x * (unitWidth + gap);
   row.stacks.forEach((stack, x) => {
-    const over = branched ? 8 : x === 0 || x === many - 1 ? EDGE : gap / 2 - 3;
+    const over = branched ? 8 : x === 0 || x === many - 1 ? edge : gap / 2 - 3;
     for (const column of stack.filter(({ lane }) => !lane)) {
       const title = heading(column);
       place(title, leftOf(x) - over, 0, unitWidth + 2 * over);
@@ -56,7 +57,7 @@ function draw() {
     for (const lane of way) lane.above = above;
     if (isSkip(way[0])) graph.append(label("skip", way[0].left, above - 10, unitWidth));
   }
-  const width = leftOf(many - 1) + unitWidth + EDGE;
+  const width = leftOf(many - 1) + unitWidth + edge;
   for (const element of [graph, svg]) {
     element.style.width = `${width}px`;
     element.style.height = `${height + 12}px`;
