@@ -110,6 +110,16 @@ class Optimizer(Configurable):
         return rate
 
     @property
+    def equation(self) -> str:
+        """The step of a parameter w as text, such as "v = momentum v + g; w - eta v".
+
+        `explain` shows it with names and numbers. w and g are the parameter and its gradient, eta
+        is the learning rate, t counts the steps from 1, a slot is known by its first letter, and an
+        option by its name. Without an equation, `explain` shows the change.
+        """
+        return ""
+
+    @property
     def slots(self) -> tuple[str, ...]:
         """The names of the vectors in `state`."""
         return ()

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
+from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.layer_steps import row_gradients
@@ -90,13 +91,14 @@ class Explanation:
         x: rows, in the model's dtype; of several inputs, a dict.
         y: targets that the loss accepts; of several outputs, a dict.
         loss: the loss.
+        optimizer: what makes a step after the pass, on a copy; None for no update.
 
     Attributes:
         rows: how many rows it has.
         prediction: the model's output; several are a dict by name, and so are their targets.
         target: the targets, in the shape and dtype that the loss computes with.
         j: the loss over all rows, with the regularizers.
-        steps: the computation in order: forward, loss, backward.
+        steps: the computation in order: forward, loss, backward, update.
 
     >>> import numpy as np
     >>> from minigrad import Dense, MSELoss, Sequential
@@ -110,8 +112,10 @@ class Explanation:
       ∂J/∂w1[0,0] = -1 × 3 = -3                                                               (4, 6)
     """
 
-    def __init__(self, model: Layer, x: Data, y: Data, loss: Loss) -> None:
-        self._arguments = copy.deepcopy((model, x, y, loss))
+    def __init__(
+        self, model: Layer, x: Data, y: Data, loss: Loss, optimizer: Optimizer | None = None
+    ) -> None:
+        self._arguments = copy.deepcopy((model, x, y, loss, optimizer))
         self._pass = made = Pass(*self._arguments)
         self.x, self.rows, self.loss, self.j = made.x, made.rows, made.loss, made.j
         self.prediction, self.target = made.prediction, made.target
@@ -153,7 +157,7 @@ class Explanation:
         return "\n".join(row for rows in lines for row in rows)
 
     def weight(self, path: str, index: Index, *, parameter: str = "weight", most: int = 12) -> str:
-        """Return the lines of one number of a parameter: its value and its gradient.
+        """Return the lines of one number of a parameter: its value, its gradient and its update.
 
         Raises:
             KeyError, ValueError: there is no such layer, parameter or index.
@@ -165,9 +169,11 @@ class Explanation:
         p = held[parameter]
         place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
+        ((first, attribute), *_) = self._pass.names.parameters[p.name]
+        updated = f"{first.path}.{attribute}".lstrip(".")
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
         for step in self.steps:
-            if step.name in (p.gradient, p.total):
+            if step.name in (p.gradient, p.total) or step.path == updated:
                 lines += tagged(step.line(0, place, Limit(most)), step.tag)
         return "\n".join(lines)
 

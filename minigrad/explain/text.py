@@ -30,6 +30,7 @@ _COMMANDS: Final = {name: f"\\{name}" for name in (*_FUNCTIONS, *_GREEK)}
 _COMMANDS.update(zip("αβγδελμσθφωητ", map("\\{}".format, _GREEK), strict=True))
 _SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
 _SIGNS: Final = _SPECIAL | {
+    "←": r"\leftarrow ", "→": r"\to ",
     "×": r"\times ", "∂": r"\partial ", "≤": r"\le ", "≥": r"\ge ", "<=": r"\le ", ">=": r"\ge ",
     "\\": r"\backslash ", "~": r"\sim ", "*": r"\cdot ",
 }  # fmt: skip
@@ -42,14 +43,16 @@ def text(made: Pass, shown: Selection) -> str:
         written += ["", phase.upper()]
         for place, step in steps:
             *rows, last = wrap(f"{place}. {step.head}", WIDTH - len(step.references) - 2, "    ")
-            written += ["", *rows, f"{last:{WIDTH - len(step.references)}}{step.references}"]
+            last = f"{last:{WIDTH - len(step.references)}}{step.references}" if step.tag else last
+            written += ["", *rows, last]
             written += [f"  {row}" for row in wrap(step.equation, WIDTH - 2, "    ")]
             lines = shown.lines(step)
             written += [row for line in lines for row in tagged(line, step.tag)]
             if len(lines) < step.size:
                 written.append(f"  ... and {step.size - len(lines)} more")
             written += [f"  {row}" for row in shown.note(step)]
-    used = {int(n) for step in made.steps for n in step.tag.removeprefix("as ").split(", ")}
+    tags = {step.tag.removeprefix("as ") for step in made.steps} - {""}
+    used = {int(n) for tag in tags for n in tag.split(", ")}
     written += ["", "EQUATIONS", "", "  i, j and k count the units of three consecutive layers"]
     written += [f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in used]
     return "\n".join(written)
@@ -71,7 +74,8 @@ def latex(made: Pass, shown: Selection) -> str:
     for phase, steps in groupby(enumerate(made.steps, start=1), lambda item: item[1].phase):
         written.append(rf"\section*{{{phase.title()}}}")
         for place, step in steps:
-            head = rf"\paragraph{{{place}. {_escape(step.head)}.}} {_escape(step.references)}."
+            head = rf"\paragraph{{{place}. {_escape(step.head)}.}}"
+            head += f" {_escape(step.references)}." if step.tag else ""
             lines = shown.lines(step)
             rows = [row for line in lines for row in _rows(pieces(line), step.tag)]
             written += [head, *_aligned(_rows(step.equation) + rows)]
@@ -88,7 +92,7 @@ def opening(made: Pass, shown: Selection) -> list[str]:
     limit = shown.limit
     sentences = [
         f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row "
-        f"{shown.row} of {made.rows}."
+        f"{shown.row} of {made.rows}{', and the update' * (made.steps[-1].phase == 'update')}."
     ]
     for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
         shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"
@@ -108,24 +112,26 @@ def opening(made: Pass, shown: Selection) -> list[str]:
 
 def pieces(line: Line) -> list[str]:
     """Write a line in pieces between which it may be broken."""
-    value = f"= {number(line.value)}"
+    value = f"{line.sign} {number(line.value)}"
     made = [line.name]
     if line.formula:
         first, *others = line.formula.split(" + ")
-        made += [f"= {first}", *(f"+ {other}" for other in others)]
+        made += [f"{line.sign} {first}", *(f"+ {other}" for other in others)]
     elif len(line.terms) == 1 and len(line.terms[0].factors) == 1 and not line.omitted:
-        made.append(f"= {line.terms[0].factors[0][0]}")
+        made.append(f"{line.sign} {line.terms[0].factors[0][0]}")
     elif line.terms:
         for place, term in enumerate(line.terms):
             head, *rest = [value for _, value in term.factors]
             sign = "-" if head < 0 else "+"
             shown = [number(abs(head) if place else head)]
             shown += [f"({number(v)})" if v < 0 else number(v) for v in rest]
-            made.append(f"{sign if place else '='} {' × '.join(shown)}")
+            made.append(f"{sign if place else line.sign} {' × '.join(shown)}")
         if line.omitted:
             sign = "-" if line.rest < 0 else "+"
             made.append(f"{sign} {number(abs(line.rest))} ({line.omitted} more)")
-    return made if made[-1] == value else [*made, value]
+    if made[-1] == value:
+        return made
+    return [*made, f"= {number(line.value)}" if len(made) > 1 else value]
 
 
 def wrap(made: str | list[str], width: int, indent: str = "  ") -> list[str]:
@@ -144,7 +150,8 @@ def wrap(made: str | list[str], width: int, indent: str = "  ") -> list[str]:
 def tagged(line: Line, tag: str) -> list[str]:
     """Write one line, with the equation's number in parentheses at the right."""
     rows = [f"  {row}" for row in wrap(pieces(line), WIDTH - _TAG, "    ")]
-    rows[-1] = f"{rows[-1]:{WIDTH - len(tag) - 2}}({tag})"
+    if tag:
+        rows[-1] = f"{rows[-1]:{WIDTH - len(tag) - 2}}({tag})"
     return rows
 
 
