@@ -61,6 +61,8 @@ function pointsOf(curves) {
   return points;
 }
 
+const brief = (value) => minus(String(Number(Number(value).toPrecision(2))));
+
 function drawLines(svg) {
   const largest = new Map();
   for (const [, , name] of row.edges.filter((edge) => edge[2])) {
@@ -85,7 +87,7 @@ function drawLines(svg) {
   }
   for (const edge of row.edges.filter(([, , name]) => name)) {
     edge.label = svgElement("text", { class: "weight" });
-    edge.label.textContent = minus(String(Number(Number(row.weights[edge[2]].value).toPrecision(2))));
+    edge.label.textContent = brief(row.weights[edge[2]].value);
     svg.append(edge.label);
   }
   for (const edges of groupsOf()) {
@@ -131,6 +133,7 @@ function showWeights(named) {
   for (const edge of shown) {
     const visible = edge.share !== undefined || named.has(edge[2]);
     edge.label.style.display = visible ? "" : "none";
+    edge.label.textContent = brief(weightNow(edge[2]));
     const [x, y] = along(edge, edge.share ?? near);
     edge.label.setAttribute("x", x);
     edge.label.setAttribute("y", y + 4);
@@ -165,7 +168,7 @@ function hover(event) {
   tip.hidden = !edge;
   if (!edge) return;
   const [from, to, name] = edge;
-  if (name) tip.replaceChildren(typeset(`${name} = ${row.weights[name].value}`));
+  if (name) tip.replaceChildren(typeset(`${name} = ${weightNow(name)}`));
   else tip.replaceChildren(typeset(from), " → ", typeset(to));
   const box = byId("graph").getBoundingClientRect();
   const left = Math.min(event.clientX - box.left + 12, box.width - tip.offsetWidth);

@@ -40,8 +40,8 @@ function draw() {
     return Math.max(...row.stacks.map(total));
   };
   let height = setHeights(62);
-  graph.classList.toggle("low", height > TALLEST && unitWidth >= 76);
-  if (height > TALLEST && unitWidth >= 76) height = setHeights(42);
+  graph.classList.toggle("low", height > TALLEST);
+  if (height > TALLEST) height = setHeights(46);
   row.stacks.forEach((stack, x) => {
     const left = leftOf(x);
     let above = (height - total(stack)) / 2;
@@ -142,10 +142,7 @@ function unitButton(unit, width) {
 
 // A tab on a unit with its bias.
 function tabOf(unit, name, left, top, width) {
-  const { value } = row.weights[name];
-  const tab = make("button", { type: "button", className: "bias", tabIndex: -1 }, "b ", minus(short(value)));
-  tab.ariaLabel = `${name} is ${value}`;
-  tab.title = `${name} = ${value}`;
+  const tab = make("button", { type: "button", className: "bias", tabIndex: -1 });
   tab.addEventListener("click", () => pick("weight", name));
   place(tab, left + 8, top, width - 16);
   unit.tab = [name, tab];
@@ -157,6 +154,12 @@ function known(names) {
     const line = row.lines[name];
     return line && (line.step === undefined || line.step <= state.step);
   });
+}
+
+// The value of a weight at this step: the new one after its update.
+function weightNow(name) {
+  const line = row.lines[name];
+  return line?.step <= state.step ? line.value : row.weights[name].value;
 }
 
 function factorsOf(name) {
@@ -184,10 +187,14 @@ function mark() {
     unit.button.classList.toggle("now", now.has(`unit ${key}`));
     unit.button.classList.toggle("used", used.has(`unit ${key}`) && !now.has(`unit ${key}`));
     unit.button.ariaPressed = String(picked === `unit ${key}`);
-    const [bias, tab] = unit.tab ?? [];
-    tab?.classList.toggle("now", now.has(`weight ${bias}`));
-    tab?.classList.toggle("used", used.has(`weight ${bias}`));
-    tab?.classList.toggle("picked", picked === `weight ${bias}`);
+    if (!unit.tab) continue;
+    const [bias, tab] = unit.tab;
+    tab.replaceChildren(`b ${brief(weightNow(bias))}`);
+    tab.ariaLabel = `${bias} is ${weightNow(bias)}`;
+    tab.title = `${bias} = ${weightNow(bias)}`;
+    tab.classList.toggle("now", now.has(`weight ${bias}`));
+    tab.classList.toggle("used", used.has(`weight ${bias}`));
+    tab.classList.toggle("picked", picked === `weight ${bias}`);
   }
   for (const { 0: from, 1: to, 2: name, path } of row.edges) {
     const passed = step.phase === "backward" ? from : to;
@@ -213,15 +220,20 @@ function fill(unit) {
   const name = shown.length > 10 ? shown.replace(/.*(?=\[)/, "") : shown; // it is in the heading
   const symbol = delta?.startsWith("δ") ? "δ" : "∂";
   const number = value && row.lines[value].value;
+  const updated = value === "J" && known(["J_new"]);
+  let below = delta ? `${symbol} ${minus(short(row.lines[delta].value))}` : "";
+  if (updated) below = `new ${minus(short(row.lines.J_new.value))}`;
   button.replaceChildren(
     make("span", { className: "name" }, ...nameOf(name)),
     make("span", { className: "value" }, value ? minus(short(number)) : "\u2013"),
-    make("span", { className: "delta" }, delta ? `${symbol} ${minus(short(row.lines[delta].value))}` : ""),
+    make("span", { className: "delta" }, below),
   );
-  if (target) button.append(make("span", { className: "target" }, `target ${minus(short(target[1]))}`));
+  const aim = byId("graph").classList.contains("small") ? "t" : "target";
+  if (target) button.append(make("span", { className: "target" }, `${aim} ${minus(short(target[1]))}`));
   if (unit.column.shares) button.append(shareBar(value === unit.values.at(-1) ? number : 0, target?.[1]));
   button.classList.toggle("waiting", !value);
   const words = [value ? `${shown} is ${number}` : `${shown}, not computed yet`];
+  if (updated) words.push(`after the update ${row.lines.J_new.value}`);
   if (delta) words.push(`${delta} is ${row.lines[delta].value}`);
   if (target) words.push(`the target ${target[0]} is ${target[1]}`);
   button.ariaLabel = words.join(", ");

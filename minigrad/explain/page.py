@@ -90,6 +90,7 @@ class _Row:
         value, step = number(line.value), self._step_of.get(line.name, "")
         made = {"value": value, "step": step, "formula": line.formula, "terms": terms}
         made |= {"omitted": line.omitted, "rest": number(line.rest)} if line.omitted else {}
+        made |= {"sign": line.sign} if line.sign != "=" else {}
         return {key: value for key, value in made.items() if value not in ("", [])}
 
     def _columns(self) -> list[dict[str, Any]]:
@@ -171,7 +172,7 @@ class _Row:
         return None
 
     def _add_weight(self, name: str, value: float) -> None:
-        """Add a parameter's number that stands in a sum, and the lines of its gradient."""
+        """Add a parameter's number that stands in a sum, and the lines of its gradient and update."""
         array, _, place = name.rstrip("]").partition("[")
         if array not in self.made.names.parameters or name in self._weights:
             return
@@ -181,6 +182,9 @@ class _Row:
         shape = p.source.shape
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
         gradients = dict.fromkeys([*(one.gradient for one in parameters), p.total])
-        steps = [self.made.step_of[name] for name in gradients if name in self.made.step_of]
-        lines = [self._add(step, index) for step in steps]
-        self._weights[name] = {"value": number(value), "of": path, "gradients": lines}
+        lines = [
+            self._add(place, index)
+            for place, step in enumerate(self.made.steps)
+            if step.name in gradients or (step.phase == "update" and step.path == path)
+        ]
+        self._weights[name] = {"value": number(value), "of": path, "lines": lines}

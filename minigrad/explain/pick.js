@@ -54,17 +54,20 @@ function table(line) {
   return make("table", {}, head, body, make("tfoot", {}, total));
 }
 
+// Whether a line is the update of what has the same name.
+const isNew = (name) => row.lines[name].sign === "←" && row.weights[name] !== undefined;
+
 // A sum is open at its step, and closed at the others.
 function sumOf(name) {
   const line = row.lines[name];
   const step = row.steps[line.step];
   const go = make("button", { type: "button", className: "go" }, `step ${line.step + 1}`);
   go.addEventListener("click", () => goTo(line.step));
-  const head = make("summary", {}, make("h3", {}, typeset(name)));
+  const head = make("summary", {}, make("h3", {}, typeset(isNew(name) ? `new ${name}` : name)));
   head.append(make("span", { className: "tag" }, step.named));
   const sum = make("details", {}, head);
   sum.dataset.step = line.step;
-  if (step.equation.includes(" = ")) {
+  if (/ [=←] /u.test(step.equation)) {
     sum.append(make("div", { className: "formula later" }, typeset(step.equation)));
   }
   if (line.terms) sum.append(table(line));
@@ -89,9 +92,10 @@ function ownersOf(shown) {
     }
   }
   for (const [name, weight] of Object.entries(shown.weights)) {
-    for (const known of [name, ...weight.gradients]) found.set(known, ["weight", name]);
+    for (const known of [name, ...weight.lines]) found.set(known, ["weight", name]);
   }
-  for (const step of shown.steps.filter(({ phase }) => phase === "loss")) {
+  const ofLoss = ({ phase, path }) => phase === "loss" || (phase === "update" && !path);
+  for (const step of shown.steps.filter(ofLoss)) {
     for (const name of step.lines) {
       const own = `J${/\|[\w.]+/u.exec(name)?.[0] ?? ""}`; // that of its output
       found.set(name, ["unit", units.has(own) ? own : "J"]);
@@ -136,6 +140,7 @@ function showPick() {
     title.append(isLoss(key) ? "Loss " : "Unit ", typeset(unit.values.join(" → ")));
     const known = [...unit.values, ...unit.deltas].filter((name) => row.lines[name]);
     panel.append(title, make("p", { className: "more" }, `of ${unit.column.title.join(" → ")}`));
+    if (key === "J" && row.lines.J_new) known.push("J_new");
     panel.append(numbers(known.map((name) => [name, row.lines[name].value])));
   } else {
     const weight = row.weights[key];
@@ -145,7 +150,8 @@ function showPick() {
     const place = make("p", { className: "more" }, `of ${weight.of}`);
     if (ends) place.append(", from ", nameButton(ends[0]), " to ", nameButton(ends[1]));
     panel.append(title, place);
-    panel.append(numbers([[key, weight.value], ...names.map((name) => [name, row.lines[name].value])]));
+    const known = names.map((name) => [isNew(name) ? `new ${name}` : name, row.lines[name].value]);
+    panel.append(numbers([[key, weight.value], ...known]));
   }
   panel.append(...names.map(sumOf));
   openSum();

@@ -125,7 +125,7 @@ def _parameter_steps(
         left, before = arrays[letter]
         after, sign = update.of(p, update.after[vectors[letter]]), "=" if letter == "g" else "←"
         formula = Formula(side, dict(arrays), SimpleNamespace(**options), constants)
-        parts: Parts = formula.numbers if side else _changed(left, before, after - before)
+        parts = _written(formula) if side else _changed(left, before, after - before)
         title = f"the {slots.get(letter, 'gradient')} that {kind} uses"
         if letter == "w":
             title = f"update by {kind}, learning rate {number(optimizer.rate)}"
@@ -156,6 +156,11 @@ def _gradient_used(optimizer: Optimizer, size: float) -> str:
         used = "clip_norm gradient / (norm + 1e-6)"
     decays = optimizer.weight_decay and type(optimizer).decay is Optimizer.decay
     return f"{used} + weight_decay w" if decays else used
+
+
+def _written(formula: Formula) -> Parts:
+    """Return the parts of a number that a formula computes, the same for all rows."""
+    return lambda _, index, limit: formula.numbers(0, index, limit)
 
 
 def _changed(name: str, before: Array, change: Array) -> Parts:
