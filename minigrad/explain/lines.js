@@ -159,6 +159,8 @@ function nearestLine(event, most) {
   return found;
 }
 
+let pressed; // the last press, whose place is more exact than that of the click
+
 // A line under the pointer shows its weight; a click selects the weight, or what the line leads to.
 function hover(event) {
   const edge = event.target.closest("button") ? null : nearestLine(event, 8);
@@ -178,7 +180,7 @@ function hover(event) {
 
 function clickLine(event) {
   if (event.target.closest("button")) return;
-  const edge = nearestLine(event, 14);
+  const edge = nearestLine(pressed ?? event, 14);
   if (edge?.[2]) pick("weight", edge[2]);
   else if (edge) pick("unit", edge[1]);
 }

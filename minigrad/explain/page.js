@@ -121,6 +121,7 @@ function start() {
   byId("graph").addEventListener("keydown", move);
   byId("graph").addEventListener("pointermove", hover);
   byId("graph").addEventListener("pointerleave", hover);
+  byId("graph").addEventListener("pointerdown", (event) => { pressed = event; });
   byId("graph").addEventListener("click", clickLine);
   byId("words").addEventListener("toggle", describe);
   document.addEventListener("keydown", key);
