@@ -21,10 +21,13 @@ from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
 from minigrad.explain.text import latex, tagged, text
 from minigrad.util.atomic import StrPath, atomic_write
+from minigrad.util.terminal import Terminal
 
 Index = int | tuple[int, ...]
 
 _PAGE_ROWS = 8
+_NARROWEST = 40
+"""Text of fewer columns would break most formulas."""
 
 
 class LayerPass:
@@ -83,7 +86,8 @@ class LayerPass:
 class Explanation:
     """A forward and backward pass over some rows, with every number.
 
-    Printed, it is text for the first row. `explanation["dense_1"]` holds a layer's arrays. A copy
+    Printed, it is text for the first row, in the width and the colours of the terminal;
+    `NO_COLOR` turns them off. `explanation["dense_1"]` holds a layer's arrays. A copy
     and a pickle hold the model, the rows and the loss, and compute the pass again.
 
     Args:
@@ -109,7 +113,7 @@ class Explanation:
     (array([[0.5]]), array([[-1.]]))
     >>> print(explanation.weight("dense_1", (0, 0)))
       w1[0,0] = 0.5
-      ∂J/∂w1[0,0] = -1 × 3 = -3                                                               (4, 6)
+      ∂J/∂w1[0,0] = -1 × 3 = -3                                           (4, 6)
     """
 
     def __init__(
@@ -130,15 +134,16 @@ class Explanation:
         """Return the arrays of the layer at a path; KeyError if there is none."""
         return self._layer(self._pass.names.place(path))
 
-    def text(self, *, row: int = 0, most: int = 12) -> str:
-        """Return the pass of one row as text of at most 100 columns.
+    def text(self, *, row: int = 0, most: int = 12, width: int = 80) -> str:
+        """Return the pass of one row as plain text; printed, it fits the terminal.
 
         Args:
             row: the row; ValueError if there is no such row.
             most: how many units of a layer, numbers of a gradient, or terms of a sum are shown; if
                 there are more, the four with the largest effect.
+            width: the longest line, in columns.
         """
-        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)))
+        return self._text(row, most, Terminal(width))
 
     def to_latex(self, *, row: int = 0, most: int = 12) -> str:
         """Return the pass as a LaTeX document, which needs only amsmath; see `text`."""
@@ -153,7 +158,7 @@ class Explanation:
         symbol = self._pass.names.place(path).h
         unit, row, limit = flat_index(index, symbol.shape, path), self._row(row), Limit(most)
         steps = [s for s in self.steps if s.symbol and s.symbol.units_of == symbol.units_of]
-        lines = [tagged(step.line(row, unit, limit), step.tag) for step in steps]
+        lines = [tagged(step.line(row, unit, limit), step.tag, Terminal()) for step in steps]
         return "\n".join(row for rows in lines for row in rows)
 
     def weight(self, path: str, index: Index, *, parameter: str = "weight", most: int = 12) -> str:
@@ -174,7 +179,7 @@ class Explanation:
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
         for step in self.steps:
             if step.name in (p.gradient, p.total) or step.path == updated:
-                lines += tagged(step.line(0, place, Limit(most)), step.tag)
+                lines += tagged(step.line(0, place, Limit(most)), step.tag, Terminal())
         return "\n".join(lines)
 
     def to_html(
@@ -205,6 +210,9 @@ class Explanation:
             f'style="width:100%;height:760px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
         )
 
+    def _text(self, row: int, most: int, terminal: Terminal) -> str:
+        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)), terminal)
+
     def _row(self, row: int) -> int:
         if not 0 <= row < self.rows:
             raise ValueError(f"Explanation expects a row from 0 to {self.rows - 1}, got {row}")
@@ -220,7 +228,8 @@ class Explanation:
 
     @override
     def __str__(self) -> str:
-        return self.text()
+        terminal = Terminal.of()
+        return self._text(0, 12, terminal._replace(width=max(_NARROWEST, min(terminal.width, 100))))
 
     @override
     def __repr__(self) -> str:

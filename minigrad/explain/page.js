@@ -24,7 +24,7 @@ function showStep() {
   byId("lines").replaceChildren(
     ...step.lines.map((name) => make("li", {}, nameButton(name), inOneRow(row.lines[name]))),
   );
-  byId("more").textContent = step.more ? `and ${step.more} more with less effect` : "";
+  byId("more").textContent = step.more;
   byId("note").textContent = minus(step.note ?? "");
   byId("note").hidden = !step.note;
   byId("back").ariaDisabled = String(state.step === 0);

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.loss_steps import target_shares
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place, by_label, word
-from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
+from minigrad.explain.steps import Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
 from minigrad.layers import MultiHeadAttention, Residual, Softmax
 from minigrad.layers.recurrent import Recurrent
@@ -66,7 +67,7 @@ class _Row:
         for place, step in enumerate(self.made.steps):
             names = [self._add(place, index) for index in self.shown.indices(step)]
             made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
-            made |= {"named": step.references, "lines": names, "more": step.size - len(names)}
+            made |= {"named": step.references, "lines": names, "more": self.shown.rest(step)}
             if note := self.shown.note(step):
                 made["note"] = "\n".join(note)
             steps.append(made)
@@ -172,7 +173,7 @@ class _Row:
         return None
 
     def _add_weight(self, name: str, value: float) -> None:
-        """Add a parameter's number that stands in a sum, and the lines of its gradient and update."""
+        """Add a number of a parameter in a sum, and the lines of its gradient and its update."""
         array, _, place = name.rstrip("]").partition("[")
         if array not in self.made.names.parameters or name in self._weights:
             return

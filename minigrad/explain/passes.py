@@ -16,6 +16,7 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
+from minigrad.explain.equations import ERROR
 from minigrad.explain.loss_steps import loss_steps
 from minigrad.explain.places import Names, by_label, word
 from minigrad.explain.steps import Limit, Line, Step, Sum, flat_index, largest
@@ -108,7 +109,7 @@ class Pass:
         factors, products = [*(parts | added).items()], np.array([*(parts | added).values()])
         equation = f"J = {' + '.join(parts | added)}"
         yield Step(
-            "loss", "", "the sum of the losses", equation, "as 1", "J", np.array([self.j]),
+            "loss", "", "the sum of the losses", equation, f"as {ERROR}", "J", np.array([self.j]),
             lambda *_: Sum(products, lambda i: (factors[i],)),
         )  # fmt: skip
         yield from (step for step in steps if step.phase == "backward")
@@ -153,6 +154,20 @@ class Selection:
 
     def lines(self, step: Step) -> list[Line]:
         return [step.line(self.row, index, self.limit) for index in self.indices(step)]
+
+    def rest(self, step: Step) -> str:
+        """Say how much the numbers that aren't shown add up to; nothing if all are shown."""
+        shown = self.indices(step)
+        if len(shown) == step.size:
+            return ""
+        of, sizes = f"Σ |{step.name}|", np.abs(step.row(self.row)).ravel()
+        if step.symbol is not None:
+            of, sizes = "the effect on J", self._effects(step.symbol.units_of)
+        with np.errstate(all="ignore"):
+            share = 100 - 100 * sizes[shown].sum() / sizes.sum()
+        known = step.sizes is None and np.isfinite(share)
+        told = f", with {share:.3g} % of {of}" if known else ""
+        return f"... and {step.size - len(shown)} others{told}"
 
     def note(self, step: Step) -> list[str]:
         """Return what a step shows of the number with the largest effect."""

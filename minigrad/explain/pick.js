@@ -39,7 +39,7 @@ function table(line) {
     const numbers = term.factors.length > 1 ? [factorNumbers(term, true)] : [];
     body.append(termRow(names, numbers, term.value, largest));
   }
-  if (line.omitted) body.append(termRow([`${line.omitted} more`], [], line.rest, largest));
+  if (line.omitted) body.append(termRow([`${line.omitted} others`], [], line.rest, largest));
   const heads = [["Term", ""], ["Value", "right-side"], ["Size", "bar-cell"]].map(
     ([title, className]) => make("th", { scope: "col", className }, title),
   );

@@ -32,22 +32,6 @@ TOKEN: Final = re.compile(
 _CALL: Final = r"(?P<call>\b(?:mean|var)\(\w+\)|\bsum\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))|"
 _TOKEN: Final = re.compile(_CALL + TOKEN.pattern)
 
-EQUATIONS: Final = {
-    1: "E = 1/2 Σ_k (a[k] - t[k])^2",
-    2: "∂E/∂a[k] = a[k] - t[k]",
-    3: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[j,k]",
-    4: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) a[j]",
-    5: "δ[k] = (a[k] - t[k]) g'(z[k])",
-    6: "∂E/∂w[j,k] = δ[k] a[j]",
-    7: "∂E/∂w[i,j] = Σ_k (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[i,j]",
-    8: "z[k] = b[k] + Σ_j a[j] w[j,k], a[j] = g(z[j])",
-    9: "∂z[k]/∂w[i,j] = w[j,k] g'(z[j]) a[i]",
-    10: "∂E/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
-    11: "∂E/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
-}
-"""The equations of the derivation in the docs. δ[j] has the form of δ[k], so Equation 11 applies
-to any number of layers; i, j and k count the units of three consecutive ones."""
-
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
@@ -275,13 +259,19 @@ class Formula:
                 if over is not None and getattr(self._owner, "batch_dependent", False):
                     over = self._arrays[inner][1].reshape(-1, units)[:, place]
                 return None if over is None else number(getattr(over, function)())
-            sizes = np.ones(units)
+            product = np.ones(units)
             for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
-                sizes = sizes * rows[word]
-            sizes = np.exp(sizes - sizes.max()) if "exp(" in inner else sizes
+                product = product * rows[word]
+            sizes = np.exp(product - product.max()) if "exp(" in inner else product
             shown = largest(sizes, limit.of(units))
             terms = [str(_write(inner, partial(value, unit=unit), call)) for unit in shown]
-            terms += [f"... ({units - len(shown)} more)"] * (len(shown) < units)
+            if len(shown) < units:
+                terms.append(f"... ({units - len(shown)} others)")
+                if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
+                    with np.errstate(all="ignore"):
+                        added = np.exp(product) if "exp(" in inner else product
+                    rest = float(np.delete(added, shown).sum())
+                    terms[-1] = f"{number(rest)} ({units - len(shown)} others)"
             return f"({' + '.join(terms)})"
 
         return _write(self.text, value, call)

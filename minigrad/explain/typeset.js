@@ -97,7 +97,7 @@ function inOneRow(line) {
     });
     if (line.omitted) {
       const rest = numeral(line.rest.replace(/^-/, ""));
-      made.append(whole(sign(line.rest, false), rest, ` (${line.omitted} more)`), " ");
+      made.append(whole(sign(line.rest, false), rest, ` (${line.omitted} others)`), " ");
     }
     if (line.formula) made.append(`${equals} `, typeset(line.formula), " ");
   }
