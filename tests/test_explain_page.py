@@ -56,7 +56,7 @@ def deep():
     layers = [Dense(4), Tanh(), Dense(5), ReLU(), Dense(4), Tanh(), Dense(4), Dense(3), Softmax()]
     model = Sequential(layers, input_shape=(3,), rng=2)
     x = np.array([[0.1, -0.1, 0.6], [0.1, -0.5, 0.4]])
-    return model.explain(x, np.array([2, 0]), loss=CrossEntropyLoss())
+    return model.explain(x, np.array([2, 0]), loss=CrossEntropyLoss(), optimizer=SGD())
 
 
 @pytest.fixture
@@ -186,6 +186,10 @@ def test_probabilities_are_bars_with_a_mark_at_the_target(browser, deep, tmp_pat
     assert browser.js(widths) == pytest.approx(expected, rel=1e-4)
     assert signs(browser, ".target") == ["target 0", "target 0", "target 1"]
     assert len(signs(browser, ".unit.used .share")) == 3
+    biases = "row.steps.findIndex(({ title }) => title.startsWith('gradient of the biases'))"
+    browser.js(f"goTo({biases})")  # over both rows, of which the page shows one
+    assert len(signs(browser, ".bias.now")) == len(signs(browser, ".unit.used")) == 3
+    assert signs(browser, "#pick [open] tbody button") == ["δ5[row 0,0]"]
     browser.show(390, 900)
     browser.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert not browser.js("byId('sideways').hidden")

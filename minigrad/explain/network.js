@@ -41,7 +41,7 @@ function draw() {
   };
   let height = setHeights(62);
   graph.classList.toggle("low", height > TALLEST);
-  if (height > TALLEST) height = setHeights(46);
+  if (height > TALLEST) height = setHeights(48);
   row.stacks.forEach((stack, x) => {
     const left = leftOf(x);
     let above = (height - total(stack)) / 2;
@@ -163,7 +163,8 @@ function weightNow(name) {
 }
 
 function factorsOf(name) {
-  return (row.lines[name]?.terms ?? []).flatMap(({ factors }) => factors.map(([factor]) => factor));
+  const terms = row.lines[name]?.terms ?? [];
+  return terms.flatMap(({ factors }) => factors.map(([factor]) => withoutRow(factor)));
 }
 
 // What a step computes, and what it uses: the keys of units and weights, as in "unit z1[0]".
