@@ -19,6 +19,7 @@ from minigrad import (
     Dense,
     Embedding,
     Flatten,
+    GlobalMaxPooling2D,
     MaxPooling2D,
     MSELoss,
     MultiHeadAttention,
@@ -169,6 +170,14 @@ def test_a_pooled_number_shows_its_window():
     assert printed["max_pooling2d_1[0,0,0]"][0].startswith("max(")
     assert printed["average_pooling2d_1[0,0,0]"][0].count("0.25 ×") == 4
     assert adds_up(text) > 20
+
+
+def test_the_largest_of_a_wide_window_is_shown():
+    explanation = explain(
+        [GlobalMaxPooling2D()], (4, 5, 1), x=-np.arange(1.0, 21).reshape(1, 4, 5, 1)
+    )
+    assert adds_up(str(explanation)) > 5
+    assert lines_of(str(explanation))["global_max_pooling2d_1[0]"][0].startswith("max(-1, -2, ")
 
 
 def test_wide_layers_stay_usable(tmp_path):

@@ -37,11 +37,17 @@ class Halving(SGD):
         value *= 0.5
 
 
-class Sign(Optimizer):
-    equation = "w - eta sign(g)"
+class Lion(Optimizer):
+    """The equation has the parameter before the slot."""
+
+    equation = "w - eta sign(0.9 m + 0.1 g); m = 0.5 m + 0.5 g"
+    slots = ("mean",)
 
     def update(self, value, grad, state):
-        value -= self.rate * np.sign(grad)
+        mean = state["mean"]
+        value -= self.rate * np.sign(0.9 * mean + 0.1 * grad)
+        mean *= 0.5
+        mean += 0.5 * grad
 
 
 DECAY = ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5)
@@ -55,7 +61,7 @@ OPTIMIZERS = [
     Adam(weight_decay=0.1, clip_norm=0.01),
     AdamW(),
     Halving(),
-    Sign(learning_rate=0.1),
+    Lion(learning_rate=0.1),
 ]
 
 
@@ -78,8 +84,8 @@ def test_the_update_equals_a_step_of_training(optimizer):
     twin.fit(X, Y, epochs=1, batch_size=None, verbose=0)
     updates = {step.name: step for step in explanation.steps if step.phase == "update"}
     expected = {f"{path}": p.value for path, p in twin.named_parameters() if p.trainable}
-    told = {step.path: step.values[0] for step in updates.values()}  # the last one of each path
-    new = told.pop("")[()]
+    new = updates.pop("J_new").values[0]
+    told = {s.path: s.values[0] for s in updates.values() if not s.name[1:].startswith("_")}
     assert told.keys() == expected.keys()
     for path, value in expected.items():
         np.testing.assert_allclose(told[path], value, rtol=1e-12, err_msg=path)
@@ -91,7 +97,7 @@ def test_the_update_equals_a_step_of_training(optimizer):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_the_numbers_of_an_update_add_up(optimizer):
-    text = str(network().explain(X, Y, loss=MSELoss(), optimizer=optimizer))
+    text = network().explain(X, Y, loss=MSELoss(), optimizer=optimizer).text(row=3)
     whole = re.sub(r"\n {6,}", " ", text.split("UPDATE")[1])
     lines = re.findall(r"^  (\S+\[[\d,]+\]|J_new) [=←] (.*) = (\S+)$", whole, re.MULTILINE)
     assert len(lines) > 20
@@ -124,6 +130,17 @@ def test_the_update_is_in_latex_and_shows_the_weights_with_the_largest_gradients
     gradient = re.findall(r"^  ∂J/∂w1(\[\d+,\d+\]) =", text, re.MULTILINE)
     assert re.findall(r"^  w1(\[\d+,\d+\]) ←", text, re.MULTILINE) == gradient
     assert len(gradient) == 4
+
+
+def test_an_equation_of_an_unknown_slot_names_the_slots():
+    class Wrong(Lion):
+        equation = "q = g; w - eta q"
+
+        def update(self, value, grad, state):
+            value -= self.rate * grad
+
+    with pytest.raises(ValueError, match=r"Wrong expects.*g, m, w.*got q"):
+        network().explain(X, Y, loss=MSELoss(), optimizer=Wrong(learning_rate=0.1))
 
 
 def test_shared_parameters_have_one_update():

@@ -28,6 +28,7 @@ _GREEK: Final = [
 ]  # fmt: skip
 _FUNCTIONS: Final = ["exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"]
 _COMMANDS: Final = {name: f"\\{name}" for name in (*_FUNCTIONS, *_GREEK)}
+_COMMANDS["J_new"] = r"J_{\text{new}}"
 _COMMANDS.update(zip("αβγδελμσθφωητρ", map("\\{}".format, _GREEK), strict=True))
 _SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
 _PLAIN: Final = _SPECIAL | {
@@ -208,8 +209,8 @@ def _rows(formula: str | list[str], tag: str = "") -> list[str]:
     """Write the rows of a formula, aligned at its first equality sign."""
     formula = _OPERATOR.split(formula) if isinstance(formula, str) else formula
     first, *others = wrap(formula, _LATEX_WIDTH)
-    left, _, right = first.partition(" = ")
-    rows = [f"{_mathematics(left)} &" + (f"= {_mathematics(right)}" if right else "")]
+    left, *right = re.split(r" (?=[=←] )", first, maxsplit=1)
+    rows = [f"{_mathematics(left)} &{''.join(map(_mathematics, right))}"]
     rows += [rf"&\quad {{}}{_mathematics(row.strip())}" for row in others]
     rows[-1] += rf" \tag{{{_escape(tag)}}}" if tag else ""
     return rows

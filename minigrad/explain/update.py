@@ -98,7 +98,7 @@ def update_steps(
     parts = _changed("J", np.array([j]), np.array([new - j]))
 
     def note(_: int, __: int) -> list[str]:
-        return [f"to first order, J changes by Σ ∂J/∂w (new w - w) = {number(linear)}"]
+        return [f"to first order: the sum of gradient times change is {number(linear)}"]
 
     values = np.array([new])
     yield Step("update", "", title, "J_new = J + change", "", "J_new", values, parts, note=note)
@@ -121,6 +121,11 @@ def _parameter_steps(
     constants = {word: (shown, ()) for word, shown in _CONSTANTS.items()}
     index = ",".join("fhijk"[-len(p.shape) :]) if p.shape else ""
     vectors = {"w": "value", "g": "grad", **slots}
+    if unknown := sides.keys() - vectors.keys():
+        raise ValueError(
+            f"the equation of {kind} expects the left sides {', '.join(sorted(vectors))}, got "
+            f"{', '.join(sorted(unknown))}: a slot is known by its first letter"
+        )
     for letter, side in (sides or {"w": ""}).items():
         left, before = arrays[letter]
         after, sign = update.of(p, update.after[vectors[letter]]), "=" if letter == "g" else "←"
