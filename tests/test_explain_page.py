@@ -209,6 +209,11 @@ def test_branches_are_lanes_and_a_skip_is_an_arc(browser, branched, tmp_path):
     assert len(highest) == 3
     assert max(highest) < min(boxes)
     assert "skip" in signs(browser, ".column")
+    skip = f"{tops}.every(({{ path }}) => path.classList.contains('now'))"
+    for place, step in enumerate(branched.steps):
+        browser.js(f"goTo({place})")
+        through = step.path == "residual_1" and step.title != "the delta of z3"
+        assert browser.js(skip) == through, step.title
     lanes = browser.js("['z4[0]', 'z5[0]'].map((name) => [units.get(name).x, units.get(name).top])")
     assert lanes[0][0] == lanes[1][0]
     assert lanes[0][1] < lanes[1][1]

@@ -2,7 +2,7 @@
 
 const SIZES = [[104, 64], [88, 48], [76, 44], [58, 32]]; // of units, and of gaps between columns
 const [MOST_GAP, SPACE, TAB, REST] = [150, 12, 19, 22]; // pixels
-const TALLEST = 620; // a taller diagram has lower units
+const TALLEST = 500; // a taller diagram has lower units
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 function draw() {
@@ -41,7 +41,7 @@ function draw() {
   };
   let height = setHeights(62);
   graph.classList.toggle("low", height > TALLEST);
-  if (height > TALLEST) height = setHeights(48);
+  if (height > TALLEST) height = setHeights(50);
   row.stacks.forEach((stack, x) => {
     const left = leftOf(x);
     let above = (height - total(stack)) / 2;
@@ -179,6 +179,13 @@ function touched(step) {
   return [now, used];
 }
 
+// Whether a step takes the value, or the delta, at the other end of a line without a weight.
+function passes(step, from, to, now, used) {
+  if (step.phase !== "backward") return step.phase !== "update" && now.has(`unit ${to}`);
+  const unnamed = step.lines.some((name) => !row.lines[name].terms && !name.startsWith("g'"));
+  return now.has(`unit ${from}`) && (unnamed || used.has(`unit ${to}`));
+}
+
 function mark() {
   const step = row.steps[state.step];
   const [now, used] = touched(step);
@@ -198,10 +205,8 @@ function mark() {
     tab.classList.toggle("picked", picked === `weight ${bias}`);
   }
   for (const { 0: from, 1: to, 2: name, path } of row.edges) {
-    const passed = step.phase === "backward" ? from : to;
-    const both = now.has(`unit ${passed}`) && (step.phase !== "loss" || used.has(`unit ${from}`));
     const touches = now.has(`weight ${name}`) || used.has(`weight ${name}`);
-    path.classList.toggle("now", name ? touches : both);
+    path.classList.toggle("now", name ? touches : passes(step, from, to, now, used));
     path.classList.toggle("picked", picked === `weight ${name}`);
   }
   const named = state.pick?.[0] === "weight" ? [state.pick[1]] : [];
