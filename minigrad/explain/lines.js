@@ -61,7 +61,11 @@ function pointsOf(curves) {
   return points;
 }
 
-const brief = (value) => minus(String(Number(Number(value).toPrecision(2))));
+// A number that stands in little room.
+function brief(text) {
+  const value = Number(text);
+  return minus(Number.isFinite(value) ? String(Number(value.toPrecision(2))) : text);
+}
 
 function drawLines(svg) {
   const largest = new Map();
@@ -128,7 +132,8 @@ function areApart(edges, share) {
 // Write the weights beside their lines: all where there is room, else those that are named.
 function showWeights(named) {
   const shown = row.edges.filter(({ label }) => label);
-  const count = (end) => new Set(shown.filter(({ 2: name }) => named.has(name)).map((e) => e[end])).size;
+  const chosen = shown.filter(({ 2: name }) => named.has(name));
+  const count = (end) => new Set(chosen.map((edge) => edge[end])).size;
   const near = count(1) < count(0) ? 0.24 : 0.76; // lines are apart at the ends that they don't share
   for (const edge of shown) {
     const visible = edge.share !== undefined || named.has(edge[2]);

@@ -10,61 +10,76 @@ function draw() {
   const many = row.stacks.length;
   byId("main").classList.toggle("across", many > 4);
   row.drawn = byId("scroll").clientWidth;
-  const edge = row.drawn < 600 ? 4 : 14;
-  const free = row.drawn - 8 - 2 * edge;
-  const spare = ([unit, least]) => free - many * unit - (many - 1) * least;
-  const size = SIZES.find((one) => spare(one) >= 0) ?? SIZES[1];
-  const unitWidth = size[0];
-  const gap = Math.min(Math.max(spare(size) / (many - 1), 0) + size[1], MOST_GAP);
-  const tip = make("div", { id: "tip", hidden: true, ariaHidden: "true" });
+  const { width, gap, edge } = sizeOf(many);
+  const leftOf = (x) => edge + x * (width + gap);
   const svg = svgElement("svg", { "aria-hidden": "true" });
   graph.replaceChildren(svg);
-  graph.classList.toggle("narrow", unitWidth < 88);
-  graph.classList.toggle("small", unitWidth < 76);
-  const branched = row.stacks.some((stack) => stack.length > 1);
-  const leftOf = (x) => edge + x * (unitWidth + gap);
+  graph.classList.toggle("narrow", width < 88);
+  graph.classList.toggle("small", width < 76);
+  row.branched = row.stacks.some((stack) => stack.length > 1);
   row.stacks.forEach((stack, x) => {
-    const over = branched ? 8 : x === 0 || x === many - 1 ? edge : gap / 2 - 3;
+    const over = row.branched ? 8 : x === 0 || x === many - 1 ? edge : gap / 2 - 3;
     for (const column of stack.filter(({ lane }) => !lane)) {
-      const title = heading(column);
-      place(title, leftOf(x) - over, 0, unitWidth + 2 * over);
-      graph.append(title);
-      Object.assign(column, { heading: title, head: title.offsetHeight + 8 });
+      column.heading = heading(column);
+      place(column.heading, leftOf(x) - over, 0, width + 2 * over);
+      graph.append(column.heading);
     }
   });
-  const head = Math.max(...row.columns.map((column) => column.head));
-  if (!branched) for (const column of row.columns) column.head = head;
-  const total = (stack) => stack.reduce((sum, item) => sum + heightOf(item), 0);
-  const setHeights = (base) => {
-    for (const column of row.columns) setHeight(column, base);
-    return Math.max(...row.stacks.map(total));
-  };
-  let height = setHeights(62);
-  graph.classList.toggle("low", height > TALLEST);
-  if (height > TALLEST) height = setHeights(50);
+  const height = setHeights(graph);
   row.stacks.forEach((stack, x) => {
-    const left = leftOf(x);
     let above = (height - total(stack)) / 2;
     for (const item of stack) {
-      Object.assign(item, { left, right: left + unitWidth, above });
-      if (!item.lane) drawColumn(graph, item, unitWidth, branched ? above : 0);
+      Object.assign(item, { left: leftOf(x), right: leftOf(x) + width, above });
+      if (!item.lane) drawColumn(graph, item, width);
       above += heightOf(item);
     }
   });
-  const tops = row.stacks.map(([first]) => first).filter(({ lane }) => lane);
-  for (const way of grouped(tops, ({ way }) => way).values()) {
-    const above = Math.min(...way.map((lane) => lane.above)); // a lane above all columns is level
-    for (const lane of way) lane.above = above;
-    if (isSkip(way[0])) graph.append(label("skip", way[0].left, above - 10, unitWidth));
-  }
-  const width = leftOf(many - 1) + unitWidth + edge;
+  levelTops(graph, width);
+  const all = leftOf(many - 1) + width + edge;
   for (const element of [graph, svg]) {
-    element.style.width = `${width}px`;
+    element.style.width = `${all}px`;
     element.style.height = `${height + 12}px`;
   }
-  byId("sideways").hidden = width <= row.drawn;
+  byId("sideways").hidden = all <= row.drawn;
   drawLines(svg);
-  graph.append(tip);
+  graph.append(make("div", { id: "tip", hidden: true, ariaHidden: "true" }));
+}
+
+// The width of units, the gap between columns, and the edge of the diagram.
+function sizeOf(many) {
+  const edge = row.drawn < 600 ? 4 : 14;
+  const spare = ([unit, gap]) => row.drawn - 8 - 2 * edge - many * unit - (many - 1) * gap;
+  const [width, least] = SIZES.find((size) => spare(size) >= 0) ?? SIZES[1];
+  const more = Math.max(0, spare([width, least]) / (many - 1));
+  return { width, edge, gap: Math.min(least + more, MOST_GAP) };
+}
+
+const total = (stack) => stack.reduce((sum, item) => sum + heightOf(item), 0);
+
+// Set the heights of headings and units, and return that of the diagram.
+function setHeights(graph) {
+  for (const column of row.columns) column.head = column.heading.offsetHeight + 8;
+  const head = Math.max(...row.columns.map((column) => column.head));
+  if (!row.branched) for (const column of row.columns) column.head = head;
+  let height = 0;
+  for (const base of [62, 50]) {
+    for (const column of row.columns) setHeight(column, base);
+    graph.classList.toggle("low", base < 62);
+    height = Math.max(...row.stacks.map(total));
+    if (height <= TALLEST) break;
+  }
+  return height;
+}
+
+// Draw a lane level if it is above all columns, and name it if it is a skip.
+function levelTops(graph, width) {
+  const tops = row.stacks.map(([first]) => first).filter(({ lane }) => lane);
+  for (const lanes of grouped(tops, ({ way }) => way).values()) {
+    const above = Math.min(...lanes.map((lane) => lane.above));
+    for (const lane of lanes) lane.above = above;
+    const [, to] = lanes[0].lane[0];
+    if (units.get(to).column.residual) graph.append(label("skip", lanes[0].left, above - 10, width));
+  }
 }
 
 function setHeight(column, base) {
@@ -82,8 +97,8 @@ function heightOf(item) {
   return item.head + item.units.length * (item.height + item.tab + SPACE) + rest;
 }
 
-function drawColumn(graph, column, width, top) {
-  column.heading.style.top = `${top}px`;
+function drawColumn(graph, column, width) {
+  column.heading.style.top = `${row.branched ? column.above : 0}px`;
   let above = column.above + column.head;
   for (const { values } of column.units) {
     const unit = units.get(values[0]);
@@ -96,13 +111,7 @@ function drawColumn(graph, column, width, top) {
     above += column.height + SPACE;
   }
   const rest = column.size - column.units.length;
-  if (!rest) return;
-  graph.append(label(`${rest} more`, column.left, above - 6, width));
-}
-
-// Whether a lane leads past the layers of a residual layer.
-function isSkip({ lane: [[, to]] }) {
-  return units.get(to).column.residual;
+  if (rest) graph.append(label(`${rest} more`, column.left, above - 6, width));
 }
 
 function label(text, left, top, width) {
@@ -121,8 +130,9 @@ function heading(column) {
   const first = column.units[0].values[0];
   const what = row.lines[first]?.step === undefined ? "number" : "unit";
   const kind = isLoss(first) ? "loss" : `${column.size} ${what}${column.size === 1 ? "" : "s"}`;
-  const words = titleOf(column).split(/(?<=[.])|(?<=[a-z])(?=[A-Z])/u).flatMap((part) => [part, make("wbr")]);
-  return make("div", { className: "column" }, make("b", {}, ...words), make("span", {}, kind));
+  const parts = titleOf(column).split(/(?<=[.])|(?<=[a-z])(?=[A-Z])/u);
+  const title = make("b", {}, ...parts.flatMap((part) => [part, make("wbr")]));
+  return make("div", { className: "column" }, title, make("span", {}, kind));
 }
 
 function unitButton(unit, width) {
