@@ -14,7 +14,7 @@ from minigrad.explain.passes import Pass, Selection
 from minigrad.explain.steps import TOKEN, Line, at, number
 from minigrad.util.terminal import Style, Terminal
 
-_OPERATOR: Final = re.compile(r" (?=[-+×/=←] )")
+_OPERATOR: Final = re.compile(r" (?=[-+/=←] )")
 """The space before an operator, where a formula may be broken."""
 _LATEX_WIDTH: Final = 62
 """Characters of text that make a row of a formula in LaTeX."""
@@ -48,7 +48,7 @@ def text(made: Pass, shown: Selection, terminal: Terminal) -> str:
 
     def rows(sentence: str | list[str], indent: str = "  ", later: str = "    ") -> list[str]:
         wrapped = wrap(sentence, width - len(indent), later) if sentence else []
-        return [f"{indent}{row}" for row in wrapped]
+        return [f"{indent}{row}".rstrip() for row in wrapped]
 
     written = [row for sentence in opening(made, shown) for row in rows(sentence, "", "")]
     for phase, steps in groupby(enumerate(made.steps, start=1), lambda item: item[1].phase):
@@ -111,8 +111,8 @@ def opening(made: Pass, shown: Selection) -> list[str]:
         example = f"{name}{index} is {path.lstrip('.')}.value{index or '[...]'}"
         sentences.append(f"Indices start at 0, as in the arrays: {example}.")
     sentences.append(
-        'Equations 1 to 11 are listed below. "As Equation 8" takes the place of Equation 8, where '
-        "a layer or a loss isn't the tutorial's."
+        'The equations are listed below. "As Equation 8" takes the place of Equation 8, where a '
+        "layer or a loss isn't the tutorial's."
     )
     if any(step.size > limit.most for step in made.steps):
         sentences.append(

@@ -65,7 +65,7 @@ class Update:
 
 
 def _values(parameters: Parameters) -> Array:
-    return np.concatenate([np.zeros(0), *(p.value.ravel() for p in parameters)])
+    return np.concatenate([p.value.ravel() for p in parameters] or [np.zeros(0)])
 
 
 def update_steps(
