@@ -181,10 +181,9 @@ function factorsOf(name) {
 function touched(step) {
   const now = new Set(step.lines.map((name) => owners.get(name)?.join(" ")));
   const used = new Set(step.lines.flatMap(factorsOf).map((name) => owners.get(name)?.join(" ")));
-  if (step.phase === "loss") {
-    for (const from of step.lines.flatMap((name) => row.inputs[owners.get(name)?.[1]] ?? [])) {
-      used.add(owners.get(from).join(" "));
-    }
+  for (const [from, to, name] of row.edges) {
+    const forward = step.phase === "forward" || step.phase === "loss";
+    if (!name && forward && now.has(`unit ${to}`)) used.add(`unit ${from}`);
   }
   return [now, used];
 }
@@ -246,7 +245,8 @@ function fill(unit) {
   );
   const aim = byId("graph").classList.contains("small") ? "t" : "target";
   if (target) button.append(make("span", { className: "target" }, `${aim} ${minus(short(target[1]))}`));
-  if (unit.column.shares) button.append(shareBar(value === unit.values.at(-1) ? number : 0, target?.[1]));
+  const share = value === unit.values.at(-1) ? number : 0;
+  if (unit.column.shares) button.append(shareBar(share, target?.[1]));
   button.classList.toggle("waiting", !value);
   const words = [value ? `${shown} is ${number}` : `${shown}, not computed yet`];
   if (updated) words.push(`after the update ${row.lines.J_new.value}`);

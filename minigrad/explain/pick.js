@@ -1,7 +1,9 @@
 // The selection: the numbers of a unit or a weight, and the sums behind them, term by term.
 
 // δ1[2] for δ1[row 4,2]: the number of the same unit in another row.
-const withoutRow = (name) => name.replace(/\[row \d+(?:,|\])(.*)/u, (_, rest) => (rest ? `[${rest}` : ""));
+function withoutRow(name) {
+  return name.replace(/\[row \d+(?:,|\])(.*)/u, (_, rest) => (rest ? `[${rest}` : ""));
+}
 
 function nameButton(text) {
   const here = text.includes(`[row ${row.row},`) || text.endsWith(`[row ${row.row}]`);
