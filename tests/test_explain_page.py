@@ -241,7 +241,7 @@ def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
     page.js("goTo(row.steps.length - 1)")
     assert text(page, "#phase") == "Update"
     new = explanation.steps[-1].row(0).item()
-    assert f"new {new:.3g}" in signs(page, ".unit .delta")
+    assert f"→ {new:.3g}" in signs(page, ".unit .delta")
     bias = [-0.5 * gradient for gradient in explanation["dense_1"].gradients["bias"]]
     shown = [float(told.removeprefix("b ")) for told in signs(page, ".bias")]
     assert shown[:3] == pytest.approx(bias, rel=0.05)

@@ -154,7 +154,8 @@ function unitButton(unit, width) {
 function tabOf(unit, name, left, top, width) {
   const tab = make("button", { type: "button", className: "bias", tabIndex: -1 });
   tab.addEventListener("click", () => pick("weight", name));
-  place(tab, left + 8, top, width - 16);
+  const inset = width < 76 ? 2 : 8;
+  place(tab, left + inset, top, width - 2 * inset);
   unit.tab = [name, tab];
   return tab;
 }
@@ -236,15 +237,17 @@ function fill(unit) {
   const symbol = delta?.startsWith("δ") ? "δ" : "∂";
   const number = value && row.lines[value].value;
   const updated = value === "J" && known(["J_new"]);
-  let below = delta ? `${symbol} ${minus(short(row.lines[delta].value))}` : "";
-  if (updated) below = `new ${minus(short(row.lines.J_new.value))}`;
+  const small = byId("graph").classList.contains("small");
+  const written = small ? brief : (text) => minus(short(text));
+  let below = delta ? `${symbol} ${written(row.lines[delta].value)}` : "";
+  if (updated) below = `→ ${minus(short(row.lines.J_new.value))}`;
   button.replaceChildren(
     make("span", { className: "name" }, ...nameOf(name)),
     make("span", { className: "value" }, value ? minus(short(number)) : "\u2013"),
     make("span", { className: "delta" }, below),
   );
-  const aim = byId("graph").classList.contains("small") ? "t" : "target";
-  if (target) button.append(make("span", { className: "target" }, `${aim} ${minus(short(target[1]))}`));
+  const aim = small ? "t" : "target";
+  if (target) button.append(make("span", { className: "target" }, `${aim} ${written(target[1])}`));
   const share = value === unit.values.at(-1) ? number : 0;
   if (unit.column.shares) button.append(shareBar(share, target?.[1]));
   button.classList.toggle("waiting", !value);
