@@ -13,8 +13,12 @@ def inline(writer: HTML5Translator, node: nodes.math) -> None:
 
 
 def block(writer: HTML5Translator, node: nodes.math_block) -> None:
-    """Write $$...$$."""
-    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    """Write $$...$$. Formulas that \\qquad separates stand side by side where there is room."""
+    formulas = [node.astext()]
+    if "\\begin" not in formulas[0]:
+        formulas = formulas[0].split("\\qquad")
+    written = "\n".join(convert(formula, display="block") for formula in formulas)
+    writer.body.append(f'<div class="math">{written}</div>')
     raise nodes.SkipNode
 
 
