@@ -13,10 +13,9 @@ def inline(writer: HTML5Translator, node: nodes.math) -> None:
 
 
 def block(writer: HTML5Translator, node: nodes.math_block) -> None:
-    """Write $$...$$. Formulas that \\qquad separates stand side by side where there is room."""
-    formulas = [node.astext()]
-    if "\\begin" not in formulas[0]:
-        formulas = formulas[0].split("\\qquad")
+    r"""Write $$...$$. Formulas that \qquad separates stand side by side where there is room."""
+    latex = node.astext()
+    formulas = [latex] if r"\begin" in latex else latex.split(r"\qquad")
     written = "\n".join(convert(formula, display="block") for formula in formulas)
     writer.body.append(f'<div class="math">{written}</div>')
     raise nodes.SkipNode
