@@ -366,8 +366,9 @@ class Model(Layer):
             class_weight: a weight for each class, multiplied into the training weights.
             steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
             callbacks: `Callback` objects, or functions of (epoch, logs).
-            verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
-                epoch; 2 shows a line for each epoch everywhere, 0 nothing.
+            verbose: 1 or "auto" shows a progress bar on a terminal, with batches per second, and
+                elsewhere a line for each epoch, or at most one a second in a run of over 50 epochs;
+                2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch, without a change of the result; None takes
                 MINIGRAD_THREADS, or one a core.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Style: TypeAlias = Literal["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan"]
@@ -46,8 +47,18 @@ class Terminal(NamedTuple):
         old = os.name == "nt" and "WT_SESSION" not in os.environ  # it may print the codes
         return cls(columns or cls().width, not plain and not old)
 
+    def fill(self, text: str, indent: str = "") -> str:
+        """Wrap text to lines of at most 100 columns; those after the first are indented."""
+        width, rest = min(self.width, 100), indent or "  "
+        return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=rest)
+
     def paint(self, text: str, *styles: Style) -> str:
         """Return text in these styles, or as it is without colour."""
         if not (self.color and text and styles):
             return text
         return f"\x1b[{';'.join(str(_CODES[style]) for style in styles)}m{text}\x1b[0m"
+
+    def verdict(self, text: str) -> str:
+        """Wrap a sentence that begins with "passed" or "FAILED", that word in colour."""
+        word, colon, rest = self.fill(text).partition(":")
+        return self.paint(word, "bold", "red" if word.isupper() else "green") + colon + rest
