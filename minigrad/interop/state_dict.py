@@ -110,7 +110,7 @@ def weights_of(layer: Layer) -> list[Weight]:
 def array_of(layer: Layer, attribute: str) -> Array:
     """Return the array of a parameter or a buffer itself."""
     held = getattr(layer, attribute)
-    return held.value if isinstance(held, mg.Parameter) else held  # type: ignore[no-any-return]
+    return held.value if isinstance(held, mg.Parameter) else held
 
 
 def load_state_dict(

@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 import minigrad as mg
 from minigrad.core.graph import Graph
@@ -20,7 +21,8 @@ from minigrad.layers.windows import make_windows, per_axis
 from minigrad.util.optional import optional
 
 torch = optional("torch", "minigrad.interop.torch", extra="torch", least="2.4")
-nn = torch.nn
+nn: Any = torch.nn
+Base: Any = nn.Module
 
 Tensor: TypeAlias = Any
 Module: TypeAlias = Any
@@ -29,7 +31,7 @@ Module: TypeAlias = Any
 # Modules for what torch.nn has no module for.
 
 
-class ChannelsFirst(nn.Module):  # type: ignore[misc]
+class ChannelsFirst(Base):  # type: ignore[misc]
     """Runs a module that wants the channels first on rows that have them last."""
 
     def __init__(self, inner: Module) -> None:
@@ -40,7 +42,7 @@ class ChannelsFirst(nn.Module):  # type: ignore[misc]
         return self.inner(x.movedim(-1, 1)).movedim(1, -1)
 
 
-class RecurrentRows(nn.Module):  # type: ignore[misc]
+class RecurrentRows(Base):  # type: ignore[misc]
     """The outputs of an `nn.RNN`, `nn.GRU` or `nn.LSTM`, of all steps or of the last."""
 
     def __init__(
@@ -57,7 +59,7 @@ class RecurrentRows(nn.Module):  # type: ignore[misc]
         return h.flip(1) if self.restores_order else h
 
 
-class Attention(nn.Module):  # type: ignore[misc]
+class Attention(Base):  # type: ignore[misc]
     """The output of an `nn.MultiheadAttention` for query, value and a mask of 1 and 0.
 
     PyTorch's result is NaN for a query that attends to nothing.
@@ -81,7 +83,7 @@ class Attention(nn.Module):  # type: ignore[misc]
         return self.inner(query, value, value, attn_mask=blocked, need_weights=False)[0]
 
 
-class Positions(nn.Module):  # type: ignore[misc]
+class Positions(Base):  # type: ignore[misc]
     """Adds a row of `weight` at each position."""
 
     def __init__(self, positions: int, width: int) -> None:
@@ -92,7 +94,7 @@ class Positions(nn.Module):  # type: ignore[misc]
         return x + self.weight
 
 
-class Sinusoids(nn.Module):  # type: ignore[misc]
+class Sinusoids(Base):  # type: ignore[misc]
     """Adds sines and cosines of each position; see `minigrad.SinusoidalPositions`."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ class Sinusoids(nn.Module):  # type: ignore[misc]
         return x + torch.as_tensor(p, dtype=x.dtype, device=x.device)
 
 
-class Merge(nn.Module):  # type: ignore[misc]
+class Merge(Base):  # type: ignore[misc]
     """The sum, the mean, the product or the concatenation of values."""
 
     def __init__(self, how: str) -> None:
@@ -118,7 +120,7 @@ class Merge(nn.Module):  # type: ignore[misc]
         return h / len(values) if self.how == "mean" else h
 
 
-class Branches(nn.Module):  # type: ignore[misc]
+class Branches(Base):  # type: ignore[misc]
     """Merges the outputs of modules for one input."""
 
     def __init__(self, branches: Mapping[str, Module], how: str) -> None:
@@ -129,7 +131,7 @@ class Branches(nn.Module):  # type: ignore[misc]
         return self.merge(*(branch(x) for branch in self.branches.values()))
 
 
-class GraphModule(nn.Module):  # type: ignore[misc]
+class GraphModule(Base):  # type: ignore[misc]
     """Modules in any order without a cycle; takes the inputs in order, or a dict of them."""
 
     def __init__(self, layers: Mapping[str, Module], graph: Graph) -> None:
@@ -191,7 +193,7 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
         TypeError and others: see `to_torch`.
     """
     _checked(model, "to_torch_training")
-    optimizer = model.optimizer
+    optimizer: Any = model.optimizer
     if optimizer is None:
         raise RuntimeError("to_torch_training expects a compiled model: call compile first")
     if type(optimizer) not in _OPTIMIZERS:
@@ -226,7 +228,7 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
     )
     if optimizer.steps:
         places = _places(model)
-        for tensor in writer.module.parameters():
+        for tensor in filter(lambda t: t.requires_grad, writer.module.parameters()):
             state = {"step": torch.tensor(float(optimizer.steps))} if kind != "SGD" else {}
             for slot in optimizer.slots:
                 vector = optimizer.state[slot]
@@ -264,7 +266,8 @@ def _checked(model: mg.Model, function: str) -> mg.Model:
         )
     if model.input_shape is None:
         raise RuntimeError(
-            f"{function} expects a built model, got {model.label}: pass it input_shape=, or call fit"
+            f"{function} expects a built model, got {model.label}: pass it input_shape=, or call "
+            "fit"
         )
     return model
 
@@ -450,8 +453,8 @@ def _average_pooling(layer: Any) -> Module:
     more = any(map(any, rest))  # a last window may then reach beyond the padding
     if more and 1 in per_axis(strides, layer.axes):
         raise ValueError(
-            f"{layer.label} expects padding of equal ends in torch.nn, got {layer.padding!r}, which "
-            "pads one end more: use an odd pool_size, or strides above 1"
+            f"{layer.label} expects padding of equal ends in torch.nn, got {layer.padding!r}, "
+            "which pads one end more: use an odd pool_size, or strides above 1"
         )
     kind = nn.AvgPool1d if layer.axes == 1 else nn.AvgPool2d
     options = {"padding": tuple(both), "ceil_mode": more, "count_include_pad": False}
@@ -583,11 +586,7 @@ def from_torch(
 
     >>> module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> from_torch(module, (2,))
-    Sequential(
-        [Dense(3, name='dense_1'), ReLU(name='re_lu_1'), Dense(1, name='dense_2')],
-        input_shape=(2,),
-        dtype='float32',
-    )
+    Sequential([Dense(3), ReLU(), Dense(1)], input_shape=(2,), dtype='float32')
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"from_torch expects a torch.nn.Module, got {type(module).__name__}")
@@ -663,7 +662,7 @@ class _Reader:
         self._names = {id(inner): name for name, inner in module.named_modules()}
         self._first: bool | None = None
         """Whether the module has the channels first; None if it isn't known yet."""
-        self._order: Array | None = None
+        self._order: NDArray[Any] | None = None
         """The place in the module's flat rows of each number of ours."""
         self._pads: list[tuple[int, int]] = []
         """The padding before the next module, by axis."""
@@ -724,7 +723,7 @@ class _Reader:
         """Give the optimizer of the model the state of another one."""
         ours: Any = model.optimizer
         slots = _OPTIMIZERS[type(ours)][2]
-        states = {id(t): state for t, state in there.state.items() if state}
+        states = {id(t): state for t, state in there.state.items() if state and t.requires_grad}
         if not states:
             return
         steps = {int(state["step"]) for state in states.values() if "step" in state}
@@ -738,15 +737,15 @@ class _Reader:
                 own = getattr(layer, weight.attribute)
                 if not isinstance(own, mg.Parameter):
                     continue
-                if len(tensors) > 1 and all(t.requires_grad for t in tensors):
-                    raise ValueError(
-                        f"{layer.label} has one {weight.attribute} for two of PyTorch's, whose "
-                        f"state can't be merged: call from_torch without an optimizer"
-                    )
                 arrays = [
                     _array(states[id(t)][slots[slot]]) if id(t) in states else np.zeros(t.shape)
                     for t in tensors
                 ]
+                if len(arrays) > 1 and weight.join(np.zeros_like(arrays[0]), arrays[1]).any():
+                    raise ValueError(
+                        f"{layer.label} has one {weight.attribute} for two that the optimizer "
+                        "trains in PyTorch: call from_torch without the optimizer"
+                    )
                 vector[places[id(own.source)]] = weight.join(*arrays).ravel()
 
     def _fill(self, layer: Layer, module: Module) -> None:
@@ -757,7 +756,14 @@ class _Reader:
                 weight = self._reordered(weight)
             tensors = [_tensor_at(holder, name) for name in weight.names]
             own = getattr(layer, weight.attribute)
-            array_of(layer, weight.attribute)[...] = weight.join(*map(_array, tensors))
+            array, target = weight.join(*map(_array, tensors)), array_of(layer, weight.attribute)
+            if array.shape != target.shape:
+                raise ValueError(
+                    f"{self.label(module)} has a {weight.attribute} of shape {array.shape}, and "
+                    f"for rows of shape {layer.input_shape} minigrad's has {target.shape}: pass "
+                    "the input_shape of the module, channels-last"
+                )
+            target[...] = array
             if isinstance(own, mg.Parameter):
                 own.trainable = tensors[0].requires_grad
                 key = (weight.attribute, *map(id, tensors))
@@ -767,7 +773,9 @@ class _Reader:
     def _reordered(self, weight: Weight) -> Weight:
         """Return the weight after a Flatten, whose numbers are in another order than ours."""
         order, self._order = self._order, None
-        return weight if order is None else weight._replace(join=lambda a: a.T[order])
+        if order is None:
+            return weight
+        return weight._replace(join=lambda a: a.T[order] if len(order) == a.shape[1] else a.T)
 
     def _check_axes(self, module: Module, shape: Shape) -> None:
         """Refuse a module that works along another axis than its layer would."""
@@ -800,12 +808,13 @@ class _Reader:
             self._cut = False
             return []
         if isinstance(module, Branches):
+            how: Any = module.merge.how
             first = self._first
             made = []
             for branch in module.branches.values():
                 self._first = first
                 made.append(self.single(branch, shape)[0])
-            return [mg.Parallel(made, merge=module.merge.how)]
+            return [mg.Parallel(made, merge=how)]
         if isinstance(module, GraphModule):
             return [self.graph(module)]
         if kind not in _LAYERS:
@@ -837,36 +846,35 @@ class _Reader:
     def padding(self, module: Module, shape: Shape, words: Sequence[str], **options: Any) -> Any:
         """Return the padding of a module, and what is padded before it, as our layers name it."""
         axes = len(shape) - 1
-        size, strides = options["kernel"], options["strides"]
         pads = self._pads or [(0, 0)] * axes
         self._pads = []
         if module.padding == "same":
             return "same"
         own = (0,) * axes if module.padding == "valid" else per_axis(module.padding, axes)
         pads = [(a + p, b + p) for (a, b), p in zip(pads, own, strict=True)]
-        dilation = options.get("dilation", 1)
+        equal = all(a == b for a, b in pads)
+        both = tuple(a for a, _ in pads) if axes > 1 else pads[0][0]
+        up = getattr(module, "ceil_mode", False)
+        if equal and not up:
+            return both
+        dilations = per_axis(options.get("dilation", 1), axes)
         lengths = tuple(n or 2**16 for n in shape[:-1])
-        more = getattr(module, "ceil_mode", False)
-        for word in words:
+        sizes = per_axis(options["kernel"], axes), dilations, per_axis(options["strides"], axes)
+        outputs = tuple(
+            (n + a + b - (k - 1) * d - 1 + up * (s - 1)) // s + 1
+            for n, (a, b), k, d, s in zip(lengths, pads, *sizes, strict=True)
+        )
+        for padding in ([both] if equal else []) + [*words]:
             windows = make_windows(
-                "", lengths, size, strides=strides, dilation=dilation, padding=word
+                "", lengths, sizes[0], strides=sizes[2], dilation=dilations, padding=padding
             )
-            if more:
-                sizes = zip(
-                    lengths, pads, per_axis(size, axes), per_axis(strides, axes), strict=True
-                )
-                outputs = tuple(-(-(n + a + b - k) // s) + 1 for n, (a, b), k, s in sizes)
-                fits = all(a == p for (a, _), (p, _) in zip(pads, windows.pads, strict=True))
-                if fits and outputs == windows.outputs:
-                    return word
-            elif tuple(pads) == windows.pads:
-                return word
-        if more or any(a != b for a, b in pads):
-            raise ValueError(
-                f"{self.label(module)} expects equal padding of both ends without ceil_mode, or "
-                f"that of {', '.join(words)}, got {pads}"
-            )
-        return tuple(a for a, _ in pads) if axes > 1 else pads[0][0]
+            starts = [first for first, _ in windows.pads]
+            if starts == [first for first, _ in pads] and windows.outputs == outputs:
+                return padding
+        raise ValueError(
+            f"{self.label(module)} expects equal padding of both ends without ceil_mode, or that "
+            f"of {' or '.join(words)}, got {pads}"
+        )
 
 
 def _flat(module: Module) -> list[Module]:
@@ -892,15 +900,15 @@ def _one(size: Any) -> Any:
     )
 
 
-def _read_linear(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_linear(reader: _Reader, module: Any, shape: Shape) -> Any:
     return mg.Dense(module.out_features, use_bias=module.bias is not None)
 
 
-def _read_convolution(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_convolution(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, groups=1, padding_mode="zeros")
     kind = mg.Conv1D if isinstance(module, nn.Conv1d) else mg.Conv2D
     size, strides, dilation = map(_one, (module.kernel_size, module.stride, module.dilation))
-    words = ["valid", "same", *(["causal"] if kind is mg.Conv1D else [])]
+    words = ["same", "causal"] if kind is mg.Conv1D else ["same"]
     options = {"kernel": size, "strides": strides, "dilation": dilation}
     return kind(
         module.out_channels,
@@ -912,7 +920,7 @@ def _read_convolution(reader: _Reader, module: Any, shape: Shape) -> Layer:
     )
 
 
-def _read_transposed(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_transposed(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, groups=1)
     size, strides, dilation = module.kernel_size, module.stride, module.dilation
     sizes = [*zip(size, strides, dilation, strict=True)]
@@ -941,21 +949,21 @@ def _read_transposed(reader: _Reader, module: Any, shape: Shape) -> Layer:
     )
 
 
-def _read_pooling(kind: Any, axes: int) -> Callable[[_Reader, Any, Shape], Layer]:
-    def read(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_pooling(kind: Any, axes: int) -> Callable[[_Reader, Any, Shape], Any]:
+    def read(reader: _Reader, module: Any, shape: Shape) -> Any:
         size, strides = _one(module.kernel_size), _one(module.stride)
-        padding = reader.padding(module, shape, ["valid", "same"], kernel=size, strides=strides)
+        padding = reader.padding(module, shape, ["same"], kernel=size, strides=strides)
         if hasattr(module, "dilation"):
             reader.need(module, dilation=1, return_indices=False)
-        elif padding != "valid":
+        elif padding != 0 and padding != (0, 0):
             reader.need(module, count_include_pad=False)
         return kind(size, strides=strides, padding=padding)
 
     return read
 
 
-def _read_global(kind: Any) -> Callable[[_Reader, Any, Shape], Layer]:
-    def read(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_global(kind: Any) -> Callable[[_Reader, Any, Shape], Any]:
+    def read(reader: _Reader, module: Any, shape: Shape) -> Any:
         if set(per_axis(module.output_size, 1)) != {1}:
             raise ValueError(
                 f"{reader.label(module)} expects output_size=1, got {module.output_size}"
@@ -967,24 +975,24 @@ def _read_global(kind: Any) -> Callable[[_Reader, Any, Shape], Layer]:
     return read
 
 
-def _read_batch_norm(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_batch_norm(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, affine=True, track_running_stats=True)
     return mg.BatchNorm(momentum=module.momentum, epsilon=module.eps)
 
 
-def _read_norm(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_norm(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, elementwise_affine=True, normalized_shape=shape[-1:])
     kind = mg.LayerNorm if isinstance(module, nn.LayerNorm) else mg.RMSNorm
     return kind(epsilon=module.eps)
 
 
-def _read_softmax(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_softmax(reader: _Reader, module: Any, shape: Shape) -> Any:
     if module.dim not in (-1, len(shape)):
         raise ValueError(f"{reader.label(module)} expects dim=-1, got {module.dim}")
     return mg.Softmax() if isinstance(module, nn.Softmax) else mg.LogSoftmax()
 
 
-def _read_recurrent(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_recurrent(reader: _Reader, module: Any, shape: Shape) -> Any:
     rows = isinstance(module, RecurrentRows)
     inner = module.inner if rows else module
     reader.need(inner, num_layers=1, batch_first=True, bidirectional=False, proj_size=0)
@@ -1001,7 +1009,7 @@ def _read_recurrent(reader: _Reader, module: Any, shape: Shape) -> Layer:
     return layer
 
 
-def _read_attention(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_attention(reader: _Reader, module: Any, shape: Shape) -> Any:
     inner = module.inner
     reader.need(inner, batch_first=True, bias_k=None, add_zero_attn=False, dropout=0.0)
     return mg.MultiHeadAttention(
@@ -1009,43 +1017,43 @@ def _read_attention(reader: _Reader, module: Any, shape: Shape) -> Layer:
     )
 
 
-def _read_embedding(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_embedding(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, padding_idx=None, max_norm=None, scale_grad_by_freq=False)
     return mg.Embedding(module.num_embeddings, module.embedding_dim)
 
 
-def _read_flatten(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_flatten(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, start_dim=1, end_dim=-1)
     reader.collapse(shape)
     return mg.Flatten()
 
 
-def _read_unflatten(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_unflatten(reader: _Reader, module: Any, shape: Shape) -> Any:
     if len(shape) != 1:
         raise ValueError(f"{reader.label(module)} expects an nn.Flatten before it")
     return mg.Reshape(tuple(module.unflattened_size))
 
 
-def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, mode="nearest", size=None)
-    return mg.UpSampling2D(
-        tuple(map(int, per_axis(int(module.scale_factor), 2)))
-        if isinstance(module.scale_factor, float)
-        else tuple(map(int, module.scale_factor))
-    )
+    given = module.scale_factor
+    factors = given if isinstance(given, tuple) else (given, given)
+    if any(factor != int(factor) for factor in factors):
+        raise ValueError(f"{reader.label(module)} expects whole numbers to scale by, got {given}")
+    return mg.UpSampling2D(tuple(map(int, factors)))
 
 
-def _read_hardtanh(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_hardtanh(reader: _Reader, module: Any, shape: Shape) -> Any:
     reader.need(module, min_val=-1.0, max_val=1.0)
     return mg.Hardtanh()
 
 
-def _read_merge(reader: _Reader, module: Any, shape: Shape) -> Layer:
+def _read_merge(reader: _Reader, module: Any, shape: Shape) -> Any:
     kinds = {"add": mg.Add, "mean": mg.Average, "multiply": mg.Multiply, "concat": mg.Concatenate}
     return kinds[module.how]()
 
 
-_ELEMENTWISE: dict[Any, Callable[[_Reader, Any, Shape], Layer]] = {
+_ELEMENTWISE: dict[Any, Callable[[_Reader, Any, Shape], Any]] = {
     nn.Identity: lambda reader, module, shape: mg.Identity(),
     nn.Sigmoid: lambda reader, module, shape: mg.Sigmoid(),
     nn.Tanh: lambda reader, module, shape: mg.Tanh(),

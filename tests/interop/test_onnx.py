@@ -1,13 +1,11 @@
 """The ONNX files: equal to our predictions in onnxruntime and in the reference evaluator."""
 
-import sys
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers import Scale, rows_for, says
+from helpers import Scale, rows_for, says, varied
 from minigrad import (
     GELU,
     GRU,
@@ -45,7 +43,7 @@ from minigrad.util.config import registered
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
-from minigrad.interop.onnx import _FLOAT32_ONLY, WRITERS, export  # noqa: E402
+from minigrad.interop.onnx import _FLOAT32_ONLY, WRITERS, export
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 
@@ -83,17 +81,6 @@ def assert_equal(model, x, path, dtype="float32", *, reference=True) -> None:
             assert output.dtype == dtype
             scale = max(1, np.abs(wanted).max())
             np.testing.assert_allclose(output, wanted, rtol=0, atol=TOLERANCE[dtype] * scale)
-
-
-def varied(model):
-    """Return a model whose parameters and buffers aren't at their initial values."""
-    rng = np.random.default_rng(0)
-    for p in model.parameters:
-        p.value = p.value + rng.normal(size=p.shape, scale=0.3)
-    for _, layer in walk(model):
-        for name in layer.buffers:
-            getattr(layer, name)[...] = rng.uniform(0.5, 2, size=getattr(layer, name).shape)
-    return model
 
 
 LACKING = {
@@ -266,13 +253,3 @@ def test_bad_input(path) -> None:
     a = Input((2,), name="a")
     with says(ValueError, "'a'"):
         export(Model(inputs=a, outputs={"a": Dense(2)(a)}), path)
-
-
-def test_the_package_is_missing_or_old(monkeypatch) -> None:
-    monkeypatch.delitem(sys.modules, "minigrad.interop.onnx")
-    monkeypatch.setattr(onnx, "__version__", "1.9.0")
-    with says(ImportError, "1.17", "1.9.0", "pip install 'minigrad[onnx]'"):
-        import_module("minigrad.interop.onnx")
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with says(ImportError, "minigrad.interop.onnx", "pip install 'minigrad[onnx]'"):
-        import_module("minigrad.interop.onnx")

@@ -7,7 +7,14 @@ import pytest
 
 from helpers import says
 
-ADAPTERS = {"sklearn": "sklearn", "tensorboard": "tensorboardX", "tqdm": "tqdm"}
+ADAPTERS = {
+    "keras": "keras",
+    "onnx": "onnx",
+    "sklearn": "sklearn",
+    "tensorboard": "tensorboardX",
+    "torch": "torch",
+    "tqdm": "tqdm",
+}
 
 
 @pytest.mark.parametrize(("adapter", "package"), ADAPTERS.items())
