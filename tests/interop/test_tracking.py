@@ -104,9 +104,11 @@ class TestTqdm:
         assert not capsys.readouterr().err.split("\r")[-1].strip()
 
 
-def test_mlflow(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from MLflow's own packages
+def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs.db")
+    pytest.importorskip("alembic")  # of MLflow's own store
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
     model = make()
     with mlflow.start_run() as run:
         mlflow.log_params(model.optimizer.get_config())
@@ -117,10 +119,13 @@ def test_mlflow(tmp_path: Path) -> None:
     np.testing.assert_allclose([entry.value for entry in logged], model.history["mae"])
 
 
-def test_wandb(tmp_path: Path) -> None:
+def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    wandb.teardown()  # an earlier run's settings
     model = make()
-    with wandb.init(mode="offline", dir=tmp_path, config=model.optimizer.get_config()) as run:
+    with wandb.init(config=model.optimizer.get_config()) as run:
         callback = lambda epoch, logs: run.log(logs, step=epoch)  # noqa: E731
         model.fit(X, Y, epochs=3, callbacks=[callback], verbose=0)
         assert run.step >= 3

@@ -1,0 +1,29 @@
+"""The code of the pages about other libraries runs, also what the documentation only shows."""
+
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+NEEDS = {"mlflow": "alembic"}  # for its own store
+BLOCK = re.compile(r"```(?:python|{code-cell})\n(.*?)```", re.S)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from MLflow's own packages
+@pytest.mark.parametrize("page", ["scikit-learn", "frames", "tracking"])
+def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()  # an earlier run's settings
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    names: dict[str, Any] = {}
+    for block in BLOCK.findall((PAGES / f"{page}.md").read_text()):
+        imported = re.findall(r"^(?:import|from) (\w+)", block, re.M)
+        if all(find_spec(NEEDS.get(name, name)) for name in imported):
+            exec(compile(block, page, "exec"), names)
