@@ -41,6 +41,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
 os.environ["IPYTHONDIR"] = str(HERE / "_ipython")  # its startup file shows figures
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # for the reference of minigrad.interop.keras
+
 project = "minigrad"
 author = "The minigrad authors"
 release = version = minigrad.__version__
