@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import says
+from helpers import DLPack, says
 from minigrad import (
     L2,
     SGD,
@@ -397,3 +397,9 @@ class TestData:
         estimator = quick(cls).fit(tensors.asarray(x), tensors.asarray(y))
         np.testing.assert_array_equal(parameters(estimator), parameters(quick(cls).fit(x, y)))
         assert estimator.score(tensors.asarray(x), tensors.asarray(y)) > 0.8
+
+    def test_dlpack_alone(self, cls) -> None:
+        x, y = map(DLPack, IRIS)
+        estimator = quick(cls).fit(x, y)
+        np.testing.assert_array_equal(parameters(estimator), parameters(quick(cls).fit(*IRIS)))
+        np.testing.assert_array_equal(estimator.predict(x), estimator.predict(IRIS[0]))
