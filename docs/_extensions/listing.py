@@ -26,9 +26,9 @@ from minigrad.util.names import snake_case
 
 NAMED = minigrad.Activation, minigrad.Loss, minigrad.Optimizer, minigrad.Initializer
 SIGNS = {
-    "<-": "←", "^2": "²", "^3": "³", "-1": "−1", " * ": " · ", "alpha": "α", "beta": "β", "gamma": "γ",
-    "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "rho": "ρ", "Phi": "Φ", "phi": "φ",
-    "pi": "π",
+    "<-": "←", "^2": "²", "^3": "³", "-1": "−1", " * ": " · ", "alpha": "α", "beta": "β",
+    "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "rho": "ρ", "pi": "π",
+    "Phi": "Φ", "phi": "φ",
 }  # fmt: skip
 SIGN = re.compile("|".join(rf"\b{s}(?![a-z])" if s.isalpha() else re.escape(s) for s in SIGNS))
 INDEX = re.compile(r"(?<!\w)([A-Za-zα-ω])_(\w|\(t−1\))(?!\w)")
@@ -62,7 +62,9 @@ def symbols(text: str) -> str:
 def typeset(text: str) -> str:
     """Write the symbols and the indices of a sentence, except in code."""
     parts = text.split("`")
-    parts[::2] = [INDEX.sub(r"\1{sub}`\2`", re.sub(r"([*|])", r"\\\1", symbols(p))) for p in parts[::2]]
+    parts[::2] = [
+        INDEX.sub(r"\1{sub}`\2`", re.sub(r"([*|])", r"\\\1", symbols(p))) for p in parts[::2]
+    ]
     return "`".join(parts)
 
 
@@ -90,7 +92,7 @@ class Listing(SphinxDirective):
         """Return the name with its link, and the description."""
         if isinstance(thing, type):
             short = option(thing)
-            term = f"{{py:class}}`{name} <.{name}>`" + (f" `\"{short}\"`" if short else "")
+            term = f"{{py:class}}`{name} <.{name}>`" + (f' `"{short}"`' if short else "")
         else:
             term = f'{{py:func}}`"{name}" <.{thing.__name__}>`'
         paragraphs = (inspect.getdoc(thing) or "").split(">>>")[0].split("\n\n")
