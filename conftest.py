@@ -1,4 +1,4 @@
-"""The code blocks of the pages are tests: each page's run in order, as one program."""
+"""The code blocks of the README are a test: they run in order, as one program."""
 
 import os
 import sys
@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 from sybil import Sybil
-from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
-
-collect_ignore_glob = ["docs/*.py", "docs/_extensions/*.py"]
+from sybil.parsers.markdown import PythonCodeBlockParser
 
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:
-    """Let a page write its files where nobody minds."""
+    """Let the README write its files where nobody minds."""
     namespace["_home"], namespace["_folder"] = Path.cwd(), TemporaryDirectory()
     os.chdir(namespace["_folder"].name)
 
@@ -27,8 +25,8 @@ def leave_it(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/**/*.md"],
+    parsers=[PythonCodeBlockParser()],
+    patterns=["README.md"],
     setup=enter_a_folder_of_its_own,
     teardown=leave_it,
 ).pytest()
