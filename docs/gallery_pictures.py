@@ -47,10 +47,11 @@ def film(ns: Names, figure: Figure) -> None:
 
 
 def images(figure: Figure, rows: int, columns: int) -> np.ndarray:
-    """Return axes without ticks."""
+    """Return framed axes without ticks."""
     axes = figure.subplots(rows, columns)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(True)
     return axes
 
 

@@ -18,8 +18,8 @@ CARD = """:::{{grid-item-card}} `{name}`
 :link-type: ref
 
 {shows}
-+++
-{reaches} · {time}
+
+*{reaches}, in {time}*
 :::
 """
 SOURCE = """(source-{name})=
