@@ -111,7 +111,7 @@ def adding_problem(ns: Names, figure: Figure) -> None:
     ax = figure.subplots()
     for name, norms in ns.deltas.items():
         ax.semilogy(range(1, 51), norms.clip(1e-20), label=name)
-    ax.set(xlabel="time step t", ylabel="|dJ/dx_t|", ylim=(1e-12, None))
+    ax.set(xlabel="time step t", ylabel="|dJ/dx_t|")
     ax.legend()
 
 
@@ -150,9 +150,9 @@ def reversal(ns: Names, figure: Figure) -> None:
 
 def siamese(ns: Names, figure: Figure) -> None:
     """Draw pairs of images with the answers, wrong ones in red."""
-    x, same = ns.pairs(ns.test, 8)
+    x, same = ns.pairs(ns.test, 9)
     found = ns.model.predict(x)[:, 0] > 0
-    for row, ax in enumerate(images(figure, 2, 4).flat):
+    for row, ax in enumerate(images(figure, 3, 3).flat):
         ax.imshow(np.hstack([x["left"][row, :, :, 0], x["right"][row, :, :, 0]]), cmap="Greys")
         ax.axvline(7.5, color="#000000", linewidth=0.8)
         color = "#000000" if found[row] == same[row] else "C3"
