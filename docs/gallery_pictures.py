@@ -9,6 +9,7 @@ import runpy
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import wrap
 from types import SimpleNamespace as Names
 
 import numpy as np
@@ -117,9 +118,8 @@ def adding_problem(ns: Names, figure: Figure) -> None:
 
 def characters(ns: Names, figure: Figure) -> None:
     """Show what the network writes."""
-    text = "".join(ns.written).replace("\n", " ")
-    lines = [text[start : start + 32] for start in range(0, 288, 32)]
-    figure.text(0.04, 0.94, "\n".join(lines), family="monospace", fontsize=11, va="top")
+    text = "\n".join(wrap("".join(ns.written), 32)[:9])
+    figure.text(0.04, 0.94, text, family="monospace", fontsize=11, va="top")
 
 
 def tiny_gpt(ns: Names, figure: Figure) -> None:

@@ -14,20 +14,19 @@ ROW = re.compile(r"\| \[(\w+)\.py\]\(\1\.py\) \| (.*) \| (.*) \| (.*) \|")
 CARD = """:::{{grid-item-card}} `{name}`
 :img-top: /_static/gallery/{name}.svg
 :img-alt: {shows}
-:link: source-{name}
-:link-type: ref
+:link: "#{anchor}"
 
 {shows}
 
 *{reaches}, in {time}*
 :::
 """
-SOURCE = """(source-{name})=
-:::{{dropdown}} {name}.py
+SOURCE = """::::{{dropdown}} {name}.py
 :::{{literalinclude}} /../examples/{name}.py
 :language: python
+:name: {anchor}
 :::
-:::
+::::
 """
 
 
@@ -39,6 +38,8 @@ class Gallery(SphinxDirective):
         self.env.note_dependency(str(readme))
         found = ROW.findall(readme.read_text(encoding="utf-8"))
         rows = [dict(zip(("name", "shows", "reaches", "time"), row, strict=True)) for row in found]
+        for row in rows:
+            row["anchor"] = f"source-{row['name']}".replace("_", "-")
         cards = "".join(CARD.format(**row) for row in rows)
         grid = f"::::{{grid}} 1 2 2 3\n:gutter: 3\n\n{cards}::::\n"
         sources = "".join(SOURCE.format(**row) for row in rows)
