@@ -39,13 +39,12 @@ class Gallery(SphinxDirective):
         found = ROW.findall(readme.read_text(encoding="utf-8"))
         rows = [dict(zip(("name", "shows", "reaches", "time"), row, strict=True)) for row in found]
         for row in rows:
+            row["shows"] = row["shows"][0].upper() + row["shows"][1:]
             row["anchor"] = f"source-{row['name']}".replace("_", "-")
         cards = "".join(CARD.format(**row) for row in rows)
-        grid = f"::::{{grid}} 1 2 2 3\n:gutter: 3\n\n{cards}::::\n"
+        grid = f"::::{{grid}} 1 2 2 2\n:gutter: 3\n\n{cards}::::\n"
         sources = "".join(SOURCE.format(**row) for row in rows)
-        return self.parse_text_to_nodes(
-            f"{grid}\n## Sources\n\n{sources}", allow_section_headings=True
-        )
+        return self.parse_text_to_nodes(f"{grid}\n:::{{rubric}} Sources\n:::\n\n{sources}")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

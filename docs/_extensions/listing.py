@@ -26,7 +26,7 @@ from minigrad.util.names import snake_case
 
 NAMED = minigrad.Activation, minigrad.Loss, minigrad.Optimizer, minigrad.Initializer
 SIGNS = {
-    "<-": "←", "^2": "²", "^3": "³", "-1": "−1", " * ": " · ", "alpha": "α", "beta": "β",
+    "<-": "←", "^2": "²", "^3": "³", "-1": "−1", "alpha": "α", "beta": "β",
     "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "rho": "ρ", "pi": "π",
     "Phi": "Φ", "phi": "φ",
 }  # fmt: skip
