@@ -13,9 +13,9 @@ folder of its own. The page shows what they print, and the value of the last lin
     model.film(x, y, epochs=50, verbose=0)
     ```
 
-A block that fails, or that writes to the standard error, fails the build. Code that is shown and not
-run stands in a ```python block. Options come first in a block: `:tags: [hide-input]` folds its code,
-`:tags: [remove-input]` shows the output alone. A picture needs an alternative text:
+A block that fails, or that writes to the standard error, fails the build. Code that is shown and
+not run stands in a ```python block. Options come first in a block: `:tags: [hide-input]` folds its
+code, `:tags: [remove-input]` shows the output alone. A picture needs an alternative text:
 
     ```{code-cell}
     ---

@@ -165,6 +165,7 @@ class BatchGradient:
         return {**self.__dict__, "_replicas": [], "_replicated": None}
 
     def __enter__(self) -> Self:
+        self._pool.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -39,8 +39,9 @@ class Graph(Layer):
     """Layers without a cycle: each takes inputs of the graph, and outputs of layers before it.
 
     Forward runs the layers in their order. Backward runs them in reverse: the delta of a value is
-    the sum over all layers that take it of what their `backward` returns for it (Equation 10 for
-    any graph). `Model(inputs=..., outputs=...)` makes one from layers that are called on symbols.
+    the sum over all layers that take it of what their `backward` returns for it, as the sum over k
+    of delta_k w_jk in Equation 10. `Model(inputs=..., outputs=...)` makes one from layers that are
+    called on symbols.
 
     A layer that is there twice shares its parameters between the two places: the build replaces
     the second by a copy with a cache of its own.

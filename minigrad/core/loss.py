@@ -35,7 +35,8 @@ class Loss(Cached):
 
     Args:
         reduction: "mean" over all elements (the default of PyTorch and Keras), or "sum".
-        scale: a factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1.
+        scale: a factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1,
+            1/2 sum (a_k - t_k)^2, for an `MSELoss`.
 
     >>> class LogCosh(Loss):
     ...     def terms(self, prediction, target):

@@ -1,7 +1,7 @@
 // The page: its row, its step and its selection. All numbers come from the data.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const PHASES = { forward: "Forward", loss: "Loss", backward: "Backward" };
+const PHASES = { forward: "Forward", loss: "Loss", backward: "Backward", update: "Update" };
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const state = { step: 0, pick: null };

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
 
+from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place, word
-from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
+from minigrad.explain.steps import Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
 from minigrad.layers import MultiHeadAttention
 from minigrad.layers.recurrent import Recurrent

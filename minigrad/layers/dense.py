@@ -25,7 +25,7 @@ class Dense(Affine):
 
     Backward, with delta = dJ/dz of shape (batch, ..., units):
 
-        dJ/dW = x^T delta        Equations 6 and 11: sum over rows of delta_k a_j
+        dJ/dW = x^T delta        sum over rows of delta_k a_j (Equation 6), or delta_j a_i (11)
         dJ/db = sum over rows of delta
         dJ/dx = delta W^T        the sum over k of delta_k w_jk in Equation 10
 

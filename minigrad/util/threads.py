@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
 from numbers import Integral
@@ -27,12 +27,14 @@ class ThreadPool:
     Args:
         threads: how many.
         one_blas_thread: whether BLAS runs each product on the thread that calls it, whose own
-            threads would compete with these.
+            threads would compete with these. Inside `with`, this holds from the first call of
+            `map` to the end, since threads of BLAS spin for a while after their last product.
     """
 
     def __init__(self, threads: int, *, one_blas_thread: bool = False) -> None:
         self.threads = threads
         self._limit = one_blas_thread
+        self._limits: ExitStack | None = None
         self._executor: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[int, T], R], items: Sequence[T]) -> list[R]:
@@ -46,6 +48,9 @@ class ThreadPool:
             with one_blas_thread() if self._limit else nullcontext():
                 return [function(thread, item) for item in items[thread :: self.threads]]
 
+        if self._limit and self._limits is not None:
+            self._limits.enter_context(one_blas_thread())
+            self._limit = False
         if self.threads > 1 and self._executor is None:
             from concurrent.futures import ThreadPoolExecutor
 
@@ -66,8 +71,11 @@ class ThreadPool:
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
+        if self._limits is not None:
+            self._limits.close()
 
     def __enter__(self) -> Self:
+        self._limits = ExitStack()
         return self
 
     def __exit__(self, *error: object) -> None:
