@@ -21,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import minigrad
-from minigrad.util.config import as_object
+from minigrad.util.config import as_object, registered
 from minigrad.util.names import snake_case
 
 NAMED = minigrad.Activation, minigrad.Loss, minigrad.Optimizer, minigrad.Initializer
@@ -35,11 +35,12 @@ INDEX = re.compile(r"(?<!\w)([A-Za-zα-ω])_(\w|\(t−1\))(?!\w)")
 
 
 def classes(kind: type) -> dict[str, type]:
-    """Return the public classes of a kind, without the kind itself, as in the source."""
-    public = {name: getattr(minigrad, name) for name in minigrad.__all__}
-    found = [c for c in public.values() if isinstance(c, type) and issubclass(c, kind)]
-    found.sort(key=lambda cls: inspect.getsourcelines(cls)[1])
-    return {cls.__name__: cls for cls in found if cls is not kind}
+    """Return the registered and the public classes of a kind, without itself, as in the source."""
+    public = [getattr(minigrad, name) for name in minigrad.__all__]
+    found = {cls for cls in public if isinstance(cls, type) and issubclass(cls, kind)}
+    found |= {cls for cls in registered(kind).values() if cls.__module__.startswith("minigrad.")}
+    ordered = sorted(found - {kind}, key=lambda cls: inspect.getsourcelines(cls)[1])
+    return {cls.__name__: cls for cls in ordered}
 
 
 def option(cls: type) -> str:
