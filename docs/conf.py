@@ -51,6 +51,8 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "gallery",
+    "listing",
     "mathml",
     "plaintext",
     "signatures",
