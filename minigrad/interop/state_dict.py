@@ -127,6 +127,7 @@ def load_state_dict(
             {"dense_1": "encoder.fc1"} for "encoder.fc1.weight" and "encoder.fc1.bias".
 
     Raises:
+        RuntimeError: the model isn't built.
         KeyError: a layer that the model doesn't have, or an array that the state dict lacks.
         TypeError: a layer without weights of its own, such as a `Residual` or one of your own.
         ValueError: an array of another shape. The model stays as it was.
@@ -137,6 +138,7 @@ def load_state_dict(
     >>> model.predict(np.ones((1, 2)))
     array([[6.]])
     """
+    _ = model.parameters  # an unbuilt model raises here
     given = state if isinstance(state, Mapping) else safetensors.load(state)[0]
     layers = dict(walk(model))
     found: list[tuple[Array, Array]] = []
@@ -158,10 +160,9 @@ def load_state_dict(
             array = np.asarray(weight.join(*(np.asarray(given[name]) for name in full)))
             own = array_of(layer, weight.attribute)
             if array.shape != own.shape:
-                theirs = [np.shape(given[name]) for name in full]
                 raise ValueError(
                     f"{layer.label} expects '{full[0]}' for a {weight.attribute} of shape "
-                    f"{own.shape}, got shape {theirs[0]}"
+                    f"{own.shape}, got shape {np.shape(given[full[0]])}"
                 )
             found.append((own, array))
     for own, array in found:

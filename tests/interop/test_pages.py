@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from minigrad.core.layer import Layer
+from minigrad.util.config import registered
+
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 NEEDS = {"mlflow": "alembic"}  # for its own store
-BLOCK = re.compile(r"```(?:python|{code-cell})\n(.*?)```", re.S)
+BLOCK = re.compile(r"```(?:python|{code-cell})\n(?:---.*?---\n|:.*?\n)*(.*?)```", re.S)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from MLflow's own packages
-@pytest.mark.parametrize("page", ["scikit-learn", "frames", "tracking"])
+@pytest.mark.parametrize("page", ["scikit-learn", "frames", "tracking", "onnx", "torch", "keras"])
 def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -27,3 +30,16 @@ def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         imported = re.findall(r"^(?:import|from) (\w+)", block, re.M)
         if all(find_spec(NEEDS.get(name, name)) for name in imported):
             exec(compile(block, page, "exec"), names)
+
+
+def test_the_table_of_conversions_has_every_layer(tmp_path, monkeypatch) -> None:
+    for package in "IPython", "onnxruntime", "torch":
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    (code,) = BLOCK.findall((PAGES / "conversions.md").read_text())
+    exec(compile(code, "conversions", "exec"), names)
+    layers = {n for n, c in registered(Layer).items() if c.__module__.startswith("minigrad.")}
+    assert {type(layer).__name__ for layer, _ in names["cases"]} == layers - {"Model", "Sequential"}
+    lacking = [line for line in names["lines"] if "no" in line.split() or "differs" in line]
+    assert [line.split("`")[1] for line in lacking] == ["PositionEmbedding", "SinusoidalPositions"]
