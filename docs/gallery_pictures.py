@@ -90,6 +90,27 @@ def diabetes(ns: Names, figure: Figure) -> None:
     identity(figure.subplots(), ns.y_test, ns.model.predict(ns.x_test)[:, 0])
 
 
+def grid_search(ns: Names, figure: Figure) -> None:
+    """Draw the accuracies of both networks in the folds, for each of the options."""
+    ax = figure.subplots()
+    searches = ("minigrad", ns.model, "weight_regularizer"), ("scikit-learn", ns.reference, "alpha")
+    for shift, (name, search, strength) in zip((-0.15, 0.15), searches, strict=True):
+        results = search.cv_results_
+        options = [
+            (p["network__hidden_layer_sizes"][0], bool(p[f"network__{strength}"]))
+            for p in results["params"]
+        ]
+        order = sorted(range(len(options)), key=options.__getitem__)
+        folds = np.array([results[f"split{fold}_test_score"][order] for fold in range(3)])
+        center = folds.mean(axis=0)
+        spread = center - folds.min(axis=0), folds.max(axis=0) - center
+        ax.errorbar(np.arange(len(order)) + shift, center, spread, fmt="o", label=name)
+    labels = [f"{units} units" + "\nwith L2" * l2 for units, l2 in sorted(options)]
+    ax.set_xticks(range(len(labels)), labels, fontsize=9)
+    ax.set(ylabel="accuracy in three folds")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+
+
 def lbfgs(ns: Names, figure: Figure) -> None:
     """Draw the wave and what both methods make of it."""
     ax = figure.subplots()
