@@ -94,6 +94,8 @@ class TestTensors:
         for moved, way in ((x.requires_grad_(), "detach()"), (x.to("meta"), "cpu()")):
             with says(TypeError, "x is a Tensor", way):
                 make().predict(moved)
+        with says(TypeError, "x is a DLPack that NumPy can't convert", "gradient"):
+            make().predict(DLPack(x.requires_grad_()))
 
     def test_bfloat16_of_jax(self) -> None:
         jnp = pytest.importorskip("jax.numpy")
