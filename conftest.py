@@ -11,7 +11,7 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
-collect_ignore_glob = ["docs/*.py", "docs/_extensions/*.py"]
+collect_ignore_glob = ["docs/*.py", "docs/_extensions/*.py", "tests/typed/*.py"]
 
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:
