@@ -64,7 +64,8 @@ def explanation() -> None:
         page = Path(folder, "explanation.html")
         explained.to_html(page)
         script = f"for (let i = 0; i < {step}; i++) document.getElementById('next').click()"
-        added = f"<style>#pick, footer {{ display: none }}</style><script>{script}</script>"
+        style = "#pick, footer { display: none } * { transition: none !important }"
+        added = f"<style>{style}</style><script>{script}</script>"
         page.write_text(page.read_text().replace("</body>", f"{added}</body>"))
         for theme in ("light", "dark"):
             shot = screenshot(page, 900, 1200, dark=theme == "dark")

@@ -29,7 +29,7 @@ def loss_steps(
     kind, sides, shares = (
         type(loss),
         Formula.sides(loss.equation, "l"),
-        _shares(loss, output, target),
+        target_shares(loss, output, target),
     )
     # A loss with a forward or backward of its own may compute J in any way.
     known = kind.forward is Loss.forward and kind.backward is Loss.backward
@@ -85,7 +85,7 @@ def loss_steps(
     yield Step("backward", label, title, equation, tag, delta_name, delta, slopes, symbol)
 
 
-def _shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:
+def target_shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:
     """Return t of the loss's equation; for classes, the share of each class."""
     if not isinstance(loss, CrossEntropyLoss):
         return target
