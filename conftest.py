@@ -11,6 +11,8 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+collect_ignore_glob = ["tests/typed/*.py"]
+
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:
     """Let the README write its files where nobody minds."""

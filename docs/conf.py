@@ -53,6 +53,8 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "gallery",
+    "listing",
     "mathml",
     "plaintext",
     "signatures",

@@ -77,6 +77,19 @@ def through_pickle(instance: Any) -> Any:
     return pickle.loads(pickle.dumps(instance))
 
 
+class DLPack:
+    """An array that has `__dlpack__` and nothing else."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+
 class Scale(Layer):
     """Multiplies each feature by a factor."""
 

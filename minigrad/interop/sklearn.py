@@ -16,7 +16,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.model import Model, Sequential
 from minigrad.core.optimizer import Optimizer, Schedule
-from minigrad.data.arrays import DType, Shape
+from minigrad.data.arrays import DType, Shape, as_array
 from minigrad.layers.activations import sigmoid
 from minigrad.layers.dense import Dense
 from minigrad.layers.softmax import softmax
@@ -30,7 +30,7 @@ from minigrad.util.progress import Verbose
 
 optional("sklearn", "minigrad.interop.sklearn", extra="sklearn", least="1.6")
 
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_regressor
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -78,9 +78,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    @abstractmethod
     def _validated(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
         """Return X and y as arrays; `reset` stores the number and the names of the features."""
+        X, y = _readable(X, "X"), _readable(y, "y")
+        numeric = is_regressor(self)
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=numeric, reset=reset)
+        return X, y
 
     @abstractmethod
     def _learn(self, y: NDArray[Any]) -> tuple[int, Loss]:
@@ -161,7 +164,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _output(self, X: ArrayLike) -> Any:
         check_is_fitted(self)
-        return self.model_.predict(validate_data(self, X, reset=False))
+        return self.model_.predict(validate_data(self, _readable(X, "X"), reset=False))
 
 
 class MinigradRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
@@ -196,11 +199,6 @@ class MinigradRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     >>> bool(pipeline.score(x, y) > 0.5)
     True
     """
-
-    @override
-    def _validated(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
-        found = validate_data(self, X, y, multi_output=True, y_numeric=True, reset=reset)
-        return tuple(found)
 
     @override
     def _learn(self, y: NDArray[Any]) -> tuple[int, Loss]:
@@ -246,9 +244,11 @@ class MinigradClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     @override
     def _validated(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(self, X, y, multi_output=True, reset=reset)
-        check_classification_targets(y)
-        return X, y if type_of_target(y) == "multilabel-indicator" else column_or_1d(y, warn=True)
+        rows, targets = super()._validated(X, y, reset=reset)
+        check_classification_targets(targets)
+        if type_of_target(targets) != "multilabel-indicator":
+            targets = column_or_1d(targets, warn=True)
+        return rows, targets
 
     @override
     def _learn(self, y: NDArray[Any]) -> tuple[int, Loss]:
@@ -314,3 +314,9 @@ class MinigradClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _readable(value: ArrayLike, name: str) -> ArrayLike:
+    """Return what scikit-learn can read: a tensor that has only `__dlpack__` as an array."""
+    only_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+    return as_array(value, name) if only_dlpack else value

@@ -40,9 +40,9 @@ The tutorial names the OR gate as an example: the output is 1 if one of two inpu
 network with biases learns it in 2,000 updates."""
 REPETITION = f"""\
 Each of {ROWS:,} rows has two numbers between 0 and 1, and their sum is the target. The network
-makes {UPDATES:,} updates at the learning rate 0.01. The loss is E = 1/2 sum (prediction -
-target)^2 over all rows, Equation 1 of the tutorial; the error per row is the mean of (prediction -
-target)^2.
+makes {UPDATES:,} updates at the learning rate 0.01. The loss is E = 1/2 sum (a_k - t_k)^2 over all
+rows (Equation 1 of the tutorial), with the prediction a and the target t; the error per row is the
+mean of (a - t)^2.
 
 "tutorial" is the number that the tutorial prints, "minigrad" is ours. "allowed" says what ours
 must be: a number that every computer can repeat must have the same digits, the others lie in a

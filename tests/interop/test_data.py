@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import says
+from helpers import DLPack, says
 from minigrad import Dense, Input, Model, Sequential
 from minigrad.interop.datasets import DatasetBatches
 
@@ -29,19 +29,6 @@ def same(x: Any, y: Any, **options: Any) -> None:
     assert others.history == arrays.history
     assert others.evaluate(x, y) == arrays.evaluate(X, Y)
     np.testing.assert_array_equal(others.predict(x), arrays.predict(X), strict=True)
-
-
-class DLPack:
-    """An array that has `__dlpack__` and nothing else."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.array.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> Any:
-        return self.array.__dlpack_device__()
 
 
 class TestColumns:
@@ -107,6 +94,8 @@ class TestTensors:
         for moved, way in ((x.requires_grad_(), "detach()"), (x.to("meta"), "cpu()")):
             with says(TypeError, "x is a Tensor", way):
                 make().predict(moved)
+        with says(TypeError, "x is a DLPack that NumPy can't convert", "gradient"):
+            make().predict(DLPack(x.requires_grad_()))
 
     def test_bfloat16_of_jax(self) -> None:
         jnp = pytest.importorskip("jax.numpy")

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import says
+from helpers import DLPack, says
 from minigrad import (
     L2,
     SGD,
     Adam,
     CrossEntropyLoss,
     Dense,
-    EarlyStopping,
     ReLU,
     Sequential,
     Sigmoid,
@@ -99,7 +98,7 @@ class TestOptions:
         np.testing.assert_array_equal(parameters(one), parameters(same))
 
     def test_options_reach_the_model(self, cls) -> None:
-        stop = EarlyStopping(monitor="val_loss", patience=0)
+        epochs = []
         estimator = quick(
             cls,
             hidden_layer_sizes=[7, 5],
@@ -109,10 +108,13 @@ class TestOptions:
             optimizer=SGD(momentum=0.5),
             learning_rate=0.125,
             validation_split=0.25,
-            callbacks=[stop],
-            epochs=1,
+            callbacks=[lambda epoch, logs: epochs.append(epoch)],
+            epochs=2,
+            batch_size=100,
         ).fit(*IRIS)
         model = estimator.model_
+        assert epochs == [1, 2]
+        assert model.optimizer.steps == 4  # of 112 rows
         assert [layer.units for layer in model][:2] == [7, 5]
         assert [repr(layer.activation) for layer in model] == [
             "Tanh(name='tanh')",
@@ -397,3 +399,9 @@ class TestData:
         estimator = quick(cls).fit(tensors.asarray(x), tensors.asarray(y))
         np.testing.assert_array_equal(parameters(estimator), parameters(quick(cls).fit(x, y)))
         assert estimator.score(tensors.asarray(x), tensors.asarray(y)) > 0.8
+
+    def test_dlpack_alone(self, cls) -> None:
+        x, y = map(DLPack, IRIS)
+        estimator = quick(cls).fit(x, y)
+        np.testing.assert_array_equal(parameters(estimator), parameters(quick(cls).fit(*IRIS)))
+        np.testing.assert_array_equal(estimator.predict(x), estimator.predict(IRIS[0]))

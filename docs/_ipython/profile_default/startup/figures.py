@@ -21,5 +21,6 @@ def as_svg(figure: Any) -> str:
     return svg
 
 
-formatters = get_ipython().display_formatter.formatters
-formatters["image/svg+xml"].for_type_by_name("matplotlib.figure", "FigureBase", as_svg)
+if shell := get_ipython():  # docs/gallery_pictures.py runs this file without one
+    formatters = shell.display_formatter.formatters
+    formatters["image/svg+xml"].for_type_by_name("matplotlib.figure", "FigureBase", as_svg)
