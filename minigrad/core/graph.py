@@ -33,6 +33,10 @@ class Input(Symbol):
         self.shape = as_input_shape(shape, f"Input '{name}'" if name else "Input")
         self.name = name
 
+    @override
+    def __repr__(self) -> str:
+        return f"Input '{self.name}'"
+
 
 @register
 class Graph(Layer):
@@ -254,9 +258,9 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     for place, symbol in enumerate(given):
         if not isinstance(symbol, Input):
             raise TypeError(f"inputs[{place}] of {owner} must be an Input, got {symbol!r}")
-    names: dict[Symbol, str] = {}
-    for number, symbol in enumerate(given, start=1):
-        names[symbol] = symbol.name or f"input_{number}"
+    names: dict[Symbol, str] = {
+        symbol: symbol.name or f"input_{number}" for number, symbol in enumerate(given, start=1)
+    }
     ends = _ends(outputs, owner)
     ordered = [s for s in _ordered(ends.values()) if s not in names]
     for symbol in ordered:

@@ -34,8 +34,8 @@ class Symbol:
 
     @override
     def __repr__(self) -> str:
-        name = getattr(self, "name", "")
-        return f"the output of {self.layer.label}" if self.layer else f"Input '{name}'"
+        assert self.layer is not None
+        return f"the output of {self.layer.label}"
 
 
 class Layer(Cached):

@@ -59,7 +59,9 @@ class Loss(Cached):
 
     def __init__(self, *, reduction: Reduction = "mean", scale: float = 1.0) -> None:
         if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+            raise ValueError(
+                f"{type(self).__name__} expects reduction 'mean' or 'sum', got {reduction!r}"
+            )
         self.reduction = reduction
         self.scale = check_number(scale, "scale", self)
 

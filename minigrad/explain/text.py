@@ -154,8 +154,11 @@ def wrap(made: str | list[str], width: int, indent: str = "  ") -> list[str]:
             rows[-1] += f" {piece}"
         else:
             rows.append(f"{indent}{piece}")
-    cuts = (textwrap.wrap(row, width, subsequent_indent=indent) for row in rows if len(row) > width)
-    return [cut for row in rows for cut in (next(cuts) if len(row) > width else [row])]
+    cut: list[str] = []
+    for row in rows:
+        fits = len(row) <= width
+        cut += [row] if fits else textwrap.wrap(row, width, subsequent_indent=indent)
+    return cut
 
 
 def tagged(line: Line, tag: str, terminal: Terminal) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.core.layer import Layer
 from minigrad.core.optimizer import Optimizer
-from minigrad.core.parameters import Parameter, Parameters
+from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, norm
 from minigrad.explain.places import Names
 from minigrad.explain.steps import Formula, Limit, Parts, Step, Sum, at, number
@@ -34,8 +34,7 @@ class Update:
         self.model, made = copy.deepcopy((model, optimizer))
         self.parameters = {path: p.source for path, p in self.model.named_parameters()}
         held = self.model.parameters
-        for p in held:
-            p.grad = np.zeros_like(p.value)
+        held.grad = np.zeros_like(held.grad)
         for path, gradient in gradients.items():
             self.parameters[path].grad = gradient
         self.norm = norm([grad for _, _, grad in held.trainable_runs()])
@@ -44,17 +43,17 @@ class Update:
             self._places[p], size = slice(size, size + p.size), size + p.size
         self.before: dict[str, Array] = {slot: np.zeros(size) for slot in made.slots}
         self.before |= {slot: vector.copy() for slot, vector in made.state.items()}
-        self.before["value"] = _values(held)
+        self.before["value"] = held.value.copy()
         grads, update = list[Array](), made.update
 
         def recorded(value: Array, grad: Array, state: dict[str, Array]) -> None:
             grads.append(grad.copy())
             return update(value, grad, state)
 
-        vars(made)["update"] = recorded
+        vars(made)["update"] = recorded  # hides the method of this copy, to see each gradient
         with np.errstate(all="ignore"):
             made.step(held)
-        self.after = {**made.state, "value": _values(held), "grad": np.zeros(size)}
+        self.after = {**made.state, "value": held.value.copy(), "grad": np.zeros(size)}
         runs = [slice(start, start + value.size) for start, value, _ in held.trainable_runs()]
         if runs:
             self.after["grad"][np.r_[tuple(runs)]] = np.concatenate(grads)
@@ -62,10 +61,6 @@ class Update:
     def of(self, p: Parameter, vector: Array) -> Array:
         """Return a parameter's part of a vector, as an array of shape (1, ...)."""
         return vector[self._places[p]].reshape(1, *p.shape)
-
-
-def _values(parameters: Parameters) -> Array:
-    return np.concatenate([p.value.ravel() for p in parameters] or [np.zeros(0)])
 
 
 def update_steps(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -85,9 +84,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=numeric, reset=reset)
         return X, y
 
-    @abstractmethod
     def _learn(self, y: NDArray[Any]) -> tuple[int, Loss]:
         """Store what `predict` needs, and return the number of outputs and the default loss."""
+        raise NotImplementedError(f"{type(self).__name__} must define _learn(y)")
 
     def _targets(self, y: NDArray[Any]) -> NDArray[Any]:
         """Return the targets as the loss takes them."""
@@ -212,7 +211,7 @@ class MinigradRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         first = not hasattr(self, "model_")
         rows, targets = self._validated(X, y, reset=first)
         model = self._new_model(rows, targets) if first else self.model_
-        return self._train(model, rows, targets, sample_weight, 1)
+        return self._train(model, rows, targets, sample_weight, epochs=1)
 
     def predict(self, X: ArrayLike) -> Any:
         """Return predictions of the shape of y."""
@@ -276,24 +275,29 @@ class MinigradClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train for one more epoch; the first call makes the model, and needs all `classes`."""
+        """Train for one more epoch; the first call makes the model.
+
+        It needs all `classes`, unless y has a column for each label.
+        """
         first = not hasattr(self, "model_")
-        if first and classes is None:
+        rows, targets = self._validated(X, y, reset=first)
+        one_of_many = targets.ndim == 1
+        if first and one_of_many and classes is None:
             raise ValueError(
                 "partial_fit of MinigradClassifier expects classes in its first call: pass "
                 "classes=np.unique(all_y)"
             )
-        rows, targets = self._validated(X, y, reset=first)
         if first:
-            model = self._new_model(rows, targets if targets.ndim > 1 else np.asarray(classes))
+            model = self._new_model(rows, np.asarray(classes) if one_of_many else targets)
         else:
             model = self.model_
-            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            known = classes is None or np.array_equal(np.unique(classes), self.classes_)
+            if one_of_many and not known:
                 raise ValueError(
                     "partial_fit of MinigradClassifier expects the classes of its first call, "
-                    f"{self.classes_}, got {classes}"
+                    f"{self.classes_}, got {classes!r}"
                 )
-        return self._train(model, rows, targets, sample_weight, 1)
+        return self._train(model, rows, targets, sample_weight, epochs=1)
 
     def predict_proba(self, X: ArrayLike) -> Any:
         """Return the probability of each class, or of each label, in the order of `classes_`."""
