@@ -50,6 +50,7 @@ class Terminal(io.StringIO):
         for piece in re.split(r"(\r|\n)", text):
             if piece == "\n":
                 self.screen.append("")
+                self.column = 0
             elif piece == "\r":
                 self.column = 0
             else:
@@ -153,10 +154,13 @@ def test_the_line_shows_the_logs_of_the_rows_so_far(terminal) -> None:
 def test_the_line_fits_any_width(terminal, columns: int, metrics) -> None:
     screen = terminal(columns)
     make(metrics=metrics).fit(X, Y, epochs=3, batch_size=10, validation_split=0.2)
-    assert screen.widest <= max(1, columns - 1)
-    assert len(screen.lines) == 3
-    if columns >= 30:
-        assert all(re.match(r"epoch \d/3  loss ", line) for line in screen.lines)
+    assert screen.widest <= max(len("  val_rmse 0.0001234"), columns - 1)
+    kept = "\n".join(screen.lines)
+    assert [int(number) for number in re.findall(r"epoch (\d)/3", kept)] == [1, 2, 3]
+    for name in ("loss", "val_loss", *metrics, *(f"val_{metric}" for metric in metrics)):
+        assert len(re.findall(rf"(?<![a-z_]){name} \d", kept)) == 3
+    if columns == 200:
+        assert len(screen.lines) == 3
 
 
 def test_a_terminal_of_unknown_width(monkeypatch: pytest.MonkeyPatch, terminal) -> None:

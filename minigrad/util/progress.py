@@ -105,12 +105,11 @@ class Progress:
 
     def end(self) -> None:
         """Keep the line of the last finished epoch, and clear that of an unfinished one."""
-        if self._finished is None:
-            self._replace("")
-        else:
+        self._replace("")
+        if self._finished is not None:
             head, logs = self._finished
-            self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()), "\n")
-            self._shown, self._finished = "", None
+            self._write(wrapped([head, *(text for text, _ in _ranked(logs))], self._width()))
+            self._finished = None
 
     def _head(self) -> str:
         return f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
@@ -127,12 +126,11 @@ class Progress:
         self._replace(fit_line(parts, self._width(), share))
         self._due = now + max(_REDRAW_SECONDS, _DRAWING_SHARE * (perf_counter() - now))
 
-    def _replace(self, text: str, end: str = "") -> None:
+    def _replace(self, text: str) -> None:
         """Overwrite the shown line; spaces cover its rest, since some terminals can't erase."""
-        if text != self._shown or end:
-            start = "\r" if self.in_place else ""
+        if text != self._shown:
             covered = text.ljust(min(len(self._shown), self._width()))
-            self._write(start + covered + (end if text else start))
+            self._write(f"\r{covered}" + ("" if text else "\r"))
             self._shown = text
 
     def _width(self) -> int:
@@ -169,6 +167,16 @@ def fit_line(parts: Sequence[tuple[str, int]], width: int, share: float | None =
         drawn = ("=" * round(share * columns) + ">")[:columns]
         texts.insert(1, f"[{drawn.ljust(columns, '.')}]")
     return "  ".join(texts)[:width]
+
+
+def wrapped(texts: Sequence[str], width: int) -> str:
+    """Join texts into lines, those after the first indented; a line ends before the width."""
+    lines = [texts[0]]
+    for text in texts[1:]:
+        if len(lines[-1]) + 2 + len(text) > width:
+            lines.append("")
+        lines[-1] += f"  {text}"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _ranked(logs: Mapping[str, float]) -> list[tuple[str, int]]:
