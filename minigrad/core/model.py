@@ -10,7 +10,7 @@ from functools import partial
 from inspect import signature
 from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from typing_extensions import Self, override
@@ -44,10 +44,14 @@ from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
+    from minigrad.compiled import Engine
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
     from minigrad.film import Film
     from minigrad.objective import Objective
+
+
+EngineName: TypeAlias = Literal["numpy", "jax"]
 
 
 @register
@@ -343,6 +347,7 @@ class Model(Layer):
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
         threads: int | None = None,
+        engine: EngineName = "numpy",
     ) -> History:
         """Train for some epochs, or until Ctrl-C; another call continues from there.
 
@@ -370,6 +375,8 @@ class Model(Layer):
                 epoch; 2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch, without a change of the result; None takes
                 MINIGRAD_THREADS, or one a core.
+            engine: "numpy", or "jax" to run the same steps compiled; see "Run it compiled" in the
+                docs. It needs `pip install 'minigrad[jax]'`.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -414,6 +421,7 @@ class Model(Layer):
             callbacks=found,
             progress=shown,
             threads=threads,
+            engine=_engine(engine),
         )
 
     def evaluate(
@@ -694,6 +702,17 @@ class Sequential(Model):
         config = super().get_config()
         del config["network"]
         return {"layers": self.layers, **config}
+
+
+def _engine(name: EngineName) -> Engine | None:
+    """Return the engine that makes the steps; None for NumPy's."""
+    if name == "numpy":
+        return None
+    if name != "jax":
+        raise ValueError(f"engine must be 'numpy' or 'jax', got {name!r}")
+    from minigrad.compiled import Engine
+
+    return Engine()
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:

@@ -237,7 +237,7 @@ def normal(z: Array) -> tuple[Array, Array]:
 def _normal(z: Array, below: Array, density: Array) -> None:
     """Write Phi(z) and phi(z), with few new arrays."""
     u = np.abs(z)
-    if not np.maximum.reduce(u) <= 40:  # usually skipped, to save a pass
+    if (np.maximum.reduce(u) <= 40) is not np.True_:  # usually skipped, as in `sigmoid`
         np.minimum(u, 40, out=u)  # exp(-u^2 / 2) is zero above 40
     # The square of u's upper digits is exact: rounding u^2 would cost three digits.
     upper = (u.view(f"i{u.itemsize}") & _UPPER_DIGITS[u.itemsize]).view(u.dtype)
