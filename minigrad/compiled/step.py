@@ -8,9 +8,12 @@ arrays, and compute as ever.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from hashlib import blake2b
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -18,14 +21,21 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
-from minigrad.compiled.recorded import Recorded, Recording, concrete, refusal
+from minigrad.compiled.recorded import (
+    NotCompilableError,
+    Recorded,
+    Recording,
+    concrete,
+    refusal,
+)
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array
-from minigrad.data.by_name import Data, row_count
+from minigrad.data.by_name import Data, each, labelled, row_count, take
+from minigrad.util.config import Configurable
 from minigrad.util.random import RNG, is_rng
 
 
@@ -119,8 +129,6 @@ class GradientProgram:
     ) -> dict[str, Any]:
         return self.program.run((theta, buffers, (*batch, total), draws))
 
-    def key(self) -> Any:
-        return self.program.key(), [draw[:-1] for draw in self.draws]
 
 
 def _refuse_memories(before: dict[Layer, dict[str, Any]]) -> None:
@@ -169,9 +177,6 @@ class UpdateProgram:
 
     def __call__(self, theta: Any, grad: Any, *optimizer: Any) -> dict[str, Any]:
         return self.program.run((theta, grad, *optimizer))
-
-    def key(self) -> Any:
-        return self.program.key()
 
 
 class _Apart(Parameters):
@@ -266,11 +271,18 @@ class Step:
         self.predictions = predictions
         self.draws = gradient.draws
 
-    def key(self) -> Any:
-        """Return what identifies the step: equal for steps that compute the same."""
-        rest = self.rest and self.rest.key()
-        sizes = self.rows, self.block, self.predictions
-        return repr((self.gradient.key(), self.update.key(), rest, sizes))
+    @property
+    def held(self) -> int:
+        """The bytes that a step draws and returns."""
+        held = 24 + sum(np.asarray(draw.example).nbytes for draw in self.draws)
+        if self.predictions:
+            held += sum(a.nbytes for _, a in labelled(self.gradient.prediction, ""))
+        return int(held * self.rows / self.block)
+
+    def difference(self, other: Step) -> str | None:
+        """Return the first place that another recording of the step has otherwise."""
+        found = self.gradient.program.difference(other.gradient.program)
+        return found or self.update.program.difference(other.update.program)
 
     def __call__(self, state: Any, batch: Any, rate: Any, draws: Any) -> tuple[Any, Any, Any]:
         """Return the state after a step, what is reported of it, and whether it may be kept."""
@@ -336,6 +348,35 @@ class Step:
         return {**found, "buffers": [], "prediction": predictions}
 
 
+def step_for(
+    network: Layer,
+    loss: Loss,
+    batch: Any,
+    most: int,
+    update: Callable[[list[Array]], UpdateProgram],
+    *,
+    predicts: bool,
+) -> Step:
+    """Record the step for batches such as x, y and weight, in blocks of at most so many rows."""
+    rows = row_count(batch[0])
+    if rows <= most:
+        whole = GradientProgram(network, loss, batch)
+        return Step(whole, update(whole.gradients), rows=rows, block=rows, predictions=predicts)
+    block = -(-rows // -(-rows // most))
+    weight = batch[2]
+    total = float(rows) if weight is None else each(lambda w: float(w.sum()), weight)
+
+    def program(count: int) -> GradientProgram:
+        part = tuple(take(data, slice(0, count)) for data in batch)
+        return GradientProgram(network, loss, part, total)
+
+    whole = program(block)
+    rest = program(rows % block) if rows % block else None
+    return Step(
+        whole, update(whole.gradients), rows=rows, block=block, rest=rest, predictions=predicts
+    )
+
+
 def loop(
     step: Step, state: Any, arrays: Any, rows: Any, rates: Any, draws: Any, start: Any, count: Any
 ) -> tuple[Any, Any, Any]:
@@ -373,3 +414,48 @@ def loop(
     carry = jnp.zeros_like(count), jnp.array(True), state, reports
     good, _, state, reports = jax.lax.while_loop(lambda c: (c[0] < count) & c[1], body, carry)
     return state, reports, good
+
+
+@contextmanager
+def precisely() -> Iterator[None]:
+    """Let JAX compute in float64 where NumPy does, and not round products to TF32."""
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        yield
+
+
+_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
+"""How much the first compiled numbers may differ from NumPy's, relative to the largest one."""
+
+
+def check_close(what: str, found: Array, expected: Array) -> None:
+    """Refuse numbers of a compiled step that differ from NumPy's by more than rounding."""
+    scale = float(np.abs(expected).max(initial=0)) or 1.0
+    error = float(np.abs(found - expected).max(initial=0)) / scale
+    tolerance = _TOLERANCE.get(expected.dtype.name, 1e-3)
+    if not error <= tolerance:
+        raise NotCompilableError(
+            f"the first compiled step differs from NumPy's: {what} by {error:.1e}, more than "
+            f"{tolerance:.0e}: look for a layer that computes with what is neither its input nor "
+            "a parameter or a buffer, or fit with engine='numpy'"
+        )
+
+
+def frozen(value: Any, _seen: tuple[int, ...] = ()) -> Any:
+    """Return a comparable copy of what a recorded step has in it of layers and other objects."""
+    if isinstance(value, (bool, int, float, str, bytes, type(None), np.generic, np.dtype)):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, blake2b(np.ascontiguousarray(value)).digest()
+    if isinstance(value, (tuple, list)):
+        return tuple(frozen(item, _seen) for item in value)
+    if isinstance(value, dict):
+        return tuple((name, frozen(item, _seen)) for name, item in value.items())
+    if id(value) in _seen or is_rng(value):
+        return type(value).__name__
+    if isinstance(value, Parameter):
+        return value.shape, value.trainable, frozen(value.regularizer), id(value.source)
+    if isinstance(value, (Configurable, SimpleNamespace)):
+        skipped = {"cache", "state", "steps", "_learning_rate", "_first", *getattr(value, "buffers", ())}
+        held = {name: item for name, item in vars(value).items() if name not in skipped}
+        return type(value), frozen(held, (*_seen, id(value)))
+    return id(value)
