@@ -10,6 +10,7 @@ except ModuleNotFoundError as error:
     raise ImportError("engine='jax' needs JAX: pip install 'minigrad[jax]'") from error
 
 from minigrad.compiled.engine import Engine
+from minigrad.compiled.forward import CompiledGradient, Forward
 from minigrad.compiled.recorded import NotCompilableError
 
-__all__ = ["Engine", "NotCompilableError"]
+__all__ = ["CompiledGradient", "Engine", "Forward", "NotCompilableError"]

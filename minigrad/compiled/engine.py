@@ -21,6 +21,7 @@ import numpy as np
 
 from minigrad.callbacks.base import Callback
 from minigrad.compiled.feeds import Feed, Feeds, Finished
+from minigrad.compiled.forward import Forward
 from minigrad.compiled.recorded import NotCompilableError
 from minigrad.compiled.step import (
     Step,
@@ -91,10 +92,8 @@ class Engine:
             self.trainer.good.judge(batch.j)
         return batch.j
 
-    def evaluator(self) -> Any:
-        """Return the compiled forward pass for the validation data."""
-        from minigrad.compiled.forward import Forward
-
+    def forward(self) -> Forward:
+        """Return the compiled forward pass, for the validation data."""
         return Forward(self.trainer.model)
 
     def run(self, feed: Feed) -> Iterator[Rows]:
@@ -123,7 +122,7 @@ class Engine:
         """Return the loop for batches of this size; a callback may have changed an option."""
         if self._options is None or self._watched:
             trainer, network = self.trainer, self.gradient.network
-            options = frozen([trainer.optimizer, trainer.loss, network, *self.gradient.parameters])
+            options = frozen(network, trainer.loss, trainer.optimizer)
             if options != self._options:
                 self._options, self._loops = options, {}
         form = jax.tree.map(lambda a: (a.shape[1:], a.dtype.name), feed.arrays)

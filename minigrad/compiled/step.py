@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from itertools import accumulate
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -35,7 +34,7 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, labelled, row_count, take
-from minigrad.util.config import Configurable
+from minigrad.regularizers import Regularizer
 from minigrad.util.random import RNG, is_rng
 
 
@@ -286,11 +285,8 @@ class Step:
 
     def __call__(self, state: Any, batch: Any, rate: Any, draws: Any) -> tuple[Any, Any, Any]:
         """Return the state after a step, what is reported of it, and whether it may be kept."""
+        found = self._found(state, batch, draws)
         theta = state["theta"]
-        if self.block >= self.rows:
-            found = self.gradient(theta, state["buffers"], batch, draws)
-        else:
-            found = self._in_blocks(theta, batch)
         slots = [state["slots"][name] for name in sorted(state["slots"])]
         done = self.update(theta, found["grad"], slots, rate, state["steps"])
         j = found["j"] + done["regularization"]
@@ -308,6 +304,18 @@ class Step:
         if self.predictions:
             report["prediction"] = found["prediction"]
         return new, report, good
+
+    def gradients(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
+        """Return J and its gradient without a step, for an update without an optimizer."""
+        found = self._found(state, batch, draws)
+        done = self.update(state["theta"], found["grad"])
+        ok = found["ok"] & done["ok"]
+        return {"j": found["j"] + done["regularization"], "grad": done["grad"], "ok": ok}
+
+    def _found(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
+        if self.block >= self.rows:
+            return self.gradient(state["theta"], state["buffers"], batch, draws)
+        return self._in_blocks(state["theta"], batch)
 
     def _in_blocks(self, theta: Any, batch: Any) -> dict[str, Any]:
         """Add up J and the gradients of the blocks; no block's activations outlive it."""
@@ -440,22 +448,39 @@ def check_close(what: str, found: Array, expected: Array) -> None:
         )
 
 
-def frozen(value: Any, _seen: tuple[int, ...] = ()) -> Any:
-    """Return a comparable copy of what a recorded step has in it of layers and other objects."""
+_CHANGING = {
+    "cache", "trainer", "_parameters", "_places", "_split_seed", "_building",  # of layers
+    "state", "steps", "_learning_rate", "_first",  # of optimizers
+}  # fmt: skip
+"""Attributes that a recorded step doesn't have in it."""
+
+
+def frozen(*objects: Any) -> Any:
+    """Return something comparable for what a recorded step has in it: options and constants.
+
+    Of a layer it holds those of the layers inside, too.
+    """
+    layers = [layer for x in objects if isinstance(x, Layer) for _, layer in walk(x)]
+    others = [x for x in objects if not isinstance(x, Layer)]
+    return tuple((type(x), _frozen(_held(x))) for x in (*layers, *others))
+
+
+def _held(x: Any) -> dict[str, Any]:
+    skipped = {*_CHANGING, *getattr(x, "buffers", ())}
+    return {name: value for name, value in vars(x).items() if name not in skipped}
+
+
+def _frozen(value: Any) -> Any:
     if isinstance(value, (bool, int, float, str, bytes, type(None), np.generic, np.dtype)):
         return value
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, blake2b(np.ascontiguousarray(value)).digest()
     if isinstance(value, (tuple, list)):
-        return tuple(frozen(item, _seen) for item in value)
+        return tuple(_frozen(item) for item in value)
     if isinstance(value, dict):
-        return tuple((name, frozen(item, _seen)) for name, item in value.items())
-    if id(value) in _seen or is_rng(value):
-        return type(value).__name__
+        return tuple((name, _frozen(item)) for name, item in value.items())
     if isinstance(value, Parameter):
-        return value.shape, value.trainable, frozen(value.regularizer), id(value.source)
-    if isinstance(value, (Configurable, SimpleNamespace)):
-        skipped = {"cache", "state", "steps", "_learning_rate", "_first", *getattr(value, "buffers", ())}
-        held = {name: item for name, item in vars(value).items() if name not in skipped}
-        return type(value), frozen(held, (*_seen, id(value)))
+        return value.shape, value.trainable, _frozen(value.regularizer), id(value.source)
+    if isinstance(value, (Loss, Regularizer)):
+        return type(value), _frozen(_held(value))
     return id(value)

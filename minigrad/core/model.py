@@ -44,7 +44,6 @@ from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
-    from minigrad.compiled import Engine
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
     from minigrad.film import Film
@@ -390,7 +389,7 @@ class Model(Layer):
         """
         from minigrad.callbacks.base import as_callbacks
 
-        trainer = self._compiled("fit")
+        trainer, compiled = self._compiled("fit"), _compiled_engine(engine)
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
             batch_size = check_int(batch_size, "batch_size", "fit")
@@ -421,7 +420,7 @@ class Model(Layer):
             callbacks=found,
             progress=shown,
             threads=threads,
-            engine=_engine(engine),
+            engine=compiled.Engine() if compiled else None,
         )
 
     def evaluate(
@@ -430,21 +429,29 @@ class Model(Layer):
         y: Arrays | None = None,
         *,
         sample_weight: Arrays | None = None,
+        engine: EngineName = "numpy",
     ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
-        trainer = self._compiled("evaluate")
+        trainer, compiled = self._compiled("evaluate"), _compiled_engine(engine)
         accept = partial(self._rows, loss=trainer.loss)
         data = as_batches(x, y, accept, sample_weight=sample_weight)
-        return evaluate(self, trainer.loss, trainer.metrics, data)
+        forward = compiled.Forward(self) if compiled else None
+        return evaluate(self, trainer.loss, trainer.metrics, data, forward)
 
-    def predict(self, x: Data, *, threads: int | None = None) -> Any:
+    def predict(
+        self, x: Data, *, threads: int | None = None, engine: EngineName = "numpy"
+    ) -> Any:
         """Return the outputs for all rows; safe to call from many threads at once.
+
+        `threads` and `engine` are those of `fit`.
 
         Raises:
             TypeError: x isn't real numbers.
             ValueError: x is empty, has NaN or infinity, or rows of another shape.
         """
-        return gradient.predict(self._computed, self._inputs(x), self.dtype, threads=threads)
+        compiled, inputs, network = _compiled_engine(engine), self._inputs(x), self._computed
+        forward = compiled.Forward(network) if compiled else None
+        return gradient.predict(network, inputs, self.dtype, threads=threads, forward=forward)
 
     def activations(self, x: Arrays) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order."""
@@ -460,6 +467,7 @@ class Model(Layer):
         *,
         loss: Loss | str | None = None,
         sample_weight: Arrays | None = None,
+        engine: EngineName = "numpy",
     ) -> Objective:
         """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
@@ -468,7 +476,9 @@ class Model(Layer):
         from minigrad.objective import Objective
 
         loss = self._loss_for("objective", loss)
-        return Objective(self, loss, self._rows(x, y, sample_weight, loss=loss))
+        rows = self._rows(x, y, sample_weight, loss=loss)
+        compiled = _compiled_engine(engine)
+        return Objective(self, loss, rows, *([compiled.CompiledGradient] if compiled else []))
 
     def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
         """Show the forward and backward pass of a few rows as equations with their numbers.
@@ -704,15 +714,15 @@ class Sequential(Model):
         return {"layers": self.layers, **config}
 
 
-def _engine(name: EngineName) -> Engine | None:
-    """Return the engine that makes the steps; None for NumPy's."""
-    if name == "numpy":
+def _compiled_engine(engine: EngineName) -> Any:
+    """Return the package of the compiled engine; None for NumPy's."""
+    if engine == "numpy":
         return None
-    if name != "jax":
-        raise ValueError(f"engine must be 'numpy' or 'jax', got {name!r}")
-    from minigrad.compiled import Engine
+    if engine != "jax":
+        raise ValueError(f"engine must be 'numpy' or 'jax', got {engine!r}")
+    from minigrad import compiled
 
-    return Engine()
+    return compiled
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:

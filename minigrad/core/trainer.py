@@ -42,6 +42,9 @@ class Engine(Protocol):
     ) -> float:
         """Do what `Trainer.step` does."""
 
+    def forward(self) -> Callable[..., Data]:
+        """Return what computes the outputs for validation, as `Layer.forward` does."""
+
 
 class DivergedError(ArithmeticError):
     """A loss, a gradient or the parameters became infinite or NaN in training.
@@ -128,7 +131,10 @@ class Trainer:
                         while self.epoch < self.epochs and not self.stop:
                             logs = self._epoch(gradient, data, batch_size, rng, ctrl_c, callbacks)
                             if validation is not None:
-                                found = evaluate(self.model, self.loss, self.metrics, validation)
+                                forward = engine.forward() if engine else None
+                                found = evaluate(
+                                    self.model, self.loss, self.metrics, validation, forward
+                                )
                                 logs |= {f"val_{name}": value for name, value in found.items()}
                             history.append(logs)
                             self._end_epoch(gradient, logs, callbacks)
@@ -251,15 +257,20 @@ class Trainer:
 
 
 def evaluate(
-    model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
+    model: Layer,
+    loss: Loss,
+    metrics: Mapping[str, Metric],
+    data: Rows | Stream,
+    forward: Callable[..., Data] | None = None,
 ) -> dict[str, float]:
     """Return the loss and the metrics over all rows, without writing on any layer."""
+    forward = forward or model.forward
     running = RunningMetrics(loss, metrics, reused=data.reused)
     most = Plan(model).rows
     for batch in data.batches(None, None):
         for block in blocks(len(batch), min(most, batch.chunk)):
             part = batch.take(block)
-            prediction = model.forward(part.x, training=False)
+            prediction = forward(part.x, training=False)
             j = loss.measure(prediction, part.y, part.weight, training=False)
             running.add(j, part, prediction if running.keeps_predictions else None)
     logs = running.logs()
