@@ -191,8 +191,9 @@ class _State:
         buffers = [f"{name} of {layer.label}" for layer, name in self._buffers]
         parts = (("grad", "the gradient of ", names), ("theta", "the new ", names))
         for part, what, owners in (*parts, ("buffers", "", buffers)):
+            largest = max([float(np.abs(a).max(initial=0)) for a in expected[part]], default=0.0)
             for owner, *pair in zip(owners, found[part], expected[part], strict=True):
-                check_close(f"{what}{owner}", *pair)
+                check_close(f"{what}{owner}", *pair, largest)
 
 
 class _Loop:

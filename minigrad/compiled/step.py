@@ -435,9 +435,12 @@ _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """How much the first compiled numbers may differ from NumPy's, relative to the largest one."""
 
 
-def check_close(what: str, found: Array, expected: Array) -> None:
-    """Refuse numbers of a compiled step that differ from NumPy's by more than rounding."""
-    scale = float(np.abs(expected).max(initial=0)) or 1.0
+def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) -> None:
+    """Refuse numbers of a compiled step that differ from NumPy's by more than rounding.
+
+    The rounding is that of the largest number, here or in arrays that are computed with these.
+    """
+    scale = max(largest, float(np.abs(expected).max(initial=0))) or 1.0
     error = float(np.abs(found - expected).max(initial=0)) / scale
     tolerance = _TOLERANCE.get(expected.dtype.name, 1e-3)
     if not error <= tolerance:
