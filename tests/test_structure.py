@@ -26,6 +26,7 @@ ROOMS = [
     "checks",
     "saving",
     "plots",
+    "compiled",
     "explain",
     "diagnose",
     "film",
@@ -38,6 +39,7 @@ DOORS = {
     ("core.model", room)
     for room in (
         "callbacks.base",
+        "compiled",
         "diagnose",
         "explain",
         "film",

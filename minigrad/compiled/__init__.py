@@ -9,8 +9,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("engine='jax' needs JAX: pip install 'minigrad[jax]'") from error
 
-from minigrad.compiled.engine import Engine
-from minigrad.compiled.forward import CompiledGradient, Forward
+from minigrad.compiled.engine import JaxEngine
 from minigrad.compiled.recorded import NotCompilableError
 
-__all__ = ["CompiledGradient", "Engine", "Forward", "NotCompilableError"]
+__all__ = ["JaxEngine", "NotCompilableError"]

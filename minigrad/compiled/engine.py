@@ -21,7 +21,7 @@ import numpy as np
 
 from minigrad.callbacks.base import Callback
 from minigrad.compiled.feeds import Feed, Feeds, Finished
-from minigrad.compiled.forward import Forward
+from minigrad.compiled.forward import CompiledGradient, Forward
 from minigrad.compiled.recorded import NotCompilableError
 from minigrad.compiled.step import (
     Step,
@@ -50,12 +50,15 @@ _COMPILED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
 """The compiled loops of each model, by all that they were made of."""
 
 
-class Engine:
+class JaxEngine:
     """Makes the steps of one `fit`; `Trainer.fit` asks it for the data and for each step.
 
     Attributes:
         by_numpy: how many steps NumPy made.
     """
+
+    Forward = Forward
+    Gradient = CompiledGradient
 
     def __init__(self) -> None:
         self.by_numpy = 0
@@ -139,7 +142,7 @@ class Engine:
 class _State:
     """What a step changes: it is read from the model, and written back."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: JaxEngine) -> None:
         self.parameters = engine.gradient.parameters
         self.optimizer = engine.trainer.optimizer
         self.network = engine.gradient.network
@@ -278,7 +281,7 @@ class _Compiled(NamedTuple):
     capacity: int
 
 
-def _compiled(engine: Engine, state: _State, feed: Feed) -> _Compiled:
+def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
     """Record the step for some batches, and compare the compiled one with NumPy's own."""
     gradient, loss = engine.gradient, engine.trainer.loss
     batch = feed.batch(0)

@@ -15,10 +15,9 @@ _DROPPED = ("order", "casting", "subok", "like", "out")
 """Options that decide where or how NumPy stores a result."""
 
 
-def ufunc(
-    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: tuple[Any, ...],
-    options: dict[str, Any],
-) -> Any:  # fmt: skip
+def _array_ufunc(
+    self: Recorded, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any
+) -> Any:
     """Return what a ufunc gives, or one of its methods."""
     if method == "at":
         return _at(ufunc, *inputs)
@@ -82,7 +81,7 @@ def _at(ufunc: np.ufunc, target: Any, key: Any, *new: Any) -> None:
     ufunc.at(*concrete((target, key, *new)))
 
 
-def function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _array_function(self: Recorded, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
     """Return what one of NumPy's functions gives."""
     if handler := _HANDLERS.get(function):
         return handler(*args, **kwargs)
@@ -206,3 +205,7 @@ _OF_FORM = {
     np.iscomplexobj, np.isrealobj, np.can_cast, np.min_scalar_type,
 }  # fmt: skip
 """What depends on shapes and dtypes only."""
+
+
+Recorded.__array_ufunc__ = _array_ufunc
+Recorded.__array_function__ = _array_function

@@ -271,19 +271,10 @@ class Recorded(NDArrayOperatorsMixin):
             return Recorded(c, base=self, get=get, put=put)
         return record(c, get[0], self, *get[1:])
 
-    # What NumPy is asked to do with one of these comes here.
+    # What NumPy is asked to do with one of these goes to `functions`, which defines both.
 
-    def __array_ufunc__(
-        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any
-    ) -> Any:
-        from minigrad.compiled import functions
-
-        return functions.ufunc(ufunc, method, inputs, out, options)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from minigrad.compiled import functions
-
-        return functions.function(function, args, kwargs)
+    __array_ufunc__: Any
+    __array_function__: Any
 
     # What an array is.
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
+from minigrad.compiled import functions  # noqa: F401 - defines what recorded arrays do
 from minigrad.compiled.recorded import (
     NotCompilableError,
     Recorded,

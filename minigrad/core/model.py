@@ -17,6 +17,7 @@ from typing_extensions import Self, override
 
 from minigrad.core import gradient
 from minigrad.core.chain import Chain, as_list, layer_at, name_layers
+from minigrad.core.gradient import BatchGradient
 from minigrad.core.graph import Graph, Input, graph_of
 from minigrad.core.layer import Layer, Symbol, build_once, contents, replace, walk
 from minigrad.core.loss import JointLoss, Loss, as_loss
@@ -44,6 +45,7 @@ from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
+    from minigrad.compiled import JaxEngine
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
     from minigrad.film import Film
@@ -420,7 +422,7 @@ class Model(Layer):
             callbacks=found,
             progress=shown,
             threads=threads,
-            engine=compiled.Engine() if compiled else None,
+            engine=compiled() if compiled else None,
         )
 
     def evaluate(
@@ -478,7 +480,7 @@ class Model(Layer):
         loss = self._loss_for("objective", loss)
         rows = self._rows(x, y, sample_weight, loss=loss)
         compiled = _compiled_engine(engine)
-        return Objective(self, loss, rows, *([compiled.CompiledGradient] if compiled else []))
+        return Objective(self, loss, rows, compiled.Gradient if compiled else BatchGradient)
 
     def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
         """Show the forward and backward pass of a few rows as equations with their numbers.
@@ -714,15 +716,15 @@ class Sequential(Model):
         return {"layers": self.layers, **config}
 
 
-def _compiled_engine(engine: EngineName) -> Any:
-    """Return the package of the compiled engine; None for NumPy's."""
-    if engine == "numpy":
+def _compiled_engine(name: EngineName) -> type[JaxEngine] | None:
+    """Return the class of a compiled engine; None for NumPy's."""
+    if name == "numpy":
         return None
-    if engine != "jax":
-        raise ValueError(f"engine must be 'numpy' or 'jax', got {engine!r}")
-    from minigrad import compiled
+    if name != "jax":
+        raise ValueError(f"engine must be 'numpy' or 'jax', got {name!r}")
+    from minigrad.compiled import JaxEngine
 
-    return compiled
+    return JaxEngine
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:
