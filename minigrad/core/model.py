@@ -17,7 +17,6 @@ from typing_extensions import Self, override
 
 from minigrad.core import gradient
 from minigrad.core.chain import Chain, as_list, layer_at, name_layers
-from minigrad.core.gradient import BatchGradient
 from minigrad.core.graph import Graph, Input, graph_of
 from minigrad.core.layer import Layer, Symbol, build_once, contents, replace, walk
 from minigrad.core.loss import JointLoss, Loss, as_loss
@@ -480,7 +479,7 @@ class Model(Layer):
         loss = self._loss_for("objective", loss)
         rows = self._rows(x, y, sample_weight, loss=loss)
         compiled = _compiled_engine(engine)
-        return Objective(self, loss, rows, compiled.Gradient if compiled else BatchGradient)
+        return Objective(self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient)
 
     def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
         """Show the forward and backward pass of a few rows as equations with their numbers.
