@@ -22,7 +22,7 @@ import numpy as np
 from minigrad.callbacks.base import Callback
 from minigrad.compiled.feeds import Feed, Feeds, Finished
 from minigrad.compiled.forward import CompiledGradient, Forward
-from minigrad.compiled.recorded import NotCompilableError
+from minigrad.compiled.program import NotCompilableError
 from minigrad.compiled.step import (
     Step,
     UpdateProgram,
@@ -95,16 +95,16 @@ class JaxEngine:
             self.trainer.good.judge(batch.j)
         return batch.j
 
-    def forward(self) -> Forward:
+    def forward(self) -> Any:
         """Return the compiled forward pass, for the validation data."""
         return Forward(self.trainer.model)
 
     def run(self, feed: Feed) -> Iterator[Rows]:
         """Make the steps of some batches, and yield each with what is reported of it."""
         start = 0
-        while start < feed.count:
+        while start < feed.batches:
             compiled = self._loop(feed)
-            count = 1 if self._single else min(feed.count - start, compiled.steps)
+            count = 1 if self._single else min(feed.batches - start, compiled.steps)
             reports, count, good = compiled(feed, start, count)
             js, parts, prediction = (
                 reports[name] for name in ("j", "regularization", "prediction")
@@ -195,8 +195,8 @@ class _State:
         parts = (("grad", "the gradient of ", names), ("theta", "the new ", names))
         for part, what, owners in (*parts, ("buffers", "", buffers)):
             largest = max([float(np.abs(a).max(initial=0)) for a in expected[part]], default=0.0)
-            for owner, *pair in zip(owners, found[part], expected[part], strict=True):
-                check_close(f"{what}{owner}", *pair, largest)
+            for owner, ours, theirs in zip(owners, found[part], expected[part], strict=True):
+                check_close(f"{what}{owner}", ours, theirs, largest)
 
 
 class _Loop:

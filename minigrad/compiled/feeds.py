@@ -27,7 +27,7 @@ class Feed(NamedTuple):
     """Batches of one size: arrays on the device, and the same rows for NumPy.
 
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
-    rows as they lie. A loop is compiled for `capacity` batches, of which `count` are there.
+    rows as they lie. A loop is compiled for `capacity` batches; there are `batches`.
     """
 
     arrays: Any
@@ -35,7 +35,7 @@ class Feed(NamedTuple):
     source: Rows
     picked: Any
     size: int
-    count: int
+    batches: int
     capacity: int
 
     def batch(self, number: int) -> Rows:

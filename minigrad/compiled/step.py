@@ -20,14 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
-from minigrad.compiled import functions  # noqa: F401 - defines what recorded arrays do
-from minigrad.compiled.recorded import (
-    NotCompilableError,
-    Recorded,
-    Recording,
-    concrete,
-    refusal,
-)
+from minigrad.compiled.program import NotCompilableError, Program, refusal
+from minigrad.compiled.recorded import Recorded, concrete
+from minigrad.compiled.recording import Recording
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
@@ -70,7 +65,8 @@ class _NotingRNG:
     def __getattr__(self, method: str) -> Any:
         def draw(*arguments: Any, **options: Any) -> Recorded:
             c = getattr(self._rng, method)(*arguments, **options)
-            self._draws.append(Draw(*self._place, method, arguments, options, c))
+            layer, attribute = self._place
+            self._draws.append(Draw(layer, attribute, method, arguments, options, c))
             return self._recording.given(c)
 
         return draw
@@ -99,7 +95,8 @@ class GradientProgram:
             for p in home:
                 p._value = recording.given(p.value)
             for p in {*home, *(p for _, p in network.named_parameters())}:
-                p._grad = Recorded(np.zeros(p.shape, p.value.dtype))
+                grad: Any = Recorded(np.zeros(p.shape, p.value.dtype))
+                p._grad = grad
             buffers = buffers_of(network)
             for layer, name in buffers:
                 setattr(layer, name, recording.given(getattr(layer, name)))
@@ -115,7 +112,7 @@ class GradientProgram:
             _refuse_memories(before)
             self.gradients = [concrete(p.grad) for p in home]
             self.prediction = concrete(predictions[0])
-            self.program = recording.finish(
+            self.program: Program = recording.finish(
                 {
                     "j": j,
                     "grad": [p.grad for p in home],
@@ -127,8 +124,8 @@ class GradientProgram:
     def __call__(
         self, theta: Any, buffers: Any, batch: Any, draws: Any, total: Any = None
     ) -> dict[str, Any]:
-        return self.program.run((theta, buffers, (*batch, total), draws))
-
+        found: dict[str, Any] = self.program.run((theta, buffers, (*batch, total), draws))
+        return found
 
 
 def _refuse_memories(before: dict[Layer, dict[str, Any]]) -> None:
@@ -160,7 +157,7 @@ class UpdateProgram:
         with Recording(objects) as recording, np.errstate(all="ignore"):
             given = recording.given
             home = _Apart(parameters)
-            for p, gradient in zip(home, gradients, strict=True):
+            for p in home:
                 p._value = given(p.value)
             for p, gradient in zip(home, gradients, strict=True):
                 p._grad = given(gradient)
@@ -176,7 +173,8 @@ class UpdateProgram:
             self.program = recording.finish(outputs)
 
     def __call__(self, theta: Any, grad: Any, *optimizer: Any) -> dict[str, Any]:
-        return self.program.run((theta, grad, *optimizer))
+        found: dict[str, Any] = self.program.run((theta, grad, *optimizer))
+        return found
 
 
 class _Apart(Parameters):
@@ -336,9 +334,7 @@ class Step:
             found, prediction = block_of(batch)
             return jax.tree.map(jnp.add, total, found), prediction if self.predictions else None
 
-        cut = partial(
-            jax.tree.map, lambda a: a[:whole].reshape(count, self.block, *a.shape[1:])
-        )
+        cut = partial(jax.tree.map, lambda a: a[:whole].reshape(count, self.block, *a.shape[1:]))
         example, _ = jax.eval_shape(block_of, jax.tree.map(lambda a: a[: self.block], batch))
         zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), example)
         found, predictions = jax.lax.scan(body, zero, cut(batch))
@@ -348,7 +344,9 @@ class Step:
             last = self.rest(theta, [], jax.tree.map(lambda a: a[whole:], batch), [], total)
             found = {
                 "ok": found["ok"] & last["ok"],
-                **jax.tree.map(jnp.add, *({name: f[name] for name in parts} for f in (found, last))),
+                **jax.tree.map(
+                    jnp.add, *({name: f[name] for name in parts} for f in (found, last))
+                ),
             }
             if self.predictions:
                 predictions = jax.tree.map(
@@ -415,7 +413,7 @@ def loop(
     def body(carry: Any) -> Any:
         i, _, state, reports = carry
         state, report, good = one(state, i)
-        reports = jax.tree.map(lambda all, new: all.at[i].set(new), reports, report)
+        reports = jax.tree.map(lambda held, new: held.at[i].set(new), reports, report)
         return i + good, good, state, reports
 
     report = jax.eval_shape(one, state, 0)[1]
@@ -478,7 +476,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, (bool, int, float, str, bytes, type(None), np.generic, np.dtype)):
         return value
     if isinstance(value, np.ndarray):
-        return value.shape, value.dtype.str, blake2b(np.ascontiguousarray(value)).digest()
+        return value.shape, value.dtype.str, blake2b(value.tobytes()).digest()
     if isinstance(value, (tuple, list)):
         return tuple(_frozen(item) for item in value)
     if isinstance(value, dict):

@@ -439,9 +439,7 @@ class Model(Layer):
         forward = compiled.Forward(self) if compiled else None
         return evaluate(self, trainer.loss, trainer.metrics, data, forward)
 
-    def predict(
-        self, x: Data, *, threads: int | None = None, engine: EngineName = "numpy"
-    ) -> Any:
+    def predict(self, x: Data, *, threads: int | None = None, engine: EngineName = "numpy") -> Any:
         """Return the outputs for all rows; safe to call from many threads at once.
 
         `threads` and `engine` are those of `fit`.
@@ -479,7 +477,9 @@ class Model(Layer):
         loss = self._loss_for("objective", loss)
         rows = self._rows(x, y, sample_weight, loss=loss)
         compiled = _compiled_engine(engine)
-        return Objective(self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient)
+        return Objective(
+            self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient
+        )
 
     def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
         """Show the forward and backward pass of a few rows as equations with their numbers.
