@@ -41,7 +41,7 @@ from minigrad.data.by_name import Data, each
 from minigrad.data.rows import Rows
 from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
 
-_SECONDS = 0.1
+_SECONDS = 0.2
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
 _HELD_BYTES = 4 * 2**20
 """How much one call may draw and return."""
@@ -129,7 +129,7 @@ class JaxEngine:
             if options != self._options:
                 self._options, self._loops = options, {}
         form = jax.tree.map(lambda a: (a.shape[1:], a.dtype.name), feed.arrays)
-        key = feed.size, feed.capacity, repr(form)
+        key = feed.size, feed.capacity, feed.turned, repr(form)
         if key not in self._loops:
             kept = _COMPILED.setdefault(self.trainer.model, {})
             whole_key, state = (self._options, self.predicts, *key), _State(self)
@@ -264,9 +264,10 @@ class _Loop:
             for array, call, rng in zip(draws, calls, self._rngs, strict=True):
                 array[i] = call.draw(rng)
         counts = np.int64(start), np.int64(count)
+        given = {name: part for name, part in self._state.read().items() if name != "grad"}
         with precisely():
             found = self._compiled.run(
-                self._state.read(), feed.arrays, feed.order, rates, draws, *counts
+                given, feed.arrays, feed.order, rates, draws, *counts
             )
             state, reports, good = jax.tree.map(np.asarray, found)
         lists = {name: reports[name].tolist() for name in ("j", "regularization")}
@@ -303,7 +304,7 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             "receives, and keep what changes in buffers"
         )
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
-    compiled = _Compiled(step, jax.jit(partial(loop, step)), capacity)
+    compiled = _Compiled(step, jax.jit(partial(loop, step, feed.turned)), capacity)
     _Loop(state, compiled).compare(feed, expected)
     return compiled
 

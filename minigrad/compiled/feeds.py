@@ -27,7 +27,7 @@ class Feed(NamedTuple):
     """Batches of one size: arrays on the device, and the same rows for NumPy.
 
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
-    rows as they lie. A loop is compiled for `capacity` batches; there are `batches`.
+    rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A loop is compiled for `capacity` batches; there are `batches`.
     """
 
     arrays: Any
@@ -37,6 +37,7 @@ class Feed(NamedTuple):
     size: int
     batches: int
     capacity: int
+    turned: bool = False
 
     def batch(self, number: int) -> Rows:
         """Return a batch as NumPy's step takes it."""
@@ -77,7 +78,7 @@ class Feeds:
 
     def __init__(self, data: Rows | Stream, run: Callable[[Feed], Iterator[Rows]]) -> None:
         self._data, self._run = data, run
-        self._resident: tuple[Rows, Any] | None = None
+        self._resident: tuple[Rows, Any, bool] | None = None
 
     def count(self, batch_size: int | None) -> int | None:
         """Return the number of batches in an epoch, None if it isn't known."""
@@ -98,13 +99,15 @@ class Feeds:
         """Yield all whole batches at once, then the rest."""
         if self._resident is None:
             rows = data.take(slice(None))
-            self._resident = rows, _placed(rows)
-        rows, arrays = self._resident
+            turned = size == len(rows) and rows.features_first() is not rows
+            placed = Rows(rows.x.T, rows.y, rows.weight) if turned else rows
+            self._resident = rows, _placed(placed), turned
+        rows, arrays, turned = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]
         on_device = None if picked is None else jnp.asarray(picked.astype(np.int32))
         whole, rest = divmod(len(rows), size)
-        yield Feed(arrays, on_device, rows, picked, size, whole, whole)
+        yield Feed(arrays, on_device, rows, picked, size, whole, whole, turned)
         if rest:
             last = slice(whole * size, None) if picked is None else picked[whole * size :]
             yield _feed([rows.take(last)])

@@ -52,9 +52,18 @@ class Program:
         self.guards: list[tuple[Value, bool]] = []
         self.outputs: Any = None
 
-    def append(self, *instruction: Any) -> Value:
-        """Append an instruction, given without its place, and return its value."""
-        self.instructions.append(Instruction(*instruction, place()))
+    def append(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+        shape: tuple[int, ...] | None = None,
+        dtype: np.dtype[Any] | None = None,
+    ) -> Value:
+        """Append an instruction, and return the value that it gives."""
+        self.instructions.append(
+            Instruction(function, arguments, options, shape, dtype, place())
+        )
         return Value(len(self.instructions) - 1)
 
     def constant(self, c: Any) -> Value:

@@ -63,7 +63,7 @@ class _NotingRNG:
         self._place, self._rng = place, rng
 
     def __getattr__(self, method: str) -> Any:
-        def draw(*arguments: Any, **options: Any) -> Recorded:
+        def draw(*arguments: Any, **options: Any) -> Any:
             c = getattr(self._rng, method)(*arguments, **options)
             layer, attribute = self._place
             self._draws.append(Draw(layer, attribute, method, arguments, options, c))
@@ -385,17 +385,28 @@ def step_for(
 
 
 def loop(
-    step: Step, state: Any, arrays: Any, rows: Any, rates: Any, draws: Any, start: Any, count: Any
+    step: Step,
+    turned: bool,
+    state: Any,
+    arrays: Any,
+    rows: Any,
+    rates: Any,
+    draws: Any,
+    start: Any,
+    count: Any,
 ) -> tuple[Any, Any, Any]:
     """Make up to `count` steps, on one batch after another from `start` on.
 
     Batch i is the rows of `arrays`, or those that `rows` picks, from i times the batch size on.
-    It ends before a step that may not be kept.
+    With `turned`, x is given transposed. The loop ends before a step that may not be kept.
 
     Returns:
         The state, the reports of all steps, and the number of steps that were good.
     """
     size = step.rows
+    x, y, weight = arrays
+    arrays = x.T if turned else x, y, weight
+    state = {**state, "grad": jax.tree.map(jnp.zeros_like, state["theta"])}
 
     def cut(i: Any) -> Any:
         def of(array: Any) -> Any:
