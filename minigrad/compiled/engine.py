@@ -9,6 +9,7 @@ or isn't finite; NumPy makes that step, and says what is wrong, if anything is.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -41,8 +42,10 @@ from minigrad.data.by_name import Data, each
 from minigrad.data.rows import Rows
 from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
 
-_SECONDS = 0.2
+_SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
+_OFTEN = 50
+"""After so many steps by NumPy, a fit warns, if they are more than half."""
 _HELD_BYTES = 4 * 2**20
 """How much one call may draw and return."""
 
@@ -61,7 +64,7 @@ class JaxEngine:
     Gradient = CompiledGradient
 
     def __init__(self) -> None:
-        self.by_numpy = 0
+        self.by_numpy = self._steps = 0
 
     def begin(
         self,
@@ -85,8 +88,11 @@ class JaxEngine:
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
     ) -> float:
         """Return J of a batch; the trainer makes the step where a compiled call didn't."""
+        self._steps += 1
         if not isinstance(batch, Finished):
             self.by_numpy += 1
+            if self.by_numpy == _OFTEN and self._steps < 2 * _OFTEN:
+                self._warn()
             return self.trainer.step(gradient, batch, number, predictions)
         gradient.regularization = batch.regularization
         if predictions is not None:
@@ -120,6 +126,15 @@ class JaxEngine:
                 yield feed.batch(start + good)
                 good += 1
             start += good
+
+    def _warn(self) -> None:
+        places = {place for loop in self._loops.values() for place in loop.branches}
+        warnings.warn(
+            f"NumPy made {self.by_numpy} of {self._steps} steps, since they take another branch "
+            f"than the recorded one: use np.where in {', '.join(sorted(places))}, or fit with "
+            "engine='numpy'",
+            stacklevel=2,
+        )
 
     def _loop(self, feed: Feed) -> _Loop:
         """Return the loop for batches of this size; a callback may have changed an option."""
@@ -208,6 +223,11 @@ class _Loop:
         self._per_step = _SECONDS / 16
 
     @property
+    def branches(self) -> list[str]:
+        """The places of the branches that the recorded step took."""
+        return self._compiled.step.gradient.program.branches
+
+    @property
     def steps(self) -> int:
         """How many steps one call makes."""
         return max(1, min(self._compiled.capacity, int(_SECONDS / self._per_step)))
@@ -266,9 +286,7 @@ class _Loop:
         counts = np.int64(start), np.int64(count)
         given = {name: part for name, part in self._state.read().items() if name != "grad"}
         with precisely():
-            found = self._compiled.run(
-                given, feed.arrays, feed.order, rates, draws, *counts
-            )
+            found = self._compiled.run(given, feed.arrays, feed.order, rates, draws, *counts)
             state, reports, good = jax.tree.map(np.asarray, found)
         lists = {name: reports[name].tolist() for name in ("j", "regularization")}
         return state, {"prediction": None, **reports, **lists}, int(good)
