@@ -27,7 +27,8 @@ class Feed(NamedTuple):
     """Batches of one size: arrays on the device, and the same rows for NumPy.
 
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
-    rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A loop is compiled for `capacity` batches; there are `batches`.
+    rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A
+    loop is compiled for `capacity` batches; there are `batches`.
     """
 
     arrays: Any
