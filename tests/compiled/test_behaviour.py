@@ -117,6 +117,15 @@ def test_what_cannot_be_compiled_is_refused_before_training(layer: Layer, parts)
     assert isinstance(np.zeros(1), np.ndarray)
 
 
+def test_a_refused_pass_stays_refused() -> None:
+    model = compiled(Hidden())
+    for _ in range(2):
+        with says(NotCompilableError, "the output"):
+            model.predict(X, engine="jax")
+        with says(NotCompilableError, "NumPy"):
+            model.objective(X, Y, engine="jax")(model.parameters.value)
+
+
 def test_errors_of_the_layer_are_those_of_numpy() -> None:
     class Broken(Through):
         def effect(self, x):
