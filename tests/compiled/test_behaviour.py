@@ -268,8 +268,3 @@ def test_predict_from_many_rows_takes_few_shapes() -> None:
     for rows in (1, 3, 17, 30):
         found = model.predict(X[:rows], engine="jax")
         np.testing.assert_allclose(found, model.predict(X[:rows]), rtol=1e-12)
-
-
-def test_unknown_engine() -> None:
-    with says(ValueError, "engine", "'numpy' or 'jax'", "'torch'"):
-        compiled().fit(X, Y, engine="torch", **OPTIONS)
