@@ -111,7 +111,8 @@ class CompiledGradient(BatchGradient):
         key = frozen(self.network, self.loss)
         if self._compiled is None or self._compiled[0] != key:
             self._compiled = key, *self._compile(cast, arrays)
-        j, ok = self._run(*self._compiled[1:], arrays)
+        _, step, run = self._compiled
+        j, ok = self._run(step, run, arrays)
         return j if ok else super().__call__(*cast)
 
     def _compile(self, batch: Any, arrays: Any) -> tuple[Step, Any]:

@@ -134,7 +134,7 @@ def _refuse_memories(before: dict[Layer, dict[str, Any]]) -> None:
         for name, value in vars(layer).items():
             if name in held and name not in ("cache", *layer.buffers) and value is not held[name]:
                 raise refusal(
-                    f"forward or backward changes self.{name}, which would be the same in each step",
+                    f"forward or backward changes self.{name}, which no later step would see",
                     "keep it in self.cache, or name it in buffers",
                     owner=layer.label,
                 )
