@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,8 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 collect_ignore_glob = ["tests/typed/*.py"]
+if find_spec("jax") is None:
+    collect_ignore_glob += ["minigrad/compiled/*"]
 
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from time import sleep
+from time import perf_counter, sleep
 
 import numpy as np
 
@@ -23,13 +23,17 @@ SUBJECT = "minigrad_fit"
 
 @dataclass(frozen=True)
 class Result:
-    """Microseconds per step of each peer, by round, or why a peer has none."""
+    """Microseconds per step of each peer, by round, or why a peer has none.
+
+    `first_seconds` are those of the check, in which a peer compiles its network.
+    """
 
     workload: Workload
     microseconds: dict[str, list[float]]
     largest_difference: dict[str, float]
     adapted: list[str]
     refusals: dict[str, str]
+    first_seconds: dict[str, float] = field(default_factory=dict)
 
     def median(self, peer: str) -> float:
         """The median over the rounds."""
@@ -54,6 +58,7 @@ class LineUp:
     workers: list[Worker] = field(default_factory=list)
     differences: dict[str, float] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
+    first_seconds: dict[str, float] = field(default_factory=dict)
 
     def drop(self, worker: Worker, error: RefusalError) -> None:
         """Leave out a peer that failed in its turn."""
@@ -102,7 +107,9 @@ def proven(workload: Workload, peers: list[str], threads: int) -> Iterator[LineU
         for peer in peers:
             try:
                 worker = stack.enter_context(Worker(peer, workload, threads))
+                start = perf_counter()
                 line_up.differences[peer] = difference(worker)
+                line_up.first_seconds[peer] = perf_counter() - start
                 line_up.workers.append(worker)
             except RefusalError as error:
                 line_up.refusals[peer] = str(error)
@@ -143,4 +150,5 @@ def contest(
             line_up.differences,
             [worker.peer for worker in line_up.workers if worker.workload != workload],
             line_up.refusals,
+            line_up.first_seconds,
         )

@@ -9,7 +9,9 @@ from benchmarks.networks import NETWORK_PEERS
 from benchmarks.peers import PEERS, TIMED
 
 LIBRARIES = [
-    name for name, peer in PEERS.items() if peer.timed in ("fit", "step") and name != SUBJECT
+    name
+    for name, peer in PEERS.items()
+    if peer.timed in ("fit", "step") and not name.startswith("minigrad")
 ]
 FITS = [name for name in LIBRARIES if PEERS[name].timed == "fit"]
 RIVALS = {
@@ -93,6 +95,21 @@ def absences(results: Sequence[Result]) -> str:
     )
 
 
+def compilation(results: Sequence[Result]) -> str:
+    """The seconds before the first steps of the peers that compile, which no time above has."""
+    peers = [name for name, peer in PEERS.items() if peer.compiles]
+    rows = [
+        [
+            PEERS[p].title,
+            *(number(r.first_seconds[p]) if p in r.first_seconds else "–" for r in results),
+        ]
+        for p in peers
+        if any(p in each.first_seconds for each in results)
+    ]
+    head = ["seconds to compile and check", *[each.workload.name for each in results]]
+    return table(head, rows) if rows else ""
+
+
 def legend(results: Sequence[Result]) -> str:
     """The legend of the tables."""
     lines = [f"- *{timed}*: {meaning}" for timed, meaning in TIMED.items()]
@@ -103,7 +120,14 @@ def legend(results: Sequence[Result]) -> str:
 
 def comparison(results: Sequence[Result]) -> str:
     """The whole section on the workloads."""
-    parts = [proof(results), ratios(results), times(results), legend(results), absences(results)]
+    parts = [
+        proof(results),
+        ratios(results),
+        times(results),
+        compilation(results),
+        legend(results),
+        absences(results),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -22,6 +22,7 @@ class Objective:
         model: the network, built.
         loss: J.
         rows: the data, validated.
+        gradient: what computes J and g, made of the model and the loss.
 
     Raises:
         ValueError: theta has another shape.
@@ -35,9 +36,11 @@ class Objective:
     array([2.])
     """
 
-    def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
+    def __init__(
+        self, model: Layer, loss: Loss, rows: Rows, gradient: type[BatchGradient] = BatchGradient
+    ) -> None:
         self._rows = rows
-        self._gradient = BatchGradient(model, loss)
+        self._gradient = gradient(model, loss)
 
     def __call__(self, theta: ArrayLike) -> tuple[float, NDArray[np.float64]]:
         """Set the model's parameters to theta, and return J and g as float64.

@@ -20,7 +20,7 @@ class Regularizer(Configurable):
 
     >>> class Fourth(Regularizer):
     ...     def value(self, weight):
-    ...         return self.strength * float((weight**4).sum())
+    ...         return self.strength * (weight**4).sum().item()
     ...     def derivative(self, weight):
     ...         return 4 * self.strength * weight**3
     >>> Fourth(0.5).value(np.array([1.0, 2.0])), Fourth(0.5).derivative(np.array([1.0, 2.0]))
@@ -51,7 +51,8 @@ class L1(Regularizer):
 
     @override
     def value(self, weight: Array) -> float:
-        return self.strength * float(np.abs(weight).sum())
+        norm: float = np.abs(weight).sum().item()
+        return self.strength * norm
 
     @override
     def derivative(self, weight: Array) -> Array:
@@ -72,7 +73,8 @@ class L2(Regularizer):
 
     @override
     def value(self, weight: Array) -> float:
-        return self.strength * float(np.square(weight).sum())
+        square: float = np.square(weight).sum().item()
+        return self.strength * square
 
     @override
     def derivative(self, weight: Array) -> Array:

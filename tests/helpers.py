@@ -135,6 +135,8 @@ def run_example(path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool = Tru
     source = path.read_text()
     for module in re.findall(r"^(?:from|import) (sklearn|scipy|onnxruntime|torch)", source, re.M):
         pytest.importorskip(module)
+    if 'engine="jax"' in source:
+        pytest.importorskip("jax")
     picture = ["picture.svg"] if find_spec("matplotlib") else []
     monkeypatch.setattr(sys, "argv", [str(path), *picture])
     if not full:

@@ -29,6 +29,7 @@ ROOMS = [
     "checks",
     "saving",
     "plots",
+    "compiled",
     "explain",
     "diagnose",
     "film",
@@ -43,6 +44,7 @@ DOORS = {
     ("core.model", room)
     for room in (
         "callbacks.base",
+        "compiled",
         "diagnose",
         "explain",
         "film",
@@ -150,4 +152,4 @@ def test_a_batch_passes_seven_calls_from_fit_to_dense() -> None:
     model = Sequential([dense], input_shape=(2,), rng=0)
     model.compile(optimizer="sgd", loss="mse")
     model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
-    assert dense.calls == ["fit", "fit", "_epoch", "_step", "__call__", "forward"]
+    assert dense.calls == ["fit", "fit", "_epoch", "step", "__call__", "forward"]

@@ -18,20 +18,22 @@ TIMED: dict[Timed, str] = {
 
 
 class Entry(NamedTuple):
-    """The title of a peer, and what is timed."""
+    """The title of a peer, what is timed, and whether it compiles a network first."""
 
     title: str
     timed: Timed
+    compiles: bool = False
 
 
 PEERS = {
     "minigrad_fit": Entry("minigrad `fit`", "fit"),
+    "minigrad_compiled": Entry("minigrad `fit`, compiled", "fit", compiles=True),
     "pytorch_eager": Entry("PyTorch eager", "step"),
-    "pytorch_compiled": Entry("PyTorch compiled", "step"),
-    "jax_step": Entry("JAX jit, step alone", "step"),
-    "jax_sliced": Entry("JAX jit, with slicing", "step"),
-    "jax_epoch": Entry("JAX jit, epoch scanned", "epoch"),
-    "keras_fit": Entry("Keras on JAX `fit`", "fit"),
+    "pytorch_compiled": Entry("PyTorch compiled", "step", compiles=True),
+    "jax_step": Entry("JAX jit, step alone", "step", compiles=True),
+    "jax_sliced": Entry("JAX jit, with slicing", "step", compiles=True),
+    "jax_epoch": Entry("JAX jit, epoch scanned", "epoch", compiles=True),
+    "keras_fit": Entry("Keras on JAX `fit`", "fit", compiles=True),
     "sklearn_fit": Entry("scikit-learn `fit`", "fit"),
     "neuralnetlib_fit": Entry("neuralnetlib `fit`", "fit"),
     "plain_numpy": Entry("NumPy by hand", "hand"),

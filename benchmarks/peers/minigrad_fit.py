@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from typing_extensions import override
@@ -63,6 +63,8 @@ def built(layers: Layers, *, bias: bool) -> list[Layer]:
 class MinigradFit(Peer):
     """The network as a user writes it."""
 
+    engine: Literal["numpy", "jax"] = "numpy"
+
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
         self.data = workload.data()
@@ -84,7 +86,9 @@ class MinigradFit(Peer):
     def proof(self) -> list[float]:
         rows, size = self.workload.batches()[0], self.workload.batch
         x, y = (array[rows] for array in self.data)
-        history = self.model.fit(x, y, batch_size=size, shuffle=False, verbose=0)
+        history = self.model.fit(
+            x, y, batch_size=size, shuffle=False, verbose=0, engine=self.engine
+        )
         grads = (parameter.grad for _, parameter in self.model.named_parameters())
         return [
             history["loss"][0],
@@ -102,6 +106,7 @@ class MinigradFit(Peer):
             batch_size=self.workload.batch_size,
             shuffle=False,
             verbose=0,
+            engine=self.engine,
         )
         return list(history["loss"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from math import ceil
 from typing import Any
@@ -171,14 +171,22 @@ class BatchGradient:
         self._pool.close()
 
 
-def predict(network: Layer, x: Data, dtype: np.dtype[Any], *, threads: int | None = None) -> Data:
+def predict(
+    network: Layer,
+    x: Data,
+    dtype: np.dtype[Any],
+    *,
+    threads: int | None = None,
+    forward: Callable[..., Data] | None = None,
+) -> Data:
     """Return the outputs for all rows, block by block, without writing on any layer."""
     if threads is not None:
         thread_count(threads)
+    forward = forward or network.forward
 
     def output_of(_: int, block: slice) -> Data:
         rows = network.cast(take(x, block), dtype)
-        output = network.forward(rows, training=False)
+        output = forward(rows, training=False)
         network.check_output(output, row_count(rows))
         return output
 

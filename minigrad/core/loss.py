@@ -135,13 +135,14 @@ class Loss(Cached):
         factor = self.scale
         if self.reduction == "mean":
             if total is None:
-                total = rows if sample_weight is None else float(sample_weight.sum(dtype=float))
+                total = rows if sample_weight is None else sample_weight.sum(dtype=float).item()
             weights = rows if sample_weight is None else sample_weight.size
             divisor = total * (terms.size // weights)
             factor = factor / divisor if divisor else 0.0
         if training:
             self.cache = slope * factor  # a new array: `terms` may return one that it was given
-        return factor * float(np.add.reduce(terms, axis=None))
+        summed: float = np.add.reduce(terms, axis=None).item()
+        return factor * summed
 
     def backward(self) -> Array:
         """Return dJ/dprediction for the last `forward`, as a new array."""

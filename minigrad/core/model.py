@@ -10,7 +10,7 @@ from functools import partial
 from inspect import signature
 from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from typing_extensions import Self, override
@@ -44,10 +44,14 @@ from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
+    from minigrad.compiled import JaxEngine
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
     from minigrad.film import Film
     from minigrad.objective import Objective
+
+
+EngineName: TypeAlias = Literal["numpy", "jax"]
 
 
 @register
@@ -343,6 +347,7 @@ class Model(Layer):
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
         threads: int | None = None,
+        engine: EngineName = "numpy",
     ) -> History:
         """Train for some epochs, or until Ctrl-C; another call continues from there.
 
@@ -371,6 +376,8 @@ class Model(Layer):
                 2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch, without a change of the result; None takes
                 MINIGRAD_THREADS, or one a core.
+            engine: "numpy", or "jax" to run the same steps compiled; see "Run it compiled" in the
+                docs. It needs `pip install 'minigrad[jax]'`.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -384,7 +391,7 @@ class Model(Layer):
         """
         from minigrad.callbacks.base import as_callbacks
 
-        trainer = self._compiled("fit")
+        trainer, compiled = self._compiled("fit"), _compiled_engine(engine)
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
             batch_size = check_int(batch_size, "batch_size", "fit")
@@ -415,6 +422,7 @@ class Model(Layer):
             callbacks=found,
             progress=shown,
             threads=threads,
+            engine=compiled() if compiled else None,
         )
 
     def evaluate(
@@ -423,21 +431,27 @@ class Model(Layer):
         y: Arrays | None = None,
         *,
         sample_weight: Arrays | None = None,
+        engine: EngineName = "numpy",
     ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
-        trainer = self._compiled("evaluate")
+        trainer, compiled = self._compiled("evaluate"), _compiled_engine(engine)
         accept = partial(self._rows, loss=trainer.loss)
         data = as_batches(x, y, accept, sample_weight=sample_weight)
-        return evaluate(self, trainer.loss, trainer.metrics, data)
+        forward = compiled.Forward(self) if compiled else None
+        return evaluate(self, trainer.loss, trainer.metrics, data, forward)
 
-    def predict(self, x: Data, *, threads: int | None = None) -> Any:
+    def predict(self, x: Data, *, threads: int | None = None, engine: EngineName = "numpy") -> Any:
         """Return the outputs for all rows; safe to call from many threads at once.
+
+        `threads` and `engine` are those of `fit`.
 
         Raises:
             TypeError: x isn't real numbers.
             ValueError: x is empty, has NaN or infinity, or rows of another shape.
         """
-        return gradient.predict(self._computed, self._inputs(x), self.dtype, threads=threads)
+        compiled, inputs, network = _compiled_engine(engine), self._inputs(x), self._computed
+        forward = compiled.Forward(network) if compiled else None
+        return gradient.predict(network, inputs, self.dtype, threads=threads, forward=forward)
 
     def activations(self, x: Arrays) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order."""
@@ -453,6 +467,7 @@ class Model(Layer):
         *,
         loss: Loss | str | None = None,
         sample_weight: Arrays | None = None,
+        engine: EngineName = "numpy",
     ) -> Objective:
         """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
@@ -461,7 +476,11 @@ class Model(Layer):
         from minigrad.objective import Objective
 
         loss = self._loss_for("objective", loss)
-        return Objective(self, loss, self._rows(x, y, sample_weight, loss=loss))
+        rows = self._rows(x, y, sample_weight, loss=loss)
+        compiled = _compiled_engine(engine)
+        return Objective(
+            self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient
+        )
 
     def explain(
         self,
@@ -706,6 +725,17 @@ class Sequential(Model):
         config = super().get_config()
         del config["network"]
         return {"layers": self.layers, **config}
+
+
+def _compiled_engine(name: EngineName) -> type[JaxEngine] | None:
+    """Return the class of a compiled engine; None for NumPy's."""
+    if name == "numpy":
+        return None
+    if name != "jax":
+        raise ValueError(f"engine must be 'numpy' or 'jax', got {name!r}")
+    from minigrad.compiled import JaxEngine
+
+    return JaxEngine
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:

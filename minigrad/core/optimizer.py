@@ -148,7 +148,7 @@ class Optimizer(Configurable):
         if self._first is None and parameters:
             self._first = ref(parameters[0])
         if slots:
-            self._prepare_state(parameters, slots)
+            self.prepare_state(parameters, slots)
         clip = self._clipping(parameters)
         for place, theta, g in parameters.trainable_pieces(_PIECE):
             if clip is not None:
@@ -183,12 +183,13 @@ class Optimizer(Configurable):
             return lambda grad: np.clip(grad, -bound, bound)
         if self.clip_norm is not None:
             pieces = [grad for _, _, grad in parameters.trainable_runs()]
-            factor = self.clip_norm / (norm(pieces) + 1e-6)
-            if factor < 1:
+            factor = np.minimum(self.clip_norm / (norm(pieces) + 1e-6), 1.0).item()
+            if (factor < 1) is not False:  # a compiled step multiplies by 1, too
                 return lambda grad: factor * grad
         return None
 
-    def _prepare_state(self, parameters: Parameters, slots: tuple[str, ...]) -> None:
+    def prepare_state(self, parameters: Parameters, slots: tuple[str, ...]) -> None:
+        """Create missing slots, and refuse those of a model of another size or dtype."""
         size = parameters.size
         dtype = parameters[0].value.dtype if size else np.dtype(np.float64)
         for slot in slots:

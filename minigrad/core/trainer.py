@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,27 @@ from minigrad.metrics import Metric
 from minigrad.metrics.running import RunningMetrics
 from minigrad.util.progress import CtrlC, Progress
 from minigrad.util.random import RNG
+
+
+class Engine(Protocol):
+    """Makes the steps of a fit in another way than NumPy's; see `minigrad.compiled`."""
+
+    def begin(
+        self,
+        trainer: Trainer,
+        gradient: BatchGradient,
+        data: Rows | Stream,
+        callbacks: Sequence[Any],
+    ) -> Any:
+        """Return the data, in batches that `step` takes."""
+
+    def step(
+        self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
+    ) -> float:
+        """Do what `Trainer.step` does."""
+
+    def forward(self) -> Callable[..., Data]:
+        """Return what computes the outputs for validation, as `Layer.forward` does."""
 
 
 class DivergedError(ArithmeticError):
@@ -73,6 +94,7 @@ class Trainer:
         callbacks: Sequence[Any] = (),
         progress: Progress | None = None,
         threads: int | None = None,
+        engine: Engine | None = None,
     ) -> History:
         """Train for some epochs, or until Ctrl-C, and return their logs; see `Model.fit`."""
         if self._running:
@@ -82,7 +104,10 @@ class Trainer:
         gradient = BatchGradient(network, self.loss, parameters=parameters, threads=threads)
         if isinstance(data, Rows):
             self._check_batches(data, batch_size)
-            data = data.for_epochs(batch_size, gradient.rows)
+            data = data if engine else data.for_epochs(batch_size, gradient.rows)
+        self._engine = engine
+        if engine is not None:
+            data = engine.begin(self, gradient, data, callbacks)
         self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
         losses = [f"{name}_loss" for name in self.loss.losses]
@@ -90,7 +115,7 @@ class Trainer:
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         self.stop = self.interrupted = False
         self.progress = progress or Progress()
-        self._good = _LastGoodEpoch(self.model, self.optimizer)
+        self.good = _LastGoodEpoch(self.model, self.optimizer)
         self._running = True
         history = History()
         ctrl_c = CtrlC()
@@ -106,7 +131,10 @@ class Trainer:
                         while self.epoch < self.epochs and not self.stop:
                             logs = self._epoch(gradient, data, batch_size, rng, ctrl_c, callbacks)
                             if validation is not None:
-                                found = evaluate(self.model, self.loss, self.metrics, validation)
+                                forward = engine.forward() if engine else None
+                                found = evaluate(
+                                    self.model, self.loss, self.metrics, validation, forward
+                                )
                                 logs |= {f"val_{name}": value for name, value in found.items()}
                             history.append(logs)
                             self._end_epoch(gradient, logs, callbacks)
@@ -122,7 +150,7 @@ class Trainer:
                     )
         except DivergedError as error:
             raise DivergedError(
-                f"{error}. The parameters are back at {self._good.restore()}: lower the learning "
+                f"{error}. The parameters are back at {self.good.restore()}: lower the learning "
                 "rate, or scale the data"
             ) from None
         finally:
@@ -143,13 +171,14 @@ class Trainer:
         """Make a step for each batch, and return the logs."""
         running = RunningMetrics(self.loss, self.metrics, reused=data.reused)
         progress, in_place = self.progress, self.progress.in_place
+        step = self.step if self._engine is None else self._engine.step
         batches = data.count(batch_size)
         progress.begin_epoch(batches)
         for callback in callbacks:
             callback.on_epoch_begin(self, self.epoch + 1)
         for number, batch in enumerate(data.batches(batch_size, rng), start=1):
             predictions: list[Data] | None = [] if running.keeps_predictions else None
-            j = self._step(gradient, batch, number, predictions)
+            j = step(gradient, batch, number, predictions)
             prediction = predictions[0] if predictions else None
             running.add(j, batch, prediction, gradient.regularization)
             for callback in callbacks:
@@ -171,7 +200,7 @@ class Trainer:
         self.history.append(logs)
         self.epoch += 1
         if self.epoch < self.epochs:
-            self._good.take(f"the end of epoch {self.epoch}")
+            self.good.take(f"the end of epoch {self.epoch}")
         self.progress.end_epoch(logs)
         if callbacks:
             self.progress.hide()
@@ -180,13 +209,13 @@ class Trainer:
             self.progress.show()
             gradient.use(self.model.parameters)  # they may have shared or regularized one
 
-    def _step(
+    def step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
     ) -> float:
         """Compute J and its gradient for one batch, and change the parameters."""
         j = gradient(batch.x, batch.y, batch.weight, predictions)
         if number == 1:
-            self._good.judge(j)
+            self.good.judge(j)
         if not (math.isfinite(j) and finite(gradient.parameters.grad)):
             raise self._diverged(batch, number, j)
         self.optimizer.step(gradient.parameters)
@@ -221,20 +250,26 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of the running `fit` alone."""
         state = {**self.__dict__, "progress": Progress(), "_running": False}
-        state.pop("_good", None)
+        for name in ("good", "_engine"):
+            state.pop(name, None)
         return state
 
 
 def evaluate(
-    model: Layer, loss: Loss, metrics: Mapping[str, Metric], data: Rows | Stream
+    model: Layer,
+    loss: Loss,
+    metrics: Mapping[str, Metric],
+    data: Rows | Stream,
+    forward: Callable[..., Data] | None = None,
 ) -> dict[str, float]:
     """Return the loss and the metrics over all rows, without writing on any layer."""
+    forward = forward or model.forward
     running = RunningMetrics(loss, metrics, reused=data.reused)
     most = Plan(model).rows
     for batch in data.batches(None, None):
         for block in blocks(len(batch), min(most, batch.chunk)):
             part = batch.take(block)
-            prediction = model.forward(part.x, training=False)
+            prediction = forward(part.x, training=False)
             j = loss.measure(prediction, part.y, part.weight, training=False)
             running.add(j, part, prediction if running.keeps_predictions else None)
     logs = running.logs()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, prod, sqrt
+from math import isfinite, prod
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -224,8 +224,9 @@ def finite(vector: Array) -> bool:
 def norm(pieces: Sequence[Array]) -> float:
     """Return the root of the sum of squares, also where a square overflows."""
     with np.errstate(over="ignore"):
-        square = sum(float(np.dot(g, g)) for g in pieces)
-    if isfinite(square):
-        return sqrt(square)
+        square: float = sum(np.dot(g, g).item() for g in pieces)
+    if np.isfinite(square):
+        root: float = np.sqrt(square).item()
+        return root
     largest = max(float(np.abs(g).max()) for g in pieces)
     return largest * norm([g / largest for g in pieces]) if isfinite(largest) else largest

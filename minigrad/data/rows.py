@@ -109,17 +109,26 @@ class Rows:
         A single batch of all rows is these rows: not shuffled, as its sum is the same in any
         order, and not converted; `take` what you need of it.
         """
-        rows = len(self)
-        if batch_size is None or batch_size >= rows:
+        if batch_size is None or batch_size >= len(self):
             yield self
             return
-        order = None if rng is None else random_permutation(rows, rng)
-        chunk_rows = max(1, self.chunk // batch_size) * batch_size
-        for start in range(0, rows, chunk_rows):
-            place = slice(start, start + chunk_rows)
-            chunk = self.take(place if order is None else order[place])
+        for chunk in self.chunks(batch_size, rng):
             for first in range(0, len(chunk), batch_size):
                 yield chunk.take(slice(first, first + batch_size))
+
+    def chunks(self, batch_size: int, rng: RNG | None) -> Iterator[Rows]:
+        """Yield pieces that hold whole batches, but for the last batch."""
+        order = self.order(batch_size, rng)
+        chunk_rows = max(1, self.chunk // batch_size) * batch_size
+        for start in range(0, len(self), chunk_rows):
+            place = slice(start, start + chunk_rows)
+            yield self.take(place if order is None else order[place])
+
+    def order(self, batch_size: int | None, rng: RNG | None) -> Any:
+        """Return a new random order of the rows, or None: they are taken as they lie."""
+        if rng is None or batch_size is None or batch_size >= len(self):
+            return None
+        return random_permutation(len(self), rng)
 
     def weighted_by_class(self, class_weight: Mapping[Any, Any], output_shape: Any) -> Rows:
         """Return the rows with each weight multiplied by the weight of its class.

@@ -1,0 +1,178 @@
+"""The data of a fit, in pieces that one compiled call after another works through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minigrad.compiled.step import precisely
+from minigrad.data.batches import Stream
+from minigrad.data.by_name import Data, concatenate, labelled, take
+from minigrad.data.rows import Rows
+from minigrad.util.random import RNG
+
+_RESIDENT_BYTES = 2**30
+"""Data in memory up to this size are placed on the device once; others are fed in pieces."""
+_STREAM_BYTES = 16 * 2**20
+_MOST_AHEAD = 16
+"""How much of a stream, and how many batches, are read ahead and fed together."""
+
+
+class Feed(NamedTuple):
+    """Batches of one size: arrays on the device, and the same rows for NumPy.
+
+    `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
+    rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A
+    loop is compiled for `capacity` batches; there are `batches`.
+    """
+
+    arrays: Any
+    order: Any
+    source: Rows
+    picked: Any
+    size: int
+    batches: int
+    capacity: int
+    turned: bool = False
+
+    def batch(self, number: int) -> Rows:
+        """Return a batch as NumPy's step takes it."""
+        return self.source.take(self._place(number))
+
+    def targets(self, number: int) -> tuple[Data, Data]:
+        """Return y and the weight of a batch."""
+        place = self._place(number)
+        return take(self.source.y, place), take(self.source.weight, place)
+
+    def _place(self, number: int) -> Any:
+        place = slice(number * self.size, (number + 1) * self.size)
+        return place if self.picked is None else self.picked[place]
+
+
+class Finished(Rows):
+    """A batch whose step is made, with what the trainer reports of it."""
+
+    __slots__ = ("j", "prediction", "regularization")
+
+    def __init__(
+        self, rows: int, y: Data, weight: Data, j: float, regularization: float, prediction: Data
+    ) -> None:
+        self.x = self.cast = None
+        self.y, self.weight, self.rows = y, weight, rows
+        self.j, self.regularization, self.prediction = j, regularization, prediction
+
+
+class Feeds:
+    """The data of a fit, in batches whose steps are made when they are taken.
+
+    Args:
+        data: rows, or a stream.
+        run: makes the steps of a feed, and yields its batches.
+    """
+
+    reused = False
+
+    def __init__(self, data: Rows | Stream, run: Callable[[Feed], Iterator[Rows]]) -> None:
+        self._data, self._run = data, run
+        self._resident: tuple[Rows, Any, bool] | None = None
+
+    def count(self, batch_size: int | None) -> int | None:
+        """Return the number of batches in an epoch, None if it isn't known."""
+        return self._data.count(batch_size)
+
+    def batches(self, batch_size: int | None, rng: RNG | None) -> Iterator[Rows]:
+        """Make the steps of an epoch, and yield its batches."""
+        data = self._data
+        if isinstance(data, Stream):
+            feeds = _of_stream(data)
+        else:
+            size = min(batch_size or len(data), len(data))
+            feeds = (self._of_memory if _is_small(data) else _of_file)(data, size, rng)
+        for feed in feeds:
+            yield from self._run(feed)
+
+    def _of_memory(self, data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
+        """Yield all whole batches at once, then the rest."""
+        if self._resident is None:
+            rows = data.take(slice(None))
+            turned = size == len(rows) and rows.features_first() is not rows
+            placed = Rows(rows.x.T, rows.y, rows.weight) if turned else rows
+            self._resident = rows, _placed(placed), turned
+        rows, arrays, turned = self._resident
+        order = data.order(size, rng)
+        picked = None if order is None else order[:]
+        on_device = None if picked is None else jnp.asarray(picked.astype(np.int32))
+        whole, rest = divmod(len(rows), size)
+        yield Feed(arrays, on_device, rows, picked, size, whole, whole, turned)
+        if rest:
+            last = slice(whole * size, None) if picked is None else picked[whole * size :]
+            yield _feed([rows.take(last)])
+
+
+def _of_file(data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
+    """Yield a chunk of a large file at a time."""
+    capacity = 0
+    for chunk in data.chunks(size, rng):
+        whole, rest = divmod(len(chunk), size)
+        capacity = capacity or whole
+        if whole:
+            cuts = [slice(i * size, (i + 1) * size) for i in range(whole)]
+            yield _feed([chunk.take(cut) for cut in cuts], capacity)
+        if rest:
+            yield _feed([chunk.take(slice(whole * size, None))])
+
+
+def _of_stream(data: Stream) -> Iterator[Feed]:
+    """Yield some batches of one shape at a time."""
+    waiting: list[Rows] = []
+    form: Any = None
+    most = 1
+    for batch in data.batches(None, None):
+        new = jax.tree.map(lambda a: (a.shape, a.dtype), (batch.x, batch.y, batch.weight))
+        if waiting and new != form:
+            yield _feed(waiting, most)
+            waiting = []
+        if new != form:
+            form, most = new, max(1, min(_MOST_AHEAD, _STREAM_BYTES // _bytes(batch)))
+        waiting.append(_copied(batch) if most > 1 else batch)
+        if len(waiting) == most:
+            yield _feed(waiting, most)
+            waiting = []
+    if waiting:
+        yield _feed(waiting, most)
+
+
+def _feed(batches: list[Rows], capacity: int = 1) -> Feed:
+    """Return batches of one shape as a feed; the last is repeated where some are missing."""
+    count, size = len(batches), len(batches[0])
+    full = [*batches, *batches[-1:] * (capacity - count)]
+    parts = [[getattr(batch, name) for batch in full] for name in ("x", "y", "weight")]
+    rows = Rows(*(None if part[0] is None else concatenate(part) for part in parts))
+    return Feed(_placed(rows), None, rows, None, size, count, capacity)
+
+
+def _copied(batch: Rows) -> Rows:
+    """Return a copy, since a stream may write the next batch into the same arrays."""
+    return Rows(*jax.tree.map(np.array, (batch.x, batch.y, batch.weight)))
+
+
+def _is_small(data: Rows) -> bool:
+    arrays = [a for part in (data.x, data.y) for _, a in labelled(part, "")]
+    mapped = any(type(a) is not np.ndarray or isinstance(a.base, np.memmap) for a in arrays)
+    return not mapped and _bytes(data) <= _RESIDENT_BYTES
+
+
+def _bytes(data: Rows) -> int:
+    arrays = [a for part in (data.x, data.y) for _, a in labelled(part, "")]
+    return sum(8 * prod(a.shape) for a in arrays)
+
+
+def _placed(rows: Rows) -> Any:
+    """Return x, y and the weight as arrays on the device."""
+    with precisely():
+        return jax.tree.map(jnp.asarray, (rows.x, rows.y, rows.weight))

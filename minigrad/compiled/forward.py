@@ -1,0 +1,147 @@
+"""The forward pass, and J with its gradient, compiled: for `predict`, `evaluate`, `objective`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from typing_extensions import override
+
+from minigrad.compiled.recording import Recording
+from minigrad.compiled.step import (
+    Step,
+    UpdateProgram,
+    buffers_of,
+    check_close,
+    frozen,
+    precisely,
+    step_for,
+    unchanged,
+)
+from minigrad.core.gradient import BatchGradient
+from minigrad.core.layer import Layer, replica, walk
+from minigrad.core.parameters import Parameters
+from minigrad.data.by_name import Data, each, labelled, row_count
+
+_COMPILED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
+"""The compiled passes of each network, by all that they were made of."""
+
+
+class Forward:
+    """Computes a network's outputs in inference.
+
+    Rows are padded to a power of two, so that few shapes are compiled. Where the rows take another
+    branch than the recorded one, NumPy computes them.
+    """
+
+    def __init__(self, network: Layer) -> None:
+        self._network = network
+        self._kept = _COMPILED.setdefault(network, {})
+        self._options = frozen(network)
+        self._whole = any(layer.batch_dependent for _, layer in walk(network))
+
+    def __call__(self, x: Data, *, training: bool = False) -> Data:
+        """Return the outputs for some rows, as `network.forward(x, training=False)` does."""
+        rows = row_count(x)
+        most = rows if self._whole else 1 << (rows - 1).bit_length()
+        index = np.minimum(np.arange(most), rows - 1)
+        padded = x if most == rows else each(lambda a: a[index], x)
+        key = self._options, repr(each(lambda a: (a.shape, a.dtype), padded))
+        if key not in self._kept:
+            expected = self._network.forward(padded, training=False)
+            run = jax.jit(self._record(padded).run)
+            found, ok = self._call(run, padded)
+            if ok:
+                each(partial(check_close, "the output"), found, expected)
+            self._kept[key] = run
+        found, ok = self._call(self._kept[key], padded)
+        return each(lambda a: a[:rows], found) if ok else self._network.forward(x, training=False)
+
+    def _record(self, x: Data) -> Any:
+        network = replica(self._network)
+        home = Parameters(p for _, p in network.named_parameters())
+        with Recording([layer for _, layer in walk(network)]) as recording:
+            for p in home:
+                p._value = recording.given(p.value)
+            for layer, name in buffers_of(network):
+                setattr(layer, name, recording.given(getattr(layer, name)))
+            given = jax.tree.map(recording.given, x)
+            with np.errstate(all="ignore"):
+                output = network.forward(given, training=False)
+            return recording.finish({"output": output})
+
+    def _call(self, run: Any, x: Data) -> tuple[Data, bool]:
+        theta = [p.value for p in Parameters(p for _, p in self._network.named_parameters())]
+        buffers = [getattr(layer, name) for layer, name in buffers_of(self._network)]
+        with precisely():
+            found = jax.tree.map(np.array, run((theta, buffers, x)))
+        return found["output"], bool(found["ok"])
+
+
+class CompiledGradient(BatchGradient):
+    """Computes J of a batch and leaves dJ/dtheta in the parameters' gradients, as its base does."""
+
+    _compiled: Any = None
+    _placed: Any = None
+
+    @override
+    def __call__(
+        self,
+        x: Data,
+        y: Data,
+        sample_weight: Data | None = None,
+        predictions: list[Data] | None = None,
+        *,
+        total: Data | None = None,
+    ) -> float:
+        if predictions is not None or total is not None:
+            return super().__call__(x, y, sample_weight, predictions, total=total)
+        batch = x, y, sample_weight
+        if self._placed is None or any(
+            a is not b for a, b in zip(_arrays(batch), _arrays(self._placed[0]), strict=True)
+        ):
+            with precisely():
+                cast = self.network.cast(x, self.parameters.value.dtype), y, sample_weight
+                self._placed = batch, cast, jax.tree.map(jnp.asarray, cast)
+        _, cast, arrays = self._placed
+        key = frozen(self.network, self.loss)
+        if self._compiled is None or self._compiled[0] != key:
+            self._compiled = key, *self._compile(cast, arrays)
+        _, step, run = self._compiled
+        j, ok = self._run(step, run, arrays)
+        return j if ok else super().__call__(*cast)
+
+    def _compile(self, batch: Any, arrays: Any) -> tuple[Step, Any]:
+        """Record and compile J and the gradient, and compare both with NumPy's."""
+        with unchanged(self.network):
+            expected = np.asarray(super().__call__(*batch)), self.parameters.grad.copy()
+        update = partial(UpdateProgram, None, self.parameters)
+        step = step_for(self.network, self.loss, batch, self.rows, update, predicts=False)
+        run = jax.jit(step.gradients)
+        with unchanged(self.network):
+            j, ok = self._run(step, run, arrays)
+        if ok:
+            dtype = self.parameters.value.dtype
+            check_close("the loss", np.array(j, dtype), expected[0].astype(dtype))
+            check_close("the gradient", self.parameters.grad, expected[1])
+        return step, run
+
+    def _run(self, step: Step, run: Any, arrays: Any) -> tuple[float, bool]:
+        theta = [p.value for p in self.parameters]
+        buffers = [getattr(layer, name) for layer, name in buffers_of(self.network)]
+        draws = [draw.draw(draw.generator(self.network)) for draw in step.draws]
+        with precisely():
+            found = jax.tree.map(
+                np.asarray, run({"theta": theta, "buffers": buffers}, arrays, draws)
+            )
+        for p, grad in zip(self.parameters, found["grad"], strict=True):
+            p.grad[...] = grad
+        return float(found["j"]), bool(found["ok"])
+
+
+def _arrays(batch: Any) -> list[Any]:
+    return [array for data in batch if data is not None for _, array in labelled(data, "")]

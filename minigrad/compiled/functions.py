@@ -1,0 +1,214 @@
+"""NumPy's functions on recorded arrays: NumPy's own result, and the instruction for JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from minigrad.compiled import operations
+from minigrad.compiled.program import refusal
+from minigrad.compiled.recorded import Recorded, concrete, is_constant, record
+
+_DROPPED = ("order", "casting", "subok", "like", "out")
+"""Options that decide where or how NumPy stores a result."""
+
+
+def _array_ufunc(
+    self: Recorded, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any
+) -> Any:
+    """Return what a ufunc gives, or one of its methods."""
+    if method == "at":
+        return _at(ufunc, *inputs)
+    call = getattr(ufunc, method)
+    target = out[0] if out else None
+    if target is None or not isinstance(concrete(target), np.ndarray):  # a number can't change
+        c = call(*concrete(inputs), **concrete(options))
+        if method == "__call__" and all(isinstance(x, (int, float)) for x in concrete(inputs)):
+            c = c.item()  # Python's numbers stay such, and adapt to any dtype
+        return _of_ufunc(c, ufunc, method, inputs, options)
+    if not isinstance(target, Recorded):
+        if is_constant((inputs, options)):
+            return call(*concrete(inputs), out=target, **concrete(options))
+        raise _written(f"np.{ufunc.__name__}")
+    mask = options.pop("where", True) if method == "__call__" else True
+    c = call(*concrete(inputs), **concrete(options))
+    target.write(_of_ufunc(c, ufunc, method, inputs, options), mask)
+    masked = {} if mask is True else {"where": concrete(mask)}
+    call(*concrete(inputs), out=target.c, **masked, **concrete(options))
+    return target
+
+
+def _of_ufunc(
+    c: Any, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    """Record a call of a ufunc that gave c."""
+    name = ufunc.__name__
+    known = {key: value for key, value in options.items() if key not in (*_DROPPED, "dtype")}
+    if method == "reduce":
+        known = {"axis": 0, **known}
+        if known.get("initial", 0) is None:
+            del known["initial"]
+        return record(c, operations.reduce, name, np.result_type(c).name, *inputs, **known)
+    if method != "__call__":
+        return record(c, operations.ufunc_method, name, method, *inputs, **known)
+    mask = known.pop("where", True)
+    if mask is not True:
+        raise refusal(f"np.{name}(where=...) without out leaves numbers open", "use np.where")
+    return record(c, operations.apply, name, _dtypes(ufunc, inputs), *inputs)
+
+
+def _dtypes(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the dtypes to which NumPy converts the inputs."""
+    kinds: list[Any] = []
+    for x in concrete(inputs):
+        python = isinstance(x, (int, float)) and not isinstance(x, (bool, np.generic))
+        kinds.append(type(x) if python else np.result_type(x))
+    if all(isinstance(kind, type) for kind in kinds):
+        kinds = [np.dtype(kind) for kind in kinds]
+    loop = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+    return tuple(dtype.name for dtype in loop[: len(inputs)])
+
+
+def _at(ufunc: np.ufunc, target: Any, key: Any, *new: Any) -> None:
+    """Record `ufunc.at(target, key, new)`."""
+    if not isinstance(target, Recorded):
+        raise _written(f"np.{ufunc.__name__}.at")
+    change = {"maximum": "max", "minimum": "min"}.get(ufunc.__name__, ufunc.__name__)
+    if not is_constant((target, key, new)):
+        target.write(record(target.c, operations.put_at, target, key, change, *new))
+    ufunc.at(*concrete((target, key, *new)))
+
+
+def _array_function(self: Recorded, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """Return what one of NumPy's functions gives."""
+    if handler := _HANDLERS.get(function):
+        return handler(*args, **kwargs)
+    name = function.__name__
+    if function in _OF_FORM:
+        return function(*concrete(args), **concrete(kwargs))
+    if function in _LIKE:
+        fill = kwargs.pop("fill_value", args[1] if function is np.full_like else 0)
+        filled = Recorded(np.full_like(concrete(args[0]), 0, **kwargs))
+        filled[...] = 1 if function is np.ones_like else fill
+        return filled
+    if function in _METHODS:
+        return getattr(args[0], name)(*args[1:], **kwargs)
+    out = kwargs.pop("out", None)
+    module = {"numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}.get(function.__module__, jnp)
+    peer = getattr(module, name, None)
+    if peer is None:
+        raise refusal(f"np.{name} has no counterpart in JAX", "use other functions of NumPy")
+    if out is not None and not isinstance(out, Recorded):
+        raise _written(f"np.{name}")
+    c = function(*concrete(args), **concrete(kwargs))
+    known = {key: value for key, value in kwargs.items() if key not in _DROPPED}
+    result = record(_alone(c, args), peer, *args, **known)
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+def _alone(c: Any, args: Any) -> Any:
+    """Refuse writes into a view that isn't followed."""
+    if isinstance(c, np.ndarray):
+        shared = [a for a in concrete(list(args)) if isinstance(a, np.ndarray)]
+        if any(np.may_share_memory(c, a) for a in shared):
+            c = c.view()
+            c.flags.writeable = False
+    return c
+
+
+def _written(what: str) -> Exception:
+    return refusal(
+        f"{what} writes into an array that was made before, or by another name than np.zeros",
+        "make it in this method by np.zeros(...) or np.empty(...)",
+    )
+
+
+def _dot(a: Any, b: Any, out: Any = None) -> Any:
+    turned = b.turned_base if isinstance(b, Recorded) and b.ndim == 2 == np.ndim(a) else None
+    c = np.dot(concrete(a), concrete(b))
+    if turned is not None:
+        result = record(c, operations.flipped_dot, a, turned)
+    else:
+        result = record(c, jnp.dot, a, b)
+    if out is None:
+        return result
+    if not isinstance(out, Recorded):
+        raise _written("np.dot")
+    out[...] = result
+    return out
+
+
+def _copyto(target: Any, source: Any, casting: str = "same_kind", where: Any = True) -> None:
+    if not isinstance(target, Recorded):
+        raise _written("np.copyto")
+    target.write(source, where)
+    np.copyto(target.c, concrete(source), where=concrete(where))
+
+
+def _put_along_axis(target: Any, indices: Any, values: Any, axis: int | None) -> None:
+    if not isinstance(target, Recorded):
+        raise _written("np.put_along_axis")
+    if not is_constant((target, indices, values)):
+        arguments = target, indices, values, axis
+        target.write(record(target.c, operations.put_along_axis, *arguments))
+    np.put_along_axis(target.c, concrete(indices), concrete(values), axis)
+
+
+def _take(x: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "") -> Any:
+    c = np.take(concrete(x), concrete(indices), axis=axis)
+    return record(c, operations.take, x, indices, axis=axis)
+
+
+def _split(x: Any, cuts: Any, axis: int = 0) -> list[Any]:
+    """Return views, as NumPy does."""
+    axis %= x.ndim
+    parts = np.array_split(range(x.shape[axis]), concrete(cuts))
+    if isinstance(cuts, int) and x.shape[axis] % cuts:
+        raise ValueError("array split does not result in an equal division")
+    ends = [(int(part[0]), int(part[-1]) + 1) if len(part) else (0, 0) for part in parts]
+    return [x[(*[slice(None)] * axis, slice(*end))] for end in ends]
+
+
+def _moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    places = np.moveaxis(np.broadcast_to(0, range(2, 2 + x.ndim)), source, destination).shape
+    return x.transpose([n - 2 for n in places])
+
+
+def _expand_dims(x: Any, axis: Any) -> Any:
+    return x.reshape(np.expand_dims(concrete(x), axis).shape)
+
+
+def _flip(x: Any, axis: int | None = None) -> Any:
+    axes = range(x.ndim) if axis is None else [axis % x.ndim]
+    return x[tuple(slice(None, None, -1 if a in axes else 1) for a in range(x.ndim))]
+
+
+_HANDLERS: dict[Any, Callable[..., Any]] = {
+    np.dot: _dot,
+    np.copyto: _copyto,
+    np.put_along_axis: _put_along_axis,
+    np.take: _take,
+    np.split: _split,
+    np.moveaxis: _moveaxis,
+    np.expand_dims: _expand_dims,
+    np.flip: _flip,
+}
+_METHODS = {np.transpose, np.ravel, np.reshape, np.swapaxes, np.squeeze, np.copy}
+_LIKE = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
+_OF_FORM = {
+    np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.shares_memory,
+    np.iscomplexobj, np.isrealobj, np.can_cast, np.min_scalar_type,
+}  # fmt: skip
+"""What depends on shapes and dtypes only."""
+
+
+def define() -> None:
+    """Let recorded arrays answer NumPy's functions with those above."""
+    Recorded.__array_ufunc__ = _array_ufunc
+    Recorded.__array_function__ = _array_function

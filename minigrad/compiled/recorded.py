@@ -1,0 +1,409 @@
+"""An array that computes with NumPy, and writes down what it computes.
+
+minigrad's layers are plain NumPy. To compile them, a step runs once on `Recorded` arrays. Each
+holds `c`, the concrete NumPy array, and a `Value`, its place in a `Program`:
+
+    x = recording.given(np.ones(3))     # c = [1, 1, 1], value 0
+    y = np.exp(x)                       # c = [e, e, e], value 1; the program gets "1 = exp(0)"
+    y += x                              # c changes in place; y's value is now 2 = add(1, 0)
+
+NumPy asks the operands of an operation first whether they want to do it themselves (the protocols
+`__array_ufunc__` and `__array_function__`), so a layer doesn't notice. NumPy's own run on `c`
+decides dtypes, shapes, branches, and what is a view of what. The program follows:
+
+- An array that was made in the step from nothing, as by `np.zeros`, is a constant (value None)
+  until something recorded is written into it.
+- A view has a base. It reads the base's value through an instruction, and a write through the view
+  gives the base a new value. So the program itself never writes in place.
+- `if array:` takes NumPy's branch, and the program gets a guard: an output that says whether the
+  branch would be the same for other data.
+- A number that leaves, as by `float(array)`, would be the same in every compiled step: refused.
+- A random generator is replaced by one that notes each draw, which becomes an input.
+
+A `Program` has no effects and depends on nothing but its inputs. JAX runs it on its own arrays;
+`operations` has what the instructions do there, and `functions` how NumPy's become such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from minigrad.compiled import operations
+from minigrad.compiled.program import Value, active, mapped, recording, refusal
+
+
+class Recorded(NDArrayOperatorsMixin):
+    """A NumPy array, or a number, and the value that stands for it in the program.
+
+    `base`, `get` and `put` are those of a view: get(base value, *key) is its value, and
+    put(base value, *key, new value) the base's after a write.
+    """
+
+    __slots__ = ("_base", "_get", "_put", "_seen", "_value", "c")
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        c: Any,
+        value: Value | None = None,
+        *,
+        base: Recorded | None = None,
+        get: tuple[Any, ...] = (),
+        put: tuple[Any, ...] = (),
+    ) -> None:
+        self.c = c
+        self._value = value
+        self._base = base
+        self._get = get
+        self._put = put
+        self._seen: tuple[Value | None, Value] | None = None
+
+    @property
+    def value(self) -> Value | None:
+        """The value; None for a constant."""
+        if self._base is None:
+            return self._value
+        below = self._base.value
+        if below is None:
+            return None
+        if self._seen is None or self._seen[0] is not below:
+            function, *key = self._get
+            value = emit(function, (below, *key), {}, self.shape, self.dtype)
+            self._seen = below, value
+        return self._seen[1]
+
+    def _set(self, value: Value) -> None:
+        """Give the array a new value; `c` changes afterwards."""
+        if self._base is None:
+            self._value = value
+            return
+        base, (function, *key) = self._base, self._put
+        below = base.value
+        if below is None:
+            below = recording().constant(base.c)
+        base._set(emit(function, (below, *key, value), {}, base.shape, base.dtype))
+        self._seen = base.value, value
+
+    def write(self, new: Any, mask: Any = True) -> None:
+        """Give all elements, or those of a mask, new values; `c` changes afterwards."""
+        if is_constant((self, new, mask)):
+            return
+        masked = () if mask is True else (self, mask)
+        arguments = (new, self.shape, self.dtype, *masked)
+        self._set(emit(operations.assigned, arguments, {}, self.shape, self.dtype))
+
+    def _view(self, c: Any, get: tuple[Any, ...], put: tuple[Any, ...]) -> Any:
+        """Return what NumPy made of this array: a view where it made one, else a new array."""
+        if (
+            isinstance(c, np.ndarray)
+            and isinstance(self.c, np.ndarray)
+            and np.may_share_memory(c, self.c)
+        ):
+            return Recorded(c, base=self, get=get, put=put)
+        return record(c, get[0], self, *get[1:])
+
+    # What NumPy is asked to do with one of these goes to `functions`, which defines both.
+
+    __array_ufunc__: Any
+    __array_function__: Any
+
+    # What an array is.
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.c)
+
+    @property
+    def ndim(self) -> int:
+        return np.ndim(self.c)
+
+    @property
+    def size(self) -> int:
+        return int(np.size(self.c))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.result_type(self.c)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    @property
+    def flags(self) -> Any:
+        return self.c.flags
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self.c.strides  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self.c)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    @override
+    def __repr__(self) -> str:
+        return f"Recorded({self.c!r})"
+
+    # Numbers that leave: a branch is guarded, others are refused.
+
+    def __bool__(self) -> bool:
+        outcome = bool(self.c)
+        if (value := self.value) is not None:
+            recording().guards.append((value, outcome))
+        return outcome
+
+    def item(self, *index: int) -> Any:
+        """Return one element as a number, which stays recorded."""
+        if is_constant(self):
+            return self.c.item(*index)
+        c = self.c.item(*index) if hasattr(self.c, "item") else self.c
+        if not isinstance(self.c, np.ndarray):
+            return Recorded(c, self.value)
+        element = self[index] if len(index) > 1 else self.reshape(-1)[index[0] if index else 0]
+        return Recorded(c, element.value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self._leaving("np.asarray", "compute with NumPy's functions"), dtype)
+
+    def __float__(self) -> float:
+        return float(self._leaving("float", "use array.item(), or compute with the array"))
+
+    def __int__(self) -> int:
+        return int(self._leaving("int", "use array.astype(int)"))
+
+    def __index__(self) -> int:
+        return int(self._leaving("an index of", "use np.take_along_axis or np.where"))
+
+    def __complex__(self) -> complex:
+        return complex(self._leaving("complex", "compute with real arrays"))
+
+    def tolist(self) -> Any:
+        return self._leaving("tolist()", "compute with the array").tolist()
+
+    def _leaving(self, what: str, instead: str) -> Any:
+        if self.value is None:
+            return self.c
+        raise refusal(f"{what} of an array would be the same number in every step", instead)
+
+    # Views and copies.
+
+    def __getitem__(self, key: Any) -> Any:
+        if any(isinstance(k, Recorded) and k.dtype == bool and k.value for k in _keys(key)):
+            raise refusal(
+                "x[mask] has a shape that depends on the data", "use np.where(mask, x, 0)"
+            )
+        c = self.c[concrete(key)]
+        key = _key_values(key)
+        return self._view(c, (operations.index, key), (operations.put, key))
+
+    def __setitem__(self, key: Any, new: Any) -> None:
+        if isinstance(new, Recorded) and new._is_at(self, key):
+            return  # as in x[key] += 1, which has changed the view already
+        if key is Ellipsis or (isinstance(key, slice) and key == slice(None)):
+            self.write(new)
+        elif isinstance(key, Recorded) and key.dtype == bool:
+            if np.ndim(concrete(new)):
+                raise refusal(
+                    "x[mask] = array has a shape that depends on the data",
+                    "use np.copyto(x, array, where=mask)",
+                )
+            self.write(new, key.reshape(*key.shape, *[1] * (self.ndim - key.ndim)))
+        elif not is_constant((self, key, new)):
+            c, there = self.c[concrete(key)], _key_values(key)
+            view = Recorded(
+                c, base=self, get=(operations.index, there), put=(operations.put, there)
+            )
+            view.write(new)
+        self.c[concrete(key)] = concrete(new)
+
+    def _is_at(self, base: Recorded, key: Any) -> bool:
+        """Return whether this is the view base[key]."""
+        if self is base or (self._base is base and isinstance(self.c, np.ndarray)):
+            there = base.c[concrete(key)]
+            mine = self.c.__array_interface__
+            return isinstance(there, np.ndarray) and mine == there.__array_interface__
+        return False
+
+    def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Any:
+        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+            shape = tuple(shape[0])
+        c = self.c.reshape(shape, order=order)
+        function = operations.reshape
+        return self._view(c, (function, c.shape, order), (operations.reshaped, self.shape, order))
+
+    def transpose(self, *axes: Any) -> Any:
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = tuple(axes[0]) if axes[0] is not None else ()
+        axes = tuple(a % self.ndim for a in axes) or tuple(reversed(range(self.ndim)))
+        back = tuple(map(int, np.argsort(axes)))
+        c = self.c.transpose(axes)
+        function = operations.transpose
+        return self._view(c, (function, axes), (operations.transposed, back))
+
+    @property
+    def T(self) -> Any:  # noqa: N802
+        return self.transpose()
+
+    @property
+    def turned_base(self) -> Recorded | None:
+        """The matrix of which this one is the transpose."""
+        return self._base if self._get[:2] == (operations.transpose, (1, 0)) else None
+
+    def swapaxes(self, one: int, two: int) -> Any:
+        axes = list(range(self.ndim))
+        axes[one], axes[two] = axes[two], axes[one]
+        return self.transpose(axes)
+
+    def ravel(self, order: Any = "C") -> Any:
+        if order == "C":
+            return self.reshape(-1)
+        axes = tuple(reversed(range(self.ndim)))
+        if order in "KA" and not self.flags.fnc:  # in the order of memory
+            axes = tuple(map(int, np.argsort([-n for n in self.strides], kind="stable")))
+        return self.transpose(axes).reshape(-1)
+
+    def flatten(self, order: Any = "C") -> Any:
+        return self.ravel(order).copy()
+
+    def squeeze(self, axis: Any = None) -> Any:
+        return self.reshape(self.c.squeeze(axis).shape)
+
+    def view(self, dtype: Any) -> Any:
+        """Return the same bytes as numbers of another type of the same size."""
+        c = self.c.view(dtype)
+        if c.dtype.itemsize != self.itemsize:
+            raise refusal("a view of another item size can't be compiled", "use astype")
+        function = operations.bitcast
+        return self._view(c, (function, c.dtype.name), (function, self.dtype.name))
+
+    def astype(
+        self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True,
+        copy: bool = True,
+    ) -> Any:  # fmt: skip
+        c = np.dtype(dtype).type(self.c) if np.isscalar(self.c) else None
+        if c is None:
+            c = self.c.astype(dtype, order=order, casting=casting, copy=copy)
+        return self if c is self.c else record(c, operations.converted, self, c.dtype.name)
+
+    def copy(self, order: Any = "C") -> Any:
+        return record(self.c.copy(order), operations.copied, self)
+
+    def fill(self, new: Any) -> None:
+        self[...] = new
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
+        return getattr(np, name)(self, *args, **kwargs)
+
+    return method
+
+
+for _name in [
+    "sum",
+    "mean",
+    "prod",
+    "max",
+    "min",
+    "argmax",
+    "argmin",
+    "all",
+    "any",
+    "var",
+    "std",
+    "cumsum",
+    "cumprod",
+    "clip",
+    "round",
+    "dot",
+    "repeat",
+    "take",
+    "argsort",
+    "diagonal",
+    "trace",
+    "searchsorted",
+]:
+    setattr(Recorded, _name, _method(_name))
+
+
+def record(c: Any, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Return NumPy's result `c` with the value of an instruction; without a recorded input, alone.
+
+    An array that comes of constants is a constant.
+    """
+    if is_constant((arguments, options)):
+        created = active.program is not None and isinstance(c, np.ndarray)
+        return Recorded(c) if created else c
+    if isinstance(c, (tuple, list)):
+        whole = emit(function, arguments, options)
+        items = [record(item, operations.item, whole, i) for i, item in enumerate(c)]
+        return type(c)(*items) if hasattr(c, "_fields") else type(c)(items)
+    return Recorded(c, emit(function, arguments, options, np.shape(c), np.result_type(c)))
+
+
+def emit(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    shape: tuple[int, ...] | None = None,
+    dtype: np.dtype[Any] | None = None,
+) -> Value:
+    """Append an instruction to the program; recorded arguments become their values."""
+    return recording().append(function, values(arguments), values(options), shape, dtype)
+
+
+def is_constant(tree: Any) -> bool:
+    """Return whether nothing among some arguments depends on the inputs."""
+    if isinstance(tree, (tuple, list)):
+        return all(is_constant(item) for item in tree)
+    if isinstance(tree, dict):
+        return all(is_constant(item) for item in tree.values())
+    return not isinstance(tree, Value) and not (
+        isinstance(tree, Recorded) and tree.value is not None
+    )
+
+
+def concrete(tree: Any) -> Any:
+    """Return arguments with NumPy's arrays in place of recorded ones."""
+    return mapped(Recorded, lambda array: array.c, tree)
+
+
+def values(tree: Any) -> Any:
+    """Return arguments with values in place of recorded arrays, and copies of other arrays."""
+
+    def value_of(array: Any) -> Any:
+        if isinstance(array, Recorded) and array.value is not None:
+            return array.value
+        c = concrete(array)
+        return recording().constant(c) if isinstance(c, np.ndarray) else c
+
+    return mapped((Recorded, np.ndarray), value_of, tree)
+
+
+def _key_values(key: Any) -> Any:
+    """Return an index in the form of instructions: plain numbers where it is constant."""
+
+    def value_of(k: Any) -> Any:
+        if isinstance(k, Recorded) and k.value is not None:
+            return k.value
+        c = concrete(k)
+        return c.copy() if isinstance(c, np.ndarray) else int(c)
+
+    return mapped((Recorded, np.ndarray, np.integer), value_of, key)
+
+
+def _keys(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)

@@ -1,0 +1,324 @@
+"""Both engines make the same steps: every registered class, and custom layers in plain NumPy."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from helpers import Scale, Swish, rows_for, says
+from minigrad import (
+    L2,
+    SGD,
+    Activation,
+    Adam,
+    BatchNorm,
+    Concatenate,
+    CrossEntropyLoss,
+    Dense,
+    Dropout,
+    Input,
+    Layer,
+    Loss,
+    Model,
+    MSELoss,
+    Optimizer,
+    Parameter,
+    Regularizer,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from minigrad.checks.differences import model_of
+from minigrad.core.layer import walk
+from registered_examples import JOINT, LOSSES
+
+pytest.importorskip("jax")
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+DTYPES = pytest.mark.parametrize("dtype", TOLERANCE)
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(20, 3))
+Y = X @ RNG.normal(size=(3, 2))
+
+
+def everything(model: Model) -> dict[str, np.ndarray]:
+    """What training changes."""
+    arrays = {"grad": model.parameters.grad, "value": model.parameters.value}
+    arrays |= model.optimizer.state | {"steps": np.array(model.optimizer.steps)}
+    for path, layer in walk(model):
+        arrays |= {f"{path}.{name}": getattr(layer, name) for name in layer.buffers}
+    return arrays
+
+
+def check_same(model: Model, *data, **options) -> None:
+    """Fit two copies, each with its engine, and compare all that they leave."""
+    options = {"batch_size": None, "shuffle": False, "verbose": 0, **options}
+    models = {"numpy": model, "jax": copy.deepcopy(model)}
+    logs = {name: m.fit(*data, engine=name, **copy.deepcopy(options)) for name, m in models.items()}
+    tolerance = TOLERANCE[model.dtype.name]
+    ours, theirs = (everything(m) for m in models.values())
+    for name, expected in ours.items():
+        scale = max(1.0, np.abs(expected).max(initial=0))
+        assert theirs[name].dtype == expected.dtype
+        np.testing.assert_allclose(
+            theirs[name], expected, rtol=0, atol=tolerance * scale, err_msg=name
+        )
+    assert list(logs["jax"]) == list(logs["numpy"])
+    for name, expected in logs["numpy"].items():
+        np.testing.assert_allclose(logs["jax"][name], expected, rtol=10 * tolerance, err_msg=name)
+
+
+def compiled(layers, *, loss=None, optimizer=None, dtype="float64", **options) -> Sequential:
+    model = Sequential(layers, input_shape=(3,), rng=1, dtype=dtype)
+    model.compile(optimizer=optimizer or SGD(learning_rate=0.1), loss=loss or MSELoss(), **options)
+    return model
+
+
+@DTYPES
+def test_layers(any_layer_example, dtype: str) -> None:
+    layer, shape = any_layer_example
+    x, model = rows_for(layer, shape), model_of(layer, shape, dtype=dtype)
+    y = np.random.default_rng(3).normal(size=model.predict(x).shape)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
+    check_same(model, x, y)
+    if dtype == "float64":
+        found = model.predict(x, engine="jax")
+        np.testing.assert_allclose(found, model.predict(x), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("loss", "prediction", "target"), LOSSES, ids=lambda e: str(e)[:30])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses(loss: Loss, prediction, target, weighted: bool) -> None:
+    layers = [Dense(3), *([Sigmoid()] if prediction.min() > 0 else [])]
+    model = Sequential(layers, input_shape=prediction.shape[1:], rng=1)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=copy.deepcopy(loss))
+    weight = np.array([1.0, 0.0, 2.0, 0.5, 3.0]) if weighted else None
+    check_same(model, prediction, target, sample_weight=weight)
+
+
+@DTYPES
+def test_optimizers(optimizer: Optimizer, dtype: str) -> None:
+    """Three steps with a state, of which a frozen layer has none."""
+    model = compiled([Dense(4, "tanh"), Dense(3), Dense(2)], optimizer=optimizer, dtype=dtype)
+    model[1].trainable = False
+    check_same(model, X, Y, batch_size=7)
+
+
+def test_regularizers(regularizer: Regularizer) -> None:
+    check_same(compiled([Dense(2, weight_regularizer=regularizer)]), X, Y, epochs=2)
+
+
+def test_shared_parameters() -> None:
+    weight = Parameter(RNG.normal(size=(3, 3)), regularizer=L2(0.1))
+    layers = [Dense(3, "tanh", weight=weight), Residual(Dense(3, weight=weight)), Dense(2)]
+    check_same(compiled(layers), X, Y, batch_size=8)
+
+
+def test_graph_with_several_inputs_and_outputs() -> None:
+    a, b = Input((3,), name="a"), Input((2,), name="b")
+    h = Concatenate()(Dense(4, "tanh")(a), Dense(2)(b))
+    outputs = [Dense(1, name="price")(h), Dense(3, name="kind")(h)]
+    model = Model(inputs=[a, b], outputs=outputs, rng=0)
+    model.compile(optimizer=Adam(), loss=copy.deepcopy(JOINT), metrics={"kind": ["accuracy"]})
+    x = {"a": X, "b": Y}
+    y = {"price": X[:, :1], "kind": RNG.integers(3, size=20)}
+    weight = {"price": RNG.uniform(size=20), "kind": RNG.uniform(size=20)}
+    check_same(model, x, y, epochs=2, batch_size=8, shuffle=True, validation_data=(x, y))
+    check_same(model, x, y, batch_size=None, sample_weight=weight)
+
+
+class WithMethods(Layer):
+    """Attention over features, with NumPy's ways to write into arrays."""
+
+    def forward(self, x, *, training=True):
+        scores = np.zeros((len(x), x.shape[1] + 1))
+        scores[:, :-1] = x
+        scores[:, 1::2] *= 2.0
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= np.einsum("ij->i", scores)[:, None]
+        if training:
+            self.cache = scores
+        return np.stack([scores[:, i] for i in range(x.shape[1])], axis=1)
+
+    def backward(self, delta):
+        scores = self.cache
+        whole = np.zeros(scores.shape)
+        whole[:, :-1] = delta
+        back = scores * (whole - (whole * scores).sum(axis=1, keepdims=True))
+        back[:, 1::2] *= 2.0
+        return back[:, :-1]
+
+
+class Noise(Layer):
+    """Adds noise, also by a method of the generator that Dropout doesn't use."""
+
+    stochastic = True
+
+    def build(self, input_shape, rng):
+        self.rng = rng
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        if not training:
+            return x.copy()
+        return x + self.rng.normal(0, 0.1, size=x.shape).astype(x.dtype)
+
+    def backward(self, delta):
+        return delta.copy()
+
+
+class Counting(Layer):
+    """A running mean in a buffer, and a branch on it."""
+
+    buffers = ("mean",)
+
+    def build(self, input_shape, rng):
+        self.mean = np.zeros(input_shape)
+        return input_shape
+
+    def forward(self, x, *, training=True):
+        if training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(axis=0)
+        if self.mean.sum() > 0.1:
+            return x - self.mean
+        return x - 2 * self.mean
+
+    def backward(self, delta):
+        return delta.copy()
+
+
+class Picking(Activation):
+    """Writes through masks and with `np.add.at`."""
+
+    def function(self, z):
+        a = z.copy()
+        a[z < 0] = 0.5
+        np.add.at(a.reshape(-1), np.array([0, 0, 1]), 1.0)
+        return a
+
+    def derivative(self, cached):
+        slope = np.ones_like(cached)
+        slope[cached < 0] = 0
+        return slope
+
+
+@DTYPES
+@pytest.mark.parametrize("layer", [Scale(), Swish(), Noise(), Counting(), Picking()], ids=repr)
+def test_custom_layers(layer: Layer, dtype: str) -> None:
+    model = compiled([Dense(4), copy.deepcopy(layer), Dense(2)], dtype=dtype)
+    check_same(model, X, Y, batch_size=8, shuffle=True)
+
+
+def test_custom_layer_that_writes_into_new_arrays() -> None:
+    check_same(compiled([Dense(4), WithMethods(), Dense(2)]), X, Y, batch_size=8)
+
+
+def test_custom_loss_optimizer_and_regularizer() -> None:
+    class LogCosh(Loss):
+        def terms(self, prediction, target):
+            error = prediction - target
+            return np.log(np.cosh(error)), np.tanh(error)
+
+    class Lion(Optimizer):
+        slots = ("mean",)
+
+        def update(self, value, grad, state):
+            mean = state["mean"]
+            value -= self.rate * np.sign(0.9 * mean + 0.1 * grad)
+            mean *= 0.99
+            mean += 0.01 * grad
+
+    class L4(Regularizer):
+        def __init__(self):
+            pass
+
+        def value(self, weight):
+            return (weight**4).sum().item()
+
+        def derivative(self, weight):
+            return 4 * weight**3
+
+    layers = [Dense(4, "tanh", weight_regularizer=L4()), Dense(2)]
+    model = compiled(layers, loss=LogCosh(), optimizer=Lion(learning_rate=0.01))
+    check_same(model, X, Y, batch_size=8, epochs=2)
+
+
+def test_dropout_and_order_of_rows() -> None:
+    """All draw from one generator, in turn; the last batch is shorter."""
+    layers = [Dense(6, use_bias=False), BatchNorm(), Tanh(), Dropout(0.3), Dense(2)]
+    model = compiled(layers, optimizer=Adam(), metrics=["mae"])
+    check_same(model, X, Y, batch_size=6, shuffle=True, epochs=3, validation_split=0.2)
+
+
+def test_whole_fit_with_everything() -> None:
+    model = compiled(
+        [Dense(6, "relu", weight_regularizer=L2(0.01)), Dense(3)],
+        loss=CrossEntropyLoss(),
+        optimizer=SGD(learning_rate=lambda t: 0.1 / (1 + t), momentum=0.9, clip_norm=0.3),
+        metrics=["accuracy"],
+    )
+    labels = RNG.integers(3, size=20)
+    check_same(
+        model,
+        X,
+        labels,
+        batch_size=6,
+        shuffle=True,
+        epochs=4,
+        class_weight={0: 1.0, 1: 2.0, 2: 0.5},
+        sample_weight=RNG.uniform(size=20),
+        validation_data=(X[:7], labels[:7]),
+    )
+
+
+def test_full_batch_in_blocks(monkeypatch) -> None:
+    """Blocks of 7, 7 and 6 rows."""
+    monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 1)
+    monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 7)
+    model = compiled([Dense(4, "tanh", weight_regularizer=L2(0.1)), Dense(2)], metrics=["mae"])
+    check_same(model, X, Y, epochs=2)
+    check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
+    check_same(model, X[:14], Y[:14])
+    with says(TypeError, "20 rows", "blocks of 7", "batch_size"):
+        compiled([Dropout(0.5), Dense(2)]).fit(X, Y, batch_size=None, verbose=0, engine="jax")
+
+
+def test_streams_and_files(tmp_path) -> None:
+    """Batches of several lengths, some of them in arrays that are used again."""
+    memory = np.empty((4, 3))
+
+    def batches():
+        for start in range(0, 18, 4):
+            rows = slice(start, min(start + 4, 18))
+            x = memory[: rows.stop - rows.start]
+            x[...] = X[rows]
+            yield x, Y[rows]
+
+    check_same(compiled([Dense(4), Dense(2)], metrics=["mae"]), batches, batch_size=32, epochs=2)
+    x = np.memmap(tmp_path / "x", np.float64, "w+", shape=X.shape)
+    x[...] = X
+    model = compiled([Dense(4), Dense(2)])
+    check_same(model, x, Y, batch_size=3, shuffle=True, epochs=2)
+
+
+def test_evaluate_predict_and_objective() -> None:
+    model = compiled([Dense(4), BatchNorm(), Dropout(0.5), Dense(2)], metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    for name, expected in model.evaluate(X, Y).items():
+        assert model.evaluate(X, Y, engine="jax")[name] == pytest.approx(expected, rel=1e-12)
+    model = compiled([Dense(4, "tanh"), Dense(2, weight_regularizer=L2(0.1))])
+    model[0].trainable = False
+    theta = model.parameters.value * 1.1
+    (j, g), (expected_j, expected_g) = (
+        copy.deepcopy(model).objective(X, Y, engine=engine)(theta) for engine in ("jax", "numpy")
+    )
+    assert j == pytest.approx(expected_j, rel=1e-12)
+    np.testing.assert_allclose(g, expected_g, rtol=1e-12)
+    noisy = compiled([Dropout(0.5), Dense(2)])
+    found = [
+        copy.deepcopy(noisy).objective(X, Y, engine=engine)(noisy.parameters.value)[0]
+        for engine in ("jax", "numpy")
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
