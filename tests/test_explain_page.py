@@ -86,7 +86,7 @@ def test_the_steps_show_the_values_of_the_pass(page, explanation):
     phases = []
     for number, step in enumerate(explanation.steps, start=1):
         assert text(page, "#count") == f"Step {number} of {len(explanation.steps)}"
-        phases.append(text(page, "#phase").lower())
+        phases.append(text(page, "#phases [aria-current=true]").lower())
         assert text(page, "#equation .tag").split()[-1:] == step.tag.split()[-1:]
         told = page.js("[...document.querySelectorAll('#lines li')].map(li => li.textContent)")
         assert len(told) == step.size
@@ -239,7 +239,7 @@ def test_the_panel_and_the_marks_follow_the_step(page, explanation):
 
 def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
     page.js("goTo(row.steps.length - 1)")
-    assert text(page, "#phase") == "Update"
+    assert text(page, "#phases [aria-current=true]") == "Update"
     new = explanation.steps[-1].row(0).item()
     assert f"→ {new:.3g}" in signs(page, ".unit .delta")
     bias = [-0.5 * gradient for gradient in explanation["dense_1"].gradients["bias"]]
