@@ -82,6 +82,13 @@ def focused(browser: Browser) -> str:
     return str(browser.js("document.activeElement.ariaLabel || document.activeElement.textContent"))
 
 
+def test_a_button_goes_to_the_first_step_of_a_phase(page, explanation):
+    phases = [step.phase for step in explanation.steps]
+    for phase in ("update", "forward", "backward", "loss"):
+        page.js(f"document.querySelector('#phases [value={phase}]').click()")
+        assert text(page, "#count").startswith(f"Step {phases.index(phase) + 1} of")
+
+
 def test_the_steps_show_the_values_of_the_pass(page, explanation):
     phases = []
     for number, step in enumerate(explanation.steps, start=1):
@@ -251,11 +258,12 @@ def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
 
 def test_the_keyboard_reaches_everything(page):
     order = []
-    for _ in range(4):
+    name = "(({ id, value, classList }) => id || value || classList[0])(document.activeElement)"
+    for _ in range(8):
         page.press("Tab")
-        order.append(page.js("document.activeElement.id || document.activeElement.classList[0]"))
+        order.append(page.js(name))
         assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert order == ["back", "slider", "next", "unit"]
+    assert order == ["back", "slider", "next", "forward", "loss", "backward", "update", "unit"]
     assert focused(page).startswith("x[0] is 0.967")
     page.press("ArrowDown")
     assert focused(page).startswith("x[1] is 0.547")
