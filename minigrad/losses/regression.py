@@ -55,10 +55,9 @@ class L1Loss(Loss):
 
 @register
 class HuberLoss(Loss):
-    """Huber loss: the terms are e^2 / 2 up to |e| = delta, and delta (|e| - delta / 2) beyond.
+    """Huber loss of e = a_k - t_k: e^2 / 2 up to |e| = delta, delta (|e| - delta / 2) beyond.
 
-    Here e = a_k - t_k. Both are c (e - c / 2) with c = e clipped to [-delta, delta], and
-    dterm/da_k = c.
+    Both terms are c (e - c / 2) with c = e clipped to [-delta, delta], and dterm/da_k = c.
     `HuberLoss(delta=b, scale=1 / b)` is PyTorch's SmoothL1Loss(beta=b).
     Source: Huber, Robust estimation of a location parameter, 1964, equation 2.2.
 
