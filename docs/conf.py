@@ -66,8 +66,9 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # The outputs of a page are kept until its code, or minigrad, changes.
-sources = sorted(Path(minigrad.__file__).parent.rglob("*.[pjch]*"))
-digest = sha256(b"".join(path.read_bytes() for path in sources if path.is_file()))
+kinds = {".py", ".js", ".css", ".html"}
+sources = [path for path in Path(minigrad.__file__).parent.rglob("*") if path.suffix in kinds]
+digest = sha256(b"".join(path.read_bytes() for path in sorted(sources)))
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "outputs" / digest.hexdigest()[:12])
 nb_execution_in_temp = True
@@ -79,6 +80,7 @@ nb_output_stderr = "warn"
 
 html_theme = "furo"
 html_title = "minigrad"
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 

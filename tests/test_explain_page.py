@@ -82,11 +82,18 @@ def focused(browser: Browser) -> str:
     return str(browser.js("document.activeElement.ariaLabel || document.activeElement.textContent"))
 
 
+def test_a_button_goes_to_the_first_step_of_a_phase(page, explanation):
+    phases = [step.phase for step in explanation.steps]
+    for phase in ("update", "forward", "backward", "loss"):
+        page.js(f"document.querySelector('#phases [value={phase}]').click()")
+        assert text(page, "#count").startswith(f"Step {phases.index(phase) + 1} of")
+
+
 def test_the_steps_show_the_values_of_the_pass(page, explanation):
     phases = []
     for number, step in enumerate(explanation.steps, start=1):
         assert text(page, "#count") == f"Step {number} of {len(explanation.steps)}"
-        phases.append(text(page, "#phase").lower())
+        phases.append(text(page, "#phases [aria-current=true]").lower())
         assert text(page, "#equation .tag").split()[-1:] == step.tag.split()[-1:]
         told = page.js("[...document.querySelectorAll('#lines li')].map(li => li.textContent)")
         assert len(told) == step.size
@@ -239,7 +246,7 @@ def test_the_panel_and_the_marks_follow_the_step(page, explanation):
 
 def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
     page.js("goTo(row.steps.length - 1)")
-    assert text(page, "#phase") == "Update"
+    assert text(page, "#phases [aria-current=true]") == "Update"
     new = explanation.steps[-1].row(0).item()
     assert f"→ {new:.3g}" in signs(page, ".unit .delta")
     bias = [-0.5 * gradient for gradient in explanation["dense_1"].gradients["bias"]]
@@ -251,11 +258,12 @@ def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
 
 def test_the_keyboard_reaches_everything(page):
     order = []
-    for _ in range(4):
+    name = "(({ id, value, classList }) => id || value || classList[0])(document.activeElement)"
+    for _ in range(8):
         page.press("Tab")
-        order.append(page.js("document.activeElement.id || document.activeElement.classList[0]"))
+        order.append(page.js(name))
         assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert order == ["back", "slider", "next", "unit"]
+    assert order == ["back", "slider", "next", "forward", "loss", "backward", "update", "unit"]
     assert focused(page).startswith("x[0] is 0.967")
     page.press("ArrowDown")
     assert focused(page).startswith("x[1] is 0.547")

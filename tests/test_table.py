@@ -113,8 +113,8 @@ def test_html_aligns_indents_and_escapes() -> None:
         ["name", "n"], ["<b>", "1"], ["c", "2"],
     ]  # fmt: skip
     cells = [cell.get("style") for cell in root.iter("td")]
-    assert cells[0] == "text-align:left;padding-left:1.5em"
-    assert cells[1] == "text-align:right"
+    assert cells[0] == "text-align:left;padding-left:1.5em;white-space:nowrap"
+    assert cells[1] == "text-align:right;white-space:nowrap"
     assert "color" in cells[3]
 
 

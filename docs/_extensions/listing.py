@@ -31,7 +31,7 @@ SIGNS = {
     "Phi": "Φ", "phi": "φ",
 }  # fmt: skip
 SIGN = re.compile("|".join(rf"\b{s}(?![a-z])" if s.isalpha() else re.escape(s) for s in SIGNS))
-INDEX = re.compile(r"(?<!\w)([A-Za-zα-ω])_(\w|\(t−1\))(?!\w)")
+INDEX = re.compile(r"(?<!\w)(d?[A-Za-zα-ω])_(\w|\(t−1\))(?!\w)")
 
 
 def classes(kind: type) -> dict[str, type]:

@@ -1,4 +1,7 @@
-"""Treat docstrings as plain text: bars, stars and final underscores aren't markup."""
+"""Treat docstrings as plain text: bars, stars and final underscores aren't markup.
+
+An indented block after a paragraph, such as equations, keeps its lines.
+"""
 
 import re
 from typing import Any
@@ -15,7 +18,16 @@ def escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: l
     Napoleon reads the text before the first colon as a type. An empty comment prevents this.
     """
     plain = ["..", ""] if what in ("attribute", "data", "property") else []
-    for line in lines:
+    block, ended = False, False  # inside such a block; after a paragraph and an empty line
+    for place, line in enumerate(lines):
+        if line and line[0] != " ":
+            block, ended = False, lines[place + 1 : place + 2] == [""]
+        elif line and ended and not block:
+            block = True
+            plain += [".. code-block:: text", ""]
+        if block:
+            plain.append(line)
+            continue
         if not line.lstrip().startswith((">>>", "...")):
             parts = line.split("`")
             parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]

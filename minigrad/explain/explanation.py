@@ -207,7 +207,7 @@ class Explanation:
         shown = page(self._pass, range(min(self.rows, _PAGE_ROWS)))
         return (  # a frame separates the page's style and script from the notebook's
             f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
-            f'style="width:100%;height:760px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
+            f'style="width:100%;height:1000px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
         )
 
     def _text(self, row: int, most: int, terminal: Terminal) -> str:

@@ -14,7 +14,7 @@ const byId = (id) => document.getElementById(id);
 function showStep() {
   const step = row.steps[state.step];
   const many = row.steps.length;
-  byId("phase").textContent = PHASES[step.phase];
+  for (const one of byId("phases").children) one.ariaCurrent = String(one.value === step.phase);
   byId("count").textContent = `Step ${state.step + 1} of ${many}`;
   const title = step.path ? `${step.path}: ${step.title}` : step.title;
   byId("step-title").textContent = step.path ? title : title[0].toUpperCase() + title.slice(1);
@@ -113,6 +113,12 @@ function start() {
     byId("equations").append(make("dt", {}, `(${place})`), make("dd", {}, typeset(word)));
   }
   DATA.rows.forEach((one, place) => byId("row").append(make("option", { value: place }, one.row)));
+  for (const phase of new Set(DATA.rows[0].steps.map((step) => step.phase))) {
+    const button = make("button", { type: "button", value: phase }, PHASES[phase]);
+    const first = () => row.steps.findIndex((step) => step.phase === phase);
+    button.addEventListener("click", () => goTo(first()));
+    byId("phases").append(button);
+  }
   byId("row-choice").hidden = DATA.rows.length < 2;
   byId("row").addEventListener("change", (event) => showRow(Number(event.target.value)));
   byId("back").addEventListener("click", () => goTo(state.step - 1));

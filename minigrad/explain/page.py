@@ -29,7 +29,8 @@ _FILES: Final = (
 
 def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
     """Write the page of some rows; `units` are shown in any case, by a layer's path."""
-    title = f"J = {number(made.j)}: forward and backward pass"
+    passes = "forward, backward, update" if made.updates else "forward and backward pass"
+    title = f"J = {number(made.j)}: {passes}"
     return write_page("explain", _FILES, title=title, data=_data(made, rows, units))
 
 

@@ -70,6 +70,11 @@ class Pass:
         self.step_of = {step.name: index for index, step in enumerate(self.steps)}
 
     @property
+    def updates(self) -> bool:
+        """Whether it ends with an update."""
+        return self.steps[-1].phase == "update"
+
+    @property
     def loss_names(self) -> str:
         """The class of the loss; for several outputs, that of each."""
         return " + ".join(

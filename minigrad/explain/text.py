@@ -103,7 +103,7 @@ def opening(made: Pass, shown: Selection) -> list[str]:
     limit = shown.limit
     sentences = [
         f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row "
-        f"{shown.row} of {made.rows}{', and the update' * (made.steps[-1].phase == 'update')}."
+        f"{shown.row} of {made.rows}{', and the update' * made.updates}."
     ]
     for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
         shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"

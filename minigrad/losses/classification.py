@@ -67,9 +67,9 @@ class BCELoss(_BinaryCrossEntropy):
 
 @register
 class BCEWithLogitsLoss(_BinaryCrossEntropy):
-    """Binary cross-entropy of logits z: the probability is p = sigmoid(z).
+    """Binary cross-entropy of logits z: the terms are log(1 + exp(z)) - t z.
 
-    The terms are log(1 + exp(z)) - t z, so dterm/dz = sigmoid(z) - t, exact for every z. The last
+    The probability is p = sigmoid(z), and dterm/dz = p - t; both are exact for every z. The last
     layer is a `Dense` without an activation: one unit, or one unit for each of several independent
     labels. Targets are those of `BCELoss`. `predict` returns logits: class 1 is z > 0. Metrics
     named in `compile` use that threshold.
@@ -97,14 +97,13 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
 
 @register
 class CrossEntropyLoss(Loss):
-    """Cross-entropy of logits z: the probabilities are p = softmax(z).
+    """Cross-entropy of logits z: the term of class y is log(sum over j of exp(z_j)) - z_y.
 
-    For class y the term of a row is log(sum over j of exp(z_j)) - z_y, so dterm/dz_k =
-    p_k - [k = y]. The last layer is a `Dense` with a unit for each class and no activation.
-    Targets are class indices of shape (n,) and any integer dtype, or rows t of shape (n, classes),
-    one-hot or probabilities: then sum over k of t_k z_k replaces z_y, and t_k replaces [k = y].
-    (A row is divided by its sum, which may differ from 1 by rounding.) `label_smoothing` e
-    replaces t_k by (1 - e) t_k + e / classes.
+    The probabilities are p = softmax(z), and dterm/dz_k = p_k - [k = y]. The last layer is a
+    `Dense` with a unit for each class and no activation. Targets are class indices of shape (n,)
+    and any integer dtype, or rows t of shape (n, classes), one-hot or probabilities: then sum over
+    k of t_k z_k replaces z_y, and t_k replaces [k = y]. (A row is divided by its sum, which may
+    differ from 1 by rounding.) `label_smoothing` e replaces t_k by (1 - e) t_k + e / classes.
 
     Predictions may have more axes before the classes, as in (n, time, classes): targets then have
     shape (n, time) or (n, time, classes), and there is a term for each step of time. PyTorch takes

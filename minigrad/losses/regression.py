@@ -55,10 +55,9 @@ class L1Loss(Loss):
 
 @register
 class HuberLoss(Loss):
-    """Huber loss: squared error up to delta, absolute error beyond.
+    """Huber loss of e = a_k - t_k: e^2 / 2 up to |e| = delta, delta (|e| - delta / 2) beyond.
 
-    With e = a_k - t_k the terms are e^2 / 2 where |e| <= delta, and delta (|e| - delta / 2) where
-    it is larger. Both are c (e - c / 2) with c = e clipped to [-delta, delta], and dterm/da_k = c.
+    Both terms are c (e - c / 2) with c = e clipped to [-delta, delta], and dterm/da_k = c.
     `HuberLoss(delta=b, scale=1 / b)` is PyTorch's SmoothL1Loss(beta=b).
     Source: Huber, Robust estimation of a location parameter, 1964, equation 2.2.
 

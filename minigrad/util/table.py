@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from minigrad.util.markup import element, escape
 from minigrad.util.terminal import Terminal
+
+_UNBROKEN: Final = 24
+"""A cell of at most so many characters is one line of the HTML table."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Table:
                 look = f"text-align:{'right' if j in self.right else 'left'}"
                 if indent := len(cell) - len(cell.lstrip()):
                     look += f";padding-left:{0.5 + indent / 2}em"
+                if len(cell) <= _UNBROKEN:
+                    look += ";white-space:nowrap"
                 if i in self.wrong:
                     look += ";color:#cf4a3c"
                 cells.append(element("td" if i else "th", escape(cell.strip()), style=look))
