@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
+from minigrad.compiled.devices import precisely
 from minigrad.compiled.recorded import Recording
 from minigrad.compiled.step import (
     Step,
@@ -18,7 +19,6 @@ from minigrad.compiled.step import (
     buffers_of,
     check_close,
     frozen,
-    precisely,
     step_for,
 )
 from minigrad.core.gradient import BatchGradient
@@ -128,7 +128,9 @@ class CompiledGradient(BatchGradient):
         buffers = [getattr(layer, name) for layer, name in buffers_of(self.network)]
         draws = [draw.draw(draw.generator(self.network)) for draw in step.draws]
         with precisely():
-            found = jax.tree.map(np.asarray, run({"theta": theta, "buffers": buffers}, arrays, draws))
+            found = jax.tree.map(
+                np.asarray, run({"theta": theta, "buffers": buffers}, arrays, draws)
+            )
         for p, grad in zip(self.parameters, found["grad"], strict=True):
             p.grad[...] = grad
         return float(found["j"]), bool(found["ok"])

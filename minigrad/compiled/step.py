@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from itertools import accumulate
@@ -21,6 +20,7 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.compiled import functions  # noqa: F401 - defines what recorded arrays do
+from minigrad.compiled.devices import Devices
 from minigrad.compiled.recorded import (
     NotCompilableError,
     Recorded,
@@ -128,7 +128,6 @@ class GradientProgram:
         self, theta: Any, buffers: Any, batch: Any, draws: Any, total: Any = None
     ) -> dict[str, Any]:
         return self.program.run((theta, buffers, (*batch, total), draws))
-
 
 
 def _refuse_memories(before: dict[Layer, dict[str, Any]]) -> None:
@@ -254,6 +253,7 @@ class Step:
         block: rows in a block; the gradients of the blocks are added up.
         rest: computes the last, smaller block, if there is one.
         predictions: whether the predictions are returned.
+        targets: whether y and the weight are.
     """
 
     def __init__(
@@ -265,10 +265,11 @@ class Step:
         block: int,
         rest: GradientProgram | None = None,
         predictions: bool,
+        targets: bool = False,
     ) -> None:
         self.gradient, self.update, self.rest = gradient, update, rest
         self.rows, self.block = rows, block
-        self.predictions = predictions
+        self.predictions, self.targets = predictions, targets
         self.draws = gradient.draws
 
     @property
@@ -304,6 +305,8 @@ class Step:
         report = {"j": j, "regularization": jnp.asarray(done["regularization"], float)}
         if self.predictions:
             report["prediction"] = found["prediction"]
+        if self.targets:
+            _, report["y"], report["weight"] = batch
         return new, report, good
 
     def gradients(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
@@ -336,9 +339,7 @@ class Step:
             found, prediction = block_of(batch)
             return jax.tree.map(jnp.add, total, found), prediction if self.predictions else None
 
-        cut = partial(
-            jax.tree.map, lambda a: a[:whole].reshape(count, self.block, *a.shape[1:])
-        )
+        cut = partial(jax.tree.map, lambda a: a[:whole].reshape(count, self.block, *a.shape[1:]))
         example, _ = jax.eval_shape(block_of, jax.tree.map(lambda a: a[: self.block], batch))
         zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), example)
         found, predictions = jax.lax.scan(body, zero, cut(batch))
@@ -348,7 +349,9 @@ class Step:
             last = self.rest(theta, [], jax.tree.map(lambda a: a[whole:], batch), [], total)
             found = {
                 "ok": found["ok"] & last["ok"],
-                **jax.tree.map(jnp.add, *({name: f[name] for name in parts} for f in (found, last))),
+                **jax.tree.map(
+                    jnp.add, *({name: f[name] for name in parts} for f in (found, last))
+                ),
             }
             if self.predictions:
                 predictions = jax.tree.map(
@@ -365,12 +368,20 @@ def step_for(
     update: Callable[[list[Array]], UpdateProgram],
     *,
     predicts: bool,
+    targets: bool = False,
 ) -> Step:
     """Record the step for batches such as x, y and weight, in blocks of at most so many rows."""
     rows = row_count(batch[0])
     if rows <= most:
         whole = GradientProgram(network, loss, batch)
-        return Step(whole, update(whole.gradients), rows=rows, block=rows, predictions=predicts)
+        return Step(
+            whole,
+            update(whole.gradients),
+            rows=rows,
+            block=rows,
+            predictions=predicts,
+            targets=targets,
+        )
     block = -(-rows // -(-rows // most))
     weight = batch[2]
     total = float(rows) if weight is None else each(lambda w: float(w.sum()), weight)
@@ -387,7 +398,15 @@ def step_for(
 
 
 def loop(
-    step: Step, state: Any, arrays: Any, rows: Any, rates: Any, draws: Any, start: Any, count: Any
+    step: Step,
+    devices: Devices,
+    state: Any,
+    arrays: Any,
+    rows: Any,
+    rates: Any,
+    draws: Any,
+    start: Any,
+    count: Any,
 ) -> tuple[Any, Any, Any]:
     """Make up to `count` steps, on one batch after another from `start` on.
 
@@ -397,7 +416,7 @@ def loop(
     Returns:
         The state, the reports of all steps, and the number of steps that were good.
     """
-    size = step.rows
+    size = step.rows // devices.processes
 
     def cut(i: Any) -> Any:
         def of(array: Any) -> Any:
@@ -407,7 +426,7 @@ def loop(
             whole = len(array) == size
             return array if whole else jax.lax.dynamic_slice_in_dim(array, i * size, size)
 
-        return jax.tree.map(of, arrays)
+        return jax.tree.map(partial(devices.batch, of), arrays)
 
     def one(state: Any, i: Any) -> Any:
         return step(state, cut(start + i), rates[i], [draw[i] for draw in draws])
@@ -423,13 +442,6 @@ def loop(
     carry = jnp.zeros_like(count), jnp.array(True), state, reports
     good, _, state, reports = jax.lax.while_loop(lambda c: (c[0] < count) & c[1], body, carry)
     return state, reports, good
-
-
-@contextmanager
-def precisely() -> Iterator[None]:
-    """Let JAX compute in float64 where NumPy does, and not round products to TF32."""
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        yield
 
 
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}

@@ -347,7 +347,7 @@ class Model(Layer):
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
         threads: int | None = None,
-        engine: EngineName = "numpy",
+        engine: EngineName | JaxEngine = "numpy",
     ) -> History:
         """Train for some epochs, or until Ctrl-C; another call continues from there.
 
@@ -375,8 +375,9 @@ class Model(Layer):
                 epoch; 2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch, without a change of the result; None takes
                 MINIGRAD_THREADS, or one a core.
-            engine: "numpy", or "jax" to run the same steps compiled; see "Run it compiled" in the
-                docs. It needs `pip install 'minigrad[jax]'`.
+            engine: "numpy", or "jax" to run the same steps compiled, on all devices that JAX has;
+                see "Run it compiled" in the docs. `minigrad.compiled.JaxEngine(devices=...)` takes
+                fewer. It needs `pip install 'minigrad[jax]'`.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -421,7 +422,7 @@ class Model(Layer):
             callbacks=found,
             progress=shown,
             threads=threads,
-            engine=compiled() if compiled else None,
+            engine=compiled,
         )
 
     def evaluate(
@@ -430,7 +431,7 @@ class Model(Layer):
         y: Arrays | None = None,
         *,
         sample_weight: Arrays | None = None,
-        engine: EngineName = "numpy",
+        engine: EngineName | JaxEngine = "numpy",
     ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
         trainer, compiled = self._compiled("evaluate"), _compiled_engine(engine)
@@ -440,7 +441,7 @@ class Model(Layer):
         return evaluate(self, trainer.loss, trainer.metrics, data, forward)
 
     def predict(
-        self, x: Data, *, threads: int | None = None, engine: EngineName = "numpy"
+        self, x: Data, *, threads: int | None = None, engine: EngineName | JaxEngine = "numpy"
     ) -> Any:
         """Return the outputs for all rows; safe to call from many threads at once.
 
@@ -468,7 +469,7 @@ class Model(Layer):
         *,
         loss: Loss | str | None = None,
         sample_weight: Arrays | None = None,
-        engine: EngineName = "numpy",
+        engine: EngineName | JaxEngine = "numpy",
     ) -> Objective:
         """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
@@ -479,7 +480,9 @@ class Model(Layer):
         loss = self._loss_for("objective", loss)
         rows = self._rows(x, y, sample_weight, loss=loss)
         compiled = _compiled_engine(engine)
-        return Objective(self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient)
+        return Objective(
+            self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient
+        )
 
     def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
         """Show the forward and backward pass of a few rows as equations with their numbers.
@@ -715,15 +718,19 @@ class Sequential(Model):
         return {"layers": self.layers, **config}
 
 
-def _compiled_engine(name: EngineName) -> type[JaxEngine] | None:
-    """Return the class of a compiled engine; None for NumPy's."""
-    if name == "numpy":
+def _compiled_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
+    """Return a compiled engine; None for NumPy's."""
+    if isinstance(engine, str) and engine == "numpy":
         return None
-    if name != "jax":
-        raise ValueError(f"engine must be 'numpy' or 'jax', got {name!r}")
+    if isinstance(engine, str) and engine != "jax":
+        raise ValueError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
     from minigrad.compiled import JaxEngine
 
-    return JaxEngine
+    if isinstance(engine, str):
+        return JaxEngine()
+    if not isinstance(engine, JaxEngine):
+        raise TypeError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+    return engine
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:
