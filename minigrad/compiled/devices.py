@@ -65,7 +65,7 @@ class Devices:
         return jax.jit(function, out_shardings=None if self.single else self._sharding())
 
     def batch(self, cut: Callable[[Any], Any], array: Any) -> Any:
-        """Return, in a compiled function, the batch that `cut` takes of the rows of each process."""
+        """Return the batch that `cut` takes of each process's rows, in a compiled function."""
         if self.single:
             return cut(array)
         batch = jax.vmap(cut)(array)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import atexit
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -173,17 +173,17 @@ class Hosts:
                 )
 
 
-class connected:
-    """Says in an error of JAX's communication what it means."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if isinstance(error, (ValueError, RuntimeError)) and "Gloo" in str(error):
-            raise ConnectionError(
-                "fit ended, since another process ended or can't be reached"
-            ) from error
+@contextmanager
+def connected() -> Iterator[None]:
+    """Say what an error of JAX's communication means."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if not any(library in str(error) for library in ("Gloo", "NCCL")):
+            raise
+        raise ConnectionError(
+            "fit ended, since another process ended or can't be reached"
+        ) from error
 
 
 @cache
