@@ -99,7 +99,10 @@ def compilation(results: Sequence[Result]) -> str:
     """The seconds before the first steps of the peers that compile, which no time above has."""
     peers = [name for name, peer in PEERS.items() if peer.compiles]
     rows = [
-        [PEERS[p].title, *(number(r.first_seconds[p]) if p in r.first_seconds else "–" for r in results)]
+        [
+            PEERS[p].title,
+            *(number(r.first_seconds[p]) if p in r.first_seconds else "–" for r in results),
+        ]
         for p in peers
         if any(p in each.first_seconds for each in results)
     ]

@@ -4,6 +4,7 @@ Run it with JAX installed: python examples/compiled_layer.py
 """
 
 from time import perf_counter
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,12 +21,12 @@ class RadialBasis(Layer):
         super().__init__(name=name)
         self.units = units
 
-    def build(self, input_shape, rng):
+    def build(self, input_shape: Any, rng: Any) -> Any:
         self.centers = Parameter(rng.uniform(-2, 2, size=(self.units, *input_shape)))
         self.widths = Parameter(np.ones(self.units))
         return (self.units,)
 
-    def forward(self, x, *, training=True):
+    def forward(self, x: Any, *, training: bool = True) -> Any:
         away = x[:, np.newaxis] - self.centers.value
         squares = (away * away).sum(axis=2)
         h = np.exp(-self.widths.value * squares)
@@ -33,7 +34,7 @@ class RadialBasis(Layer):
             self.cache = away, squares, h
         return h
 
-    def backward(self, delta):
+    def backward(self, delta: Any) -> Any:
         away, squares, h = self.cache
         inner = delta * h
         self.widths.grad = -(inner * squares).sum(axis=0)
@@ -48,7 +49,7 @@ y = np.sin(3 * x[:, 0]) * np.cos(2 * x[:, 1])
 assert check_gradients(RadialBasis(3), x[:4], np.zeros((4, 3)), MSELoss()).passed
 
 
-def trained(engine):
+def trained(engine: Literal["numpy", "jax"]) -> tuple[Sequential, float]:
     """Return a trained network, and the seconds that it took."""
     model = Sequential([RadialBasis(30), Dense(1)], input_shape=(2,), rng=0)
     model.compile(optimizer=Adam(learning_rate=0.01), loss=MSELoss())

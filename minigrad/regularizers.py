@@ -51,7 +51,8 @@ class L1(Regularizer):
 
     @override
     def value(self, weight: Array) -> float:
-        return self.strength * np.abs(weight).sum().item()
+        norm: float = np.abs(weight).sum().item()
+        return self.strength * norm
 
     @override
     def derivative(self, weight: Array) -> Array:
@@ -72,7 +73,8 @@ class L2(Regularizer):
 
     @override
     def value(self, weight: Array) -> float:
-        return self.strength * np.square(weight).sum().item()
+        square: float = np.square(weight).sum().item()
+        return self.strength * square
 
     @override
     def derivative(self, weight: Array) -> Array:

@@ -86,7 +86,9 @@ class MinigradFit(Peer):
     def proof(self) -> list[float]:
         rows, size = self.workload.batches()[0], self.workload.batch
         x, y = (array[rows] for array in self.data)
-        history = self.model.fit(x, y, batch_size=size, shuffle=False, verbose=0, engine=self.engine)
+        history = self.model.fit(
+            x, y, batch_size=size, shuffle=False, verbose=0, engine=self.engine
+        )
         grads = (parameter.grad for _, parameter in self.model.named_parameters())
         return [
             history["loss"][0],

@@ -1,7 +1,14 @@
 """Training and prediction compiled by JAX: `fit(..., engine="jax")`.
 
-A step runs once on arrays that record what NumPy computes (`recorded`), which gives a program
-without effects (`step`); JAX compiles a loop over many steps (`engine`).
+Read its modules in this order.
+
+1. `recorded`: the idea, and an array that writes down what NumPy computes with it.
+2. `program`: the instructions that are written down.
+3. `functions` and `operations`: NumPy's functions as instructions, and what these do in JAX.
+4. `recording`: the run of NumPy code that gives a program.
+5. `step`: a training step as a function of arrays, and a loop over many.
+6. `feeds` and `engine`: the data of a fit, and the fit.
+7. `forward`: inference, and the gradient alone.
 """
 
 try:
@@ -10,6 +17,6 @@ except ModuleNotFoundError as error:
     raise ImportError("engine='jax' needs JAX: pip install 'minigrad[jax]'") from error
 
 from minigrad.compiled.engine import JaxEngine
-from minigrad.compiled.recorded import NotCompilableError
+from minigrad.compiled.program import NotCompilableError
 
 __all__ = ["JaxEngine", "NotCompilableError"]

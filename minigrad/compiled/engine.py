@@ -24,7 +24,7 @@ from minigrad.compiled.devices import Devices, precisely
 from minigrad.compiled.feeds import Feed, Feeds, Finished
 from minigrad.compiled.forward import CompiledGradient, Forward
 from minigrad.compiled.hosts import Hosts, announce_end, connected
-from minigrad.compiled.recorded import NotCompilableError
+from minigrad.compiled.program import NotCompilableError
 from minigrad.compiled.step import (
     Step,
     UpdateProgram,
@@ -43,7 +43,7 @@ from minigrad.data.rows import Rows
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
 
-_SECONDS = 0.1
+_SECONDS = 0.2
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
 _HELD_BYTES = 4 * 2**20
 """How much one call may draw and return."""
@@ -124,17 +124,17 @@ class JaxEngine:
             self.trainer.good.judge(batch.j)
         return batch.j
 
-    def forward(self) -> Forward:
+    def forward(self) -> Any:
         """Return the compiled forward pass, for the validation data."""
         return Forward(self.trainer.model)
 
     def run(self, feed: Feed) -> Iterator[Rows]:
         """Make the steps of some batches, and yield each with what is reported of it."""
         start = 0
-        while start < feed.count:
-            most = 1 if self._single else feed.count - start
+        while start < feed.batches:
+            most = 1 if self._single else feed.batches - start
             if self.hosts is not None:
-                most = self._agree(feed, most)
+                most = self._agree(self.hosts, feed, most)
             compiled = self._last = self._loop(feed)
             reports, count, good = compiled(feed, start, min(most, compiled.steps))
             js, parts, prediction = (
@@ -147,38 +147,28 @@ class JaxEngine:
                 if self.predicts:
                     predicted = each(lambda array, i=i: array[i], prediction)
                 done = Finished(feed.size, y, weight, js[i], parts[i], predicted)
-                yield (
-                    done if self.hosts is None else self._of_all(feed, start + i, done, i, reports)
-                )
+                if self.hosts is not None:
+                    y, weight = (take(reports.get(name), i) for name in ("y", "weight"))
+                    done = feed.of_all(start + i, done, y, weight)
+                yield done
             if good < count:
                 yield feed.batch(start + good).take(feed.real(start + good))
                 good += 1
             start += good
 
-    def _agree(self, feed: Feed, most: int) -> int:
+    def _agree(self, hosts: Hosts, feed: Feed, most: int) -> int:
         """Return how many steps a call may make, and let all take the same time for a step."""
-        form = feed.size, feed.count, feed.order is None, _form(feed)
-        place = f"a batch of {feed.size} rows, {form}"
-        pace = self._last.per_step if self._last else 0
-        heard = self.hosts.agree(place, most=most, pace=pace)
+        form = f"{feed.size} rows, {feed.batches, feed.order is None, _form(feed)}"
+        heard = hosts.agree(
+            f"a batch of {form}", most=most, pace=self._last.per_step if self._last else 0
+        )
         if self._last:
             self._last.per_step = max(message["pace"] for message in heard)
-        return min(message["most"] for message in heard)
+        return min(int(message["most"]) for message in heard)
 
     def targets(self, feed: Feed) -> bool:
         """Return whether a call reports y and the weight, which no process has of all rows."""
         return self.hosts is not None and (self.predicts or feed.source.weight is not None)
-
-    def _of_all(self, feed: Feed, number: int, done: Finished, i: int, reports: Any) -> Finished:
-        """Return a batch with the rows of all processes, without those that fill up a share."""
-        real = feed.real(number)
-        y, weight = (
-            jax.tree.map(lambda array: array[i][real], reports.get(name))
-            for name in ("y", "weight")
-        )
-        rows = feed.size * self.devices.processes if self.hosts.rows is None else int(real.sum())
-        prediction = take(done.prediction, real)
-        return Finished(rows, y, weight, done.j, done.regularization, prediction)
 
     def _loop(self, feed: Feed) -> _Loop:
         """Return the loop for batches of this size; a callback may have changed an option."""
@@ -187,7 +177,7 @@ class JaxEngine:
             options = frozen(network, trainer.loss, trainer.optimizer)
             if options != self._options:
                 self._options, self._loops = options, {}
-        key = feed.size, feed.capacity, _form(feed)
+        key = feed.size, feed.capacity, feed.turned, _form(feed)
         if key not in self._loops:
             kept = _COMPILED.setdefault(self.trainer.model, {})
             whole_key, state = (self._options, self.predicts, self._count, *key), _State(self)
@@ -253,8 +243,8 @@ class _State:
         parts = (("grad", "the gradient of ", names), ("theta", "the new ", names))
         for part, what, owners in (*parts, ("buffers", "", buffers)):
             largest = max([float(np.abs(a).max(initial=0)) for a in expected[part]], default=0.0)
-            for owner, *pair in zip(owners, found[part], expected[part], strict=True):
-                check_close(f"{what}{owner}", *pair, largest)
+            for owner, ours, theirs in zip(owners, found[part], expected[part], strict=True):
+                check_close(f"{what}{owner}", ours, theirs, largest)
 
 
 class _Loop:
@@ -322,10 +312,9 @@ class _Loop:
             for array, call, rng in zip(draws, calls, self._rngs, strict=True):
                 array[i] = call.draw(rng)
         counts = np.int64(start), np.int64(count)
+        given = {name: part for name, part in self._state.read().items() if name != "grad"}
         with precisely(), connected():
-            found = self._compiled.run(
-                self._state.read(), feed.arrays, feed.order, rates, draws, *counts
-            )
+            found = self._compiled.run(given, feed.arrays, feed.order, rates, draws, *counts)
             state, reports, good = jax.tree.map(np.asarray, found)
         lists = {name: reports[name].tolist() for name in ("j", "regularization")}
         return state, {"prediction": None, **reports, **lists}, int(good)
@@ -367,7 +356,7 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             "receives, and keep what changes in buffers"
         )
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
-    run = engine.devices.compile(partial(loop, step, engine.devices))
+    run = engine.devices.compile(partial(loop, step, engine.devices, feed.turned))
     compiled = _Compiled(step, run, capacity)
     _Loop(state, compiled).compare(feed, expected)
     return compiled

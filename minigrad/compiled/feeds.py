@@ -27,9 +27,10 @@ class Feed(NamedTuple):
     """Batches of one size: arrays on the device, and the same rows for NumPy.
 
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
-    rows as they lie. A loop is compiled for `capacity` batches, of which `count` are there.
-    A batch of several hosts is that of all: `size` rows of each; `numbers` are those of its rows in
-    a share, if `picked` doesn't say.
+    rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A
+    loop is compiled for `capacity` batches; there are `batches`. A batch of several processes is
+    that of all: `size` rows of each. `numbers` are those of its rows in a share, if `picked`
+    doesn't say.
     """
 
     arrays: Any
@@ -37,8 +38,9 @@ class Feed(NamedTuple):
     source: Rows
     picked: Any
     size: int
-    count: int
+    batches: int
     capacity: int
+    turned: bool = False
     hosts: Hosts | None = None
     numbers: Any = None
 
@@ -55,6 +57,15 @@ class Feed(NamedTuple):
         if isinstance(numbers, slice):
             numbers = np.arange(numbers.start, numbers.stop)
         return self.hosts.real(numbers)
+
+    def of_all(self, number: int, done: Finished, y: Data, weight: Data) -> Finished:
+        """Return a batch whose step is made with its rows in all processes."""
+        real = self.real(number)
+        rows = done.rows * (self.hosts.count if self.hosts else 1)
+        if not isinstance(real, slice):
+            rows = int(real.sum())
+        y, weight, prediction = (take(data, real) for data in (y, weight, done.prediction))
+        return Finished(rows, y, weight, done.j, done.regularization, prediction)
 
     def targets(self, number: int) -> tuple[Data, Data]:
         """Return y and the weight of a batch."""
@@ -100,7 +111,7 @@ class Feeds:
     ) -> None:
         self._data, self._run = data, run
         self._devices, self._hosts = devices, hosts
-        self._resident: tuple[Rows, Any] | None = None
+        self._resident: tuple[Rows, Any, bool] | None = None
 
     def count(self, batch_size: int | None) -> int | None:
         """Return the number of batches in an epoch, None if it isn't known."""
@@ -130,13 +141,16 @@ class Feeds:
         """Yield all whole batches at once, then the rest."""
         if self._resident is None:
             rows = data.take(slice(None))
-            self._resident = rows, self._devices.place((rows.x, rows.y, rows.weight))
-        rows, arrays = self._resident
+            whole = size == len(rows) and self._devices.single
+            turned = whole and rows.features_first() is not rows
+            x = rows.x.T if turned else rows.x
+            self._resident = rows, self._devices.place((x, rows.y, rows.weight)), turned
+        rows, arrays, turned = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]
         on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
         whole, rest = divmod(len(rows), size)
-        yield Feed(arrays, on_device, rows, picked, size, whole, whole)
+        yield Feed(arrays, on_device, rows, picked, size, whole, whole, turned)
         if rest:
             numbers = (
                 np.arange(whole * size, len(rows)) if picked is None else picked[whole * size :]

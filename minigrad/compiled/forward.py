@@ -12,7 +12,7 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.compiled.devices import precisely
-from minigrad.compiled.recorded import Recording
+from minigrad.compiled.recording import Recording
 from minigrad.compiled.step import (
     Step,
     UpdateProgram,

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from minigrad.compiled import operations
-from minigrad.compiled.recorded import Recorded, concrete, is_constant, record, refusal
+from minigrad.compiled.program import refusal
+from minigrad.compiled.recorded import Recorded, concrete, is_constant, record
 
 _DROPPED = ("order", "casting", "subok", "like", "out")
 """Options that decide where or how NumPy stores a result."""
@@ -156,7 +157,7 @@ def _put_along_axis(target: Any, indices: Any, values: Any, axis: int | None) ->
     if not is_constant((target, indices, values)):
         arguments = target, indices, values, axis
         target.write(record(target.c, operations.put_along_axis, *arguments))
-    np.put_along_axis(*concrete((target, indices, values)), axis)
+    np.put_along_axis(target.c, concrete(indices), concrete(values), axis)
 
 
 def _take(x: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "") -> Any:
@@ -207,5 +208,7 @@ _OF_FORM = {
 """What depends on shapes and dtypes only."""
 
 
-Recorded.__array_ufunc__ = _array_ufunc
-Recorded.__array_function__ = _array_function
+def define() -> None:
+    """Let recorded arrays answer NumPy's functions with those above."""
+    Recorded.__array_ufunc__ = _array_ufunc
+    Recorded.__array_function__ = _array_function

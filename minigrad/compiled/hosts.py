@@ -214,7 +214,7 @@ def _digest(trainer: Trainer) -> str:
     options = optimizer.rate, optimizer.steps, trainer.epoch, trainer.epochs
     told = blake2b(repr((options, [*map(rng_state, rngs)])).encode())
     for array in arrays:
-        told.update(np.ascontiguousarray(array))
+        told.update(array.tobytes())
     return told.hexdigest()
 
 

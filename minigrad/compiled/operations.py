@@ -124,7 +124,7 @@ def put(x: Any, key: Any, new: Any) -> Any:
         keys = (*keys, Ellipsis)
     at = keys.index(Ellipsis)
     keys = (*keys[:at], *[slice(None)] * missing, *keys[at + 1 :])
-    starts, shape, turned, steps = [], [], [], []
+    starts, shape, turned, steps = (list[int]() for _ in range(4))
     for length, k in zip(x.shape, (k for k in keys if k is not None), strict=True):
         numbers = range(length)[k] if isinstance(k, slice) else range(k % length, k % length + 1)
         if numbers.step < 0:

@@ -21,19 +21,13 @@ decides dtypes, shapes, branches, and what is a view of what. The program follow
 - A random generator is replaced by one that notes each draw, which becomes an input.
 
 A `Program` has no effects and depends on nothing but its inputs. JAX runs it on its own arrays;
-`operations` has what the instructions do there.
+`operations` has what the instructions do there, and `functions` how NumPy's become such.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from hashlib import blake2b
-from os.path import dirname
-from types import FrameType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -41,163 +35,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from minigrad.compiled import operations
-from minigrad.core.cached import Cached
-from minigrad.core.optimizer import Optimizer
-
-
-class NotCompilableError(TypeError):
-    """A step does what can't be compiled; the message says where, and what to write instead."""
-
-
-class Value:
-    """A number in a program: the result of one of its instructions."""
-
-    __slots__ = ("index",)
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-
-class Instruction(NamedTuple):
-    """`function(*arguments, **options)`, with the shape and dtype that NumPy's result has."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    shape: tuple[int, ...] | None
-    dtype: np.dtype[Any] | None
-    place: str
-
-
-class Program:
-    """Instructions in order; those of `given` are the inputs."""
-
-    def __init__(self) -> None:
-        self.instructions: list[Instruction] = []
-        self.inputs = 0
-        self.outputs: Any = None
-
-    def run(self, inputs: Any) -> Any:
-        """Return the outputs as JAX arrays, for inputs in any form with as many arrays."""
-        inputs, known = operations.leaves(inputs), list[Any]()
-
-        def found(value: Value) -> Any:
-            return known[value.index]
-
-        for instruction in self.instructions:
-            if instruction.function is operations.given:
-                known.append(inputs[instruction.arguments[0]])
-                continue
-            arguments = _mapped(Value, found, instruction.arguments)
-            options = _mapped(Value, found, instruction.options)
-            try:
-                result = instruction.function(*arguments, **options)
-                if instruction.shape is not None:
-                    result = operations.fitted(result, instruction.shape, instruction.dtype)
-            except Exception as error:
-                raise NotCompilableError(
-                    f"{instruction.place} can't be compiled: JAX's "
-                    f"{instruction.function.__name__} says {error}"
-                ) from error
-            known.append(result)
-        return _mapped(Value, found, self.outputs)
-
-    def difference(self, other: Program) -> str | None:
-        """Return the place of the first instruction that another program has otherwise."""
-        for one, two in zip(self.instructions, other.instructions, strict=False):
-            if _key(one[:5]) != _key(two[:5]):
-                return one.place
-        if len(self.instructions) != len(other.instructions):
-            return min(self.instructions, other.instructions, key=len)[-1].place
-        return None
-
-    def key(self) -> bytes:
-        """Return a digest, the same for programs that compute the same."""
-        rows = [_key(one[:5]) for one in self.instructions]
-        return blake2b(repr((rows, _key(self.outputs))).encode()).digest()
-
-
-def _key(tree: Any) -> Any:
-    """Return something comparable for what instructions hold."""
-    if isinstance(tree, np.ndarray):
-        return tree.shape, tree.dtype.str, blake2b(np.ascontiguousarray(tree)).hexdigest()
-    if isinstance(tree, (tuple, list)):
-        return type(tree).__name__, [_key(item) for item in tree]
-    if isinstance(tree, dict):
-        return [(name, _key(item)) for name, item in tree.items()]
-    if isinstance(tree, slice):
-        return "slice", _key((tree.start, tree.stop, tree.step))
-    if isinstance(tree, Value):
-        return "value", tree.index
-    return getattr(tree, "__name__", None) or repr(tree)
-
-
-class Recording:
-    """Records a program: a `with` block in which arrays made by NumPy are recorded, too.
-
-    In the block, in this thread, `np.zeros`, `np.array` and the other functions of `_NAMES`
-    return recorded constants, since layers write results into such arrays.
-
-    Args:
-        objects: those whose methods run.
-    """
-
-    def __init__(self, objects: Iterable[object]) -> None:
-        self.program = Program()
-        self.guards: list[tuple[Value, bool]] = []
-        self._replaced = _replaced(objects)
-
-    def __enter__(self) -> Recording:
-        self._replaced.__enter__()
-        _active.recording = self
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        _active.recording = None
-        self._replaced.__exit__(*error)
-
-    def given(self, c: Any) -> Recorded:
-        """Return an input of the program, with an example of it."""
-        self.program.inputs += 1
-        value = self.emit(operations.given, (self.program.inputs - 1,), {}, np.shape(c), None)
-        return Recorded(c if isinstance(c, (float, int)) else np.array(c), value)
-
-    def emit(
-        self,
-        function: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        options: dict[str, Any],
-        shape: tuple[int, ...] | None,
-        dtype: np.dtype[Any] | None,
-    ) -> Value:
-        """Append an instruction; recorded arrays among the arguments become their values."""
-        return self._append(function, _values(arguments), _values(options), shape, dtype)
-
-    def constant(self, c: Any) -> Value:
-        """Return the value of a constant, as it is now."""
-        c = np.array(c)
-        if c.size > 1 and (c == c.flat[0]).all():
-            return self._append(operations.full, (c.shape, c.flat[0]), {}, c.shape, c.dtype)
-        return self._append(operations.constant, (c,), {}, c.shape, c.dtype)
-
-    def _append(self, *instruction: Any) -> Value:
-        self.program.instructions.append(Instruction(*instruction, place()))
-        return Value(len(self.program.instructions) - 1)
-
-    def finish(self, outputs: Any) -> Program:
-        """Return the program with these outputs, and "ok": whether all branches are the same."""
-        ok = self.constant(True)
-        for guard, outcome in self.guards:
-            ok = self.emit(operations.same, (ok, guard, outcome), {}, (), np.dtype(bool))
-        self.program.outputs = _values({**outputs, "ok": ok})
-        return self.program
-
-
-class _Active(threading.local):
-    recording: Recording | None = None
-
-
-_active = _Active()
+from minigrad.compiled.program import Value, active, mapped, recording, refusal
 
 
 class Recorded(NDArrayOperatorsMixin):
@@ -236,7 +74,7 @@ class Recorded(NDArrayOperatorsMixin):
             return None
         if self._seen is None or self._seen[0] is not below:
             function, *key = self._get
-            value = _recording().emit(function, (below, *key), {}, self.shape, self.dtype)
+            value = emit(function, (below, *key), {}, self.shape, self.dtype)
             self._seen = below, value
         return self._seen[1]
 
@@ -248,25 +86,24 @@ class Recorded(NDArrayOperatorsMixin):
         base, (function, *key) = self._base, self._put
         below = base.value
         if below is None:
-            below = _recording().constant(base.c)
-        base._set(_recording().emit(function, (below, *key, value), {}, base.shape, base.dtype))
+            below = recording().constant(base.c)
+        base._set(emit(function, (below, *key, value), {}, base.shape, base.dtype))
         self._seen = base.value, value
 
     def write(self, new: Any, mask: Any = True) -> None:
         """Give all elements, or those of a mask, new values; `c` changes afterwards."""
         if is_constant((self, new, mask)):
             return
-        arguments = (new, self.shape, self.dtype)
-        if mask is not True:
-            arguments = (*arguments, self, mask)
-        self._set(
-            _recording().emit(operations.assigned, arguments, {}, self.shape, self.dtype)
-        )
+        masked = () if mask is True else (self, mask)
+        arguments = (new, self.shape, self.dtype, *masked)
+        self._set(emit(operations.assigned, arguments, {}, self.shape, self.dtype))
 
     def _view(self, c: Any, get: tuple[Any, ...], put: tuple[Any, ...]) -> Any:
         """Return what NumPy made of this array: a view where it made one, else a new array."""
-        if isinstance(c, np.ndarray) and isinstance(self.c, np.ndarray) and np.may_share_memory(
-            c, self.c
+        if (
+            isinstance(c, np.ndarray)
+            and isinstance(self.c, np.ndarray)
+            and np.may_share_memory(c, self.c)
         ):
             return Recorded(c, base=self, get=get, put=put)
         return record(c, get[0], self, *get[1:])
@@ -292,7 +129,7 @@ class Recorded(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.result_type(self.c) if isinstance(self.c, (int, float)) else self.c.dtype  # type: ignore[no-any-return]
+        return np.result_type(self.c)
 
     @property
     def itemsize(self) -> int:
@@ -325,7 +162,7 @@ class Recorded(NDArrayOperatorsMixin):
     def __bool__(self) -> bool:
         outcome = bool(self.c)
         if (value := self.value) is not None:
-            _recording().guards.append((value, outcome))
+            recording().guards.append((value, outcome))
         return outcome
 
     def item(self, *index: int) -> Any:
@@ -359,9 +196,7 @@ class Recorded(NDArrayOperatorsMixin):
     def _leaving(self, what: str, instead: str) -> Any:
         if self.value is None:
             return self.c
-        raise refusal(
-            f"{what} of an array would be the same number in every step", instead
-        )
+        raise refusal(f"{what} of an array would be the same number in every step", instead)
 
     # Views and copies.
 
@@ -477,10 +312,30 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in (
-    "sum mean prod max min argmax argmin all any var std cumsum cumprod clip round dot repeat take "
-    "argsort diagonal trace searchsorted"
-).split():
+for _name in [
+    "sum",
+    "mean",
+    "prod",
+    "max",
+    "min",
+    "argmax",
+    "argmin",
+    "all",
+    "any",
+    "var",
+    "std",
+    "cumsum",
+    "cumprod",
+    "clip",
+    "round",
+    "dot",
+    "repeat",
+    "take",
+    "argsort",
+    "diagonal",
+    "trace",
+    "searchsorted",
+]:
     setattr(Recorded, _name, _method(_name))
 
 
@@ -490,15 +345,24 @@ def record(c: Any, function: Callable[..., Any], *arguments: Any, **options: Any
     An array that comes of constants is a constant.
     """
     if is_constant((arguments, options)):
-        created = _active.recording is not None and isinstance(c, np.ndarray)
+        created = active.program is not None and isinstance(c, np.ndarray)
         return Recorded(c) if created else c
-    recording = _recording()
     if isinstance(c, (tuple, list)):
-        whole = recording.emit(function, arguments, options, None, None)
+        whole = emit(function, arguments, options)
         items = [record(item, operations.item, whole, i) for i, item in enumerate(c)]
         return type(c)(*items) if hasattr(c, "_fields") else type(c)(items)
-    shape, dtype = np.shape(c), np.result_type(c)
-    return Recorded(c, recording.emit(function, arguments, options, shape, dtype))
+    return Recorded(c, emit(function, arguments, options, np.shape(c), np.result_type(c)))
+
+
+def emit(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    shape: tuple[int, ...] | None = None,
+    dtype: np.dtype[Any] | None = None,
+) -> Value:
+    """Append an instruction to the program; recorded arguments become their values."""
+    return recording().append(function, values(arguments), values(options), shape, dtype)
 
 
 def is_constant(tree: Any) -> bool:
@@ -514,19 +378,19 @@ def is_constant(tree: Any) -> bool:
 
 def concrete(tree: Any) -> Any:
     """Return arguments with NumPy's arrays in place of recorded ones."""
-    return _mapped(Recorded, lambda array: array.c, tree)
+    return mapped(Recorded, lambda array: array.c, tree)
 
 
-def _values(tree: Any) -> Any:
+def values(tree: Any) -> Any:
     """Return arguments with values in place of recorded arrays, and copies of other arrays."""
 
     def value_of(array: Any) -> Any:
         if isinstance(array, Recorded) and array.value is not None:
             return array.value
         c = concrete(array)
-        return _recording().constant(c) if isinstance(c, np.ndarray) else c
+        return recording().constant(c) if isinstance(c, np.ndarray) else c
 
-    return _mapped((Recorded, np.ndarray), value_of, tree)
+    return mapped((Recorded, np.ndarray), value_of, tree)
 
 
 def _key_values(key: Any) -> Any:
@@ -538,132 +402,8 @@ def _key_values(key: Any) -> Any:
         c = concrete(k)
         return c.copy() if isinstance(c, np.ndarray) else int(c)
 
-    return _mapped((Recorded, np.ndarray, np.integer), value_of, key)
-
-
-def _mapped(kinds: Any, function: Callable[[Any], Any], tree: Any) -> Any:
-    if isinstance(tree, kinds):
-        return function(tree)
-    if isinstance(tree, (tuple, list)):
-        items = [_mapped(kinds, function, item) for item in tree]
-        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
-    if isinstance(tree, dict):
-        return {name: _mapped(kinds, function, item) for name, item in tree.items()}
-    return tree
+    return mapped((Recorded, np.ndarray, np.integer), value_of, key)
 
 
 def _keys(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
-
-
-def _recording() -> Recording:
-    if _active.recording is None:
-        raise RuntimeError("a recorded array was kept after the recording: keep arrays in the cache")
-    return _active.recording
-
-
-_NAMES = (
-    "empty zeros ones full eye array asarray asanyarray ascontiguousarray asfortranarray"
-).split()
-_ORDERS = {"ascontiguousarray": "C", "asfortranarray": "F"}
-
-
-def _creator(name: str) -> Callable[..., Any]:
-    """Return the function that stands for one of NumPy's that make arrays."""
-    original: Callable[..., Any] = getattr(np, name)
-
-    def create(*args: Any, **options: Any) -> Any:
-        source = args[0] if args else None
-        if _active.recording is None:  # in another thread
-            return original(*args, **options)
-        if name == "empty":  # zeros, so that each recording has the same numbers
-            return Recorded(np.zeros(*args, **options))
-        if name == "full" and not is_constant((args, options)):
-            filled = Recorded(original(*concrete(args), **concrete(options)))
-            filled.write(options.get("fill_value", args[-1]))
-            return filled
-        if isinstance(source, Recorded):  # to be converted
-            dtype = options.get("dtype", args[1] if len(args) > 1 else None)
-            order = options.get("order") or _ORDERS.get(name, "K")
-            copy = bool(options.get("copy", name == "array"))
-            return source.astype(dtype or source.dtype, order=order, copy=copy)
-        if isinstance(source, (list, tuple)) and not is_constant(source):
-            return np.stack([_CREATORS["asarray"](item) for item in source])
-        made = original(*concrete(args), **concrete(options))
-        return made if made is source else Recorded(made)
-
-    return create
-
-
-_CREATORS = {name: _creator(name) for name in _NAMES}
-_ORIGINALS = {id(getattr(np, name)): name for name in _NAMES}
-
-
-class _NumPy:
-    """Stands for the module: its functions that make arrays return recorded ones."""
-
-    def __getattr__(self, name: str) -> Any:
-        return _CREATORS.get(name) or getattr(np, name)
-
-
-_NUMPY = _NumPy()
-_LEFT_ALONE = ("numpy", "jax", "jaxlib", "scipy", "minigrad.compiled")
-
-
-def _namespaces(objects: Iterable[object]) -> list[dict[str, Any]]:
-    """Return the global names of all Python modules, and those of the methods of some objects."""
-    found = {}
-    for name, module in [*sys.modules.items()]:
-        python = (getattr(module, "__file__", None) or "main.py").endswith(".py")
-        if python and not any(name == n or name.startswith(f"{n}.") for n in _LEFT_ALONE):
-            found[id(module)] = vars(module)
-    for kind in {base for thing in objects for base in type(thing).__mro__}:
-        for method in vars(kind).values():
-            names = getattr(method, "__globals__", None)
-            if names is not None and not names.get("__name__", "").startswith(_LEFT_ALONE):
-                found[id(names)] = names
-    return [*found.values()]
-
-
-@contextmanager
-def _replaced(objects: Iterable[object]) -> Iterator[None]:
-    """Replace NumPy, and its functions that make arrays, where Python code names them.
-
-    NumPy itself isn't changed: its compiled parts use these functions, too.
-    """
-    places = []
-    for names in _namespaces(objects):
-        for name, value in [*names.items()]:
-            new = _NUMPY if value is np else _CREATORS.get(_ORIGINALS.get(id(value), ""))
-            if new is not None:
-                places.append((names, name, value))
-                names[name] = new
-    try:
-        yield
-    finally:
-        for names, name, value in places:
-            names[name] = value
-
-
-_OUTSIDE = (dirname(__file__), dirname(np.__file__))
-
-
-def place() -> str:
-    """Return where the running step is: the layer, the file and the line."""
-    owner, where = "", ""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        path = frame.f_code.co_filename
-        if not where and not path.startswith(_OUTSIDE):
-            where = f"{path.rpartition('/')[2]}, line {frame.f_lineno}"
-        holder = frame.f_locals.get("self")
-        if where and isinstance(holder, (Cached, Optimizer)):
-            owner = getattr(holder, "label", type(holder).__name__)
-            break
-        frame = frame.f_back
-    return f"{owner or 'the step'} ({where})"
-
-
-def refusal(what: str, instead: str, *, owner: str = "") -> NotCompilableError:
-    """Return the error for what can't be compiled; the owner is by default where the step is."""
-    return NotCompilableError(f"{owner or place()} can't be compiled: {what}: {instead}")

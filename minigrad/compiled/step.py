@@ -19,15 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
-from minigrad.compiled import functions  # noqa: F401 - defines what recorded arrays do
 from minigrad.compiled.devices import Devices
-from minigrad.compiled.recorded import (
-    NotCompilableError,
-    Recorded,
-    Recording,
-    concrete,
-    refusal,
-)
+from minigrad.compiled.program import NotCompilableError, Program, refusal
+from minigrad.compiled.recorded import Recorded, concrete
+from minigrad.compiled.recording import Recording
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
@@ -68,9 +63,10 @@ class _NotingRNG:
         self._place, self._rng = place, rng
 
     def __getattr__(self, method: str) -> Any:
-        def draw(*arguments: Any, **options: Any) -> Recorded:
+        def draw(*arguments: Any, **options: Any) -> Any:
             c = getattr(self._rng, method)(*arguments, **options)
-            self._draws.append(Draw(*self._place, method, arguments, options, c))
+            layer, attribute = self._place
+            self._draws.append(Draw(layer, attribute, method, arguments, options, c))
             return self._recording.given(c)
 
         return draw
@@ -99,7 +95,8 @@ class GradientProgram:
             for p in home:
                 p._value = recording.given(p.value)
             for p in {*home, *(p for _, p in network.named_parameters())}:
-                p._grad = Recorded(np.zeros(p.shape, p.value.dtype))
+                grad: Any = Recorded(np.zeros(p.shape, p.value.dtype))
+                p._grad = grad
             buffers = buffers_of(network)
             for layer, name in buffers:
                 setattr(layer, name, recording.given(getattr(layer, name)))
@@ -115,7 +112,7 @@ class GradientProgram:
             _refuse_memories(before)
             self.gradients = [concrete(p.grad) for p in home]
             self.prediction = concrete(predictions[0])
-            self.program = recording.finish(
+            self.program: Program = recording.finish(
                 {
                     "j": j,
                     "grad": [p.grad for p in home],
@@ -127,7 +124,8 @@ class GradientProgram:
     def __call__(
         self, theta: Any, buffers: Any, batch: Any, draws: Any, total: Any = None
     ) -> dict[str, Any]:
-        return self.program.run((theta, buffers, (*batch, total), draws))
+        found: dict[str, Any] = self.program.run((theta, buffers, (*batch, total), draws))
+        return found
 
 
 def _refuse_memories(before: dict[Layer, dict[str, Any]]) -> None:
@@ -159,7 +157,7 @@ class UpdateProgram:
         with Recording(objects) as recording, np.errstate(all="ignore"):
             given = recording.given
             home = _Apart(parameters)
-            for p, gradient in zip(home, gradients, strict=True):
+            for p in home:
                 p._value = given(p.value)
             for p, gradient in zip(home, gradients, strict=True):
                 p._grad = given(gradient)
@@ -175,7 +173,8 @@ class UpdateProgram:
             self.program = recording.finish(outputs)
 
     def __call__(self, theta: Any, grad: Any, *optimizer: Any) -> dict[str, Any]:
-        return self.program.run((theta, grad, *optimizer))
+        found: dict[str, Any] = self.program.run((theta, grad, *optimizer))
+        return found
 
 
 class _Apart(Parameters):
@@ -400,6 +399,7 @@ def step_for(
 def loop(
     step: Step,
     devices: Devices,
+    turned: bool,
     state: Any,
     arrays: Any,
     rows: Any,
@@ -411,12 +411,15 @@ def loop(
     """Make up to `count` steps, on one batch after another from `start` on.
 
     Batch i is the rows of `arrays`, or those that `rows` picks, from i times the batch size on.
-    It ends before a step that may not be kept.
+    With `turned`, x is given transposed. The loop ends before a step that may not be kept.
 
     Returns:
         The state, the reports of all steps, and the number of steps that were good.
     """
     size = step.rows // devices.processes
+    x, y, weight = arrays
+    arrays = x.T if turned else x, y, weight
+    state = {**state, "grad": jax.tree.map(jnp.zeros_like, state["theta"])}
 
     def cut(i: Any) -> Any:
         def of(array: Any) -> Any:
@@ -434,7 +437,7 @@ def loop(
     def body(carry: Any) -> Any:
         i, _, state, reports = carry
         state, report, good = one(state, i)
-        reports = jax.tree.map(lambda all, new: all.at[i].set(new), reports, report)
+        reports = jax.tree.map(lambda held, new: held.at[i].set(new), reports, report)
         return i + good, good, state, reports
 
     report = jax.eval_shape(one, state, 0)[1]
@@ -490,7 +493,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, (bool, int, float, str, bytes, type(None), np.generic, np.dtype)):
         return value
     if isinstance(value, np.ndarray):
-        return value.shape, value.dtype.str, blake2b(np.ascontiguousarray(value)).digest()
+        return value.shape, value.dtype.str, blake2b(value.tobytes()).digest()
     if isinstance(value, (tuple, list)):
         return tuple(_frozen(item) for item in value)
     if isinstance(value, dict):

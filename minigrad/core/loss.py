@@ -138,7 +138,8 @@ class Loss(Cached):
             factor = factor / divisor if divisor else 0.0
         if training:
             self.cache = slope * factor  # a new array: `terms` may return one that it was given
-        return factor * np.add.reduce(terms, axis=None).item()
+        summed: float = np.add.reduce(terms, axis=None).item()
+        return factor * summed
 
     def backward(self) -> Array:
         """Return dJ/dprediction for the last `forward`, as a new array."""

@@ -206,8 +206,9 @@ def finite(vector: Array) -> bool:
 def norm(pieces: Sequence[Array]) -> float:
     """Return the root of the sum of squares, also where a square overflows."""
     with np.errstate(over="ignore"):
-        square = sum(np.dot(g, g).item() for g in pieces)
+        square: float = sum(np.dot(g, g).item() for g in pieces)
     if np.isfinite(square):
-        return np.sqrt(square).item()
+        root: float = np.sqrt(square).item()
+        return root
     largest = max(float(np.abs(g).max()) for g in pieces)
     return largest * norm([g / largest for g in pieces]) if isfinite(largest) else largest

@@ -11,8 +11,18 @@ import pytest
 
 import minigrad
 from helpers import says
-from minigrad import SGD, Adam, BatchNorm, Callback, Dense, DivergedError, Dropout, Layer, Sequential
-from minigrad import Tanh
+from minigrad import (
+    SGD,
+    Adam,
+    BatchNorm,
+    Callback,
+    Dense,
+    DivergedError,
+    Dropout,
+    Layer,
+    Sequential,
+    Tanh,
+)
 
 pytest.importorskip("jax")
 

@@ -55,9 +55,7 @@ def check_same(model: Model, *data, **options) -> None:
     """Fit two copies, each with its engine, and compare all that they leave."""
     options = {"batch_size": None, "shuffle": False, "verbose": 0, **options}
     models = {"numpy": model, "jax": copy.deepcopy(model)}
-    logs = {
-        name: m.fit(*data, engine=name, **copy.deepcopy(options)) for name, m in models.items()
-    }
+    logs = {name: m.fit(*data, engine=name, **copy.deepcopy(options)) for name, m in models.items()}
     tolerance = TOLERANCE[model.dtype.name]
     ours, theirs = (everything(m) for m in models.values())
     for name, expected in ours.items():

@@ -1,0 +1,148 @@
+"""Record a program: run NumPy code on recorded arrays, its own new arrays included."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minigrad.compiled import functions, operations
+from minigrad.compiled.program import Program, active
+from minigrad.compiled.recorded import Recorded, concrete, is_constant, values
+
+functions.define()
+
+
+class Recording:
+    """Records a program: a `with` block in which arrays made by NumPy are recorded, too.
+
+    In the block, in this thread, `np.zeros`, `np.array` and the other functions of `_NAMES`
+    return recorded constants, since layers write results into such arrays.
+
+    Args:
+        objects: those whose methods run.
+    """
+
+    def __init__(self, objects: Iterable[object]) -> None:
+        self._program = Program()
+        self._replaced = _replaced(objects)
+
+    def __enter__(self) -> Recording:
+        self._replaced.__enter__()
+        active.program = self._program
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        active.program = None
+        self._replaced.__exit__(*error)
+
+    def given(self, c: Any) -> Any:
+        """Return an input of the program, with an example of it."""
+        program = self._program
+        value = program.append(operations.given, (program.inputs,), {}, np.shape(c), None)
+        program.inputs += 1
+        return Recorded(c if isinstance(c, (float, int)) else np.array(c), value)
+
+    def finish(self, outputs: dict[str, Any]) -> Program:
+        """Return the program with these outputs, and "ok": whether all branches are the same."""
+        program = self._program
+        ok = program.constant(True)
+        for guard, outcome in program.guards:
+            ok = program.append(operations.same, (ok, guard, outcome), {}, (), np.dtype(bool))
+        program.outputs = values({**outputs, "ok": ok})
+        return program
+
+
+_NAMES = [
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "eye",
+    "array",
+    "asarray",
+    "asanyarray",
+    "ascontiguousarray",
+    "asfortranarray",
+]
+_ORDERS = {"ascontiguousarray": "C", "asfortranarray": "F"}
+
+
+def _creator(name: str) -> Callable[..., Any]:
+    """Return the function that stands for one of NumPy's that make arrays."""
+    original: Callable[..., Any] = getattr(np, name)
+
+    def create(*args: Any, **options: Any) -> Any:
+        source = args[0] if args else None
+        if active.program is None:  # in another thread
+            return original(*args, **options)
+        if name == "empty":  # zeros, so that each recording has the same numbers
+            return Recorded(np.zeros(*args, **options))
+        if name == "full" and not is_constant((args, options)):
+            filled = Recorded(original(*concrete(args), **concrete(options)))
+            filled.write(options.get("fill_value", args[-1]))
+            return filled
+        if isinstance(source, Recorded):  # to be converted
+            dtype = options.get("dtype", args[1] if len(args) > 1 else None)
+            order = options.get("order") or _ORDERS.get(name, "K")
+            copy = bool(options.get("copy", name == "array"))
+            return source.astype(dtype or source.dtype, order=order, copy=copy)
+        if isinstance(source, (list, tuple)) and not is_constant(source):
+            return np.stack([_CREATORS["asarray"](item) for item in source])
+        made = original(*concrete(args), **concrete(options))
+        return made if made is source else Recorded(made)
+
+    return create
+
+
+_CREATORS = {name: _creator(name) for name in _NAMES}
+_ORIGINALS = {id(getattr(np, name)): name for name in _NAMES}
+
+
+class _NumPy:
+    """Stands for the module: its functions that make arrays return recorded ones."""
+
+    def __getattr__(self, name: str) -> Any:
+        return _CREATORS.get(name) or getattr(np, name)
+
+
+_NUMPY = _NumPy()
+_LEFT_ALONE = ("numpy", "jax", "jaxlib", "scipy", "minigrad.compiled")
+
+
+def _namespaces(objects: Iterable[object]) -> list[dict[str, Any]]:
+    """Return the global names of all Python modules, and those of the methods of some objects."""
+    found = {}
+    for name, module in [*sys.modules.items()]:
+        python = (getattr(module, "__file__", None) or "main.py").endswith(".py")
+        if python and not any(name == n or name.startswith(f"{n}.") for n in _LEFT_ALONE):
+            found[id(module)] = vars(module)
+    for kind in {base for thing in objects for base in type(thing).__mro__}:
+        for method in vars(kind).values():
+            names = getattr(method, "__globals__", None)
+            if names is not None and not names.get("__name__", "").startswith(_LEFT_ALONE):
+                found[id(names)] = names
+    return [*found.values()]
+
+
+@contextmanager
+def _replaced(objects: Iterable[object]) -> Iterator[None]:
+    """Replace NumPy, and its functions that make arrays, where Python code names them.
+
+    NumPy itself isn't changed: its compiled parts use these functions, too.
+    """
+    places = []
+    for names in _namespaces(objects):
+        for name, value in [*names.items()]:
+            new = _NUMPY if value is np else _CREATORS.get(_ORIGINALS.get(id(value), ""))
+            if new is not None:
+                places.append((names, name, value))
+                names[name] = new
+    try:
+        yield
+    finally:
+        for names, name, value in places:
+            names[name] = value
