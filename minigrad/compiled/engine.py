@@ -38,7 +38,7 @@ from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
 from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
-from minigrad.data.by_name import Data, each, take
+from minigrad.data.by_name import Data, each
 from minigrad.data.rows import Rows
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
@@ -148,7 +148,10 @@ class JaxEngine:
                     predicted = each(lambda array, i=i: array[i], prediction)
                 done = Finished(feed.size, y, weight, js[i], parts[i], predicted)
                 if self.hosts is not None:
-                    y, weight = (take(reports.get(name), i) for name in ("y", "weight"))
+                    y, weight = (
+                        jax.tree.map(lambda array, i=i: array[i], reports.get(name))
+                        for name in ("y", "weight")
+                    )
                     done = feed.of_all(start + i, done, y, weight)
                 yield done
             if good < count:

@@ -417,8 +417,6 @@ def loop(
         The state, the reports of all steps, and the number of steps that were good.
     """
     size = step.rows // devices.processes
-    x, y, weight = arrays
-    arrays = x.T if turned else x, y, weight
     state = {**state, "grad": jax.tree.map(jnp.zeros_like, state["theta"])}
 
     def cut(i: Any) -> Any:
@@ -429,7 +427,8 @@ def loop(
             whole = len(array) == size
             return array if whole else jax.lax.dynamic_slice_in_dim(array, i * size, size)
 
-        return jax.tree.map(partial(devices.batch, of), arrays)
+        x, y, weight = arrays
+        return (x.T, y, weight) if turned else jax.tree.map(partial(devices.batch, of), arrays)
 
     def one(state: Any, i: Any) -> Any:
         return step(state, cut(start + i), rates[i], [draw[i] for draw in draws])

@@ -27,7 +27,6 @@ from minigrad import SGD, BatchNorm, CSVLogger, Dense, Dropout, Sequential, Tanh
 x = np.random.default_rng(0).normal(size=(45, 3))
 y = np.sin(x).sum(axis=1)
 weight = np.linspace(0, 1, 45)
-calls = []
 
 
 def network(*layers, learning_rate=0.1, rng=0):
@@ -51,12 +50,15 @@ def fit(model, first, second, batch_size, **options):
     history = model.fit(
         x[rows], y[rows], batch_size=batch_size, verbose=0, engine="jax", **weights, **options
     )
-    return {name: history[name] for name in history} | {"interrupted": model.trainer.interrupted}
+    return {**history} | {"interrupted": model.trainer.interrupted}
 
 
-def at_epoch_3(action, only=1):
+def at_epoch_3(action):
+    epochs = []
+
     def callback(epoch, logs):
-        if epoch == 3 and process == only:
+        epochs.append(epoch)
+        if len(epochs) == 3 and process == 1:
             action()
 
     return {"epochs": 10**6, "callbacks": [callback]}
@@ -70,6 +72,7 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+model = network()
 EVEN = np.arange(20), np.arange(20, 40)
 UNEVEN = np.arange(23), np.arange(23, 45)
 
@@ -89,25 +92,22 @@ def run(case):
         case "shuffled":
             return fit(network(), *UNEVEN, 4, shuffle=True)
         case "file":
-            return fit(network(), *EVEN, 8, callbacks=[CSVLogger(f"log-{process}.csv")])
+            return fit(model, *EVEN, 8, callbacks=[CSVLogger(f"log-{process}.csv")])
         case "models":
             return fit(network(rng=process), *EVEN, 8)
         case "sizes":
             return fit(network(), *EVEN, 8 + process)
         case "callback":
-            return fit(network(), *EVEN, 8, **at_epoch_3(fail))
+            return fit(model, *EVEN, 8, **at_epoch_3(fail))
         case "diverged":
             return fit(network(learning_rate=1e9), *EVEN, 8, epochs=10**6)
         case "ctrl-c":
-            model = network()
             press = at_epoch_3(lambda: os.kill(os.getpid(), signal.SIGINT))
-            logs = fit(model, *EVEN, 8, **press)
-            return logs | {"again": fit(model, *EVEN, 8)["loss"]}
+            return fit(model, *EVEN, 8, **press) | {"again": fit(model, *EVEN, 8)["loss"]}
         case "stop":
-            model = network()
             return fit(model, *EVEN, 8, **at_epoch_3(lambda: setattr(model.trainer, "stop", True)))
         case "kill":
-            return fit(network(), *EVEN, 8, **at_epoch_3(kill))
+            return fit(model, *EVEN, 8, **at_epoch_3(kill))
         case "unusable" if process == 1:
             return network().fit(x[:, :2], y, engine="jax")
         case "unusable":
