@@ -163,3 +163,11 @@ def test_a_process_that_ends_before_fit_ends_the_other_with_a_message(tmp_path) 
     waiting, unusable = pair("unusable", folder=tmp_path)
     assert "(batch, 3)" in results(unusable)["unusable"]["error"]
     assert "process 1 ended" in results(waiting)["unusable"]["error"]
+
+
+def test_the_example_trains_in_two_processes_as_in_one(tmp_path) -> None:
+    script = Path(minigrad.__file__).parent.parent / "examples" / "two_processes.py"
+    out = subprocess.check_output(
+        [sys.executable, str(script)], env=ENVIRONMENT, cwd=tmp_path, text=True
+    )
+    assert "71,425 gradients" in out
