@@ -11,7 +11,6 @@ import atexit
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -186,10 +185,10 @@ def connected() -> Iterator[None]:
         ) from error
 
 
-@cache
 def announce_end() -> None:
     """Tell the others when this process ends, if there are others."""
-    if jax.process_count() > 1:
+    if jax.distributed.is_initialized():
+        atexit.unregister(_say_ended)
         atexit.register(_say_ended)
 
 
