@@ -12,17 +12,20 @@ import socket
 import subprocess
 import sys
 from time import perf_counter
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from minigrad import Adam, Dense, MSELoss, ReLU, Sequential
+from minigrad import Adam, Dense, History, MSELoss, ReLU, Sequential
+
+Array: TypeAlias = np.ndarray[Any, Any]
 
 EPOCHS, ROWS, BATCH, UNITS = 4, 4096, 256, 256
 
 
-def network():
+def network() -> Sequential:
     # The same seed gives the same network in each process.
     layers = [Dense(UNITS), ReLU(), Dense(UNITS), ReLU(), Dense(1)]
     model = Sequential(layers, input_shape=(20,), rng=0)
@@ -30,11 +33,11 @@ def network():
     return model
 
 
-def train(x, y, batch_size):
+def train(x: Array, y: Array, batch_size: int) -> tuple[list[float], float]:
     """Return the losses, and the milliseconds of a step once it is compiled."""
     model = network()
 
-    def fit(epochs):
+    def fit(epochs: int) -> History:
         options = {"batch_size": batch_size, "shuffle": False, "verbose": 0}
         return model.fit(x, y, epochs=epochs, engine="jax", **options)
 
@@ -47,7 +50,7 @@ def train(x, y, batch_size):
     return losses, 1000 * min(times)
 
 
-def exchange(numbers):
+def exchange(numbers: int) -> float:
     """Return the milliseconds of adding up so many numbers of all processes."""
     mesh = Mesh(jax.devices(), "processes")
     add = jax.jit(lambda a: a.sum(axis=0), out_shardings=NamedSharding(mesh, PartitionSpec()))
@@ -62,7 +65,7 @@ def exchange(numbers):
     return 1000 * min(times)
 
 
-def one_of_two(process, address):
+def one_of_two(process: int, address: str) -> None:
     """Train on this process's share of the rows; the first process prints what came of it."""
     jax.distributed.initialize(
         address,
@@ -78,7 +81,7 @@ def one_of_two(process, address):
         print(json.dumps([losses, step, exchanged]))
 
 
-def start_two():
+def start_two() -> tuple[list[float], float, float]:
     """Return the losses, the time of a step and that of the exchange in two processes."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -92,7 +95,8 @@ def start_two():
         )
     printed = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    return json.loads(printed[0].splitlines()[-1])
+    losses, step, exchanged = json.loads(printed[0].splitlines()[-1])
+    return losses, step, exchanged
 
 
 rng = np.random.default_rng(0)

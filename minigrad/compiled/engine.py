@@ -9,6 +9,7 @@ or isn't finite; NumPy makes that step, and says what is wrong, if anything is.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -43,8 +44,10 @@ from minigrad.data.rows import Rows
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
 
-_SECONDS = 0.2
+_SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
+_OFTEN = 50
+"""After so many steps by NumPy, a fit warns, if they are more than half."""
 _HELD_BYTES = 4 * 2**20
 """How much one call may draw and return."""
 
@@ -61,7 +64,7 @@ class JaxEngine:
             one model, and each gives its share of the rows.
 
     Attributes:
-        by_numpy: how many steps NumPy made.
+        by_numpy: how many steps of the last fit NumPy made.
     """
 
     Forward = Forward
@@ -71,7 +74,6 @@ class JaxEngine:
         if devices is not None:
             check_int(devices, "devices", "JaxEngine")
         self._count = devices
-        self.by_numpy = 0
         announce_end()
 
     def begin(
@@ -96,6 +98,7 @@ class JaxEngine:
         self._loops: dict[Any, _Loop] = {}
         self._options: Any = None
         self._last: _Loop | None = None
+        self.by_numpy = self._steps = 0
         return Feeds(data, self.run, self.devices, self.hosts), validation, callbacks
 
     def end_epoch(self) -> None:
@@ -114,8 +117,11 @@ class JaxEngine:
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
     ) -> float:
         """Return J of a batch; the trainer makes the step where a compiled call didn't."""
+        self._steps += 1
         if not isinstance(batch, Finished):
             self.by_numpy += 1
+            if self.by_numpy == _OFTEN and self._steps < 2 * _OFTEN:
+                self._warn()
             return self.trainer.step(gradient, batch, number, predictions)
         gradient.regularization = batch.regularization
         if predictions is not None:
@@ -172,6 +178,15 @@ class JaxEngine:
     def targets(self, feed: Feed) -> bool:
         """Return whether a call reports y and the weight, which no process has of all rows."""
         return self.hosts is not None and (self.predicts or feed.source.weight is not None)
+
+    def _warn(self) -> None:
+        places = {place for loop in self._loops.values() for place in loop.branches}
+        warnings.warn(
+            f"NumPy made {self.by_numpy} of {self._steps} steps, since they take another branch "
+            f"than the recorded one: use np.where in {', '.join(sorted(places))}, or fit with "
+            "engine='numpy'",
+            stacklevel=2,
+        )
 
     def _loop(self, feed: Feed) -> _Loop:
         """Return the loop for batches of this size; a callback may have changed an option."""
@@ -257,6 +272,11 @@ class _Loop:
         self._state, self._compiled = state, compiled
         self._rngs = [draw.generator(state.network) for draw in compiled.step.draws]
         self.per_step = _SECONDS / 16
+
+    @property
+    def branches(self) -> list[str]:
+        """The places of the branches that the recorded step took."""
+        return self._compiled.step.gradient.program.branches
 
     @property
     def steps(self) -> int:

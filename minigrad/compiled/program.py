@@ -61,9 +61,7 @@ class Program:
         dtype: np.dtype[Any] | None = None,
     ) -> Value:
         """Append an instruction, and return the value that it gives."""
-        self.instructions.append(
-            Instruction(function, arguments, options, shape, dtype, place())
-        )
+        self.instructions.append(Instruction(function, arguments, options, shape, dtype, place()))
         return Value(len(self.instructions) - 1)
 
     def constant(self, c: Any) -> Value:
@@ -97,6 +95,11 @@ class Program:
                 ) from error
             known.append(result)
         return mapped(Value, found, self.outputs)
+
+    @property
+    def branches(self) -> list[str]:
+        """The places of the branches."""
+        return [self.instructions[guard.index].place for guard, _ in self.guards]
 
     def difference(self, other: Program) -> str | None:
         """Return the place of the first instruction that another program has otherwise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from minigrad.compiled.program import Program, active
 from minigrad.compiled.recorded import Recorded, concrete, is_constant, values
 
 functions.define()
+_ONE_AT_A_TIME = Lock()
+"""Held by the thread that records, since it replaces names that all threads have."""
 
 
 class Recording:
@@ -31,6 +34,7 @@ class Recording:
         self._replaced = _replaced(objects)
 
     def __enter__(self) -> Recording:
+        _ONE_AT_A_TIME.acquire()
         self._replaced.__enter__()
         active.program = self._program
         return self
@@ -38,6 +42,7 @@ class Recording:
     def __exit__(self, *error: Any) -> None:
         active.program = None
         self._replaced.__exit__(*error)
+        _ONE_AT_A_TIME.release()
 
     def given(self, c: Any) -> Any:
         """Return an input of the program, with an example of it."""

@@ -134,8 +134,7 @@ def _refuse_memories(before: dict[Layer, dict[str, Any]]) -> None:
         for name, value in vars(layer).items():
             if name in held and name not in ("cache", *layer.buffers) and value is not held[name]:
                 raise refusal(
-                    f"forward or backward changes self.{name}, which would be the same in every "
-                    f"step",
+                    f"forward or backward changes self.{name}, which would be the same in each step",
                     "keep it in self.cache, or name it in buffers",
                     owner=layer.label,
                 )
@@ -390,6 +389,12 @@ def step_for(
         return GradientProgram(network, loss, part, total)
 
     whole = program(block)
+    if whole.draws or buffers_of(network):
+        raise NotCompilableError(
+            f"a batch of {rows} rows is computed in blocks of {block}, one after another where a "
+            "layer draws random numbers or has buffers, which can't be compiled: choose a "
+            f"batch_size of at most {most}"
+        )
     rest = program(rows % block) if rows % block else None
     return Step(
         whole, update(whole.gradients), rows=rows, block=block, rest=rest, predictions=predicts

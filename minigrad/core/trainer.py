@@ -296,7 +296,7 @@ class _LastGoodEpoch:
         self._weights, self._optimizer = weights_of(model), optimizer
         self._lowest = math.inf
         self.take("the beginning of this fit")
-        self.good = self._latest
+        self._good = self._latest
 
     def take(self, when: str) -> None:
         """Copy everything as it is now; `judge` decides later whether it is good."""
@@ -309,11 +309,11 @@ class _LastGoodEpoch:
         limit = self._lowest + 9 * abs(self._lowest) or math.inf
         if math.isfinite(loss) and loss <= limit:
             self._lowest = min(loss, self._lowest)
-            self.good = self._latest
+            self._good = self._latest
 
     def restore(self) -> str:
         """Go back to the last good copy, and return when that was."""
-        when, copies, self._optimizer.steps, self._optimizer.state = self.good
+        when, copies, self._optimizer.steps, self._optimizer.state = self._good
         for array, copied in zip(self._weights(), copies, strict=True):
             array[...] = copied
         return when

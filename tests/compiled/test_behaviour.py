@@ -174,6 +174,18 @@ def test_other_branches_are_taken_by_numpy() -> None:
     assert 0 < made[0].by_numpy < 15
 
 
+def test_a_fit_warns_of_a_branch_that_changes_often() -> None:
+    class Alternating(Through):
+        def effect(self, x):
+            return 0 * x if x[0, 0] > x[1, 0] else 0 * x * 2
+
+    x = np.array([[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [1.0, 0, 0]] * 100)
+    model = compiled(Alternating(name="switch"))
+    model[0].weight.value = np.abs(model[0].weight.value)
+    with pytest.warns(UserWarning, match=r"NumPy made 50 of .* 'switch' \(test_behaviour.py"):
+        model.fit(x, x[:, :2], batch_size=2, shuffle=False, verbose=0, engine="jax")
+
+
 def test_callbacks_find_what_a_step_by_numpy_leaves() -> None:
     class Record(Callback):
         def __init__(self):
