@@ -1,6 +1,7 @@
 """Sequential: built early or late, nested, trained by hand or by fit."""
 
 import inspect
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -369,3 +370,15 @@ def test_integers_and_booleans_are_converted() -> None:
         models.append(model)
     for model in models:
         np.testing.assert_array_equal(model.parameters.value, models[-1].parameters.value)
+
+
+def test_engine_without_jax(monkeypatch) -> None:
+    """The message has the install command; JAX may be installed or not."""
+    monkeypatch.setitem(sys.modules, "jax", None)
+    for name in [name for name in sys.modules if name.startswith("minigrad.compiled")]:
+        monkeypatch.delitem(sys.modules, name)
+    model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    with says(ImportError, "pip install 'minigrad[jax]'"):
+        model.predict([[1.0]], engine="jax")
+    with says(ValueError, "'numpy' or 'jax'", "'torch'"):
+        model.predict([[1.0]], engine="torch")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -34,15 +33,16 @@ from minigrad.compiled.step import (
     frozen,
     loop,
     step_for,
+    unchanged,
 )
 from minigrad.core.gradient import BatchGradient
-from minigrad.core.layer import Layer, walk
+from minigrad.core.layer import Layer
 from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data, each
 from minigrad.data.rows import Rows
 from minigrad.util.options import check_int
-from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
+from minigrad.util.random import rng_state, set_rng_state
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
@@ -244,9 +244,7 @@ class _State:
 
     def by_numpy(self, gradient: BatchGradient, batch: Rows) -> tuple[float, Any]:
         """Return J and the state after NumPy's own step, and take the step back."""
-        layers = [layer for _, layer in walk(self.network)]
-        rngs = [value for layer in layers for value in vars(layer).values() if is_rng(value)]
-        with _unchanged(rngs):
+        with unchanged(self.network):
             before = copy.deepcopy(self.read())
             j = gradient(batch.x, batch.y, batch.weight)
             self.optimizer.step(self.parameters)
@@ -301,7 +299,7 @@ class _Loop:
 
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
         """Refuse a step whose numbers differ from NumPy's by more than rounding."""
-        with _unchanged(self._rngs):
+        with unchanged(self._state.network):
             state, reports, good = self._call(feed, 0, 1, self._rates(1)[0])
         if good:  # else NumPy will make it
             j, after = expected
@@ -388,14 +386,3 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
 def _form(feed: Feed) -> str:
     """Return the shapes and types of a row."""
     return repr(jax.tree.map(lambda a: (a.shape[1:], a.dtype.name), feed.arrays))
-
-
-@contextmanager
-def _unchanged(rngs: Sequence[RNG]) -> Iterator[None]:
-    """Set generators back to their state at the end."""
-    states = [rng_state(rng) for rng in rngs]
-    try:
-        yield
-    finally:
-        for rng, state in zip(rngs, states, strict=True):
-            set_rng_state(rng, state)

@@ -117,6 +117,15 @@ def test_what_cannot_be_compiled_is_refused_before_training(layer: Layer, parts)
     assert isinstance(np.zeros(1), np.ndarray)
 
 
+def test_a_refused_pass_stays_refused() -> None:
+    model = compiled(Hidden())
+    for _ in range(2):
+        with says(NotCompilableError, "the output"):
+            model.predict(X, engine="jax")
+        with says(NotCompilableError, "NumPy"):
+            model.objective(X, Y, engine="jax")(model.parameters.value)
+
+
 def test_errors_of_the_layer_are_those_of_numpy() -> None:
     class Broken(Through):
         def effect(self, x):
@@ -259,8 +268,3 @@ def test_predict_from_many_rows_takes_few_shapes() -> None:
     for rows in (1, 3, 17, 30):
         found = model.predict(X[:rows], engine="jax")
         np.testing.assert_allclose(found, model.predict(X[:rows]), rtol=1e-12)
-
-
-def test_unknown_engine() -> None:
-    with says(ValueError, "engine", "'numpy' or 'jax'", "'torch'"):
-        compiled().fit(X, Y, engine="torch", **OPTIONS)

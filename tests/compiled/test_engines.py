@@ -316,3 +316,9 @@ def test_evaluate_predict_and_objective() -> None:
     )
     assert j == pytest.approx(expected_j, rel=1e-12)
     np.testing.assert_allclose(g, expected_g, rtol=1e-12)
+    noisy = compiled([Dropout(0.5), Dense(2)])
+    found = [
+        copy.deepcopy(noisy).objective(X, Y, engine=engine)(noisy.parameters.value)[0]
+        for engine in ("jax", "numpy")
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
