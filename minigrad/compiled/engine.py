@@ -89,7 +89,11 @@ class JaxEngine:
         self.devices = Devices(self._count)
         self.hosts = Hosts() if self.devices.processes > 1 else None
         if self.hosts is not None:
-            data, validation, callbacks = self.hosts.begin(trainer, data, validation, callbacks)
+            try:
+                data, validation, callbacks = self.hosts.begin(trainer, data, validation, callbacks)
+            except BaseException as error:
+                self.hosts.leave(error, interrupted=False)
+                raise
         self.predicts = bool(trainer.metrics or trainer.loss.losses)
         self._single = any(
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks

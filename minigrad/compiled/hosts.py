@@ -85,8 +85,13 @@ class Hosts:
                 self._check_independent(trainer)
             if self.rows or any(message["weighted"] for message in heard):
                 data = _padded(data, max(rows))
+        shares = [message["validation"] for message in heard]
+        if any(shares) and not all(shares):
+            raise ValueError(f"fit expects validation data in each process, got {shares} rows")
         if validation is not None:
-            validation = self._whole_validation(validation, [m["validation"] for m in heard])
+            whole = self.whole(_padded(validation, max(shares)))
+            real = [np.arange(max(shares)) < share for share in shares]
+            validation = whole.take(np.flatnonzero(real))
         if self._me:
             trainer.progress = Progress()
             callbacks = [callback for callback in callbacks if not callback.writes_files]
@@ -155,13 +160,6 @@ class Hosts:
             with suppress(jax.errors.JaxRuntimeError):
                 client.key_value_try_get(f"minigrad/ended/{process}")
                 raise ConnectionError(f"fit ended, since process {process} ended before")
-
-    def _whole_validation(self, data: Rows, rows: list[int]) -> Rows:
-        if not all(rows):
-            raise ValueError("fit expects validation data in all processes or in none")
-        whole = self.whole(_padded(data, max(rows)))
-        real = np.concatenate([np.arange(max(rows)) < n for n in rows])
-        return whole.take(np.flatnonzero(real))
 
     def _check_independent(self, trainer: Trainer) -> None:
         for _, layer in walk(trainer.model):

@@ -95,6 +95,10 @@ def run(case):
             return fit(model, *EVEN, 8, callbacks=[CSVLogger(f"log-{process}.csv")])
         case "models":
             return fit(network(rng=process), *EVEN, 8)
+        case "stream" if process == 1:
+            return fit(model, *EVEN, 8, validation_data=[(x, y)])
+        case "stream":
+            return fit(model, *EVEN, 8)
         case "sizes":
             return fit(network(), *EVEN, 8 + process)
         case "callback":

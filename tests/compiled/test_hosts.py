@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(Path(minigrad.__file__).parent.parent),
 }
 SAME = ("batches", "uneven", "weighted", "few")
-LEFT = ("callback", "ctrl-c", "diverged", "models", "sizes", "stop", "batch_dependent")
+LEFT = ("callback", "ctrl-c", "diverged", "models", "sizes", "stream", "stop", "batch_dependent")
 
 DEVICES = """
 import numpy as np, sys
@@ -119,6 +119,7 @@ def test_padded_rows_are_shuffled_and_do_not_count(fits) -> None:
     [
         ("callback", ("process 1", "ZeroDivisionError", "on purpose")),
         ("models", ("model", "rng")),
+        ("stream", ("process 1", "validation_data")),
         ("sizes", ("process 0", "process 1", "batch of 8", "batch of 9")),
         ("diverged", ("DivergedError", "epoch")),
         ("batch_dependent", ("BatchNorm", "[23, 22]")),
