@@ -1,4 +1,4 @@
-"""The code blocks of the pages are tests: each page's run in order, as one program."""
+"""The code blocks of the README are a test: they run in order, as one program."""
 
 import os
 import sys
@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 from sybil import Sybil
-from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import PythonCodeBlockParser
 
-collect_ignore_glob = ["docs/*.py", "docs/_extensions/*.py"]
+collect_ignore_glob = ["tests/typed/*.py"]
 if find_spec("jax") is None:
-    collect_ignore_glob += ["minigrad/compiled/*", "docs/how-to/compiled.md"]
+    collect_ignore_glob += ["minigrad/compiled/*"]
 
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:
-    """Let a page write its files where nobody minds."""
+    """Let the README write its files where nobody minds."""
     namespace["_home"], namespace["_folder"] = Path.cwd(), TemporaryDirectory()
     os.chdir(namespace["_folder"].name)
 
@@ -30,8 +30,8 @@ def leave_it(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/**/*.md"],
+    parsers=[PythonCodeBlockParser()],
+    patterns=["README.md"],
     setup=enter_a_folder_of_its_own,
     teardown=leave_it,
 ).pytest()

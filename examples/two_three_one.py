@@ -38,9 +38,9 @@ hidden_layer.backward(delta_j)
 
 # The layers agree with the equations.
 np.testing.assert_allclose(delta_k, (a_k - t) * a_k * (1 - a_k))
-np.testing.assert_allclose(output.weight.grad, a_j.T @ delta_k)  # Equation 6
+np.testing.assert_allclose(output.weight.grad, a_j.T @ delta_k)  # delta_k a_j, Equation 6
 np.testing.assert_allclose(delta_j, a_j * (1 - a_j) * (delta_k @ output.weight.value.T))
-np.testing.assert_allclose(hidden.weight.grad, x.T @ delta_j)  # Equation 11
+np.testing.assert_allclose(hidden.weight.grad, x.T @ delta_j)  # delta_j a_i, Equation 11
 print(check_gradients(model, x[:5], t[:5], loss))
 
 # One step of gradient descent gives the first loss that the tutorial prints, 955.62804742.

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from minigrad.util.atomic import atomic_write
 from minigrad.util.names import nearest
+from minigrad.util.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,6 +93,12 @@ class History(dict[str, list[float]]):
     @override
     def __str__(self) -> str:
         """Return a table of at most 20 rows, the first and the last epochs."""
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+    def _table(self) -> Table:
         epochs = self.epochs
         rows = [["epoch", *self]]
         rows.extend(
@@ -101,16 +108,7 @@ class History(dict[str, list[float]]):
         )
         if epochs > 20:
             rows.insert(11, ["..."] * len(rows[0]))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            for row in rows
-        )
-
-    def _repr_html_(self) -> str:
-        import html
-
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return Table(rows, right=range(len(rows[0])))
 
     def _rows(self) -> Iterator[tuple[int, list[float]]]:
         for index in range(self.epochs):

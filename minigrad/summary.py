@@ -9,6 +9,8 @@ from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import describe
 from minigrad.util.names import join
+from minigrad.util.table import Table
+from minigrad.util.terminal import Terminal
 
 
 def summary(model: Layer) -> str:
@@ -25,35 +27,28 @@ def summary(model: Layer) -> str:
     dense_2    Dense    (batch, 1)             4  yes
     13 parameters, 13 trainable; 104 bytes in float64
     """
-    table = rows(model)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[3] = row[3].rjust(widths[3])
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, totals(model)])
+    return f"{table(model).text()}\n{Terminal.of().fill(totals(model))}"
 
 
-def rows(model: Layer) -> list[tuple[str, ...]]:
-    """Return the cells of the table, its head first; inner layers are indented by two spaces.
+def table(model: Layer) -> Table:
+    """Return the table; inner layers are indented by two spaces.
 
     For graphs there is a row for each input, and a column with the sources of each layer.
     """
-    table: list[tuple[str, ...]] = []
+    rows: list[tuple[str, ...]] = []
     takes: dict[str, str] = {}
     for path, layer in walk(model):
         if layer is not model:
-            table.append((*_row(path, layer), takes.get(path, "")))
+            rows.append((*_row(path, layer), takes.get(path, "")))
         graph = getattr(layer, "network", None) if hasattr(layer, "compile") else layer
         if isinstance(graph, Graph):
             for name, shape in graph.inputs.items():
                 indented = _indented(join(path, name))
-                table.append((indented, "Input", describe(shape), "", "", ""))
+                rows.append((indented, "Input", describe(shape), "", "", ""))
             for name, sources in graph.sources.items():
                 takes[join(path, name)] = ", ".join(sources)
     head = ("layer", "type", "output shape", "parameters", "trainable", "takes")
-    return [row if takes else row[:-1] for row in (head, *table)]
+    return Table([row if takes else row[:-1] for row in (head, *rows)], right=[3])
 
 
 def notes(model: Layer) -> Iterator[str]:

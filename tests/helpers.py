@@ -16,6 +16,7 @@ import pytest
 import minigrad
 from minigrad import Layer, Parameter
 from minigrad.checks.rules import Trial, by_name
+from minigrad.core.layer import walk
 
 
 @contextmanager
@@ -51,9 +52,42 @@ def rows_for(layer: Layer, shape: tuple[Any, ...], rows: int = 5, *, seed: int =
     return by_name(trial.model(), trial.x(rows=rows, seed=seed))
 
 
+def varied(model: Any) -> Any:
+    """Return a model whose parameters and buffers aren't at their initial values."""
+    rng = np.random.default_rng(0)
+    for p in model.parameters:
+        p.value = p.value + rng.normal(size=p.shape, scale=0.3)
+    for _, layer in walk(model):
+        for name in layer.buffers:
+            getattr(layer, name)[...] = rng.uniform(0.5, 2, size=getattr(layer, name).shape)
+    return model
+
+
+def tensors(model: Any, x: Any) -> list[Any]:
+    """Return the inputs in order, as leaves that require gradients unless they are ids."""
+    torch = pytest.importorskip("torch")
+    cast = model.cast(x, model.dtype)
+    arrays = [*cast.values()] if isinstance(cast, dict) else [cast]
+    made = [torch.from_numpy(np.array(a)) for a in arrays]
+    return [t.long() if t.dtype == torch.int64 else t.requires_grad_() for t in made]
+
+
 def through_pickle(instance: Any) -> Any:
     """Return a copy made by pickle."""
     return pickle.loads(pickle.dumps(instance))
+
+
+class DLPack:
+    """An array that has `__dlpack__` and nothing else."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
 
 
 class Scale(Layer):
@@ -99,7 +133,7 @@ REDUCIBLE = [path for path in EXAMPLES if "\nEPOCHS = " in path.read_text()]
 def run_example(path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool = True) -> None:
     """Run an example with a file for its picture; if not `full`, small and without its asserts."""
     source = path.read_text()
-    for module in re.findall(r"^(?:from|import) (sklearn|scipy)", source, re.M):
+    for module in re.findall(r"^(?:from|import) (sklearn|scipy|onnxruntime|torch)", source, re.M):
         pytest.importorskip(module)
     if 'engine="jax"' in source:
         pytest.importorskip("jax")

@@ -154,16 +154,20 @@ class TestArrayTypes:
         np.testing.assert_array_equal(frames.predict(frame), arrays.predict(X), strict=True)
         assert frames.evaluate(frame, series) == arrays.evaluate(X, Y)
         mixed = frame.assign(c="text")
-        with says(
-            TypeError, "x has dtype object; expected real numbers: select the numeric columns"
-        ):
+        with says(TypeError, "x['c'] has dtype object; expected real numbers: it holds 'text'"):
             frames.fit(mixed, series)
+        kinds = frame.assign(a=frame["a"] > 0, b=frame["b"].astype("Float64"))
+        np.testing.assert_array_equal(
+            frames.predict(kinds), frames.predict(np.column_stack([X[:, 0] > 0, X[:, 1]]))
+        )
 
     def test_object_arrays(self) -> None:
         with says(TypeError, "x has dtype object; expected real numbers: it holds 'a'"):
             make().predict(np.array([[0.5, "a"]], dtype=object))
-        with says(TypeError, "are its rows of unequal length?"):
+        with says(ValueError, "are its rows of unequal length?"):
             make().predict(np.array([[0.5], [0.5, 0.5]], dtype=object))
+        column = np.array([None, *X], dtype=object)[1:]  # of arrays
+        np.testing.assert_array_equal(make().predict(column), make().predict(X))
         with says(TypeError, "pass x.astype(float)"):
             make().predict(X.astype(object))
 

@@ -1018,7 +1018,8 @@ def test_no_false_alarm_on_an_example(path: Path, tmp_path, monkeypatch, diagnos
 )
 def test_no_false_alarm_on_a_page(page: str, tmp_path, monkeypatch, diagnosed) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
+    block = r"```(?:python|{code-cell})\n(?:---.*?---\n|:.*?\n)*(.*?)```"
+    blocks = re.findall(block, (ROOT / page).read_text(), re.S)
     exec(compile("\n".join(blocks), page, "exec"), {})
     assert diagnosed
     assert not any(diagnosed)

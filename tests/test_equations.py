@@ -1,13 +1,17 @@
 """Compare the layers with Equations 1 to 11 of the tutorial, computed index by index."""
 
+import re
 from itertools import pairwise
 from math import exp
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from minigrad import Dense, MSELoss, Sequential, Sigmoid
+from minigrad.explain import EQUATIONS
 
+ROOT = Path(__file__).parent.parent
 ROWS = 5
 
 
@@ -183,3 +187,65 @@ def test_equations_10_and_11_at_any_depth(depth: int) -> None:
         close(
             dense.bias.grad, [sum(delta[n][j] for n in range(ROWS)) for j in range(len(delta[0]))]
         )
+
+
+def as_text(equation: str) -> str:
+    """Write an equation of the code as docstrings and comments write it."""
+    for sign, word in {"Σ_k ": "sum ", "Σ_j ": "sum ", "δ": "delta"}.items():
+        equation = equation.replace(sign, word)
+    return re.sub(r"\[([ijk]),?([ijk]?)\]", r"_\1\2", equation)
+
+
+def plain(text: str) -> str:
+    """Write prose, TeX or comments without markup."""
+    text = re.sub(r"\\[td]?frac\{(.*?)\}\{(.*?\}?)\}(?!\})", r"\1/\2", text)
+    text = text.replace(r"\tfrac12", "1/2").replace(r"\partial", "∂").replace(r"\sum_", "sum_")
+    text = re.sub(r"\\(qquad|quad|[,;])|[\\{}$#`]", " ", text.replace(r"\delta", "delta"))
+    text = re.sub(r"sum(_\w| over \w of)", "sum", re.sub(r"\s+", " ", text))
+    text = re.sub(r"([aw]|delta)_ (\w+)", r"\1_\2", text)
+    return re.sub(r"∂ ", "∂", text)
+
+
+def test_the_derivation_displays_each_equation_with_its_number():
+    page = (ROOT / "docs/explanation/derivation.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\$\$([^$]*?)\\qquad \((\d+)\)\$\$", page)
+    assert [int(number) for _, number in shown] == list(EQUATIONS)
+    for equation, number in shown:
+        told, expected = plain(equation), as_text(EQUATIONS[int(number)])
+        assert re.sub(r"\s", "", told) == re.sub(r"\s", "", expected)
+
+
+BESIDE = {
+    1: ["1/2 sum (a_k - t_k)^2"],
+    5: ["(a_k - t_k) g'(z_k)"],
+    6: ["delta_k a_j"],
+    7: ["(a_k - t_k) g'(z_k)"],
+    8: ["a_j w_jk"],
+    10: ["sum delta_k w_jk"],
+    11: ["delta_j a_i", "g'(z_j)"],
+}
+"""Of each equation, the parts that may stand beside its number in prose."""
+
+
+def test_every_mention_of_an_equation_has_the_equation_beside_it():
+    for number, parts in BESIDE.items():
+        assert all(part in as_text(EQUATIONS[number]) for part in parts)
+    files = [*(ROOT / "minigrad").rglob("*.py"), *(ROOT / "docs").rglob("*.md")]
+    files += [*(ROOT / "examples").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    found, wrong = 0, []
+    for path in [ROOT / "README.md", *files]:
+        if path.parent.name == "explain":
+            continue  # its numbers are those of `equations.py`
+        lines = path.read_text(encoding="utf-8").split("\n")
+        for place, line in enumerate(lines):
+            near = plain(" ".join(lines[max(0, place - 2) : place + 3]))
+            hidden = near.replace("a_i w_ij", "a_j w_jk")  # the sum of the layer before
+            if re.search(r"Equations \d", line) and "Equations 1 to 11" not in line:
+                wrong.append((path.name, line))
+            for number in map(int, re.findall(r"Equation (\d+)", line)):
+                found += 1
+                parts = BESIDE[number]
+                if not any(part in near or part in hidden for part in parts):
+                    wrong.append((path.name, line))
+    assert not wrong
+    assert found >= 15

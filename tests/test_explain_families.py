@@ -19,6 +19,7 @@ from minigrad import (
     Dense,
     Embedding,
     Flatten,
+    GlobalMaxPooling2D,
     MaxPooling2D,
     MSELoss,
     MultiHeadAttention,
@@ -69,7 +70,7 @@ def test_every_number_of_a_convolution_is_a_sum_over_its_window(layer, shape, eq
         told = [formula for line, (formula, _, _) in printed.items() if line.startswith(f"{name}[")]
         assert told
         assert all("×" in formula or formula == "" for formula in told)
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_the_window_and_the_kernel_are_tables():
@@ -171,6 +172,14 @@ def test_a_pooled_number_shows_its_window():
     assert adds_up(text) > 20
 
 
+def test_the_largest_of_a_wide_window_is_shown():
+    explanation = explain(
+        [GlobalMaxPooling2D()], (4, 5, 1), x=-np.arange(1.0, 21).reshape(1, 4, 5, 1)
+    )
+    assert adds_up(str(explanation)) > 5
+    assert lines_of(str(explanation))["global_max_pooling2d_1[0]"][0].startswith("max(-1, -2, ")
+
+
 def test_wide_layers_stay_usable(tmp_path):
     layers = [
         Conv2D(6, 5, activation="relu", padding="same"),
@@ -180,8 +189,8 @@ def test_wide_layers_stay_usable(tmp_path):
     explanation = explain(layers, (28, 28, 1))
     text = str(explanation)
     assert len(text.splitlines()) < 400
-    assert max(map(len, text.splitlines())) <= 100
-    assert "... and 4700 more" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "... and 4700 others" in text
     explanation.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size < 2_000_000
 

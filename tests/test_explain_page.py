@@ -10,6 +10,7 @@ import pytest
 
 from browser import CHROMIUM, CONTRAST, Browser, text, troubles
 from minigrad import (
+    SGD,
     Add,
     Conv2D,
     CrossEntropyLoss,
@@ -19,8 +20,13 @@ from minigrad import (
     Model,
     MSELoss,
     Multiply,
+    Parallel,
+    ReLU,
+    Residual,
     Sequential,
     Sigmoid,
+    Softmax,
+    Tanh,
 )
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
@@ -29,17 +35,47 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 @pytest.fixture(scope="module")
 def explanation():
     model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
-    loss = MSELoss(reduction="sum", scale=0.5)
-    return model.explain(np.array([[0.967, 0.547]]), np.array([1.514]), loss=loss)
+    loss, optimizer = MSELoss(reduction="sum", scale=0.5), SGD(learning_rate=0.5)
+    x, y = np.array([[0.967, 0.547]]), np.array([1.514])
+    return model.explain(x, y, loss=loss, optimizer=optimizer)
+
+
+@pytest.fixture(scope="module")
+def branched():
+    inner = Sequential([Dense(3, "tanh"), Dense(3)])
+    parallel = Parallel(
+        [Dense(2, "tanh"), Sequential([Dense(3), ReLU(), Dense(2)])], merge="concat"
+    )
+    layers = [Dense(3, "tanh"), Residual(inner), parallel, Dense(1)]
+    model = Sequential(layers, input_shape=(2,), rng=2)
+    return model.explain(np.array([[0.5, -1.0]]), np.array([[1.0]]), loss=MSELoss())
+
+
+@pytest.fixture(scope="module")
+def deep():
+    layers = [Dense(4), Tanh(), Dense(5), ReLU(), Dense(4), Tanh(), Dense(4), Dense(3), Softmax()]
+    model = Sequential(layers, input_shape=(3,), rng=2)
+    x = np.array([[0.1, -0.1, 0.6], [0.1, -0.5, 0.4]])
+    return model.explain(x, np.array([2, 0]), loss=CrossEntropyLoss(), optimizer=SGD())
 
 
 @pytest.fixture
 def page(browser, explanation, tmp_path) -> Iterator[Browser]:
-    explanation.to_html(tmp_path / "page.html")
-    browser.show(1280, 900)
-    browser.open(tmp_path / "page.html")
+    open_page(browser, explanation, tmp_path)
     yield browser
     assert troubles(browser) == []
+
+
+def open_page(browser: Browser, explanation, folder, width=1280, height=900) -> None:
+    explanation.to_html(folder / "page.html")
+    browser.show(width, height)
+    browser.open(folder / "page.html")
+
+
+def signs(browser: Browser, of: str) -> list[str]:
+    """Return the texts of the elements that a selector finds, with plain minus signs."""
+    found = browser.js(f"[...document.querySelectorAll({json.dumps(of)})].map(e => e.textContent)")
+    return [shown.replace("\u2212", "-") for shown in found]
 
 
 def focused(browser: Browser) -> str:
@@ -51,7 +87,7 @@ def test_the_steps_show_the_values_of_the_pass(page, explanation):
     for number, step in enumerate(explanation.steps, start=1):
         assert text(page, "#count") == f"Step {number} of {len(explanation.steps)}"
         phases.append(text(page, "#phase").lower())
-        assert text(page, "#equation .tag").split()[-1] == step.tag.split()[-1]
+        assert text(page, "#equation .tag").split()[-1:] == step.tag.split()[-1:]
         told = page.js("[...document.querySelectorAll('#lines li')].map(li => li.textContent)")
         assert len(told) == step.size
         for index, line in enumerate(told):
@@ -95,26 +131,129 @@ def test_a_click_selects_a_unit(page, explanation):
     assert sum(map(float, terms)) == pytest.approx(float(total), rel=1e-5)
 
 
-def test_a_click_selects_a_weight(page, explanation):
-    point = """(() => {
-      const hit = row.edges.find((edge) => edge[2] === "w1[1,2]").path.previousSibling;
-      const at = hit.getPointAtLength(hit.getTotalLength() * 0.9);
-      const box = hit.ownerSVGElement.getBoundingClientRect();
-      return [box.x + at.x, box.y + at.y];
-    })()"""
-    page.click(*page.js(point))
-    assert text(page, "#pick h2") == "Weight w1[1,2]"
+def test_the_sum_of_a_weight_is_that_of_its_gradient(page, explanation):
+    page.js("goTo(14); pick('weight', 'w1[1,2]')")
     gradient = explanation["dense_1"].gradients["weight"][1, 2]
-    figures = page.js("[...document.querySelectorAll('#pick dd')].map(dd => dd.textContent)")
-    assert float(figures[1].replace("\u2212", "-")) == pytest.approx(gradient, rel=1e-5)
-    assert text(page, "#pick tbody td") == "δ1[2] × x[1]" + text(page, "#pick .in-numbers")
+    weight = explanation["dense_1"].layer.weight.value[1, 2]
+    values = [float(shown) for shown in signs(page, "#pick dd")]
+    assert values == pytest.approx([weight, gradient, weight - 0.5 * gradient], rel=1e-5)
+    assert text(page, "#pick [open] tbody td") == "δ1[2] × x[1]" + text(page, "#pick .in-numbers")
+
+
+@pytest.mark.parametrize("network", ["explanation", "branched"])
+def test_every_line_is_picked_and_hovered_where_it_is(browser, network, request, tmp_path):
+    open_page(browser, request.getfixturevalue(network), tmp_path, height=1600)
+    lines = """row.edges.map((edge) => {
+      const { x, y } = byId("graph").getBoundingClientRect();
+      const at = [0.1, 0.5, 0.9].map((share) => along(edge, share));
+      return [edge.slice(0, 3), at.map(([right, below]) => [x + right, y + below])];
+    })"""
+    lines = browser.js(lines)
+    assert len(lines) > 9
+    for (start, end, weight), points in lines:
+        picked = f"weight {weight}" if weight else f"unit {end}"
+        told = f"{weight} = " if weight else f"{start} → {end}"
+        for x, y in points:
+            browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+            browser.click(x, y)
+            assert browser.js("state.pick.join(' ')") == picked
+            assert text(browser, "#tip").startswith(told)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    assert browser.js("byId('tip').hidden")
+    assert troubles(browser) == []
+
+
+def test_the_picture_shows_weights_biases_and_the_target(page, explanation):
+    first, second = explanation["dense_1"].layer, explanation["dense_2"].layer
+    weights = [*first.weight.value.ravel(), *second.weight.value.ravel()]
+    shown = signs(page, "#graph .weight")
+    assert sorted(map(float, shown)) == pytest.approx(sorted(weights), rel=0.05)
+    assert page.js("row.edges.every(({ label }) => !label || label.style.display === '')")
+    assert signs(page, ".bias") == ["b 0"] * 4
+    assert signs(page, ".target") == ["target 1.51"]
+    page.js("document.querySelector('.bias').click()")
+    assert text(page, "#pick h2") == "Bias b1[0]"
+
+
+def test_probabilities_are_bars_with_a_mark_at_the_target(browser, deep, tmp_path):
+    open_page(browser, deep, tmp_path, width=1200)
+    assert browser.js("byId('sideways').hidden")
+    assert browser.js("byId('scroll').scrollWidth === byId('scroll').clientWidth")
+    widths = "[...document.querySelectorAll('.share span')].map((e) => parseFloat(e.style.width))"
+    assert browser.js(widths) == [0, 0, 0]
+    browser.js("goTo(row.steps.findIndex(({ phase }) => phase === 'loss'))")
+    expected = [100 * share for share in deep.prediction[0]]
+    assert browser.js(widths) == pytest.approx(expected, rel=1e-4)
+    assert signs(browser, ".target") == ["target 0", "target 0", "target 1"]
+    assert len(signs(browser, ".unit.used .share")) == 3
+    biases = "row.steps.findIndex(({ title }) => title.startsWith('gradient of the biases'))"
+    browser.js(f"goTo({biases})")  # over both rows, of which the page shows one
+    assert len(signs(browser, ".bias.now")) == len(signs(browser, ".unit.used")) == 3
+    assert signs(browser, "#pick [open] tbody button") == ["δ5[row 0,0]"]
+    browser.show(390, 900)
+    browser.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert not browser.js("byId('sideways').hidden")
+    assert browser.js("byId('scroll').scrollWidth > byId('scroll').clientWidth")
+    assert troubles(browser) == []
+
+
+def test_branches_are_lanes_and_a_skip_is_an_arc(browser, branched, tmp_path):
+    open_page(browser, branched, tmp_path)
+    heads = signs(browser, ".column b")
+    assert "residual_1.sequential_1.dense_1 → tanh" in heads
+    assert "parallel_1.sequential_1.dense_1 → relu_1" in heads
+    assert len({*heads}) == len(heads) == 11
+    tops = "row.edges.filter(([from, to]) => from.startsWith('z1') && to.startsWith('h3'))"
+    highest = browser.js(f"{tops}.map(({{ points }}) => Math.min(...points.map((at) => at[1])))")
+    boxes = browser.js("[...units.values()].filter(({ x }) => 0 < x && x < 4).map((u) => u.top)")
+    assert len(highest) == 3
+    assert max(highest) < min(boxes)
+    assert "skip" in signs(browser, ".column")
+    skip = f"{tops}.every(({{ path }}) => path.classList.contains('now'))"
+    marked = browser.js(f"row.steps.map((_, place) => {{ goTo(place); return {skip}; }})")
+    merging = {"the merged branches", "the sum of the branches' deltas"}
+    expected = [s.path == "residual_1" and s.title in merging for s in branched.steps]
+    assert marked == expected
+    lanes = browser.js("['z4[0]', 'z5[0]'].map((name) => [units.get(name).x, units.get(name).top])")
+    assert lanes[0][0] == lanes[1][0]
+    assert lanes[0][1] < lanes[1][1]
+    browser.js("byId('words').open = true")
+    browser.js("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert "residual_1, from dense_1 → tanh and " in " ".join(signs(browser, "#description li"))
+    assert troubles(browser) == []
+
+
+def test_the_panel_and_the_marks_follow_the_step(page, explanation):
+    for place, step in enumerate(explanation.steps):
+        page.js(f"goTo({place})")
+        names = page.js("row.steps[state.step].lines")
+        assert page.js("state.pick.join()") in page.js(f"{names}.map((n) => owners.get(n).join())")
+        assert page.js("document.querySelector('#pick details.now').open")
+        assert len(signs(page, "#pick details[open]")) == 1
+        if step.title == "gradient of the biases" and step.path == "dense_1":
+            assert len(signs(page, ".bias.now")) == len(signs(page, ".unit.used")) == 3
+    page.press("Escape")
+    page.press("ArrowLeft")
+    assert page.js("state.pick") is None
+
+
+def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
+    page.js("goTo(row.steps.length - 1)")
+    assert text(page, "#phase") == "Update"
+    new = explanation.steps[-1].row(0).item()
+    assert f"→ {new:.3g}" in signs(page, ".unit .delta")
+    bias = [-0.5 * gradient for gradient in explanation["dense_1"].gradients["bias"]]
+    shown = [float(told.removeprefix("b ")) for told in signs(page, ".bias")]
+    assert shown[:3] == pytest.approx(bias, rel=0.05)
+    page.js("pick('weight', 'b1[0]')")
+    assert float(signs(page, "#pick dd")[2]) == pytest.approx(bias[0], rel=1e-5)
 
 
 def test_the_keyboard_reaches_everything(page):
     order = []
     for _ in range(4):
         page.press("Tab")
-        order.append(page.js("document.activeElement.id || document.activeElement.className"))
+        order.append(page.js("document.activeElement.id || document.activeElement.classList[0]"))
         assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert order == ["back", "slider", "next", "unit"]
     assert focused(page).startswith("x[0] is 0.967")
@@ -129,6 +268,8 @@ def test_the_keyboard_reaches_everything(page):
     assert page.js("document.activeElement.ariaPressed") == "true"
     page.press("Escape")
     assert page.js("document.querySelector('#pick h2')") is None
+    page.press("Tab")
+    assert focused(page) == "The network in words"
     page.press("Tab")
     page.press("Enter")
     assert text(page, "#pick h2") == "Unit z1[0] → a1[0]"
@@ -198,7 +339,10 @@ def test_rows_and_units_of_a_wide_layer_are_selected(browser, tmp_path):
 
 
 def test_a_notebook_shows_the_page_in_a_frame(browser, explanation, tmp_path):
+    browser.show(700, 900)
     with browser.notebook_frame(explanation._repr_html_(), tmp_path / "cell.html"):
+        assert browser.js("row.drawn === byId('scroll').clientWidth && row.drawn > 500")
+        assert browser.js("byId('sideways').hidden")
         assert text(browser, "#step-title") == "dense_1: weighted sums of the inputs"
         browser.js("goTo(1)")
         assert text(browser, "#step-title") == "sigmoid_1: the activation"

@@ -107,7 +107,12 @@ def test_number_of_blas_threads_is_restored() -> None:
             assert get_threads() == 1
         assert get_threads() == 2
         with ThreadPool(3, one_blas_thread=True) as pool:
+            assert get_threads() == 2
             assert pool.map(lambda *_: get_threads(), range(9)) == [1] * 9
+            assert get_threads() == 1
+        assert get_threads() == 2
+        pool = ThreadPool(1, one_blas_thread=True)
+        assert pool.map(lambda *_: get_threads(), range(2)) == [1] * 2
         assert get_threads() == 2
     finally:
         set_threads(before)

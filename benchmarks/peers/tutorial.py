@@ -40,7 +40,7 @@ class Tutorial(Peer):
         return [self.step() for _ in range(epochs)]
 
     def step(self) -> float:
-        """Equations 4 to 11, then the update."""
+        """Equations 1 to 11, then the update."""
         z1 = np.dot(self.x, self.w1)
         a1 = sigmoid(z1)
         z2 = np.dot(a1, self.w2)

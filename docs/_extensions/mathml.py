@@ -13,8 +13,11 @@ def inline(writer: HTML5Translator, node: nodes.math) -> None:
 
 
 def block(writer: HTML5Translator, node: nodes.math_block) -> None:
-    """Write $$...$$."""
-    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    r"""Write $$...$$. Formulas that \qquad separates stand side by side where there is room."""
+    latex = node.astext()
+    formulas = [latex] if r"\begin" in latex else latex.split(r"\qquad")
+    written = "\n".join(convert(formula, display="block") for formula in formulas)
+    writer.body.append(f'<div class="math">{written}</div>')
     raise nodes.SkipNode
 
 

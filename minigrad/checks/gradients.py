@@ -20,7 +20,10 @@ from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
 from minigrad.data.rows import Rows
 from minigrad.trace import trace
+from minigrad.util.markup import escape
 from minigrad.util.names import join
+from minigrad.util.table import Table
+from minigrad.util.terminal import Terminal
 
 _ROUNDINGS = 8
 _LINES = 4  # `bend` looks for kinks along several lines, because two may cancel along one
@@ -73,28 +76,45 @@ class GradientReport:
         """The comparison with the largest relative error."""
         return max(self.comparisons, key=attrgetter("error"))
 
+    @property
+    def headline(self) -> str:
+        """Whether it passed, and the worst number, in a sentence."""
+        worst, count = self.worst, len(self.comparisons)
+        if not self.passed:
+            return (
+                f"FAILED: {worst.place} is {worst.analytic:.6g}, central differences give "
+                f"{worst.numeric:.6g} (relative error {worst.error:.1e} > {self.tolerance:.1e})"
+            )
+        agree = "1 gradient agrees" if count == 1 else f"{count} gradients agree"
+        return (
+            f"passed: {agree} with central differences; worst {worst.place}, relative error "
+            f"{worst.error:.1e}"
+        )
+
     def __bool__(self) -> bool:
         return self.passed
 
     @override
     def __str__(self) -> str:
-        worst, count = self.worst, len(self.comparisons)
-        agree = "1 gradient agrees" if count == 1 else f"{count} gradients agree"
-        head = f"passed: {agree} with central differences; worst"
-        head += f" {worst.place}, relative error {worst.error:.1e}"
-        if not self.passed:
-            head = f"FAILED: {worst.place} is {worst.analytic:.6g}, central differences give "
-            head += f"{worst.numeric:.6g} (relative error {worst.error:.1e} > {self.tolerance:.1e})"
-        wide = max(16, *(len(c.path) for c in self.comparisons))
-        titles = f"{'worst index':12} {'analytic':>11}  {'numeric':>11}    error"
-        lines = [head, f"  {'gradient':{wide}}  {titles}"]
+        terminal = Terminal.of()
+        return f"{terminal.verdict(self.headline)}\n{self._table().text(terminal)}"
+
+    @override
+    def __repr__(self) -> str:
+        return f"GradientReport({self.headline})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.headline)}</p>{self._table().html()}"
+
+    def _table(self) -> Table:
+        rows = [["worst number", "analytic", "numeric", "error", "verdict"]]
         for c in self.comparisons:
-            verdict = "" if c.error <= self.tolerance else "  FAILED"
-            verdict += "  near a kink" if c.beside_kink else ""
-            verdict += f"  {c.hint}" if c.hint else ""
-            numbers = f"{c.index!s:12} {c.analytic:11.3e}  {c.numeric:11.3e}  {c.error:.1e}"
-            lines.append(f"  {c.path:{wide}}  {numbers}{verdict}")
-        return "\n".join(lines)
+            verdict = "FAILED" if c.error > self.tolerance else "agrees"
+            verdict += ", near a kink" * c.beside_kink + (f", {c.hint}" if c.hint else "")
+            numbers = f"{c.analytic:.3e}", f"{c.numeric:.3e}", f"{c.error:.1e}"
+            rows.append([c.place, *numbers, verdict])
+        wrong = [i for i, c in enumerate(self.comparisons, start=1) if c.error > self.tolerance]
+        return Table(rows, right=(1, 2, 3), wrong=wrong)
 
 
 def check_gradients(

@@ -25,9 +25,12 @@ from minigrad.data.arrays import Array, Shape, as_input_shape, fits
 from minigrad.data.by_name import labelled
 from minigrad.losses import MSELoss
 from minigrad.optimizers import SGD
+from minigrad.util.markup import escape
 from minigrad.util.names import join
 from minigrad.util.random import is_rng, rng_state
 from minigrad.util.serialization import from_config, to_config
+from minigrad.util.table import Table
+from minigrad.util.terminal import Terminal
 
 ROWS = 6
 STEPS = 3  # the length of an axis that varies
@@ -48,20 +51,35 @@ class LayerReport:
         """Whether no rule is broken."""
         return not self.broken
 
+    @property
+    def headline(self) -> str:
+        """Whether it passed, in a sentence."""
+        if self.passed:
+            return f"passed: {self.layer} keeps all {self.rules} rules"
+        head = f"FAILED: {self.layer} breaks {len(self.broken)} of {self.rules} rules"
+        if self.untried:
+            cause = "this one" if len(self.broken) == 1 else "these"
+            head += f"; {self.untried} rules were not checked because {cause} failed"
+        return head
+
     def __bool__(self) -> bool:
         return self.passed
 
     @override
     def __str__(self) -> str:
-        if self.passed:
-            return f"passed: {self.layer} keeps all {self.rules} rules"
-        lines = [f"FAILED: {self.layer} breaks {len(self.broken)} of {self.rules} rules"]
-        if self.untried:
-            cause = "this one" if len(self.broken) == 1 else "these"
-            lines[0] += f"; {self.untried} rules were not checked because {cause} failed"
+        terminal = Terminal.of()
+        lines = [terminal.verdict(self.headline)]
         for rule, found in self.broken.items():
-            lines += [f"  {rule}:", f"    {found}"]
+            lines += [terminal.fill(f"{rule}:", "  "), terminal.fill(found, "    ")]
         return "\n".join(lines)
+
+    @override
+    def __repr__(self) -> str:
+        return f"LayerReport({self.headline})"
+
+    def _repr_html_(self) -> str:
+        table = Table([("rule", "what the layer does instead"), *self.broken.items()])
+        return f"<p>{escape(self.headline)}</p>{table.html() if self.broken else ''}"
 
 
 def check_layer(layer: Layer, input_shape: Shape) -> LayerReport:
@@ -260,7 +278,7 @@ class Trial:
         ):
             report = check_gradients(model, by_name(model, self.x()), target, loss)
             if not report.passed:
-                found = str(report).splitlines()[0].removeprefix("FAILED: ")
+                found = report.headline.removeprefix("FAILED: ")
                 hint = f"; {report.worst.hint}" if report.worst.hint else self.run_twice()
                 raise BrokenRuleError(f"with {loss!r}, {found}{hint}")
 

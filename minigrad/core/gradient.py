@@ -74,9 +74,8 @@ class BatchGradient:
         self.use(network.parameters if parameters is None else parameters)
         self.rows = plan.rows
         self.regularization = 0.0
-        self._pool = plan.pool(threads)
-        if plan.in_order:
-            self._pool = ThreadPool(1)
+        pool = plan.pool(threads)
+        self._pool = ThreadPool(1) if plan.in_order else pool
         self._replicas: list[BatchGradient] = []
         self._replicated: Array | None = None
         keep_freed_memory(_LARGEST_FREED if plan.several else 2 * _BLOCK_BYTES)
@@ -165,6 +164,7 @@ class BatchGradient:
         return {**self.__dict__, "_replicas": [], "_replicated": None}
 
     def __enter__(self) -> Self:
+        self._pool.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -33,14 +33,19 @@ class Input(Symbol):
         self.shape = as_input_shape(shape, f"Input '{name}'" if name else "Input")
         self.name = name
 
+    @override
+    def __repr__(self) -> str:
+        return f"Input '{self.name}'"
+
 
 @register
 class Graph(Layer):
     """Layers without a cycle: each takes inputs of the graph, and outputs of layers before it.
 
     Forward runs the layers in their order. Backward runs them in reverse: the delta of a value is
-    the sum over all layers that take it of what their `backward` returns for it (Equation 10 for
-    any graph). `Model(inputs=..., outputs=...)` makes one from layers that are called on symbols.
+    the sum over all layers that take it of what their `backward` returns for it, as the sum over k
+    of delta_k w_jk in Equation 10. `Model(inputs=..., outputs=...)` makes one from layers that are
+    called on symbols.
 
     A layer that is there twice shares its parameters between the two places: the build replaces
     the second by a copy with a cache of its own.
@@ -253,9 +258,9 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     for place, symbol in enumerate(given):
         if not isinstance(symbol, Input):
             raise TypeError(f"inputs[{place}] of {owner} must be an Input, got {symbol!r}")
-    names: dict[Symbol, str] = {}
-    for number, symbol in enumerate(given, start=1):
-        names[symbol] = symbol.name or f"input_{number}"
+    names: dict[Symbol, str] = {
+        symbol: symbol.name or f"input_{number}" for number, symbol in enumerate(given, start=1)
+    }
     ends = _ends(outputs, owner)
     ordered = [s for s in _ordered(ends.values()) if s not in names]
     for symbol in ordered:

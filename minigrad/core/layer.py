@@ -34,8 +34,8 @@ class Symbol:
 
     @override
     def __repr__(self) -> str:
-        name = getattr(self, "name", "")
-        return f"the output of {self.layer.label}" if self.layer else f"Input '{name}'"
+        assert self.layer is not None
+        return f"the output of {self.layer.label}"
 
 
 class Layer(Cached):
@@ -120,8 +120,12 @@ class Layer(Cached):
         """
         return input_shape
 
-    def forward(self, x: Array, /, *, training: bool = True) -> Array:
-        """Return the output for a batch; with `training`, cache what `backward` needs."""
+    def forward(self, *inputs: Any, **options: Any) -> Array:
+        """Return the output for a batch; with `training`, cache what `backward` needs.
+
+        A subclass defines `forward(x, *, training=True)`, or `forward(a, b, *, training=True)` for
+        several inputs. Type checkers accept both in place of this signature.
+        """
         raise NotImplementedError(f"{self.label} must define forward(x, *, training=True)")
 
     def backward(self, delta: Array) -> Any:

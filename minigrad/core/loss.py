@@ -35,7 +35,8 @@ class Loss(Cached):
 
     Args:
         reduction: "mean" over all elements (the default of PyTorch and Keras), or "sum".
-        scale: a factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1.
+        scale: a factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1,
+            1/2 sum (a_k - t_k)^2, for an `MSELoss`.
 
     >>> class LogCosh(Loss):
     ...     def terms(self, prediction, target):
@@ -58,7 +59,9 @@ class Loss(Cached):
 
     def __init__(self, *, reduction: Reduction = "mean", scale: float = 1.0) -> None:
         if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+            raise ValueError(
+                f"{type(self).__name__} expects reduction 'mean' or 'sum', got {reduction!r}"
+            )
         self.reduction = reduction
         self.scale = check_number(scale, "scale", self)
 

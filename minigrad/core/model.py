@@ -371,8 +371,9 @@ class Model(Layer):
             class_weight: a weight for each class, multiplied into the training weights.
             steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
             callbacks: `Callback` objects, or functions of (epoch, logs).
-            verbose: 1 or "auto" shows a progress line on a terminal, and elsewhere a line for each
-                epoch; 2 shows a line for each epoch everywhere, 0 nothing.
+            verbose: 1 or "auto" shows a progress bar on a terminal, with batches per second, and
+                elsewhere a line for each epoch, or at most one a second in a run of over 50 epochs;
+                2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch, without a change of the result; None takes
                 MINIGRAD_THREADS, or one a core.
             engine: "numpy", or "jax" to run the same steps compiled, on all devices that JAX has;
@@ -484,17 +485,28 @@ class Model(Layer):
             self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient
         )
 
-    def explain(self, x: Arrays, y: Arrays, *, loss: Loss | str | None = None) -> Explanation:
-        """Show the forward and backward pass of a few rows as equations with their numbers.
+    def explain(
+        self,
+        x: Arrays,
+        y: Arrays,
+        *,
+        loss: Loss | str | None = None,
+        optimizer: Optimizer | str | None = None,
+    ) -> Explanation:
+        """Show a training step on a few rows as equations with their numbers.
 
-        The explanation prints as text, and can be written as LaTeX and as a page to step through;
-        see `Explanation`. The model isn't changed. `loss` is by default the compiled one.
+        The explanation has the forward and the backward pass, and with an optimizer the update and
+        the loss after it. It prints as text, and can be written as LaTeX and as a page to step
+        through; see `Explanation`. The model and the optimizer aren't changed. `loss` and
+        `optimizer` are by default the compiled ones.
         """
         from minigrad.explain import Explanation
 
         loss = self._loss_for("explain", loss)
+        if optimizer is not None:
+            optimizer = as_object(Optimizer, optimizer, "optimizer")
         rows = self._rows(x, y, loss=loss).take(slice(None))
-        return Explanation(self, rows.x, rows.y, loss)
+        return Explanation(self, rows.x, rows.y, loss, optimizer or self.optimizer)
 
     def diagnose(self, x: Arrays, y: Arrays, **options: Any) -> Diagnosis:
         """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`."""

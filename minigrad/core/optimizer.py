@@ -17,7 +17,7 @@ from minigrad.util.options import check_not_negative, check_positive
 Schedule: TypeAlias = Callable[[int], float]
 """The learning rate after so many steps; see `minigrad.optimizers.schedules`."""
 
-_PIECE = 65_536
+_PIECE = 32_768
 """Elements updated at a time, so that the intermediate arrays of an update stay in the cache."""
 
 
@@ -108,6 +108,16 @@ class Optimizer(Configurable):
                 f"{self._learning_rate!r} at step {self.steps}"
             )
         return rate
+
+    @property
+    def equation(self) -> str:
+        """The step of a parameter w as text, such as "v = momentum v + g; w - eta v".
+
+        `explain` shows it with names and numbers. w and g are the parameter and its gradient, eta
+        is the learning rate, t counts the steps from 1, a slot is known by its first letter, and an
+        option by its name. Without an equation, `explain` shows the change.
+        """
+        return ""
 
     @property
     def slots(self) -> tuple[str, ...]:

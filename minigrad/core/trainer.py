@@ -195,7 +195,7 @@ class Trainer:
             for callback in callbacks:
                 callback.on_update_end(self)
             if in_place and progress.due():
-                progress.batch(number, running.rows, running.logs)
+                progress.batch(number, running.logs)
             if ctrl_c.presses and number != batches:
                 raise KeyboardInterrupt
         if not finite(gradient.parameters.value):
@@ -203,7 +203,6 @@ class Trainer:
                 f"training stopped at the end of epoch {self.epoch + 1}: a step made the "
                 f"parameters infinite or NaN (learning rate {self.optimizer.rate})"
             )
-        progress.end_batches(running.rows)
         return running.logs()
 
     def _end_epoch(

@@ -22,8 +22,12 @@ DType: TypeAlias = "str | type[np.floating[Any]] | np.dtype[np.floating[Any]]"
 _BLOCK_BYTES = 2**20
 _MOST_AXES = 63  # NumPy's arrays have up to 64, with the batch axis
 _LARGEST_INTEGER = 2**53  # float64 holds every integer up to this one exactly
-_CONVERSIONS = {"filled": "filled(...), or drop the masked rows", "toarray": "toarray()"}
-"""Methods that only masked and sparse arrays have, and how to get a plain array."""
+_CONVERSIONS = {
+    "filled": "filled(...), or drop the masked rows",
+    "toarray": "toarray()",
+    "collect": "collect()",
+}
+"""Methods that only masked and sparse arrays and lazy frames have, and how to get a plain array."""
 
 
 def describe(shape: Shape) -> str:
@@ -59,8 +63,9 @@ def features(input_shape: Shape, owner: str) -> int:
 
 
 def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
-    """Return an array, a list, a DataFrame, a Series or a tensor as an array.
+    """Return an array, a list, a frame, a column or a tensor as an array.
 
+    It takes what has `__array__` or `__dlpack__`, and copies nothing if NumPy can share the memory.
     It refuses masked and sparse arrays, lists of unequal length, and tensors that require gradients
     or aren't on the CPU.
     """
@@ -71,20 +76,30 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
                 what = with_article(kind.__name__)
                 raise TypeError(f"{name} is {what}, not a plain array: pass {name}.{way}")
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)  # type: ignore[arg-type]
+        array = np.asarray(value)
+        if array.dtype.kind == "O" and isinstance(next(iter(array.flat), 0), (list, np.ndarray)):
+            array = np.array(array.tolist())  # a column of lists
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
         ragged = isinstance(error, ValueError)
         reason = "are its rows of unequal length?" if ragged else str(error)
+        way = f": pass {name}.float()" if "ScalarType" in reason else ""
         raise (ValueError if ragged else TypeError)(
-            f"{name} is {kind_of(value)} that NumPy can't convert to an array: {reason}"
+            f"{name} is {kind_of(value)} that NumPy can't convert to an array: {reason}{way}"
         ) from error
+    if array.dtype.kind == "O" and array.ndim == 2 and hasattr(value, "items"):
+        # A frame with columns of several dtypes.
+        columns = [as_numbers(column, f"{name}[{label!r}]") for label, column in value.items()]
+        return np.column_stack(columns)
+    return array
 
 
 def as_numbers(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array of floats, integers or booleans."""
     array = as_array(value, name)
     if array.dtype.kind not in "fiub":
-        way = _object_way_out(value, array, name) if array.dtype.kind == "O" else ""
+        way = _way_out(array, name)
         raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers{way}")
     return array
 
@@ -162,9 +177,12 @@ def check_finite(array: NDArray[Any], name: str) -> None:
             raise ValueError(f"{name} holds {array[index]} at index {index}; expected {way}")
 
 
-def _object_way_out(value: object, array: NDArray[Any], name: str) -> str:
-    if hasattr(value, "dtypes"):
-        return f": select the numeric columns, and pass {name}.astype(float)"
+def _way_out(array: NDArray[Any], name: str) -> str:
+    """Return the end of the message about an array that doesn't hold real numbers."""
+    if array.dtype.kind == "V" and array.dtype.fields is None:  # bfloat16 and smaller floats
+        return f": pass {name}.astype('float32')"
+    if array.dtype.kind != "O":
+        return ""
     for item in array.flat:
         if isinstance(item, (Sequence, np.ndarray)) and not isinstance(item, str):
             return ": are its rows of unequal length?"

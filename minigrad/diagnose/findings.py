@@ -1,18 +1,21 @@
 """Findings: what is wrong, the evidence in numbers, and what to do."""
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 from typing_extensions import override
 
+from minigrad.util.markup import escape
+from minigrad.util.terminal import Style, Terminal
+
 Severity: TypeAlias = Literal["error", "warning"]
 
-_COLOURS: Final[Mapping[Severity, str]] = {"error": "#cf4a3c", "warning": "#a88400"}
-_WIDTH: Final = 100
+_COLOURS: Final[Mapping[Severity, tuple[Style, str]]] = {
+    "error": ("red", "#cf4a3c"), "warning": ("yellow", "#a88400")
+}  # fmt: skip
+"""The colour of each severity in a terminal and on a page."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,15 @@ class Finding:
 
     @override
     def __str__(self) -> str:
-        title = _wrapped(f"{self.severity.upper()}: {self.title}")
-        return "\n".join([title, *(_wrapped(text, "  ") for text in self._paragraphs())])
+        terminal, word = Terminal.of(), self.severity.upper()
+        _, _, title = terminal.fill(f"{word}: {self.title}").partition(word)
+        painted = terminal.paint(word, "bold", _COLOURS[self.severity][0]) + title
+        return "\n".join([painted, *(terminal.fill(text, "  ") for text in self._paragraphs())])
 
     def _repr_html_(self) -> str:
-        style = f"border-left:5px solid {_COLOURS[self.severity]};padding-left:14px;margin:12px 0"
+        style = (
+            f"border-left:5px solid {_COLOURS[self.severity][1]};padding-left:14px;margin:12px 0"
+        )
         return (
             f'<article class="{self.severity}" style="{style}">'
             f"<strong>{self.severity}: {escape(self.title)}</strong>"
@@ -111,7 +118,8 @@ class Diagnosis(Sequence[Finding]):
 
     @override
     def __str__(self) -> str:
-        notes = "\n".join(_wrapped(f"({note})") for note in self.notes)
+        terminal = Terminal.of()
+        notes = "\n".join(terminal.paint(terminal.fill(f"({note})"), "dim") for note in self.notes)
         return "\n\n".join([self.headline, *map(str, self), *([notes] if notes else [])])
 
     @override
@@ -142,7 +150,3 @@ def percent(share: float) -> str:
     if 0.995 <= share < 1:
         return "over 99%"
     return "under 1%" if 0 < share < 0.005 else f"{share:.0%}"
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent or "  ")

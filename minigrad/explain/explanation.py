@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
+from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.layer_steps import row_gradients
@@ -20,10 +21,13 @@ from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
 from minigrad.explain.text import latex, tagged, text
 from minigrad.util.atomic import StrPath, atomic_write
+from minigrad.util.terminal import Terminal
 
 Index = int | tuple[int, ...]
 
 _PAGE_ROWS = 8
+_NARROWEST = 40
+"""Text of fewer columns would break most formulas."""
 
 
 class LayerPass:
@@ -82,7 +86,8 @@ class LayerPass:
 class Explanation:
     """A forward and backward pass over some rows, with every number.
 
-    Printed, it is text for the first row. `explanation["dense_1"]` holds a layer's arrays. A copy
+    Printed, it is text for the first row, in the width and the colours of the terminal;
+    `NO_COLOR` turns them off. `explanation["dense_1"]` holds a layer's arrays. A copy
     and a pickle hold the model, the rows and the loss, and compute the pass again.
 
     Args:
@@ -90,13 +95,14 @@ class Explanation:
         x: rows, in the model's dtype; of several inputs, a dict.
         y: targets that the loss accepts; of several outputs, a dict.
         loss: the loss.
+        optimizer: what makes a step after the pass, on a copy; None for no update.
 
     Attributes:
         rows: how many rows it has.
         prediction: the model's output; several are a dict by name, and so are their targets.
         target: the targets, in the shape and dtype that the loss computes with.
         j: the loss over all rows, with the regularizers.
-        steps: the computation in order: forward, loss, backward.
+        steps: the computation in order: forward, loss, backward, update.
 
     >>> import numpy as np
     >>> from minigrad import Dense, MSELoss, Sequential
@@ -107,11 +113,13 @@ class Explanation:
     (array([[0.5]]), array([[-1.]]))
     >>> print(explanation.weight("dense_1", (0, 0)))
       w1[0,0] = 0.5
-      ∂J/∂w1[0,0] = -1 × 3 = -3                                                               (4, 6)
+      ∂J/∂w1[0,0] = -1 × 3 = -3                                           (4, 6)
     """
 
-    def __init__(self, model: Layer, x: Data, y: Data, loss: Loss) -> None:
-        self._arguments = copy.deepcopy((model, x, y, loss))
+    def __init__(
+        self, model: Layer, x: Data, y: Data, loss: Loss, optimizer: Optimizer | None = None
+    ) -> None:
+        self._arguments = copy.deepcopy((model, x, y, loss, optimizer))
         self._pass = made = Pass(*self._arguments)
         self.x, self.rows, self.loss, self.j = made.x, made.rows, made.loss, made.j
         self.prediction, self.target = made.prediction, made.target
@@ -126,15 +134,16 @@ class Explanation:
         """Return the arrays of the layer at a path; KeyError if there is none."""
         return self._layer(self._pass.names.place(path))
 
-    def text(self, *, row: int = 0, most: int = 12) -> str:
-        """Return the pass of one row as text of at most 100 columns.
+    def text(self, *, row: int = 0, most: int = 12, width: int = 80) -> str:
+        """Return the pass of one row as plain text; printed, it fits the terminal.
 
         Args:
             row: the row; ValueError if there is no such row.
             most: how many units of a layer, numbers of a gradient, or terms of a sum are shown; if
                 there are more, the four with the largest effect.
+            width: the longest line, in columns.
         """
-        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)))
+        return self._text(row, most, Terminal(width))
 
     def to_latex(self, *, row: int = 0, most: int = 12) -> str:
         """Return the pass as a LaTeX document, which needs only amsmath; see `text`."""
@@ -149,11 +158,11 @@ class Explanation:
         symbol = self._pass.names.place(path).h
         unit, row, limit = flat_index(index, symbol.shape, path), self._row(row), Limit(most)
         steps = [s for s in self.steps if s.symbol and s.symbol.units_of == symbol.units_of]
-        lines = [tagged(step.line(row, unit, limit), step.tag) for step in steps]
+        lines = [tagged(step.line(row, unit, limit), step.tag, Terminal()) for step in steps]
         return "\n".join(row for rows in lines for row in rows)
 
     def weight(self, path: str, index: Index, *, parameter: str = "weight", most: int = 12) -> str:
-        """Return the lines of one number of a parameter: its value and its gradient.
+        """Return the lines of one number of a parameter: its value, its gradient and its update.
 
         Raises:
             KeyError, ValueError: there is no such layer, parameter or index.
@@ -165,10 +174,12 @@ class Explanation:
         p = held[parameter]
         place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
+        ((first, attribute), *_) = self._pass.names.parameters[p.name]
+        updated = f"{first.path}.{attribute}".lstrip(".")
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
         for step in self.steps:
-            if step.name in (p.gradient, p.total):
-                lines += tagged(step.line(0, place, Limit(most)), step.tag)
+            if step.name in (p.gradient, p.total) or step.path == updated:
+                lines += tagged(step.line(0, place, Limit(most)), step.tag, Terminal())
         return "\n".join(lines)
 
     def to_html(
@@ -199,6 +210,9 @@ class Explanation:
             f'style="width:100%;height:760px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
         )
 
+    def _text(self, row: int, most: int, terminal: Terminal) -> str:
+        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)), terminal)
+
     def _row(self, row: int) -> int:
         if not 0 <= row < self.rows:
             raise ValueError(f"Explanation expects a row from 0 to {self.rows - 1}, got {row}")
@@ -214,7 +228,8 @@ class Explanation:
 
     @override
     def __str__(self) -> str:
-        return self.text()
+        terminal = Terminal.of()
+        return self._text(0, 12, terminal._replace(width=max(_NARROWEST, min(terminal.width, 100))))
 
     @override
     def __repr__(self) -> str:

@@ -148,7 +148,7 @@ def _pooling(place: Place) -> Family:
         taken = [int(i) * channels + channel for i in under[:, position] if i >= 0]
         values = place.input[row].ravel()[taken]
         if not means:
-            return f"max({', '.join(number(v) for v in values[largest(values, limit.most)])})"
+            return f"max({', '.join(map(number, np.sort(values)[::-1][: limit.most]))})"
         share = "factor", 1 / len(taken)
         return Sum(values * share[1], lambda i: (share, factor(x.name, place.input[row], taken[i])))
 

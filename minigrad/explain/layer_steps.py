@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
+from minigrad.explain.equations import BACK, BIASES, DELTA, FORWARD, SLOPE, SUM_OVER_UNITS, WEIGHTS
 from minigrad.explain.families import family
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.products import Products
@@ -34,6 +35,7 @@ _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
 """Derivatives that take more numbers, or more calls of `backward`, are not computed."""
 _MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
+_AS_BACK: Final = f"as {BACK}"
 _BY_SLOPE: Final = (Activation.backward, GELU.backward)
 """The methods that multiply delta by the slope."""
 
@@ -106,7 +108,7 @@ def _affine_output(place: Place) -> Step:
     title, values, note = "weighted sums of the inputs", place.output, None
     if not place.linear:
         title, note = "weighted sums of the windows", products.note
-    tag, parts = f"{lead}8", products.output
+    tag, parts = f"{lead}{FORWARD}", products.output
     return Step("forward", place.path, title, equation, tag, z.name, values, parts, z, note)
 
 
@@ -114,12 +116,12 @@ def _affine_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
     products, lead = Products(place), _as(place)
     rights, index = products.equations, products.indices["weight"]
-    tag, title = lead + place.tag("4, 6", "10, 11"), "gradient of the weights"
+    tag, title = lead + place.tag(*WEIGHTS), "gradient of the weights"
     yield _gradient(place, "weight", title, index, rights["weight"], tag, products.for_weight)
     if products.bias:
-        tag, title = lead + place.tag("6", "11"), "gradient of the biases"
+        tag, title = lead + place.tag(*BIASES), "gradient of the biases"
         yield _gradient(place, "bias", title, "k", rights["bias"], tag, products.for_bias)
-    title, tag, index = "back through the weights", f"{lead}7, 10", products.indices["input"]
+    title, tag, index = "back through the weights", f"{lead}{BACK}", products.indices["input"]
     yield _input_delta(place, title, rights["input"], tag, products.for_input, unit=index)
 
 
@@ -140,9 +142,9 @@ def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
         return Sum(input_delta[row].ravel()[k : k + 1], lambda _: factors)
 
     equation = f"{name} = {formula.names()}" if formula.text else name
-    title, tag, parts = "slope of the activation", place.tag("3", "9"), formula.numbers
+    title, tag, parts = "slope of the activation", place.tag(*SLOPE), formula.numbers
     yield Step("backward", place.path, title, equation, tag, slope, slopes, parts, x)
-    right, tag = f"{at(h.delta, h.shape, 'k')} {name}", place.tag("5", "11")
+    right, tag = f"{at(h.delta, h.shape, 'k')} {name}", place.tag(*DELTA)
     yield _input_delta(place, "back through the activation", right, tag, product)
 
 
@@ -168,7 +170,7 @@ def _layer_output(place: Place) -> Step:
     if formula.text:
         equation = f"{at(h.name, h.shape, 'k')} = {formula.names()}"
     title = "the activation" if place.activates else "the output"
-    tag = "8" if isinstance(layer, Activation) else "as 8"
+    tag = FORWARD if isinstance(layer, Activation) else f"as {FORWARD}"
     shown, note = (parts, None) if known is None else (known.parts, known.note)
     return Step("forward", place.path, title, equation, tag, h.name, place.output, shown, h, note)
 
@@ -199,7 +201,7 @@ def _layer_gradient(place: Place, attribute: str) -> Step:
         return Sum(column * delta[0].ravel(), factors)
 
     right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{at(p.name, shape, 'i')}"
-    tag = place.tag("as 6", "as 11")
+    tag = f"as {place.tag(*BIASES)}"
     return _gradient(place, attribute, f"gradient of {attribute}", "i", right, tag, parts)
 
 
@@ -224,7 +226,7 @@ def _layer_input_delta(place: Place, i: int) -> Step:
         return Sum(delta[reached.start : reached.stop].ravel()[used] * slopes[used], factors)
 
     right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]"
-    return _input_delta(place, "back through the layer", right, "as 7, 10", parts, i=i)
+    return _input_delta(place, "back through the layer", right, _AS_BACK, parts, i=i)
 
 
 def _jacobian(place: Place, row: int, i: int) -> tuple[range, Array | None]:
@@ -285,7 +287,7 @@ def delta_sums(names: Names) -> dict[str, Step]:
             title, name = f"delta({symbol.name}) = {via}", symbol.delta
             equation = f"{at(name, symbol.shape, 'k')} = {added}"
             steps[symbol.name] = Step(
-                "backward", "", title, equation, "as 7, 10", name, values, parts, symbol
+                "backward", "", title, equation, _AS_BACK, name, values, parts, symbol
             )
     return steps
 
@@ -312,7 +314,9 @@ def shared_gradients(names: Names) -> Iterator[Step]:
         values = np.stack([gradient for _, gradient in held]).sum(axis=0)[None]
         arrays = [(part.gradient, gradient[None]) for part, gradient in held]
         parts = _added(arrays, [np.arange(values.size)] * len(held))
-        step = Step("backward", path, title, equation, "as 7", p.total, values, parts)
+        step = Step(
+            "backward", path, title, equation, f"as {SUM_OVER_UNITS}", p.total, values, parts
+        )
         yield _regularized(step, p)
 
 
@@ -381,7 +385,9 @@ class Branches:
         if self.merge == "concat":
             equation = f"{h.name} = concat({', '.join(name for name, _ in arrays)})"
         name, values = h.name, place.output
-        return Step("forward", place.path, self.title, equation, "as 8", name, values, parts, h)
+        return Step(
+            "forward", place.path, self.title, equation, f"as {FORWARD}", name, values, parts, h
+        )
 
     def deltas(self) -> Iterator[Step]:
         """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
@@ -407,14 +413,14 @@ class Branches:
                 parts = _added([(h.delta, came)], [index_of], self.scale)
                 offset = f"{where[0]} + " if where[0] else ""
                 equation += f" = {self.written}{h.delta}[{offset}k]"
-            yield Step("backward", path, title, equation, "as 7, 10", name, delta, parts, symbol)
+            yield Step("backward", path, title, equation, _AS_BACK, name, delta, parts, symbol)
 
     def input_delta(self) -> Step:
         x = self.place.x
         parts = _added(self.back, [np.arange(prod(x.shape))] * len(self.back))
         right = " + ".join(at(name, x.shape, "k") for name, _ in self.back)
         title = "the sum of the branches' deltas"
-        return _input_delta(self.place, title, right, "as 7, 10", parts)
+        return _input_delta(self.place, title, right, _AS_BACK, parts)
 
 
 def _added(

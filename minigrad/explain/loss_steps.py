@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.explain.equations import ERROR, ERROR_SLOPE
 from minigrad.explain.places import Output, word
 from minigrad.explain.steps import Formula, Limit, Step, Sum, at, scaled
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
@@ -28,7 +29,7 @@ def loss_steps(
     kind, sides, shares = (
         type(loss),
         Formula.sides(loss.equation, "l"),
-        _shares(loss, output, target),
+        target_shares(loss, output, target),
     )
     # A loss with a forward or backward of its own may compute J in any way.
     known = kind.forward is Loss.forward and kind.backward is Loss.backward
@@ -56,7 +57,11 @@ def loss_steps(
             last=tuple(regularizers.items()),
         )
 
-    one, opaque, tag = at(l_name, shape, "k"), f"{kind.__name__}({symbol.name}, t{by})", f"{lead}1"
+    one, opaque, tag = (
+        at(l_name, shape, "k"),
+        f"{kind.__name__}({symbol.name}, t{by})",
+        lead + ERROR,
+    )
     if known:
         title = "the loss of each output" if shape else "the loss of the row"
         equation = f"{one} = {forward.names() or opaque}"
@@ -72,7 +77,7 @@ def loss_steps(
     yield Step("loss", label, "the loss", equation, tag, j_name, np.array([j]), total)
     slope = scaled(scale, backward.names())
     equation = at(delta_name, symbol.shape, "k") + (f" = {slope}" if slope else "")
-    title, tag = "the gradient of the loss", f"{lead}2"
+    title, tag = "the gradient of the loss", lead + ERROR_SLOPE
 
     def slopes(row: int, unit: int, limit: Limit) -> str:
         return scaled(scale, backward.numbers(row, unit, limit))
@@ -80,7 +85,7 @@ def loss_steps(
     yield Step("backward", label, title, equation, tag, delta_name, delta, slopes, symbol)
 
 
-def _shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:
+def target_shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:
     """Return t of the loss's equation; for classes, the share of each class."""
     if not isinstance(loss, CrossEntropyLoss):
         return target

@@ -1,146 +1,123 @@
-// The diagram: columns of units, the edges between them, and a mark on those of the current step.
+// The diagram: columns of units, the lines between them, and marks on those of the current step.
 
-const WIDE = { width: 104, height: 64, gaps: [56, 110], space: 12, head: 56, edge: 16 };
-const NARROW = { width: 78, height: 62, gaps: [30, 40], space: 10, head: 72, edge: 4 };
-const narrow = matchMedia("(max-width: 640px)");
+const SIZES = [[104, 64], [88, 48], [76, 44], [58, 32]]; // of units, and of gaps between columns
+const [MOST_GAP, SPACE, TAB, REST] = [150, 12, 19, 22]; // pixels
+const TALLEST = 500; // a taller diagram has lower units
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-
-// What each unit is computed from: [from, to, weight], where a weight is in the product.
-function edgesOf(shown) {
-  const keys = new Map();
-  const edges = new Map();
-  const alone = new Set();
-  const add = (source, to, weight) => {
-    const from = keys.get(source);
-    if (from && from !== to) edges.set(`${from} ${to} ${weight}`, [from, to, weight]);
-    return from;
-  };
-  for (const [key, unit] of units) for (const name of unit.values) keys.set(name, key);
-  for (const [name, key] of keys) {
-    let linked = false;
-    const terms = isLoss(name) ? [] : shown.lines[name].terms ?? [];
-    for (const { factors } of terms) {
-      const weight = factors.find(([factor]) => shown.weights[factor])?.[0] ?? "";
-      for (const [factor] of factors) linked = add(factor, key, weight) || linked;
-    }
-    for (const from of linked ? [] : [shown.inputs[name]].flat()) {
-      linked = add(from, key, "") || linked;
-    }
-    if (!linked) alone.add(key);
-  }
-  // For the others, the deltas that they pass back say what they depend on.
-  for (const [name, line] of Object.entries(shown.lines)) {
-    const [, source] = owners.get(name) ?? [];
-    const back = shown.steps[line.step]?.phase === "backward";
-    for (const { factors } of back ? line.terms ?? [] : []) {
-      const [kind, key] = owners.get(factors[0][0]) ?? [];
-      const slope = Number(factors.at(-1)[1]);
-      if (kind === "unit" && alone.has(key) && units.has(source) && slope) add(source, key, "");
-    }
-  }
-  if (!shown.inputs.J) for (const unit of shown.columns.at(-2).units) add(unit.values.at(-1), "J", "");
-  return [...edges.values()];
-}
-
-// The columns by depth. In a graph, an edge that passes a column has a lane of its own there, and
-// columns and lanes of one depth are in the order of what they come from.
-function stacksOf(shown) {
-  const stacks = [];
-  const before = new Map();
-  const put = (item, depth) => {
-    (stacks[depth] ??= []).push(item);
-    before.set(item, []);
-  };
-  shown.columns.forEach((column, x) => put(column, column.depth ?? x));
-  if (!shown.graph) return stacks;
-  const lanes = new Map();
-  for (const edge of shown.edges) {
-    const [from, to] = edge.map((key) => units.get(key)?.column);
-    let last = from;
-    edge.lanes = [];
-    for (let x = from.depth + 1; x < to.depth; x += 1) {
-      const key = `${shown.columns.indexOf(from)} ${x}`;
-      const lane = lanes.get(key) ?? { units: [], size: 0, edges: [] };
-      if (!lanes.has(key)) put(lane, x);
-      lanes.set(key, lane);
-      before.get(lane).push(last);
-      if (!lane.edges.includes(edge[0])) lane.edges.push(edge[0]);
-      edge.lanes.push(lane);
-      last = lane;
-    }
-    before.get(to).push(last);
-  }
-  const middles = new Map();
-  for (const stack of stacks) {
-    const mean = (all) => all.reduce((sum, one) => sum + middles.get(one), 0) / (all.length || 1);
-    stack.sort((a, b) => mean(before.get(a)) - mean(before.get(b)));
-    let above = -stack.reduce((sum, item) => sum + item.units.length + 1, 0) / 2;
-    for (const item of stack) {
-      middles.set(item, above + (item.units.length + 1) / 2);
-      above += item.units.length + 1;
-    }
-  }
-  return stacks;
-}
-
-const LANE = 6; // pixels between the edges of a lane
-
-const isLoss = (name) => name === "J" || name.startsWith("J|");
 
 function draw() {
   const graph = byId("graph");
-  const size = { ...(narrow.matches ? NARROW : WIDE) };
   const many = row.stacks.length;
-  const free = byId("scroll").clientWidth - 8 - many * size.width - 2 * size.edge;
-  const [least, most] = size.gaps;
-  size.gap = Math.min(Math.max(free / (many - 1), least), most);
-  const pitch = size.height + size.space;
-  // In a graph, columns of one depth stand one above the other, each with its own heading.
-  const heightOf = (column) => {
-    if (column.edges) return (column.edges.length + 2) * LANE;
-    const more = row.graph && column.size > column.units.length ? 24 : 0;
-    return size.head + column.units.length * pitch + more;
-  };
-  const total = (columns) => columns.reduce((sum, column) => sum + heightOf(column), 0);
-  const tallest = Math.max(...row.stacks.map(total));
-  const width = many * (size.width + size.gap) - size.gap + 2 * size.edge;
-  const height = tallest + 24;
-  graph.replaceChildren();
-  graph.style.width = `${width}px`;
-  graph.style.height = `${height}px`;
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("width", width);
-  svg.setAttribute("height", height);
-  svg.setAttribute("aria-hidden", "true");
-  graph.append(svg);
-  row.stacks.forEach((columns, x) => {
-    const left = size.edge + x * (size.width + size.gap);
-    let above = (tallest - total(columns)) / 2;
-    for (const column of columns) {
-      if (column.edges) {
-        Object.assign(column, { left, right: left + size.width, above });
-        above += heightOf(column);
-        continue;
-      }
-      graph.append(heading(column, x, left, row.graph ? above : 0, size));
-      const top = above + size.head;
-      column.units.forEach((unit, y) => {
-        const known = units.get(unit.values[0]);
-        known.left = left;
-        known.middle = top + y * pitch + size.height / 2;
-        known.right = left + size.width;
-        graph.append(unitButton(known, size));
-      });
-      const rest = column.size - column.units.length;
-      if (rest) {
-        const more = make("div", { className: "column" }, make("span", {}, `${rest} more`));
-        place(more, left, top + column.units.length * pitch, size.width);
-        graph.append(more);
-      }
-      above += heightOf(column);
+  byId("main").classList.toggle("across", many > 4);
+  row.drawn = byId("scroll").clientWidth;
+  const { width, gap, edge } = sizeOf(many);
+  const leftOf = (x) => edge + x * (width + gap);
+  const svg = svgElement("svg", { "aria-hidden": "true" });
+  graph.replaceChildren(svg);
+  graph.classList.toggle("narrow", width < 88);
+  graph.classList.toggle("small", width < 76);
+  row.branched = row.stacks.some((stack) => stack.length > 1);
+  row.stacks.forEach((stack, x) => {
+    const over = row.branched ? 8 : x === 0 || x === many - 1 ? edge : gap / 2 - 3;
+    for (const column of stack.filter(({ lane }) => !lane)) {
+      column.heading = heading(column);
+      place(column.heading, leftOf(x) - over, 0, width + 2 * over);
+      graph.append(column.heading);
     }
   });
-  drawEdges(svg);
+  const height = setHeights(graph);
+  row.stacks.forEach((stack, x) => {
+    let above = (height - total(stack)) / 2;
+    for (const item of stack) {
+      Object.assign(item, { left: leftOf(x), right: leftOf(x) + width, above });
+      if (!item.lane) drawColumn(graph, item, width);
+      above += heightOf(item);
+    }
+  });
+  levelTops(graph, width);
+  const all = leftOf(many - 1) + width + edge;
+  for (const element of [graph, svg]) {
+    element.style.width = `${all}px`;
+    element.style.height = `${height + 12}px`;
+  }
+  byId("sideways").hidden = all <= row.drawn;
+  drawLines(svg);
+  graph.append(make("div", { id: "tip", hidden: true, ariaHidden: "true" }));
+}
+
+// The width of units, the gap between columns, and the edge of the diagram.
+function sizeOf(many) {
+  const edge = row.drawn < 600 ? 4 : 14;
+  const spare = ([unit, gap]) => row.drawn - 8 - 2 * edge - many * unit - (many - 1) * gap;
+  const [width, least] = SIZES.find((size) => spare(size) >= 0) ?? SIZES[1];
+  const more = Math.max(0, spare([width, least]) / (many - 1));
+  return { width, edge, gap: Math.min(least + more, MOST_GAP) };
+}
+
+const total = (stack) => stack.reduce((sum, item) => sum + heightOf(item), 0);
+
+// Set the heights of headings and units, and return that of the diagram.
+function setHeights(graph) {
+  for (const column of row.columns) column.head = column.heading.offsetHeight + 8;
+  const head = Math.max(...row.columns.map((column) => column.head));
+  if (!row.branched) for (const column of row.columns) column.head = head;
+  let height = 0;
+  for (const base of [62, 50]) {
+    for (const column of row.columns) setHeight(column, base);
+    graph.classList.toggle("low", base < 62);
+    height = Math.max(...row.stacks.map(total));
+    if (height <= TALLEST) break;
+  }
+  return height;
+}
+
+// Draw a lane level if it is above all columns, and name it if it is a skip.
+function levelTops(graph, width) {
+  const tops = row.stacks.map(([first]) => first).filter(({ lane }) => lane);
+  for (const lanes of grouped(tops, ({ way }) => way).values()) {
+    const above = Math.min(...lanes.map((lane) => lane.above));
+    for (const lane of lanes) lane.above = above;
+    const [, to] = lanes[0].lane[0];
+    if (units.get(to).column.residual) graph.append(label("skip", lanes[0].left, above - 10, width));
+  }
+}
+
+function setHeight(column, base) {
+  const target = column.units.some((unit) => unit.target) ? 17 : 0;
+  column.tab = column.units.some((unit) => biasOf(unit)) ? TAB : 0;
+  column.height = base + target + (column.shares ? 8 : 0);
+}
+
+function heightOf(item) {
+  if (item.lane) {
+    item.pitch = Math.min(LANE, 120 / item.lane.length);
+    return (item.lane.length + 3) * item.pitch;
+  }
+  const rest = item.size > item.units.length ? REST : 0;
+  return item.head + item.units.length * (item.height + item.tab + SPACE) + rest;
+}
+
+function drawColumn(graph, column, width) {
+  column.heading.style.top = `${row.branched ? column.above : 0}px`;
+  let above = column.above + column.head;
+  for (const { values } of column.units) {
+    const unit = units.get(values[0]);
+    const bias = biasOf(unit);
+    if (bias) graph.append(tabOf(unit, bias, column.left, above, width));
+    above += column.tab;
+    Object.assign(unit, { left: column.left, right: column.right, top: above });
+    Object.assign(unit, { bottom: above + column.height, middle: above + column.height / 2 });
+    graph.append(unitButton(unit, width));
+    above += column.height + SPACE;
+  }
+  const rest = column.size - column.units.length;
+  if (rest) graph.append(label(`${rest} more`, column.left, above - 6, width));
+}
+
+function label(text, left, top, width) {
+  const made = make("div", { className: "column" }, make("span", {}, text));
+  place(made, left, top, width);
+  return made;
 }
 
 function place(element, left, top, width) {
@@ -149,22 +126,19 @@ function place(element, left, top, width) {
   element.style.width = `${width}px`;
 }
 
-function heading(column, x, left, top, size) {
-  const many = column.size === 1 ? "1 unit" : `${column.size} units`;
-  const last = isLoss(column.units[0].values[0]);
-  const kind = last ? "loss" : x === 0 ? `${column.size} number${column.size === 1 ? "" : "s"}` : many;
-  const title = make("b", {}, column.title.map((path) => path.split(".").pop()).join(" → "));
-  const made = make("div", { className: "column", title: column.title.join(", ") }, title);
-  made.append(make("span", {}, kind));
-  const over = x === 0 || last ? size.edge : size.gap / 2 - 4;
-  place(made, left - over, top, size.width + 2 * over);
-  return made;
+function heading(column) {
+  const first = column.units[0].values[0];
+  const what = row.lines[first]?.step === undefined ? "number" : "unit";
+  const kind = isLoss(first) ? "loss" : `${column.size} ${what}${column.size === 1 ? "" : "s"}`;
+  const parts = titleOf(column).split(/(?<=[.])|(?<=[a-z])(?=[A-Z])/u);
+  const title = make("b", {}, ...parts.flatMap((part) => [part, make("wbr")]));
+  return make("div", { className: "column" }, title, make("span", {}, kind));
 }
 
-function unitButton(unit, size) {
+function unitButton(unit, width) {
   const button = make("button", { type: "button", className: "unit", tabIndex: -1 });
-  place(button, unit.left, unit.middle - size.height / 2, size.width);
-  button.style.height = `${size.height}px`;
+  place(button, unit.left, unit.top, width);
+  button.style.height = `${unit.bottom - unit.top}px`;
   button.addEventListener("click", () => {
     unit.button.focus();
     pick("unit", unit.values[0]);
@@ -176,49 +150,14 @@ function unitButton(unit, size) {
   return button;
 }
 
-function drawEdges(svg) {
-  const largest = new Map();
-  for (const [, , name] of row.edges.filter((edge) => edge[2])) {
-    const { of, value } = row.weights[name];
-    largest.set(of, Math.max(largest.get(of) ?? 0, Math.abs(Number(value)) || 0));
-  }
-  for (const edge of row.edges) {
-    const [from, to, name] = edge;
-    const start = units.get(from);
-    const end = units.get(to);
-    const points = [[start.right, start.middle]];
-    for (const lane of edge.lanes ?? []) {
-      const y = lane.above + (lane.edges.indexOf(from) + 1.5) * LANE;
-      points.push([lane.left, y], [lane.right, y]);
-    }
-    points.push([end.left, end.middle]);
-    let d = `M${points[0].join(" ")}`;
-    for (let i = 1; i < points.length; i += 1) {
-      const [[x, y], [right, below]] = [points[i - 1], points[i]];
-      const bend = (right - x) / 2;
-      d += `C${x + bend} ${y} ${right - bend} ${below} ${right} ${below}`;
-    }
-    const path = document.createElementNS(svg.namespaceURI, "path");
-    path.setAttribute("d", d);
-    path.setAttribute("class", "edge plain");
-    path.setAttribute("stroke-width", "1.5");
-    if (name) {
-      const { of, value } = row.weights[name];
-      const share = Math.abs(Number(value)) / (largest.get(of) || 1);
-      path.setAttribute("class", Number(value) < 0 ? "edge negative" : "edge");
-      path.setAttribute("stroke-width", (1.2 + 4 * (share || 0)).toFixed(2));
-      const hit = document.createElementNS(svg.namespaceURI, "path");
-      hit.setAttribute("d", d);
-      hit.setAttribute("class", "hit");
-      const title = document.createElementNS(svg.namespaceURI, "title");
-      title.textContent = `${name} = ${value}`;
-      hit.append(title);
-      hit.addEventListener("click", () => pick("weight", name));
-      svg.append(hit);
-    }
-    svg.append(path);
-    edge.path = path;
-  }
+// A tab on a unit with its bias.
+function tabOf(unit, name, left, top, width) {
+  const tab = make("button", { type: "button", className: "bias", tabIndex: -1 });
+  tab.addEventListener("click", () => pick("weight", name));
+  const inset = width < 76 ? 2 : 8;
+  place(tab, left + inset, top, width - 2 * inset);
+  unit.tab = [name, tab];
+  return tab;
 }
 
 function known(names) {
@@ -228,48 +167,121 @@ function known(names) {
   });
 }
 
+// The value of a weight at this step: the new one after its update.
+function weightNow(name) {
+  const line = row.lines[name];
+  return line?.step <= state.step ? line.value : row.weights[name].value;
+}
+
+function factorsOf(name) {
+  const terms = row.lines[name]?.terms ?? [];
+  return terms.flatMap(({ factors }) => factors.map(([factor]) => withoutRow(factor)));
+}
+
+// What a step computes, and what it uses: the keys of units and weights, as in "unit z1[0]".
+function touched(step) {
+  const now = new Set(step.lines.map((name) => owners.get(name)?.join(" ")));
+  const used = new Set(step.lines.flatMap(factorsOf).map((name) => owners.get(name)?.join(" ")));
+  for (const [from, to, name] of row.edges) {
+    const forward = step.phase === "forward" || step.phase === "loss";
+    if (!name && forward && now.has(`unit ${to}`)) used.add(`unit ${from}`);
+  }
+  return [now, used];
+}
+
+// Whether a step takes the value, or the delta, at the other end of a line without a weight.
+function passes(step, from, to, now, used) {
+  if (step.phase !== "backward") return step.phase !== "update" && now.has(`unit ${to}`);
+  const unnamed = step.lines.some((name) => !row.lines[name].terms && !name.startsWith("g'"));
+  return now.has(`unit ${from}`) && (unnamed || used.has(`unit ${to}`));
+}
+
 function mark() {
   const step = row.steps[state.step];
-  const now = new Set(step.lines.map((name) => owners.get(name)?.join(" ")));
-  const used = new Set();
-  for (const name of step.lines) {
-    for (const term of row.lines[name].terms ?? []) {
-      for (const [factor] of term.factors) if (row.weights[factor]) used.add(factor);
-    }
-    if (owners.get(name)?.[0] === "weight") used.add(owners.get(name)[1]);
-  }
+  const [now, used] = touched(step);
+  const picked = state.pick?.join(" ");
   for (const [key, unit] of units) {
-    const value = known(unit.values);
-    const delta = known(unit.deltas);
-    const shown = value ?? unit.values[0];
-    const name = shown.length > 12 ? shown.replace(/.*(?=\[)/, "") : shown; // it is in the heading
-    const symbol = delta?.startsWith("δ") ? "δ" : "∂";
-    unit.button.replaceChildren(
-      make("span", { className: "name" }, ...nameOf(name)),
-      make("span", { className: "value" }, value ? minus(short(row.lines[value].value)) : "\u2013"),
-      make("span", { className: "delta" }, delta ? `${symbol} ${minus(short(row.lines[delta].value))}` : ""),
-    );
-    const picked = state.pick?.[0] === "unit" && state.pick[1] === key;
+    fill(unit);
     unit.button.classList.toggle("now", now.has(`unit ${key}`));
-    unit.button.classList.toggle("waiting", !value);
-    unit.button.ariaPressed = String(picked);
-    const word = value ? `${shown} is ${row.lines[value].value}` : `${shown}, not computed yet`;
-    unit.button.ariaLabel = delta ? `${word}, ${delta} is ${row.lines[delta].value}` : word;
+    unit.button.classList.toggle("used", used.has(`unit ${key}`) && !now.has(`unit ${key}`));
+    unit.button.ariaPressed = String(picked === `unit ${key}`);
+    if (!unit.tab) continue;
+    const [bias, tab] = unit.tab;
+    tab.replaceChildren(`b ${brief(weightNow(bias))}`);
+    tab.ariaLabel = `${bias} is ${weightNow(bias)}`;
+    tab.title = `${bias} = ${weightNow(bias)}`;
+    tab.classList.toggle("now", now.has(`weight ${bias}`));
+    tab.classList.toggle("used", used.has(`weight ${bias}`));
+    tab.classList.toggle("picked", picked === `weight ${bias}`);
   }
-  for (const edge of row.edges) {
-    const [from, to, name] = edge;
-    const passed = step.phase === "backward" ? from : to;
-    edge.path.classList.toggle("now", name ? used.has(name) : now.has(`unit ${passed}`));
-    edge.path.classList.toggle("picked", state.pick?.[0] === "weight" && state.pick[1] === name);
+  for (const { 0: from, 1: to, 2: name, path } of row.edges) {
+    const touches = now.has(`weight ${name}`) || used.has(`weight ${name}`);
+    path.classList.toggle("now", name ? touches : passes(step, from, to, now, used));
+    path.classList.toggle("picked", picked === `weight ${name}`);
   }
+  const named = state.pick?.[0] === "weight" ? [state.pick[1]] : [];
+  for (const name of state.pick ? linesOf(...state.pick) : []) {
+    if (row.lines[name].step === state.step) named.push(...factorsOf(name));
+  }
+  showWeights(new Set(named));
+  if (byId("words").open) describe();
+}
+
+// Write the numbers of a unit that are known at this step.
+function fill(unit) {
+  const { button, target } = unit;
+  const value = known(unit.values);
+  const delta = known(unit.deltas);
+  const shown = value ?? unit.values[0];
+  const name = shown.length > 10 ? shown.replace(/.*(?=\[)/, "") : shown; // it is in the heading
+  const symbol = delta?.startsWith("δ") ? "δ" : "∂";
+  const number = value && row.lines[value].value;
+  const updated = value === "J" && known(["J_new"]);
+  const small = byId("graph").classList.contains("small");
+  const written = small ? brief : (text) => minus(short(text));
+  let below = delta ? `${symbol} ${written(row.lines[delta].value)}` : "";
+  if (updated) below = `→ ${minus(short(row.lines.J_new.value))}`;
+  button.replaceChildren(
+    make("span", { className: "name" }, ...nameOf(name)),
+    make("span", { className: "value" }, value ? minus(short(number)) : "\u2013"),
+    make("span", { className: "delta" }, below),
+  );
+  const aim = small ? "t" : "target";
+  if (target) button.append(make("span", { className: "target" }, `${aim} ${written(target[1])}`));
+  const share = value === unit.values.at(-1) ? number : 0;
+  if (unit.column.shares) button.append(shareBar(share, target?.[1]));
+  button.classList.toggle("waiting", !value);
+  const words = [value ? `${shown} is ${number}` : `${shown}, not computed yet`];
+  if (updated) words.push(`after the update ${row.lines.J_new.value}`);
+  if (delta) words.push(`${delta} is ${row.lines[delta].value}`);
+  if (target) words.push(`the target ${target[0]} is ${target[1]}`);
+  button.ariaLabel = words.join(", ");
+}
+
+// A probability as a bar, with a mark at the target.
+function shareBar(share, target) {
+  const filled = make("span");
+  filled.style.width = `${100 * Math.min(Math.max(Number(share) || 0, 0), 1)}%`;
+  const made = make("span", { className: "share", ariaHidden: "true" }, filled);
+  if (target === undefined) return made;
+  const aim = make("i");
+  aim.style.left = `calc(${100 * Number(target)}% - 1.5px)`;
+  made.append(aim);
+  return made;
+}
+
+function describe() {
+  byId("description").replaceChildren(...row.columns.map((one) => make("li", {}, minus(inWords(one)))));
 }
 
 function reveal() {
-  const first = row.steps[state.step].lines.map((name) => owners.get(name));
-  const owner = first.find(Boolean);
+  const step = row.steps[state.step];
+  const owner = step.lines.map((name) => owners.get(name)).find(Boolean);
   if (!owner) return;
   const [kind, key] = owner;
-  const unit = units.get(kind === "unit" ? key : row.edges.find((edge) => edge[2] === key)?.[1]);
+  const held = [...units.values()].find(({ tab }) => tab?.[0] === key);
+  const end = row.edges.find((edge) => edge[2] === key)?.[1];
+  const unit = kind === "unit" ? units.get(key) : held ?? units.get(end);
   if (!unit) return;
   const scroll = byId("scroll");
   const left = (unit.left + unit.right) / 2 - scroll.clientWidth / 2;

@@ -1,7 +1,7 @@
 // The page: its row, its step and its selection. All numbers come from the data.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const PHASES = { forward: "Forward", loss: "Loss", backward: "Backward" };
+const PHASES = { forward: "Forward", loss: "Loss", backward: "Backward", update: "Update" };
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const state = { step: 0, pick: null };
@@ -24,7 +24,7 @@ function showStep() {
   byId("lines").replaceChildren(
     ...step.lines.map((name) => make("li", {}, nameButton(name), inOneRow(row.lines[name]))),
   );
-  byId("more").textContent = step.more ? `and ${step.more} more with less effect` : "";
+  byId("more").textContent = step.more;
   byId("note").textContent = minus(step.note ?? "");
   byId("note").hidden = !step.note;
   byId("back").ariaDisabled = String(state.step === 0);
@@ -34,8 +34,17 @@ function showStep() {
   slider.value = state.step + 1;
   slider.ariaValueText = `${state.step + 1} of ${many}: ${title}`;
   if (within) byId("step-title").focus({ preventScroll: true });
+  follow();
   mark();
   reveal();
+}
+
+// The panel stays if what is selected is in this step; else it shows the first that is.
+function follow() {
+  const found = row.steps[state.step].lines.map((name) => owners.get(name)).filter(Boolean);
+  const stays = found.some((owner) => owner.join() === state.pick?.join());
+  if (state.pick && found.length && !stays) select(...found[0]);
+  else openSum();
 }
 
 function goTo(step) {
@@ -54,7 +63,6 @@ function redraw() {
 function showRow(place) {
   row = DATA.rows[place];
   units = new Map();
-  row.graph = row.columns.some(({ depth }) => depth !== undefined);
   for (const column of row.columns) {
     for (const unit of column.units) units.set(unit.values[0], { ...unit, column });
   }
@@ -63,7 +71,7 @@ function showRow(place) {
   row.stacks = stacksOf(row);
   row.stacks.forEach((columns, x) => {
     const all = columns.flatMap((column) => column.units);
-    all.forEach((unit, y) => Object.assign(units.get(unit.values[0]), { x, y }));
+    all.forEach((unit, y) => Object.assign(units.get(unit.values[0]), { x, y, many: all.length }));
   });
   const still = state.pick && (state.pick[0] === "unit" ? units : new Map(Object.entries(row.weights)));
   if (still && !still.has(state.pick[1])) state.pick = null;
@@ -111,15 +119,18 @@ function start() {
   byId("next").addEventListener("click", () => goTo(state.step + 1));
   byId("slider").addEventListener("input", (event) => goTo(event.target.value - 1));
   byId("graph").addEventListener("keydown", move);
+  byId("graph").addEventListener("pointermove", hover);
+  byId("graph").addEventListener("pointerleave", hover);
+  byId("graph").addEventListener("pointerdown", (event) => { pressed = event; });
+  byId("graph").addEventListener("click", clickLine);
+  byId("words").addEventListener("toggle", describe);
   document.addEventListener("keydown", key);
   byId("app").hidden = false;
   showRow(0);
   pick(...owners.get(row.steps[0].lines[0]));
-  let drawn = 0;
-  new ResizeObserver(([{ contentRect }]) => {
-    if (drawn && contentRect.width !== drawn) redraw();
-    drawn = contentRect.width;
-  }).observe(byId("scroll"));
+  new ResizeObserver(() => {
+    if (byId("scroll").clientWidth !== row.drawn) redraw();
+  }).observe(byId("app"));
 }
 
 start();

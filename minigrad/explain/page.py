@@ -6,18 +6,25 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
 
+from numpy.typing import NDArray
+
+from minigrad.explain.equations import EQUATIONS
+from minigrad.explain.loss_steps import target_shares
 from minigrad.explain.passes import Pass, Selection, Units
-from minigrad.explain.places import Place, word
-from minigrad.explain.steps import EQUATIONS, Limit, Line, Symbol, at, factor, flat_index, number
+from minigrad.explain.places import Place, by_label, word
+from minigrad.explain.steps import Limit, Line, Symbol, at, factor, flat_index, number
 from minigrad.explain.text import opening
-from minigrad.layers import MultiHeadAttention
+from minigrad.layers import MultiHeadAttention, Residual, Softmax
 from minigrad.layers.recurrent import Recurrent
 from minigrad.util.webpage import as_json, write_page
 
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
-_FILES: Final = ("page.css", "page.html", "typeset.js", "network.js", "pick.js", "page.js")
+_FILES: Final = (
+    "page.css", "page.html",
+    "typeset.js", "graph.js", "lines.js", "network.js", "pick.js", "page.js",
+)  # fmt: skip
 
 
 def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
@@ -60,7 +67,7 @@ class _Row:
         for place, step in enumerate(self.made.steps):
             names = [self._add(place, index) for index in self.shown.indices(step)]
             made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
-            made |= {"named": step.references, "lines": names, "more": step.size - len(names)}
+            made |= {"named": step.references, "lines": names, "more": self.shown.rest(step)}
             if note := self.shown.note(step):
                 made["note"] = "\n".join(note)
             steps.append(made)
@@ -84,12 +91,13 @@ class _Row:
         value, step = number(line.value), self._step_of.get(line.name, "")
         made = {"value": value, "step": step, "formula": line.formula, "terms": terms}
         made |= {"omitted": line.omitted, "rest": number(line.rest)} if line.omitted else {}
+        made |= {"sign": line.sign} if line.sign != "=" else {}
         return {key: value for key, value in made.items() if value not in ("", [])}
 
     def _columns(self) -> list[dict[str, Any]]:
         """Return the columns of the diagram; an activation joins the column of its layer.
 
-        In a graph each has a depth, that of the longest path to it.
+        The depth of each is that of the longest path to it.
         """
         names, losses = self.made.names, self.made.losses
         places = [place for place in names.places if not place.enters]
@@ -99,8 +107,7 @@ class _Row:
         for place in places:
             inner = [names.of(child.output) for child in place.inner]
             before = [of[s.name] for s in (*place.xs, *inner) if s is not None and s != place.h]
-            last = range(len(groups)) if names.in_graph else [len(groups) - 1]
-            joined = [i for i in last if place.activates and place.x == groups[i][0][-1]]
+            joined = [i for i, g in enumerate(groups) if place.activates and place.x == g[0][-1]]
             if joined and joined[0] >= len(inputs) and place.h.units_of == place.x.units_of:
                 symbols, paths = groups[joined[0]]
                 symbols.append(place.h)
@@ -117,15 +124,14 @@ class _Row:
         units = ({"values": [name], "deltas": []} for name, _ in ends)
         for unit, (_, title) in zip(units, ends, strict=True):
             columns.append({"title": [title], "size": 1, "units": [unit]})
-        if names.in_graph:
-            deepest = max(depths) + 1
-            depths += [deepest] * (len(ends) - 1) + [deepest + (len(ends) > 1)]
-            for column, depth in zip(columns, depths, strict=True):
-                column["depth"] = depth
-            for name, output in zip(ends, names.outputs.values(), strict=False):
-                self._inputs[name[0]] = self._shown(output.symbol)
-            if len(ends) > 1:
-                self._inputs["J"] = [name for name, _ in ends[:-1]]
+        deepest = max(depths) + 1
+        depths += [deepest] * (len(ends) - 1) + [deepest + (len(ends) > 1)]
+        for column, depth in zip(columns, depths, strict=True):
+            column["depth"] = depth
+        for name, output in zip(ends, names.outputs.values(), strict=False):
+            self._inputs[name[0]] = self._shown(output.symbol)
+        if len(ends) > 1:
+            self._inputs["J"] = [name for name, _ in ends[:-1]]
         return columns
 
     def _link(self, place: Place) -> None:
@@ -142,16 +148,32 @@ class _Row:
         return [at(symbol.name, symbol.shape, i) for i in self.shown.units(symbol.units_of)]
 
     def _column(self, symbols: list[Symbol], paths: list[str]) -> dict[str, Any]:
-        units = []
+        units, targets = [], self._targets(symbols[-1])
         for index in self.shown.units(symbols[0].units_of):
             values = [factor(s.name, s.values[self.shown.row], index) for s in symbols]
             self._lines |= {name: Line(name, value) for name, value in values}
             deltas = [at(symbol.delta, symbol.shape, index) for symbol in reversed(symbols)]
             units.append({"values": [name for name, _ in values], "deltas": deltas})
-        return {"title": paths, "size": prod(symbols[0].shape), "units": units}
+            if targets is not None:
+                name, target = factor(targets[0], targets[1], index)
+                units[-1]["target"] = [name, number(target)]
+        column = {"title": paths, "size": prod(symbols[0].shape), "units": units}
+        made = [p.layer for p in self.made.names.places if p.h == symbols[-1] and not p.enters]
+        for key, kind in (("shares", Softmax), ("residual", Residual)):
+            column |= {key: True} if made and isinstance(made[0], kind) else {}
+        return column
+
+    def _targets(self, symbol: Symbol) -> tuple[str, NDArray[Any]] | None:
+        """Return the name and the target of a prediction, if it has one number for each unit."""
+        for label, target in by_label(self.made.target).items():
+            output = self.made.names.outputs[label]
+            shares = target_shares(self.made.losses[label], output, target)
+            if output.symbol is symbol and shares.shape == symbol.values.shape:
+                return f"t|{word(label)}" if label else "t", shares[self.shown.row]
+        return None
 
     def _add_weight(self, name: str, value: float) -> None:
-        """Add a parameter's number that stands in a sum, and the lines of its gradient."""
+        """Add a number of a parameter in a sum, and the lines of its gradient and its update."""
         array, _, place = name.rstrip("]").partition("[")
         if array not in self.made.names.parameters or name in self._weights:
             return
@@ -161,6 +183,9 @@ class _Row:
         shape = p.source.shape
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
         gradients = dict.fromkeys([*(one.gradient for one in parameters), p.total])
-        steps = [self.made.step_of[name] for name in gradients if name in self.made.step_of]
-        lines = [self._add(step, index) for step in steps]
-        self._weights[name] = {"value": number(value), "of": path, "gradients": lines}
+        lines = [
+            self._add(place, index)
+            for place, step in enumerate(self.made.steps)
+            if step.name in gradients or (step.phase == "update" and step.path == path)
+        ]
+        self._weights[name] = {"value": number(value), "of": path, "lines": lines}

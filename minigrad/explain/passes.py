@@ -12,21 +12,29 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
+from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
+from minigrad.explain.equations import ERROR
 from minigrad.explain.loss_steps import loss_steps
 from minigrad.explain.places import Names, by_label, word
 from minigrad.explain.steps import Limit, Line, Step, Sum, flat_index, largest
+from minigrad.explain.update import update_steps
 from minigrad.trace import trace
 
 Units: TypeAlias = Mapping[str, Sequence[int]]
 
 
 class Pass:
-    """A forward and backward pass; `step_of` holds the index in `steps` by array name."""
+    """A forward and backward pass, and with an optimizer the update.
 
-    def __init__(self, model: Layer, x: Data, y: Data, loss: Loss) -> None:
+    `step_of` holds the index in `steps` by array name.
+    """
+
+    def __init__(
+        self, model: Layer, x: Data, y: Data, loss: Loss, optimizer: Optimizer | None = None
+    ) -> None:
         x = {name: array.copy() for name, array in x.items()} if isinstance(x, dict) else x
         recorded = trace(model, x, y, loss)
         self.x, self.loss, self.prediction = x, loss, recorded.prediction
@@ -51,6 +59,14 @@ class Pass:
             ends = list(self._ends(targets))
             shared = layer_steps.shared_gradients(self.names)
             self.steps = [*forward, *ends, *self._backward(), *shared]
+            if optimizer is not None:
+                gradients = {step.name: step.row(0) for step in self.steps}
+
+                def measure(changed: Layer) -> float:
+                    again = cast("float", trace(changed, x, y, loss).j)
+                    return again + changed.parameters.regularization()
+
+                self.steps += update_steps(self.names, gradients, self.j, model, optimizer, measure)
         self.step_of = {step.name: index for index, step in enumerate(self.steps)}
 
     @property
@@ -93,7 +109,7 @@ class Pass:
         factors, products = [*(parts | added).items()], np.array([*(parts | added).values()])
         equation = f"J = {' + '.join(parts | added)}"
         yield Step(
-            "loss", "", "the sum of the losses", equation, "as 1", "J", np.array([self.j]),
+            "loss", "", "the sum of the losses", equation, f"as {ERROR}", "J", np.array([self.j]),
             lambda *_: Sum(products, lambda i: (factors[i],)),
         )  # fmt: skip
         yield from (step for step in steps if step.phase == "backward")
@@ -133,13 +149,29 @@ class Selection:
     def indices(self, step: Step) -> list[int]:
         if step.symbol is not None:
             return self.units(step.symbol.units_of)
-        return largest(step.row(self.row), self.limit.of(step.size))
+        sizes = step.row(self.row) if step.sizes is None else step.sizes
+        return largest(sizes, self.limit.of(step.size))
 
     def lines(self, step: Step) -> list[Line]:
         return [step.line(self.row, index, self.limit) for index in self.indices(step)]
 
+    def rest(self, step: Step) -> str:
+        """Say how much the numbers that aren't shown add up to; nothing if all are shown."""
+        shown = self.indices(step)
+        if len(shown) == step.size:
+            return ""
+        of, sizes = f"Σ |{step.name}|", np.abs(step.row(self.row)).ravel()
+        if step.symbol is not None:
+            of, sizes = "the effect on J", self._effects(step.symbol.units_of)
+        with np.errstate(all="ignore"):
+            share = 100 - 100 * sizes[shown].sum() / sizes.sum()
+        known = step.sizes is None and np.isfinite(share)
+        told = f", with {share:.3g} % of {of}" if known else ""
+        return f"... and {step.size - len(shown)} others{told}"
+
     def note(self, step: Step) -> list[str]:
         """Return what a step shows of the number with the largest effect."""
-        if step.note is None or step.symbol is None:
+        if step.note is None:
             return []
-        return step.note(self.row, int(np.argmax(self._effects(step.symbol.name))))
+        sizes = self._effects(step.symbol.name) if step.symbol else np.zeros(1)
+        return step.note(self.row, int(np.argmax(sizes)))

@@ -1,7 +1,13 @@
 // The selection: the numbers of a unit or a weight, and the sums behind them, term by term.
 
+// δ1[2] for δ1[row 4,2]: the number of the same unit in another row.
+function withoutRow(name) {
+  return name.replace(/\[row \d+(?:,|\])(.*)/u, (_, rest) => (rest ? `[${rest}` : ""));
+}
+
 function nameButton(text) {
-  const owner = owners.get(text);
+  const here = text.includes(`[row ${row.row},`) || text.endsWith(`[row ${row.row}]`);
+  const owner = owners.get(here ? withoutRow(text) : text);
   if (!owner) return typeset(text);
   const button = make("button", { type: "button", className: "name" }, typeset(text));
   button.addEventListener("click", () => pick(...owner, true));
@@ -39,7 +45,7 @@ function table(line) {
     const numbers = term.factors.length > 1 ? [factorNumbers(term, true)] : [];
     body.append(termRow(names, numbers, term.value, largest));
   }
-  if (line.omitted) body.append(termRow([`${line.omitted} more`], [], line.rest, largest));
+  if (line.omitted) body.append(termRow([`${line.omitted} others`], [], line.rest, largest));
   const heads = [["Term", ""], ["Value", "right-side"], ["Size", "bar-cell"]].map(
     ([title, className]) => make("th", { scope: "col", className }, title),
   );
@@ -54,20 +60,34 @@ function table(line) {
   return make("table", {}, head, body, make("tfoot", {}, total));
 }
 
+// Whether a line is the update of what has the same name.
+const isNew = (name) => row.lines[name].sign === "←" && row.weights[name] !== undefined;
+
+// A sum is open at its step, and closed at the others.
 function sumOf(name) {
   const line = row.lines[name];
   const step = row.steps[line.step];
-  const head = make("h3", {}, typeset(name));
   const go = make("button", { type: "button", className: "go" }, `step ${line.step + 1}`);
   go.addEventListener("click", () => goTo(line.step));
-  const made = make("div", { className: "sum" }, head);
-  made.append(make("span", { className: "tag" }, step.named), go);
-  if (step.equation.includes(" = ")) {
-    made.append(make("div", { className: "formula later" }, typeset(step.equation)));
+  const head = make("summary", {}, make("h3", {}, typeset(isNew(name) ? `new ${name}` : name)));
+  head.append(make("span", { className: "tag" }, step.named));
+  const sum = make("details", {}, head);
+  sum.dataset.step = line.step;
+  if (/ [=←] /u.test(step.equation)) {
+    sum.append(make("div", { className: "formula later" }, typeset(step.equation)));
   }
-  if (line.terms) made.append(table(line));
-  else made.append(make("div", { className: "formula" }, inOneRow(line)));
-  return made;
+  if (line.terms) sum.append(table(line));
+  else sum.append(make("div", { className: "formula" }, inOneRow(line)));
+  return make("div", { className: "sum" }, sum, go);
+}
+
+function openSum() {
+  const sums = [...byId("pick").querySelectorAll("details")];
+  const past = sums.findLast(({ dataset }) => Number(dataset.step) <= state.step) ?? sums[0];
+  for (const sum of sums) {
+    sum.open = sum === past;
+    sum.classList.toggle("now", Number(sum.dataset.step) === state.step);
+  }
 }
 
 function ownersOf(shown) {
@@ -78,9 +98,10 @@ function ownersOf(shown) {
     }
   }
   for (const [name, weight] of Object.entries(shown.weights)) {
-    for (const known of [name, ...weight.gradients]) found.set(known, ["weight", name]);
+    for (const known of [name, ...weight.lines]) found.set(known, ["weight", name]);
   }
-  for (const step of shown.steps.filter(({ phase }) => phase === "loss")) {
+  const ofLoss = ({ phase, path }) => phase === "loss" || (phase === "update" && !path);
+  for (const step of shown.steps.filter(ofLoss)) {
     for (const name of step.lines) {
       const own = `J${/\|[\w.]+/u.exec(name)?.[0] ?? ""}`; // that of its output
       found.set(name, ["unit", units.has(own) ? own : "J"]);
@@ -125,6 +146,7 @@ function showPick() {
     title.append(isLoss(key) ? "Loss " : "Unit ", typeset(unit.values.join(" → ")));
     const known = [...unit.values, ...unit.deltas].filter((name) => row.lines[name]);
     panel.append(title, make("p", { className: "more" }, `of ${unit.column.title.join(" → ")}`));
+    if (key === "J" && row.lines.J_new) known.push("J_new");
     panel.append(numbers(known.map((name) => [name, row.lines[name].value])));
   } else {
     const weight = row.weights[key];
@@ -134,14 +156,22 @@ function showPick() {
     const place = make("p", { className: "more" }, `of ${weight.of}`);
     if (ends) place.append(", from ", nameButton(ends[0]), " to ", nameButton(ends[1]));
     panel.append(title, place);
-    panel.append(numbers([[key, weight.value], ...names.map((name) => [name, row.lines[name].value])]));
+    const known = names.map((name) => [isNew(name) ? `new ${name}` : name, row.lines[name].value]);
+    panel.append(numbers([[key, weight.value], ...known]));
   }
   panel.append(...names.map(sumOf));
+  openSum();
+}
+
+function select(kind, key) {
+  const within = byId("pick").contains(document.activeElement);
+  state.pick = [kind, key];
+  showPick();
+  if (within) byId("pick-title").focus({ preventScroll: true });
 }
 
 function pick(kind, key, follow = false) {
-  state.pick = [kind, key];
-  showPick();
+  select(kind, key);
   mark();
   byId("status").textContent = byId("pick-title").textContent;
   if (follow) byId("pick-title").focus({ preventScroll: true });

@@ -17,7 +17,8 @@ from minigrad.layers.convolution import Convolution
 from minigrad.layers.windows import Windows, per_axis
 
 Names: TypeAlias = Sequence[str]
-_WIDEST = 5  # rows and columns of a window that fit beside those of the kernel
+_WIDEST = 5  # rows and columns of a window that are shown
+_BESIDE = 3  # columns of a window that fit beside those of the kernel
 
 
 def under_kernel(windows: Windows) -> NDArray[np.intp]:
@@ -63,7 +64,7 @@ class Products:
         steps = (per_axis(n, layer.axes) for n in (layer.strides, layer.dilation_rate))
         moved = [
             f"{s if s > 1 else ''}{u}+{d if d > 1 else ''}{i}" + (f"-{first}" if first else "")
-            for u, i, s, d, (first, _) in zip(near, taps, *steps, windows._pads, strict=True)
+            for u, i, s, d, (first, _) in zip(near, taps, *steps, windows.pads, strict=True)
         ]
         where = "".join(f", {m} = {under}" for m, under in zip(far, moved, strict=True))
         if self.turned:
@@ -167,7 +168,7 @@ class Products:
         return Sum(products.ravel(), factors)
 
     def note(self, row: int, index: int) -> list[str]:
-        """Return the window and the kernel of one number of a convolution, side by side."""
+        """Return the window and the kernel of one number of a convolution."""
         position, unit = divmod(index, self.units)
         uses, kernel = np.flatnonzero(self.made == position), self.w.source.shape[:-2]
         x = self.place.input[row].reshape(-1, self.channels)[self.taken[uses]]
@@ -176,11 +177,11 @@ class Products:
         weight = self.weight[:, :, unit]
         channel = int(np.argmax(np.abs(window * weight).sum(axis=0)))
         name = at(self.place.h.name, self.place.h.shape, index)
-        written = [
-            f"{name}: channel {channel} of its window of {self.place.x.name}, and the kernel"
-        ]
-        tables = (numbers[:, channel].reshape(-1, kernel[-1]) for numbers in (window, weight))
-        for left, right in list(zip(*tables, strict=True))[:_WIDEST]:
-            sides = ("".join(f"{v:>9.3g}" for v in side[:_WIDEST]) for side in (left, right))
-            written.append("   |".join(sides))
-        return written
+        head = f"{name}: channel {channel} of its window of {self.place.x.name}, and the kernel"
+        left, right = (
+            ["".join(f"{v:>9.3g}" for v in numbers[:_WIDEST]) for numbers in table[:_WIDEST]]
+            for table in (n[:, channel].reshape(-1, kernel[-1]) for n in (window, weight))
+        )
+        if kernel[-1] > _BESIDE:
+            return [head, *left, "  and", *right]
+        return [head, *map("   |".join, zip(left, right, strict=True))]

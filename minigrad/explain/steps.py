@@ -32,22 +32,6 @@ TOKEN: Final = re.compile(
 _CALL: Final = r"(?P<call>\b(?:mean|var)\(\w+\)|\bsum\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))|"
 _TOKEN: Final = re.compile(_CALL + TOKEN.pattern)
 
-EQUATIONS: Final = {
-    1: "E = 1/2 Σ_k (a[k] - t[k])^2",
-    2: "∂E/∂a[k] = a[k] - t[k]",
-    3: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[j,k]",
-    4: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) a[j]",
-    5: "δ[k] = (a[k] - t[k]) g'(z[k])",
-    6: "∂E/∂w[j,k] = δ[k] a[j]",
-    7: "∂E/∂w[i,j] = Σ_k (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[i,j]",
-    8: "z[k] = b[k] + Σ_j a[j] w[j,k], a[j] = g(z[j])",
-    9: "∂z[k]/∂w[i,j] = w[j,k] g'(z[j]) a[i]",
-    10: "∂E/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
-    11: "∂E/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
-}
-"""The equations of the derivation in the docs. δ[j] has the form of δ[k], so Equation 11 applies
-to any number of layers; i, j and k count the units of three consecutive ones."""
-
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
@@ -76,7 +60,8 @@ class Term(NamedTuple):
 class Line(NamedTuple):
     """One number: its name and value, and the sum of `terms` or the `formula` that it is, if known.
 
-    `omitted` counts the small terms that are left out, and `rest` is their sum.
+    `omitted` counts the small terms that are left out, and `rest` is their sum. The sign of a
+    number that an update changes is "←".
     """
 
     name: str
@@ -85,6 +70,7 @@ class Line(NamedTuple):
     omitted: int = 0
     rest: float = 0.0
     formula: str = ""
+    sign: str = "="
 
 
 class Limit(NamedTuple):
@@ -111,19 +97,21 @@ class Step:
     """One array of the computation, and how each number in it is computed.
 
     Args:
-        phase: "forward", "loss" or "backward".
-        path: the path of the layer, such as 'residual_1.dense_1'.
+        phase: "forward", "loss", "backward" or "update".
+        path: the path of the layer, such as 'residual_1.dense_1', or for an update of a parameter.
         title: what is computed, in words.
         equation: for any unit k, such as "z1[k] = b1[k] + Σ_j x[j] w1[j,k]".
-        tag: the numbers of the equations it follows, such as "8", or "as 8".
+        tag: the numbers of the equations it follows, such as "8", or "as 8"; none for an update.
         name: of the array, such as "z1".
         values: the array, of shape (rows, ...), or (1, ...) if it is one for all rows.
         parts: returns the sum or the formula of one number, for (row, flat index, limit).
         symbol: of the array with the same units, if it has units: of z1 for z1 and δ1.
         note: returns lines that show more of one number, for (row, flat index).
+        sizes: an array of the same shape whose largest numbers are shown, by default `values`.
+        sign: what stands between a number's name and its value.
     """
 
-    phase: Literal["forward", "loss", "backward"]
+    phase: Literal["forward", "loss", "backward", "update"]
     path: str
     title: str
     equation: str
@@ -133,6 +121,8 @@ class Step:
     parts: Parts
     symbol: Symbol | None = None
     note: Callable[[int, int], list[str]] | None = None
+    sizes: Array | None = None
+    sign: str = "="
 
     @property
     def shape(self) -> Shape:
@@ -150,6 +140,8 @@ class Step:
     @property
     def references(self) -> str:
         """The tag in words: 'Equations 4, 6' or 'as Equation 8'."""
+        if not self.tag:
+            return ""
         lead, numbers = self.tag[:3] * self.tag.startswith("as "), self.tag.removeprefix("as ")
         return f"{lead}Equation{'s' * (',' in numbers)} {numbers}"
 
@@ -162,14 +154,15 @@ class Step:
         with np.errstate(all="ignore"):
             parts = self.parts(row, index, limit)
             if isinstance(parts, str):
-                return Line(name, value, formula=parts)
+                return Line(name, value, formula=parts, sign=self.sign)
             products, factors, first, last = parts
             terms = [Term((one,), one[1]) for one in first]
             shown = largest(products, limit.of(products.size))
             rest = np.delete(products, shown) if len(shown) < products.size else products[:0]
             terms += [Term(factors(i), float(products[i])) for i in shown]
             terms += [Term((one,), one[1]) for one in last]
-            return Line(name, value, tuple(terms), rest.size, float(rest.sum(dtype=np.float64)))
+            left_out = rest.size, float(rest.sum(dtype=np.float64))
+            return Line(name, value, tuple(terms), *left_out, sign=self.sign)
 
 
 @lru_cache(maxsize=10_000)
@@ -228,10 +221,10 @@ class Formula:
         sided = ((re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part), part) for part in parts)
         return {m[1] if m else default: m[2] if m else part for m, part in sided}
 
-    def names(self) -> str:
-        """Write it for any unit k, with names."""
+    def names(self, unit: str = "k") -> str:
+        """Write it for any unit, with names."""
 
-        def name(word: str, unit: str = "k") -> str | None:
+        def name(word: str, unit: str = unit) -> str | None:
             return at(*self._known[word], unit) if word in self._known else None
 
         def call(function: str, inner: str) -> str | None:
@@ -266,13 +259,19 @@ class Formula:
                 if over is not None and getattr(self._owner, "batch_dependent", False):
                     over = self._arrays[inner][1].reshape(-1, units)[:, place]
                 return None if over is None else number(getattr(over, function)())
-            sizes = np.ones(units)
+            product = np.ones(units)
             for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
-                sizes = sizes * rows[word]
-            sizes = np.exp(sizes - sizes.max()) if "exp(" in inner else sizes
+                product = product * rows[word]
+            sizes = np.exp(product - product.max()) if "exp(" in inner else product
             shown = largest(sizes, limit.of(units))
             terms = [str(_write(inner, partial(value, unit=unit), call)) for unit in shown]
-            terms += [f"... ({units - len(shown)} more)"] * (len(shown) < units)
+            if len(shown) < units:
+                terms.append(f"... ({units - len(shown)} others)")
+                if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
+                    with np.errstate(all="ignore"):
+                        added = np.exp(product) if "exp(" in inner else product
+                    rest = float(np.delete(added, shown).sum())
+                    terms[-1] = f"{number(rest)} ({units - len(shown)} others)"
             return f"({' + '.join(terms)})"
 
         return _write(self.text, value, call)
@@ -308,7 +307,7 @@ def _write(expression: str, name: Writer, call: Writer) -> str:
             alone = written[-1:] in ("", "(", ",", "|") and not rest.startswith(("^", "**"))
             if new[0] == "(" and written[-1:] == "(" and rest[:1] == ")":
                 text = new[1:-1]
-            elif new[0] == "-" and not alone:
+            elif (new[0] == "-" and not alone) or ("/" in new and rest.startswith("^")):
                 text = f"({new})"
         text = {"**": "^", "*": "×"}.get(text, text)
         operand = kind in ("name", "number") or text == "("

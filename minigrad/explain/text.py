@@ -1,4 +1,4 @@
-"""A pass as text of at most 100 columns, and as a LaTeX document."""
+"""A pass as text for a terminal, and as a LaTeX document."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from itertools import groupby
 from math import prod
 from typing import Final
 
+from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.passes import Pass, Selection
-from minigrad.explain.steps import EQUATIONS, TOKEN, Line, at, number
+from minigrad.explain.steps import TOKEN, Line, at, number
+from minigrad.util.terminal import Style, Terminal
 
-WIDTH: Final = 100
-_TAG: Final = 15
-"""The width of the indent, the longest tag and the space before it."""
+_OPERATOR: Final = re.compile(r" (?=[-+/=←] )")
+"""The space before an operator, where a formula may be broken."""
 _LATEX_WIDTH: Final = 62
 """Characters of text that make a row of a formula in LaTeX."""
 _NAME: Final = re.compile(
@@ -23,35 +24,48 @@ _NAME: Final = re.compile(
 )
 _GREEK: Final = [
     "alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "sigma", "theta", "phi", "omega",
-    "eta", "tau",
+    "eta", "tau", "rho",
 ]  # fmt: skip
 _FUNCTIONS: Final = ["exp", "log", "tanh", "max", "min", "sin", "cos", "sinh", "cosh"]
 _COMMANDS: Final = {name: f"\\{name}" for name in (*_FUNCTIONS, *_GREEK)}
-_COMMANDS.update(zip("αβγδελμσθφωητ", map("\\{}".format, _GREEK), strict=True))
+_COMMANDS["J_new"] = r"J_{\text{new}}"
+_COMMANDS.update(zip("αβγδελμσθφωητρ", map("\\{}".format, _GREEK), strict=True))
 _SPECIAL: Final = {sign: f"\\{sign}" for sign in "#$%&_{}"}
+_PLAIN: Final = _SPECIAL | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "→": r"$\to$", "×": r"$\times$", "∂": r"$\partial$", "Σ": r"$\Sigma$", "δ": r"$\delta$",
+}  # fmt: skip
 _SIGNS: Final = _SPECIAL | {
+    "←": r"\leftarrow ", "→": r"\to ",
     "×": r"\times ", "∂": r"\partial ", "≤": r"\le ", "≥": r"\ge ", "<=": r"\le ", ">=": r"\ge ",
     "\\": r"\backslash ", "~": r"\sim ", "*": r"\cdot ",
 }  # fmt: skip
 
 
-def text(made: Pass, shown: Selection) -> str:
+def text(made: Pass, shown: Selection, terminal: Terminal) -> str:
     """Write the steps of one row in order, and the equations that they follow."""
-    written = [row for sentence in opening(made, shown) for row in wrap(sentence, WIDTH, "")]
+    width, paint = terminal.width, terminal.paint
+
+    def rows(sentence: str | list[str], indent: str = "  ", later: str = "    ") -> list[str]:
+        wrapped = wrap(sentence, width - len(indent), later) if sentence else []
+        return [f"{indent}{row}".rstrip() for row in wrapped]
+
+    written = [row for sentence in opening(made, shown) for row in rows(sentence, "", "")]
     for phase, steps in groupby(enumerate(made.steps, start=1), lambda item: item[1].phase):
-        written += ["", phase.upper()]
+        written += ["", paint(phase.upper(), "bold", "magenta")]
         for place, step in steps:
-            *rows, last = wrap(f"{place}. {step.head}", WIDTH - len(step.references) - 2, "    ")
-            written += ["", *rows, f"{last:{WIDTH - len(step.references)}}{step.references}"]
-            written += [f"  {row}" for row in wrap(step.equation, WIDTH - 2, "    ")]
-            lines = shown.lines(step)
-            written += [row for line in lines for row in tagged(line, step.tag)]
-            if len(lines) < step.size:
-                written.append(f"  ... and {step.size - len(lines)} more")
-            written += [f"  {row}" for row in shown.note(step)]
-    used = {int(n) for step in made.steps for n in step.tag.removeprefix("as ").split(", ")}
-    written += ["", "EQUATIONS", "", "  i, j and k count the units of three consecutive layers"]
-    written += [f"  {f'({n})':4} {equation}" for n, equation in EQUATIONS.items() if n in used]
+            head = rows(f"{place}. {step.head}", "")
+            written += ["", *_beside(head, step.references, terminal, "bold")]
+            written += [paint(row, "cyan") for row in rows(_OPERATOR.split(step.equation))]
+            written += [row for line in shown.lines(step) for row in tagged(line, "", terminal)]
+            written += [paint(row, "dim") for row in rows(shown.rest(step), "  ", "")]
+            written += [row for noted in shown.note(step) for row in rows(noted, later="      ")]
+    tags = {step.tag.removeprefix("as ") for step in made.steps} - {""}
+    used = {int(n) for tag in tags for n in tag.split(", ")}
+    written += ["", paint("EQUATIONS", "bold", "magenta"), ""]
+    written += rows("i, j and k count the units of three consecutive layers")
+    for n in sorted(used):
+        written += rows(_OPERATOR.split(f"{f'({n})':4} {EQUATIONS[n]}"), later=" " * 9)
     return "\n".join(written)
 
 
@@ -71,12 +85,13 @@ def latex(made: Pass, shown: Selection) -> str:
     for phase, steps in groupby(enumerate(made.steps, start=1), lambda item: item[1].phase):
         written.append(rf"\section*{{{phase.title()}}}")
         for place, step in steps:
-            head = rf"\paragraph{{{place}. {_escape(step.head)}.}} {_escape(step.references)}."
+            head = rf"\paragraph{{{place}. {_escape(step.head)}.}}"
+            head += f" {_escape(step.references)}." if step.tag else ""
             lines = shown.lines(step)
             rows = [row for line in lines for row in _rows(pieces(line), step.tag)]
             written += [head, *_aligned(_rows(step.equation) + rows)]
-            if len(lines) < step.size:
-                written.append(f"\\noindent\\ldots\\ and {step.size - len(lines)} more.")
+            if rest := shown.rest(step):
+                written.append(f"\\noindent {_escape(rest)}.")
             if note := shown.note(step):
                 plain = "\n".join(note).encode("ascii", "ignore").decode()
                 written += [r"\begin{verbatim}", plain, r"\end{verbatim}"]
@@ -88,7 +103,7 @@ def opening(made: Pass, shown: Selection) -> list[str]:
     limit = shown.limit
     sentences = [
         f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row "
-        f"{shown.row} of {made.rows}."
+        f"{shown.row} of {made.rows}{', and the update' * (made.steps[-1].phase == 'update')}."
     ]
     for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
         shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"
@@ -96,36 +111,38 @@ def opening(made: Pass, shown: Selection) -> list[str]:
         example = f"{name}{index} is {path.lstrip('.')}.value{index or '[...]'}"
         sentences.append(f"Indices start at 0, as in the arrays: {example}.")
     sentences.append(
-        "Numbers in parentheses refer to the equations below; (as 8) takes the place of Equation 8."
+        'The equations are listed below. "As Equation 8" takes the place of Equation 8, where a '
+        "layer or a loss isn't the tutorial's."
     )
     if any(step.size > limit.most for step in made.steps):
         sentences.append(
-            f"Where there are more than {limit.most} numbers, the {limit.few} with the largest "
-            "effect are shown."
+            f"Of more than {limit.most} numbers, the {limit.few} largest are shown, and the sum of "
+            "the others. Units are ranked by their effect, |a × ∂J/∂a|."
         )
     return sentences
 
 
 def pieces(line: Line) -> list[str]:
     """Write a line in pieces between which it may be broken."""
-    value = f"= {number(line.value)}"
+    value = f"{line.sign} {number(line.value)}"
     made = [line.name]
     if line.formula:
-        first, *others = line.formula.split(" + ")
-        made += [f"= {first}", *(f"+ {other}" for other in others)]
+        made += _OPERATOR.split(f"{line.sign} {line.formula}")
     elif len(line.terms) == 1 and len(line.terms[0].factors) == 1 and not line.omitted:
-        made.append(f"= {line.terms[0].factors[0][0]}")
+        made.append(f"{line.sign} {line.terms[0].factors[0][0]}")
     elif line.terms:
         for place, term in enumerate(line.terms):
             head, *rest = [value for _, value in term.factors]
             sign = "-" if head < 0 else "+"
             shown = [number(abs(head) if place else head)]
             shown += [f"({number(v)})" if v < 0 else number(v) for v in rest]
-            made.append(f"{sign if place else '='} {' × '.join(shown)}")
+            made.append(f"{sign if place else line.sign} {' × '.join(shown)}")
         if line.omitted:
             sign = "-" if line.rest < 0 else "+"
-            made.append(f"{sign} {number(abs(line.rest))} ({line.omitted} more)")
-    return made if made[-1] == value else [*made, value]
+            made.append(f"{sign} {number(abs(line.rest))} ({line.omitted} others)")
+    if made[-1] == value:
+        return made
+    return [*made, f"= {number(line.value)}" if len(made) > 1 else value]
 
 
 def wrap(made: str | list[str], width: int, indent: str = "  ") -> list[str]:
@@ -137,15 +154,28 @@ def wrap(made: str | list[str], width: int, indent: str = "  ") -> list[str]:
             rows[-1] += f" {piece}"
         else:
             rows.append(f"{indent}{piece}")
-    cuts = (textwrap.wrap(row, width, subsequent_indent=indent) for row in rows if len(row) > width)
-    return [cut for row in rows for cut in (next(cuts) if len(row) > width else [row])]
+    cut: list[str] = []
+    for row in rows:
+        fits = len(row) <= width
+        cut += [row] if fits else textwrap.wrap(row, width, subsequent_indent=indent)
+    return cut
 
 
-def tagged(line: Line, tag: str) -> list[str]:
+def tagged(line: Line, tag: str, terminal: Terminal) -> list[str]:
     """Write one line, with the equation's number in parentheses at the right."""
-    rows = [f"  {row}" for row in wrap(pieces(line), WIDTH - _TAG, "    ")]
-    rows[-1] = f"{rows[-1]:{WIDTH - len(tag) - 2}}({tag})"
-    return rows
+    rows = [f"  {row}" for row in wrap(pieces(line), terminal.width - 2, "    ")]
+    return _beside(rows, f"({tag})" if tag else "", terminal)
+
+
+def _beside(rows: list[str], right: str, terminal: Terminal, *styles: Style) -> list[str]:
+    """Write rows in these styles or with a bold result, and what stands at the right end."""
+    if right and len(rows[-1]) + 2 + len(right) > terminal.width:
+        rows = [*rows, ""]
+    space = " " * (terminal.width - len(rows[-1]) - len(right)) if right else ""
+    *first, last = [terminal.paint(row, *styles) for row in rows]
+    if not styles and (result := re.search(r"(?<=[=←] )\S+$", rows[-1])):
+        last = rows[-1][: result.start()] + terminal.paint(result[0], "bold")
+    return [*first, f"{last}{space}{terminal.paint(right, 'dim')}"]
 
 
 def _mathematics(formula: str) -> str:
@@ -170,9 +200,8 @@ def _mathematics(formula: str) -> str:
 
 def _escape(plain: str) -> str:
     """Write plain text so that LaTeX prints it; signs beyond ASCII are simplified or left out."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    plain = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
-    return "".join((special | _SPECIAL).get(sign, sign) for sign in plain)
+    plain = unicodedata.normalize("NFKD", plain)
+    return "".join(_PLAIN.get(sign, sign if sign.isascii() else "") for sign in plain)
 
 
 def _aligned(rows: list[str]) -> list[str]:
@@ -181,9 +210,10 @@ def _aligned(rows: list[str]) -> list[str]:
 
 def _rows(formula: str | list[str], tag: str = "") -> list[str]:
     """Write the rows of a formula, aligned at its first equality sign."""
+    formula = _OPERATOR.split(formula) if isinstance(formula, str) else formula
     first, *others = wrap(formula, _LATEX_WIDTH)
-    left, _, right = first.partition(" = ")
-    rows = [f"{_mathematics(left)} &" + (f"= {_mathematics(right)}" if right else "")]
+    left, *right = re.split(r" (?=[=←] )", first, maxsplit=1)
+    rows = [f"{_mathematics(left)} &{''.join(map(_mathematics, right))}"]
     rows += [rf"&\quad {{}}{_mathematics(row.strip())}" for row in others]
     rows[-1] += rf" \tag{{{_escape(tag)}}}" if tag else ""
     return rows
@@ -195,6 +225,8 @@ def _name(name: str) -> str:
     parts = _NAME.fullmatch(name)
     if parts is None:
         return rf"\text{{{_escape(name)}}}"
+    if name.startswith("β_"):
+        return rf"\beta_{{{parts['level']}}}"
     above = [f"({parts['level']})"] if parts["level"] else []
     above += [r"\prime" * len(parts["primes"])] if parts["primes"] else []
     above += [rf"\text{{by {_escape(parts['by'])}}}"] if parts["by"] else []

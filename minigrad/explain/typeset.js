@@ -36,8 +36,9 @@ function nameOf(text) {
   const parts = NAME.exec(text);
   if (!parts) return [document.createTextNode(text)];
   const [, base, level, primes, by, index] = parts;
-  const made = [make("i", {}, base)];
-  if (level) made.push(make("sub", {}, level));
+  const [letter, below] = base[1] === "_" ? [base[0], base.slice(2)] : [base, ""];
+  const made = [make("i", {}, letter)];
+  if (below || level) made.push(make("sub", {}, below + level));
   if (primes) made.push(primes);
   if (by) made.push(make("small", {}, ` by ${by} `));
   if (index) made.push(make("span", { className: "index" }, index));
@@ -63,7 +64,7 @@ function typeset(text) {
 }
 
 function sign(value, first) {
-  if (first) return "= ";
+  if (first) return `${first} `;
   return value.startsWith("-") ? "\u2212 " : "+ ";
 }
 
@@ -86,18 +87,19 @@ function factorNumbers(term, first) {
 function inOneRow(line) {
   const made = make("span", { className: "math" });
   const terms = line.terms ?? [];
+  const equals = line.sign ?? "=";
   if (terms.length === 1 && terms[0].factors.length === 1 && !line.omitted) {
-    made.append("= ", typeset(terms[0].factors[0][0]), " ");
+    made.append(`${equals} `, typeset(terms[0].factors[0][0]), " ");
   } else {
     terms.forEach((term, place) => {
       const first = place === 0;
-      made.append(whole(sign(term.factors[0][1], first), factorNumbers(term, first)), " ");
+      made.append(whole(sign(term.factors[0][1], first && equals), factorNumbers(term, first)), " ");
     });
     if (line.omitted) {
       const rest = numeral(line.rest.replace(/^-/, ""));
-      made.append(whole(sign(line.rest, false), rest, ` (${line.omitted} more)`), " ");
+      made.append(whole(sign(line.rest, false), rest, ` (${line.omitted} others)`), " ");
     }
-    if (line.formula) made.append("= ", typeset(line.formula), " ");
+    if (line.formula) made.append(`${equals} `, typeset(line.formula), " ");
   }
   if (line.formula !== line.value) {
     const result = whole("= ", numeral(line.value));

@@ -293,9 +293,10 @@ class Program:
 
     def _repr_html_(self) -> str:
         shown = html.escape(self._page(0, _NOTEBOOK_PAGES))
+        height = 860 if len(self.films) == 1 else 1200
         return (  # a frame separates the page's style and script from the notebook's
             f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
-            f'style="width:100%;height:860px;border:0" srcdoc="{shown}"></iframe>'
+            f'style="width:100%;height:{height}px;border:0" srcdoc="{shown}"></iframe>'
         )
 
     @override

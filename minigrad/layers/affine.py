@@ -6,11 +6,12 @@ import inspect
 from types import NoneType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Shape
+from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.activations import Activation
 from minigrad.layers.softmax import LogSoftmax, Softmax
@@ -85,6 +86,15 @@ class Affine(Layer):
                 f"{self.label} expects a shared {name} of shape {shape}, got {shared!r}"
             )
         return shared
+
+    def delta_z(self, delta: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Return dJ/dz, back through the activation, for delta of this shape."""
+        self.check_delta(delta, shape)
+        if self.activation is not None:
+            delta = self.activation.backward(delta)
+        if delta.dtype != dtype:
+            raise TypeError(f"{self.label} expects delta of dtype {dtype}, got {delta.dtype}")
+        return delta
 
     @override
     def get_config(self) -> dict[str, Any]:

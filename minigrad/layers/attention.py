@@ -235,7 +235,7 @@ class MultiHeadAttention(Layer):
                 )
         inputs = (query,) if value is None else (query, value)
         queries, keys = query.shape[1], inputs[-1].shape[1]
-        attends = np.tri(queries, keys, dtype=bool).T if self.causal else None
+        attends = np.triu(np.ones((keys, queries), bool)) if self.causal else None
         if mask is None:
             return inputs, attends
         self._check_mask(mask.shape[1:], queries, keys)

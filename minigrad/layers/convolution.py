@@ -143,11 +143,7 @@ class Convolution(Affine):
     def _parameter_gradients(self, delta: Array) -> Array:
         """Assign dJ/dW and dJ/db, and return delta = dJ/dz."""
         windows, x, shape = self.cache
-        self.check_delta(delta, shape)
-        if self.activation is not None:
-            delta = self.activation.backward(delta)
-        if delta.dtype != x.dtype:
-            raise TypeError(f"{self.label} expects delta of dtype {x.dtype}, got {delta.dtype}")
+        delta = self.delta_z(delta, shape, x.dtype)
         self.weight.grad = self.weight_gradient(windows, x, delta).reshape(self.weight.shape)
         if self.bias is not None:
             self.bias.grad = delta.sum(axis=tuple(range(delta.ndim - 1)))

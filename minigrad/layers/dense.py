@@ -25,7 +25,7 @@ class Dense(Affine):
 
     Backward, with delta = dJ/dz of shape (batch, ..., units):
 
-        dJ/dW = x^T delta        Equations 6 and 11: sum over rows of delta_k a_j
+        dJ/dW = x^T delta        sum over rows of delta_k a_j (Equation 6), or delta_j a_i (11)
         dJ/db = sum over rows of delta
         dJ/dx = delta W^T        the sum over k of delta_k w_jk in Equation 10
 
@@ -129,11 +129,7 @@ class Dense(Affine):
     def _parameter_gradients(self, delta: Array) -> Array:
         """Assign dJ/dW and dJ/db, and return delta = dJ/dz as a matrix."""
         x, several = self.cache, self._several
-        self.check_delta(delta, (*x.shape[:-1], self.units) if several else (len(x), self.units))
-        if self.activation is not None:
-            delta = self.activation.backward(delta)
-        if delta.dtype != x.dtype:
-            raise TypeError(f"{self.label} expects delta of dtype {x.dtype}, got {delta.dtype}")
+        delta = self.delta_z(delta, (*x.shape[:-1], self.units), x.dtype)
         if several:
             x, delta = _vectors(x), _vectors(delta)
         np.dot(x.T, delta, out=self.weight.grad)

@@ -10,8 +10,8 @@ from minigrad.layers.activations import Activation
 from minigrad.util.config import register
 from minigrad.util.options import check_not_negative
 
-_SELU_ALPHA = 1.6732632423543772
-_SELU_SCALE = 1.0507009873554805
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
 
 
 @register
@@ -116,11 +116,11 @@ class SELU(Activation):
 
     @override
     def function(self, z: Array) -> Array:
-        return _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * np.expm1(np.minimum(z, 0)))
+        return SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0)))
 
     @override
     def derivative(self, cached: Array) -> Array:
-        return _SELU_SCALE * np.where(cached > 0, 1, _SELU_ALPHA * _exp_below_zero(cached))
+        return SELU_SCALE * np.where(cached > 0, 1, SELU_ALPHA * _exp_below_zero(cached))
 
 
 @register

@@ -44,6 +44,7 @@ class Windows:
     Attributes:
         lengths: as above.
         outputs: the number of windows along each axis; None if unknown.
+        pads: the padding of each axis, before and after.
         overlap: whether an input may lie in several windows.
     """
 
@@ -65,10 +66,9 @@ class Windows:
         reach = tuple(offsets[-1] + 1 for offsets in self._offsets)
         self.overlap = any(r > s for r, s in zip(reach, self._strides, strict=True))
         paddings = [padding] * axes if isinstance(padding, str) else per_axis(padding, axes)
-        self._pads = tuple(map(_pads, lengths, reach, self._strides, paddings))
+        self.pads = tuple(map(_pads, lengths, reach, self._strides, paddings))
         self._padded: Shape = tuple(
-            None if n is None else n + sum(pads)
-            for n, pads in zip(lengths, self._pads, strict=True)
+            None if n is None else n + sum(pads) for n, pads in zip(lengths, self.pads, strict=True)
         )
         self.outputs: Shape = tuple(
             None if n is None else (n - r) // s + 1
@@ -83,7 +83,7 @@ class Windows:
     def pad(self, x: Array, fill: float = 0.0) -> Array:
         """Return the transposed input with its padding; a view of x where it needs no copy."""
         inner = transposed(x)
-        if not any(map(any, self._pads)):
+        if not any(map(any, self.pads)):
             return inner
         padded = self._full(len(inner), len(x), fill, x.dtype)
         padded[self._inside] = inner
@@ -91,7 +91,7 @@ class Windows:
 
     def crop(self, padded: Array) -> Array:
         """Return what `pad` was given; the argument must be new memory."""
-        if any(map(any, self._pads)):
+        if any(map(any, self.pads)):
             padded = np.ascontiguousarray(padded[self._inside])
         return padded.T
 
@@ -102,7 +102,7 @@ class Windows:
     @property
     def _inside(self) -> tuple[slice, ...]:
         """The index of the input in its padding, transposed."""
-        ends = zip(self._pads, self.lengths, strict=True)
+        ends = zip(self.pads, self.lengths, strict=True)
         return _reversed(slice(first, first + n) for (first, _), n in ends)
 
     def views(self, padded: Array) -> list[Array]:

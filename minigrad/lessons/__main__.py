@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 from importlib.resources import files
@@ -14,27 +15,35 @@ from minigrad.core.layer import Layer
 from minigrad.lessons.exercises import EXERCISES, Exercise
 from minigrad.lessons.grading import grade
 from minigrad.util.names import nearest
+from minigrad.util.table import Table
+from minigrad.util.terminal import Terminal
 
 COMMAND = "python -m minigrad.lessons"
-USAGE = f"""usage: {COMMAND}                  list the exercises
-       {COMMAND} start NAME       write NAME.py to this folder
-       {COMMAND} grade FILE.py    grade it"""
+USAGE = f"""\
+{COMMAND}                lists the exercises
+{COMMAND} start NAME     writes NAME.py to this folder
+{COMMAND} grade NAME.py  says what is wrong with it"""
+ABOUT = """\
+Each exercise is a layer that is broken or half written: correct its forward and its backward pass.
+The grader compares them with the right ones, and names the likely mistake."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command, and return its exit status."""
     match arguments:
-        case []:
-            for exercise in EXERCISES.values():
-                print(f"  {exercise.name:10} {exercise.about}")
-            print(f"\n{USAGE}")
+        case [] | ["-h" | "--help"]:
+            terminal = Terminal.of()
+            print(textwrap.fill(ABOUT, min(terminal.width, 80)), end="\n\n")
+            names = [(exercise.name, exercise.about) for exercise in EXERCISES.values()]
+            print(Table([("exercise", "what it is"), *names]).text(terminal), end="\n\n")
+            print(USAGE)
             return 0
         case ["start", name]:
             path = Path(f"{_exercise(name).name}.py")
             if path.exists():
                 raise SystemExit(f"{path} already exists: rename or delete it first")
             path.write_text(files(__package__).joinpath("sheets", path.name).read_text())
-            print(f"wrote {path}: read it, fix it, and run\n  {COMMAND} grade {path}")
+            print(f"wrote {path}: read it, correct it, and run\n  {COMMAND} grade {path}")
             return 0
         case ["grade", file]:
             return _grade(Path(file))
@@ -61,12 +70,13 @@ def _grade(path: Path) -> int:
     if not layers:
         print(f"{path} defines no Layer")
         return 1
+    terminal = Terminal.of()
     if wrong := grade(layers[-1](), exercise):
-        print(*(f"- {sentence}" for sentence in wrong), sep="\n")
+        print(*(terminal.fill(f"- {sentence}") for sentence in wrong), sep="\n")
         return 1
     later = list(EXERCISES)[list(EXERCISES).index(exercise.name) + 1 :]
     end = f"Next: {COMMAND} start {later[0]}" if later else "That was the last exercise."
-    print(f"{layers[-1].__name__} is correct. {end}")
+    print(f"{terminal.paint(f'{layers[-1].__name__} is correct.', 'bold', 'green')} {end}")
     return 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from numpy.random import RandomState
 
 from minigrad import SGD, Dense, History, MSELoss, Sequential, Sigmoid
 from minigrad.data.arrays import Array
+from minigrad.util.table import Table
+from minigrad.util.terminal import Terminal
 
 ROWS = UPDATES = 10_000
 PRINTED_LOSSES = (
@@ -24,38 +27,42 @@ PRINTED_LOSSES = (
 # The least squared error per row of a sigmoid output: the integral of s^2 (1 - s) over 0..1.
 FLOOR = 1 / 12
 LOSS_RANGE = (FLOOR * ROWS / 2, 2 * PRINTED_LOSSES[0])
+OR_ROWS = ((0, 0, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
+USAGE = "usage: python -m minigrad [PICTURE.svg]"
 INTRODUCTION = """\
 This program repeats a tutorial, the notebook "Building Simple Neural Network Using Numpy". The
 tutorial builds a network from scratch: 2 inputs, 3 hidden sigmoid units, 1 sigmoid output, no
-biases. It trains the network to add two numbers, and prints its losses.
+biases. It trains the network to add two numbers, and prints its losses. You see the same numbers
+from minigrad, learn why some of them can't be repeated, and correct two faults of the network. It
+takes less than a minute."""
+GATE = """\
+The tutorial names the OR gate as an example: the output is 1 if one of two inputs is 1. A 2-3-1
+network with biases learns it in 2,000 updates."""
+REPETITION = f"""\
+Each of {ROWS:,} rows has two numbers between 0 and 1, and their sum is the target. The network
+makes {UPDATES:,} updates at the learning rate 0.01. The loss is E = 1/2 sum (a_k - t_k)^2 over all
+rows (Equation 1 of the tutorial), with the prediction a and the target t; the error per row is the
+mean of (a - t)^2.
 
-1. The OR gate
+"tutorial" is the number that the tutorial prints, "minigrad" is ours. "allowed" says what ours
+must be: a number that every computer can repeat must have the same digits, the others lie in a
+range. The next section explains why."""
+CHAOS = f"""\
+Gradient descent is stable only if the learning rate is below 2 / (largest curvature of the loss).
+Near the solution the largest curvature is about 575, so the limit is 0.0035, and 0.01 is above it.
+The run is chaotic: if one weight changes by one unit in its last place, as on another processor,
+the loss at update 1,000 changes by 12 %. Later numbers can only be in a range.
 
-The tutorial first names the OR gate as an example. A 2-3-1 network with biases learns it.
-
-   x1  x2   target  prediction"""
-REPETITION = f"""
-2. The sum of two numbers
-
-The tutorial's run has {ROWS:,} rows, {UPDATES:,} updates and the learning rate 0.01. The loss is
-1/2 sum (prediction - target)^2 over all rows. The columns are the number that the tutorial prints,
-our number, how closely they must agree, and whether they do.
-
-  {"":34}{"tutorial":>16}{"minigrad":>16}  {"must agree":22}agrees"""
-EXPLANATION = """
-Not every digit can agree, because the run is chaotic. Gradient descent is stable only if the
-learning rate is below 2 / (largest curvature). Near the solution the largest curvature is about
-575, so the limit is 0.0035. A change of one unit in the last place of one weight, as another
-processor makes it, changes the loss at update 1,000 by 12 %. So what follows from later updates
-must only lie in a range. It starts at the smallest possible loss: the targets reach 2 and a sigmoid
-stays below 1, so the squared error per row is at least 1/12 = 0.0833, and the loss 416.7.
-
-3. Corrections
-
+The ranges begin at the least error. A target can be up to 2, and a sigmoid stays below 1, so the
+error per row is at least 1/12 = 0.0833, and the loss at least {LOSS_RANGE[0]:.1f}. The loss must
+stay below {LOSS_RANGE[1]:.1f}, twice the first one, or else the run has diverged. The trained
+network's error per row must be below 0.2, about half of the untrained one's. Its prediction for
+the sample, whose sum is 0.66, must be between 0.5 and 1."""
+CORRECTIONS = """\
 The tutorial's network has two faults: the learning rate is too large, and the output can't exceed
-1. The first run lowers the rate, the second has a linear output, the third also 3 layers of 8 tanh
-units. The columns are the means of (prediction - target)^2 and |prediction - target|, and updates.
-"""
+1. A lower rate makes the run stable, but the error stays at its lower bound. A linear output
+removes the bound. A deeper network, with 3 layers of 8 tanh units, learns it, too. The root of the
+error per row is how far a prediction is off, typically."""
 
 
 def network(rng: int | RandomState) -> Sequential:
@@ -85,16 +92,18 @@ class Comparison:
             return round(self.ours, 8) == self.printed
         return self.range[0] <= self.ours <= self.range[1]
 
-    def __str__(self) -> str:
-        must = "each digit" if self.range is None else "{:.4g} to {:.4g}".format(*self.range)
-        verdict = "yes" if self.agrees else "NO"
-        return f"  {self.what:34}{self.printed:16.8f}{self.ours:16.8f}  {must:22}{verdict}"
+    @property
+    def row(self) -> tuple[str, ...]:
+        """The cells of a table."""
+        allowed = "same digits" if self.range is None else "{:.4g} to {:.5g}".format(*self.range)
+        numbers = f"{self.printed:.8f}", f"{self.ours:.8f}"
+        return self.what, *numbers, allowed, "yes" if self.agrees else "NO"
 
 
 def or_gate() -> Array:
     """Train a 2-3-1 network with biases on the OR gate, and return its four predictions."""
-    x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    y = np.array([0.0, 1.0, 1.0, 1.0])
+    table = np.array(OR_ROWS, dtype=float)
+    x, y = table[:, :2], table[:, 2]
     model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
     train(model, x, y, learning_rate=1.0, epochs=2000)
     prediction: Array = model.predict(x)
@@ -133,11 +142,11 @@ def repeat_tutorial(x: Array, y: Array, rng: RandomState) -> tuple[list[Comparis
     ]
     results[0] = replace(results[0], range=None)
     results += [
-        Comparison("squared error per row, trained", 0.08943408, trained, (FLOOR, 0.2)),
-        Comparison("random sample, input 1", 0.34941852, sample[0, 0]),
-        Comparison("random sample, input 2", 0.30649525, sample[0, 1]),
-        Comparison("prediction for the sample", 0.77974212, prediction, (0.5, 1.0)),
-        Comparison("squared error per row, untrained", 0.36054183, untrained),
+        Comparison("error per row, trained", 0.08943408, trained, (FLOOR, 0.2)),
+        Comparison("sample, first input", 0.34941852, sample[0, 0]),
+        Comparison("sample, second input", 0.30649525, sample[0, 1]),
+        Comparison("sample, prediction", 0.77974212, prediction, (0.5, 1.0)),
+        Comparison("error per row, untrained", 0.36054183, untrained),
     ]
     return results, squared_errors(model, history, x, y)
 
@@ -148,8 +157,8 @@ def corrected(x: Array, y: Array) -> dict[str, tuple[Sequential, History]]:
     linear = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
     hidden = [Dense(8, "tanh") for _ in range(3)]
     deep = Sequential([*hidden, Dense(1)], input_shape=(2,), rng=4)
-    runs = {"sigmoid, rate 0.001": (stable, train(stable, x, y, learning_rate=0.001))}
-    for name, model, rate in (("linear output", linear, 0.5), ("deeper, linear", deep, 0.1)):
+    runs = {"learning rate 0.001": (stable, train(stable, x, y, learning_rate=0.001))}
+    for name, model, rate in (("linear output", linear, 0.5), ("linear output, deeper", deep, 0.1)):
         model.compile(optimizer=SGD(learning_rate=rate, momentum=0.9), loss=MSELoss())
         runs[name] = (model, model.fit(x, y, epochs=2000, batch_size=None, verbose=0))
     return runs
@@ -183,33 +192,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison and draw the picture; return 0 if all numbers agree."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) > 1 or any(a.startswith("-") for a in arguments):
-        print("usage: python -m minigrad [PICTURE.svg]", file=sys.stderr)
-        return 2
+        asked = list(arguments) in (["-h"], ["--help"])
+        print(_paragraphs(f"{USAGE}\n\n{INTRODUCTION}"), file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     path = arguments[0] if arguments else "minigrad-tutorial.svg"
     if not os.path.isdir(os.path.dirname(path) or "."):
         print(f"no folder {os.path.dirname(path)!r} for the picture: create it", file=sys.stderr)
         return 2
-    print(INTRODUCTION)
+    print(_paragraphs(INTRODUCTION))
+    _say("1. The OR gate", GATE)
     gate = or_gate().ravel()
-    for x1, x2, answer in zip((0, 1, 0, 1), (0, 0, 1, 1), gate, strict=True):
-        print(f"   {x1:2}  {x2:2}  {x1 | x2:7}  {answer:10.3f}")
-    print(REPETITION)
+    rows = [(*map(str, row), f"{p:.3f}") for row, p in zip(OR_ROWS, gate, strict=True)]
+    _show(Table([("x1", "x2", "target", "prediction"), *rows], right=range(4)))
+    _say("2. The sum of two numbers", REPETITION)
     rng = RandomState(4)
     x, y = sum_of_two(rng)
     results, errors = repeat_tutorial(x, y, rng)
-    print(*results, sep="\n")
-    print(EXPLANATION)
-    print(f"  {'':34}{'squared error':>16}{'absolute error':>16}  {'updates':>8}")
-    curves, final = {"tutorial, rate 0.01": errors}, []
-    for name, (model, history) in corrected(x, y).items():
-        curves[name] = squared_errors(model, history, x, y)
-        final.append(curves[name][-1])
-        absolute = float(np.abs(model.predict(x) - y).mean())
-        print(f"  {name:34}{final[-1]:16.8f}{absolute:16.8f}  {history.epochs:8,}")
+    wrong = [i for i, result in enumerate(results, start=1) if not result.agrees]
+    head: tuple[str, ...] = ("", "tutorial", "minigrad", "allowed", "agrees")
+    _show(Table([head, *(result.row for result in results)], right=(1, 2), wrong=wrong))
+    _say("3. Why not every digit agrees", CHAOS)
+    _say("4. Corrections", CORRECTIONS)
+    runs = corrected(x, y)
+    curves = {"learning rate 0.01": errors}
+    curves |= {name: squared_errors(model, run, x, y) for name, (model, run) in runs.items()}
+    rows = [
+        (name, f"{len(curve):,}", f"{curve[-1]:.8f}", f"{curve[-1] ** 0.5:.4f}")
+        for name, curve in curves.items()
+    ]
+    head = ("network", "updates", "error per row", "root")
+    _show(Table([head, *rows], right=(1, 2, 3)))
     try:
         draw(curves, path)
-        print(f"\nThe picture of the squared errors is in {path}")
+        print(f"\nThe picture of the errors over the updates is in {path}")
     except ImportError:
-        print("\nThe picture of the squared errors needs Matplotlib: pip install 'minigrad[plot]'")
-    learned = max(final[1:]) < 1e-3 and bool((gate.round() == (0, 1, 1, 1)).all())
-    return 0 if learned and all(result.agrees for result in results) else 1
+        print("\nThe picture of the errors needs Matplotlib: pip install 'minigrad[plot]'")
+    learned = max(curve[-1] for curve in [*curves.values()][2:]) < 1e-3  # with a linear output
+    solved = bool((gate.round() == (0, 1, 1, 1)).all())
+    return 0 if learned and solved and not wrong else 1
+
+
+def _say(title: str, text: str) -> None:
+    """Print a section at once, to be read while the next numbers are computed."""
+    print(f"\n{Terminal.of().paint(title, 'bold')}\n\n{_paragraphs(text)}", flush=True)
+
+
+def _show(table: Table) -> None:
+    print(f"\n{table.text()}")
+
+
+def _paragraphs(text: str) -> str:
+    """Wrap each paragraph to the terminal, to at most 80 columns."""
+    width = min(Terminal.of().width, 80)
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n"))

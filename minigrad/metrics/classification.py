@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from minigrad.data.arrays import as_array, as_data, check_finite
 from minigrad.data.targets import check_classes, check_range, like_prediction
 from minigrad.util.options import check_int, check_number
+from minigrad.util.table import Table
 
 
 def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
@@ -115,17 +116,31 @@ def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = No
     return _macro(target, prediction, threshold, "f1")
 
 
+class ConfusionMatrix(np.ndarray[Any, np.dtype[Any]]):
+    """An array that a notebook shows as a table, with the classes beside it."""
+
+    def _repr_html_(self) -> str | None:
+        if self.ndim != 2 or self.shape[0] != self.shape[1]:  # a part of one
+            return None
+        head = ["true \\ predicted", *map(str, range(len(self)))]
+        rows = [
+            [str(i), *(f"{n:,}" if isinstance(n, int) else f"{n:.3g}" for n in row)]
+            for i, row in enumerate(self.tolist())
+        ]
+        return Table([head, *rows], right=range(len(head))).html()
+
+
 def confusion_matrix(
     target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
-) -> NDArray[np.intp]:
+) -> ConfusionMatrix:
     """Return the number of rows of class i that are predicted as class j, in row i and column j.
 
     Arguments and errors are those of `accuracy`; for two classes it is 2 by 2. Predictions that
     look like logits, outside 0 to 1 for labels 0 and 1, need threshold=0. NaN is refused.
 
     >>> confusion_matrix(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
-    array([[0, 1],
-           [1, 1]])
+    ConfusionMatrix([[0, 1],
+                     [1, 1]])
     """
     scores = as_data(prediction, "the prediction")
     counted = _count(target, scores, threshold, "confusion_matrix")
@@ -133,7 +148,7 @@ def confusion_matrix(
     if threshold is None and (scores.ndim == 1 or scores.shape[-1] == 1) and np.min(target) >= 0:
         way = "pass threshold=0 for logits, else the score above which class 1 is predicted"
         check_range(scores, 0, 1, "the prediction", "confusion_matrix", way)
-    return counted
+    return counted.view(ConfusionMatrix)
 
 
 def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str) -> float:

@@ -14,7 +14,7 @@ from minigrad.util.options import check_positive
 
 
 def mae(target: ArrayLike, prediction: ArrayLike) -> float:
-    """Mean absolute error, in the unit of the targets.
+    """Mean absolute error: the mean of |a - t|, in the unit of the targets.
 
     All metrics for regression return NaN if a target or a prediction is NaN.
 
@@ -29,7 +29,9 @@ def mae(target: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def mse(target: ArrayLike, prediction: ArrayLike) -> float:
-    """Mean squared error; raises as `mae` does.
+    """Mean squared error: the mean of (a - t)^2.
+
+    Raises as `mae` does.
 
     >>> mse(np.array([1.0, 2.0]), np.array([[1.5], [2.0]]))
     0.125
@@ -38,7 +40,9 @@ def mse(target: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def rmse(target: ArrayLike, prediction: ArrayLike) -> float:
-    """Root mean squared error, in the unit of the targets; raises as `mae` does.
+    """Root mean squared error: the root of the mean of (a - t)^2, in the unit of the targets.
+
+    Raises as `mae` does.
 
     >>> rmse(np.array([1.0, 2.0]), np.array([[2.0], [3.0]]))
     1.0
@@ -47,7 +51,9 @@ def rmse(target: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def huber(target: ArrayLike, prediction: ArrayLike, *, delta: float = 1.0) -> float:
-    """Mean Huber error, as `HuberLoss` with this delta; raises as `mae` does.
+    """Mean Huber error: the mean of the terms of `HuberLoss`.
+
+    Raises as `mae` does.
 
     >>> huber(np.array([0.0, 0.0]), np.array([[0.5], [3.0]]))
     1.3125

@@ -35,6 +35,7 @@ class Adagrad(Optimizer):
     array([0.75])
     """
 
+    equation = "s = s + g^2; w - eta g / (sqrt(s) + epsilon)"
     slots = ("sum",)
 
     def __init__(
@@ -111,6 +112,14 @@ class RMSprop(Optimizer):
 
     @property
     @override
+    def equation(self) -> str:
+        square, h = "s = rho s + (1 - rho) g^2", "g / (sqrt(s) + epsilon)"
+        if self.momentum:
+            return f"{square}; v = momentum v + {h}; w - eta v"
+        return f"{square}; w - eta {h}"
+
+    @property
+    @override
     def slots(self) -> tuple[str, ...]:
         return ("square", "velocity") if self.momentum else ("square",)
 
@@ -155,6 +164,10 @@ class Adam(Optimizer):
     array([0.75])
     """
 
+    equation = (
+        "m = beta_1 m + (1 - beta_1) g; s = beta_2 s + (1 - beta_2) g^2; "
+        "w - eta (m / (1 - beta_1^t)) / (sqrt(s / (1 - beta_2^t)) + epsilon)"
+    )
     slots = ("mean", "square")
 
     def __init__(
@@ -205,6 +218,8 @@ class AdamW(Adam):
     >>> p.value
     array([0.875])
     """
+
+    equation = Adam.equation.replace("w - eta", "w - eta weight_decay w - eta")
 
     def __init__(
         self,

@@ -60,6 +60,14 @@ class SGD(Optimizer):
 
     @property
     @override
+    def equation(self) -> str:
+        if not self.momentum:
+            return "w - eta g"
+        step = "(g + momentum v)" if self.nesterov else "v"
+        return f"v = momentum v + g; w - eta {step}"
+
+    @property
+    @override
     def slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 

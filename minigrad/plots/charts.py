@@ -14,6 +14,7 @@ from minigrad.data.arrays import Array, as_data, check_finite
 from minigrad.data.rows import as_pair
 from minigrad.metrics import confusion_matrix
 from minigrad.trace import Step, trace
+from minigrad.util.optional import optional
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -228,10 +229,7 @@ def confusion(
 
 def _new_axes(function: str, *shape: int, **options: Any) -> Any:
     """Make a pyplot figure, and return its axes."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as e:
-        raise ImportError(f"plots.{function} needs Matplotlib: pip install 'minigrad[plot]'") from e
+    pyplot = optional("matplotlib.pyplot", f"plots.{function}", extra="plot")
     return pyplot.subplots(*shape, layout="constrained", **options)[1]
 
 

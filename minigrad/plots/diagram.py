@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import atan2, degrees, log
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from minigrad.core.layer import Layer
 from minigrad.plots.architecture import Node, nodes_of
 from minigrad.plots.layout import Layout, Place
-from minigrad.plots.svg import document, element, escape, fit, text, width_of
-from minigrad.summary import rows, totals
+from minigrad.plots.svg import document, fit, text, width_of
+from minigrad.summary import table, totals
+from minigrad.util.markup import element, escape
 
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
+_HALF_NUMBER, _NUMBER_GAP = 12.0, 11.0  # half of a number's width; between two numbers
 _MAX_PITCH = 92.0  # from one unit's centre to the next
 _MERGE, _MIN_BLOCK, _RIM = 15.0, 38.0, 6.0  # half of a size; around circles that have a frame
 _MAX_STROKE, _LINE, _CAPTION = 5.0, 15.0, 175.0  # of edges; of text, and its largest width
@@ -28,7 +30,9 @@ def network(model: Layer) -> str:
     the shape of a row; merges are small nodes. A layer without parameters that keeps the shape,
     such as an activation, is named with the layer before it. Long networks go on in the next row.
 
-    `Path("net.svg").write_text(network(model), encoding="utf-8")` writes a file for slides.
+    For slides write a file: `Path("net.svg").write_text(network(model), encoding="utf-8")`. Many
+    programs take SVG; for others, `rsvg-convert -f pdf -o net.pdf net.svg` of librsvg makes a PDF
+    of it, and `rsvg-convert -z 4 -o net.png net.svg` a large PNG.
 
     Raises:
         RuntimeError: the model isn't built.
@@ -83,16 +87,7 @@ def number(value: float) -> str:
 def html(model: Layer) -> str:
     """Return a model's diagram and the table of its layers, as a notebook shows them."""
     picture = network(model) if model.output_shape is not None else ""
-    head, *body = rows(model)
-    lines = [element("tr", "".join(element("th", escape(cell)) for cell in head))]
-    for cells in body:
-        indent = (len(cells[0]) - len(cells[0].lstrip())) / 2
-        looks = [f"text-align:{'right' if i == 3 else 'left'}" for i in range(len(cells))]
-        looks[0] += f";padding-left:{0.5 + indent}em"
-        pairs = zip(cells, looks, strict=True)
-        line = "".join(element("td", escape(cell.strip()), style=look) for cell, look in pairs)
-        lines.append(element("tr", line))
-    return f"{picture}<table>{''.join(lines)}</table><p>{escape(totals(model))}</p>"
+    return f"{picture}{table(model).html()}<p>{escape(totals(model))}</p>"
 
 
 def _shape_of(node: Node) -> str:
@@ -179,12 +174,12 @@ def _edge(graph: Layout, a: Node, b: Node, kind: str) -> list[str]:
 
 
 def _mesh(graph: Layout, a: Node, b: Node, largest: float) -> list[str]:
-    """Draw a line for each weight, the largest on top, and the numbers if they fit."""
+    """Draw a line for each weight, the largest on top, and the numbers along them if they fit."""
     assert b.weights is not None
     x1, x2 = a.x + a.radius, b.x - b.radius
     sizes = np.where(np.isfinite(b.weights), np.abs(b.weights), 0.0) / (largest or 1.0)
     show = graph.is_alone(a, b) and graph.columns[-1][0].row == 0
-    place = _number_place(a.heights, b.heights) if show else None
+    place = _number_place(a.heights, b.heights, x2 - x1) if show else None
     lines, numbers = [], []
     for edge in np.argsort(sizes, axis=None, kind="stable"):
         i, j = divmod(int(edge), b.units)
@@ -193,8 +188,10 @@ def _mesh(graph: Layout, a: Node, b: Node, largest: float) -> list[str]:
         line = _line(x1, y1, x2, y2, weight if size else 0.0, 1.0 + (_MAX_STROKE - 1.0) * size)
         lines.append(element("g", line, opacity=0.4 + 0.6 * size))
         if place is not None:
-            x, y = x1 + place * (x2 - x1), y1 + place * (y2 - y1) + 4
-            numbers.append(text(x, y, number(weight), "small halo fill-ink"))
+            x, y = x1 + place * (x2 - x1), y1 + place * (y2 - y1)
+            turn = f"rotate({degrees(atan2(y2 - y1, x2 - x1)):.1f} {x:.1f} {y:.1f})"
+            label = text(x, y + 4, number(weight), "small halo fill-ink")
+            numbers.append(element("g", label, transform=turn))
     return [*lines, *numbers]
 
 
@@ -205,14 +202,23 @@ def _line(x1: float, y1: float, x2: float, y2: float, weight: float, width: floa
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke_width=width, **look)
 
 
-def _number_place(start: NDArray[Any], end: NDArray[Any]) -> float | None:
+def _number_place(start: NDArray[Any], end: NDArray[Any], across: float) -> float | None:
     """Return where on the edges their numbers are farthest apart, or None where they overlap."""
+    if len(start) * len(end) > _MAX_NUMBERS:
+        return None
+    rise = (end - start[:, None]).ravel() / across
+    along = _HALF_NUMBER * np.array([-1, 0, 1]) / np.sqrt(1 + rise[:, None] ** 2)
     gaps = {}
-    for place in (0.2, 0.24, 0.28, 0.32, 0.36, 0.4):  # shares of their length
-        heights = np.sort((start[:, None] + place * (end - start[:, None])).ravel())
-        gaps[place] = round(float(np.diff(heights).min(initial=np.inf)), 6)
-    best = max(gaps, key=lambda place: gaps[place])
-    return best if gaps[best] >= 16 and len(start) * len(end) <= _MAX_NUMBERS else None
+    for share in (0.2, 0.24, 0.28, 0.32, 0.36, 0.4):  # of their length
+        x = share * across + along  # three points of each number, (edges, 3)
+        y = np.repeat(start, len(end))[:, None] + rise[:, None] * x
+        points = (x + 1j * y).ravel()
+        distances = abs(points[:, None] - points)
+        edges = np.arange(len(rise)).repeat(3)
+        between = distances[edges[:, None] != edges]
+        gaps[share] = round(float(between.min(initial=np.inf)), 6)
+    best = max(gaps, key=lambda share: gaps[share])
+    return best if gaps[best] >= _NUMBER_GAP else None
 
 
 def _shape(node: Node, *, framed: bool) -> list[str]:

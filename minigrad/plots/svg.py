@@ -1,9 +1,10 @@
-"""SVG text: elements, text that fits a width, and a document with its own style sheet."""
+"""SVG: text that fits a width, and a document with its own style sheet."""
 
-import re
 import zlib
 from collections.abc import Sequence
 from typing import Final
+
+from minigrad.util.markup import element, escape
 
 COLORS: Final = {
     "paper": ("#ffffff", "#0d1117"),
@@ -19,22 +20,6 @@ COLORS: Final = {
 }  # light, dark
 _FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _SIZES: Final = {"small": 11.5, "body": 13.0, "title": 17.0}
-_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def escape(content: str) -> str:
-    """Escape text for XML; a character that XML doesn't allow becomes U+FFFD."""
-    return _NOT_XML.sub("\ufffd", content).translate(_ESCAPES)
-
-
-def element(tag: str, content: str = "", **attributes: str | float) -> str:
-    """Write an element. `content` is SVG; attribute values are escaped, numbers are rounded."""
-    start = tag
-    for name, value in attributes.items():
-        shown = escape(value) if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
-        start += f' {name.rstrip("_").replace("_", "-")}="{shown}"'
-    return f"<{start}>{content}</{tag}>" if content else f"<{start}/>"
 
 
 def text(x: float, y: float, content: str, css: str, *, anchor: str = "middle") -> str:
@@ -71,6 +56,9 @@ def document(
     style = (
         f"{scope}{{max-width:100%;height:auto}}{scope}{{{light}}}"
         f"@media (prefers-color-scheme:dark){{{scope}{{{dark}}}}}"
+        # A notebook of JupyterLab and a page of Sphinx have a theme of their own.
+        f"[data-jp-theme-light=true] {scope},[data-theme=light] {scope}{{{light}}}"
+        f"[data-jp-theme-light=false] {scope},[data-theme=dark] {scope}{{{dark}}}"
         f"{scope} text{{font-family:{_FONT}}}{scope} .title,{scope} .strong{{font-weight:600}}"
         f"{scope} .halo{{stroke:{COLORS['paper'][0]};stroke:var(--paper);stroke-width:6px;"
         "stroke-linejoin:round;paint-order:stroke}"

@@ -9,15 +9,18 @@ from time import perf_counter
 from types import FrameType
 from typing import Literal, TextIO, TypeAlias
 
-from typing_extensions import Self, override
+from typing_extensions import Self
+
+from minigrad.util.terminal import Terminal
 
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 _REDRAW_SECONDS = 0.1
-_FEW_EPOCHS = 50
-_KEEP_SECONDS = 1.0  # in a run of more epochs, the terminal keeps one line in this time
 _DRAWING_SHARE = 20  # drawing takes at most 1/20 of the time, even on a slow terminal
-_BAR = 20  # the longest bar, in columns
+_FEW_EPOCHS = 50  # a run of more keeps the line of some epochs only:
+_KEEP_SECONDS = 1.0  # one in this time,
+_KEEP_SHARE = 50  # or in 1/50 of the time so far, if that is longer
+_LEAST_BAR, _BAR = 5, 20  # columns
 
 
 def progress(verbose: Verbose) -> Progress:
@@ -28,195 +31,150 @@ def progress(verbose: Verbose) -> Progress:
     if verbose == 0 or stream is None:
         return Progress()
     terminal = getattr(stream, "isatty", bool)() and os.environ.get("TERM") != "dumb"
-    return Line(stream) if terminal and verbose != 2 else Progress(stream)
+    return Progress(stream, in_place=terminal and verbose != 2, every=verbose == 2)
 
 
 class Progress:
-    """One plain line per epoch, for files, pipes and notebooks; nothing without a stream."""
+    """A line for each epoch, and on a terminal the running one, redrawn ten times a second.
 
-    in_place = False  # whether the trainer calls `batch` when `due` returns True
+    In a run of over 50 epochs some epochs have no line, unless `every` is true. The running line
+    has the epoch, a bar, the batch, batches per second, the logs and the time left, or as many of
+    them as fit. Without a stream nothing is shown.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream
-        self.epoch = self.epochs = 0
-        self._batches: int | None = None
-        self._began = self._flushed = 0.0
+    Attributes:
+        in_place: whether there is a running line: the trainer calls `batch` when `due` is true.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, *, in_place: bool = False, every: bool = False
+    ) -> None:
+        self.stream, self.in_place, self.every = stream, in_place, every
+        self._shown = self._hidden = ""
+        # The head and the logs of a finished epoch whose line isn't kept yet.
+        self._finished: tuple[str, Mapping[str, float]] | None = None
 
     def begin(self, epoch: int, epochs: int) -> None:
         """Begin training after `epoch` of `epochs` epochs."""
-        self.epoch, self.epochs = epoch, epochs
+        self.epoch, self.epochs, self._first = epoch, epochs, epoch
+        self._start = self._kept = perf_counter()
+        self._due = self._start + _REDRAW_SECONDS
+        self._batches: int | None = None
+        self._number = self._steps = 0  # batches of this epoch, and of those before
 
     def begin_epoch(self, batches: int | None) -> None:
         """Begin the next epoch; `batches` is None if their number is unknown."""
         self.epoch += 1
-        self._batches, self._began = batches, perf_counter()
+        self._steps += self._batches or self._number
+        self._batches, self._number = batches, 0
 
-    def due(self) -> bool:
-        return False
-
-    def batch(self, number: int, rows: int, logs: Callable[[], Mapping[str, float]]) -> None:
-        """Show that `number` batches and `rows` rows of this epoch are done."""
-
-    def end_batches(self, rows: int) -> None:
-        """Count the rows of this epoch; validation follows."""
-
-    def end_epoch(self, logs: Mapping[str, float]) -> None:
-        """Show the logs of the finished epoch."""
-        if self.stream is not None:
-            self.say("  ".join([self.head(), *(text for text, _ in _ranked(logs))]))
-
-    def hide(self) -> None:
-        """Clear the line, so that callbacks can print."""
-
-    def show(self) -> None:
-        """Show the line again."""
-
-    def say(self, text: str) -> None:
-        self.write(f"{text}\n", flush=perf_counter() >= self._flushed + _REDRAW_SECONDS)
-
-    def end(self) -> None:
-        """End training, also after an error."""
-        self.write("")
-
-    def head(self) -> str:
-        return f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
-
-    def write(self, text: str, *, flush: bool = True) -> None:
-        """Write text, with '?' for characters that the encoding lacks."""
-        if self.stream is None:
-            return
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        self.stream.write(text.encode(encoding, "replace").decode(encoding))
-        if flush:
-            self.stream.flush()
-            self._flushed = perf_counter()
-
-
-class Line(Progress):
-    """One line on a terminal, redrawn in place at most ten times a second.
-
-    The terminal keeps the line of every epoch, or of one epoch a second in a run of over 50.
-    """
-
-    in_place = True
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._shown = self._hidden = ""
-        # The head and the logs of a finished epoch whose line isn't kept yet.
-        self._finished: tuple[str, Mapping[str, float]] | None = None
-        self._rows, self._seconds, self._first = 0, 0.0, 0
-        self._start = self._kept = self._due = perf_counter()
-
-    @override
-    def begin(self, epoch: int, epochs: int) -> None:
-        super().begin(epoch, epochs)
-        self._first = epoch
-        self._start = self._kept = perf_counter()
-        self._due = self._start + _REDRAW_SECONDS
-
-    @override
     def due(self) -> bool:
         return perf_counter() >= self._due
 
-    @override
-    def batch(self, number: int, rows: int, logs: Callable[[], Mapping[str, float]]) -> None:
-        now, total = perf_counter(), self._batches
-        share = min(1.0, number / total) if total else None
-        count = f"{number:{len(str(total))}}/{total}" if total else f"batch {number}"
-        rate = (self._rows + rows) / max(self._seconds + now - self._began, 1e-9)
-        self._draw(now, count, logs(), share, rate)
+    def batch(self, number: int, logs: Callable[[], Mapping[str, float]]) -> None:
+        """Show that `number` batches of this epoch are done."""
+        self._number = number
+        self._draw(logs(), min(1.0, number / self._batches) if self._batches else None)
 
-    @override
-    def end_batches(self, rows: int) -> None:
-        self._seconds += perf_counter() - self._began
-        self._rows += rows
-
-    @override
     def end_epoch(self, logs: Mapping[str, float]) -> None:
-        now = perf_counter()
-        self._finished = self.head(), logs
-        few = self.epochs - self._first <= _FEW_EPOCHS
-        if few or self.epoch == self.epochs or now >= self._kept + _KEEP_SECONDS:
+        """Keep the line of the finished epoch, unless the last kept one is too near."""
+        if self.stream is None:
+            return
+        self._finished, now = (self._head(), logs), perf_counter()
+        wait = max(_KEEP_SECONDS, (now - self._start) / _KEEP_SHARE)
+        every = self.every or self.epochs - self._first <= _FEW_EPOCHS
+        if every or self.epoch == self.epochs or now >= self._kept + wait:
             self.end()
             self._kept = now
-        elif now >= self._due:
-            count = f"{self._batches}/{self._batches}" if self._batches else ""
-            self._draw(now, count, logs, 1.0, self._rows / max(self._seconds, 1e-9))
+        elif self.in_place and now >= self._due:
+            self._number = self._batches or self._number
+            self._draw(logs, 1.0)
 
-    @override
     def hide(self) -> None:
+        """Clear the line, so that callbacks can print."""
         self._hidden = self._shown
         self._replace("")
 
-    @override
     def show(self) -> None:
+        """Show the line again."""
         self._replace(self._hidden)
 
-    @override
     def say(self, text: str) -> None:
+        """Write a line of text."""
         self.end()
-        super().say(text)
+        self._write(f"{text}\n")
 
-    @override
     def end(self) -> None:
         """Keep the line of the last finished epoch, and clear that of an unfinished one."""
         if self._finished is None:
             self._replace("")
         else:
             head, logs = self._finished
-            self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()))
-            self.write("\n")
+            self._replace(fit_line([(head, 0), *_ranked(logs)], self._width()), "\n")
             self._shown, self._finished = "", None
 
-    def _draw(
-        self, now: float, count: str, logs: Mapping[str, float], share: float | None, rate: float
-    ) -> None:
-        """Draw the line of this epoch, of which `share` is done, at `rate` rows per second."""
-        parts = [(self.head(), 0), (count, 8), *_ranked(logs), (f"{_short(rate)} rows/s", 9)]
-        done = (self.epoch - 1 - self._first + (share or 0.0)) / (self.epochs - self._first)
-        if done:
-            parts.append((f"{_clock((now - self._start) * (1 / done - 1))} left", 3))
-        self._replace(fit_line([part for part in parts if part[0]], self._width(), share))
-        spent = perf_counter() - now
-        self._due = now + max(_REDRAW_SECONDS, _DRAWING_SHARE * spent)
+    def _head(self) -> str:
+        return f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
 
-    def _replace(self, text: str) -> None:
+    def _draw(self, logs: Mapping[str, float], share: float | None) -> None:
+        """Draw the line of this epoch, of which `share` is done."""
+        now, total = perf_counter(), self._batches
+        count = f"{self._number:{len(str(total))}}/{total}" if total else f"batch {self._number}"
+        seconds = max(now - self._start, 1e-9)
+        rate = f"{_short((self._steps + self._number) / seconds)}/s"
+        done = (self.epoch - 1 - self._first + (share or 0.0)) / (self.epochs - self._first)
+        left = [(f"{_clock(seconds * (1 / done - 1))} left", 3)] if done else []
+        parts = [(self._head(), 0), (count, 5), (rate, 6), *_ranked(logs), *left]
+        self._replace(fit_line(parts, self._width(), share))
+        self._due = now + max(_REDRAW_SECONDS, _DRAWING_SHARE * (perf_counter() - now))
+
+    def _replace(self, text: str, end: str = "") -> None:
         """Overwrite the shown line; spaces cover its rest, since some terminals can't erase."""
-        if text != self._shown:
+        if text != self._shown or end:
+            start = "\r" if self.in_place else ""
             covered = text.ljust(min(len(self._shown), self._width()))
-            self.write(f"\r{covered}" if text else f"\r{covered}\r")
+            self._write(start + covered + (end if text else start))
             self._shown = text
 
     def _width(self) -> int:
         """Return the usable columns: one less than the terminal's, since a full line may wrap."""
-        try:
-            columns = os.get_terminal_size(self.stream.fileno()).columns  # type: ignore[union-attr]
-        except (OSError, ValueError, AttributeError):
-            columns = 0
-        return max(1, (columns or 80) - 1)
+        return max(1, Terminal.of(self.stream).width - 1) if self.in_place else sys.maxsize
+
+    def _write(self, text: str) -> None:
+        """Write text, with '?' for characters that the encoding lacks."""
+        if self.stream is not None:
+            encoding = getattr(self.stream, "encoding", None) or "utf-8"
+            self.stream.write(text.encode(encoding, "replace").decode(encoding))
+            self.stream.flush()
 
 
 def fit_line(parts: Sequence[tuple[str, int]], width: int, share: float | None = None) -> str:
     """Join (text, rank) parts into a line; drop those of the highest rank until it fits.
 
-    With `share`, the fraction that is done, a bar fills the remaining space after the first part.
+    With `share`, the fraction that is done, a bar follows the first part; the words "epoch" and
+    "left" make room for it.
     """
-    parts = list(parts)
-    while len(parts) > 1 and len("  ".join(text for text, _ in parts)) > width:
-        del parts[max(range(len(parts)), key=lambda index: (parts[index][1], index))]
-    texts = [text for text, _ in parts]
-    room = min(_BAR, width - len("  ".join(texts)) - 4)
-    if share is not None and room >= 5:
-        bar = ("=" * round(share * room) + ">")[:room]
-        texts.insert(1, f"[{bar.ljust(room, '.')}]")
+    texts, ranks = [text for text, _ in parts], [rank for _, rank in parts]
+
+    def room() -> int:
+        return width - len("  ".join(texts))
+
+    bar = _LEAST_BAR + len("  []")
+    if share is not None and room() < bar:
+        texts = [text.removeprefix("epoch ").removesuffix(" left") for text in texts]
+    while len(texts) > 1 and room() < 0:
+        least = max(range(len(texts)), key=lambda index: (ranks[index], index))
+        del texts[least], ranks[least]
+    if share is not None and room() >= bar:
+        columns = min(_BAR, room() - len("  []"))
+        drawn = ("=" * round(share * columns) + ">")[:columns]
+        texts.insert(1, f"[{drawn.ljust(columns, '.')}]")
     return "  ".join(texts)[:width]
 
 
 def _ranked(logs: Mapping[str, float]) -> list[tuple[str, int]]:
-    """Return each number of the logs with five digits, and its rank: losses come first."""
+    """Return each number of the logs with four digits, and its rank: losses come first."""
     ranks = {"loss": 1, "val_loss": 2}
-    return [(f"{name} {value:#.5g}", ranks.get(name, 4)) for name, value in logs.items()]
+    return [(f"{name} {value:#.4g}", ranks.get(name, 4)) for name, value in logs.items()]
 
 
 def _short(number: float) -> str:

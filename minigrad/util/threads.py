@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
 from numbers import Integral
@@ -27,12 +27,15 @@ class ThreadPool:
     Args:
         threads: how many.
         one_blas_thread: whether BLAS runs each product on the thread that calls it, whose own
-            threads would compete with these.
+            threads would compete with these. Inside `with`, this holds from the first call of
+            `map` to the end, since threads of BLAS spin for a while after their last product.
     """
 
     def __init__(self, threads: int, *, one_blas_thread: bool = False) -> None:
         self.threads = threads
-        self._limit = one_blas_thread
+        self._one_blas_thread = one_blas_thread
+        self._until_closed: ExitStack | None = None
+        self._held = False
         self._executor: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[int, T], R], items: Sequence[T]) -> list[R]:
@@ -43,9 +46,12 @@ class ThreadPool:
         """
 
         def share(thread: int) -> list[R]:
-            with one_blas_thread() if self._limit else nullcontext():
+            with one_blas_thread() if self._one_blas_thread else nullcontext():
                 return [function(thread, item) for item in items[thread :: self.threads]]
 
+        if self._one_blas_thread and self._until_closed is not None and not self._held:
+            self._until_closed.enter_context(one_blas_thread())
+            self._held = True
         if self.threads > 1 and self._executor is None:
             from concurrent.futures import ThreadPoolExecutor
 
@@ -66,8 +72,11 @@ class ThreadPool:
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
+        if self._until_closed is not None:
+            self._until_closed.close()
 
     def __enter__(self) -> Self:
+        self._until_closed, self._held = ExitStack(), False
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -87,9 +96,9 @@ def thread_count(threads: int | None = None) -> int:
     return int(count)
 
 
-_limits: list[int] = []
+_thread_counts: list[int] = []
 """The number of BLAS threads before each of the calls of `one_blas_thread` that are running."""
-_limits_lock = Lock()
+_thread_counts_lock = Lock()
 
 
 @contextmanager
@@ -102,15 +111,15 @@ def one_blas_thread() -> Iterator[None]:
         yield
         return
     get_threads, set_threads = functions
-    with _limits_lock:
-        _limits.append(_limits[0] if _limits else get_threads())
+    with _thread_counts_lock:
+        _thread_counts.append(_thread_counts[0] if _thread_counts else get_threads())
         set_threads(1)
     try:
         yield
     finally:
-        with _limits_lock:
-            before = _limits.pop()
-            if not _limits:
+        with _thread_counts_lock:
+            before = _thread_counts.pop()
+            if not _thread_counts:
                 set_threads(before)
 
 

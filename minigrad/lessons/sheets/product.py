@@ -1,6 +1,6 @@
 """Exercise "product": a matrix product with its factors in the wrong order.
 
-z = x W. For one row, dJ/dw_ij = a_i delta_j (Equation 11). For a batch, sum this over the rows.
+z = x W. For one row, dJ/dw_ij = delta_j a_i (Equation 11). For a batch, sum this over the rows.
 The gradient below has the right shape only because the layer has as many units as inputs. Fix it.
 """
 

@@ -1,0 +1,101 @@
+"""Draw the pictures of the README: python docs/readme_pictures.py [film] [explanation] [diagnosis].
+
+It writes them to docs/_static; without arguments all. It needs Chromium and Pillow.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from minigrad import SGD, BCEWithLogitsLoss, Dense, Sequential, Sigmoid
+from minigrad.lessons.tutorial import half_squared_error, network, sum_of_two
+from minigrad.plots.svg import document, text
+
+STATIC = Path(__file__).parent / "_static"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
+WIDTH = 640  # of a picture
+
+
+def screenshot(
+    page: Path, width: int, height: int, *, at: str = "", dark: bool = False
+) -> Image.Image:
+    """Return the picture of a page, opened with a fragment such as "#3"."""
+    picture = page.with_suffix(".png")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    flags += [f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
+    size = [f"--window-size={width},{height}", "--virtual-time-budget=2000"]
+    target = [f"--screenshot={picture}", page.as_uri() + at]
+    subprocess.run([CHROMIUM, *flags, *size, *target], check=True, capture_output=True)
+    with Image.open(picture) as image:
+        return image.convert("RGB")
+
+
+def film() -> None:
+    """Record a network that learns a disc."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(400, 2))
+    model = Sequential([Dense(8, "tanh"), Dense(8, "tanh"), Dense(1)], input_shape=(2,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=BCEWithLogitsLoss())
+    inside = np.hypot(*x.T) < 0.6
+    title = "A 2-8-8-1 network learns a disc"
+    made = model.film(x, inside, epochs=120, frames=28, title=title, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "film.html")
+        made.to_html(page)
+        shots = [screenshot(page, 900, 830, at=f"#{update or 1}") for update in made.updates]
+    size = WIDTH, WIDTH * 830 // 900
+    first, *rest = (shot.resize(size, Image.Resampling.LANCZOS) for shot in shots)
+    durations = [180] * len(rest) + [2500]
+    options = {"save_all": True, "append_images": rest, "loop": 0, "quality": 45, "method": 6}
+    first.save(STATIC / "film.webp", duration=durations, **options)
+
+
+def explanation() -> None:
+    """Show the gradient of the output's weights in a 2-3-1 network, for light and dark pages."""
+    model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
+    explained = model.explain(np.array([[0.5, 1.0]]), np.array([1.0]), loss="mse")
+    step = [step.name for step in explained.steps].index("∂J/∂w2")
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "explanation.html")
+        explained.to_html(page)
+        script = f"for (let i = 0; i < {step}; i++) document.getElementById('next').click()"
+        style = "#pick, footer { display: none } * { transition: none !important }"
+        added = f"<style>{style}</style><script>{script}</script>"
+        page.write_text(page.read_text().replace("</body>", f"{added}</body>"))
+        for theme in ("light", "dark"):
+            shot = screenshot(page, 900, 1200, dark=theme == "dark")
+            ground = Image.new("RGB", shot.size, shot.getpixel((0, 0)))
+            _, _, _, bottom = ImageChops.difference(shot, ground).getbbox()
+            shot = shot.crop((0, 0, 900, bottom + 16))
+            shot.save(STATIC / f"explanation-{theme}.webp", quality=70, method=6)
+
+
+def diagnosis() -> None:
+    """Write down what `diagnose` says about the tutorial's network, for light and dark pages."""
+    rng = np.random.RandomState(4)
+    x, t = sum_of_two(rng)
+    model, optimizer = network(rng), SGD(learning_rate=0.01)
+    found = model.diagnose(x, t, loss=half_squared_error(), optimizer=optimizer)
+    body, y = [], 44.0
+    for line in str(found).splitlines()[2:]:
+        y += 20 if line else 10
+        x0 = 40 if line.startswith(" ") else 24
+        look = "fill-muted" if line.startswith("(") else "fill-ink"
+        if line.startswith("ERROR"):
+            look = "strong fill-series-1"
+        body.append(text(x0, y, line, f"body {look}", anchor="start"))
+    description = " ".join(str(found).split())
+    title = f"print(model.diagnose(x, t)): {found.headline}"
+    picture = document(WIDTH, y + 24, body, title=title, description=description)
+    (STATIC / "diagnosis.svg").write_text(picture + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    pictures = {"film": film, "explanation": explanation, "diagnosis": diagnosis}
+    for name in sys.argv[1:] or pictures:
+        pictures[name]()

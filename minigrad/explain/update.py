@@ -1,0 +1,174 @@
+"""The steps of the update: the optimizer's step for each parameter, and the loss after it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Final
+
+import numpy as np
+
+from minigrad.core.layer import Layer
+from minigrad.core.optimizer import Optimizer
+from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, norm
+from minigrad.explain.places import Names
+from minigrad.explain.steps import Formula, Limit, Parts, Step, Sum, at, number
+
+_CONSTANTS: Final = {"eta": "η", "rho": "ρ", "epsilon": "ε", "beta_1": "β_1", "beta_2": "β_2"}
+
+
+class Update:
+    """One step of an optimizer, on copies: every vector before and after it.
+
+    The vectors are those of the optimizer's slots, "value", and after the step "grad": the gradient
+    after clipping and weight decay. `model` is the copy after the step.
+
+    Args:
+        model, optimizer: they aren't changed.
+        gradients: dJ/dparameter by the parameter's path; others are zero.
+    """
+
+    def __init__(self, model: Layer, optimizer: Optimizer, gradients: Mapping[str, Array]) -> None:
+        self.model, made = copy.deepcopy((model, optimizer))
+        self.parameters = {path: p.source for path, p in self.model.named_parameters()}
+        held = self.model.parameters
+        held.grad = np.zeros_like(held.grad)
+        for path, gradient in gradients.items():
+            self.parameters[path].grad = gradient
+        self.norm = norm([grad for _, _, grad in held.trainable_runs()])
+        self._places, size = dict[Parameter, slice](), 0
+        for p in held:
+            self._places[p], size = slice(size, size + p.size), size + p.size
+        self.before: dict[str, Array] = {slot: np.zeros(size) for slot in made.slots}
+        self.before |= {slot: vector.copy() for slot, vector in made.state.items()}
+        self.before["value"] = held.value.copy()
+        grads, update = list[Array](), made.update
+
+        def recorded(value: Array, grad: Array, state: dict[str, Array]) -> None:
+            grads.append(grad.copy())
+            return update(value, grad, state)
+
+        vars(made)["update"] = recorded  # hides the method of this copy, to see each gradient
+        with np.errstate(all="ignore"):
+            made.step(held)
+        self.after = {**made.state, "value": held.value.copy(), "grad": np.zeros(size)}
+        runs = [slice(start, start + value.size) for start, value, _ in held.trainable_runs()]
+        if runs:
+            self.after["grad"][np.r_[tuple(runs)]] = np.concatenate(grads)
+
+    def of(self, p: Parameter, vector: Array) -> Array:
+        """Return a parameter's part of a vector, as an array of shape (1, ...)."""
+        return vector[self._places[p]].reshape(1, *p.shape)
+
+
+def update_steps(
+    names: Names,
+    gradients: Mapping[str, Array],
+    j: float,
+    model: Layer,
+    optimizer: Optimizer,
+    measure: Callable[[Layer], float],
+) -> Iterator[Step]:
+    """Yield the steps of the optimizer for each parameter, and that of the new loss.
+
+    `gradients` has dJ/dparameter by its name, such as "∂J/∂w1", `j` is the loss before the step,
+    and `measure` returns that of a model.
+    """
+    held = {
+        name: (f"{place.path}.{attribute}".lstrip("."), place.parameters[attribute].total)
+        for name, ((place, attribute), *_) in names.parameters.items()
+    }
+    known = {path: gradients[total] for path, total in held.values() if total in gradients}
+    update, linear = Update(model, optimizer, known), 0.0
+    for name, (path, _) in held.items():
+        p = update.parameters[path]
+        if p.trainable:
+            yield from _parameter_steps(update, optimizer, p, name, path)
+            change = update.of(p, update.after["value"] - update.before["value"])
+            linear += float(np.sum(change * p.grad))
+    new = measure(update.model)
+    title = f"the loss after the update: J {number(j)} → {number(new)}"
+    parts = _changed("J", np.array([j]), np.array([new - j]))
+
+    def note(_: int, __: int) -> list[str]:
+        return [f"to first order: the sum of gradient times change is {number(linear)}"]
+
+    values = np.array([new])
+    yield Step("update", "", title, "J_new = J + change", "", "J_new", values, parts, note=note)
+
+
+def _parameter_steps(
+    update: Update, optimizer: Optimizer, p: Parameter, name: str, path: str
+) -> Iterator[Step]:
+    """Yield a step for each side of the optimizer's equation; the last is the parameter's own."""
+    kind, size, slots = type(optimizer).__name__, p.grad[None], {s[0]: s for s in optimizer.slots}
+    raw = f"∂J/∂{name}", size
+    arrays = {"w": (name, update.of(p, update.before["value"])), "gradient": raw, "g": raw}
+    for letter, slot in slots.items():
+        arrays[letter] = f"{letter}_{name}", update.of(p, update.before[slot])
+    sides, used = Formula.sides(_equation(optimizer), "w"), _gradient_used(optimizer, update.norm)
+    if sides and used != "gradient":
+        sides, arrays["g"] = {"g": used} | sides, (f"g_{name}", size)
+    options = {"eta": optimizer.rate, "t": optimizer.steps + 1, "norm": update.norm}
+    options = {word.lstrip("_"): value for word, value in vars(optimizer).items()} | options
+    constants = {word: (shown, ()) for word, shown in _CONSTANTS.items()}
+    index = ",".join("fhijk"[-len(p.shape) :]) if p.shape else ""
+    vectors = {"w": "value", "g": "grad", **slots}
+    if unknown := sides.keys() - vectors.keys():
+        raise ValueError(
+            f"the equation of {kind} expects the left sides {', '.join(sorted(vectors))}, got "
+            f"{', '.join(sorted(unknown))}: a slot is known by its first letter"
+        )
+    for letter, side in (sides or {"w": ""}).items():
+        left, before = arrays[letter]
+        after, sign = update.of(p, update.after[vectors[letter]]), "=" if letter == "g" else "←"
+        formula = Formula(side, dict(arrays), SimpleNamespace(**options), constants)
+        parts = _written(formula) if side else _changed(left, before, after - before)
+        title = f"the {slots.get(letter, 'gradient')} that {kind} uses"
+        if letter == "w":
+            title = f"update by {kind}, learning rate {number(optimizer.rate)}"
+        right = formula.names(index) if side else f"{at(left, p.shape, index)} + change"
+        equation = f"{at(left, p.shape, index)} {sign} {right}"
+        yield Step("update", path, title, equation, "", left, after, parts, sizes=size, sign=sign)
+        arrays[letter] = left, after
+
+
+def _equation(optimizer: Optimizer) -> str:
+    """Return the optimizer's equation, unless a subclass changes the step without a new one."""
+    mro = type(optimizer).__mro__
+
+    def definer(name: str) -> type:
+        return next(cls for cls in mro if name in vars(cls))
+
+    changes = (definer(name) for name in ("step", "update", "decay"))
+    known = all(issubclass(definer("equation"), cls) for cls in changes)
+    return optimizer.equation if known else ""
+
+
+def _gradient_used(optimizer: Optimizer, size: float) -> str:
+    """Write the gradient that `update` gets: clipped, and with weight decay."""
+    used = "gradient"
+    if optimizer.clip_value is not None:
+        used = "min(max(gradient, -clip_value), clip_value)"
+    elif optimizer.clip_norm is not None and optimizer.clip_norm < size + 1e-6:
+        used = "clip_norm gradient / (norm + 1e-6)"
+    decays = optimizer.weight_decay and type(optimizer).decay is Optimizer.decay
+    return f"{used} + weight_decay w" if decays else used
+
+
+def _written(formula: Formula) -> Parts:
+    """Return the parts of a number that a formula computes, the same for all rows."""
+    return lambda _, index, limit: formula.numbers(0, index, limit)
+
+
+def _changed(name: str, before: Array, change: Array) -> Parts:
+    """Return the parts of a number that changes in a way which no equation tells."""
+
+    def parts(_: int, index: int, __: Limit) -> Sum:
+        added = float(change.flat[index])
+        old = at(name, before.shape[1:], index), float(before.flat[index])
+        return Sum(np.array([added]), lambda _: (("change", added),), first=(old,))
+
+    return parts
