@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from inspect import getattr_static, signature
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from typing_extensions import override
 
@@ -23,6 +23,9 @@ class Callback(Configurable):
     `history` of all epochs, and `trainer.stop = True` ends training after this epoch. `logs` holds
     the loss and the metrics of the epoch. Epochs count from 1, on over several calls of `fit`.
 
+    Where several processes train, all run the callbacks, but for those whose class sets
+    `writes_files = True`: these run in the first process alone.
+
     A method `on_...` with another name or other arguments is refused when the class is defined.
 
     >>> from minigrad import Dense, Sequential
@@ -35,6 +38,8 @@ class Callback(Configurable):
     >>> history["loss"][-1] < 0.01, history.epochs < 999
     (True, True)
     """
+
+    writes_files: ClassVar[bool] = False
 
     @override
     def __repr__(self) -> str:

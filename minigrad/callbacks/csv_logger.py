@@ -34,6 +34,8 @@ class CSVLogger(Callback):
     1,1.0
     """
 
+    writes_files = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
 

@@ -170,6 +170,8 @@ class ModelCheckpoint(Monitor):
     ['net-1.safetensors', 'net-2.safetensors']
     """
 
+    writes_files = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],

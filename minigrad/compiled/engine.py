@@ -20,8 +20,10 @@ import jax
 import numpy as np
 
 from minigrad.callbacks.base import Callback
+from minigrad.compiled.devices import Devices, precisely
 from minigrad.compiled.feeds import Feed, Feeds, Finished
 from minigrad.compiled.forward import CompiledGradient, Forward
+from minigrad.compiled.hosts import Hosts, announce_end, connected
 from minigrad.compiled.program import NotCompilableError
 from minigrad.compiled.step import (
     Step,
@@ -30,7 +32,6 @@ from minigrad.compiled.step import (
     check_close,
     frozen,
     loop,
-    precisely,
     step_for,
     unchanged,
 )
@@ -40,6 +41,7 @@ from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data, each
 from minigrad.data.rows import Rows
+from minigrad.util.options import check_int
 from minigrad.util.random import rng_state, set_rng_state
 
 _SECONDS = 0.5
@@ -56,25 +58,42 @@ _COMPILED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
 class JaxEngine:
     """Makes the steps of one `fit`; `Trainer.fit` asks it for the data and for each step.
 
+    Args:
+        devices: of this process that share each batch, the first ones of `jax.devices()`; None
+            takes all. If `jax.distributed.initialize` has started several processes, all train
+            one model, and each gives its share of the rows.
+
     Attributes:
-        by_numpy: how many steps NumPy made.
+        by_numpy: how many steps of the last fit NumPy made.
     """
 
     Forward = Forward
     Gradient = CompiledGradient
 
-    def __init__(self) -> None:
-        self.by_numpy = self._steps = 0
+    def __init__(self, *, devices: int | None = None) -> None:
+        if devices is not None:
+            check_int(devices, "devices", "JaxEngine")
+        self._count = devices
+        announce_end()
 
     def begin(
         self,
         trainer: Trainer,
         gradient: BatchGradient,
         data: Rows | Stream,
+        validation: Rows | Stream | None,
         callbacks: Sequence[Callback],
-    ) -> Feeds:
+    ) -> tuple[Feeds, Rows | Stream | None, Sequence[Callback]]:
         """Return the data in batches whose steps are made when the trainer takes them."""
         self.trainer, self.gradient = trainer, gradient
+        self.devices = Devices(self._count)
+        self.hosts = Hosts() if self.devices.processes > 1 else None
+        if self.hosts is not None:
+            try:
+                data, validation, callbacks = self.hosts.begin(trainer, data, validation, callbacks)
+            except BaseException as error:
+                self.hosts.leave(error, interrupted=False)
+                raise
         self.predicts = bool(trainer.metrics or trainer.loss.losses)
         self._single = any(
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
@@ -82,7 +101,21 @@ class JaxEngine:
         self._watched = bool(callbacks)
         self._loops: dict[Any, _Loop] = {}
         self._options: Any = None
-        return Feeds(data, self.run)
+        self._last: _Loop | None = None
+        self.by_numpy = self._steps = 0
+        return Feeds(data, self.run, self.devices, self.hosts), validation, callbacks
+
+    def end_epoch(self) -> None:
+        """Stop if another process does."""
+        if self.hosts is not None:
+            trainer = self.trainer
+            heard = self.hosts.agree(f"the end of epoch {trainer.epoch}", stop=trainer.stop)
+            trainer.stop = any(message["stop"] for message in heard)
+
+    def end(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Tell the other processes that this one leaves `fit`."""
+        if self.hosts is not None:
+            self.hosts.leave(error, interrupted=self.trainer.interrupted)
 
     def step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
@@ -109,23 +142,46 @@ class JaxEngine:
         """Make the steps of some batches, and yield each with what is reported of it."""
         start = 0
         while start < feed.batches:
-            compiled = self._loop(feed)
-            count = 1 if self._single else min(feed.batches - start, compiled.steps)
-            reports, count, good = compiled(feed, start, count)
+            most = 1 if self._single else feed.batches - start
+            if self.hosts is not None:
+                most = self._agree(self.hosts, feed, most)
+            compiled = self._last = self._loop(feed)
+            reports, count, good = compiled(feed, start, min(most, compiled.steps))
             js, parts, prediction = (
                 reports[name] for name in ("j", "regularization", "prediction")
             )
             for i in range(good):
                 y = weight = predicted = None
-                if self.predicts or feed.source.weight is not None:
+                if self.hosts is None and (self.predicts or feed.source.weight is not None):
                     y, weight = feed.targets(start + i)
                 if self.predicts:
                     predicted = each(lambda array, i=i: array[i], prediction)
-                yield Finished(feed.size, y, weight, js[i], parts[i], predicted)
+                done = Finished(feed.size, y, weight, js[i], parts[i], predicted)
+                if self.hosts is not None:
+                    y, weight = (
+                        jax.tree.map(lambda array, i=i: array[i], reports.get(name))
+                        for name in ("y", "weight")
+                    )
+                    done = feed.of_all(start + i, done, y, weight)
+                yield done
             if good < count:
-                yield feed.batch(start + good)
+                yield feed.batch(start + good).take(feed.real(start + good))
                 good += 1
             start += good
+
+    def _agree(self, hosts: Hosts, feed: Feed, most: int) -> int:
+        """Return how many steps a call may make, and let all take the same time for a step."""
+        form = f"{feed.size} rows, {feed.batches, feed.order is None, _form(feed)}"
+        heard = hosts.agree(
+            f"a batch of {form}", most=most, pace=self._last.per_step if self._last else 0
+        )
+        if self._last:
+            self._last.per_step = max(message["pace"] for message in heard)
+        return min(int(message["most"]) for message in heard)
+
+    def targets(self, feed: Feed) -> bool:
+        """Return whether a call reports y and the weight, which no process has of all rows."""
+        return self.hosts is not None and (self.predicts or feed.source.weight is not None)
 
     def _warn(self) -> None:
         places = {place for loop in self._loops.values() for place in loop.branches}
@@ -143,11 +199,10 @@ class JaxEngine:
             options = frozen(network, trainer.loss, trainer.optimizer)
             if options != self._options:
                 self._options, self._loops = options, {}
-        form = jax.tree.map(lambda a: (a.shape[1:], a.dtype.name), feed.arrays)
-        key = feed.size, feed.capacity, feed.turned, repr(form)
+        key = feed.size, feed.capacity, feed.turned, _form(feed)
         if key not in self._loops:
             kept = _COMPILED.setdefault(self.trainer.model, {})
-            whole_key, state = (self._options, self.predicts, *key), _State(self)
+            whole_key, state = (self._options, self.predicts, self._count, *key), _State(self)
             if whole_key not in kept:
                 kept[whole_key] = _compiled(self, state, feed)
             self._loops[key] = _Loop(state, kept[whole_key])
@@ -218,7 +273,7 @@ class _Loop:
     def __init__(self, state: _State, compiled: _Compiled) -> None:
         self._state, self._compiled = state, compiled
         self._rngs = [draw.generator(state.network) for draw in compiled.step.draws]
-        self._per_step = _SECONDS / 16
+        self.per_step = _SECONDS / 16
 
     @property
     def branches(self) -> list[str]:
@@ -228,7 +283,7 @@ class _Loop:
     @property
     def steps(self) -> int:
         """How many steps one call makes."""
-        return max(1, min(self._compiled.capacity, int(_SECONDS / self._per_step)))
+        return max(1, min(self._compiled.capacity, int(_SECONDS / self.per_step)))
 
     def __call__(self, feed: Feed, start: int, count: int) -> tuple[Any, int, int]:
         """Make up to `count` steps; return the reports, how many were tried, how many made."""
@@ -236,7 +291,7 @@ class _Loop:
         states = [rng_state(rng) for rng in self._rngs]
         began = perf_counter()
         state, reports, good = self._call(feed, start, count, rates)
-        self._per_step = max(1e-7, (perf_counter() - began) / max(1, good))
+        self.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if good < count:  # make the good ones again, without the numbers that the others drew
             for rng, before in zip(self._rngs, states, strict=True):
                 set_rng_state(rng, before)
@@ -283,7 +338,7 @@ class _Loop:
                 array[i] = call.draw(rng)
         counts = np.int64(start), np.int64(count)
         given = {name: part for name, part in self._state.read().items() if name != "grad"}
-        with precisely():
+        with precisely(), connected():
             found = self._compiled.run(given, feed.arrays, feed.order, rates, draws, *counts)
             state, reports, good = jax.tree.map(np.asarray, found)
         lists = {name: reports[name].tolist() for name in ("j", "regularization")}
@@ -309,7 +364,13 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
         # The rows are in another order than those of the comparison.
         turned = jax.tree.map(lambda a: a[::-1], (batch.x, batch.y, batch.weight))
         return step_for(
-            gradient.network, loss, turned, gradient.rows, update, predicts=engine.predicts
+            gradient.network,
+            loss,
+            turned,
+            gradient.rows if engine.devices.single else len(batch),
+            update,
+            predicts=engine.predicts,
+            targets=engine.targets(feed),
         )
 
     step = record()
@@ -320,6 +381,12 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             "receives, and keep what changes in buffers"
         )
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
-    compiled = _Compiled(step, jax.jit(partial(loop, step, feed.turned)), capacity)
+    run = engine.devices.compile(partial(loop, step, engine.devices, feed.turned))
+    compiled = _Compiled(step, run, capacity)
     _Loop(state, compiled).compare(feed, expected)
     return compiled
+
+
+def _form(feed: Feed) -> str:
+    """Return the shapes and types of a row."""
+    return repr(jax.tree.map(lambda a: (a.shape[1:], a.dtype.name), feed.arrays))

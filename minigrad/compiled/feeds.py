@@ -7,10 +7,10 @@ from math import prod
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from minigrad.compiled.step import precisely
+from minigrad.compiled.devices import Devices
+from minigrad.compiled.hosts import Hosts
 from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data, concatenate, labelled, take
 from minigrad.data.rows import Rows
@@ -28,7 +28,9 @@ class Feed(NamedTuple):
 
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
     rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A
-    loop is compiled for `capacity` batches; there are `batches`.
+    loop is compiled for `capacity` batches; there are `batches`. A batch of several processes is
+    that of all: `size` rows of each. `numbers` are those of its rows in a share, if `picked`
+    doesn't say.
     """
 
     arrays: Any
@@ -39,10 +41,31 @@ class Feed(NamedTuple):
     batches: int
     capacity: int
     turned: bool = False
+    hosts: Hosts | None = None
+    numbers: Any = None
 
     def batch(self, number: int) -> Rows:
         """Return a batch as NumPy's step takes it."""
-        return self.source.take(self._place(number))
+        rows = self.source.take(self._place(number))
+        return rows if self.hosts is None else self.hosts.whole(rows)
+
+    def real(self, number: int) -> Any:
+        """Return which rows of a batch count; the others fill up a smaller share."""
+        if self.hosts is None:
+            return slice(None)
+        numbers = self._place(number) if self.numbers is None else self.numbers
+        if isinstance(numbers, slice):
+            numbers = np.arange(numbers.start, numbers.stop)
+        return self.hosts.real(numbers)
+
+    def of_all(self, number: int, done: Finished, y: Data, weight: Data) -> Finished:
+        """Return a batch whose step is made with its rows in all processes."""
+        real = self.real(number)
+        rows = done.rows * (self.hosts.count if self.hosts else 1)
+        if not isinstance(real, slice):
+            rows = int(real.sum())
+        y, weight, prediction = (take(data, real) for data in (y, weight, done.prediction))
+        return Finished(rows, y, weight, done.j, done.regularization, prediction)
 
     def targets(self, number: int) -> tuple[Data, Data]:
         """Return y and the weight of a batch."""
@@ -73,12 +96,21 @@ class Feeds:
     Args:
         data: rows, or a stream.
         run: makes the steps of a feed, and yields its batches.
+        devices: hold the arrays.
+        hosts: the processes, if there are several.
     """
 
     reused = False
 
-    def __init__(self, data: Rows | Stream, run: Callable[[Feed], Iterator[Rows]]) -> None:
+    def __init__(
+        self,
+        data: Rows | Stream,
+        run: Callable[[Feed], Iterator[Rows]],
+        devices: Devices,
+        hosts: Hosts | None,
+    ) -> None:
         self._data, self._run = data, run
+        self._devices, self._hosts = devices, hosts
         self._resident: tuple[Rows, Any, bool] | None = None
 
     def count(self, batch_size: int | None) -> int | None:
@@ -92,26 +124,38 @@ class Feeds:
             feeds = _of_stream(data)
         else:
             size = min(batch_size or len(data), len(data))
-            feeds = (self._of_memory if _is_small(data) else _of_file)(data, size, rng)
+            small = _is_small(data)
+            if not small and self._hosts is not None and self._hosts.rows:
+                raise ValueError(
+                    "data of a file, or larger than 1 GiB, must have as many rows in each process, "
+                    f"got {self._hosts.rows}"
+                )
+            feeds = (self._of_memory if small else _of_file)(data, size, rng)
         for feed in feeds:
-            yield from self._run(feed)
+            if feed.arrays is None:
+                rows = feed.source
+                feed = feed._replace(arrays=self._devices.place((rows.x, rows.y, rows.weight)))
+            yield from self._run(feed._replace(hosts=self._hosts))
 
     def _of_memory(self, data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
         """Yield all whole batches at once, then the rest."""
         if self._resident is None:
             rows = data.take(slice(None))
-            turned = size == len(rows) and rows.features_first() is not rows
-            placed = Rows(rows.x.T, rows.y, rows.weight) if turned else rows
-            self._resident = rows, _placed(placed), turned
+            whole = size == len(rows) and self._devices.single
+            turned = whole and rows.features_first() is not rows
+            x = rows.x.T if turned else rows.x
+            self._resident = rows, self._devices.place((x, rows.y, rows.weight)), turned
         rows, arrays, turned = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]
-        on_device = None if picked is None else jnp.asarray(picked.astype(np.int32))
+        on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
         whole, rest = divmod(len(rows), size)
         yield Feed(arrays, on_device, rows, picked, size, whole, whole, turned)
         if rest:
-            last = slice(whole * size, None) if picked is None else picked[whole * size :]
-            yield _feed([rows.take(last)])
+            numbers = (
+                np.arange(whole * size, len(rows)) if picked is None else picked[whole * size :]
+            )
+            yield _feed([rows.take(numbers)])._replace(numbers=numbers)
 
 
 def _of_file(data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
@@ -153,7 +197,7 @@ def _feed(batches: list[Rows], capacity: int = 1) -> Feed:
     full = [*batches, *batches[-1:] * (capacity - count)]
     parts = [[getattr(batch, name) for batch in full] for name in ("x", "y", "weight")]
     rows = Rows(*(None if part[0] is None else concatenate(part) for part in parts))
-    return Feed(_placed(rows), None, rows, None, size, count, capacity)
+    return Feed(None, None, rows, None, size, count, capacity)
 
 
 def _copied(batch: Rows) -> Rows:
@@ -170,9 +214,3 @@ def _is_small(data: Rows) -> bool:
 def _bytes(data: Rows) -> int:
     arrays = [a for part in (data.x, data.y) for _, a in labelled(part, "")]
     return sum(8 * prod(a.shape) for a in arrays)
-
-
-def _placed(rows: Rows) -> Any:
-    """Return x, y and the weight as arrays on the device."""
-    with precisely():
-        return jax.tree.map(jnp.asarray, (rows.x, rows.y, rows.weight))

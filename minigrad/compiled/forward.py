@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
+from minigrad.compiled.devices import precisely
 from minigrad.compiled.recording import Recording
 from minigrad.compiled.step import (
     Step,
@@ -18,7 +19,6 @@ from minigrad.compiled.step import (
     buffers_of,
     check_close,
     frozen,
-    precisely,
     step_for,
     unchanged,
 )

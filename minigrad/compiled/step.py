@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
+from minigrad.compiled.devices import Devices
 from minigrad.compiled.program import NotCompilableError, Program, refusal
 from minigrad.compiled.recorded import Recorded, concrete
 from minigrad.compiled.recording import Recording
@@ -251,6 +252,7 @@ class Step:
         block: rows in a block; the gradients of the blocks are added up.
         rest: computes the last, smaller block, if there is one.
         predictions: whether the predictions are returned.
+        targets: whether y and the weight are.
     """
 
     def __init__(
@@ -262,10 +264,11 @@ class Step:
         block: int,
         rest: GradientProgram | None = None,
         predictions: bool,
+        targets: bool = False,
     ) -> None:
         self.gradient, self.update, self.rest = gradient, update, rest
         self.rows, self.block = rows, block
-        self.predictions = predictions
+        self.predictions, self.targets = predictions, targets
         self.draws = gradient.draws
 
     @property
@@ -301,6 +304,8 @@ class Step:
         report = {"j": j, "regularization": jnp.asarray(done["regularization"], float)}
         if self.predictions:
             report["prediction"] = found["prediction"]
+        if self.targets:
+            _, report["y"], report["weight"] = batch
         return new, report, good
 
     def gradients(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
@@ -362,12 +367,20 @@ def step_for(
     update: Callable[[list[Array]], UpdateProgram],
     *,
     predicts: bool,
+    targets: bool = False,
 ) -> Step:
     """Record the step for batches such as x, y and weight, in blocks of at most so many rows."""
     rows = row_count(batch[0])
     if rows <= most:
         whole = GradientProgram(network, loss, batch)
-        return Step(whole, update(whole.gradients), rows=rows, block=rows, predictions=predicts)
+        return Step(
+            whole,
+            update(whole.gradients),
+            rows=rows,
+            block=rows,
+            predictions=predicts,
+            targets=targets,
+        )
     block = -(-rows // -(-rows // most))
     weight = batch[2]
     total = float(rows) if weight is None else each(lambda w: float(w.sum()), weight)
@@ -391,6 +404,7 @@ def step_for(
 
 def loop(
     step: Step,
+    devices: Devices,
     turned: bool,
     state: Any,
     arrays: Any,
@@ -408,7 +422,7 @@ def loop(
     Returns:
         The state, the reports of all steps, and the number of steps that were good.
     """
-    size = step.rows
+    size = step.rows // devices.processes
     state = {**state, "grad": jax.tree.map(jnp.zeros_like, state["theta"])}
 
     def cut(i: Any) -> Any:
@@ -420,7 +434,7 @@ def loop(
             return array if whole else jax.lax.dynamic_slice_in_dim(array, i * size, size)
 
         x, y, weight = arrays
-        return (x.T, y, weight) if turned else jax.tree.map(of, arrays)
+        return (x.T, y, weight) if turned else jax.tree.map(partial(devices.batch, of), arrays)
 
     def one(state: Any, i: Any) -> Any:
         return step(state, cut(start + i), rates[i], [draw[i] for draw in draws])
@@ -436,13 +450,6 @@ def loop(
     carry = jnp.zeros_like(count), jnp.array(True), state, reports
     good, _, state, reports = jax.lax.while_loop(lambda c: (c[0] < count) & c[1], body, carry)
     return state, reports, good
-
-
-@contextmanager
-def precisely() -> Iterator[None]:
-    """Let JAX compute in float64 where NumPy does, and not round products to TF32."""
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        yield
 
 
 @contextmanager

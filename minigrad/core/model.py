@@ -347,7 +347,7 @@ class Model(Layer):
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
         threads: int | None = None,
-        engine: EngineName = "numpy",
+        engine: EngineName | JaxEngine = "numpy",
     ) -> History:
         """Train for some epochs, or until Ctrl-C; another call continues from there.
 
@@ -376,8 +376,9 @@ class Model(Layer):
                 2 shows a line for each epoch everywhere, 0 nothing.
             threads: that share a large batch, without a change of the result; None takes
                 MINIGRAD_THREADS, or one a core.
-            engine: "numpy", or "jax" to run the same steps compiled; see "Run it compiled" in the
-                docs. It needs `pip install 'minigrad[jax]'`.
+            engine: "numpy", or "jax" to run the same steps compiled, on all devices that JAX has;
+                see "Run it compiled" in the docs. `minigrad.compiled.JaxEngine(devices=...)` takes
+                fewer. It needs `pip install 'minigrad[jax]'`.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes
@@ -422,7 +423,7 @@ class Model(Layer):
             callbacks=found,
             progress=shown,
             threads=threads,
-            engine=compiled() if compiled else None,
+            engine=compiled,
         )
 
     def evaluate(
@@ -431,7 +432,7 @@ class Model(Layer):
         y: Arrays | None = None,
         *,
         sample_weight: Arrays | None = None,
-        engine: EngineName = "numpy",
+        engine: EngineName | JaxEngine = "numpy",
     ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
         trainer, compiled = self._compiled("evaluate"), _compiled_engine(engine)
@@ -440,7 +441,9 @@ class Model(Layer):
         forward = compiled.Forward(self) if compiled else None
         return evaluate(self, trainer.loss, trainer.metrics, data, forward)
 
-    def predict(self, x: Data, *, threads: int | None = None, engine: EngineName = "numpy") -> Any:
+    def predict(
+        self, x: Data, *, threads: int | None = None, engine: EngineName | JaxEngine = "numpy"
+    ) -> Any:
         """Return the outputs for all rows; safe to call from many threads at once.
 
         `threads` and `engine` are those of `fit`.
@@ -467,7 +470,7 @@ class Model(Layer):
         *,
         loss: Loss | str | None = None,
         sample_weight: Arrays | None = None,
-        engine: EngineName = "numpy",
+        engine: EngineName | JaxEngine = "numpy",
     ) -> Objective:
         """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
 
@@ -727,15 +730,19 @@ class Sequential(Model):
         return {"layers": self.layers, **config}
 
 
-def _compiled_engine(name: EngineName) -> type[JaxEngine] | None:
-    """Return the class of a compiled engine; None for NumPy's."""
-    if name == "numpy":
+def _compiled_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
+    """Return a compiled engine; None for NumPy's."""
+    if isinstance(engine, str) and engine == "numpy":
         return None
-    if name != "jax":
-        raise ValueError(f"engine must be 'numpy' or 'jax', got {name!r}")
+    if isinstance(engine, str) and engine != "jax":
+        raise ValueError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
     from minigrad.compiled import JaxEngine
 
-    return JaxEngine
+    if isinstance(engine, str):
+        return JaxEngine()
+    if not isinstance(engine, JaxEngine):
+        raise TypeError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+    return engine
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:

@@ -33,9 +33,10 @@ class Engine(Protocol):
         trainer: Trainer,
         gradient: BatchGradient,
         data: Rows | Stream,
+        validation: Rows | Stream | None,
         callbacks: Sequence[Any],
-    ) -> Any:
-        """Return the data, in batches that `step` takes."""
+    ) -> tuple[Any, Rows | Stream | None, Sequence[Any]]:
+        """Return the data, in batches that `step` takes, and what to validate and call."""
 
     def step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
@@ -44,6 +45,12 @@ class Engine(Protocol):
 
     def forward(self) -> Callable[..., Data]:
         """Return what computes the outputs for validation, as `Layer.forward` does."""
+
+    def end_epoch(self) -> None:
+        """Run after each epoch."""
+
+    def end(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Run after `begin` whatever happens, with the error that ends the fit."""
 
 
 class DivergedError(ArithmeticError):
@@ -105,22 +112,24 @@ class Trainer:
         if isinstance(data, Rows):
             self._check_batches(data, batch_size)
             data = data if engine else data.for_epochs(batch_size, gradient.rows)
-        self._engine = engine
-        if engine is not None:
-            data = engine.begin(self, gradient, data, callbacks)
         self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
+        self.stop = self.interrupted = False
+        self.progress = progress or Progress()
+        self._engine = engine
+        if engine is not None:
+            data, validation, callbacks = engine.begin(self, gradient, data, validation, callbacks)
         losses = [f"{name}_loss" for name in self.loss.losses]
         names = ("loss", *losses, *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
-        self.stop = self.interrupted = False
-        self.progress = progress or Progress()
         self.good = _LastGoodEpoch(self.model, self.optimizer)
         self._running = True
         history = History()
         ctrl_c = CtrlC()
         try:
             with ExitStack() as ending:
+                if engine is not None:
+                    ending.push(engine.end)
                 ending.callback(self.progress.end)
                 for callback in callbacks:
                     callback.on_train_begin(self)
@@ -138,6 +147,8 @@ class Trainer:
                                 logs |= {f"val_{name}": value for name, value in found.items()}
                             history.append(logs)
                             self._end_epoch(gradient, logs, callbacks)
+                            if engine is not None:
+                                engine.end_epoch()
                             if ctrl_c.presses and self.epoch < self.epochs:
                                 raise KeyboardInterrupt
                 except KeyboardInterrupt:

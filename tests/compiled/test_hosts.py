@@ -1,0 +1,174 @@
+"""Several devices and several processes train as one does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import pytest
+
+import minigrad
+
+pytest.importorskip("jax")
+
+ENVIRONMENT = {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    "PYTHONPATH": str(Path(minigrad.__file__).parent.parent),
+}
+SAME = ("batches", "uneven", "weighted", "few")
+LEFT = ("callback", "ctrl-c", "diverged", "models", "sizes", "stream", "stop", "batch_dependent")
+
+DEVICES = """
+import numpy as np, sys
+from minigrad import Adam, BatchNorm, Dense, Dropout, Sequential, Tanh
+from minigrad.compiled import JaxEngine
+
+x = np.random.default_rng(0).normal(size=(45, 3))
+y = np.sin(x).sum(axis=1)
+def fit(engine, batch_size, **options):
+    layers = [Dense(4), Tanh(), BatchNorm(), Dropout(0.3), Dense(1)]
+    model = Sequential(layers, input_shape=(3,), rng=0)
+    model.compile(optimizer=Adam(learning_rate=0.1), loss="mse", metrics=["mae"])
+    history = model.fit(x, y, epochs=3, batch_size=batch_size, verbose=0, engine=engine, **options)
+    return [*history["loss"], *history["mae"], *model.parameters.value]
+
+for options in ({"batch_size": 13}, {"batch_size": None, "sample_weight": np.linspace(0, 1, 45)}):
+    one, two = fit(JaxEngine(devices=1), **options), fit("jax", **options)
+    print(np.abs(np.subtract(one, two)).max())
+try:
+    fit(JaxEngine(devices=3), 8)
+except ValueError as error:
+    print(error)
+"""
+
+
+def start(process: int, port: int, *cases: str, folder: Path) -> subprocess.Popen:
+    script = Path(__file__).with_name("process.py")
+    command = [sys.executable, str(script), str(process), str(port), *cases]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=folder,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def pair(*cases: str, folder: Path) -> list[subprocess.Popen]:
+    port = free_port()
+    return [start(process, port, *cases, folder=folder) for process in (0, 1)]
+
+
+def results(running: subprocess.Popen) -> dict[str, dict]:
+    out, problems = running.communicate(timeout=300)
+    assert running.returncode == 0, problems
+    found = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return {result["case"]: result for result in found}
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory) -> tuple[list[dict], Path]:
+    """What two processes print, and one alone, and the folder where they write."""
+    folder = tmp_path_factory.mktemp("processes")
+    running = pair(*SAME, *LEFT, "shuffled", "file", folder=folder)
+    running.append(start(-1, 0, *SAME, folder=folder))
+    return [results(one) for one in running], folder
+
+
+def test_two_devices_train_as_one() -> None:
+    environment = {**ENVIRONMENT, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    out = subprocess.check_output([sys.executable, "-c", DEVICES], env=environment, text=True)
+    *differences, error = out.splitlines()
+    assert max(map(float, differences)) < 1e-12
+    assert "devices" in error
+    assert "2" in error
+    assert "3" in error
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_two_processes_train_as_one(fits, case) -> None:
+    (first, second, alone), _ = fits
+    assert "error" not in first[case]
+    assert second[case] == first[case]
+    for name, expected in alone[case].items():
+        if name != "case":
+            np.testing.assert_allclose(first[case][name], expected, rtol=1e-12, err_msg=name)
+
+
+def test_padded_rows_are_shuffled_and_do_not_count(fits) -> None:
+    (first, second, _), _ = fits
+    assert second["shuffled"] == first["shuffled"]
+    losses = first["shuffled"]["loss"]
+    assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("callback", ("process 1", "ZeroDivisionError", "on purpose")),
+        ("models", ("model", "rng")),
+        ("stream", ("process 1", "validation_data")),
+        ("sizes", ("process 0", "process 1", "batch of 8", "batch of 9")),
+        ("diverged", ("DivergedError", "epoch")),
+        ("batch_dependent", ("BatchNorm", "[23, 22]")),
+    ],
+)
+def test_an_error_ends_all(fits, case, words) -> None:
+    (first, second, _), _ = fits
+    assert [word for word in words if word not in first[case]["error"]] == []
+    assert "error" in second[case]
+
+
+def test_ctrl_c_in_one_process_interrupts_all_and_they_can_go_on(fits) -> None:
+    (first, second, _), _ = fits
+    assert first["ctrl-c"] == second["ctrl-c"]
+    assert first["ctrl-c"]["interrupted"]
+    assert len(first["ctrl-c"]["loss"]) == 3
+    assert first["ctrl-c"]["again"][0] < first["ctrl-c"]["loss"][2]
+
+
+def test_all_stop_where_one_does(fits) -> None:
+    (first, second, _), _ = fits
+    assert first["stop"] == second["stop"]
+    assert len(first["stop"]["loss"]) == 3
+
+
+def test_the_first_process_writes_the_files(fits) -> None:
+    _, folder = fits
+    assert [path.name for path in folder.glob("*.csv")] == ["log-0.csv"]
+
+
+def test_a_killed_process_ends_the_other_with_a_message(tmp_path) -> None:
+    survivor, victim = pair("kill", folder=tmp_path)
+    victim.communicate(timeout=300)
+    begin = monotonic()
+    out, problems = survivor.communicate(timeout=60)
+    assert monotonic() - begin < 10
+    assert survivor.returncode != 0 or "ConnectionError" in out
+    assert "died" in problems or "another process ended" in out
+
+
+def test_a_process_that_ends_before_fit_ends_the_other_with_a_message(tmp_path) -> None:
+    waiting, unusable = pair("unusable", folder=tmp_path)
+    assert "(batch, 3)" in results(unusable)["unusable"]["error"]
+    assert "process 1 ended" in results(waiting)["unusable"]["error"]
+
+
+def test_the_example_trains_in_two_processes_as_in_one(tmp_path) -> None:
+    script = Path(minigrad.__file__).parent.parent / "examples" / "two_processes.py"
+    out = subprocess.check_output(
+        [sys.executable, str(script)], env=ENVIRONMENT, cwd=tmp_path, text=True
+    )
+    assert "71,425 gradients" in out
