@@ -89,6 +89,7 @@ def test_function_is_called_after_each_epoch() -> None:
     ("callbacks", "message"),
     [
         ([EarlyStopping], "callbacks[0] must be a Callback object"),
+        ([EarlyStopping], "pass an object, EarlyStopping()"),
         (
             [Record(), 3],
             "callbacks[1] must be a Callback object or a function of (epoch, logs), got 3",

@@ -74,6 +74,12 @@ class WrongBeta(Swish):
         return back
 
 
+class LeavesOut(Dense):
+    def _parameter_gradients(self, delta):
+        self.bias.grad = delta.sum(axis=0)
+        return delta
+
+
 class AddsUp(Swish):
     def backward(self, delta):
         before = float(self.beta.grad)
@@ -130,6 +136,7 @@ def test_wrong_gradient_is_named(wrong: Layer, place: str) -> None:
         (WrongBeta(name="swish"), "-1x: wrong sign?"),
         (AddsUp(name="adding"), "2x: += instead of =?"),
         (MeanBias(2, name="averaged"), "1/6x: mean, not sum?"),
+        (LeavesOut(2, name="lazy"), "0x: not set in backward?"),
         (TransposedWeight(3, name="turned"), ""),
     ],
 )

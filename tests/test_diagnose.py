@@ -492,6 +492,15 @@ def test_evidence_values(name: str, evidence: dict[str, float]) -> None:
     assert {key: found[key] for key in evidence} == pytest.approx(evidence, rel=1e-6, abs=1e-9)
 
 
+def test_advice_for_unscaled_inputs_works_with_constant_columns() -> None:
+    x = np.column_stack([100 * X, np.full(len(X), 7.0)])
+    found = net(Dense(16), Tanh(), Dense(1), width=5).diagnose(x, Y, loss=MSELoss(), optimizer=SLOW)
+    (code,) = re.findall(r"std = .* 1\)", found["unscaled_inputs"].remedy)
+    names = {"x": x, "x_train": x, "np": np}
+    exec(code, names)
+    np.testing.assert_allclose(names["x"].std(axis=0), [1, 1, 1, 1, 0], atol=1e-12)
+
+
 def test_location_of_nan_is_named() -> None:
     assert "x[7, 2]" in str(fine().diagnose(with_nan(X), Y, loss=MSELoss()))
     assert "'dense_2.weight'" in str(poisoned().diagnose(X, Y, loss=MSELoss()))

@@ -152,6 +152,20 @@ def test_unbuilt_layer_has_no_parameters(layer: Layer, missing: str) -> None:
         _ = make().layers[0].wieght  # type: ignore[attr-defined]
 
 
+def test_forward_without_training() -> None:
+    class Twice(Layer):
+        def forward(self, x):
+            return 2 * x
+
+    class Options(Layer):
+        def forward(self, x, **options):
+            return 2 * x
+
+    with says(TypeError, "Twice 'twice_1' expects forward(self, x, *, training=True), got forward"):
+        Sequential([Twice()], input_shape=(2,))
+    assert Sequential([Options()], input_shape=(2,)).predict(X)[0, 0] == 1.0
+
+
 def test_backward_that_returns_nothing() -> None:
     class Mute(Tanh):
         def backward(self, delta):

@@ -398,6 +398,8 @@ def test_no_rows(loss: Loss) -> None:
         ("cross_entropy", [0, 1, -2, 0], ValueError, "y holds class -2 at index 2"),
         ("cross_entropy", [0.0, 1.0, 2.0, 0.0], TypeError, "y holds floats (dtype float64); C"),
         ("cross_entropy", [0.0, 1.0, 2.0, 0.0], TypeError, "from 0: pass y.astype(int)"),
+        ("cross_entropy", [0.0, 1.0, 1.5, 0.0], TypeError, "y holds 1.5 at index 2; CrossEnt"),
+        ("cross_entropy", [0.5, 1.5, 2.5, 0.5], TypeError, "pass np.unique(y, return_inverse"),
         ("cross_entropy", ["a"] * 4, TypeError, "y is <U1; CrossEntropyLoss expects class indices"),
         ("cross_entropy", ["a"] * 4, TypeError, "pass np.unique(y, return_inverse=True)[1]"),
         ("cross_entropy", [[0], [1], [2], [0]], ValueError, "(4, 3), got (4, 1): pass y[:, 0]"),
@@ -421,6 +423,11 @@ def test_wrong_targets(loss, target, error, message) -> None:
             with says(error, message):
                 call(np.zeros((4, 2)), target)
     np.testing.assert_array_equal(model.parameters.value, before, strict=True)
+
+
+def test_fractions_are_not_cut_to_class_indices() -> None:
+    with pytest.raises(ValueError, match=r"got \(4, 1\): pass y\[:, 0\]$"):
+        CrossEntropyLoss().forward(np.full((4, 3), 0.5), np.full((4, 1), 0.5))
 
 
 def test_wrong_predictions() -> None:

@@ -109,9 +109,10 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
         if callable(callback) and not isinstance(callback, (Callback, type)):
             callback = EpochCallback(callback)
         if not isinstance(callback, Callback):
+            way = f": pass an object, {callback.__name__}()" if isinstance(callback, type) else ""
             raise TypeError(
                 f"callbacks[{index}] must be a Callback object or a function of (epoch, logs), got "
-                f"{callback!r}"
+                f"{callback!r}{way}"
             )
         found.append(callback)
     return found

@@ -308,5 +308,6 @@ def _hint(factor: float, rows: int) -> str:
         2.0: "2x: += instead of =?",
         0.5: "1/2x: factor 2 missing?",
         -1.0: "-1x: wrong sign?",
+        0.0: "0x: not set in backward?",
     }
     return next((hint for f, hint in known.items() if math.isclose(factor, f, rel_tol=1e-4)), "")

@@ -317,6 +317,13 @@ def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
         return layer.output_shape
     if len(signature(layer.build).parameters) < 2:
         raise TypeError(f"{layer.label} expects build(self, input_shape, rng): add the rng")
+    taken = signature(layer.forward)
+    options = [p for p in taken.parameters.values() if p.kind is p.VAR_KEYWORD]
+    if not options and "training" not in taken.parameters:
+        raise TypeError(
+            f"{layer.label} expects forward(self, x, *, training=True), got forward{taken}: add "
+            "training"
+        )
     output_shape: Any = layer.build(input_shape, rng)
     if not isinstance(output_shape, dict):  # of a graph with several outputs
         output_shape = _as_shape(output_shape, layer.label)

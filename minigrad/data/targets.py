@@ -51,7 +51,7 @@ def check_classes(target: NDArray[Any], shape: Shape, owner: str) -> None:
         way = _other_rows(target, shape) or _flatten(target, shape)
         if fits(target.shape, (*shape[:-1], 1)):
             axes = ":, " * (target.ndim - 1)
-            way = f": pass y[{axes}0]" + ("" if target.dtype.kind in "iub" else ".astype(int)")
+            way = f": pass y[{axes}0]" + (".astype(int)" if _are_whole(target) else "")
         raise ValueError(
             f"{owner} expects class indices of shape {shape[:-1]} or one-hot rows of shape "
             f"{shape}, got {target.shape}{way}"
@@ -80,11 +80,19 @@ def check_signs(target: NDArray[Any], owner: str) -> None:
         )
 
 
+def _are_whole(target: NDArray[Any]) -> bool:
+    return target.dtype.kind == "f" and bool((target == np.rint(target)).all())
+
+
 def _check_class_indices(target: NDArray[Any], classes: int, owner: str) -> None:
     kind = target.dtype.kind
     if kind not in "iub":
-        held = f"y holds floats (dtype {target.dtype})" if kind == "f" else f"y is {target.dtype}"
-        way = "y.astype(int)" if kind == "f" else "np.unique(y, return_inverse=True)[1]"
+        held, way = f"y is {target.dtype}", "np.unique(y, return_inverse=True)[1]"
+        if _are_whole(target):
+            held, way = f"y holds floats (dtype {target.dtype})", "y.astype(int)"
+        elif kind == "f":
+            index, value = _first(target, target != np.rint(target))
+            held, way = f"y holds {value} at index {index}", f"{way}, or use MSELoss() for numbers"
         raise TypeError(f"{held}; {owner} expects class indices, integers from 0: pass {way}")
     if target.size and (target.min() < 0 or target.max() >= classes):
         index, value = _first(target, (target < 0) | (target >= classes))

@@ -95,8 +95,9 @@ def _inputs(case: Case) -> Remedy | None:
         "unscaled_inputs",
         f"the inputs of {step.label} are not scaled",
         f"Of these inputs {' and '.join(faults)}.",
-        "Standardize each input, x = (x - x_train.mean(axis=0)) / x_train.std(axis=0), later rows "
-        "with the same two numbers; or start with BatchNorm().",
+        "Standardize each input: std = x_train.std(axis=0); x = (x - x_train.mean(axis=0)) / "
+        "np.where(std > 0, std, 1). Use the mean and std of x_train for later rows, too; or start "
+        "with BatchNorm().",
         numbers,
         step.path,
     )

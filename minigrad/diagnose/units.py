@@ -163,10 +163,10 @@ def linear_stack(case: Case) -> Iterator[Finding]:
         yield Finding(
             "linear_stack",
             "warning",
-            f"{len(dense)} layers from {first.label} to {last.label} compute what one could",
-            "There is no activation between them, so together they are linear: with "
-            f"{number(count)} parameters they compute what one Dense({units}) computes with "
-            f"{number(one)}.",
+            f"no activation between {first.label} and {last.label}: the {len(dense)} layers "
+            "compute what one could",
+            f"Together they are linear: with {number(count)} parameters they compute what one "
+            f"Dense({units}) computes with {number(one)}.",
             "Add an activation, such as ReLU() or Tanh(), after each of them but the last; or use "
             f"a single Dense({units}).",
             evidence(layers=len(dense), parameters=count, parameters_of_one=one),
