@@ -56,6 +56,15 @@ def test_wrong_feature_count() -> None:
             call(np.zeros((32, 63)))
 
 
+def test_hints_for_images_and_for_a_batch_size_in_input_shape() -> None:
+    model = Sequential([Dense(3)], input_shape=(64,), rng=0)
+    with says(ValueError, "(batch, 64), got (9, 8, 8): put Flatten() first, or pass x.reshape(len"):
+        model.predict(np.zeros((9, 8, 8)))
+    model = Sequential([Dense(3)], input_shape=(100, 4), rng=0)
+    with says(ValueError, "x[np.newaxis]; if 100 is the batch size, pass input_shape=(4,)"):
+        model.predict(np.zeros((100, 4)))
+
+
 @pytest.mark.parametrize(
     ("units", "shape", "message"),
     [

@@ -306,3 +306,9 @@ def test_wrong_use():
         make().film(X, Y, batchsize=3)
     with says(ValueError, "x and y must have the same number of rows"):
         make().fit(X, Y, callbacks=[Film(X, Y[:5])], verbose=0)
+
+
+def test_colours_of_predictions_span_the_targets(tmp_path):
+    model, x, y = residual()
+    told = written(model.film(x, y, epochs=2, verbose=0), tmp_path)["films"][0]
+    assert told["picture"]["values_from"] == [y.min(), y.max()]

@@ -561,7 +561,7 @@ ONES = np.ones((2, 4))
         (
             lambda: make().fit(X, {"kind": Y["price"], "price": Y["price"]}),
             TypeError,
-            ["y['kind']", "float64"],
+            ["y['kind']", "y holds 1.28"],
         ),
         (
             lambda: make().fit(X, {**Y, "price": Y["price"] * np.inf}),
@@ -720,6 +720,21 @@ ONES = np.ones((2, 4))
             ["Graph", "isn't built"],
         ),
         # arrays in a pass
+        (
+            lambda: make().fit([X["a"], X["b"]], Y),
+            TypeError,
+            ["x must be a dict", "got list: pass {'a': ..., 'b': ...}"],
+        ),
+        (
+            lambda: make().fit(X, {"kindd": Y["kind"], "price": Y["price"]}),
+            ValueError,
+            ["y must be a dict", "['kindd', 'price']: did you mean 'kind'?"],
+        ),
+        (
+            lambda: Concatenate()([Input((4,), name="a"), Input((6,), name="b")]),
+            TypeError,
+            ["Concatenate", "got a list", "as in Concatenate()(a, b)"],
+        ),
         (lambda: make().backward({}), RuntimeError, ["Model", "before forward"]),
         (
             lambda: Concatenate(name="c").forward(ONES, np.ones((3, 4))),

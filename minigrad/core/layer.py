@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator
 from inspect import signature
 from numbers import Integral
@@ -106,10 +107,13 @@ class Layer(Cached):
         """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
         if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
             got = ", ".join(map(kind_of, inputs)) or "nothing"
-            predict = " or predict(x)" if hasattr(self, "predict") else ""
+            way = "for arrays use forward(x)" + " or predict(x)" * hasattr(self, "predict")
+            first = inputs[0] if inputs else None
+            if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
+                way = "pass several inputs apart, as in Concatenate()(a, b)"
             raise TypeError(
                 f"{self.label} can be called on an Input, or on what layers called on one give, "
-                f"got {got}: for arrays use forward(x){predict}"
+                f"got {got}: {way}"
             )
         return Symbol(self, inputs)
 
@@ -345,9 +349,12 @@ def _as_shape(shape: Any, owner: str) -> Shape:
 
 def _reshape_hint(shape: Shape, row_shape: Shape) -> str:
     if shape == row_shape:
-        return ": a single row needs a batch axis, x[np.newaxis]"
+        batch = f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
+        return ": a single row needs a batch axis, x[np.newaxis]" + batch * (len(shape) > 1)
     if len(shape) == 1 and row_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
     if row_shape[:1] == (None,) != row_shape and shape[1:] == row_shape[1:]:
         return f": leave the batch axis out of input_shape, {row_shape[1:]}"
+    if len(shape) > 2 and row_shape == (math.prod(shape[1:]),):
+        return ": put Flatten() first, or pass x.reshape(len(x), -1)"
     return ""

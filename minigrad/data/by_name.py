@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minigrad.util.names import guess
+
 Arrays: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 """What users pass as `Data`: what NumPy makes an array of, or a dict of that."""
 Data: TypeAlias = Any
@@ -67,9 +69,17 @@ def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str,
     """Return a dict with exactly these names, and refuse anything else."""
     known = ", ".join(map(repr, names))
     if not isinstance(data, Mapping):
-        raise TypeError(f"{what} must be a dict with {known}, got {type(data).__name__}")
+        way = ", ".join(f"{name!r}: ..." for name in names)
+        raise TypeError(
+            f"{what} must be a dict with {known}, got {type(data).__name__}: pass {{{way}}}"
+        )
     if data.keys() != set(names):
-        raise ValueError(f"{what} must be a dict with {known}, got one with {sorted(data)}")
+        unknown = next((str(name) for name in data if name not in names), "")
+        meant = guess(unknown, [name for name in names if name not in data])
+        raise ValueError(
+            f"{what} must be a dict with {known}, got one with {sorted(data)}"
+            + (f": {meant}" if meant else "")
+        )
     return data
 
 

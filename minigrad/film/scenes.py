@@ -92,12 +92,12 @@ class _Labels:
         first = prediction[:, 0].astype(float)
         return np.asarray(1 / (1 + np.exp(-first)) if self.logits else first)
 
-    def range(self, rows: Rows) -> tuple[float, float]:
-        """Return the range of the first output that is shown: that of its targets, and a margin."""
+    def range(self, rows: Rows, margin: float) -> tuple[float, float]:
+        """Return the range of the first output that is shown: its targets' and a share on top."""
         y = rows.y.reshape(len(rows), -1)[:, 0].astype(float)
         low, high = (0.0, 1.0) if self.logits else (float(y.min()), float(y.max()))
-        margin = 0.0 if self.logits else 0.1 * (high - low) or 1.0
-        return low - margin, high + margin
+        room = 1.0 if low == high else 0.0 if self.logits else margin * (high - low)
+        return low - room, high + room
 
 
 class Weights:
@@ -178,7 +178,7 @@ class Curve:
         self._labels, self._range = labels, _range(rows.x[:, 0])
         self._grid = np.linspace(*self._range, _CURVE).astype(model.dtype)[:, np.newaxis]
         self._frames: list[NDArray[np.float32]] = []
-        self._height = labels.range(rows)
+        self._height = labels.range(rows, 0.1)
         chosen = _evenly(len(rows), _POINTS)
         targets = rows.y.reshape(len(rows), -1)[chosen, 0].astype(float)
         self._points = np.stack([rows.x[chosen, 0], targets], axis=1).round(4).tolist()
@@ -203,7 +203,7 @@ class Map:
         self._size = _AREAS if self._areas else _MAP  # areas have hard edges
         across, up = (np.linspace(*ends, self._size) for ends in self._ranges)
         grid = np.stack([values.ravel() for values in np.meshgrid(across, up[::-1])], axis=1)
-        self._grid, self._height = grid.astype(model.dtype), labels.range(rows)
+        self._grid, self._height = grid.astype(model.dtype), labels.range(rows, 0.0)
         self._frames: list[NDArray[np.uint8]] = []
         chosen = _evenly(len(rows), _POINTS)
         targets = rows.y.reshape(len(rows), -1)[chosen, 0].astype(float)
