@@ -308,7 +308,7 @@ def test_wrong_use():
         make().fit(X, Y, callbacks=[Film(X, Y[:5])], verbose=0)
 
 
-def test_colours_of_predictions_span_the_targets(tmp_path):
+def test_colors_of_predictions_span_the_targets(tmp_path):
     model, x, y = residual()
     told = written(model.film(x, y, epochs=2, verbose=0), tmp_path)["films"][0]
     assert told["picture"]["values_from"] == [y.min(), y.max()]

@@ -380,5 +380,5 @@ def test_engine_without_jax(monkeypatch) -> None:
     model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     with says(ImportError, "pip install 'minigrad[jax]'"):
         model.predict([[1.0]], engine="jax")
-    with says(ValueError, "'numpy' or 'jax'", "'torch'"):
+    with says(ValueError, "'numpy', 'jax'", "'torch'"):
         model.predict([[1.0]], engine="torch")

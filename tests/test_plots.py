@@ -280,7 +280,7 @@ def test_surface_marks_classes(y, ax) -> None:
     assert names in (["target 0", "target 1"], ["target a", "target b"])
 
 
-def test_surface_colours_many_targets_on_the_scale_of_the_map(ax) -> None:
+def test_surface_colors_many_targets_on_the_scale_of_the_map(ax) -> None:
     plots.surface(small(), X, Y, ax=ax)
     contours, points = ax.collections
     assert points.norm is contours.norm
@@ -692,9 +692,9 @@ def test_network_scopes_its_styles_and_ids() -> None:
         assert all(f"#{scope}" in s for line in selectors if line for s in line.split(","))
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance as WCAG 2 defines it."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 

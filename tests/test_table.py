@@ -1,4 +1,4 @@
-"""Tables and reports: in terminals of any width, with and without colour, and in a notebook."""
+"""Tables and reports: in terminals of any width, with and without color, and in a notebook."""
 
 import re
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_reports_fit_the_terminal(width: int, terminal) -> None:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_colour_changes_no_text(name: str, terminal) -> None:
+def test_color_changes_no_text(name: str, terminal) -> None:
     terminal(80)
     plain = REPORTS[name]()
     terminal(80, color=True)

@@ -1,4 +1,4 @@
-"""The width and the colours of the terminal that text is printed on."""
+"""The width and the colors of the terminal that text is printed on."""
 
 import io
 import os
@@ -29,7 +29,7 @@ def sized(monkeypatch: pytest.MonkeyPatch):
     return set_columns
 
 
-def test_a_terminal_has_its_width_and_colour(sized, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_has_its_width_and_color(sized, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Terminal.of(sized(47)) == (47, True)
     monkeypatch.setattr("sys.stdout", sized(133))
     assert Terminal.of() == (133, True)
@@ -46,7 +46,7 @@ def test_a_terminal_of_unknown_width_has_80_columns(sized, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_colour_can_be_off(sized, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_color_can_be_off(sized, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     assert Terminal.of(sized(60)) == (60, False)
 

@@ -9,6 +9,7 @@ Read its modules in this order.
 5. `step`: a training step as a function of arrays, and a loop over many.
 6. `feeds` and `engine`: the data of a fit, and the fit.
 7. `forward`: inference, and the gradient alone.
+8. `devices` and `hosts`: a batch shared by several devices, and by several processes.
 """
 
 try:

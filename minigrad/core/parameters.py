@@ -314,7 +314,7 @@ class Parameters(Sequence[Parameter]):
         self._current()
 
         def run_of(placed: tuple[int, Parameter]) -> tuple[_Vector | None, int, bool]:
-            start, p = placed  # neighbours in a vector have the same offset
+            start, p = placed  # neighbors in a vector have the same offset
             return p._vector, p._start - start, p.trainable
 
         placed = zip(self._starts, self._items, strict=False)

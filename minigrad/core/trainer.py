@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -123,42 +123,34 @@ class Trainer:
         names = ("loss", *losses, *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
         self.good = _LastGoodEpoch(self.model, self.optimizer)
-        self._running = True
         history = History()
         ctrl_c = CtrlC()
+        with self._back_where_it_was_good(), ExitStack() as ending:
+            if engine is not None:
+                ending.push(engine.end)
+            ending.callback(self.progress.end)
+            for callback in callbacks:
+                callback.on_train_begin(self)
+                ending.callback(callback.on_train_end, self)
+            self.progress.begin(self.epoch, self.epochs)
+            with self._until(ctrl_c), gradient, np.errstate(all="ignore"):
+                while self.epoch < self.epochs and not self.stop:
+                    logs = self._epoch(gradient, data, batch_size, rng, ctrl_c, callbacks)
+                    logs |= self._validate(validation)
+                    history.append(logs)
+                    self._end_epoch(gradient, logs, callbacks)
+                    if ctrl_c.presses and self.epoch < self.epochs:
+                        raise KeyboardInterrupt
+        if not self.interrupted:
+            self.epochs = self.epoch
+        return history
+
+    @contextmanager
+    def _back_where_it_was_good(self) -> Iterator[None]:
+        """Mark `fit` as running; if it diverges, go back to the last good epoch."""
+        self._running = True
         try:
-            with ExitStack() as ending:
-                if engine is not None:
-                    ending.push(engine.end)
-                ending.callback(self.progress.end)
-                for callback in callbacks:
-                    callback.on_train_begin(self)
-                    ending.callback(callback.on_train_end, self)
-                self.progress.begin(self.epoch, self.epochs)
-                try:
-                    with gradient, ctrl_c, np.errstate(all="ignore"):
-                        while self.epoch < self.epochs and not self.stop:
-                            logs = self._epoch(gradient, data, batch_size, rng, ctrl_c, callbacks)
-                            if validation is not None:
-                                forward = engine.forward() if engine else None
-                                found = evaluate(
-                                    self.model, self.loss, self.metrics, validation, forward
-                                )
-                                logs |= {f"val_{name}": value for name, value in found.items()}
-                            history.append(logs)
-                            self._end_epoch(gradient, logs, callbacks)
-                            if engine is not None:
-                                engine.end_epoch()
-                            if ctrl_c.presses and self.epoch < self.epochs:
-                                raise KeyboardInterrupt
-                except KeyboardInterrupt:
-                    if ctrl_c.presses > 1:
-                        raise
-                    self.interrupted = True
-                    self.say(
-                        f"interrupted after {self.epoch} of {self.epochs} epochs: the parameters "
-                        "are those of the last finished step"
-                    )
+            yield
         except DivergedError as error:
             raise DivergedError(
                 f"{error}. The parameters are back at {self.good.restore()}: lower the learning "
@@ -166,9 +158,29 @@ class Trainer:
             ) from None
         finally:
             self._running = False
-        if not self.interrupted:
-            self.epochs = self.epoch
-        return history
+
+    @contextmanager
+    def _until(self, ctrl_c: CtrlC) -> Iterator[None]:
+        """End training at the first Ctrl-C; the second one goes on to the caller."""
+        try:
+            with ctrl_c:
+                yield
+        except KeyboardInterrupt:
+            if ctrl_c.presses > 1:
+                raise
+            self.interrupted = True
+            self.say(
+                f"interrupted after {self.epoch} of {self.epochs} epochs: the parameters are those "
+                "of the last finished step"
+            )
+
+    def _validate(self, data: Rows | Stream | None) -> dict[str, float]:
+        """Return the logs of the validation data, if there are any."""
+        if data is None:
+            return {}
+        forward = self._engine.forward() if self._engine else None
+        logs = evaluate(self.model, self.loss, self.metrics, data, forward)
+        return {f"val_{name}": value for name, value in logs.items()}
 
     def _epoch(
         self,
@@ -219,6 +231,8 @@ class Trainer:
                 callback.on_epoch_end(self, self.epoch, logs)
             self.progress.show()
             gradient.use(self.model.parameters)  # they may have shared or regularized one
+        if self._engine is not None:
+            self._engine.end_epoch()
 
     def step(
         self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
@@ -305,7 +319,9 @@ class _LastGoodEpoch:
 
     def judge(self, loss: float) -> None:
         """Accept the latest copy if the loss is finite and at most ten times the lowest."""
-        limit = self._lowest + 9 * abs(self._lowest) or math.inf
+        limit = self._lowest + 9 * abs(self._lowest)
+        if self._lowest == 0:  # any loss is more than ten times that
+            limit = math.inf
         if math.isfinite(loss) and loss <= limit:
             self._lowest = min(loss, self._lowest)
             self._good = self._latest

@@ -140,7 +140,7 @@ def target_faults(case: Case) -> tuple[str, dict[str, float]] | None:
 def unrelated_targets(case: Case) -> Iterator[Finding]:
     """Find targets that have nothing to do with the inputs, such as those of other rows.
 
-    Two predictions of each row from the others, by the nearest neighbours and by ridge regression,
+    Two predictions of each row from the others, by the nearest neighbors and by ridge regression,
     are compared with those for shuffled targets.
     """
     rows = case.rows.take(slice(_RELATED_ROWS))
@@ -161,15 +161,15 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
     distance = square[:, None] - 2 * x @ x.T + square
     np.fill_diagonal(distance, inf)
     near = np.argpartition(distance, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS]
-    neighbours = np.zeros_like(distance)
-    np.put_along_axis(neighbours, near, 1 / _NEIGHBOURS, axis=1)
+    neighbors = np.zeros_like(distance)
+    np.put_along_axis(neighbors, near, 1 / _NEIGHBOURS, axis=1)
     gram = x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1])
     linear = x @ np.linalg.solve(gram, x.T)
     np.fill_diagonal(linear, 0)
     rng = np.random.default_rng(0)
     orders = [np.arange(len(y)), *(rng.permutation(len(y)) for _ in range(_SHUFFLES))]
     strengths = list[float]()
-    for weights in (neighbours, linear):
+    for weights in (neighbors, linear):
         agreement = np.array([np.vdot(y[order], weights @ y[order]) for order in orders])
         shuffled = agreement[1:]
         strengths.append(float((agreement[0] - shuffled.mean()) / (shuffled.std() or 1.0)))
@@ -181,13 +181,13 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
         "unrelated_targets",
         "warning",
         "no relation of the targets to the inputs was found",
-        f"In {number(len(rows))} rows, {_NEIGHBOURS} nearest neighbours and a linear fit predict "
+        f"In {number(len(rows))} rows, {_NEIGHBOURS} nearest neighbors and a linear fit predict "
         f"the targets no better than shuffled targets: {near_strength:.1f} and "
         f"{linear_strength:.1f} standard deviations better, where {limit:.1f} would show a "
         "relation.",
         "Check that row i of y belongs to row i of x: whether one of them was shuffled, sorted, "
         "filtered or shifted without the other.",
-        evidence(rows=len(rows), neighbours=near_strength, linear=linear_strength),
+        evidence(rows=len(rows), neighbors=near_strength, linear=linear_strength),
     )
 
 

@@ -15,7 +15,7 @@ Severity: TypeAlias = Literal["error", "warning"]
 _COLOURS: Final[Mapping[Severity, tuple[Style, str]]] = {
     "error": ("red", "#cf4a3c"), "warning": ("yellow", "#a88400")
 }  # fmt: skip
-"""The colour of each severity in a terminal and on a page."""
+"""The color of each severity in a terminal and on a page."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class LayerPass:
 class Explanation:
     """A forward and backward pass over some rows, with every number.
 
-    Printed, it is text for the first row, in the width and the colours of the terminal;
+    Printed, it is text for the first row, in the width and the colors of the terminal;
     `NO_COLOR` turns them off. `explanation["dense_1"]` holds a layer's arrays. A copy
     and a pickle hold the model, the rows and the loss, and compute the pass again.
 

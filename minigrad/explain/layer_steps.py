@@ -244,7 +244,7 @@ def _jacobian(place: Place, row: int, i: int) -> tuple[range, Array | None]:
         terms = delta[reached.start : reached.stop].reshape(-1, 1) * cells
         missed = np.abs(terms.sum(axis=0) - input_delta[row].ravel()).max()
         scale = np.abs(terms).sum(axis=0).max()
-    # The limit allows for rounding: a normalisation subtracts nearly equal numbers.
+    # The limit allows for rounding: a normalization subtracts nearly equal numbers.
     return reached, cells if missed <= np.finfo(cells.dtype).eps ** 0.5 * scale else None
 
 

@@ -166,7 +166,7 @@ function captionOf({ kind, classes, values_from: range }) {
   if (kind === "histograms") return "What each layer returns for some rows; each is drawn to its highest bar.";
   if (classes) return "The marks are rows, the areas the predicted classes.";
   const [low, high] = range.map(short);
-  return `The prediction from ${low} (orange) to ${high} (blue); a mark has the colour of its row's target.`;
+  return `The prediction from ${low} (orange) to ${high} (blue); a mark has the color of its row's target.`;
 }
 
 function section(film) {

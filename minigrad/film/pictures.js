@@ -5,9 +5,9 @@
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 const NAMES = ["paper", "panel", "grid", "edge", "muted", "ink", "series-0", "series-1", "series-2"];
 const color = {};
-const ramp = new Uint32Array(256); // the colours of a map, from low to high
+const ramp = new Uint32Array(256); // the colors of a map, from low to high
 const CLASSES = ["series-1", "series-0", "series-2", "muted", "edge", "ink"];
-const fills = new Uint32Array(CLASSES.length); // the colours of a map of classes
+const fills = new Uint32Array(CLASSES.length); // the colors of a map of classes
 
 function readColors() {
   const style = getComputedStyle(document.documentElement);
@@ -224,7 +224,7 @@ function drawMap(context, width, height, picture, frame) {
   context.imageSmoothingEnabled = !several;
   const [wide, tall] = [box.right - box.left, box.bottom - box.top];
   clipped(context, box, () => {
-    const [dx, dy] = [wide / (size - 1) / 2, tall / (size - 1) / 2]; // pixels are centred on the grid
+    const [dx, dy] = [wide / (size - 1) / 2, tall / (size - 1) / 2]; // pixels are centered on the grid
     context.drawImage(picture.canvas, box.left - dx, box.top - dy, wide + 2 * dx, tall + 2 * dy);
     if (border !== null) {
       const level = (255 * (border - range[0])) / (range[1] - range[0]);

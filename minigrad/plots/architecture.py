@@ -40,13 +40,13 @@ class Node(Place):
     is_shared: bool = False
     lines: list[str] = field(default_factory=list)  # what is written in it or below it
     radius: float = 0.0  # of the units' circles; 0 of a block or a merge
-    pitch: float = 0.0  # from one unit's centre to the next
+    pitch: float = 0.0  # from one unit's center to the next
     tall: float = 0.0  # half of the height without what is written below
-    drop: float = 0.0  # from the centre to what is written below; 0 of a block
+    drop: float = 0.0  # from the center to what is written below; 0 of a block
 
     @property
     def heights(self) -> NDArray[Any]:
-        """The heights of the units' centres."""
+        """The heights of the units' centers."""
         return self.y + self.pitch * (np.arange(float(self.units)) - (self.units - 1) / 2)
 
     @property

@@ -146,7 +146,7 @@ def surface(
         model: a built model of input shape (1,) or (2,).
         x: rows; with y they are drawn as points.
         y: a target for each row, or one for each output. On a map up to six different values are
-            classes with a marker each; more are colours on the map's own scale.
+            classes with a marker each; more are colors on the map's own scale.
         output: the index of the output to draw.
         boundary: a level to draw as a heavy line, such as 0.5 for a probability or 0 for a logit.
         ax: Matplotlib axes; None makes a pyplot figure.
@@ -266,7 +266,7 @@ def _range(values: Any, margin: float = 0.05) -> tuple[float, float]:
 
 
 def _map(ax: Axes, axis: Sequence[Array], values: Any, label: str, boundary: float | None) -> None:
-    """Draw filled contours with a colour bar, and the boundary."""
+    """Draw filled contours with a color bar, and the boundary."""
     from matplotlib.colors import CenteredNorm
     from matplotlib.ticker import MaxNLocator
 
@@ -282,7 +282,7 @@ def _map(ax: Axes, axis: Sequence[Array], values: Any, label: str, boundary: flo
 
 
 def _scatter(ax: Axes, points: Array, targets: Any) -> None:
-    """Draw the rows over a map: with a marker for each class, or in the colours of the map."""
+    """Draw the rows over a map: with a marker for each class, or in the colors of the map."""
     x, y = points.T
     if len(classes := np.unique(targets)) > 6:
         look: dict[str, Any] = {key: getattr(ax.collections[0], key) for key in ("cmap", "norm")}

@@ -17,7 +17,7 @@ from minigrad.util.markup import element, escape
 
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
 _HALF_NUMBER, _NUMBER_GAP = 12.0, 11.0  # half of a number's width; between two numbers
-_MAX_PITCH = 92.0  # from one unit's centre to the next
+_MAX_PITCH = 92.0  # from one unit's center to the next
 _MERGE, _MIN_BLOCK, _RIM = 15.0, 38.0, 6.0  # half of a size; around circles that have a frame
 _MAX_STROKE, _LINE, _CAPTION = 5.0, 15.0, 175.0  # of edges; of text, and its largest width
 

@@ -25,7 +25,7 @@ class Place:
 
     half: float = 0.0  # of the width of what edges lead to
     room: float = 0.0  # half of the width that it needs, with what is written below
-    above: float = 0.0  # what it needs above its centre, and below
+    above: float = 0.0  # what it needs above its center, and below
     below: float = 0.0
     x: float = 0.0
     y: float = 0.0
@@ -33,7 +33,7 @@ class Place:
     right: float = 0.0
     rank: int = 0  # the number of its column
     row: int = 0
-    before: list[Place] = field(default_factory=list)  # neighbours in the last column
+    before: list[Place] = field(default_factory=list)  # neighbors in the last column
     after: list[Place] = field(default_factory=list)
 
 
@@ -67,19 +67,19 @@ class Layout:
         self.width = self.height = 0.0
 
     def is_alone(self, a: Place, b: Place) -> bool:
-        """Tell whether no other edge runs between the columns of two neighbours."""
+        """Tell whether no other edge runs between the columns of two neighbors."""
         return len(self.columns[a.rank]) == len(self.columns[b.rank]) == 1
 
     def arrange(self, length: Callable[[Place, Place], float]) -> None:
         """Set the places of nodes whose sizes are set, and the size of the picture.
 
-        `length` returns the shortest length of an edge between two neighbours.
+        `length` returns the shortest length of an edge between two neighbors.
         """
         for place in (place for column in self.columns for place in column):
             place.row = 0
         self._align()
         rooms = [max(place.room for place in column) for column in self.columns]
-        steps = [0.0]  # from the centre of one column to the next
+        steps = [0.0]  # from the center of one column to the next
         for column in self.columns[1:]:
             edges = [(a, b, length(a, b)) for b in column for a in b.before]
             step = sum(rooms[len(steps) - 1 : len(steps) + 1])
@@ -118,7 +118,7 @@ class Layout:
         return f"{d}H{target.x - target.half:.1f}"
 
     def _order(self) -> None:
-        """Sort each column by the mean place of its neighbours, and keep what crosses least."""
+        """Sort each column by the mean place of its neighbors, and keep what crosses least."""
         found = {_crossings(self.columns): [list(column) for column in self.columns]}
         for sweep in range(_SWEEPS):
             forward = sweep % 2 == 0
@@ -135,7 +135,7 @@ class Layout:
         self.columns = found[min(found)]
 
     def _align(self) -> None:
-        """Set each height to the mean of its neighbours', as far as there is room.
+        """Set each height to the mean of its neighbors', as far as there is room.
 
         A line from node to node is straightest, then that of a long edge, which bends at its ends.
         """

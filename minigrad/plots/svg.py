@@ -45,7 +45,7 @@ def document(
     """Return an SVG document with alternative text and a style sheet for light and dark pages.
 
     Ids contain a checksum, so that different pictures can stand on one page. Each rule sets the
-    light colour first, for programs that don't know CSS variables.
+    light color first, for programs that don't know CSS variables.
     """
     content = "".join(body)
     checksum = zlib.crc32(f"{title}\n{description}\n{content}".encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""The width and the colours of the terminal that text is printed on."""
+"""The width and the colors of the terminal that text is printed on."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _CODES: Final[dict[Style, int]] = {
 
 
 class Terminal(NamedTuple):
-    r"""Where text is printed: its columns, and whether it shows colour.
+    r"""Where text is printed: its columns, and whether it shows color.
 
-    Lay text out first and `paint` it last, since the codes of colours count as characters.
+    Lay text out first and `paint` it last, since the codes of colors count as characters.
 
     >>> Terminal(width=60, color=True).paint("J = 0.17", "bold", "green")
     '\x1b[1;32mJ = 0.17\x1b[0m'
@@ -33,8 +33,8 @@ class Terminal(NamedTuple):
     def of(cls, stream: Any = None) -> Terminal:
         """Return the terminal of a stream, by default of standard output.
 
-        A file, a pipe and a notebook have 80 columns without colour, and so has a stream of None. A
-        terminal has colour unless it is dumb, or `NO_COLOR` is set (https://no-color.org).
+        A file, a pipe and a notebook have 80 columns without color, and so has a stream of None. A
+        terminal has color unless it is dumb, or `NO_COLOR` is set (https://no-color.org).
         """
         stream = sys.stdout if stream is None else stream
         if not getattr(stream, "isatty", bool)():
@@ -53,12 +53,12 @@ class Terminal(NamedTuple):
         return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=rest)
 
     def paint(self, text: str, *styles: Style) -> str:
-        """Return text in these styles, or as it is without colour."""
+        """Return text in these styles, or as it is without color."""
         if not (self.color and text and styles):
             return text
         return f"\x1b[{';'.join(str(_CODES[style]) for style in styles)}m{text}\x1b[0m"
 
     def verdict(self, text: str) -> str:
-        """Wrap a sentence that begins with "passed" or "FAILED", that word in colour."""
+        """Wrap a sentence that begins with "passed" or "FAILED", that word in color."""
         word, colon, rest = self.fill(text).partition(":")
         return self.paint(word, "bold", "red" if word.isupper() else "green") + colon + rest

@@ -97,8 +97,8 @@ class Hidden(Through):
 @pytest.mark.parametrize(
     ("layer", "parts"),
     [
-        (Float(), ["Float 'float_1'", "test_behaviour.py, line", "float", "item()"]),
-        (Written(), ["Written 'written_1'", "np.asarray", "test_behaviour.py, line"]),
+        (Float(), ["Float 'float_1'", "test_behavior.py, line", "float", "item()"]),
+        (Written(), ["Written 'written_1'", "np.asarray", "test_behavior.py, line"]),
         (Masked(), ["Masked 'masked_1'", "x[mask]", "np.where"]),
         (Global(), ["Global 'global_1'", "np.random", "buffers"]),
         (Remembering(), ["Remembering 'remembering_1'", "self.seen", "buffers"]),
@@ -191,7 +191,7 @@ def test_a_fit_warns_of_a_branch_that_changes_often() -> None:
     x = np.array([[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [1.0, 0, 0]] * 100)
     model = compiled(Alternating(name="switch"))
     model[0].weight.value = np.abs(model[0].weight.value)
-    with pytest.warns(UserWarning, match=r"NumPy made 50 of .* 'switch' \(test_behaviour.py"):
+    with pytest.warns(UserWarning, match=r"NumPy made 50 of .* 'switch' \(test_behavior.py"):
         model.fit(x, x[:, :2], batch_size=2, shuffle=False, verbose=0, engine="jax")
 
 

@@ -1,4 +1,4 @@
-"""Show the Matplotlib figures of a cell as SVG in the colours of the page, light or dark."""
+"""Show the Matplotlib figures of a cell as SVG in the colors of the page, light or dark."""
 
 from io import StringIO
 from typing import Any
@@ -12,7 +12,7 @@ STYLE = (
 
 
 def as_svg(figure: Any) -> str:
-    """Return a figure as SVG whose black and white follow the colour scheme."""
+    """Return a figure as SVG whose black and white follow the color scheme."""
     file = StringIO()
     figure.savefig(file, format="svg", transparent=True, bbox_inches="tight")
     svg = file.getvalue().replace("<defs>", f"{STYLE}<defs>", 1)
