@@ -108,7 +108,7 @@ class Layer(Cached):
         if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
             got = ", ".join(map(kind_of, inputs)) or "nothing"
             way = "for arrays use forward(x)" + " or predict(x)" * hasattr(self, "predict")
-            first = inputs[0] if inputs else None
+            first: object = inputs[0] if inputs else None
             if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
                 way = "pass several inputs apart, as in Concatenate()(a, b)"
             raise TypeError(
