@@ -24,15 +24,15 @@ seldom wait for the interpreter's lock."""
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
 _MIN_BLOCK_SEQUENCES = 8
-"""The same for sequences, with half as many positions as rows above. An image takes twice as many,
-since convolutions have the rows along the last axis."""
+"""A block of sequences has at least so many, and at least half of `_MIN_BLOCK_ROWS` positions. One of
+images has twice as many rows, since convolutions have the rows along the last axis."""
 _STORED_PER_PARAMETER = 4
 """A block of sequences stores at least so many numbers a parameter, so that its gradient costs
 little. It holds as many rows of float32 as of float64."""
 _STEPWISE_POSITIONS = 4
-"""How many positions of a row count where a layer computes one after the other."""
+"""A row counts as so many positions if a layer computes them one after the other."""
 _FEW_ROWS = 64
-"""So many rows are predicted without planning, which would take longer."""
+"""Up to so many rows are predicted at once: a plan would take longer."""
 _WIDE = 64
 """From this width on matrix products dominate, and BLAS runs them on threads of its own."""
 _SUMMED_NUMBERS = 4_194_304
@@ -220,12 +220,13 @@ class Plan:
         widths = [size_of(network.input_shape or ()), *(layer.stored for layer in leaves)]
         own = [p for layer in layers for _, p in layer.own_parameters()]
         itemsize = max((p.value.itemsize for p in own), default=8)
-        positions = max((size_of((x.output_shape or ())[:-1]) for x in leaves), default=1)
+        shapes = [layer.output_shape or () for layer in leaves]
+        positions = max((size_of(shape[:-1]) for shape in shapes), default=1)
         if any(layer.stepwise for layer in layers):
             positions = _STEPWISE_POSITIONS
         self.several = positions > 1
         if self.several:
-            axes = max(1, max(len(x.output_shape or ()) for x in leaves) - 1)
+            axes = max(1, max(map(len, shapes)) - 1)
             numbers = max(_BLOCK_BYTES // 8, _STORED_PER_PARAMETER * sum(p.value.size for p in own))
             least = max(_MIN_BLOCK_SEQUENCES, _MIN_BLOCK_ROWS // (2 * positions))
             self.rows = axes * max(least, numbers // sum(widths))

@@ -103,14 +103,15 @@ def _parameter_steps(
     update: Update, optimizer: Optimizer, p: Parameter, name: str, path: str
 ) -> Iterator[Step]:
     """Yield a step for each side of the optimizer's equation; the last is the parameter's own."""
-    kind, size, slots = type(optimizer).__name__, p.grad[None], {s[0]: s for s in optimizer.slots}
-    raw = f"∂J/∂{name}", size
+    kind, gradient = type(optimizer).__name__, p.grad[None]
+    slots = {slot[0]: slot for slot in optimizer.slots}
+    raw = f"∂J/∂{name}", gradient
     arrays = {"w": (name, update.of(p, update.before["value"])), "gradient": raw, "g": raw}
     for letter, slot in slots.items():
         arrays[letter] = f"{letter}_{name}", update.of(p, update.before[slot])
     sides, used = Formula.sides(_equation(optimizer), "w"), _gradient_used(optimizer, update.norm)
     if sides and used != "gradient":
-        sides, arrays["g"] = {"g": used} | sides, (f"g_{name}", size)
+        sides, arrays["g"] = {"g": used} | sides, (f"g_{name}", gradient)
     options = {"eta": optimizer.rate, "t": optimizer.steps + 1, "norm": update.norm}
     options = {word.lstrip("_"): value for word, value in vars(optimizer).items()} | options
     constants = {word: (shown, ()) for word, shown in _CONSTANTS.items()}
@@ -131,7 +132,9 @@ def _parameter_steps(
             title = f"update by {kind}, learning rate {number(optimizer.rate)}"
         right = formula.names(index) if side else f"{at(left, p.shape, index)} + change"
         equation = f"{at(left, p.shape, index)} {sign} {right}"
-        yield Step("update", path, title, equation, "", left, after, parts, sizes=size, sign=sign)
+        yield Step(
+            "update", path, title, equation, "", left, after, parts, sizes=gradient, sign=sign
+        )
         arrays[letter] = left, after
 
 
@@ -147,12 +150,12 @@ def _equation(optimizer: Optimizer) -> str:
     return optimizer.equation if known else ""
 
 
-def _gradient_used(optimizer: Optimizer, size: float) -> str:
+def _gradient_used(optimizer: Optimizer, length: float) -> str:
     """Write the gradient that `update` gets: clipped, and with weight decay."""
     used = "gradient"
     if optimizer.clip_value is not None:
         used = "min(max(gradient, -clip_value), clip_value)"
-    elif optimizer.clip_norm is not None and optimizer.clip_norm < size + 1e-6:
+    elif optimizer.clip_norm is not None and optimizer.clip_norm < length + 1e-6:
         used = "clip_norm gradient / (norm + 1e-6)"
     decays = optimizer.weight_decay and type(optimizer).decay is Optimizer.decay
     return f"{used} + weight_decay w" if decays else used
