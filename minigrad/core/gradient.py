@@ -24,8 +24,8 @@ seldom wait for the interpreter's lock."""
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
 _MIN_BLOCK_SEQUENCES = 8
-"""A block of sequences has at least so many, and at least half of `_MIN_BLOCK_ROWS` positions. One of
-images has twice as many rows, since convolutions have the rows along the last axis."""
+"""A block of sequences has at least so many, and at least half of `_MIN_BLOCK_ROWS` positions. One
+of images has twice as many rows, since convolutions have the rows along the last axis."""
 _STORED_PER_PARAMETER = 4
 """A block of sequences stores at least so many numbers a parameter, so that its gradient costs
 little. It holds as many rows of float32 as of float64."""
