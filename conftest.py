@@ -14,7 +14,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 collect_ignore_glob = ["tests/typed/*.py"]
 if find_spec("jax") is None:
-    collect_ignore_glob += ["minigrad/compiled/*"]
+    collect_ignore_glob += ["minigrad/compiled/*", "tests/compiled/*"]
 
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:
