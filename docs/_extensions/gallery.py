@@ -1,6 +1,7 @@
 """The directive `gallery`: a card for each example, from the table in examples/README.md.
 
-A card has the example's picture, if there is one, what it shows and what it reaches. The sources follow below.
+A card has the example's picture, if there is one, what it shows and what it reaches. The sources
+follow below.
 """
 
 import re
