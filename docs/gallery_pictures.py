@@ -1,7 +1,8 @@
 """Draw the pictures of the gallery: python docs/gallery_pictures.py [NAME ...].
 
 It runs each example, or those that are named, draws what the example has computed, and writes
-docs/_static/gallery/NAME.svg. It needs Matplotlib and scikit-learn, and takes about two minutes.
+docs/_static/gallery/NAME.svg. It needs Matplotlib, scikit-learn and what the examples import, and
+takes about three minutes.
 """
 
 import os
@@ -188,6 +189,53 @@ def two_inputs(ns: Names, figure: Figure) -> None:
     price, discount = x["numbers"][0]
     left.set(xticks=[], yticks=[], xlabel=f"× {price:.2f}\n− {discount:.0%}")
     identity(right, y["total"], ns.model.predict(x)["total"][:, 0])
+
+
+def compiled_layer(ns: Names, figure: Figure) -> None:
+    """Draw the losses of both engines over the epochs."""
+    ax = figure.subplots()
+    ax.semilogy(ns.losses[0], linewidth=4, color="lightgray", label="NumPy")
+    ax.semilogy(ns.losses[1], label="compiled")
+    ax.set(xlabel="epoch", ylabel="loss")
+    ax.legend()
+
+
+def two_processes(ns: Names, figure: Figure) -> None:
+    """Draw the losses of one process and of two over the epochs."""
+    ax = figure.subplots()
+    ax.semilogy(ns.expected, linewidth=4, color="lightgray", label="one process")
+    ax.semilogy(ns.losses, label="two processes")
+    ax.set(xlabel="epoch", ylabel="loss")
+    ax.legend()
+
+
+def serve_onnx(ns: Names, figure: Figure) -> None:
+    """Draw images with the probability that onnxruntime gives to their class."""
+    for row, ax in enumerate(images(figure, 3, 6).flat):
+        ax.imshow(ns.x_test[row, :, :, 0], cmap="Greys")
+        found = ns.probabilities[row]
+        color = "#000000" if found.argmax() == ns.y_test[row] else "C3"
+        ax.set_title(f"{found.argmax()}: {found.max():.0%}", color=color, fontsize=8, pad=2)
+
+
+def continue_in_torch(ns: Names, figure: Figure) -> None:
+    """Draw the losses of the steps that both make."""
+    ax = figure.subplots()
+    ax.plot(ns.here, linewidth=4, color="lightgray", label="minigrad")
+    ax.plot(ns.there, label="PyTorch")
+    ax.set(xlabel="step after the change", ylabel="loss")
+    ax.legend()
+
+
+def pretrained_layers(ns: Names, figure: Figure) -> None:
+    """Draw test images with the answers, wrong ones in red."""
+    found = ns.model.predict(ns.images[ns.test])[:, 0] > 0
+    for ax, image, even, answer in zip(
+        images(figure, 3, 5).flat, ns.images[ns.test], ns.even[ns.test], found, strict=False
+    ):
+        ax.imshow(image[:, :, 0], cmap="Greys")
+        color = "#000000" if even == answer else "C3"
+        ax.set_title("even" if answer else "odd", color=color, fontsize=10, pad=2)
 
 
 def draw(name: str) -> None:

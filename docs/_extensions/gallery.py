@@ -1,7 +1,6 @@
 """The directive `gallery`: a card for each example, from the table in examples/README.md.
 
-A card has the example's picture, if there is one, what it shows and what it reaches. The sources
-follow below.
+A card has the example's picture, what it shows and what it reaches. The sources follow below.
 """
 
 import re
@@ -12,11 +11,10 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 ROW = re.compile(r"\| \[(\w+)\.py\]\(\1\.py\) \| (.*) \| (.*) \| (.*) \|")
-PICTURE = """:img-top: /_static/gallery/{name}.svg
-:img-alt: {shows}
-"""
 CARD = """:::{{grid-item-card}} `{name}`
-{picture}:link: "#{anchor}"
+:img-top: /_static/gallery/{name}.svg
+:img-alt: {shows}
+:link: "#{anchor}"
 
 {shows}
 
@@ -42,8 +40,6 @@ class Gallery(SphinxDirective):
         rows = [dict(zip(("name", "shows", "reaches", "time"), row, strict=True)) for row in found]
         for row in rows:
             row["shows"] = row["shows"][0].upper() + row["shows"][1:]
-            drawn = Path(self.env.srcdir) / "_static" / "gallery" / f"{row['name']}.svg"
-            row["picture"] = PICTURE.format(**row) if drawn.exists() else ""
             row["anchor"] = f"source-{row['name']}".replace("_", "-")
         cards = "".join(CARD.format(**row) for row in rows)
         grid = f"::::{{grid}} 1 2 2 2\n:gutter: 3\n\n{cards}::::\n"
