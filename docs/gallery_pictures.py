@@ -191,22 +191,23 @@ def two_inputs(ns: Names, figure: Figure) -> None:
     identity(right, y["total"], ns.model.predict(x)["total"][:, 0])
 
 
+def same_losses(figure: Figure, names: list[str], losses: list[list[float]], steps: str) -> None:
+    """Draw the losses of two runs, one over the other."""
+    ax = figure.subplots()
+    ax.plot(losses[0], linewidth=4, color="lightgray", label=names[0])
+    ax.plot(losses[1], label=names[1])
+    ax.set(xlabel=steps, ylabel="loss", yscale="log")
+    ax.legend()
+
+
 def compiled_layer(ns: Names, figure: Figure) -> None:
     """Draw the losses of both engines over the epochs."""
-    ax = figure.subplots()
-    ax.semilogy(ns.losses[0], linewidth=4, color="lightgray", label="NumPy")
-    ax.semilogy(ns.losses[1], label="compiled")
-    ax.set(xlabel="epoch", ylabel="loss")
-    ax.legend()
+    same_losses(figure, ["NumPy", "compiled"], ns.losses, "epoch")
 
 
 def two_processes(ns: Names, figure: Figure) -> None:
     """Draw the losses of one process and of two over the epochs."""
-    ax = figure.subplots()
-    ax.semilogy(ns.expected, linewidth=4, color="lightgray", label="one process")
-    ax.semilogy(ns.losses, label="two processes")
-    ax.set(xlabel="epoch", ylabel="loss")
-    ax.legend()
+    same_losses(figure, ["one process", "two processes"], [ns.expected, ns.losses], "epoch")
 
 
 def serve_onnx(ns: Names, figure: Figure) -> None:
@@ -220,11 +221,7 @@ def serve_onnx(ns: Names, figure: Figure) -> None:
 
 def continue_in_torch(ns: Names, figure: Figure) -> None:
     """Draw the losses of the steps that both make."""
-    ax = figure.subplots()
-    ax.plot(ns.here, linewidth=4, color="lightgray", label="minigrad")
-    ax.plot(ns.there, label="PyTorch")
-    ax.set(xlabel="step after the change", ylabel="loss")
-    ax.legend()
+    same_losses(figure, ["minigrad", "PyTorch"], [ns.here, ns.there], "step after the change")
 
 
 def pretrained_layers(ns: Names, figure: Figure) -> None:
