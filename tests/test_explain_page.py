@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from browser import CHROMIUM, CONTRAST, Browser, text, troubles
+from helpers import slow
 from minigrad import (
     SGD,
     Add,
@@ -147,7 +148,7 @@ def test_the_sum_of_a_weight_is_that_of_its_gradient(page, explanation):
     assert text(page, "#pick [open] tbody td") == "δ1[2] × x[1]" + text(page, "#pick .in-numbers")
 
 
-@pytest.mark.parametrize("network", ["explanation", "branched"])
+@pytest.mark.parametrize("network", ["explanation", slow("branched")])
 def test_every_line_is_picked_and_hovered_where_it_is(browser, network, request, tmp_path):
     open_page(browser, request.getfixturevalue(network), tmp_path, height=1600)
     lines = """row.edges.map((edge) => {
