@@ -16,6 +16,7 @@ from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import each, of
+from minigrad.interop.models import by_parameter, check_built
 from minigrad.interop.state_dict import Weight, array_of
 from minigrad.layers.windows import per_axis
 from minigrad.util.optional import optional
@@ -188,34 +189,17 @@ def to_keras_training(model: mg.Model) -> tuple[Any, Any]:
     optimizer.build(there.trainable_variables)
     optimizer.iterations.assign(ours.steps)
     if "velocity" in ours.state:
-        velocity = _by_parameter(model, ours.state["velocity"])
+        velocity = by_parameter(model, ours.state["velocity"])
         for variable, momentum in zip(there.trainable_variables, optimizer.momentums, strict=True):
             parts = [split(velocity[id(p.source)])[i] for p, split, i in writer.parts[id(variable)]]
             momentum.assign(-ours.learning_rate * sum(parts))
     return there, optimizer
 
 
-def _by_parameter(model: mg.Model, vector: Array) -> dict[int, Array]:
-    """Return the part of a flat vector that belongs to each parameter, as a view."""
-    views, start = {}, 0
-    for p in model.parameters:
-        views[id(p)] = vector[start : start + p.size].reshape(p.shape)
-        start += p.size
-    return views
-
-
 def _converted(model: mg.Model, function: str) -> tuple[Any, _Writer]:
-    if not isinstance(model, mg.Model):
-        raise TypeError(
-            f"{function} expects a Model, got {type(model).__name__}: put it in Sequential"
-        )
-    if model.input_shape is None:
-        raise RuntimeError(
-            f"{function} expects a built model, got {model.label}: pass it input_shape=, or call "
-            "fit"
-        )
+    input_shape = check_built(model, function)
     network: Any = model.network
-    shapes = network.inputs if isinstance(network, Graph) else {"input": model.input_shape}
+    shapes = network.inputs if isinstance(network, Graph) else {"input": input_shape}
     rows = {n: np.zeros((1, *(m or 1 for m in shape))) for n, shape in shapes.items()}
     cast: Any = model.cast(rows if len(rows) > 1 else next(iter(rows.values())), model.dtype)
     inputs = {
@@ -616,7 +600,7 @@ class _Reader:
         if not ours.momentum or not there.built:
             return
         ours.state["velocity"] = np.zeros(model.parameters.size, model.dtype)
-        views = _by_parameter(model, ours.state["velocity"])
+        views = by_parameter(model, ours.state["velocity"])
         momentums = {
             id(v): _array(m) / -ours.learning_rate
             for v, m in zip(theirs.trainable_variables, there.momentums, strict=True)

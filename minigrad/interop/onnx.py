@@ -15,6 +15,7 @@ import minigrad as mg
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, DType, Shape, as_dtype
 from minigrad.data.by_name import each, of
+from minigrad.interop.models import check_built
 from minigrad.layers.rectifiers import SELU_ALPHA, SELU_SCALE
 from minigrad.layers.windows import per_axis
 from minigrad.util.atomic import StrPath, atomic_write
@@ -63,14 +64,9 @@ def export(model: mg.Model, path: StrPath, *, dtype: DType = "float32") -> None:
     ...     [node.op_type for node in onnx.load(f"{folder}/net.onnx").graph.node]
     ['MatMul', 'Add', 'Relu', 'MatMul', 'Add', 'Identity']
     """
-    if not isinstance(model, mg.Model):
-        raise TypeError(f"export expects a Model, got {type(model).__name__}: put it in Sequential")
-    if model.input_shape is None:
-        raise RuntimeError(
-            f"export expects a built model, got {model.label}: pass it input_shape=, or call fit"
-        )
+    input_shape = check_built(model, "export")
     graph: Any = model.network if isinstance(model.network, mg.Graph) else None
-    inputs = graph.inputs if graph else {"input": model.input_shape}
+    inputs = graph.inputs if graph else {"input": input_shape}
     writer = _Writer(as_dtype(dtype), model)
     found = writer.write(model, *inputs)
     if not isinstance(found, dict):

@@ -16,6 +16,7 @@ from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.by_name import each
+from minigrad.interop.models import by_parameter, check_built
 from minigrad.interop.state_dict import Weight, array_of, weights_of
 from minigrad.layers.windows import make_windows, per_axis
 from minigrad.util.optional import optional
@@ -179,7 +180,8 @@ def to_torch(model: mg.Model) -> Module:
       (dense_2): Linear(in_features=3, out_features=1, bias=True)
     )
     """
-    return _Writer(_checked(model, "to_torch")).module
+    check_built(model, "to_torch")
+    return _Writer(model).module
 
 
 def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
@@ -192,7 +194,7 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
         ValueError: what `torch.optim` lacks: clipping, a regularizer, or a schedule.
         TypeError and others: see `to_torch`.
     """
-    _checked(model, "to_torch_training")
+    check_built(model, "to_torch_training")
     optimizer: Any = model.optimizer
     if optimizer is None:
         raise RuntimeError("to_torch_training expects a compiled model: call compile first")
@@ -227,14 +229,12 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
         **({"betas": (optimizer.beta_1, optimizer.beta_2)} if kind.startswith("Adam") else {}),
     )
     if optimizer.steps:
-        places = _places(model)
+        views = {slot: by_parameter(model, optimizer.state[slot]) for slot in optimizer.slots}
         for tensor in filter(lambda t: t.requires_grad, writer.module.parameters()):
             state = {"step": torch.tensor(float(optimizer.steps))} if kind != "SGD" else {}
             for slot in optimizer.slots:
-                vector = optimizer.state[slot]
                 arrays = [
-                    split(vector[places[id(p.source)]].reshape(p.shape))[i]
-                    for p, split, i in writer.parts[id(tensor)]
+                    split(views[slot][id(p.source)])[i] for p, split, i in writer.parts[id(tensor)]
                 ]
                 state[slots[slot]] = _tensor(reduce(np.add, arrays))
             there.state[tensor].update(state)
@@ -257,28 +257,6 @@ _OPTIMIZERS: dict[type, tuple[str, dict[str, str], dict[str, str]]] = {
     mg.AdamW: ("AdamW", {"epsilon": "eps"}, {"mean": "exp_avg", "square": "exp_avg_sq"}),
 }
 """The class in torch.optim, and the names there of our options and slots."""
-
-
-def _checked(model: mg.Model, function: str) -> mg.Model:
-    if not isinstance(model, mg.Model):
-        raise TypeError(
-            f"{function} expects a Model, got {type(model).__name__}: put it in Sequential"
-        )
-    if model.input_shape is None:
-        raise RuntimeError(
-            f"{function} expects a built model, got {model.label}: pass it input_shape=, or call "
-            "fit"
-        )
-    return model
-
-
-def _places(model: mg.Model) -> dict[int, slice]:
-    """Return the place of each parameter in the flat vector."""
-    places, start = {}, 0
-    for p in model.parameters:
-        places[id(p)] = slice(start, start + p.size)
-        start += p.size
-    return places
 
 
 def _tensor(array: Array) -> Tensor:
@@ -730,9 +708,9 @@ class _Reader:
         if len(steps) > 1:
             raise ValueError(f"from_torch expects as many steps of all parameters, got {steps}")
         ours.steps = max(steps, default=1)
-        places, dtype = _places(model), model.dtype
         for slot in ours.slots:
-            vector = ours.state[slot] = np.zeros(model.parameters.size, dtype)
+            ours.state[slot] = np.zeros(model.parameters.size, model.dtype)
+            views = by_parameter(model, ours.state[slot])
             for layer, weight, tensors in self._read:
                 own = getattr(layer, weight.attribute)
                 if not isinstance(own, mg.Parameter):
@@ -746,7 +724,7 @@ class _Reader:
                         f"{layer.label} has one {weight.attribute} for two that the optimizer "
                         "trains in PyTorch: call from_torch without the optimizer"
                     )
-                vector[places[id(own.source)]] = weight.join(*arrays).ravel()
+                views[id(own.source)][...] = weight.join(*arrays)
 
     def _fill(self, layer: Layer, module: Module) -> None:
         """Assign the arrays of a module to a layer."""
