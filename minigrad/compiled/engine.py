@@ -11,9 +11,10 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
@@ -39,8 +40,8 @@ from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer
 from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
-from minigrad.data.by_name import Data, each
 from minigrad.data.rows import Rows
+from minigrad.metrics.running import RunningMetrics
 from minigrad.util.options import check_int
 from minigrad.util.random import rng_state, set_rng_state
 
@@ -99,11 +100,17 @@ class JaxEngine:
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
         self._watched = bool(callbacks)
+        repeats = not callbacks and validation is None and self.hosts is None
         self._loops: dict[Any, _Loop] = {}
         self._options: Any = None
-        self._last: _Loop | None = None
         self.by_numpy = self._steps = 0
-        return Feeds(data, self.run, self.devices, self.hosts), validation, callbacks
+        self.feeds = Feeds(data, self.run, self.devices, self.hosts, repeats=repeats)
+        return self.feeds, validation, callbacks
+
+    @property
+    def ahead(self) -> bool:
+        """Whether steps of the next epochs are made already."""
+        return bool(self.feeds.ahead)
 
     def end_epoch(self) -> None:
         """Stop if another process does."""
@@ -118,65 +125,59 @@ class JaxEngine:
             self.hosts.leave(error, interrupted=self.trainer.interrupted)
 
     def step(
-        self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
-    ) -> float:
-        """Return J of a batch; the trainer makes the step where a compiled call didn't."""
-        self._steps += 1
+        self, gradient: BatchGradient, batch: Rows, number: int, running: RunningMetrics
+    ) -> int:
+        """Report the steps of a compiled call; the trainer makes one that the call didn't."""
         if not isinstance(batch, Finished):
             self.by_numpy += 1
+            self._steps += 1
             if self.by_numpy == _OFTEN and self._steps < 2 * _OFTEN:
                 self._warn()
-            return self.trainer.step(gradient, batch, number, predictions)
-        gradient.regularization = batch.regularization
-        if predictions is not None:
-            predictions.append(batch.prediction)
+            return self.trainer.step(gradient, batch, number, running)
         if number == 1:
-            self.trainer.good.judge(batch.j)
-        return batch.j
+            self.trainer.good.judge(batch.js[0])
+        js, *others = (a.tolist() for a in (batch.js, batch.regularizations, batch.totals))
+        running.extend(js, *others, batch, batch.prediction)
+        self._steps += len(js)
+        return len(js)
 
     def forward(self) -> Any:
         """Return the compiled forward pass, for the validation data."""
         return Forward(self.trainer.model)
 
     def run(self, feed: Feed) -> Iterator[Rows]:
-        """Make the steps of some batches, and yield each with what is reported of it."""
+        """Make the steps of some batches, and yield those of each call together.
+
+        Where the next epochs have the same batches, and nobody looks at the model between them, a
+        call makes several epochs.
+        """
         start = 0
         while start < feed.batches:
+            compiled = self._loop(feed)
             most = 1 if self._single else feed.batches - start
             if self.hosts is not None:
-                most = self._agree(self.hosts, feed, most)
-            compiled = self._last = self._loop(feed)
-            reports, count, good = compiled(feed, start, min(most, compiled.steps))
-            js, parts, prediction = (
-                reports[name] for name in ("j", "regularization", "prediction")
-            )
-            for i in range(good):
-                y = weight = predicted = None
-                if self.hosts is None and (self.predicts or feed.source.weight is not None):
-                    y, weight = feed.targets(start + i)
-                if self.predicts:
-                    predicted = each(lambda array, i=i: array[i], prediction)
-                done = Finished(feed.size, y, weight, js[i], parts[i], predicted)
-                if self.hosts is not None:
-                    y, weight = (
-                        jax.tree.map(lambda array, i=i: array[i], reports.get(name))
-                        for name in ("y", "weight")
-                    )
-                    done = feed.of_all(start + i, done, y, weight)
+                most = self._agree(self.hosts, feed, compiled, most)
+            if feed.repeats and start == 0:
+                left = self.trainer.epochs - self.trainer.epoch
+                most *= max(1, min(left, compiled.steps // feed.batches))
+            reports, count, good = compiled(feed, start, most, self.trainer.good)
+            if good:
+                made = min(good, feed.batches - start)
+                done, *ahead = (
+                    feed.finished(start, jax.tree.map(lambda a, i=i: a[i : i + made], reports))
+                    for i in range(0, good, made)
+                )
+                self.feeds.ahead.extend(ahead)
                 yield done
             if good < count:
                 yield feed.batch(start + good).take(feed.real(start + good))
                 good += 1
             start += good
 
-    def _agree(self, hosts: Hosts, feed: Feed, most: int) -> int:
-        """Return how many steps a call may make, and let all take the same time for a step."""
+    def _agree(self, hosts: Hosts, feed: Feed, compiled: _Loop, most: int) -> int:
+        """Return how many steps a call may make in each process."""
         form = f"{feed.size} rows, {feed.batches, feed.order is None, _form(feed)}"
-        heard = hosts.agree(
-            f"a batch of {form}", most=most, pace=self._last.per_step if self._last else 0
-        )
-        if self._last:
-            self._last.per_step = max(message["pace"] for message in heard)
+        heard = hosts.agree(f"a batch of {form}", most=min(most, compiled.steps))
         return min(int(message["most"]) for message in heard)
 
     def targets(self, feed: Feed) -> bool:
@@ -273,7 +274,6 @@ class _Loop:
     def __init__(self, state: _State, compiled: _Compiled) -> None:
         self._state, self._compiled = state, compiled
         self._rngs = [draw.generator(state.network) for draw in compiled.step.draws]
-        self.per_step = _SECONDS / 16
 
     @property
     def branches(self) -> list[str]:
@@ -283,32 +283,54 @@ class _Loop:
     @property
     def steps(self) -> int:
         """How many steps one call makes."""
-        return max(1, min(self._compiled.capacity, int(_SECONDS / self.per_step)))
+        return max(1, min(self._compiled.capacity, int(_SECONDS / self._compiled.per_step)))
 
-    def __call__(self, feed: Feed, start: int, count: int) -> tuple[Any, int, int]:
-        """Make up to `count` steps; return the reports, how many were tried, how many made."""
-        rates, count = self._rates(count)
+    def __call__(self, feed: Feed, start: int, most: int, good_epoch: Any) -> tuple[Any, int, int]:
+        """Make up to `most` steps; return the reports, how many were tried, how many made.
+
+        They are made without a look at each gradient, and of several epochs at once. If anything
+        isn't good in the end, they are made again with care, and of one epoch only.
+        """
+        rates, count = self._rates(min(most, self.steps))
         states = [rng_state(rng) for rng in self._rngs]
-        began = perf_counter()
-        state, reports, good = self._call(feed, start, count, rates)
-        self.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
-        if good < count:  # make the good ones again, without the numbers that the others drew
-            for rng, before in zip(self._rngs, states, strict=True):
-                set_rng_state(rng, before)
-            if good:
-                state, reports, _ = self._call(feed, start, good, rates)
+        before, began = self._state.read(), perf_counter()
+        state, reports, good = self._call(before, feed, start, count, rates)
+        self._compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
+        if count > feed.batches and good == count:
+            good *= self._all_accepted(state, feed, rates, reports["j"], good_epoch)
+        if good < count:
+            count = min(count, feed.batches - start)
+            self._set_back(states)
+            state, reports, good = self._call(before, feed, start, count, rates, careful=True)
+            if good < count:  # again without the other steps, and the numbers that they drew
+                self._set_back(states)
+                state, reports, _ = self._call(before, feed, start, good, rates, careful=True)
         if good:
             self._state.write(state)
         return reports, count, good
 
+    def _set_back(self, states: Any) -> None:
+        for rng, before in zip(self._rngs, states, strict=True):
+            set_rng_state(rng, before)
+
+    def _all_accepted(
+        self, state: Any, feed: Feed, rates: Any, js: Any, good_epoch: Any
+    ) -> bool:
+        """Return whether the trainer will accept the first loss of each epoch, and the next one."""
+        with unchanged(self._state.network):
+            _, following, _ = self._call(state, feed, 0, 1, rates)
+        trial = copy.copy(good_epoch)
+        return all(trial.judge(j) for j in (*js[:: feed.batches], following["j"][0]))
+
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
         """Refuse a step whose numbers differ from NumPy's by more than rounding."""
         with unchanged(self._state.network):
-            state, reports, good = self._call(feed, 0, 1, self._rates(1)[0])
+            before, rates = self._state.read(), self._rates(1)[0]
+            state, reports, good = self._call(before, feed, 0, 1, rates)
         if good:  # else NumPy will make it
             j, after = expected
             dtype = self._state.parameters.value.dtype
-            check_close("the loss", np.array(reports["j"][0], dtype), np.array(j, dtype))
+            check_close("the loss", reports["j"][0].astype(dtype), np.array(j, dtype))
             self._state.check_close(state, after)
 
     def _rates(self, count: int) -> tuple[Any, int]:
@@ -326,7 +348,9 @@ class _Loop:
                 optimizer.steps = first
         return rates, count
 
-    def _call(self, feed: Feed, start: int, count: int, rates: Any) -> tuple[Any, Any, int]:
+    def _call(
+        self, state: Any, feed: Feed, start: int, count: int, rates: Any, *, careful: bool = False
+    ) -> tuple[Any, Any, int]:
         """Return the new state, the reports and the number of good steps; write nothing."""
         calls, capacity = self._compiled.step.draws, self._compiled.capacity
         draws = [
@@ -337,20 +361,26 @@ class _Loop:
             for array, call, rng in zip(draws, calls, self._rngs, strict=True):
                 array[i] = call.draw(rng)
         counts = np.int64(start), np.int64(count)
-        given = {name: part for name, part in self._state.read().items() if name != "grad"}
+        given = {name: part for name, part in state.items() if name != "grad"}
+        run = self._compiled.careful if careful else self._compiled.bold
         with precisely(), connected():
-            found = self._compiled.run(given, feed.arrays, feed.order, rates, draws, *counts)
+            found = run(given, feed.arrays, feed.order, rates, draws, *counts)
             state, reports, good = jax.tree.map(np.asarray, found)
-        lists = {name: reports[name].tolist() for name in ("j", "regularization")}
-        return state, {"prediction": None, **reports, **lists}, int(good)
+        return state, {"prediction": None, **reports}, int(good)
 
 
-class _Compiled(NamedTuple):
-    """A step, the compiled loop over it, and how many steps one call may make."""
+@dataclass
+class _Compiled:
+    """A step, the compiled loops over it, and how many steps one call may make.
+
+    `per_step` is the time that a step takes, as it was measured last.
+    """
 
     step: Step
-    run: Any
+    bold: Any
+    careful: Any
     capacity: int
+    per_step: float = _SECONDS / 16
 
 
 def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
@@ -381,8 +411,12 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             "receives, and keep what changes in buffers"
         )
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
-    run = engine.devices.compile(partial(loop, step, engine.devices, feed.turned))
-    compiled = _Compiled(step, run, capacity)
+    make = partial(partial, loop, step, engine.devices, feed.turned)
+    careful = engine.devices.compile(make(careful=True))
+    bold = careful
+    if step.passes_on(state.read(), state.optimizer.rate):
+        bold = engine.devices.compile(make(careful=False))
+    compiled = _Compiled(step, bold, careful, capacity)
     _Loop(state, compiled).compare(feed, expected)
     return compiled
 

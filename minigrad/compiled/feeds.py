@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 
 from minigrad.compiled.devices import Devices
 from minigrad.compiled.hosts import Hosts
+from minigrad.data.arrays import Array
 from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data, concatenate, labelled, take
 from minigrad.data.rows import Rows
@@ -18,6 +20,8 @@ from minigrad.util.random import RNG
 
 _RESIDENT_BYTES = 2**30
 """Data in memory up to this size are placed on the device once; others are fed in pieces."""
+_MOST_STEPS = 2**14
+"""How many steps one call may make where it makes several epochs."""
 _STREAM_BYTES = 16 * 2**20
 _MOST_AHEAD = 16
 """How much of a stream, and how many batches, are read ahead and fed together."""
@@ -30,7 +34,7 @@ class Feed(NamedTuple):
     rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A
     loop is compiled for `capacity` batches; there are `batches`. A batch of several processes is
     that of all: `size` rows of each. `numbers` are those of its rows in a share, if `picked`
-    doesn't say.
+    doesn't say. With `repeats`, these are the batches of the next epochs, too.
     """
 
     arrays: Any
@@ -43,6 +47,7 @@ class Feed(NamedTuple):
     turned: bool = False
     hosts: Hosts | None = None
     numbers: Any = None
+    repeats: bool = False
 
     def batch(self, number: int) -> Rows:
         """Return a batch as NumPy's step takes it."""
@@ -58,36 +63,49 @@ class Feed(NamedTuple):
             numbers = np.arange(numbers.start, numbers.stop)
         return self.hosts.real(numbers)
 
-    def of_all(self, number: int, done: Finished, y: Data, weight: Data) -> Finished:
-        """Return a batch whose step is made with its rows in all processes."""
-        real = self.real(number)
-        rows = done.rows * (self.hosts.count if self.hosts else 1)
-        if not isinstance(real, slice):
-            rows = int(real.sum())
-        y, weight, prediction = (take(data, real) for data in (y, weight, done.prediction))
-        return Finished(rows, y, weight, done.j, done.regularization, prediction)
+    def finished(self, start: int, reports: dict[str, Any]) -> Finished:
+        """Return the batches from `start` on whose steps are made, with what is reported of each.
 
-    def targets(self, number: int) -> tuple[Data, Data]:
-        """Return y and the weight of a batch."""
-        place = self._place(number)
-        return take(self.source.y, place), take(self.source.weight, place)
+        y, the weight and the prediction are None where nobody needs them.
+        """
+        count, hosts, prediction = len(reports["j"]), self.hosts, reports["prediction"]
+        y: Data = None
+        weight: Data = None
+        if hosts is not None:
+            y, weight = (jax.tree.map(_joined, reports.get(name)) for name in ("y", "weight"))
+        elif prediction is not None or self.source.weight is not None:
+            place = self._place(start, count)
+            y, weight = take(self.source.y, place), take(self.source.weight, place)
+        totals = np.full(count, float(self.size * (hosts.count if hosts else 1)))
+        if weight is not None:
+            totals = sum(w.reshape(count, -1).sum(axis=1) for _, w in labelled(weight, ""))
+        prediction = jax.tree.map(_joined, prediction)
+        if hosts is not None and hosts.rows is not None:
+            real = np.concatenate([self.real(start + i) for i in range(count)])
+            y, weight, prediction = (take(data, real) for data in (y, weight, prediction))
+        return Finished(y, weight, reports["j"], reports["regularization"], totals, prediction)
 
-    def _place(self, number: int) -> Any:
-        place = slice(number * self.size, (number + 1) * self.size)
+    def _place(self, number: int, count: int = 1) -> Any:
+        place = slice(number * self.size, (number + count) * self.size)
         return place if self.picked is None else self.picked[place]
 
 
 class Finished(Rows):
-    """A batch whose step is made, with what the trainer reports of it."""
+    """Batches whose steps are made, with what the trainer reports of them.
 
-    __slots__ = ("j", "prediction", "regularization")
+    `js`, `regularizations` and `totals` have a number for each batch: J, the regularization in it,
+    and the sum of the weights.
+    """
+
+    __slots__ = ("js", "prediction", "regularizations", "totals")
 
     def __init__(
-        self, rows: int, y: Data, weight: Data, j: float, regularization: float, prediction: Data
-    ) -> None:
+        self, y: Data, weight: Data, js: Array, regularizations: Array, totals: Array,
+        prediction: Data,
+    ) -> None:  # fmt: skip
         self.x = self.cast = None
-        self.y, self.weight, self.rows = y, weight, rows
-        self.j, self.regularization, self.prediction = j, regularization, prediction
+        self.y, self.weight, self.prediction = y, weight, prediction
+        self.js, self.regularizations, self.totals = js, regularizations, totals
 
 
 class Feeds:
@@ -98,6 +116,10 @@ class Feeds:
         run: makes the steps of a feed, and yields its batches.
         devices: hold the arrays.
         hosts: the processes, if there are several.
+        repeats: whether epochs with the same batches may be made in one call.
+
+    Attributes:
+        ahead: epochs whose steps are made already.
     """
 
     reused = False
@@ -108,8 +130,11 @@ class Feeds:
         run: Callable[[Feed], Iterator[Rows]],
         devices: Devices,
         hosts: Hosts | None,
+        *,
+        repeats: bool,
     ) -> None:
-        self._data, self._run = data, run
+        self._data, self._run, self._repeats = data, run, repeats
+        self.ahead: deque[Finished] = deque()
         self._devices, self._hosts = devices, hosts
         self._resident: tuple[Rows, Any, bool] | None = None
 
@@ -119,6 +144,9 @@ class Feeds:
 
     def batches(self, batch_size: int | None, rng: RNG | None) -> Iterator[Rows]:
         """Make the steps of an epoch, and yield its batches."""
+        if self.ahead:
+            yield self.ahead.popleft()
+            return
         data = self._data
         if isinstance(data, Stream):
             feeds = _of_stream(data)
@@ -150,12 +178,19 @@ class Feeds:
         picked = None if order is None else order[:]
         on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
         whole, rest = divmod(len(rows), size)
-        yield Feed(arrays, on_device, rows, picked, size, whole, whole, turned)
+        repeats = self._repeats and picked is None and not rest
+        most = max(whole, _MOST_STEPS) if repeats else whole
+        yield Feed(arrays, on_device, rows, picked, size, whole, most, turned, repeats=repeats)
         if rest:
             numbers = (
                 np.arange(whole * size, len(rows)) if picked is None else picked[whole * size :]
             )
             yield _feed([rows.take(numbers)])._replace(numbers=numbers)
+
+
+def _joined(array: Any) -> Any:
+    """Return the rows of all batches, for an array of batches."""
+    return array.reshape(-1, *array.shape[2:])
 
 
 def _of_file(data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:

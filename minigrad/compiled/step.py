@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
-from minigrad.compiled.devices import Devices
+from minigrad.compiled.devices import Devices, precisely
 from minigrad.compiled.program import NotCompilableError, Program, refusal
 from minigrad.compiled.recorded import Recorded, concrete
 from minigrad.compiled.recording import Recording
@@ -284,16 +284,21 @@ class Step:
         found = self.gradient.program.difference(other.gradient.program)
         return found or self.update.program.difference(other.update.program)
 
-    def __call__(self, state: Any, batch: Any, rate: Any, draws: Any) -> tuple[Any, Any, Any]:
-        """Return the state after a step, what is reported of it, and whether it may be kept."""
+    def __call__(
+        self, state: Any, batch: Any, rate: Any, draws: Any, *, careful: bool
+    ) -> tuple[Any, Any, Any]:
+        """Return the state after a step, what is reported of it, and whether it may be kept.
+
+        Only a careful step looks whether the gradient is finite.
+        """
         found = self._found(state, batch, draws)
         theta = state["theta"]
         slots = [state["slots"][name] for name in sorted(state["slots"])]
         done = self.update(theta, found["grad"], slots, rate, state["steps"])
         j = found["j"] + done["regularization"]
         good = found["ok"] & done["ok"] & jnp.isfinite(j)
-        for grad in done["grad"]:
-            good &= jnp.isfinite(jnp.sum(grad))
+        if careful:
+            good &= all_finite(done["grad"])
         new = {
             "theta": done["theta"],
             "grad": done["grad"],
@@ -307,6 +312,19 @@ class Step:
         if self.targets:
             _, report["y"], report["weight"] = batch
         return new, report, good
+
+    def passes_on(self, state: Any, rate: float) -> bool:
+        """Return whether a gradient that isn't finite makes each parameter so: one look at the end
+        of many steps then finds it.
+        """
+        theta = state["theta"]
+        slots = [state["slots"][name] for name in sorted(state["slots"])]
+        with precisely():
+            new = [
+                self.update(theta, [np.full_like(p, bad) for p in theta], slots, rate, state["steps"])
+                for bad in (np.inf, np.nan)
+            ]
+        return not any(jnp.isfinite(p).any() for done in new for p in done["theta"])
 
     def gradients(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
         """Return J and its gradient without a step, for an update without an optimizer."""
@@ -357,6 +375,11 @@ class Step:
                     lambda *a: jnp.concatenate(a), predictions, last["prediction"]
                 )
         return {**found, "buffers": [], "prediction": predictions}
+
+
+def all_finite(arrays: Any) -> Any:
+    """Return whether no number in some arrays is infinite or NaN."""
+    return jnp.all(jnp.array([jnp.isfinite(array).all() for array in arrays]))
 
 
 def step_for(
@@ -413,11 +436,14 @@ def loop(
     draws: Any,
     start: Any,
     count: Any,
+    *,
+    careful: bool,
 ) -> tuple[Any, Any, Any]:
-    """Make up to `count` steps, on one batch after another from `start` on.
+    """Make up to `count` steps, on one batch after another from `start` on, and then from the first.
 
     Batch i is the rows of `arrays`, or those that `rows` picks, from i times the batch size on.
-    With `turned`, x is given transposed. The loop ends before a step that may not be kept.
+    With `turned`, x is given transposed. The loop ends before a step that may not be kept. One that
+    isn't careful keeps no step if the parameters aren't finite in the end.
 
     Returns:
         The state, the reports of all steps, and the number of steps that were good.
@@ -425,8 +451,9 @@ def loop(
     size = step.rows // devices.processes
     state = {**state, "grad": jax.tree.map(jnp.zeros_like, state["theta"])}
 
-    def cut(i: Any) -> Any:
+    def cut(number: Any) -> Any:
         def of(array: Any) -> Any:
+            i = number % (len(array if rows is None else rows) // size)
             if rows is not None:
                 picked = jax.lax.dynamic_slice_in_dim(rows, i * size, size)
                 return jnp.take(array, picked, axis=0, mode="clip")
@@ -437,7 +464,8 @@ def loop(
         return (x.T, y, weight) if turned else jax.tree.map(partial(devices.batch, of), arrays)
 
     def one(state: Any, i: Any) -> Any:
-        return step(state, cut(start + i), rates[i], [draw[i] for draw in draws])
+        given = cut(start + i), rates[i], [draw[i] for draw in draws]
+        return step(state, *given, careful=careful)
 
     def body(carry: Any) -> Any:
         i, _, state, reports = carry
@@ -449,6 +477,8 @@ def loop(
     reports = jax.tree.map(lambda a: jnp.zeros((len(rates), *a.shape), a.dtype), report)
     carry = jnp.zeros_like(count), jnp.array(True), state, reports
     good, _, state, reports = jax.lax.while_loop(lambda c: (c[0] < count) & c[1], body, carry)
+    if not careful:
+        good = jnp.where(all_finite(state["theta"]), good, 0)
     return state, reports, good
 
 

@@ -26,7 +26,14 @@ from minigrad.util.random import RNG
 
 
 class Engine(Protocol):
-    """Makes the steps of a fit in another way than NumPy's; see `minigrad.compiled`."""
+    """Makes the steps of a fit in another way than NumPy's; see `minigrad.compiled`.
+
+    Attributes:
+        ahead: whether steps of the next epochs are made already.
+    """
+
+    @property
+    def ahead(self) -> bool: ...
 
     def begin(
         self,
@@ -39,9 +46,9 @@ class Engine(Protocol):
         """Return the data, in batches that `step` takes, and what to validate and call."""
 
     def step(
-        self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
-    ) -> float:
-        """Do what `Trainer.step` does."""
+        self, gradient: BatchGradient, batch: Rows, number: int, running: RunningMetrics
+    ) -> int:
+        """Do what `Trainer.step` does, for one batch or several."""
 
     def forward(self) -> Callable[..., Data]:
         """Return what computes the outputs for validation, as `Layer.forward` does."""
@@ -139,7 +146,8 @@ class Trainer:
                     logs |= self._validate(validation)
                     history.append(logs)
                     self._end_epoch(gradient, logs, callbacks)
-                    if ctrl_c.presses and self.epoch < self.epochs:
+                    ahead = engine is not None and engine.ahead
+                    if ctrl_c.presses and self.epoch < self.epochs and not ahead:
                         raise KeyboardInterrupt
         if not self.interrupted:
             self.epochs = self.epoch
@@ -199,11 +207,9 @@ class Trainer:
         progress.begin_epoch(batches)
         for callback in callbacks:
             callback.on_epoch_begin(self, self.epoch + 1)
-        for number, batch in enumerate(data.batches(batch_size, rng), start=1):
-            predictions: list[Data] | None = [] if running.keeps_predictions else None
-            j = step(gradient, batch, number, predictions)
-            prediction = predictions[0] if predictions else None
-            running.add(j, batch, prediction, gradient.regularization)
+        number = 0
+        for batch in data.batches(batch_size, rng):
+            number += step(gradient, batch, number + 1, running)
             for callback in callbacks:
                 callback.on_update_end(self)
             if in_place and progress.due():
@@ -235,16 +241,22 @@ class Trainer:
             self._engine.end_epoch()
 
     def step(
-        self, gradient: BatchGradient, batch: Rows, number: int, predictions: list[Data] | None
-    ) -> float:
-        """Compute J and its gradient for one batch, and change the parameters."""
+        self, gradient: BatchGradient, batch: Rows, number: int, running: RunningMetrics
+    ) -> int:
+        """Compute J and its gradient for a batch, change the parameters, and report J.
+
+        Returns:
+            The number of steps: 1.
+        """
+        predictions: list[Data] | None = [] if running.keeps_predictions else None
         j = gradient(batch.x, batch.y, batch.weight, predictions)
         if number == 1:
             self.good.judge(j)
         if not (math.isfinite(j) and finite(gradient.parameters.grad)):
             raise self._diverged(batch, number, j)
         self.optimizer.step(gradient.parameters)
-        return j
+        running.add(j, batch, predictions[0] if predictions else None, gradient.regularization)
+        return 1
 
     def _check_batches(self, data: Rows, batch_size: int | None) -> None:
         if not data.total:
@@ -317,14 +329,16 @@ class _LastGoodEpoch:
         copies = [array.copy() for array in self._weights()]
         self._latest = when, copies, self._optimizer.steps, state
 
-    def judge(self, loss: float) -> None:
+    def judge(self, loss: float) -> bool:
         """Accept the latest copy if the loss is finite and at most ten times the lowest."""
         limit = self._lowest + 9 * abs(self._lowest)
         if self._lowest == 0:  # any loss is more than ten times that
             limit = math.inf
-        if math.isfinite(loss) and loss <= limit:
+        accepted = math.isfinite(loss) and loss <= limit
+        if accepted:
             self._lowest = min(loss, self._lowest)
             self._good = self._latest
+        return accepted
 
     def restore(self) -> str:
         """Go back to the last good copy, and return when that was."""

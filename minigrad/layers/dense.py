@@ -15,6 +15,9 @@ from minigrad.util.config import register
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
+_NARROW = 64
+"""With fewer units, the output is laid out with each unit contiguous."""
+
 
 @register
 class Dense(Affine):
@@ -89,7 +92,7 @@ class Dense(Affine):
         inputs = features(input_shape, self.label)
         self.weight = self.parameter("weight", (inputs, self.units), rng)
         self.bias = self.parameter("bias", (self.units,), rng) if self.use_bias else None
-        self.input_shape, self._several = input_shape, len(input_shape) > 1
+        self.input_shape = input_shape
         shape = (*input_shape[:-1], self.units)
         return build_once(self.activation, shape, rng) if self.activation else shape
 
@@ -100,26 +103,26 @@ class Dense(Affine):
         self.check_input(x, self.input_shape)
         if training:
             self.cache = x
-        if self._several:
-            z: Array = np.dot(_vectors(x), weight).reshape(*x.shape[:-1], self.units)
-            if self.bias is not None:
-                z += self.bias.value
-        else:
-            # Computed transposed: each unit is contiguous, which is fast for the activation.
+        if x.ndim == 2 and self.units < _NARROW:
+            # Computed transposed: each unit is contiguous, in long rows for the activation.
             columns: Array = np.dot(weight.T, x.T)
             if self.bias is not None:
                 columns += self.bias.value[:, np.newaxis]
             z = columns.T
+        else:
+            z = np.dot(_vectors(x), weight).reshape(*x.shape[:-1], self.units)
+            if self.bias is not None:
+                z += self.bias.value
         return self.activation.forward(z, training=training) if self.activation else z
 
     @override
     def backward(self, delta: Array) -> Array:
         delta = self._parameter_gradients(delta)
-        input_delta: Array
-        if self._several:
-            input_delta = np.dot(delta, self.weight.value.T).reshape(self.cache.shape)
-        else:
-            input_delta = np.dot(self.weight.value, delta.T).T
+        x, weight = self.cache, self.weight.value
+        if x.ndim == 2 and x.flags.f_contiguous:  # laid out as x is
+            turned: Array = np.dot(weight, delta.T)
+            return turned.T
+        input_delta: Array = np.dot(delta, weight.T).reshape(x.shape)
         return input_delta
 
     @override
@@ -128,19 +131,18 @@ class Dense(Affine):
 
     def _parameter_gradients(self, delta: Array) -> Array:
         """Assign dJ/dW and dJ/db, and return delta = dJ/dz as a matrix."""
-        x, several = self.cache, self._several
+        x = self.cache
         delta = self.delta_z(delta, (*x.shape[:-1], self.units), x.dtype)
-        if several:
-            x, delta = _vectors(x), _vectors(delta)
+        x, delta = _vectors(x), _vectors(delta)
         np.dot(x.T, delta, out=self.weight.grad)
         if self.bias is not None:
-            if several:  # delta is C-ordered: a product is the faster sum
-                np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
-            else:
+            if delta.flags.f_contiguous:
                 np.add.reduce(delta, axis=0, out=self.bias.grad)
+            else:  # a product is the faster sum
+                np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
         return delta
 
 
 def _vectors(array: Array) -> Array:
     """Return the vectors along the last axis as the rows of a matrix."""
-    return array.reshape(-1, array.shape[-1])
+    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,7 @@ class RunningMetrics:
     """
 
     def __init__(self, loss: Any, metrics: Mapping[str, Metric], *, reused: bool = False) -> None:
-        self.rows = 0
-        self._j = self._regularization = self._weight = 0.0
+        self._js, self._regularizations, self._totals = array("d"), array("d"), array("d")
         self._reused = reused
         self._mean = loss.reduction == "mean"
         self._losses: Mapping[str, Any] = loss.losses
@@ -36,29 +36,30 @@ class RunningMetrics:
     def add(
         self, j: float, batch: Rows, predictions: Data | None, regularization: float = 0.0
     ) -> None:
-        """Add the loss of some rows, and their predictions if they are kept.
+        """Add the loss of some rows, and their predictions if they are kept."""
+        self.extend([j], [regularization], [batch.total], batch, predictions)
 
-        A sum grows with each batch, but the regularization, which each batch's J contains, counts
-        once: as its mean.
-        """
-        self.rows += batch.rows
-        if weight := batch.total:
-            self._weight += weight
-            share = weight / self._weight
-            if self._mean:
-                self._j += (j - self._j) * share
-            else:
-                self._j += j - regularization
-                self._regularization += (regularization - self._regularization) * share
+    def extend(
+        self,
+        js: Iterable[float],
+        regularizations: Iterable[float],
+        totals: Iterable[float],
+        batches: Rows,
+        predictions: Data | None,
+    ) -> None:
+        """Add several batches: the loss, the regularization in it and the total weight of each."""
+        self._js.extend(js)
+        self._regularizations.extend(regularizations)
+        self._totals.extend(totals)
         if predictions is not None:
-            self._targets.append(each(np.copy, batch.y) if self._reused else batch.y)
+            self._targets.append(each(np.copy, batches.y) if self._reused else batches.y)
             self._predictions.append(predictions)
-            if self._losses and batch.weight is not None:
-                self._weights.append(batch.weight)
+            if self._losses and batches.weight is not None:
+                self._weights.append(batches.weight)
 
     def logs(self) -> dict[str, float]:
         """Return the loss and the metrics over all rows so far, by name."""
-        logs = {"loss": self._j + self._regularization}
+        logs = {"loss": self._j()}
         if self._predictions:
             ndim = each(np.ndim, self._predictions[0])
             target = concatenate(self._targets, ndim)
@@ -69,6 +70,22 @@ class RunningMetrics:
                 logs[name] = as_number(name, metric(target, prediction))
         return logs
 
+    def _j(self) -> float:
+        """Return J. A sum grows with each batch, but the regularization in each counts once."""
+        if self._mean:
+            return self._average(self._js)
+        regularization = self._average(self._regularizations)
+        return sum(self._js) - sum(self._regularizations) + regularization
+
+    def _average(self, numbers: array[float]) -> float:
+        """Return the mean over the batches, each with its total weight."""
+        totals = np.array(self._totals)
+        kept = totals != 0
+        if not kept.any():
+            return 0.0
+        some, totals = np.array(numbers)[kept], totals[kept]
+        return float(some[0] + np.dot(some - some[0], totals) / totals.sum())
+
     def _output_losses(self, target: Data, prediction: Data, ndim: Data) -> dict[str, float]:
         """Return J and each output's part: outputs may weigh the batches differently."""
         weight = concatenate(self._weights, ndim) if self._weights else None
@@ -76,5 +93,5 @@ class RunningMetrics:
             name: loss.measure(prediction[name], target[name], of(weight, name), training=False)
             for name, loss in self._losses.items()
         }
-        j = sum(parts.values()) + self._regularization
+        j = sum(parts.values()) + self._average(self._regularizations)
         return {"loss": j, **{f"{name}_loss": value for name, value in parts.items()}}
