@@ -30,6 +30,7 @@ from minigrad.compiled.step import (
     UpdateProgram,
     buffers_of,
     check_close,
+    drawn,
     frozen,
     loop,
     step_for,
@@ -328,14 +329,7 @@ class _Loop:
 
     def _call(self, feed: Feed, start: int, count: int, rates: Any) -> tuple[Any, Any, int]:
         """Return the new state, the reports and the number of good steps; write nothing."""
-        calls, capacity = self._compiled.step.draws, self._compiled.capacity
-        draws = [
-            np.zeros((capacity, *np.shape(call.example)), np.result_type(call.example))
-            for call in calls
-        ]
-        for i in range(count):
-            for array, call, rng in zip(draws, calls, self._rngs, strict=True):
-                array[i] = call.draw(rng)
+        draws = drawn(self._compiled.step.draws, self._rngs, count, self._compiled.capacity)
         counts = np.int64(start), np.int64(count)
         given = {name: part for name, part in self._state.read().items() if name != "grad"}
         with precisely(), connected():

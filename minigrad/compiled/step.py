@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
+from minigrad.compiled import pcg64
 from minigrad.compiled.devices import Devices
 from minigrad.compiled.program import NotCompilableError, Program, refusal
-from minigrad.compiled.recorded import Recorded, concrete
+from minigrad.compiled.recorded import Recorded, concrete, record
 from minigrad.compiled.recording import Recording
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, replica, walk
@@ -36,14 +37,23 @@ from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
 
 
 class Draw(NamedTuple):
-    """A call of a layer's random generator in a step."""
+    """A call of a layer's random generator in a step.
+
+    The program is given the numbers, or the generator's state, which `pcg64` computes them from.
+    """
 
     layer: int
     attribute: str
     method: str
     arguments: tuple[Any, ...]
     options: dict[str, Any]
-    example: Any
+    numbers: Any
+    followed: bool
+
+    @property
+    def example(self) -> Any:
+        """What the program is given, in form."""
+        return np.zeros(6, np.uint64) if self.followed else self.numbers
 
     def generator(self, network: Layer) -> RNG:
         """Return the generator of a network that draws."""
@@ -56,6 +66,34 @@ class Draw(NamedTuple):
         return getattr(rng, self.method)(*self.arguments, **self.options)
 
 
+def drawn(
+    draws: Sequence[Draw], rngs: Sequence[RNG], count: int, capacity: int = 1
+) -> list[Array]:
+    """Return what `count` steps are given for each draw, in arrays for `capacity` steps."""
+    examples = [np.asarray(draw.example) for draw in draws]
+    arrays = [np.zeros((capacity, *example.shape), example.dtype) for example in examples]
+    states: dict[Any, pcg64.State] = {}  # newer than those of the generators
+
+    for i in range(count):
+        for array, draw, rng in zip(arrays, draws, rngs, strict=True):
+            if draw.followed:
+                source = rng.bit_generator
+                state = states.get(source) or pcg64.State.of(source)
+                array[i] = state.words
+                states[source] = state.after(draw.numbers.size, draw.numbers.dtype)
+            else:
+                _give(states)
+                array[i] = draw.draw(rng)
+    _give(states)
+    return arrays
+
+
+def _give(states: dict[Any, pcg64.State]) -> None:
+    while states:
+        source, state = states.popitem()
+        state.give(source)
+
+
 class _NotingRNG:
     """Stands for a layer's generator: what it draws becomes an input of the program."""
 
@@ -66,9 +104,10 @@ class _NotingRNG:
     def __getattr__(self, method: str) -> Any:
         def draw(*arguments: Any, **options: Any) -> Any:
             c = getattr(self._rng, method)(*arguments, **options)
-            layer, attribute = self._place
-            self._draws.append(Draw(layer, attribute, method, arguments, options, c))
-            return self._recording.given(c)
+            followed = pcg64.follows(self._rng, method, c)
+            self._draws.append(Draw(*self._place, method, arguments, options, c, followed))
+            given = self._recording.given(self._draws[-1].example)
+            return record(c, pcg64.random, given, c.shape, c.dtype.name) if followed else given
 
         return draw
 
