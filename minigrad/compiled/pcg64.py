@@ -69,7 +69,7 @@ class State(NamedTuple):
         return State(s, c, has_half, half)
 
 
-def follows(rng: Any, method: str, numbers: Any) -> bool:
+def computes(rng: Any, method: str, numbers: Any) -> bool:
     """Return whether `random` can compute what a method of a generator has drawn."""
     return (
         method == "random"

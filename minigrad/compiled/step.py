@@ -23,7 +23,7 @@ from typing_extensions import override
 from minigrad.compiled import pcg64
 from minigrad.compiled.devices import Devices
 from minigrad.compiled.program import NotCompilableError, Program, refusal
-from minigrad.compiled.recorded import Recorded, concrete, record
+from minigrad.compiled.recorded import Recorded, concrete
 from minigrad.compiled.recording import Recording
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, replica, walk
@@ -39,7 +39,7 @@ from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
 class Draw(NamedTuple):
     """A call of a layer's random generator in a step.
 
-    The program is given the numbers, or the generator's state, which `pcg64` computes them from.
+    A compiled step is given the numbers; or, if it can compute them, the generator's state.
     """
 
     layer: int
@@ -48,12 +48,17 @@ class Draw(NamedTuple):
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     numbers: Any
-    followed: bool
+    computed: bool
 
     @property
     def example(self) -> Any:
-        """What the program is given, in form."""
-        return np.zeros(6, np.uint64) if self.followed else self.numbers
+        """What a compiled step is given."""
+        return np.zeros(6, np.uint64) if self.computed else self.numbers
+
+    def numbers_from(self, given: Any) -> Any:
+        """Return the numbers in a compiled step."""
+        numbers = self.numbers
+        return pcg64.random(given, numbers.shape, numbers.dtype.name) if self.computed else given
 
     def generator(self, network: Layer) -> RNG:
         """Return the generator of a network that draws."""
@@ -73,10 +78,9 @@ def drawn(
     examples = [np.asarray(draw.example) for draw in draws]
     arrays = [np.zeros((capacity, *example.shape), example.dtype) for example in examples]
     states: dict[Any, pcg64.State] = {}  # newer than those of the generators
-
     for i in range(count):
         for array, draw, rng in zip(arrays, draws, rngs, strict=True):
-            if draw.followed:
+            if draw.computed:
                 source = rng.bit_generator
                 state = states.get(source) or pcg64.State.of(source)
                 array[i] = state.words
@@ -104,10 +108,9 @@ class _NotingRNG:
     def __getattr__(self, method: str) -> Any:
         def draw(*arguments: Any, **options: Any) -> Any:
             c = getattr(self._rng, method)(*arguments, **options)
-            followed = pcg64.follows(self._rng, method, c)
-            self._draws.append(Draw(*self._place, method, arguments, options, c, followed))
-            given = self._recording.given(self._draws[-1].example)
-            return record(c, pcg64.random, given, c.shape, c.dtype.name) if followed else given
+            computed = pcg64.computes(self._rng, method, c)
+            self._draws.append(Draw(*self._place, method, arguments, options, c, computed))
+            return self._recording.given(c)
 
         return draw
 
@@ -356,7 +359,8 @@ class Step:
 
     def _found(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
         if self.block >= self.rows:
-            return self.gradient(state["theta"], state["buffers"], batch, draws)
+            numbers = [d.numbers_from(given) for d, given in zip(self.draws, draws, strict=True)]
+            return self.gradient(state["theta"], state["buffers"], batch, numbers)
         return self._in_blocks(state["theta"], batch)
 
     def _in_blocks(self, theta: Any, batch: Any) -> dict[str, Any]:

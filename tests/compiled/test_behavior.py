@@ -169,7 +169,7 @@ def test_other_branches_are_taken_by_numpy() -> None:
         def backward(self, delta):
             return 2 * delta
 
-    ours, theirs = compiled(Doubling()), compiled(Doubling())
+    ours, theirs = (compiled(Doubling(), Dropout(0.1)) for _ in range(2))
     made = []
 
     class Watch(Callback):
@@ -179,6 +179,7 @@ def test_other_branches_are_taken_by_numpy() -> None:
     ours.fit(X, Y, epochs=3, **OPTIONS)
     theirs.fit(X, Y, epochs=3, engine="jax", callbacks=[Watch()], **OPTIONS)
     np.testing.assert_allclose(theirs.parameters.value, ours.parameters.value, rtol=1e-11)
+    assert theirs.rng.bit_generator.state == ours.rng.bit_generator.state
     assert isinstance(made[0], JaxEngine)
     assert 0 < made[0].by_numpy < 15
 

@@ -31,6 +31,7 @@ from minigrad import (
 )
 from minigrad.checks.differences import model_of
 from minigrad.core.layer import walk
+from minigrad.util.random import is_rng, rng_state
 from registered_examples import JOINT, LOSSES
 
 pytest.importorskip("jax")
@@ -51,6 +52,11 @@ def everything(model: Model) -> dict[str, np.ndarray]:
     return arrays
 
 
+def rngs_of(model: Model):
+    values = [value for _, layer in walk(model) for value in vars(layer).values()]
+    return [model.rng, *filter(is_rng, values)]
+
+
 def check_same(model: Model, *data, **options) -> None:
     """Fit two copies, each with its engine, and compare all that they leave."""
     options = {"batch_size": None, "shuffle": False, "verbose": 0, **options}
@@ -64,6 +70,8 @@ def check_same(model: Model, *data, **options) -> None:
         np.testing.assert_allclose(
             theirs[name], expected, rtol=0, atol=tolerance * scale, err_msg=name
         )
+    ours, theirs = (repr([*map(rng_state, rngs_of(m))]) for m in models.values())
+    assert theirs == ours
     assert list(logs["jax"]) == list(logs["numpy"])
     for name, expected in logs["numpy"].items():
         np.testing.assert_allclose(logs["jax"][name], expected, rtol=10 * tolerance, err_msg=name)
@@ -152,18 +160,20 @@ class WithMethods(Layer):
 
 
 class Noise(Layer):
-    """Adds noise, also by a method of the generator that Dropout doesn't use."""
+    """Adds noise by other methods of the generator than Dropout, and by a generator of its own."""
 
     stochastic = True
 
     def build(self, input_shape, rng):
-        self.rng = rng
+        self.rng, self.own = rng, np.random.default_rng(5)
         return input_shape
 
     def forward(self, x, *, training=True):
         if not training:
             return x.copy()
-        return x + self.rng.normal(0, 0.1, size=x.shape).astype(x.dtype)
+        noise = self.own.random(x.shape, np.float32) - self.rng.random(x.shape[1:])
+        noise += self.rng.normal(0, 0.1, size=x.shape) + self.own.random(3)[:1]
+        return x + (noise * self.rng.random()).astype(x.dtype)
 
     def backward(self, delta):
         return delta.copy()
