@@ -71,9 +71,7 @@ class Draw(NamedTuple):
         return getattr(rng, self.method)(*self.arguments, **self.options)
 
 
-def drawn(
-    draws: Sequence[Draw], rngs: Sequence[RNG], count: int, capacity: int = 1
-) -> list[Array]:
+def drawn(draws: Sequence[Draw], rngs: Sequence[Any], count: int, capacity: int = 1) -> list[Array]:
     """Return what `count` steps are given for each draw, in arrays for `capacity` steps."""
     examples = [np.asarray(draw.example) for draw in draws]
     arrays = [np.zeros((capacity, *example.shape), example.dtype) for example in examples]
@@ -108,8 +106,9 @@ class _NotingRNG:
     def __getattr__(self, method: str) -> Any:
         def draw(*arguments: Any, **options: Any) -> Any:
             c = getattr(self._rng, method)(*arguments, **options)
+            layer, attribute = self._place
             computed = pcg64.computes(self._rng, method, c)
-            self._draws.append(Draw(*self._place, method, arguments, options, c, computed))
+            self._draws.append(Draw(layer, attribute, method, arguments, options, c, computed))
             return self._recording.given(c)
 
         return draw
