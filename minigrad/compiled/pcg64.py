@@ -24,7 +24,7 @@ _A = 0x2360ED051FC65DA44385DF649FCCF645
 _WORD = 2**64 - 1
 _ALL = 2**128 - 1
 _FEWEST = 1024
-"""NumPy draws fewer numbers as fast as a state is passed on, and they take no time to compile."""
+"""NumPy draws fewer numbers as fast as Python passes a state on, and nothing is compiled."""
 
 
 class State(NamedTuple):
@@ -113,7 +113,7 @@ def _outputs(words: Any, count: int) -> Any:
         first, change = ([word[:, None] for word in pair] for pair in (first, change))
         return _output(*_sum(first, _product(more, change)))
 
-    # XLA would compute the numbers again for each use, but not a branch. That c is odd is unknown.
+    # XLA would compute them again for each use, but not a branch. It can't tell that c is odd.
     zeros = jnp.zeros((rows, columns), np.uint64)
     return jax.lax.cond(words[3] % 2 == 1, table, lambda: zeros).reshape(-1)
 

@@ -55,11 +55,6 @@ class Draw(NamedTuple):
         """What a compiled step is given."""
         return np.zeros(6, np.uint64) if self.computed else self.numbers
 
-    def numbers_from(self, given: Any) -> Any:
-        """Return the numbers in a compiled step."""
-        numbers = self.numbers
-        return pcg64.random(given, numbers.shape, numbers.dtype.name) if self.computed else given
-
     def generator(self, network: Layer) -> RNG:
         """Return the generator of a network that draws."""
         _, layer = [*walk(network)][self.layer]
@@ -94,6 +89,14 @@ def _give(states: dict[Any, pcg64.State]) -> None:
     while states:
         source, state = states.popitem()
         state.give(source)
+
+
+def numbers_of(draws: Sequence[Draw], given: Sequence[Any]) -> list[Any]:
+    """Return the numbers of each draw, in a compiled step, from what it is given."""
+    return [
+        pcg64.random(one, draw.numbers.shape, draw.numbers.dtype.name) if draw.computed else one
+        for draw, one in zip(draws, given, strict=True)
+    ]
 
 
 class _NotingRNG:
@@ -358,7 +361,7 @@ class Step:
 
     def _found(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
         if self.block >= self.rows:
-            numbers = [d.numbers_from(given) for d, given in zip(self.draws, draws, strict=True)]
+            numbers = numbers_of(self.draws, draws)
             return self.gradient(state["theta"], state["buffers"], batch, numbers)
         return self._in_blocks(state["theta"], batch)
 
