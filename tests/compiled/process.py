@@ -81,9 +81,9 @@ def run(case):
     match case:
         case "batches":
             return fit(network(BatchNorm(), Dropout(0.3)), *EVEN, 8)
+        case "dropout":
+            return fit(network(Dropout(0.3), Dense(4), Dropout(0.2)), *EVEN, 8, weighted=True)
         case "uneven":
-            return fit(network(), *UNEVEN, 30)
-        case "weighted":
             return fit(network(), *UNEVEN, 30, weighted=True)
         case "few":
             return fit(network(), np.arange(40), np.arange(40, 45), 60)

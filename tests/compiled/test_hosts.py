@@ -20,28 +20,36 @@ ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "PYTHONPATH": str(Path(minigrad.__file__).parent.parent),
 }
-SAME = ("batches", "uneven", "weighted", "few")
+SAME = ("batches", "dropout", "uneven", "few")
 LEFT = ("callback", "ctrl-c", "diverged", "models", "sizes", "stream", "stop", "batch_dependent")
 
 DEVICES = """
-import numpy as np, sys
+import copy, numpy as np
 from minigrad import Adam, BatchNorm, Dense, Dropout, Sequential, Tanh
 from minigrad.compiled import JaxEngine
+from minigrad.core import gradient
 
-x = np.random.default_rng(0).normal(size=(45, 3))
+x = np.random.default_rng(0).normal(size=(44, 3))
 y = np.sin(x).sum(axis=1)
-def fit(engine, batch_size, **options):
-    layers = [Dense(4), Tanh(), BatchNorm(), Dropout(0.3), Dense(1)]
+def fit(engine, *layers, **options):
+    layers = [Dense(4), Tanh(), *copy.deepcopy(layers), Dense(1)]
     model = Sequential(layers, input_shape=(3,), rng=0)
     model.compile(optimizer=Adam(learning_rate=0.1), loss="mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=3, batch_size=batch_size, verbose=0, engine=engine, **options)
+    history = model.fit(x, y, epochs=3, verbose=0, engine=engine, **options)
     return [*history["loss"], *history["mae"], *model.parameters.value]
 
-for options in ({"batch_size": 13}, {"batch_size": None, "sample_weight": np.linspace(0, 1, 45)}):
-    one, two = fit(JaxEngine(devices=1), **options), fit("jax", **options)
+def compare(*layers, **options):
+    one, two = fit(JaxEngine(devices=1), *layers, **options), fit("jax", *layers, **options)
     print(np.abs(np.subtract(one, two)).max())
+
+weight = np.linspace(0, 1, 44)
+compare(Dropout(0.3), Dense(4), Dropout(0.2), batch_size=10)
+compare(BatchNorm(), Dropout(0.3), batch_size=13, sample_weight=weight)
+gradient._BLOCK_BYTES, gradient._MIN_BLOCK_ROWS = 1, 9
+compare(batch_size=None, sample_weight=weight)
+compare(Dropout(0.3), Dense(4), Dropout(0.2), batch_size=None)
 try:
-    fit(JaxEngine(devices=3), 8)
+    fit(JaxEngine(devices=3))
 except ValueError as error:
     print(error)
 """
