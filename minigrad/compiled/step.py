@@ -553,7 +553,8 @@ def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) 
         raise NotCompilableError(
             f"the first compiled step differs from NumPy's: {what} by {error:.1e}, more than "
             f"{tolerance:.0e}: look for a layer that computes with what is neither its input nor "
-            "a parameter or a buffer, or fit with engine='numpy'"
+            "a parameter or a buffer, or with several rows where batch_dependent is False, or fit "
+            "with engine='numpy'"
         )
 
 

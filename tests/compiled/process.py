@@ -22,7 +22,16 @@ if process >= 0:
         shutdown_timeout_seconds=5,
     )
 
-from minigrad import SGD, BatchNorm, CSVLogger, Dense, Dropout, Sequential, Tanh  # noqa: E402
+from minigrad import (  # noqa: E402
+    SGD,
+    BatchNorm,
+    Callback,
+    CSVLogger,
+    Dense,
+    Dropout,
+    Sequential,
+    Tanh,
+)
 
 x = np.random.default_rng(0).normal(size=(45, 3))
 y = np.sin(x).sum(axis=1)
@@ -62,6 +71,11 @@ def at_epoch_3(action):
             action()
 
     return {"epochs": 10**6, "callbacks": [callback]}
+
+
+class EachStep(Callback):
+    def on_update_end(self, trainer):
+        pass
 
 
 def fail():
@@ -109,7 +123,9 @@ def run(case):
             press = at_epoch_3(lambda: os.kill(os.getpid(), signal.SIGINT))
             return fit(model, *EVEN, 8, **press) | {"again": fit(model, *EVEN, 8)["loss"]}
         case "stop":
-            return fit(model, *EVEN, 8, **at_epoch_3(lambda: setattr(model.trainer, "stop", True)))
+            options = at_epoch_3(lambda: setattr(model.trainer, "stop", True))
+            options["callbacks"] += [EachStep()] * process  # only in one of them
+            return fit(model, *EVEN, 8, **options)
         case "kill":
             return fit(model, *EVEN, 8, **at_epoch_3(kill))
         case "unusable" if process == 1:

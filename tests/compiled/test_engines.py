@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from helpers import Scale, Swish, rows_for, says
+from helpers import Scale, Swish, rows_for
 from minigrad import (
     L2,
     SGD,
