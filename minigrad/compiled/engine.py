@@ -30,9 +30,9 @@ from minigrad.compiled.step import (
     UpdateProgram,
     buffers_of,
     check_close,
+    compiled_loop,
     drawn,
     frozen,
-    loop,
     step_for,
     unchanged,
 )
@@ -361,10 +361,11 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             gradient.network,
             loss,
             turned,
-            gradient.rows if engine.devices.single else len(batch),
+            gradient.rows,
             update,
             predicts=engine.predicts,
             targets=engine.targets(feed),
+            devices=engine.devices,
         )
 
     step = record()
@@ -375,7 +376,7 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             "receives, and keep what changes in buffers"
         )
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
-    run = engine.devices.compile(partial(loop, step, engine.devices, feed.turned))
+    run = compiled_loop(step, engine.devices, feed.turned)
     compiled = _Compiled(step, run, capacity)
     _Loop(state, compiled).compare(feed, expected)
     return compiled

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from helpers import Scale, Swish, rows_for, says
+from helpers import Scale, Swish, rows_for
 from minigrad import (
     L2,
     SGD,
@@ -292,8 +292,16 @@ def test_full_batch_in_blocks(monkeypatch) -> None:
     check_same(model, X, Y, epochs=2)
     check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
     check_same(model, X[:14], Y[:14])
-    with says(TypeError, "20 rows", "blocks of 7", "batch_size"):
-        compiled([Dropout(0.5), Dense(2)]).fit(X, Y, batch_size=None, verbose=0, engine="jax")
+
+
+def test_full_batch_in_blocks_with_draws_and_buffers(monkeypatch) -> None:
+    """A block's layers draw in turn before those of the next block, which finds new buffers."""
+    monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 1)
+    monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 7)
+    layers = [Dropout(0.3), Dense(4, "tanh"), Counting(), Noise(), Dense(2)]
+    model = compiled(layers, metrics=["mae"])
+    check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
+    check_same(model, X[:14], Y[:14])
 
 
 def test_streams_and_files(tmp_path) -> None:
