@@ -9,7 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 
 @contextmanager
@@ -19,11 +21,16 @@ def precisely() -> Iterator[None]:
         yield
 
 
+AXES = ("processes", "devices")
+
+
 class Devices:
     """Where arrays lie: a batch is split by rows over the devices, all else is on each of them.
 
-    The program is that of one device. XLA splits it, and adds up what the devices compute: a batch
-    needn't be a multiple of their number, and BatchNorm sees all rows.
+    Each device computes its part of a batch, and `add_up` adds up what they find, in one exchange
+    a step. Where a part can't be computed alone (see `step_for`), the program is that of the whole
+    batch: XLA splits it, and exchanges what it must. So a batch needn't be a multiple of the
+    devices, and BatchNorm sees all rows.
 
     Args:
         count: of this process's devices, and of each other's; None takes all.
@@ -42,9 +49,10 @@ class Devices:
             raise ValueError(
                 f"devices must be at most {fewest}, which JAX has in each process, got {count}"
             )
-        self._mesh = Mesh(np.array(owned), ("processes", "devices"))
+        self._mesh = Mesh(np.array(owned), AXES)
         self.processes = len(owned)
-        self.single = self._mesh.size == 1
+        self.count = self._mesh.size
+        self.single = self.count == 1
 
     def place(self, data: Any) -> Any:
         """Place rows, those of this process, which its devices hold."""
@@ -64,14 +72,35 @@ class Devices:
         """Compile a function whose results each process reads."""
         return jax.jit(function, out_shardings=None if self.single else self._sharding())
 
+    def apart(self, function: Callable[..., Any], given: Any, found: Any) -> Any:
+        """Return a function that each device calls with its part of what is given.
+
+        `given` and `found` are the partitions of the arguments and of the results.
+        """
+        return jax.shard_map(
+            function, mesh=self._mesh, in_specs=given, out_specs=found, check_vma=False
+        )
+
     def batch(self, cut: Callable[[Any], Any], array: Any) -> Any:
         """Return the batch that `cut` takes of each process's rows, in a compiled function."""
         if self.single:
             return cut(array)
         batch = jax.vmap(cut)(array)
         batch = batch.reshape(-1, *batch.shape[2:])
-        sharding = self._sharding(("processes", "devices"))
-        return jax.lax.with_sharding_constraint(batch, sharding)
+        return jax.lax.with_sharding_constraint(batch, self._sharding(AXES))
+
+    def part(self, array: Any, rows: int, axis: int) -> Any:
+        """Return this device's rows of an array, in a function of `apart`."""
+        start = jax.lax.axis_index(AXES) * rows
+        return jax.lax.dynamic_slice_in_dim(array, start, rows, axis)
+
+    def add_up(self, arrays: Any, dtype: Any) -> Any:
+        """Return the sum over all devices, in a function of `apart`.
+
+        One vector is exchanged, since Gloo takes one array after another.
+        """
+        flat, cut = ravel_pytree(jax.tree.map(lambda a: jax.numpy.asarray(a, dtype), arrays))
+        return cut(jax.lax.psum(flat, AXES))
 
     def _sharding(self, *axes: Any) -> NamedSharding:
-        return NamedSharding(self._mesh, PartitionSpec(*axes))
+        return NamedSharding(self._mesh, P(*axes))

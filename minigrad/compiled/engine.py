@@ -31,8 +31,9 @@ from minigrad.compiled.step import (
     UpdateProgram,
     buffers_of,
     check_close,
+    compiled_loop,
+    drawn,
     frozen,
-    loop,
     step_for,
     unchanged,
 )
@@ -100,7 +101,7 @@ class JaxEngine:
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
         self._watched = bool(callbacks)
-        repeats = not callbacks and validation is None and self.hosts is None
+        repeats = not callbacks and validation is None and self.devices.single
         self._loops: dict[Any, _Loop] = {}
         self._options: Any = None
         self.by_numpy = self._steps = 0
@@ -136,8 +137,9 @@ class JaxEngine:
             return self.trainer.step(gradient, batch, number, running)
         if number == 1:
             self.trainer.good.judge(batch.js[0])
-        js, *others = (a.tolist() for a in (batch.js, batch.regularizations, batch.totals))
-        running.extend(js, *others, batch, batch.prediction)
+        numbers = batch.js, batch.regularizations, batch.totals
+        js, regularizations, totals = (array.tolist() for array in numbers)
+        running.extend(js, regularizations, totals, batch, batch.prediction)
         self._steps += len(js)
         return len(js)
 
@@ -163,10 +165,8 @@ class JaxEngine:
             reports, count, good = compiled(feed, start, most, self.trainer.good)
             if good:
                 made = min(good, feed.batches - start)
-                done, *ahead = (
-                    feed.finished(start, jax.tree.map(lambda a, i=i: a[i : i + made], reports))
-                    for i in range(0, good, made)
-                )
+                cuts = (slice(i, i + made) for i in range(0, good, made))
+                done, *ahead = (feed.finished(start, reports, cut) for cut in cuts)
                 self.feeds.ahead.extend(ahead)
                 yield done
             if good < count:
@@ -297,7 +297,7 @@ class _Loop:
         state, reports, good = self._call(before, feed, start, count, rates)
         self._compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
-            good *= self._all_accepted(state, feed, rates, reports["j"], good_epoch)
+            good *= self._all_accepted(state, feed, rates, reports["j"][:count], good_epoch)
         if good < count:
             count = min(count, feed.batches - start)
             self._set_back(states)
@@ -313,9 +313,7 @@ class _Loop:
         for rng, before in zip(self._rngs, states, strict=True):
             set_rng_state(rng, before)
 
-    def _all_accepted(
-        self, state: Any, feed: Feed, rates: Any, js: Any, good_epoch: Any
-    ) -> bool:
+    def _all_accepted(self, state: Any, feed: Feed, rates: Any, js: Any, good_epoch: Any) -> bool:
         """Return whether the trainer will accept the first loss of each epoch, and the next one."""
         with unchanged(self._state.network):
             _, following, _ = self._call(state, feed, 0, 1, rates)
@@ -352,14 +350,7 @@ class _Loop:
         self, state: Any, feed: Feed, start: int, count: int, rates: Any, *, careful: bool = False
     ) -> tuple[Any, Any, int]:
         """Return the new state, the reports and the number of good steps; write nothing."""
-        calls, capacity = self._compiled.step.draws, self._compiled.capacity
-        draws = [
-            np.zeros((capacity, *np.shape(call.example)), np.result_type(call.example))
-            for call in calls
-        ]
-        for i in range(count):
-            for array, call, rng in zip(draws, calls, self._rngs, strict=True):
-                array[i] = call.draw(rng)
+        draws = drawn(self._compiled.step.draws, self._rngs, count, self._compiled.capacity)
         counts = np.int64(start), np.int64(count)
         given = {name: part for name, part in state.items() if name != "grad"}
         run = self._compiled.careful if careful else self._compiled.bold
@@ -397,10 +388,11 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             gradient.network,
             loss,
             turned,
-            gradient.rows if engine.devices.single else len(batch),
+            gradient.rows,
             update,
             predicts=engine.predicts,
             targets=engine.targets(feed),
+            devices=engine.devices,
         )
 
     step = record()
@@ -411,11 +403,10 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
             "receives, and keep what changes in buffers"
         )
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
-    make = partial(partial, loop, step, engine.devices, feed.turned)
-    careful = engine.devices.compile(make(careful=True))
-    bold = careful
+    make = partial(compiled_loop, step, engine.devices, feed.turned)
+    careful = bold = make(careful=True)
     if step.passes_on(state.read(), state.optimizer.rate):
-        bold = engine.devices.compile(make(careful=False))
+        bold = make(careful=False)
     compiled = _Compiled(step, bold, careful, capacity)
     _Loop(state, compiled).compare(feed, expected)
     return compiled

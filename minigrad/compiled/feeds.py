@@ -63,11 +63,12 @@ class Feed(NamedTuple):
             numbers = np.arange(numbers.start, numbers.stop)
         return self.hosts.real(numbers)
 
-    def finished(self, start: int, reports: dict[str, Any]) -> Finished:
-        """Return the batches from `start` on whose steps are made, with what is reported of each.
+    def finished(self, start: int, reports: dict[str, Any], cut: slice) -> Finished:
+        """Return the batches from `start` on whose steps are made, with a cut of the reports.
 
         y, the weight and the prediction are None where nobody needs them.
         """
+        reports = jax.tree.map(lambda array: array[cut], reports)
         count, hosts, prediction = len(reports["j"]), self.hosts, reports["prediction"]
         y: Data = None
         weight: Data = None

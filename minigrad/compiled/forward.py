@@ -18,6 +18,7 @@ from minigrad.compiled.step import (
     UpdateProgram,
     buffers_of,
     check_close,
+    drawn,
     frozen,
     step_for,
     unchanged,
@@ -133,7 +134,8 @@ class CompiledGradient(BatchGradient):
     def _run(self, step: Step, run: Any, arrays: Any) -> tuple[float, bool]:
         theta = [p.value for p in self.parameters]
         buffers = [getattr(layer, name) for layer, name in buffers_of(self.network)]
-        draws = [draw.draw(draw.generator(self.network)) for draw in step.draws]
+        rngs = [draw.generator(self.network) for draw in step.draws]
+        draws = [array[0] for array in drawn(step.draws, rngs, 1)]
         with precisely():
             found = jax.tree.map(
                 np.asarray, run({"theta": theta, "buffers": buffers}, arrays, draws)

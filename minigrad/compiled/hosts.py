@@ -106,9 +106,11 @@ class Hosts:
             ConnectionError: another process ended.
         """
         self._round += 1
-        message = json.dumps({"place": place, **said})
-        _client().key_value_set(f"{self._prefix}/{self._round}/{self._me}", message)
-        heard = [self._hear(process) for process in range(self.count)]
+        said["place"] = place
+        _client().key_value_set(f"{self._prefix}/{self._round}/{self._me}", json.dumps(said))
+        heard = [
+            said if process == self._me else self._hear(process) for process in range(self.count)
+        ]
         with suppress(Exception):  # everyone has read it
             _client().key_value_delete(f"{self._prefix}/{self._round - 1}/{self._me}")
         for process, other in enumerate(heard):
@@ -196,6 +198,11 @@ def _say_ended() -> None:
 
 
 def _client() -> Any:
+    """Return the service's client: keys and values, and reads that end after some time.
+
+    JAX has no public way to it. What `multihost_utils` offers is a collective, which waits for a
+    process that has ended.
+    """
     from jax._src.distributed import global_state
 
     return global_state.client

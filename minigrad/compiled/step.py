@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from typing_extensions import override
 
-from minigrad.compiled.devices import Devices, precisely
+from minigrad.compiled import pcg64
+from minigrad.compiled.devices import AXES, Devices, precisely
 from minigrad.compiled.program import NotCompilableError, Program, refusal
 from minigrad.compiled.recorded import Recorded, concrete
 from minigrad.compiled.recording import Recording
-from minigrad.core.gradient import BatchGradient
+from minigrad.core.gradient import BatchGradient, blocks
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
@@ -36,14 +38,23 @@ from minigrad.util.random import RNG, is_rng, rng_state, set_rng_state
 
 
 class Draw(NamedTuple):
-    """A call of a layer's random generator in a step."""
+    """A call of a layer's random generator in a step.
+
+    A compiled step is given the numbers; or, if it can compute them, the generator's state.
+    """
 
     layer: int
     attribute: str
     method: str
     arguments: tuple[Any, ...]
     options: dict[str, Any]
-    example: Any
+    numbers: Any
+    computed: bool
+
+    @property
+    def example(self) -> Any:
+        """What a compiled step is given."""
+        return np.zeros(6, np.uint64) if self.computed else self.numbers
 
     def generator(self, network: Layer) -> RNG:
         """Return the generator of a network that draws."""
@@ -54,6 +65,39 @@ class Draw(NamedTuple):
     def draw(self, rng: RNG) -> Any:
         """Draw the next numbers."""
         return getattr(rng, self.method)(*self.arguments, **self.options)
+
+
+def drawn(draws: Sequence[Draw], rngs: Sequence[Any], count: int, capacity: int = 1) -> list[Array]:
+    """Return what `count` steps are given for each draw, in arrays for `capacity` steps."""
+    examples = [np.asarray(draw.example) for draw in draws]
+    arrays = [np.zeros((capacity, *example.shape), example.dtype) for example in examples]
+    states: dict[Any, pcg64.State] = {}  # newer than those of the generators
+    for i in range(count):
+        for array, draw, rng in zip(arrays, draws, rngs, strict=True):
+            if draw.computed:
+                source = rng.bit_generator
+                state = states.get(source) or pcg64.State.of(source)
+                array[i] = state.words
+                states[source] = state.after(draw.numbers.size, draw.numbers.dtype)
+            else:
+                _give(states)
+                array[i] = draw.draw(rng)
+    _give(states)
+    return arrays
+
+
+def _give(states: dict[Any, pcg64.State]) -> None:
+    while states:
+        source, state = states.popitem()
+        state.give(source)
+
+
+def numbers_of(draws: Sequence[Draw], given: Sequence[Any]) -> list[Any]:
+    """Return the numbers of each draw, in a compiled step, from what it is given."""
+    return [
+        pcg64.random(one, draw.numbers.shape, draw.numbers.dtype.name) if draw.computed else one
+        for draw, one in zip(draws, given, strict=True)
+    ]
 
 
 class _NotingRNG:
@@ -67,7 +111,8 @@ class _NotingRNG:
         def draw(*arguments: Any, **options: Any) -> Any:
             c = getattr(self._rng, method)(*arguments, **options)
             layer, attribute = self._place
-            self._draws.append(Draw(layer, attribute, method, arguments, options, c))
+            computed = pcg64.computes(self._rng, method, c)
+            self._draws.append(Draw(layer, attribute, method, arguments, options, c, computed))
             return self._recording.given(c)
 
         return draw
@@ -248,9 +293,11 @@ class Step:
     Args:
         gradient: computes the batch, or a block of it.
         update: changes the parameters.
+        draws: what NumPy draws for the batch, in this order.
         rows: in a batch.
         block: rows in a block; the gradients of the blocks are added up.
         rest: computes the last, smaller block, if there is one.
+        devices: compute a part of the batch each; None computes all of it by one program.
         predictions: whether the predictions are returned.
         targets: whether y and the weight are.
     """
@@ -259,25 +306,30 @@ class Step:
         self,
         gradient: GradientProgram,
         update: UpdateProgram,
+        draws: list[Draw],
         *,
         rows: int,
         block: int,
-        rest: GradientProgram | None = None,
+        rest: GradientProgram | None,
+        devices: Devices | None,
         predictions: bool,
-        targets: bool = False,
+        targets: bool,
     ) -> None:
-        self.gradient, self.update, self.rest = gradient, update, rest
-        self.rows, self.block = rows, block
-        self.predictions, self.targets = predictions, targets
-        self.draws = gradient.draws
+        self.gradient, self.update, self.draws = gradient, update, draws
+        self.rows, self.block, self.rest = rows, block, rest
+        self.devices = devices
+        self.predictions = predictions
+        self.reports = ["prediction"] * predictions + ["y", "weight"] * targets
+        self.part = rows // devices.count if devices else rows
 
     @property
     def held(self) -> int:
         """The bytes that a step draws and returns."""
         held = 24 + sum(np.asarray(draw.example).nbytes for draw in self.draws)
         if self.predictions:
-            held += sum(a.nbytes for _, a in labelled(self.gradient.prediction, ""))
-        return int(held * self.rows / self.block)
+            block = sum(a.nbytes for _, a in labelled(self.gradient.prediction, ""))
+            held += block * self.rows // self.block
+        return held
 
     def difference(self, other: Step) -> str | None:
         """Return the first place that another recording of the step has otherwise."""
@@ -285,13 +337,14 @@ class Step:
         return found or self.update.program.difference(other.update.program)
 
     def __call__(
-        self, state: Any, batch: Any, rate: Any, draws: Any, *, careful: bool
+        self, state: Any, batch: Any, rate: Any, draws: Any, total: Any, *, careful: bool
     ) -> tuple[Any, Any, Any]:
         """Return the state after a step, what is reported of it, and whether it may be kept.
 
-        Only a careful step looks whether the gradient is finite.
+        `total` is the sum of the weights, if a device has a part of the batch. Only a careful step
+        looks whether the gradient is finite.
         """
-        found = self._found(state, batch, draws)
+        found = self._found(state, batch, draws, total)
         theta = state["theta"]
         slots = [state["slots"][name] for name in sorted(state["slots"])]
         done = self.update(theta, found["grad"], slots, rate, state["steps"])
@@ -307,24 +360,22 @@ class Step:
             "steps": state["steps"] + 1,
         }
         report = {"j": j, "regularization": jnp.asarray(done["regularization"], float)}
-        if self.predictions:
-            report["prediction"] = found["prediction"]
-        if self.targets:
-            _, report["y"], report["weight"] = batch
-        return new, report, good
+        found |= {"y": batch[1], "weight": batch[2]}
+        return new, report | {name: found[name] for name in self.reports}, good
 
     def passes_on(self, state: Any, rate: float) -> bool:
-        """Return whether a gradient that isn't finite makes each parameter so: one look at the end
-        of many steps then finds it.
+        """Return whether a gradient that isn't finite makes each parameter so, for good.
+
+        Then one look at the parameters after many steps finds it.
         """
-        theta = state["theta"]
-        slots = [state["slots"][name] for name in sorted(state["slots"])]
-        with precisely():
-            new = [
-                self.update(theta, [np.full_like(p, bad) for p in theta], slots, rate, state["steps"])
-                for bad in (np.inf, np.nan)
-            ]
-        return not any(jnp.isfinite(p).any() for done in new for p in done["theta"])
+        theta, slots = state["theta"], [state["slots"][name] for name in sorted(state["slots"])]
+        for bad in (np.inf, np.nan):
+            with precisely():
+                grad = [np.full_like(p, bad) for p in theta]
+                done = self.update(theta, grad, slots, rate, state["steps"])
+            if any(np.isfinite(p).any() for p in done["theta"]):
+                return False
+        return True
 
     def gradients(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
         """Return J and its gradient without a step, for an update without an optimizer."""
@@ -333,48 +384,82 @@ class Step:
         ok = found["ok"] & done["ok"]
         return {"j": found["j"] + done["regularization"], "grad": done["grad"], "ok": ok}
 
-    def _found(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
-        if self.block >= self.rows:
-            return self.gradient(state["theta"], state["buffers"], batch, draws)
-        return self._in_blocks(state["theta"], batch)
+    def _found(self, state: Any, batch: Any, draws: Any, total: Any = None) -> dict[str, Any]:
+        """Return J, its gradient, the buffers and the prediction; this device's one, of several."""
+        theta, buffers, weight = state["theta"], state["buffers"], batch[2]
+        if self.block == self.rows:
+            total = None
+        elif weight is None:
+            total = float(self.rows)
+        elif total is None:
+            total = jax.tree.map(jnp.sum, weight)
+        if self.block < self.part:
+            summed, buffers, prediction = self._in_blocks(theta, buffers, batch, draws, total)
+        else:
+            draws = [*self._joined(numbers_of(self.draws, draws))]
+            found = self.gradient(theta, buffers, batch, draws, total)
+            summed, buffers, prediction = _summed(found), found["buffers"], found["prediction"]
+        if self.devices is not None:
+            summed = self.devices.add_up(summed, jnp.result_type(float, *theta))
+        return {
+            "j": summed["j"],
+            "grad": summed["grad"],
+            "ok": summed["bad"] == 0,
+            "buffers": buffers,
+            "prediction": prediction,
+        }
 
-    def _in_blocks(self, theta: Any, batch: Any) -> dict[str, Any]:
+    def _in_blocks(
+        self, theta: Any, buffers: Any, batch: Any, draws: Any, total: Any
+    ) -> tuple[Any, Any, Any]:
         """Add up J and the gradients of the blocks; no block's activations outlive it."""
-        count = self.rows // self.block
+        calls, count = len(self.gradient.draws), self.part // self.block
         whole = count * self.block
-        weight = batch[2]
-        total = float(self.rows) if weight is None else jax.tree.map(jnp.sum, weight)
-        parts = ("j", "grad")
 
-        def block_of(batch: Any) -> tuple[Any, Any]:
-            found = self.gradient(theta, [], batch, [], total)
-            return {name: found[name] for name in parts} | {"bad": ~found["ok"]}, found[
-                "prediction"
-            ]
+        def gradient(buffers: Any, rows: Any, draws: Any) -> Any:
+            numbers = numbers_of(self.gradient.draws, draws)
+            return self.gradient(theta, buffers, rows, numbers, total)
 
-        def body(total: Any, batch: Any) -> tuple[Any, Any]:
-            found, prediction = block_of(batch)
-            return jax.tree.map(jnp.add, total, found), prediction if self.predictions else None
+        def body(carry: Any, block: Any) -> tuple[Any, Any]:
+            summed, buffers = carry
+            found = gradient(buffers, *block)
+            summed = jax.tree.map(jnp.add, summed, _summed(found))
+            return (summed, found["buffers"]), found["prediction"] if self.predictions else None
 
-        cut = partial(jax.tree.map, lambda a: a[:whole].reshape(count, self.block, *a.shape[1:]))
-        example, _ = jax.eval_shape(block_of, jax.tree.map(lambda a: a[: self.block], batch))
+        rows = jax.tree.map(lambda a: a[:whole].reshape(count, self.block, *a.shape[1:]), batch)
+        given = rows, [jnp.stack(draws[i : count * calls : calls]) for i in range(calls)]
+        first = jax.tree.map(lambda a: a[0], given)
+        example = jax.eval_shape(lambda: _summed(gradient(buffers, *first)))
         zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), example)
-        found, predictions = jax.lax.scan(body, zero, cut(batch))
-        predictions = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), predictions)
-        found["ok"] = ~found.pop("bad")
+        (summed, buffers), prediction = jax.lax.scan(body, (zero, buffers), given)
+        prediction = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), prediction)
         if self.rest is not None:
-            last = self.rest(theta, [], jax.tree.map(lambda a: a[whole:], batch), [], total)
-            found = {
-                "ok": found["ok"] & last["ok"],
-                **jax.tree.map(
-                    jnp.add, *({name: f[name] for name in parts} for f in (found, last))
-                ),
-            }
+            rows = jax.tree.map(lambda a: a[whole:], batch)
+            numbers = numbers_of(self.rest.draws, draws[count * calls :])
+            found = self.rest(theta, buffers, rows, numbers, total)
+            summed = jax.tree.map(jnp.add, summed, _summed(found))
+            buffers = found["buffers"]
             if self.predictions:
-                predictions = jax.tree.map(
-                    lambda *a: jnp.concatenate(a), predictions, last["prediction"]
+                prediction = jax.tree.map(
+                    lambda *a: jnp.concatenate(a), prediction, found["prediction"]
                 )
-        return {**found, "buffers": [], "prediction": predictions}
+        return summed, buffers, prediction
+
+    def _joined(self, draws: Any) -> Iterator[Any]:
+        """Join what NumPy draws in blocks, and yield the rows of this device."""
+        for i, draw in enumerate(self.gradient.draws):
+            pieces, shape = draws[i :: len(self.gradient.draws)], np.shape(draw.numbers)
+            if self.part not in shape:
+                yield pieces[0]
+                continue
+            axis = shape.index(self.part)
+            joined = jnp.concatenate(pieces, axis)
+            yield self.devices.part(joined, self.part, axis) if self.devices else joined
+
+
+def _summed(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what is added up over parts of a batch."""
+    return {"j": found["j"], "grad": found["grad"], "bad": ~found["ok"]}
 
 
 def all_finite(arrays: Any) -> Any:
@@ -391,44 +476,64 @@ def step_for(
     *,
     predicts: bool,
     targets: bool = False,
+    devices: Devices | None = None,
 ) -> Step:
-    """Record the step for batches such as x, y and weight, in blocks of at most so many rows."""
-    rows = row_count(batch[0])
-    if rows <= most:
-        whole = GradientProgram(network, loss, batch)
-        return Step(
-            whole,
-            update(whole.gradients),
-            rows=rows,
-            block=rows,
-            predictions=predicts,
-            targets=targets,
-        )
-    block = -(-rows // -(-rows // most))
-    weight = batch[2]
-    total = float(rows) if weight is None else each(lambda w: float(w.sum()), weight)
+    """Record the step for batches such as x, y and weight, in blocks of at most so many rows.
 
+    Several devices compute an equal part of the rows each, where the rows don't depend on each
+    other and there are no buffers; else XLA splits the program of the whole batch.
+    """
+    rows = row_count(batch[0])
+    several = devices is not None and not devices.single
+    tied = any(layer.batch_dependent or layer.buffers for _, layer in walk(network))
+    apart = devices if devices and several and not tied and rows % devices.count == 0 else None
+    weighted = float(rows) if batch[2] is None else each(lambda w: float(w.sum()), batch[2])
+
+    @cache
     def program(count: int) -> GradientProgram:
         part = tuple(take(data, slice(0, count)) for data in batch)
-        return GradientProgram(network, loss, part, total)
+        return GradientProgram(network, loss, part, None if count == rows else weighted)
 
-    whole = program(block)
-    if whole.draws or buffers_of(network):
-        raise NotCompilableError(
-            f"a batch of {rows} rows is computed in blocks of {block}, one after another where a "
-            "layer draws random numbers or has buffers, which can't be compiled: choose a "
-            f"batch_size of at most {most}"
-        )
-    rest = program(rows % block) if rows % block else None
+    part = rows // apart.count if apart else rows
+    sizes = _sizes(part, most)
+    if several and (apart is None or program(sizes[0]).draws):
+        sizes = [part]
+    first, last = program(sizes[0]), program(sizes[-1])
+    by_numpy = _sizes(rows, most) if first.draws else []
     return Step(
-        whole, update(whole.gradients), rows=rows, block=block, rest=rest, predictions=predicts
+        first,
+        update(first.gradients),
+        [draw for size in by_numpy for draw in program(size).draws],
+        rows=rows,
+        block=sizes[0],
+        rest=None if last is first else last,
+        devices=apart,
+        predictions=predicts,
+        targets=targets,
     )
+
+
+def _sizes(rows: int, most: int) -> list[int]:
+    return [block.stop - block.start for block in blocks(rows, most)]
+
+
+def compiled_loop(step: Step, devices: Devices, turned: bool, *, careful: bool) -> Any:
+    """Compile `loop`: one program for all devices, or one for each, which meet once a step."""
+    run = partial(loop, step, devices, turned, careful)
+    if step.devices is not None:
+        whole = P()
+        given = (whole, P("processes"), *[whole] * 5)
+        reports = {"j": whole, "regularization": whole}
+        reports |= {name: P(None, AXES) for name in step.reports}
+        run = devices.apart(run, given, (whole, reports, whole))
+    return devices.compile(run)
 
 
 def loop(
     step: Step,
     devices: Devices,
     turned: bool,
+    careful: bool,
     state: Any,
     arrays: Any,
     rows: Any,
@@ -436,35 +541,45 @@ def loop(
     draws: Any,
     start: Any,
     count: Any,
-    *,
-    careful: bool,
 ) -> tuple[Any, Any, Any]:
-    """Make up to `count` steps, on one batch after another from `start` on, and then from the first.
+    """Make up to `count` steps, on one batch after another from `start` on; see `compiled_loop`.
 
-    Batch i is the rows of `arrays`, or those that `rows` picks, from i times the batch size on.
-    With `turned`, x is given transposed. The loop ends before a step that may not be kept. One that
-    isn't careful keeps no step if the parameters aren't finite in the end.
+    Batch i is the rows of `arrays`, or those that `rows` picks, from i times the batch size on;
+    after the last comes the first again. With `turned`, x is given transposed. The loop ends before
+    a step that may not be kept. One that isn't careful keeps none if the parameters aren't finite
+    in the end.
 
     Returns:
         The state, the reports of all steps, and the number of steps that were good.
     """
-    size = step.rows // devices.processes
+    size = part = step.rows // devices.processes
+    first = 0
+    if step.devices is not None:
+        part = step.part
+        first = jax.lax.axis_index("devices") * part
     state = {**state, "grad": jax.tree.map(jnp.zeros_like, state["theta"])}
+    totals = None
 
     def cut(number: Any) -> Any:
         def of(array: Any) -> Any:
             i = number % (len(array if rows is None else rows) // size)
             if rows is not None:
-                picked = jax.lax.dynamic_slice_in_dim(rows, i * size, size)
+                picked = jax.lax.dynamic_slice_in_dim(rows, i * size + first, part)
                 return jnp.take(array, picked, axis=0, mode="clip")
-            whole = len(array) == size
-            return array if whole else jax.lax.dynamic_slice_in_dim(array, i * size, size)
+            if len(array) == part:
+                return array
+            return jax.lax.dynamic_slice_in_dim(array, i * size + first, part)
 
         x, y, weight = arrays
-        return (x.T, y, weight) if turned else jax.tree.map(partial(devices.batch, of), arrays)
+        if turned:
+            return x.T, y, weight
+        if step.devices is not None:
+            return jax.tree.map(lambda array: of(array[0]), arrays)
+        return jax.tree.map(partial(devices.batch, of), arrays)
 
     def one(state: Any, i: Any) -> Any:
-        given = cut(start + i), rates[i], [draw[i] for draw in draws]
+        total = jax.tree.map(lambda sums: sums[i], totals)
+        given = cut(start + i), rates[i], [draw[i] for draw in draws], total
         return step(state, *given, careful=careful)
 
     def body(carry: Any) -> Any:
@@ -473,6 +588,9 @@ def loop(
         reports = jax.tree.map(lambda held, new: held.at[i].set(new), reports, report)
         return i + good, good, state, reports
 
+    if step.devices is not None and arrays[2] is not None:
+        weights = jax.vmap(lambda i: jax.tree.map(jnp.sum, cut(start + i)[2]))
+        totals = devices.add_up(weights(jnp.arange(len(rates))), float)
     report = jax.eval_shape(one, state, 0)[1]
     reports = jax.tree.map(lambda a: jnp.zeros((len(rates), *a.shape), a.dtype), report)
     carry = jnp.zeros_like(count), jnp.array(True), state, reports
@@ -512,7 +630,8 @@ def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) 
         raise NotCompilableError(
             f"the first compiled step differs from NumPy's: {what} by {error:.1e}, more than "
             f"{tolerance:.0e}: look for a layer that computes with what is neither its input nor "
-            "a parameter or a buffer, or fit with engine='numpy'"
+            "a parameter or a buffer, or with several rows where batch_dependent is False, or fit "
+            "with engine='numpy'"
         )
 
 

@@ -22,8 +22,19 @@ if process >= 0:
         shutdown_timeout_seconds=5,
     )
 
-from minigrad import SGD, BatchNorm, CSVLogger, Dense, Dropout, Sequential, Tanh  # noqa: E402
+from minigrad import (  # noqa: E402
+    SGD,
+    BatchNorm,
+    Callback,
+    CSVLogger,
+    Dense,
+    Dropout,
+    Sequential,
+    Tanh,
+)
+from minigrad.compiled import pcg64  # noqa: E402
 
+pcg64._FEWEST = 1
 x = np.random.default_rng(0).normal(size=(45, 3))
 y = np.sin(x).sum(axis=1)
 weight = np.linspace(0, 1, 45)
@@ -64,6 +75,11 @@ def at_epoch_3(action):
     return {"epochs": 10**6, "callbacks": [callback]}
 
 
+class EachStep(Callback):
+    def on_update_end(self, trainer):
+        pass
+
+
 def fail():
     raise ZeroDivisionError("on purpose")
 
@@ -81,9 +97,9 @@ def run(case):
     match case:
         case "batches":
             return fit(network(BatchNorm(), Dropout(0.3)), *EVEN, 8)
+        case "dropout":
+            return fit(network(Dropout(0.3), Dense(4), Dropout(0.2)), *EVEN, 8, weighted=True)
         case "uneven":
-            return fit(network(), *UNEVEN, 30)
-        case "weighted":
             return fit(network(), *UNEVEN, 30, weighted=True)
         case "few":
             return fit(network(), np.arange(40), np.arange(40, 45), 60)
@@ -109,7 +125,9 @@ def run(case):
             press = at_epoch_3(lambda: os.kill(os.getpid(), signal.SIGINT))
             return fit(model, *EVEN, 8, **press) | {"again": fit(model, *EVEN, 8)["loss"]}
         case "stop":
-            return fit(model, *EVEN, 8, **at_epoch_3(lambda: setattr(model.trainer, "stop", True)))
+            options = at_epoch_3(lambda: setattr(model.trainer, "stop", True))
+            options["callbacks"] += [EachStep()] * process  # only in one of them
+            return fit(model, *EVEN, 8, **options)
         case "kill":
             return fit(model, *EVEN, 8, **at_epoch_3(kill))
         case "unusable" if process == 1:

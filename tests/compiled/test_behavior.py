@@ -148,6 +148,13 @@ class Explosion(SGD):
             value *= 1e60
 
 
+class Rising(SGD):
+    """Climbs: the loss grows slowly."""
+
+    def update(self, value, grad, state):
+        value += 0.003 * self.steps * grad
+
+
 def test_divergence_says_and_leaves_the_same() -> None:
     messages, states = [], []
     for engine in ("numpy", "jax"):
@@ -161,7 +168,48 @@ def test_divergence_says_and_leaves_the_same() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_other_branches_are_taken_by_numpy() -> None:
+@pytest.mark.parametrize(
+    "optimizer",
+    [Explosion(1), Explosion(40), Explosion(10**9), SGD(learning_rate=1.3), Rising()],
+    ids=str,
+)
+def test_epochs_made_in_one_call_are_those_made_one_by_one(optimizer: SGD) -> None:
+    outcomes = []
+    for engine in ("numpy", "jax"):
+        model, said = compiled(Tanh(), optimizer=copy.deepcopy(optimizer)), ""
+        try:
+            model.fit(X, Y, epochs=100, shuffle=False, engine=engine, **OPTIONS)
+        except DivergedError as error:
+            said = str(error).partition("back at")[2]
+        losses = model.history.get("loss", [])
+        outcomes.append((said, model.optimizer.steps, losses, model.parameters.value))
+    (*ours, losses, value), (*theirs, same_losses, same_value) = outcomes
+    assert ours == theirs
+    np.testing.assert_allclose(same_losses[:9], losses[:9], rtol=1e-6)
+    np.testing.assert_allclose(same_value, value, rtol=1e-8)
+
+
+def test_an_infinite_gradient_is_found_where_the_optimizer_hides_it() -> None:
+    class Signs(SGD):
+        def update(self, value, grad, state):
+            value -= self.rate * np.sign(grad)
+
+    class Steep(Through):
+        def effect(self, x):
+            return 0 * x
+
+        def backward(self, delta):
+            return delta * np.inf
+
+    for engine in ("numpy", "jax"):
+        with pytest.raises(DivergedError, match="epoch 1, batch 1"):
+            model = compiled(Steep(), optimizer=Signs())
+            model.fit(X, Y, shuffle=False, engine=engine, **OPTIONS)
+
+
+def test_other_branches_are_taken_by_numpy(monkeypatch) -> None:
+    monkeypatch.setattr("minigrad.compiled.pcg64._FEWEST", 1)
+
     class Doubling(Through):
         def effect(self, x):
             return x if x.mean() > 0 else 0 * x
@@ -169,7 +217,7 @@ def test_other_branches_are_taken_by_numpy() -> None:
         def backward(self, delta):
             return 2 * delta
 
-    ours, theirs = compiled(Doubling()), compiled(Doubling())
+    ours, theirs = (compiled(Doubling(), Dropout(0.1)) for _ in range(2))
     made = []
 
     class Watch(Callback):
@@ -179,6 +227,7 @@ def test_other_branches_are_taken_by_numpy() -> None:
     ours.fit(X, Y, epochs=3, **OPTIONS)
     theirs.fit(X, Y, epochs=3, engine="jax", callbacks=[Watch()], **OPTIONS)
     np.testing.assert_allclose(theirs.parameters.value, ours.parameters.value, rtol=1e-11)
+    assert theirs.rng.bit_generator.state == ours.rng.bit_generator.state
     assert isinstance(made[0], JaxEngine)
     assert 0 < made[0].by_numpy < 15
 
@@ -221,10 +270,12 @@ def test_callbacks_find_what_a_step_by_numpy_leaves() -> None:
 def test_ctrl_c_ends_the_fit_after_a_step() -> None:
     model = compiled(Tanh())
     model.fit(X, Y, engine="jax", **OPTIONS)
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    model.fit(X, Y, engine="jax", epochs=10**6, **OPTIONS)
-    assert model.trainer.interrupted
-    assert np.isfinite(model.parameters.value).all()
+    for shuffle in (True, False):
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        model.fit(X, Y, engine="jax", epochs=10**6, shuffle=shuffle, **OPTIONS)
+        assert model.trainer.interrupted
+        assert np.isfinite(model.parameters.value).all()
+    assert 0 <= model.optimizer.steps - 5 * model.history.epochs < 5
 
 
 def test_a_saved_run_continues_in_the_same_bits(tmp_path: Path) -> None:

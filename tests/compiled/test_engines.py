@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from helpers import Scale, Swish, rows_for, says
+from helpers import Scale, Swish, rows_for
 from minigrad import (
     L2,
     SGD,
@@ -31,6 +31,7 @@ from minigrad import (
 )
 from minigrad.checks.differences import model_of
 from minigrad.core.layer import walk
+from minigrad.util.random import is_rng, rng_state
 from registered_examples import JOINT, LOSSES
 
 pytest.importorskip("jax")
@@ -51,6 +52,11 @@ def everything(model: Model) -> dict[str, np.ndarray]:
     return arrays
 
 
+def rngs_of(model: Model):
+    values = [value for _, layer in walk(model) for value in vars(layer).values()]
+    return [model.rng, *filter(is_rng, values)]
+
+
 def check_same(model: Model, *data, **options) -> None:
     """Fit two copies, each with its engine, and compare all that they leave."""
     options = {"batch_size": None, "shuffle": False, "verbose": 0, **options}
@@ -64,6 +70,8 @@ def check_same(model: Model, *data, **options) -> None:
         np.testing.assert_allclose(
             theirs[name], expected, rtol=0, atol=tolerance * scale, err_msg=name
         )
+    ours, theirs = (repr([*map(rng_state, rngs_of(m))]) for m in models.values())
+    assert theirs == ours
     assert list(logs["jax"]) == list(logs["numpy"])
     for name, expected in logs["numpy"].items():
         np.testing.assert_allclose(logs["jax"][name], expected, rtol=10 * tolerance, err_msg=name)
@@ -152,18 +160,20 @@ class WithMethods(Layer):
 
 
 class Noise(Layer):
-    """Adds noise, also by a method of the generator that Dropout doesn't use."""
+    """Adds noise by other methods of the generator than Dropout, and by a generator of its own."""
 
     stochastic = True
 
     def build(self, input_shape, rng):
-        self.rng = rng
+        self.rng, self.own = rng, np.random.default_rng(5)
         return input_shape
 
     def forward(self, x, *, training=True):
         if not training:
             return x.copy()
-        return x + self.rng.normal(0, 0.1, size=x.shape).astype(x.dtype)
+        noise = self.own.random(x.shape, np.float32) - self.rng.random(x.shape[1:])
+        noise += self.rng.normal(0, 0.1, size=x.shape) + self.own.random(3)[:1]
+        return x + (noise * self.rng.random()).astype(x.dtype)
 
     def backward(self, delta):
         return delta.copy()
@@ -245,9 +255,10 @@ def test_custom_loss_optimizer_and_regularizer() -> None:
     check_same(model, X, Y, batch_size=8, epochs=2)
 
 
-def test_dropout_and_order_of_rows() -> None:
+def test_dropout_and_order_of_rows(monkeypatch) -> None:
     """All draw from one generator, in turn; the last batch is shorter."""
-    layers = [Dense(6, use_bias=False), BatchNorm(), Tanh(), Dropout(0.3), Dense(2)]
+    monkeypatch.setattr("minigrad.compiled.pcg64._FEWEST", 2)
+    layers = [Dense(6, use_bias=False), BatchNorm(), Tanh(), Dropout(0.3), Noise(), Dense(2)]
     model = compiled(layers, optimizer=Adam(), metrics=["mae"])
     check_same(model, X, Y, batch_size=6, shuffle=True, epochs=3, validation_split=0.2)
 
@@ -281,8 +292,16 @@ def test_full_batch_in_blocks(monkeypatch) -> None:
     check_same(model, X, Y, epochs=2)
     check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
     check_same(model, X[:14], Y[:14])
-    with says(TypeError, "20 rows", "blocks of 7", "batch_size"):
-        compiled([Dropout(0.5), Dense(2)]).fit(X, Y, batch_size=None, verbose=0, engine="jax")
+
+
+def test_full_batch_in_blocks_with_draws_and_buffers(monkeypatch) -> None:
+    """A block's layers draw in turn before those of the next block, which finds new buffers."""
+    monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 1)
+    monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 7)
+    layers = [Dropout(0.3), Dense(4, "tanh"), Counting(), Noise(), Dense(2)]
+    model = compiled(layers, metrics=["mae"])
+    check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
+    check_same(model, X[:14], Y[:14])
 
 
 def test_streams_and_files(tmp_path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,28 +21,37 @@ ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "PYTHONPATH": str(Path(minigrad.__file__).parent.parent),
 }
-SAME = ("batches", "uneven", "weighted", "few")
+SAME = ("batches", "dropout", "uneven", "few")
 LEFT = ("callback", "ctrl-c", "diverged", "models", "sizes", "stream", "stop", "batch_dependent")
 
 DEVICES = """
-import numpy as np, sys
+import copy, numpy as np
 from minigrad import Adam, BatchNorm, Dense, Dropout, Sequential, Tanh
-from minigrad.compiled import JaxEngine
+from minigrad.compiled import JaxEngine, pcg64
+from minigrad.core import gradient
 
-x = np.random.default_rng(0).normal(size=(45, 3))
+pcg64._FEWEST = 1
+x = np.random.default_rng(0).normal(size=(44, 3))
 y = np.sin(x).sum(axis=1)
-def fit(engine, batch_size, **options):
-    layers = [Dense(4), Tanh(), BatchNorm(), Dropout(0.3), Dense(1)]
+def fit(engine, *layers, **options):
+    layers = [Dense(4), Tanh(), *copy.deepcopy(layers), Dense(1)]
     model = Sequential(layers, input_shape=(3,), rng=0)
     model.compile(optimizer=Adam(learning_rate=0.1), loss="mse", metrics=["mae"])
-    history = model.fit(x, y, epochs=3, batch_size=batch_size, verbose=0, engine=engine, **options)
+    history = model.fit(x, y, epochs=3, verbose=0, engine=engine, **options)
     return [*history["loss"], *history["mae"], *model.parameters.value]
 
-for options in ({"batch_size": 13}, {"batch_size": None, "sample_weight": np.linspace(0, 1, 45)}):
-    one, two = fit(JaxEngine(devices=1), **options), fit("jax", **options)
+def compare(*layers, **options):
+    one, two = fit(JaxEngine(devices=1), *layers, **options), fit("jax", *layers, **options)
     print(np.abs(np.subtract(one, two)).max())
+
+weight = np.linspace(0, 1, 44)
+compare(Dropout(0.3), Dense(4), Dropout(0.2), batch_size=22)
+compare(BatchNorm(), Dropout(0.3), batch_size=11, sample_weight=weight)
+gradient._BLOCK_BYTES, gradient._MIN_BLOCK_ROWS = 1, 9
+compare(batch_size=None, sample_weight=weight)
+compare(Dropout(0.3), Dense(4), Dropout(0.2), batch_size=None)
 try:
-    fit(JaxEngine(devices=3), 8)
+    fit(JaxEngine(devices=3))
 except ValueError as error:
     print(error)
 """
@@ -71,20 +81,36 @@ def pair(*cases: str, folder: Path) -> list[subprocess.Popen]:
     return [start(process, port, *cases, folder=folder) for process in (0, 1)]
 
 
-def results(running: subprocess.Popen) -> dict[str, dict]:
-    out, problems = running.communicate(timeout=300)
-    assert running.returncode == 0, problems
+class End(NamedTuple):
+    """What a process prints, and its end."""
+
+    cases: dict[str, dict]
+    problems: str
+    code: int
+    at: float
+
+
+def end(running: subprocess.Popen, timeout: float = 300) -> End:
+    out, problems = running.communicate(timeout=timeout)
     found = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    return {result["case"]: result for result in found}
+    cases = {result["case"]: result for result in found}
+    return End(cases, problems, running.returncode, monotonic())
 
 
 @pytest.fixture(scope="module")
-def fits(tmp_path_factory) -> tuple[list[dict], Path]:
-    """What two processes print, and one alone, and the folder where they write."""
+def processes(tmp_path_factory) -> tuple[list[End], Path]:
+    """Two processes, of which the second one is killed, and one alone; the folder of their files"""
     folder = tmp_path_factory.mktemp("processes")
-    running = pair(*SAME, *LEFT, "shuffled", "file", folder=folder)
-    running.append(start(-1, 0, *SAME, folder=folder))
-    return [results(one) for one in running], folder
+    first, second = pair(*SAME, *LEFT, "shuffled", "file", "kill", folder=folder)
+    alone = start(-1, 0, *SAME, folder=folder)
+    killed = end(second)
+    return [end(first, timeout=60), killed, end(alone)], folder
+
+
+@pytest.fixture
+def fits(processes) -> list[dict]:
+    """What each of them prints."""
+    return [one.cases for one in processes[0]]
 
 
 def test_two_devices_train_as_one() -> None:
@@ -99,7 +125,7 @@ def test_two_devices_train_as_one() -> None:
 
 @pytest.mark.parametrize("case", SAME)
 def test_two_processes_train_as_one(fits, case) -> None:
-    (first, second, alone), _ = fits
+    first, second, alone = fits
     assert "error" not in first[case]
     assert second[case] == first[case]
     for name, expected in alone[case].items():
@@ -108,7 +134,7 @@ def test_two_processes_train_as_one(fits, case) -> None:
 
 
 def test_padded_rows_are_shuffled_and_do_not_count(fits) -> None:
-    (first, second, _), _ = fits
+    first, second, _ = fits
     assert second["shuffled"] == first["shuffled"]
     losses = first["shuffled"]["loss"]
     assert losses[0] > losses[1] > losses[2]
@@ -126,13 +152,13 @@ def test_padded_rows_are_shuffled_and_do_not_count(fits) -> None:
     ],
 )
 def test_an_error_ends_all(fits, case, words) -> None:
-    (first, second, _), _ = fits
+    first, second, _ = fits
     assert [word for word in words if word not in first[case]["error"]] == []
     assert "error" in second[case]
 
 
 def test_ctrl_c_in_one_process_interrupts_all_and_they_can_go_on(fits) -> None:
-    (first, second, _), _ = fits
+    first, second, _ = fits
     assert first["ctrl-c"] == second["ctrl-c"]
     assert first["ctrl-c"]["interrupted"]
     assert len(first["ctrl-c"]["loss"]) == 3
@@ -140,30 +166,28 @@ def test_ctrl_c_in_one_process_interrupts_all_and_they_can_go_on(fits) -> None:
 
 
 def test_all_stop_where_one_does(fits) -> None:
-    (first, second, _), _ = fits
+    first, second, _ = fits
     assert first["stop"] == second["stop"]
     assert len(first["stop"]["loss"]) == 3
 
 
-def test_the_first_process_writes_the_files(fits) -> None:
-    _, folder = fits
+def test_the_first_process_writes_the_files(processes) -> None:
+    _, folder = processes
     assert [path.name for path in folder.glob("*.csv")] == ["log-0.csv"]
 
 
-def test_a_killed_process_ends_the_other_with_a_message(tmp_path) -> None:
-    survivor, victim = pair("kill", folder=tmp_path)
-    victim.communicate(timeout=300)
-    begin = monotonic()
-    out, problems = survivor.communicate(timeout=60)
-    assert monotonic() - begin < 10
-    assert survivor.returncode != 0 or "ConnectionError" in out
-    assert "died" in problems or "another process ended" in out
+def test_a_killed_process_ends_the_other_with_a_message(processes) -> None:
+    (survivor, victim, _), _ = processes
+    assert survivor.at - victim.at < 10
+    error = survivor.cases.get("kill", {"error": ""})["error"]
+    assert survivor.code != 0 or "ConnectionError" in error
+    assert "died" in survivor.problems or "another process ended" in error
 
 
 def test_a_process_that_ends_before_fit_ends_the_other_with_a_message(tmp_path) -> None:
     waiting, unusable = pair("unusable", folder=tmp_path)
-    assert "(batch, 3)" in results(unusable)["unusable"]["error"]
-    assert "process 1 ended" in results(waiting)["unusable"]["error"]
+    assert "(batch, 3)" in end(unusable).cases["unusable"]["error"]
+    assert "process 1 ended" in end(waiting).cases["unusable"]["error"]
 
 
 def test_the_example_trains_in_two_processes_as_in_one(tmp_path) -> None:
