@@ -355,23 +355,27 @@ class Step:
         """Add up J and the gradients of the blocks; no block's activations outlive it."""
         calls, count = len(self.gradient.draws), self.part // self.block
         whole = count * self.block
+        first, rest = draws[: count * calls], draws[count * calls :]
+
+        def found_in(number: Any, draws: Any, buffers: Any) -> Any:
+            cut = partial(jax.lax.dynamic_slice_in_dim, start_index=number * self.block)
+            rows = jax.tree.map(partial(cut, slice_size=self.block), batch)
+            return self.gradient(theta, buffers, rows, draws, total)
 
         def body(carry: Any, block: Any) -> tuple[Any, Any]:
             summed, buffers = carry
-            found = self.gradient(theta, buffers, *block, total)
+            found = found_in(*block, buffers)
             summed = jax.tree.map(jnp.add, summed, _summed(found))
             return (summed, found["buffers"]), found["prediction"] if self.predictions else None
 
-        rows = jax.tree.map(lambda a: a[:whole].reshape(count, self.block, *a.shape[1:]), batch)
-        given = rows, [jnp.stack(draws[i : count * calls : calls]) for i in range(calls)]
-        first = jax.tree.map(lambda a: a[0], given)
-        example = jax.eval_shape(lambda: _summed(self.gradient(theta, buffers, *first, total)))
+        example = jax.eval_shape(lambda: _summed(found_in(0, draws[:calls], buffers)))
         zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), example)
+        given = jnp.arange(count), [jnp.stack(first[i::calls]) for i in range(calls)]
         (summed, buffers), prediction = jax.lax.scan(body, (zero, buffers), given)
         prediction = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), prediction)
         if self.rest is not None:
             rows = jax.tree.map(lambda a: a[whole:], batch)
-            found = self.rest(theta, buffers, rows, draws[count * calls :], total)
+            found = self.rest(theta, buffers, rows, rest, total)
             summed = jax.tree.map(jnp.add, summed, _summed(found))
             buffers = found["buffers"]
             if self.predictions:
