@@ -363,8 +363,8 @@ class Step:
             return self.gradient(theta, buffers, rows, draws, total)
 
         def body(carry: Any, block: Any) -> tuple[Any, Any]:
-            summed, buffers = carry
-            found = found_in(*block, buffers)
+            (summed, buffers), (number, own) = carry, block
+            found = found_in(number, own, buffers)
             summed = jax.tree.map(jnp.add, summed, _summed(found))
             return (summed, found["buffers"]), found["prediction"] if self.predictions else None
 
