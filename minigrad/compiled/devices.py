@@ -54,11 +54,15 @@ class Devices:
         self.count = self._mesh.size
         self.single = self.count == 1
 
-    def place(self, data: Any) -> Any:
-        """Place rows, those of this process, which its devices hold."""
+    def place(self, data: Any, *, kept: bool) -> Any:
+        """Place rows, those of this process, which its devices hold.
+
+        Unless they are `kept` while the caller may change them, a CPU reads aligned arrays, such as
+        a mapped file, where they lie.
+        """
         with precisely():
             if self.single:
-                return jax.tree.map(jax.numpy.asarray, data)
+                return jax.tree.map(jax.numpy.array, data) if kept else jax.device_put(data)
             place = partial(jax.make_array_from_process_local_data, self._sharding("processes"))
             return jax.tree.map(lambda array: place(array[None]), data)
 

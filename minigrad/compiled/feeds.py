@@ -163,7 +163,8 @@ class Feeds:
         for feed in feeds:
             if feed.arrays is None:
                 rows = feed.source
-                feed = feed._replace(arrays=self._devices.place((rows.x, rows.y, rows.weight)))
+                arrays = self._devices.place((rows.x, rows.y, rows.weight), kept=False)
+                feed = feed._replace(arrays=arrays)
             yield from self._run(feed._replace(hosts=self._hosts))
 
     def _of_memory(self, data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
@@ -173,7 +174,8 @@ class Feeds:
             whole = size == len(rows) and self._devices.single
             turned = whole and rows.features_first() is not rows
             x = rows.x.T if turned else rows.x
-            self._resident = rows, self._devices.place((x, rows.y, rows.weight)), turned
+            arrays = self._devices.place((x, rows.y, rows.weight), kept=True)
+            self._resident = rows, arrays, turned
         rows, arrays, turned = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]

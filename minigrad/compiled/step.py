@@ -415,27 +415,28 @@ class Step:
         """Add up J and the gradients of the blocks; no block's activations outlive it."""
         calls, count = len(self.gradient.draws), self.part // self.block
         whole = count * self.block
+        first, rest = draws[: count * calls], draws[count * calls :]
 
-        def gradient(buffers: Any, rows: Any, draws: Any) -> Any:
+        def found_in(number: Any, draws: Any, buffers: Any) -> Any:
+            cut = partial(jax.lax.dynamic_slice_in_dim, start_index=number * self.block)
+            rows = jax.tree.map(partial(cut, slice_size=self.block), batch)
             numbers = numbers_of(self.gradient.draws, draws)
             return self.gradient(theta, buffers, rows, numbers, total)
 
         def body(carry: Any, block: Any) -> tuple[Any, Any]:
-            summed, buffers = carry
-            found = gradient(buffers, *block)
+            (summed, buffers), (number, own) = carry, block
+            found = found_in(number, own, buffers)
             summed = jax.tree.map(jnp.add, summed, _summed(found))
             return (summed, found["buffers"]), found["prediction"] if self.predictions else None
 
-        rows = jax.tree.map(lambda a: a[:whole].reshape(count, self.block, *a.shape[1:]), batch)
-        given = rows, [jnp.stack(draws[i : count * calls : calls]) for i in range(calls)]
-        first = jax.tree.map(lambda a: a[0], given)
-        example = jax.eval_shape(lambda: _summed(gradient(buffers, *first)))
+        example = jax.eval_shape(lambda: _summed(found_in(0, draws[:calls], buffers)))
         zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), example)
+        given = jnp.arange(count), [jnp.stack(first[i::calls]) for i in range(calls)]
         (summed, buffers), prediction = jax.lax.scan(body, (zero, buffers), given)
         prediction = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), prediction)
         if self.rest is not None:
             rows = jax.tree.map(lambda a: a[whole:], batch)
-            numbers = numbers_of(self.rest.draws, draws[count * calls :])
+            numbers = numbers_of(self.rest.draws, rest)
             found = self.rest(theta, buffers, rows, numbers, total)
             summed = jax.tree.map(jnp.add, summed, _summed(found))
             buffers = found["buffers"]

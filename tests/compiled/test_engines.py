@@ -36,6 +36,8 @@ from registered_examples import JOINT, LOSSES
 
 pytest.importorskip("jax")
 
+from minigrad.compiled.devices import Devices
+
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE)
 RNG = np.random.default_rng(0)
@@ -284,14 +286,20 @@ def test_whole_fit_with_everything() -> None:
     )
 
 
-def test_full_batch_in_blocks(monkeypatch) -> None:
-    """Blocks of 7, 7 and 6 rows."""
+def test_full_batch_in_blocks(monkeypatch, tmp_path) -> None:
+    """Blocks of 7, 7 and 6 rows; those of a file are read where they lie."""
     monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 1)
     monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 7)
     model = compiled([Dense(4, "tanh", weight_regularizer=L2(0.1)), Dense(2)], metrics=["mae"])
     check_same(model, X, Y, epochs=2)
     check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
     check_same(model, X[:14], Y[:14])
+    x = np.memmap(tmp_path / "x", np.float64, "w+", shape=X.shape)
+    x[...] = X
+    check_same(model, x, Y)
+    for kept in (True, False):
+        placed = Devices(1).place(x, kept=kept)
+        assert (placed.unsafe_buffer_pointer() == x.ctypes.data) is not kept
 
 
 def test_full_batch_in_blocks_with_draws_and_buffers(monkeypatch) -> None:
