@@ -38,10 +38,7 @@ class Update:
         for path, gradient in gradients.items():
             self.parameters[path].grad = gradient
         self.norm = norm([grad for _, _, grad in held.trainable_runs()])
-        self._places, size = dict[Parameter, slice](), 0
-        for p in held:
-            self._places[p], size = slice(size, size + p.size), size + p.size
-        self.before: dict[str, Array] = {slot: np.zeros(size) for slot in made.slots}
+        self.before: dict[str, Array] = {slot: np.zeros(held.size) for slot in made.slots}
         self.before |= {slot: vector.copy() for slot, vector in made.state.items()}
         self.before["value"] = held.value.copy()
         grads, update = list[Array](), made.update
@@ -53,14 +50,14 @@ class Update:
         vars(made)["update"] = recorded  # hides the method of this copy, to see each gradient
         with np.errstate(all="ignore"):
             made.step(held)
-        self.after = {**made.state, "value": held.value.copy(), "grad": np.zeros(size)}
+        self.after = {**made.state, "value": held.value.copy(), "grad": np.zeros(held.size)}
         runs = [slice(start, start + value.size) for start, value, _ in held.trainable_runs()]
         if runs:
             self.after["grad"][np.r_[tuple(runs)]] = np.concatenate(grads)
 
     def of(self, p: Parameter, vector: Array) -> Array:
         """Return a parameter's part of a vector, as an array of shape (1, ...)."""
-        return vector[self._places[p]].reshape(1, *p.shape)
+        return self.model.parameters.split(vector)[p][None]
 
 
 def update_steps(

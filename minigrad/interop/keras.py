@@ -16,7 +16,7 @@ from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import each, of
-from minigrad.interop.models import by_parameter, check_built
+from minigrad.interop.models import check_built
 from minigrad.interop.state_dict import Weight, array_of
 from minigrad.layers.windows import per_axis
 from minigrad.util.optional import optional
@@ -189,9 +189,9 @@ def to_keras_training(model: mg.Model) -> tuple[Any, Any]:
     optimizer.build(there.trainable_variables)
     optimizer.iterations.assign(ours.steps)
     if "velocity" in ours.state:
-        velocity = by_parameter(model, ours.state["velocity"])
+        velocity = model.parameters.split(ours.state["velocity"])
         for variable, momentum in zip(there.trainable_variables, optimizer.momentums, strict=True):
-            parts = [split(velocity[id(p.source)])[i] for p, split, i in writer.parts[id(variable)]]
+            parts = [split(velocity[p.source])[i] for p, split, i in writer.parts[id(variable)]]
             momentum.assign(-ours.learning_rate * sum(parts))
     return there, optimizer
 
@@ -600,7 +600,7 @@ class _Reader:
         if not ours.momentum or not there.built:
             return
         ours.state["velocity"] = np.zeros(model.parameters.size, model.dtype)
-        views = by_parameter(model, ours.state["velocity"])
+        views = model.parameters.split(ours.state["velocity"])
         momentums = {
             id(v): _array(m) / -ours.learning_rate
             for v, m in zip(theirs.trainable_variables, there.momentums, strict=True)
@@ -609,7 +609,7 @@ class _Reader:
             for owner, weight, variables in _weights(layer, there_layer):
                 own = getattr(owner, weight.attribute)
                 if isinstance(own, mg.Parameter) and all(id(v) in momentums for v in variables):
-                    views[id(own.source)][...] = weight.join(*(momentums[id(v)] for v in variables))
+                    views[own.source][...] = weight.join(*(momentums[id(v)] for v in variables))
 
 
 def _calls(model: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:

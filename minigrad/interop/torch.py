@@ -16,7 +16,7 @@ from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.by_name import each
-from minigrad.interop.models import by_parameter, check_built
+from minigrad.interop.models import check_built
 from minigrad.interop.state_dict import Weight, array_of, weights_of
 from minigrad.layers.windows import make_windows, per_axis
 from minigrad.util.optional import optional
@@ -229,12 +229,12 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
         **({"betas": (optimizer.beta_1, optimizer.beta_2)} if kind.startswith("Adam") else {}),
     )
     if optimizer.steps:
-        views = {slot: by_parameter(model, optimizer.state[slot]) for slot in optimizer.slots}
+        views = {slot: model.parameters.split(optimizer.state[slot]) for slot in optimizer.slots}
         for tensor in filter(lambda t: t.requires_grad, writer.module.parameters()):
             state = {"step": torch.tensor(float(optimizer.steps))} if kind != "SGD" else {}
             for slot in optimizer.slots:
                 arrays = [
-                    split(views[slot][id(p.source)])[i] for p, split, i in writer.parts[id(tensor)]
+                    split(views[slot][p.source])[i] for p, split, i in writer.parts[id(tensor)]
                 ]
                 state[slots[slot]] = _tensor(reduce(np.add, arrays))
             there.state[tensor].update(state)
@@ -710,7 +710,7 @@ class _Reader:
         ours.steps = max(steps, default=1)
         for slot in ours.slots:
             ours.state[slot] = np.zeros(model.parameters.size, model.dtype)
-            views = by_parameter(model, ours.state[slot])
+            views = model.parameters.split(ours.state[slot])
             for layer, weight, tensors in self._read:
                 own = getattr(layer, weight.attribute)
                 if not isinstance(own, mg.Parameter):
@@ -724,7 +724,7 @@ class _Reader:
                         f"{layer.label} has one {weight.attribute} for two that the optimizer "
                         "trains in PyTorch: call from_torch without the optimizer"
                     )
-                views[id(own.source)][...] = weight.join(*arrays)
+                views[own.source][...] = weight.join(*arrays)
 
     def _fill(self, layer: Layer, module: Module) -> None:
         """Assign the arrays of a module to a layer."""
