@@ -14,7 +14,7 @@ from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.explain.layer_steps import row_gradients
+from minigrad.explain.derivatives import row_gradients
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place

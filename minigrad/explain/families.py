@@ -15,7 +15,19 @@ import numpy as np
 from minigrad.core.layer import Layer
 from minigrad.explain.places import Place
 from minigrad.explain.products import under_kernel
-from minigrad.explain.steps import Limit, Parts, Sum, at, factor, largest, number
+from minigrad.explain.steps import (
+    Limit,
+    Note,
+    Operand,
+    Parts,
+    Sum,
+    at,
+    factor,
+    largest,
+    number,
+    sum_of,
+    sum_of_products,
+)
 from minigrad.layers import GRU, LSTM, Embedding, MultiHeadAttention, pooling
 from minigrad.layers.recurrent import Recurrent
 
@@ -27,7 +39,7 @@ class Family(NamedTuple):
 
     right: str
     parts: Parts
-    note: Callable[[int, int], list[str]] | None = None
+    note: Note | None = None
 
 
 def family(place: Place) -> Family | None:
@@ -100,13 +112,10 @@ def _attention(place: Place) -> Family:
 
     def parts(row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, features)
-        m, values = mixed[row].reshape(-1, features), w.source.value
-        return Sum(
-            m[position] * values[:, unit],
-            lambda j: (
-                factor("m", m, position * features + j),
-                factor(w.name, values, j * features + unit),
-            ),
+        m, values, each = mixed[row].reshape(-1, features), w.source.value, np.arange(features)
+        return sum_of_products(
+            Operand("m", m, position * features + each),
+            Operand(w.name, values, each * features + unit),
             first=(factor(bias.name, bias.source.value, unit),) if bias else (),
         )
 
@@ -129,8 +138,8 @@ def _embedding(place: Place) -> Family:
 
     def parts(row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, width)
-        one = factor(w.name, w.source.value, int(place.input[row].flat[position]) * width + unit)
-        return Sum(np.array([one[1]]), lambda _: (one,))
+        index = int(place.input[row].flat[position]) * width + unit
+        return sum_of([factor(w.name, w.source.value, index)])
 
     return Family(f"{w.name}[{at(x.name, x.shape, ','.join('tuvw'[: len(x.shape)]))},k]", parts)
 
@@ -149,8 +158,7 @@ def _pooling(place: Place) -> Family:
         values = place.input[row].ravel()[taken]
         if not means:
             return f"max({', '.join(map(number, np.sort(values)[::-1][: limit.most]))})"
-        share = "factor", 1 / len(taken)
-        return Sum(values * share[1], lambda i: (share, factor(x.name, place.input[row], taken[i])))
+        return sum_of([factor(x.name, place.input[row], i) for i in taken], 1 / len(taken))
 
     return Family(f"{'mean' if means else 'max'} of the window of {x.name}", parts)
 

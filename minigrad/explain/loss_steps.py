@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.explain.equations import ERROR, ERROR_SLOPE
+from minigrad.explain.formula import Formula, scaled
 from minigrad.explain.places import Output, word
-from minigrad.explain.steps import Formula, Limit, Step, Sum, at, scaled
+from minigrad.explain.steps import Limit, Step, Sum, at, sum_of
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 
 
@@ -24,65 +25,64 @@ def loss_steps(
 ) -> Iterator[Step]:
     """Yield the terms of the loss, J, and dJ/dprediction; `label` is the name of one of several."""
     symbol, delta, delta_name = output
-    prediction, by = symbol.values, f"|{word(label)}" if label else ""
-    l_name, j_name = f"l{by}", f"J{by}"
-    kind, sides, shares = (
-        type(loss),
-        Formula.sides(loss.equation, "l"),
-        target_shares(loss, output, target),
-    )
+    prediction, by, kind = symbol.values, f"|{word(label)}" if label else "", type(loss)
     # A loss with a forward or backward of its own may compute J in any way.
     known = kind.forward is Loss.forward and kind.backward is Loss.backward
+    sides = Formula.sides(loss.equation, "l") if known else {}
+    values = dict.fromkeys(("a", "z"), (symbol.name, prediction))
+    values["t"] = f"t{by}", target_shares(loss, output, target)
+    term, slope = (Formula(sides.get(side, ""), values, loss, {}) for side in ("l", "l'"))
     terms = loss.terms(prediction, target)[0] if known else np.empty((len(prediction), 0))
     divisor = terms.size if loss.reduction == "mean" else 1
     scale = loss.scale / divisor if divisor else 0.0
-    lead = "" if kind is MSELoss and loss.reduction == "sum" and loss.scale == 0.5 else "as "
-    alone, shape = len(prediction) == 1, terms.shape[1:]
-
-    values = dict.fromkeys(("a", "z"), (symbol.name, prediction)) | {"t": (f"t{by}", shares)}
-    forward, backward = (
-        Formula(sides.get(side, "") if known else "", values, loss, {}) for side in ("l", "l'")
-    )
+    exact = kind is MSELoss and loss.reduction == "sum" and loss.scale == 0.5
+    lead, alone, shape = "" if exact else "as ", len(prediction) == 1, terms.shape[1:]
+    name, opaque = f"l{by}", f"{kind.__name__}({symbol.name}, t{by})"
+    size = prediction.size // max(1, terms.size)  # of a term: all classes, or one number
 
     def total(_: int, __: int, ___: Limit) -> Sum | str:
         if not known:
             return ""
-        rows = terms.reshape(len(terms), -1)
-        added = rows[0] if alone else rows.sum(axis=1)
-        names = [at(l_name, shape, i) if alone else f"{l_name}[row {i}]" for i in range(added.size)]
-        first = (("factor", scale),) if scale != 1 else ()
-        return Sum(
-            scale * added,
-            lambda i: (*first, (names[i], float(added[i]))),
-            last=tuple(regularizers.items()),
-        )
+        added = terms.ravel() if alone else terms.reshape(len(terms), -1).sum(axis=1)
+        named = [
+            (at(name, shape, i) if alone else f"{name}[row {i}]", value)
+            for i, value in enumerate(added.tolist())
+        ]
+        return sum_of(named, None if scale == 1 else scale, last=tuple(regularizers.items()))
 
-    one, opaque, tag = (
-        at(l_name, shape, "k"),
-        f"{kind.__name__}({symbol.name}, t{by})",
-        lead + ERROR,
-    )
     if known:
-        title = "the loss of each output" if shape else "the loss of the row"
-        equation = f"{one} = {forward.names() or opaque}"
-        each = prediction.size // max(1, terms.size)  # of a term: all classes, or one number
-
-        def term(row: int, index: int, limit: Limit) -> str:
-            return forward.numbers(row, index * each, limit)
-
-        yield Step("loss", label, title, equation, tag, l_name, terms, term)
-    sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "")
-    right = scaled(scale, sums + one) if known else opaque
-    equation = " + ".join([f"{j_name} = {right}", *regularizers])
-    yield Step("loss", label, "the loss", equation, tag, j_name, np.array([j]), total)
-    slope = scaled(scale, backward.names())
-    equation = at(delta_name, symbol.shape, "k") + (f" = {slope}" if slope else "")
-    title, tag = "the gradient of the loss", lead + ERROR_SLOPE
-
-    def slopes(row: int, unit: int, limit: Limit) -> str:
-        return scaled(scale, backward.numbers(row, unit, limit))
-
-    yield Step("backward", label, title, equation, tag, delta_name, delta, slopes, symbol)
+        yield Step(
+            phase="loss",
+            path=label,
+            title="the loss of each output" if shape else "the loss of the row",
+            tag=lead + ERROR,
+            name=name,
+            right=term.names() or opaque,
+            values=terms,
+            parts=lambda row, index, limit: term.numbers(row, index * size, limit),
+        )
+    sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "") + at(name, shape, "k")
+    yield Step(
+        phase="loss",
+        path=label,
+        title="the loss",
+        tag=lead + ERROR,
+        name=f"J{by}",
+        right=" + ".join([scaled(scale, sums) if known else opaque, *regularizers]),
+        values=np.array([j]),
+        parts=total,
+    )
+    yield Step(
+        phase="backward",
+        path=label,
+        title="the gradient of the loss",
+        tag=lead + ERROR_SLOPE,
+        name=delta_name,
+        right=scaled(scale, slope.names()),
+        values=delta,
+        parts=lambda row, unit, limit: scaled(scale, slope.numbers(row, unit, limit)),
+        symbol=symbol,
+    )
 
 
 def target_shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:

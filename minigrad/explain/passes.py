@@ -19,7 +19,8 @@ from minigrad.explain import layer_steps
 from minigrad.explain.equations import ERROR
 from minigrad.explain.loss_steps import loss_steps
 from minigrad.explain.places import Names, by_label, word
-from minigrad.explain.steps import Limit, Line, Step, Sum, flat_index, largest
+from minigrad.explain.steps import Limit, Line, Step, flat_index, largest, sum_of
+from minigrad.explain.sums import delta_sums, shared_gradients
 from minigrad.explain.update import update_steps
 from minigrad.trace import trace
 
@@ -57,7 +58,7 @@ class Pass:
         with np.errstate(all="ignore"):
             forward = list(self._forward())
             ends = list(self._ends(targets))
-            shared = layer_steps.shared_gradients(self.names)
+            shared = shared_gradients(self.names)
             self.steps = [*forward, *ends, *self._backward(), *shared]
             if optimizer is not None:
                 gradients = {step.name: step.row(0) for step in self.steps}
@@ -90,13 +91,13 @@ class Pass:
 
     def _backward(self) -> Iterator[Step]:
         """Yield the steps of all layers in reverse; a sum of deltas comes before its use."""
-        sums = layer_steps.delta_sums(self.names)
+        waiting = delta_sums(self.names)
         for place in reversed(self.names.places):
             if place.delta is not None:
-                if place.h.name in sums:
-                    yield sums.pop(place.h.name)
+                if place.h.name in waiting:
+                    yield waiting.pop(place.h.name)
                 yield from layer_steps.backward(place, self.names)
-        yield from sums.values()
+        yield from waiting.values()
 
     def _ends(self, targets: dict[str, NDArray[Any]]) -> Iterator[Step]:
         """Yield the steps of the losses, of their sum if there are several, and of their slopes."""
@@ -111,12 +112,16 @@ class Pass:
             steps += loss_steps(loss, outputs[label], target, j, label)
             parts[f"J|{word(label)}"] = j
         yield from (step for step in steps if step.phase == "loss")
-        factors, products = [*(parts | added).items()], np.array([*(parts | added).values()])
-        equation = f"J = {' + '.join(parts | added)}"
+        terms = [*(parts | added).items()]
         yield Step(
-            "loss", "", "the sum of the losses", equation, f"as {ERROR}", "J", np.array([self.j]),
-            lambda *_: Sum(products, lambda i: (factors[i],)),
-        )  # fmt: skip
+            phase="loss",
+            title="the sum of the losses",
+            tag=f"as {ERROR}",
+            name="J",
+            right=" + ".join(name for name, _ in terms),
+            values=np.array([self.j]),
+            parts=lambda *_: sum_of(terms),
+        )
         yield from (step for step in steps if step.phase == "backward")
 
 

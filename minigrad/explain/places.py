@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple, cast
 from minigrad.core.graph import Graph
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.explain.steps import UNNAMED, Formula, Symbol
+from minigrad.explain.formula import Formula
+from minigrad.explain.steps import UNNAMED, Symbol
 from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.pooling import GlobalPooling, Pooling

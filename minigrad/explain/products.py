@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
 from minigrad.explain.places import Place
-from minigrad.explain.steps import Factor, Limit, Sum, at, factor
+from minigrad.explain.steps import Limit, Operand, Sum, at, factor, sum_of_products
 from minigrad.layers import Conv2DTranspose
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.windows import Windows, per_axis
@@ -44,9 +44,13 @@ class Products:
         self.w, self.bias = place.parameters["weight"], place.parameters.get("bias")
         self.channels, self.units = place.x.shape[-1], place.h.shape[-1]
         self.turned = isinstance(layer, Conv2DTranspose)
-        weight: Array = self.w.source.value
-        self.weight = weight.reshape(-1, *weight.shape[-2:])
-        self.weight = self.weight.swapaxes(1, 2) if self.turned else self.weight
+        self.weight: Array = self.w.source.value
+        # Flat indices: of the input and the output by position, and of the weight by its place in
+        # the kernel, the channel and the unit.
+        self.of_x, self.of_z = _numbered(place.input[0], 1), _numbered(place.output[0], 1)
+        self.of_weight = _numbered(self.weight, 2)
+        if self.turned:
+            self.of_weight = self.of_weight.swapaxes(1, 2)
         if isinstance(layer, Convolution):
             self._slide(layer, layer.cache[0])
             return
@@ -100,72 +104,34 @@ class Products:
             "input": f"Σ_{back} {deltas} {w}",
         }
 
-    def _weight_factor(self, tap: int, channel: int, unit: int) -> Factor:
-        last = (unit, channel) if self.turned else (channel, unit)
-        size = self.units * self.channels
-        index = tap * size + last[0] * self.w.source.shape[-1] + last[1]
-        return factor(self.w.name, self.w.source.value, index)
-
     def output(self, row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, self.units)
-        uses, x = np.flatnonzero(self.made == position), self.place.input[row]
-        taken, tap = self.taken[uses], self.tap[uses]
-        products = x.reshape(-1, self.channels)[taken] * self.weight[tap, :, unit]
-
-        def factors(i: int) -> tuple[Factor, ...]:
-            use, channel = divmod(i, self.channels)
-            one = factor(self.place.x.name, x, taken[use] * self.channels + channel)
-            return one, self._weight_factor(tap[use], channel, unit)
-
-        bias = self.bias
-        first = (factor(bias.name, bias.source.value, unit),) if bias else ()
-        return Sum(products.ravel(), factors, first=first)
+        uses, bias = np.flatnonzero(self.made == position), self.bias
+        return sum_of_products(
+            Operand(self.place.x.name, self.place.input[row], self.of_x[self.taken[uses]].ravel()),
+            Operand(self.w.name, self.weight, self.of_weight[self.tap[uses], :, unit].ravel()),
+            first=(factor(bias.name, bias.source.value, unit),) if bias else (),
+        )
 
     def for_weight(self, _: int, index: int, __: Limit) -> Sum:
-        tap, index = divmod(index, self.channels * self.units)
-        channel, unit = divmod(index, self.units)
-        if self.turned:
-            unit, channel = divmod(index, self.channels)
+        ((tap, channel, unit),) = np.argwhere(self.of_weight == index)
         uses = np.flatnonzero(self.tap == tap)
-        x, delta = self.place.input, self.place.deltas[0]
-        taken, made = (
-            self.taken[uses] * self.channels + channel,
-            self.made[uses] * self.units + unit,
+        return sum_of_products(
+            _over_rows(self.place.h.delta, self.place.deltas[0], self.of_z[self.made[uses], unit]),
+            _over_rows(self.place.x.name, self.place.input, self.of_x[self.taken[uses], channel]),
         )
-        several = len(x) > 1
-
-        def factors(i: int) -> tuple[Factor, ...]:
-            row, use = divmod(i, len(uses))
-            shown = row if several else None
-            back = factor(self.place.h.delta, delta[row], made[use], shown)
-            return back, factor(self.place.x.name, x[row], taken[use], shown)
-
-        products = delta.reshape(len(x), -1)[:, made] * x.reshape(len(x), -1)[:, taken]
-        return Sum(products.ravel(), factors)
 
     def for_bias(self, _: int, unit: int, __: Limit) -> Sum:
-        delta = self.place.deltas[0]
-        columns, name = delta.reshape(len(delta), -1, self.units)[:, :, unit], self.place.h.delta
-
-        def factors(i: int) -> tuple[Factor, ...]:
-            row, position = divmod(i, columns.shape[1])
-            shown = row if len(delta) > 1 else None
-            return (factor(name, delta[row], position * self.units + unit, shown),)
-
-        return Sum(columns.ravel(), factors)
+        delta, name = self.place.deltas[0], self.place.h.delta
+        return sum_of_products(_over_rows(name, delta, self.of_z[:, unit]))
 
     def for_input(self, row: int, index: int, _: Limit) -> Sum:
         position, channel = divmod(index, self.channels)
         uses, delta = np.flatnonzero(self.taken == position), self.place.deltas[0][row]
-        made, tap = self.made[uses], self.tap[uses]
-
-        def factors(i: int) -> tuple[Factor, ...]:
-            use, unit = divmod(i, self.units)
-            one = factor(self.place.h.delta, delta, made[use] * self.units + unit)
-            return one, self._weight_factor(tap[use], channel, unit)
-
-        products = delta.reshape(-1, self.units)[made] * self.weight[tap, channel]
-        return Sum(products.ravel(), factors)
+        return sum_of_products(
+            Operand(self.place.h.delta, delta, self.of_z[self.made[uses]].ravel()),
+            Operand(self.w.name, self.weight, self.of_weight[self.tap[uses], channel].ravel()),
+        )
 
     def note(self, row: int, index: int) -> list[str]:
         """Return the window and the kernel of one number of a convolution."""
@@ -174,7 +140,7 @@ class Products:
         x = self.place.input[row].reshape(-1, self.channels)[self.taken[uses]]
         window = np.zeros((prod(kernel), self.channels))
         window[self.tap[uses]] = x
-        weight = self.weight[:, :, unit]
+        weight = self.weight.ravel()[self.of_weight[:, :, unit]]
         channel = int(np.argmax(np.abs(window * weight).sum(axis=0)))
         name = at(self.place.h.name, self.place.h.shape, index)
         head = f"{name}: channel {channel} of its window of {self.place.x.name}, and the kernel"
@@ -185,3 +151,16 @@ class Products:
         if kernel[-1] > _BESIDE:
             return [head, *left, "  and", *right]
         return [head, *map("   |".join, zip(left, right, strict=True))]
+
+
+def _numbered(array: Array, last: int) -> NDArray[np.intp]:
+    """Return the flat indices of an array, in one axis and its last ones."""
+    return np.arange(array.size).reshape(-1, *array.shape[-last:])
+
+
+def _over_rows(name: str, values: Array, places: NDArray[np.intp]) -> Operand:
+    """Return the operand of these numbers of all rows; of one row, without its number."""
+    if len(values) == 1:
+        return Operand(name, values[0], places)
+    starts = np.arange(len(values))[:, np.newaxis] * values[0].size
+    return Operand(name, values, (starts + places).ravel(), of_rows=True)

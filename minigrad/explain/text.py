@@ -10,8 +10,9 @@ from math import prod
 from typing import Final
 
 from minigrad.explain.equations import EQUATIONS
+from minigrad.explain.formula import TOKEN
 from minigrad.explain.passes import Pass, Selection
-from minigrad.explain.steps import TOKEN, Line, at, number
+from minigrad.explain.steps import Line, at, number
 from minigrad.util.terminal import Style, Terminal
 
 _OPERATOR: Final = re.compile(r" (?=[-+/=←] )")

@@ -13,8 +13,9 @@ from minigrad.core.layer import Layer
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, norm
+from minigrad.explain.formula import Formula
 from minigrad.explain.places import Names
-from minigrad.explain.steps import Formula, Limit, Parts, Step, Sum, at, number
+from minigrad.explain.steps import Parts, Step, at, factor, number, sum_of
 
 _CONSTANTS: Final = {"eta": "η", "rho": "ρ", "epsilon": "ε", "beta_1": "β_1", "beta_2": "β_2"}
 
@@ -86,14 +87,16 @@ def update_steps(
             change = update.of(p, update.after["value"] - update.before["value"])
             linear += float(np.sum(change * p.grad))
     new = measure(update.model)
-    title = f"the loss after the update: J {number(j)} → {number(new)}"
-    parts = _changed("J", np.array([j]), np.array([new - j]))
-
-    def note(_: int, __: int) -> list[str]:
-        return [f"to first order: the sum of gradient times change is {number(linear)}"]
-
-    values = np.array([new])
-    yield Step("update", "", title, "J_new = J + change", "", "J_new", values, parts, note=note)
+    told = f"to first order: the sum of gradient times change is {number(linear)}"
+    yield Step(
+        phase="update",
+        title=f"the loss after the update: J {number(j)} → {number(new)}",
+        name="J_new",
+        right="J + change",
+        values=np.array([new]),
+        parts=_changed("J", np.array([j]), np.array([new - j])),
+        note=lambda _, __: [told],
+    )
 
 
 def _parameter_steps(
@@ -121,16 +124,22 @@ def _parameter_steps(
         )
     for letter, side in (sides or {"w": ""}).items():
         left, before = arrays[letter]
-        after, sign = update.of(p, update.after[vectors[letter]]), "=" if letter == "g" else "←"
+        after = update.of(p, update.after[vectors[letter]])
         formula = Formula(side, dict(arrays), SimpleNamespace(**options), constants)
-        parts = _written(formula) if side else _changed(left, before, after - before)
         title = f"the {slots.get(letter, 'gradient')} that {kind} uses"
         if letter == "w":
             title = f"update by {kind}, learning rate {number(optimizer.rate)}"
-        right = formula.names(index) if side else f"{at(left, p.shape, index)} + change"
-        equation = f"{at(left, p.shape, index)} {sign} {right}"
         yield Step(
-            "update", path, title, equation, "", left, after, parts, sizes=gradient, sign=sign
+            phase="update",
+            path=path,
+            title=title,
+            name=left,
+            right=formula.names(index) if side else f"{at(left, p.shape, index)} + change",
+            unit=index,
+            values=after,
+            parts=_written(formula) if side else _changed(left, before, after - before),
+            sizes=gradient,
+            sign="=" if letter == "g" else "←",
         )
         arrays[letter] = left, after
 
@@ -165,10 +174,6 @@ def _written(formula: Formula) -> Parts:
 
 def _changed(name: str, before: Array, change: Array) -> Parts:
     """Return the parts of a number that changes in a way which no equation tells."""
-
-    def parts(_: int, index: int, __: Limit) -> Sum:
-        added = float(change.flat[index])
-        old = at(name, before.shape[1:], index), float(before.flat[index])
-        return Sum(np.array([added]), lambda _: (("change", added),), first=(old,))
-
-    return parts
+    return lambda _, index, __: sum_of(
+        [("change", float(change.flat[index]))], first=(factor(name, before[0], index),)
+    )

@@ -1,0 +1,196 @@
+"""Steps that add up arrays: branches, the deltas of all that takes a value, shared parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from math import prod
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.data.arrays import Array
+from minigrad.explain.equations import BACK, FORWARD, SUM_OVER_UNITS
+from minigrad.explain.places import NamedParameter, Names, Place
+from minigrad.explain.steps import Limit, Parts, Step, Sum, Symbol, at, factor, product, sum_of
+from minigrad.layers import Add, Average, Concatenate, Multiply, Parallel, Residual
+
+MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
+AS_BACK: Final = f"as {BACK}"
+
+
+def merges(place: Place) -> bool:
+    """Whether the output merges branches, or several inputs."""
+    container = isinstance(place.layer, (Residual, Parallel)) and bool(place.inner)
+    return container or type(place.layer) in MERGES
+
+
+def delta_sums(names: Names) -> dict[str, Step]:
+    """Return the step of each delta that is a sum over what takes the value, by its name."""
+    steps = {}
+    for symbol in names.symbols.values():
+        if takers := names.takers.get(symbol.delta):
+            steps[symbol.name] = Step(
+                phase="backward",
+                title=f"delta({symbol.name}) = {' + '.join(f'via {one.by}' for one in takers)}",
+                tag=AS_BACK,
+                name=symbol.delta,
+                right=" + ".join(at(one.name, symbol.shape, "k") for one in takers),
+                values=reduce(np.add, [one.delta for one in takers]),
+                parts=_added([(one.name, one.delta) for one in takers]),
+                symbol=symbol,
+            )
+    return steps
+
+
+def shared_gradients(names: Names) -> Iterator[Step]:
+    """Yield the gradient of each parameter that several layers share: the sum of its parts."""
+    for uses in names.parameters.values():
+        held = [(p.parameters[name], p.gradients[name]) for p, name in uses if p.gradients]
+        if len(uses) > 1 and held:
+            p, gradients = held[0][0], [(part.gradient, array[None]) for part, array in held]
+            step = Step(
+                phase="backward",
+                path=uses[0][0].path,
+                title=f"gradient of a parameter that {len(held)} layers share",
+                tag=f"as {SUM_OVER_UNITS}",
+                name=p.total,
+                right=" + ".join(name for name, _ in gradients),
+                unit="",
+                values=np.stack([array for _, array in gradients]).sum(axis=0),
+                parts=_added(gradients),
+            )
+            yield regularized(step, p)
+
+
+def regularized(step: Step, p: NamedParameter) -> Step:
+    """Add the regularizer to the step of a parameter's whole gradient."""
+    regularizer, name = p.source.regularizer, f"∂regularizer/∂{p.name}"
+    if regularizer is None or step.name != p.total:
+        return step
+    added = regularizer.derivative(p.source.value)
+
+    def parts(row: int, index: int, limit: Limit) -> Sum | str:
+        made, last = step.parts(row, index, limit), factor(name, added, index)
+        return made._replace(last=(last,)) if isinstance(made, Sum) else made
+
+    return replace(step, right=f"{step.right} + {name}", values=step.values + added, parts=parts)
+
+
+class Branches:
+    """The branches of a container, or the inputs of a merging layer, and the deltas they return."""
+
+    def __init__(self, place: Place, names: Names) -> None:
+        self.place, self.names, layer = place, names, place.layer
+        self.merge = layer.merge if isinstance(layer, Parallel) else MERGES.get(type(layer), "add")
+        outputs = [(names.of(child.output), child.delta) for child in place.inner]
+        # Each branch: the symbol of its output, the delta of this, and the name of the delta.
+        self.branches: list[tuple[Symbol, Array | None, str]] = [
+            (symbol, delta, symbol.delta) for symbol, delta in outputs if symbol is not None
+        ]
+        if type(layer) in MERGES:
+            inputs = place.xs, place.input_deltas, place.input_delta_names
+            self.branches = list(zip(*inputs, strict=True))
+        deltas = [child.input_delta for child in place.inner if child.input_delta is not None]
+        self.back = [(names.deltas[id(d)], d) for d in deltas if id(d) in names.deltas]
+        if isinstance(layer, Residual):
+            self.branches.insert(0, (place.x, None, ""))
+            self.back[:0] = [] if place.delta is None else [(place.h.delta, place.delta)]
+        shapes, count = [symbol.shape for symbol, _, _ in self.branches], len(self.branches)
+        # The flat indices of the output that each branch's numbers go to.
+        self.where = [np.arange(prod(shape)) for shape in shapes]
+        if self.merge == "concat":
+            numbered = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
+            branch_of = np.concatenate(numbered, axis=-1).ravel()
+            self.where = [np.flatnonzero(branch_of == branch) for branch in range(count)]
+        self.scale = 1 / count if self.merge == "mean" else None
+        self.written = f"1/{count} " if self.scale else ""
+
+    def output(self) -> Step:
+        """Return the step of the merged output."""
+        h, arrays = self.place.h, [(symbol.name, symbol.values) for symbol, _, _ in self.branches]
+        parts, sign = _added(arrays, self.scale, self.where), " + "
+        if self.merge == "multiply":
+            parts, sign = product(*arrays), " "
+        right = sign.join(self.written + at(name, h.shape, "k") for name, _ in arrays)
+        joined = f"concat({', '.join(name for name, _ in arrays)})"
+        return Step(
+            phase="forward",
+            path=self.place.path,
+            title="the merged branches" if self.place.inner else "the merged inputs",
+            tag=f"as {FORWARD}",
+            name=h.name,
+            right=joined if self.merge == "concat" else right,
+            unit="" if self.merge == "concat" else "k",
+            values=self.place.output,
+            parts=parts,
+            symbol=h,
+        )
+
+    def deltas(self) -> Iterator[Step]:
+        """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
+        place, h, (came, _) = self.place, self.place.h, self.place.deltas
+        for i, (symbol, delta, name) in enumerate(self.branches):
+            where, others = self.where[i], [*self.branches[:i], *self.branches[i + 1 :]]
+            own = bool(place.inner) and self.names.deltas.get(id(delta)) == name
+            if delta is None or symbol == h or own:
+                continue
+            right, parts = "", _added([])  # of another container's deltas only the values are known
+            if self.merge == "multiply":
+                factors = [(h.delta, came), *((other.name, other.values) for other, _, _ in others)]
+                parts = product(*factors)
+                right = " ".join(at(factor, h.shape, "k") for factor, _ in factors)
+            elif merges(place) or delta is came:
+                parts = _moved(h.delta, came, where, self.scale)
+                right = f"{self.written}{h.delta}[{f'{where[0]} + ' if where[0] else ''}k]"
+            yield Step(
+                phase="backward",
+                path=place.path,
+                title=f"the delta of {symbol.name}",
+                tag=AS_BACK,
+                name=name,
+                right=right,
+                values=delta,
+                parts=parts,
+                symbol=symbol,
+            )
+
+    def input_delta(self) -> Step:
+        """Return the step of dJ/dinput of a container, which adds up its branches' deltas."""
+        place, x = self.place, self.place.x
+        return Step(
+            phase="backward",
+            path=place.path,
+            title="the sum of the branches' deltas",
+            tag=AS_BACK,
+            name=place.input_delta_names[0],
+            right=" + ".join(at(name, x.shape, "k") for name, _ in self.back),
+            values=place.deltas[1],
+            parts=_added(self.back),
+            symbol=x,
+        )
+
+
+def _added(
+    arrays: list[tuple[str, Array]],
+    scale: float | None = None,
+    where: list[NDArray[np.intp]] | None = None,
+) -> Parts:
+    """Return the parts of a sum of arrays, whose numbers go to the flat indices in `where`."""
+
+    def parts(row: int, unit: int, _: Limit) -> Sum:
+        terms = [
+            factor(name, array[min(row, len(array) - 1)], index)
+            for i, (name, array) in enumerate(arrays)
+            for index in ([unit] if where is None else np.flatnonzero(where[i] == unit).tolist())
+        ]
+        return sum_of(terms, scale)
+
+    return parts
+
+
+def _moved(name: str, array: Array, where: NDArray[np.intp], scale: float | None) -> Parts:
+    """Return the parts of an array of other units, whose flat indices are in `where`."""
+    return lambda row, unit, _: sum_of([factor(name, array[row], int(where[unit]))], scale)
