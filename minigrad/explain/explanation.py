@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from minigrad.explain.steps import Limit, Step, at, flat_index, number
 from minigrad.explain.text import latex, tagged, text
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.terminal import Terminal
+from minigrad.util.webpage import framed
 
 Index = int | tuple[int, ...]
 
@@ -174,8 +174,7 @@ class Explanation:
         p = held[parameter]
         place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
-        ((first, attribute), *_) = self._pass.names.parameters[p.name]
-        updated = f"{first.path}.{attribute}".lstrip(".")
+        updated = self._pass.names.parameters[p.name][0].path
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
         for step in self.steps:
             if step.name in (p.gradient, p.total) or step.path == updated:
@@ -204,11 +203,7 @@ class Explanation:
         atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
-        shown = page(self._pass, range(min(self.rows, _PAGE_ROWS)))
-        return (  # a frame separates the page's style and script from the notebook's
-            f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
-            f'style="width:100%;height:1000px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
-        )
+        return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self), 1000)
 
     def _text(self, row: int, most: int, terminal: Terminal) -> str:
         return text(self._pass, Selection(self._pass, self._row(row), Limit(most)), terminal)

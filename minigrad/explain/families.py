@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 
 from minigrad.core.layer import Layer
+from minigrad.explain.formula import right_sides, write
 from minigrad.explain.places import Place
 from minigrad.explain.products import under_kernel
 from minigrad.explain.steps import (
@@ -32,6 +33,14 @@ from minigrad.layers import GRU, LSTM, Embedding, MultiHeadAttention, pooling
 from minigrad.layers.recurrent import Recurrent
 
 _MOST_KEYS = 6
+_LSTM = "i = sigmoid(z_i); f = sigmoid(z_f); g = tanh(z_g); o = sigmoid(z_o); c = f c_0 + i g"
+_GRU = "r = sigmoid(z_r); u = sigmoid(z_u); k = z_k; n = tanh(z_n + r k); h = (1 - u) n + u h_0"
+_GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
+    LSTM: ("ifgo", "o tanh(c), c = f c + i g", right_sides(f"{_LSTM}; h = o tanh(c)")),
+    GRU: ("runk", "(1 - u) n + u h", right_sides(_GRU)),
+    Recurrent: ("h", "tanh(b + Σ x w + Σ h u)", right_sides("h = tanh(z_h)")),
+}
+"""The gates in the order of the cache, the equation for any unit, and those of one number."""
 
 
 class Family(NamedTuple):
@@ -52,8 +61,9 @@ def family(place: Place) -> Family | None:
 def _recurrent(place: Place) -> Family:
     """Write the gates of one unit at one step; each z is b + Σ x w + Σ h u."""
     layer = cast("Recurrent", place.layer)
-    inputs, states, _ = layer.cache
+    inputs, states, kept = layer.cache
     units, steps, matrix = layer.units, len(inputs) - 1, layer.matrix()
+    names, right, sides = next(known for kind, known in _GATES.items() if isinstance(layer, kind))
 
     def unit_at(index: int) -> tuple[int, int]:
         step, unit = divmod(index, units) if layer.return_sequences else (steps - 1, index)
@@ -65,30 +75,16 @@ def _recurrent(place: Place) -> Family:
         step, unit = unit_at(index)
         products = inputs[step, :, row] * matrix[:, unit::units].T
         z = [[p[-1], p[units:-1].sum(), p[:units].sum()] for p in products]
-        (before, h), *cell = [state[step : step + 2, unit, row] for state in states]
-        if isinstance(layer, LSTM):
-            i, f, o = (_sigmoid(sum(z[gate])) for gate in (0, 1, 3))
-            g, (c_before, c) = float(np.tanh(sum(z[2]))), cell[0]
-            return [
-                ("i", f"sigmoid({_added(*z[0])})", i),
-                ("f", f"sigmoid({_added(*z[1])})", f),
-                ("g", f"tanh({_added(*z[2])})", g),
-                ("o", f"sigmoid({_added(*z[3])})", o),
-                ("c", f"{_times(f, c_before)} + {_times(i, g)}", c),
-                ("h", f"{number(o)} × tanh({number(c)})", h),
-            ]
-        if isinstance(layer, GRU):
-            d = layer.recurrent_bias.value[unit] if layer.recurrent_bias else 0.0
-            (r, u), k = (_sigmoid(sum(z[gate])) for gate in (0, 1)), d + z[2][2]
-            n = float(np.tanh(z[2][0] + z[2][1] + r * k))
-            return [
-                ("r", f"sigmoid({_added(*z[0])})", r),
-                ("u", f"sigmoid({_added(*z[1])})", u),
-                ("k", _added(d, z[2][2]), k),
-                ("n", f"tanh({_added(*z[2][:2])} + {_times(r, k)})", n),
-                ("h", f"(1 - {number(u)}) × {_enclosed(n)} + {_times(u, before)}", h),
-            ]
-        return [("h", f"tanh({_added(*z[0])})", h)]
+        if isinstance(layer, GRU):  # k is apart from the rest of z_n
+            z.append(
+                [layer.recurrent_bias.value[unit] if layer.recurrent_bias else 0.0, z[2].pop()]
+            )
+        written = {f"z_{name}": _added(*parts) for name, parts in zip(names, z, strict=True)}
+        values = dict(zip(names, kept[0][step, :, unit, row], strict=True)) if kept else {}
+        for name, state in zip(layer.states, states, strict=True):
+            values[f"{name}_0"], values[name] = state[step : step + 2, unit, row]
+        written |= {name: number(value) for name, value in values.items()}
+        return [(name, write(side, written.get), values[name]) for name, side in sides.items()]
 
     def note(row: int, index: int) -> list[str]:
         step, unit = unit_at(index)
@@ -99,8 +95,6 @@ def _recurrent(place: Place) -> Family:
         )
         return [head, *(f"  {gate} = {f:{width}} = {number(v)}" for gate, f, v in told)]
 
-    kinds = {LSTM: "o tanh(c), c = f c + i g", GRU: "(1 - u) n + u h"}
-    right = kinds.get(type(layer), "tanh(b + Σ x w + Σ h u)")
     return Family(right, lambda row, index, _: gates(row, index)[-1][1], note)
 
 
@@ -172,18 +166,6 @@ FAMILIES: Final[dict[type[Layer], Callable[[Place], Family]]] = {
     pooling.GlobalMaxPooling: _pooling,
     pooling.GlobalAveragePooling: _pooling,
 }
-
-
-def _sigmoid(z: float) -> float:
-    return float((1 + np.tanh(z / 2)) / 2)
-
-
-def _enclosed(value: float) -> str:
-    return f"({number(value)})" if value < 0 else number(value)
-
-
-def _times(left: float, right: float) -> str:
-    return f"{number(left)} × {_enclosed(right)}"
 
 
 def _added(first: float, *others: float) -> str:

@@ -28,24 +28,24 @@ _CALL: Final = r"(?P<call>\b(?:mean|var)\(\w+\)|\bsum\((?:[^()]|\((?:[^()]|\([^(
 _TOKEN: Final = re.compile(_CALL + TOKEN.pattern)
 
 
+def right_sides(equation: str, default: str = "") -> dict[str, str]:
+    """Split an equation into right sides by what each defines, without a name `default`."""
+    parts = filter(None, map(str.strip, equation.split(";")))
+    sided = ((re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part), part) for part in parts)
+    return {m[1] if m else default: m[2] if m else part for m, part in sided}
+
+
 class Formula:
     """The right side of an equation, such as "exp(z) / sum(exp(z))".
 
     `arrays` and `parameters` translate the names in the text: to a name and an array of shape
-    (rows, ...), or a name and a shape. `owner` is the layer or loss, whose options are known.
+    (rows, ...) or (1, ...), or a name and a shape. `owner` has the options: a layer or a loss.
     """
 
     def __init__(self, text: str, arrays: Named, owner: object, parameters: Named) -> None:
         self.text, self._arrays, self._owner = text, arrays, owner
         self._known = {word: (name, values.shape[1:]) for word, (name, values) in arrays.items()}
         self._known |= parameters
-
-    @staticmethod
-    def sides(equation: str, default: str) -> dict[str, str]:
-        """Split an equation into right sides by what each defines, without a name `default`."""
-        parts = filter(None, map(str.strip, equation.split(";")))
-        sided = ((re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part), part) for part in parts)
-        return {m[1] if m else default: m[2] if m else part for m, part in sided}
 
     def names(self, unit: str = "k") -> str:
         """Write it for any unit, with names."""
@@ -55,10 +55,10 @@ class Formula:
 
         def call(function: str, inner: str) -> str | None:
             if function == "sum":
-                return f"Σ_j {_write(inner, partial(name, unit='j'), call)}"
+                return f"Σ_j {write(inner, partial(name, unit='j'), call)}"
             return f"{function}({self._known[inner][0]})" if inner in self._known else None
 
-        return _write(self.text, name, call)
+        return write(self.text, name, call)
 
     def numbers(self, row: int, index: int, limit: Limit) -> str:
         """Write it for one unit of a row, with numbers for all names that are known."""
@@ -66,7 +66,7 @@ class Formula:
         units = shape[-1] if len(shape) > 1 else 1
         start, place = index - index % units, index % units
         rows = {
-            word: values[row].ravel()[start : start + units]
+            word: values[min(row, len(values) - 1)].ravel()[start : start + units]
             for word, (_, values) in self._arrays.items()
             if values.shape == shape
         }
@@ -90,7 +90,7 @@ class Formula:
                 product = product * rows[word]
             sizes = np.exp(product - product.max()) if "exp(" in inner else product
             shown = largest(sizes, limit.of(units))
-            terms = [str(_write(inner, partial(value, unit=unit), call)) for unit in shown]
+            terms = [str(write(inner, partial(value, unit=unit), call)) for unit in shown]
             if len(shown) < units:
                 terms.append(f"... ({units - len(shown)} others)")
                 if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
@@ -100,7 +100,7 @@ class Formula:
                     terms[-1] = f"{number(rest)} ({units - len(shown)} others)"
             return f"({' + '.join(terms)})"
 
-        return _write(self.text, value, call)
+        return write(self.text, value, call)
 
 
 def scaled(scale: float, expression: str) -> str:
@@ -112,7 +112,7 @@ def scaled(scale: float, expression: str) -> str:
     return f"{number(scale)} × " + (f"({expression})" if several else expression)
 
 
-def _write(expression: str, name: Writer, call: Writer) -> str:
+def write(expression: str, name: Writer, call: Writer = lambda *_: None) -> str:
     """Write names or numbers in place of an expression's names and sums; None leaves them."""
     written = before = ""  # before: the kind of the last token, or the sign itself
     spaced = False

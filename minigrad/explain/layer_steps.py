@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Final
 
-from minigrad.data.arrays import Array
 from minigrad.explain.derivatives import gradient_parts, input_delta_parts
 from minigrad.explain.equations import BACK, BIASES, DELTA, FORWARD, SLOPE, WEIGHTS
 from minigrad.explain.families import family
@@ -48,25 +47,17 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
             if place.input_deltas[i] is not None:
                 right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]"
                 parts = input_delta_parts(place, i)
-                yield _input_delta(place, "back through the layer", AS_BACK, right, parts, i=i)
+                yield place.input_delta_step("back through the layer", AS_BACK, right, parts, i=i)
 
 
 def _affine_output(place: Place) -> Step:
     """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis, or each window."""
-    products = Products(place)
-    return Step(
-        phase="forward",
-        path=place.path,
-        title=f"weighted sums of the {'inputs' if place.linear else 'windows'}",
-        tag=f"{_as(place)}{FORWARD}",
-        name=place.h.name,
-        right=products.equations["z"],
-        unit=products.indices["z"],
-        values=place.output,
-        parts=products.output,
-        symbol=place.h,
-        note=None if place.linear else products.note,
-    )
+    products, tag = Products(place), f"{_as(place)}{FORWARD}"
+    title, note = "weighted sums of the inputs", None
+    if not place.linear:
+        title, note = "weighted sums of the windows", products.note
+    right, unit = products.equations["z"], products.indices["z"]
+    return place.output_step(title, tag, right, products.output, unit, note)
 
 
 def _affine_backward(place: Place) -> Iterator[Step]:
@@ -79,7 +70,7 @@ def _affine_backward(place: Place) -> Iterator[Step]:
         title, tag = "gradient of the biases", lead + place.tag(*BIASES)
         yield _gradient(place, "bias", title, tag, right["bias"], products.for_bias)
     title, tag, unit = "back through the weights", lead + BACK, index["input"]
-    yield _input_delta(place, title, tag, right["input"], products.for_input, unit)
+    yield place.input_delta_step(title, tag, right["input"], products.for_input, unit)
 
 
 def _as(place: Place) -> str:
@@ -94,19 +85,12 @@ def _activation_backward(place: Place, layer: Activation) -> Iterator[Step]:
     slopes = layer.derivative(place.output if layer.from_output else place.input)
     formula = _formula(place, place.sides.get("g'", ""))
     yield Step(
-        phase="backward",
-        path=place.path,
-        title="slope of the activation",
-        tag=place.tag(*SLOPE),
-        name=name,
-        right=formula.names(),
-        values=slopes,
-        parts=formula.numbers,
-        symbol=x,
-    )
+        phase="backward", path=place.path, title="slope of the activation", tag=place.tag(*SLOPE),
+        name=name, right=formula.names(), values=slopes, parts=formula.numbers, symbol=x,
+    )  # fmt: skip
     right = f"{at(h.delta, h.shape, 'k')} {at(name, x.shape, 'k')}"
     parts = product((h.delta, delta), (name, slopes))
-    yield _input_delta(place, "back through the activation", place.tag(*DELTA), right, parts)
+    yield place.input_delta_step("back through the activation", place.tag(*DELTA), right, parts)
 
 
 def _layer_output(place: Place) -> Step:
@@ -125,19 +109,9 @@ def _layer_output(place: Place) -> Step:
     elif not right:
         called = word(layer.name or "layer")
         unit, right = "", f"{called}({', '.join(x.name for x in place.xs)})"
-    return Step(
-        phase="forward",
-        path=place.path,
-        title="the activation" if place.activates else "the output",
-        tag=FORWARD if isinstance(layer, Activation) else f"as {FORWARD}",
-        name=h.name,
-        right=right,
-        unit=unit,
-        values=place.output,
-        parts=parts,
-        symbol=h,
-        note=note,
-    )
+    title = "the activation" if place.activates else "the output"
+    tag = FORWARD if isinstance(layer, Activation) else f"as {FORWARD}"
+    return place.output_step(title, tag, right, parts, unit, note)
 
 
 def _formula(place: Place, text: str) -> Formula:
@@ -155,32 +129,8 @@ def _gradient(
     """Return the step of a parameter's gradient, over all rows."""
     p, several = place.parameters[attribute], len(place.output) > 1
     step = Step(
-        phase="backward",
-        path=place.path,
-        title=f"{title}, over all rows" if several else title,
-        tag=tag,
-        name=p.gradient,
-        right=f"Σ_rows {right}" if several else right,
-        unit=unit,
-        values=(place.gradients or {})[attribute][None],
-        parts=parts,
-    )
+        phase="backward", path=place.path, title=f"{title}, over all rows" if several else title,
+        tag=tag, name=p.gradient, right=f"Σ_rows {right}" if several else right, unit=unit,
+        values=(place.gradients or {})[attribute][None], parts=parts,
+    )  # fmt: skip
     return regularized(step, p)
-
-
-def _input_delta(
-    place: Place, title: str, tag: str, right: str, parts: Parts, unit: str = "k", i: int = 0
-) -> Step:
-    """Return the step of dJ/dinput, or of one of several."""
-    return Step(
-        phase="backward",
-        path=place.path,
-        title=title,
-        tag=tag,
-        name=place.input_delta_names[i],
-        right=right,
-        unit=unit,
-        values=cast("Array", place.input_deltas[i]),
-        parts=parts,
-        symbol=place.xs[i],
-    )

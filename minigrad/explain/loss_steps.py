@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.explain.equations import ERROR, ERROR_SLOPE
-from minigrad.explain.formula import Formula, scaled
+from minigrad.explain.formula import Formula, right_sides, scaled
 from minigrad.explain.places import Output, word
 from minigrad.explain.steps import Limit, Step, Sum, at, sum_of
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
@@ -28,7 +28,7 @@ def loss_steps(
     prediction, by, kind = symbol.values, f"|{word(label)}" if label else "", type(loss)
     # A loss with a forward or backward of its own may compute J in any way.
     known = kind.forward is Loss.forward and kind.backward is Loss.backward
-    sides = Formula.sides(loss.equation, "l") if known else {}
+    sides = right_sides(loss.equation, "l") if known else {}
     values = dict.fromkeys(("a", "z"), (symbol.name, prediction))
     values["t"] = f"t{by}", target_shares(loss, output, target)
     term, slope = (Formula(sides.get(side, ""), values, loss, {}) for side in ("l", "l'"))
@@ -52,37 +52,23 @@ def loss_steps(
 
     if known:
         yield Step(
-            phase="loss",
-            path=label,
-            title="the loss of each output" if shape else "the loss of the row",
-            tag=lead + ERROR,
-            name=name,
-            right=term.names() or opaque,
-            values=terms,
+            phase="loss", path=label,
+            title="the loss of each output" if shape else "the loss of the row", tag=lead + ERROR,
+            name=name, right=term.names() or opaque, values=terms,
             parts=lambda row, index, limit: term.numbers(row, index * size, limit),
-        )
+        )  # fmt: skip
     sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "") + at(name, shape, "k")
     yield Step(
-        phase="loss",
-        path=label,
-        title="the loss",
-        tag=lead + ERROR,
-        name=f"J{by}",
+        phase="loss", path=label, title="the loss", tag=lead + ERROR, name=f"J{by}",
         right=" + ".join([scaled(scale, sums) if known else opaque, *regularizers]),
-        values=np.array([j]),
-        parts=total,
-    )
+        values=np.array([j]), parts=total,
+    )  # fmt: skip
     yield Step(
-        phase="backward",
-        path=label,
-        title="the gradient of the loss",
-        tag=lead + ERROR_SLOPE,
-        name=delta_name,
-        right=scaled(scale, slope.names()),
-        values=delta,
+        phase="backward", path=label, title="the gradient of the loss", tag=lead + ERROR_SLOPE,
+        name=delta_name, right=scaled(scale, slope.names()), values=delta,
         parts=lambda row, unit, limit: scaled(scale, slope.numbers(row, unit, limit)),
         symbol=symbol,
-    )
+    )  # fmt: skip
 
 
 def target_shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:

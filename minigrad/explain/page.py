@@ -179,11 +179,9 @@ class _Row:
         if array not in self.made.names.parameters or name in self._weights:
             return
         uses = self.made.names.parameters[array]
-        parameters = [one.parameters[key] for one, key in uses]
-        path, p = f"{uses[0][0].path}.{uses[0][1]}".lstrip("."), parameters[0]
-        shape = p.source.shape
+        path, shape = uses[0].path, uses[0].source.shape
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
-        gradients = dict.fromkeys([*(one.gradient for one in parameters), p.total])
+        gradients = {uses[0].total, *(use.gradient for use in uses)}
         lines = [
             self._add(place, index)
             for place, step in enumerate(self.made.steps)

@@ -50,16 +50,12 @@ class Pass:
         self.target = targets if isinstance(self.prediction, dict) else targets[""]
         self.regularizers = {
             f"regularizer({p.name})": p.source.regularizer.value(p.source.value)
-            for place in self.names.places
-            for p in place.parameters.values()
+            for p, *_ in self.names.parameters.values()
             if p.source.regularizer is not None
         }
         self.j = cast("float", recorded.j) + sum(self.regularizers.values())
         with np.errstate(all="ignore"):
-            forward = list(self._forward())
-            ends = list(self._ends(targets))
-            shared = shared_gradients(self.names)
-            self.steps = [*forward, *ends, *self._backward(), *shared]
+            self.steps = [*self._forward(), *self._ends(targets), *self._backward()]
             if optimizer is not None:
                 gradients = {step.name: step.row(0) for step in self.steps}
 
@@ -98,6 +94,7 @@ class Pass:
                     yield waiting.pop(place.h.name)
                 yield from layer_steps.backward(place, self.names)
         yield from waiting.values()
+        yield from shared_gradients(self.names)
 
     def _ends(self, targets: dict[str, NDArray[Any]]) -> Iterator[Step]:
         """Yield the steps of the losses, of their sum if there are several, and of their slopes."""
@@ -114,14 +111,10 @@ class Pass:
         yield from (step for step in steps if step.phase == "loss")
         terms = [*(parts | added).items()]
         yield Step(
-            phase="loss",
-            title="the sum of the losses",
-            tag=f"as {ERROR}",
-            name="J",
-            right=" + ".join(name for name, _ in terms),
-            values=np.array([self.j]),
+            phase="loss", title="the sum of the losses", tag=f"as {ERROR}", name="J",
+            right=" + ".join(name for name, _ in terms), values=np.array([self.j]),
             parts=lambda *_: sum_of(terms),
-        )
+        )  # fmt: skip
         yield from (step for step in steps if step.phase == "backward")
 
 

@@ -35,34 +35,28 @@ def delta_sums(names: Names) -> dict[str, Step]:
             steps[symbol.name] = Step(
                 phase="backward",
                 title=f"delta({symbol.name}) = {' + '.join(f'via {one.by}' for one in takers)}",
-                tag=AS_BACK,
-                name=symbol.delta,
+                tag=AS_BACK, name=symbol.delta,
                 right=" + ".join(at(one.name, symbol.shape, "k") for one in takers),
                 values=reduce(np.add, [one.delta for one in takers]),
-                parts=_added([(one.name, one.delta) for one in takers]),
-                symbol=symbol,
-            )
+                parts=_added([(one.name, one.delta) for one in takers]), symbol=symbol,
+            )  # fmt: skip
     return steps
 
 
 def shared_gradients(names: Names) -> Iterator[Step]:
     """Yield the gradient of each parameter that several layers share: the sum of its parts."""
     for uses in names.parameters.values():
-        held = [(p.parameters[name], p.gradients[name]) for p, name in uses if p.gradients]
-        if len(uses) > 1 and held:
-            p, gradients = held[0][0], [(part.gradient, array[None]) for part, array in held]
+        gradients = [(p.gradient, p.grad[None]) for p in uses if p.grad is not None]
+        if len(uses) > 1 and gradients:
             step = Step(
-                phase="backward",
-                path=uses[0][0].path,
-                title=f"gradient of a parameter that {len(held)} layers share",
-                tag=f"as {SUM_OVER_UNITS}",
-                name=p.total,
-                right=" + ".join(name for name, _ in gradients),
-                unit="",
+                phase="backward", path=uses[0].path.rpartition(".")[0],
+                title=f"gradient of a parameter that {len(gradients)} layers share",
+                tag=f"as {SUM_OVER_UNITS}", name=uses[0].total,
+                right=" + ".join(name for name, _ in gradients), unit="",
                 values=np.stack([array for _, array in gradients]).sum(axis=0),
                 parts=_added(gradients),
-            )
-            yield regularized(step, p)
+            )  # fmt: skip
+            yield regularized(step, uses[0])
 
 
 def regularized(step: Step, p: NamedParameter) -> Step:
@@ -111,23 +105,21 @@ class Branches:
     def output(self) -> Step:
         """Return the step of the merged output."""
         h, arrays = self.place.h, [(symbol.name, symbol.values) for symbol, _, _ in self.branches]
-        parts, sign = _added(arrays, self.scale, self.where), " + "
+        title, tag = f"the merged {'branches' if self.place.inner else 'inputs'}", f"as {FORWARD}"
+        if self.merge == "concat":
+            right = f"concat({', '.join(name for name, _ in arrays)})"
+            return self.place.output_step(title, tag, right, self._joined, "")
+        each = [self.written + at(name, h.shape, "k") for name, _ in arrays]
         if self.merge == "multiply":
-            parts, sign = product(*arrays), " "
-        right = sign.join(self.written + at(name, h.shape, "k") for name, _ in arrays)
-        joined = f"concat({', '.join(name for name, _ in arrays)})"
-        return Step(
-            phase="forward",
-            path=self.place.path,
-            title="the merged branches" if self.place.inner else "the merged inputs",
-            tag=f"as {FORWARD}",
-            name=h.name,
-            right=joined if self.merge == "concat" else right,
-            unit="" if self.merge == "concat" else "k",
-            values=self.place.output,
-            parts=parts,
-            symbol=h,
-        )
+            return self.place.output_step(title, tag, " ".join(each), product(*arrays))
+        return self.place.output_step(title, tag, " + ".join(each), _added(arrays, self.scale))
+
+    def _joined(self, row: int, unit: int, limit: Limit) -> Sum:
+        """Return the number of the branch that a number of the joined output is."""
+        places = [np.flatnonzero(where == unit).tolist() for where in self.where]
+        ((branch, index),) = [(i, index) for i, found in enumerate(places) for index in found]
+        symbol, _, _ = self.branches[branch]
+        return sum_of([factor(symbol.name, symbol.values[row], index)])
 
     def deltas(self) -> Iterator[Step]:
         """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
@@ -146,49 +138,23 @@ class Branches:
                 parts = _moved(h.delta, came, where, self.scale)
                 right = f"{self.written}{h.delta}[{f'{where[0]} + ' if where[0] else ''}k]"
             yield Step(
-                phase="backward",
-                path=place.path,
-                title=f"the delta of {symbol.name}",
-                tag=AS_BACK,
-                name=name,
-                right=right,
-                values=delta,
-                parts=parts,
-                symbol=symbol,
-            )
+                phase="backward", path=place.path, title=f"the delta of {symbol.name}", tag=AS_BACK,
+                name=name, right=right, values=delta, parts=parts, symbol=symbol,
+            )  # fmt: skip
 
     def input_delta(self) -> Step:
         """Return the step of dJ/dinput of a container, which adds up its branches' deltas."""
-        place, x = self.place, self.place.x
-        return Step(
-            phase="backward",
-            path=place.path,
-            title="the sum of the branches' deltas",
-            tag=AS_BACK,
-            name=place.input_delta_names[0],
-            right=" + ".join(at(name, x.shape, "k") for name, _ in self.back),
-            values=place.deltas[1],
-            parts=_added(self.back),
-            symbol=x,
-        )
+        shape = self.place.x.shape
+        right = " + ".join(at(name, shape, "k") for name, _ in self.back)
+        title = "the sum of the branches' deltas"
+        return self.place.input_delta_step(title, AS_BACK, right, _added(self.back))
 
 
-def _added(
-    arrays: list[tuple[str, Array]],
-    scale: float | None = None,
-    where: list[NDArray[np.intp]] | None = None,
-) -> Parts:
-    """Return the parts of a sum of arrays, whose numbers go to the flat indices in `where`."""
-
-    def parts(row: int, unit: int, _: Limit) -> Sum:
-        terms = [
-            factor(name, array[min(row, len(array) - 1)], index)
-            for i, (name, array) in enumerate(arrays)
-            for index in ([unit] if where is None else np.flatnonzero(where[i] == unit).tolist())
-        ]
-        return sum_of(terms, scale)
-
-    return parts
+def _added(arrays: list[tuple[str, Array]], scale: float | None = None) -> Parts:
+    """Return the parts of a sum of arrays of shape (rows, ...) or (1, ...)."""
+    return lambda row, unit, _: sum_of(
+        [factor(name, array[min(row, len(array) - 1)], unit) for name, array in arrays], scale
+    )
 
 
 def _moved(name: str, array: Array, where: NDArray[np.intp], scale: float | None) -> Parts:

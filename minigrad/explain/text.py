@@ -6,7 +6,6 @@ import re
 import textwrap
 import unicodedata
 from itertools import groupby
-from math import prod
 from typing import Final
 
 from minigrad.explain.equations import EQUATIONS
@@ -106,10 +105,9 @@ def opening(made: Pass, shown: Selection) -> list[str]:
         f"J = {number(made.j)} ({made.loss_names}): forward and backward pass of row "
         f"{shown.row} of {made.rows}{', and the update' * made.updates}."
     ]
-    for name, ((place, attribute), *_) in list(made.names.parameters.items())[:1]:
-        shape, path = place.parameters[attribute].source.shape, f"{place.path}.{attribute}"
-        index = at("", shape, prod(shape) - 1)
-        example = f"{name}{index} is {path.lstrip('.')}.value{index or '[...]'}"
+    for p, *_ in list(made.names.parameters.values())[:1]:
+        index = at("", p.source.shape, p.source.size - 1)
+        example = f"{p.name}{index} is {p.path}.value{index or '[...]'}"
         sentences.append(f"Indices start at 0, as in the arrays: {example}.")
     sentences.append(
         'The equations are listed below. "As Equation 8" takes the place of Equation 8, where a '
