@@ -14,11 +14,12 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.derivatives import row_gradients
+from minigrad.explain.latex import latex
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
-from minigrad.explain.text import latex, tagged, text
+from minigrad.explain.text import tagged, text
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.terminal import Terminal
 from minigrad.util.webpage import framed
@@ -143,11 +144,11 @@ class Explanation:
                 there are more, the four with the largest effect.
             width: the longest line, in columns.
         """
-        return self._text(row, most, Terminal(width))
+        return text(self._shown(row, most), Terminal(width))
 
     def to_latex(self, *, row: int = 0, most: int = 12) -> str:
         """Return the pass as a LaTeX document, which needs only amsmath; see `text`."""
-        return latex(self._pass, Selection(self._pass, self._row(row), Limit(most)))
+        return latex(self._shown(row, most))
 
     def unit(self, path: str, index: Index, *, row: int = 0, most: int = 12) -> str:
         """Return the lines of one unit: its value, its delta, and the sums behind them.
@@ -205,8 +206,8 @@ class Explanation:
     def _repr_html_(self) -> str:
         return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self), 1000)
 
-    def _text(self, row: int, most: int, terminal: Terminal) -> str:
-        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)), terminal)
+    def _shown(self, row: int, most: int) -> Selection:
+        return Selection(self._pass, self._row(row), Limit(most))
 
     def _row(self, row: int) -> int:
         if not 0 <= row < self.rows:
@@ -224,7 +225,8 @@ class Explanation:
     @override
     def __str__(self) -> str:
         terminal = Terminal.of()
-        return self._text(0, 12, terminal._replace(width=max(_NARROWEST, min(terminal.width, 100))))
+        width = max(_NARROWEST, min(terminal.width, 100))
+        return text(self._shown(0, 12), terminal._replace(width=width))
 
     @override
     def __repr__(self) -> str:

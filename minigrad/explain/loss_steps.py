@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,14 +17,41 @@ from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 
 
 def loss_steps(
+    losses: Mapping[str, Loss],
+    outputs: Mapping[str, Output],
+    targets: Mapping[str, NDArray[Any]],
+    j: float,
+    regularizers: Mapping[str, float],
+) -> Iterator[Step]:
+    """Yield the steps of the losses, of their sum J if there are several, and of dJ/dprediction."""
+    if "" in losses:
+        yield from _steps_of(losses[""], outputs[""], targets[""], "", j, regularizers)
+        return
+    steps, parts = list[Step](), dict[str, float]()
+    for label, loss in losses.items():
+        prediction, target = outputs[label].symbol.values, targets[label]
+        part = copy.copy(loss).forward(prediction, target, training=False)
+        steps += _steps_of(loss, outputs[label], target, label, part, {})
+        parts[f"J|{word(label)}"] = part
+    yield from (step for step in steps if step.phase == "loss")
+    terms = [*parts.items(), *regularizers.items()]
+    yield Step(
+        phase="loss", title="the sum of the losses", tag=f"as {ERROR}", name="J",
+        right=" + ".join(name for name, _ in terms), values=np.array([j]),
+        parts=lambda *_: sum_of(terms),
+    )  # fmt: skip
+    yield from (step for step in steps if step.phase == "backward")
+
+
+def _steps_of(
     loss: Loss,
     output: Output,
     target: NDArray[Any],
+    label: str,
     j: float,
-    label: str = "",
-    regularizers: Mapping[str, float] = {},
+    regularizers: Mapping[str, float],
 ) -> Iterator[Step]:
-    """Yield the terms of the loss, J, and dJ/dprediction; `label` is the name of one of several."""
+    """Yield the terms of a loss, their sum J, and dJ/dprediction."""
     symbol, delta, delta_name = output
     prediction, by, kind = symbol.values, f"|{word(label)}" if label else "", type(loss)
     # A loss with a forward or backward of its own may compute J in any way.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
@@ -16,10 +14,9 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
-from minigrad.explain.equations import ERROR
 from minigrad.explain.loss_steps import loss_steps
-from minigrad.explain.places import Names, by_label, word
-from minigrad.explain.steps import Limit, Line, Step, flat_index, largest, sum_of
+from minigrad.explain.places import Names, by_label
+from minigrad.explain.steps import Limit, Line, Step, flat_index, largest
 from minigrad.explain.sums import delta_sums, shared_gradients
 from minigrad.explain.update import update_steps
 from minigrad.trace import trace
@@ -55,7 +52,8 @@ class Pass:
         }
         self.j = cast("float", recorded.j) + sum(self.regularizers.values())
         with np.errstate(all="ignore"):
-            self.steps = [*self._forward(), *self._ends(targets), *self._backward()]
+            ends = loss_steps(self.losses, self.names.outputs, targets, self.j, self.regularizers)
+            self.steps = [*self._forward(), *ends, *self._backward()]
             if optimizer is not None:
                 gradients = {step.name: step.row(0) for step in self.steps}
 
@@ -95,27 +93,6 @@ class Pass:
                 yield from layer_steps.backward(place, self.names)
         yield from waiting.values()
         yield from shared_gradients(self.names)
-
-    def _ends(self, targets: dict[str, NDArray[Any]]) -> Iterator[Step]:
-        """Yield the steps of the losses, of their sum if there are several, and of their slopes."""
-        outputs, added = self.names.outputs, self.regularizers
-        if "" in outputs:
-            yield from loss_steps(self.loss, outputs[""], targets[""], self.j, regularizers=added)
-            return
-        steps, parts = list[Step](), dict[str, float]()
-        for label, loss in self.losses.items():
-            prediction, target = outputs[label].symbol.values, targets[label]
-            j = copy.copy(loss).forward(prediction, target, training=False)
-            steps += loss_steps(loss, outputs[label], target, j, label)
-            parts[f"J|{word(label)}"] = j
-        yield from (step for step in steps if step.phase == "loss")
-        terms = [*(parts | added).items()]
-        yield Step(
-            phase="loss", title="the sum of the losses", tag=f"as {ERROR}", name="J",
-            right=" + ".join(name for name, _ in terms), values=np.array([self.j]),
-            parts=lambda *_: sum_of(terms),
-        )  # fmt: skip
-        yield from (step for step in steps if step.phase == "backward")
 
 
 class Selection:

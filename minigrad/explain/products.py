@@ -43,65 +43,51 @@ class Products:
         self.place, layer = place, place.layer
         self.w, self.bias = place.parameters["weight"], place.parameters.get("bias")
         self.channels, self.units = place.x.shape[-1], place.h.shape[-1]
-        self.turned = isinstance(layer, Conv2DTranspose)
         self.weight: Array = self.w.source.value
         # Flat indices: of the input and the output by position, and of the weight by its place in
         # the kernel, the channel and the unit.
         self.of_x, self.of_z = _numbered(place.input[0], 1), _numbered(place.output[0], 1)
         self.of_weight = _numbered(self.weight, 2)
-        if self.turned:
-            self.of_weight = self.of_weight.swapaxes(1, 2)
-        if isinstance(layer, Convolution):
-            self._slide(layer, layer.cache[0])
-            return
-        self.taken = self.made = np.arange(prod(place.x.shape[:-1]))
+        self.taken = self.made = np.arange(len(self.of_x))
         self.tap = np.zeros_like(self.taken)
-        near = list("tuvw"[: len(place.x.shape) - 1])
-        self._write("j", near, near, near, near, "j,k", ",".join(near), "k")
-
-    def _slide(self, layer: Convolution, windows: Windows) -> None:
-        """Find the products of a convolution: what lies under the kernel at each place of it."""
-        under = under_kernel(windows)
+        near = "tuvw"[: len(place.x.shape) - 1]
+        if not isinstance(layer, Convolution):
+            self._write(near, near, near, near, near, "jk", "k")
+            return
+        under = under_kernel(layer.cache[0])
         self.tap, self.made = np.nonzero(under >= 0)
         self.taken = under[self.tap, self.made]
         near, far, taps = ("t", "s", "i") if layer.axes == 1 else ("uv", "mn", "ij")
         steps = (per_axis(n, layer.axes) for n in (layer.strides, layer.dilation_rate))
         moved = [
             f"{s if s > 1 else ''}{u}+{d if d > 1 else ''}{i}" + (f"-{first}" if first else "")
-            for u, i, s, d, (first, _) in zip(near, taps, *steps, windows.pads, strict=True)
+            for u, i, s, d, (first, _) in zip(near, taps, *steps, layer.cache[0].pads, strict=True)
         ]
         where = "".join(f", {m} = {under}" for m, under in zip(far, moved, strict=True))
-        if self.turned:
+        if isinstance(layer, Conv2DTranspose):
+            self.of_weight = self.of_weight.swapaxes(1, 2)
             self.made, self.taken = self.taken, self.made
-            self._write("c", near, near, far, moved, ",".join([*taps, "k", "c"]), far, f"{taps}k")
+            self._write(near, near, near, moved, far, f"{taps}kc", f"{taps}k")
             self.equations["z"] += where
         else:
-            index = ",".join([*taps, "c", "k"])
-            self._write("c", moved, far, near, near, index, near, f"{near}{taps}k")
+            self._write(near, moved, far, near, near, f"{taps}ck", f"{near}{taps}k")
             self.equations["input"] += where
 
     def _write(
-        self,
-        c: str,
-        taken: Names,
-        taken_left: Names,
-        made_left: Names,
-        made: Names,
-        weight: str,
-        over: str,
-        back: str,
+        self, near: Names, x: Names, x_left: Names, z: Names, z_left: Names, w: Names, back: Names
     ) -> None:
-        """Write the equations from the positions on both sides, and what the sums run over."""
-        x, delta, z = self.place.x.name, self.place.h.delta, ",".join([*made_left, "k"])
-        inputs, deltas = f"{x}[{','.join([*taken, c])}]", f"{delta}[{','.join([*made, 'k'])}]"
-        w, sums = f"{self.w.name}[{weight}]", f"Σ_{over} " if over else ""
-        taps = weight.replace(",", "").replace("k", "")
-        self.indices = {"z": z, "weight": weight, "input": ",".join([*taken_left, c])}
+        """Write the equations from the indices on both sides, and those that sums run over."""
+        *_, c = taps = [name for name in w if name != "k"]
+        x_name, delta, weight = self.place.x.name, self.place.h.delta, _at(self.w.name, w)
+        inputs, deltas = _at(x_name, [*x, c]), _at(delta, [*z, "k"])
+        b = f"{self.bias.name}[k] + " if self.bias else ""
+        lefts = {"z": [*z_left, "k"], "weight": w, "input": [*x_left, c]}
+        self.indices = {name: ",".join(left) for name, left in lefts.items()}
         self.equations = {
-            "z": (f"{self.bias.name}[k] + " if self.bias else "") + f"Σ_{taps} {inputs} {w}",
-            "weight": f"{sums}{deltas} {inputs}",
-            "bias": f"{sums}{delta}[{z}]",
-            "input": f"Σ_{back} {deltas} {w}",
+            "z": f"{b}{_sum(taps)}{inputs} {weight}",
+            "weight": f"{_sum(near)}{deltas} {inputs}",
+            "bias": f"{_sum(z_left)}{_at(delta, lefts['z'])}",
+            "input": f"{_sum(back)}{deltas} {weight}",
         }
 
     def output(self, row: int, index: int, _: Limit) -> Sum:
@@ -151,6 +137,14 @@ class Products:
         if kernel[-1] > _BESIDE:
             return [head, *left, "  and", *right]
         return [head, *map("   |".join, zip(left, right, strict=True))]
+
+
+def _at(name: str, index: Names) -> str:
+    return f"{name}[{','.join(index)}]"
+
+
+def _sum(over: Names) -> str:
+    return f"Σ_{''.join(over)} " if over else ""
 
 
 def _numbered(array: Array, last: int) -> NDArray[np.intp]:
