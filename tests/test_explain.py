@@ -315,6 +315,23 @@ def test_every_loss_is_filled_in_with_numbers(loss_example):
         assert all(told[name] for name in told if name[0] == "l" or name.startswith("∂J/∂a"))
 
 
+@pytest.mark.parametrize("size", [1.0, 1000.0])
+def test_the_sum_over_the_classes_is_written_once(size):
+    z, t = size * np.linspace(-1, 1, 10), np.eye(10)[3]
+    explanation = Sequential([Identity()], input_shape=(10,)).explain(
+        z[None], np.array([3]), loss=CrossEntropyLoss()
+    )
+    printed = lines_of(str(explanation))
+    s = printed["s"][1]
+    assert s == pytest.approx(size + math.log(np.exp(z - size).sum()), rel=1e-5)
+    assert printed["s"][0].count("exp(") == 10
+    assert printed["l"][1] == pytest.approx(s - z[3], rel=1e-5)
+    for k in range(10):
+        formula, value, _ = printed[f"∂J/∂a0[{k}]"]
+        assert formula == f"exp({z[k]:.6g} - {s:.6g}) - {t[k]:.6g}"
+        assert evaluate(formula) == pytest.approx(value, abs=1e-3)
+
+
 @pytest.mark.parametrize("cls", [*registered(Activation).values(), *registered(Loss).values()])
 def test_every_activation_and_loss_has_an_equation(cls):
     assert cls is JointLoss or cls().equation, f"{cls.__name__} needs a line: equation = ..."

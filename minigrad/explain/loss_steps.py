@@ -59,7 +59,6 @@ def _steps_of(
     sides = right_sides(loss.equation, "l") if known else {}
     values = dict.fromkeys(("a", "z"), (symbol.name, prediction))
     values["t"] = f"t{by}", target_shares(loss, output, target)
-    term, slope = (Formula(sides.get(side, ""), values, loss, {}) for side in ("l", "l'"))
     terms = loss.terms(prediction, target)[0] if known else np.empty((len(prediction), 0))
     divisor = terms.size if loss.reduction == "mean" else 1
     scale = loss.scale / divisor if divisor else 0.0
@@ -67,6 +66,18 @@ def _steps_of(
     lead, alone, shape = "" if exact else "as ", len(prediction) == 1, terms.shape[1:]
     name, opaque = f"l{by}", f"{kind.__name__}({symbol.name}, t{by})"
     size = prediction.size // max(1, terms.size)  # of a term: all classes, or one number
+    parameters = dict[str, tuple[str, Any]]()
+    if "s" in sides and isinstance(loss, CrossEntropyLoss):
+        log_sum, s = np.logaddexp.reduce(prediction, axis=-1), f"s{by}"
+        logarithm = Formula(sides["s"], values, loss, {})
+        yield Step(
+            phase="loss", path=label, title="the logarithm of the sum over the classes",
+            tag=lead + ERROR, name=s, right=logarithm.names(), values=log_sum,
+            parts=lambda row, index, limit: logarithm.numbers(row, index * size, limit),
+        )  # fmt: skip
+        values["s"] = s, np.broadcast_to(log_sum[..., np.newaxis], prediction.shape)
+        parameters["s"] = s, shape  # it has the shape of the terms
+    term, slope = (Formula(sides.get(side, ""), values, loss, parameters) for side in ("l", "l'"))
 
     def total(_: int, __: int, ___: Limit) -> Sum | str:
         if not known:

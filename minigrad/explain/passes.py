@@ -1,4 +1,4 @@
-"""A pass over some rows: all arrays with their names, and the steps from the input to dJ/dx."""
+"""A pass over some rows: its steps from the input to dJ/dx or the update, and what is shown."""
 
 from __future__ import annotations
 
