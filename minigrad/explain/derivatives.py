@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
 from minigrad.explain.places import Place
-from minigrad.explain.steps import Factors, Limit, Operand, Parts, Sum, at, sum_of
+from minigrad.explain.steps import Factors, Limit, Operand, Rule, Sum, at, sum_of
 from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
@@ -39,11 +39,11 @@ def row_gradients(place: Place, attribute: str) -> Array:
     return np.stack(parts)
 
 
-def gradient_parts(place: Place, attribute: str) -> Parts:
-    """Return the parts of a gradient: a sum over the outputs of one row, or over several rows."""
-    p, rows = place.parameters[attribute], len(place.output)
+def gradient_rule(place: Place, attribute: str) -> Rule:
+    """Return the rule of a gradient: a sum over the outputs of one row, or over several rows."""
+    p, h, rows = place.parameters[attribute], place.h, len(place.output)
     shape, size = p.source.shape, p.source.size
-    passes = rows if rows > 1 else prod(place.h.shape)
+    passes = rows if rows > 1 else prod(h.shape)
 
     @cache
     def pieces() -> Array:
@@ -59,13 +59,14 @@ def gradient_parts(place: Place, attribute: str) -> Parts:
             return sum_of([(f"row {row}", float(value)) for row, value in enumerate(column)])
         return _chain_rule(place, range(1), np.arange(passes), column, at(p.name, shape, index))
 
-    return parts
+    right = f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{at(p.name, shape, 'i')}"
+    return Rule(right, parts, "i")
 
 
-def input_delta_parts(place: Place, i: int) -> Parts:
-    """Return the parts of dJ/dinput: a sum over all outputs that depend on a number of input i."""
-    x, size = place.xs[i], prod(place.h.shape)
-    jacobian = cache(lambda row: _jacobian(place, row, i))
+def input_delta_rule(place: Place, i: int) -> Rule:
+    """Return the rule of dJ/dinput i: a sum over all outputs that depend on one number of it."""
+    x, h = place.xs[i], place.h
+    jacobian, size = cache(lambda row: _jacobian(place, row, i)), prod(h.shape)
 
     def parts(row: int, unit: int, _: Limit) -> Sum | str:
         reached, cells = jacobian(row)
@@ -75,7 +76,7 @@ def input_delta_parts(place: Place, i: int) -> Parts:
         used = np.flatnonzero(slopes) if slopes.any() else np.array([unit % size])
         return _chain_rule(place, reached, used, slopes, at(x.name, x.shape, unit))
 
-    return parts
+    return Rule(f"Σ_m {h.delta}[m] ∂{h.name}[m]/∂{x.name}[k]", parts)
 
 
 def _chain_rule(

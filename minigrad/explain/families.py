@@ -1,14 +1,10 @@
-"""How one output number of a recurrent, attention, embedding or pooling layer is computed.
-
-`FAMILIES` has a function for each base class. It takes a `Place`, and returns the right side of the
-equation for any unit k, the parts of one number, and what else is shown of it.
-"""
+"""How the numbers of recurrent, attention, embedding and pooling layers are computed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import numpy as np
 
@@ -18,9 +14,8 @@ from minigrad.explain.places import Place
 from minigrad.explain.products import under_kernel
 from minigrad.explain.steps import (
     Limit,
-    Note,
     Operand,
-    Parts,
+    Rule,
     Sum,
     at,
     factor,
@@ -43,22 +38,15 @@ _GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
 """The gates in the order of the cache, the equation for any unit, and those of one number."""
 
 
-class Family(NamedTuple):
-    """The right side of an equation, the parts of one number, and more of it for (row, index)."""
-
-    right: str
-    parts: Parts
-    note: Note | None = None
-
-
-def family(place: Place) -> Family | None:
+def family(place: Place) -> Rule | None:
     """Return how a layer's numbers are computed; None if no family knows its `forward`."""
     kind = type(place.layer)
     known = [base for base in FAMILIES if issubclass(kind, base) and kind.forward is base.forward]
-    return FAMILIES[known[0]](place) if known else None
+    unit = ",".join([*"tuvw"[: len(place.h.shape) - 1], "k"])
+    return FAMILIES[known[0]](place)._replace(unit=unit) if known else None
 
 
-def _recurrent(place: Place) -> Family:
+def _recurrent(place: Place) -> Rule:
     """Write the gates of one unit at one step; each z is b + Σ x w + Σ h u."""
     layer = cast("Recurrent", place.layer)
     inputs, states, kept = layer.cache
@@ -95,10 +83,10 @@ def _recurrent(place: Place) -> Family:
         )
         return [head, *(f"  {gate} = {f:{width}} = {number(v)}" for gate, f, v in told)]
 
-    return Family(right, lambda row, index, _: gates(row, index)[-1][1], note)
+    return Rule(right, lambda row, index, _: gates(row, index)[-1][1], note=note)
 
 
-def _attention(place: Place) -> Family:
+def _attention(place: Place) -> Rule:
     """Write h = m w + b, where m is the mean of the values v by the attention weights."""
     _, _, weights, mixed = place.layer.cache
     w, bias = place.parameters["output_weight"], place.parameters.get("output_bias")
@@ -124,10 +112,10 @@ def _attention(place: Place) -> Family:
         return written
 
     added = f"{bias.name}[k] + " if bias else ""
-    return Family(f"{added}Σ_j m[t,j] {w.name}[j,k]", parts, note)
+    return Rule(f"{added}Σ_j m[t,j] {w.name}[j,k]", parts, note=note)
 
 
-def _embedding(place: Place) -> Family:
+def _embedding(place: Place) -> Rule:
     w, x, width = place.parameters["weight"], place.x, place.h.shape[-1]
 
     def parts(row: int, index: int, _: Limit) -> Sum:
@@ -135,10 +123,10 @@ def _embedding(place: Place) -> Family:
         index = int(place.input[row].flat[position]) * width + unit
         return sum_of([factor(w.name, w.source.value, index)])
 
-    return Family(f"{w.name}[{at(x.name, x.shape, ','.join('tuvw'[: len(x.shape)]))},k]", parts)
+    return Rule(f"{w.name}[{at(x.name, x.shape, ','.join('tuvw'[: len(x.shape)]))},k]", parts)
 
 
-def _pooling(place: Place) -> Family:
+def _pooling(place: Place) -> Rule:
     """Write the window of one output number; positions under the padding don't count."""
     layer, x, channels = place.layer, place.x, place.h.shape[-1]
     means = isinstance(layer, (pooling.AveragePooling, pooling.GlobalAveragePooling))
@@ -154,10 +142,10 @@ def _pooling(place: Place) -> Family:
             return f"max({', '.join(map(number, np.sort(values)[::-1][: limit.most]))})"
         return sum_of([factor(x.name, place.input[row], i) for i in taken], 1 / len(taken))
 
-    return Family(f"{'mean' if means else 'max'} of the window of {x.name}", parts)
+    return Rule(f"{'mean' if means else 'max'} of the window of {x.name}", parts)
 
 
-FAMILIES: Final[dict[type[Layer], Callable[[Place], Family]]] = {
+FAMILIES: Final[dict[type[Layer], Callable[[Place], Rule]]] = {
     Recurrent: _recurrent,
     MultiHeadAttention: _attention,
     Embedding: _embedding,

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from minigrad.explain.steps import Limit, at, largest, number
+from minigrad.explain.steps import Limit, Rule, at, largest, number
 
 Named: TypeAlias = Mapping[str, tuple[str, Any]]
 Writer: TypeAlias = Callable[..., str | None]
@@ -46,6 +46,10 @@ class Formula:
         self.text, self._arrays, self._owner = text, arrays, owner
         self._known = {word: (name, values.shape[1:]) for word, (name, values) in arrays.items()}
         self._known |= parameters
+
+    def rule(self, unit: str = "k") -> Rule:
+        """Return the rule of the numbers that it computes."""
+        return Rule(self.names(unit), self.numbers, unit)
 
     def names(self, unit: str = "k") -> str:
         """Write it for any unit, with names."""

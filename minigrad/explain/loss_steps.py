@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from minigrad.explain.equations import ERROR, ERROR_SLOPE
 from minigrad.explain.formula import Formula, right_sides, scaled
 from minigrad.explain.places import Output, word
-from minigrad.explain.steps import Limit, Step, Sum, at, sum_of
+from minigrad.explain.steps import Limit, Rule, Step, Sum, at, sum_of
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 
 
@@ -37,8 +37,8 @@ def loss_steps(
     terms = [*parts.items(), *regularizers.items()]
     yield Step(
         phase="loss", title="the sum of the losses", tag=f"as {ERROR}", name="J",
-        right=" + ".join(name for name, _ in terms), values=np.array([j]),
-        parts=lambda *_: sum_of(terms),
+        rule=Rule(" + ".join(name for name, _ in terms), lambda *_: sum_of(terms)),
+        values=np.array([j]),
     )  # fmt: skip
     yield from (step for step in steps if step.phase == "backward")
 
@@ -66,14 +66,18 @@ def _steps_of(
     lead, alone, shape = "" if exact else "as ", len(prediction) == 1, terms.shape[1:]
     name, opaque = f"l{by}", f"{kind.__name__}({symbol.name}, t{by})"
     size = prediction.size // max(1, terms.size)  # of a term: all classes, or one number
+
+    def each(formula: Formula) -> Rule:
+        right = formula.names() or opaque
+        return Rule(right, lambda row, index, limit: formula.numbers(row, index * size, limit))
+
     parameters = dict[str, tuple[str, Any]]()
     if "s" in sides and isinstance(loss, CrossEntropyLoss):
         log_sum, s = np.logaddexp.reduce(prediction, axis=-1), f"s{by}"
         logarithm = Formula(sides["s"], values, loss, {})
         yield Step(
             phase="loss", path=label, title="the logarithm of the sum over the classes",
-            tag=lead + ERROR, name=s, right=logarithm.names(), values=log_sum,
-            parts=lambda row, index, limit: logarithm.numbers(row, index * size, limit),
+            tag=lead + ERROR, name=s, rule=each(logarithm), values=log_sum,
         )  # fmt: skip
         values["s"] = s, np.broadcast_to(log_sum[..., np.newaxis], prediction.shape)
         parameters["s"] = s, shape  # it has the shape of the terms
@@ -89,23 +93,24 @@ def _steps_of(
         ]
         return sum_of(named, None if scale == 1 else scale, last=tuple(regularizers.items()))
 
+    def slopes(row: int, unit: int, limit: Limit) -> str:
+        return scaled(scale, slope.numbers(row, unit, limit))
+
     if known:
         yield Step(
             phase="loss", path=label,
             title="the loss of each output" if shape else "the loss of the row", tag=lead + ERROR,
-            name=name, right=term.names() or opaque, values=terms,
-            parts=lambda row, index, limit: term.numbers(row, index * size, limit),
+            name=name, rule=each(term), values=terms,
         )  # fmt: skip
     sums = ("" if alone else "Σ_rows ") + ("Σ_k " if shape else "") + at(name, shape, "k")
     yield Step(
         phase="loss", path=label, title="the loss", tag=lead + ERROR, name=f"J{by}",
-        right=" + ".join([scaled(scale, sums) if known else opaque, *regularizers]),
-        values=np.array([j]), parts=total,
+        rule=Rule(" + ".join([scaled(scale, sums) if known else opaque, *regularizers]), total),
+        values=np.array([j]),
     )  # fmt: skip
     yield Step(
         phase="backward", path=label, title="the gradient of the loss", tag=lead + ERROR_SLOPE,
-        name=delta_name, right=scaled(scale, slope.names()), values=delta,
-        parts=lambda row, unit, limit: scaled(scale, slope.numbers(row, unit, limit)),
+        name=delta_name, rule=Rule(scaled(scale, slope.names()), slopes), values=delta,
         symbol=symbol,
     )  # fmt: skip
 

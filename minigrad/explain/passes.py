@@ -151,7 +151,7 @@ class Selection:
 
     def note(self, step: Step) -> list[str]:
         """Return what a step shows of the number with the largest effect."""
-        if step.note is None:
+        if step.rule.note is None:
             return []
         sizes = self._effects(step.symbol.name) if step.symbol else np.zeros(1)
-        return step.note(self.row, int(np.argmax(sizes)))
+        return step.rule.note(self.row, int(np.argmax(sizes)))

@@ -13,7 +13,7 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.formula import right_sides
-from minigrad.explain.steps import UNNAMED, Note, Parts, Step, Symbol
+from minigrad.explain.steps import UNNAMED, Rule, Step, Symbol
 from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.pooling import GlobalPooling, Pooling
@@ -104,29 +104,18 @@ class Place(Traced):
         """Return the numbers of the equations: `last` if no `Dense` follows, else `hidden`."""
         return hidden if self.hidden else last
 
-    def output_step(
-        self,
-        title: str,
-        tag: str,
-        right: str,
-        parts: Parts,
-        unit: str = "k",
-        note: Note | None = None,
-    ) -> Step:
+    def output_step(self, title: str, tag: str, rule: Rule) -> Step:
         """Return the step of the output."""
         return Step(
-            phase="forward", path=self.path, title=title, tag=tag, name=self.h.name, right=right,
-            unit=unit, values=self.output, parts=parts, symbol=self.h, note=note,
+            phase="forward", path=self.path, title=title, tag=tag, name=self.h.name, rule=rule,
+            values=self.output, symbol=self.h,
         )  # fmt: skip
 
-    def input_delta_step(
-        self, title: str, tag: str, right: str, parts: Parts, unit: str = "k", i: int = 0
-    ) -> Step:
+    def input_delta_step(self, title: str, tag: str, rule: Rule, i: int = 0) -> Step:
         """Return the step of dJ/dinput, or of one of several."""
-        x, name, delta = self.xs[i], self.input_delta_names[i], self.input_deltas[i]
         return Step(
-            phase="backward", path=self.path, title=title, tag=tag, name=name, right=right,
-            unit=unit, values=cast("Array", delta), parts=parts, symbol=x,
+            phase="backward", path=self.path, title=title, tag=tag, name=self.input_delta_names[i],
+            rule=rule, values=cast("Array", self.input_deltas[i]), symbol=self.xs[i],
         )  # fmt: skip
 
 

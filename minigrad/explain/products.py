@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
 from minigrad.explain.places import Place
-from minigrad.explain.steps import Limit, Operand, Sum, at, factor, sum_of_products
+from minigrad.explain.steps import Limit, Operand, Rule, Sum, at, factor, sum_of_products
 from minigrad.layers import Conv2DTranspose
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.windows import Windows, per_axis
 
-Names: TypeAlias = Sequence[str]
 _WIDEST = 5  # rows and columns of a window that are shown
 _BESIDE = 3  # columns of a window that fit beside those of the kernel
 
@@ -29,14 +27,10 @@ def under_kernel(windows: Windows) -> NDArray[np.intp]:
 
 
 class Products:
-    """z = b + Σ x w: what is multiplied for each number, and the equations for any unit.
+    """z = b + Σ x w: the `rules` of z, and of dJ/d of the weight, the bias and the input.
 
     Each product joins a position of the input, `taken`, one of the output, `made`, and a place in
     the kernel, `tap`. A `Dense` keeps all positions apart, and its kernel has one place.
-
-    Attributes:
-        equations: the right sides of z, and of dJ/d of the weight, the bias and the input.
-        indices: those of z, the weight and the input on the left sides.
     """
 
     def __init__(self, place: Place) -> None:
@@ -52,7 +46,7 @@ class Products:
         self.tap = np.zeros_like(self.taken)
         near = "tuvw"[: len(place.x.shape) - 1]
         if not isinstance(layer, Convolution):
-            self._write(near, near, near, near, near, "jk", "k")
+            self._write(near, near, near)
             return
         under = under_kernel(layer.cache[0])
         self.tap, self.made = np.nonzero(under >= 0)
@@ -63,34 +57,46 @@ class Products:
             f"{s if s > 1 else ''}{u}+{d if d > 1 else ''}{i}" + (f"-{first}" if first else "")
             for u, i, s, d, (first, _) in zip(near, taps, *steps, layer.cache[0].pads, strict=True)
         ]
-        where = "".join(f", {m} = {under}" for m, under in zip(far, moved, strict=True))
         if isinstance(layer, Conv2DTranspose):
             self.of_weight = self.of_weight.swapaxes(1, 2)
             self.made, self.taken = self.taken, self.made
-            self._write(near, near, near, moved, far, f"{taps}kc", f"{taps}k")
-            self.equations["z"] += where
-        else:
-            self._write(near, moved, far, near, near, f"{taps}ck", f"{near}{taps}k")
-            self.equations["input"] += where
+        self._write(near, far, moved, taps)
 
-    def _write(
-        self, near: Names, x: Names, x_left: Names, z: Names, z_left: Names, w: Names, back: Names
-    ) -> None:
-        """Write the equations from the indices on both sides, and those that sums run over."""
-        *_, c = taps = [name for name in w if name != "k"]
-        x_name, delta, weight = self.place.x.name, self.place.h.delta, _at(self.w.name, w)
-        inputs, deltas = _at(x_name, [*x, c]), _at(delta, [*z, "k"])
+    def _write(self, near: str, far: str, moved: Sequence[str], taps: str = "") -> None:
+        """Write the rules with the letters of positions on the side that moves less, and more.
+
+        `moved` has the positions on the far side as terms of `near` and of `taps`, those in the
+        kernel. A transposed convolution moves over its output, others over their input.
+        """
+        turned, c, comma = isinstance(self.place.layer, Conv2DTranspose), "c" if taps else "j", ""
+        x_left, x, z_left, z = (near, near, far, moved) if turned else (far, moved, near, near)
+        w, back = ([*taps, "k", c] if turned else [*taps, c, "k"]), [*taps, "k"]
+        where = "".join(f", {m} = {under}" for m, under in zip(far, moved, strict=True))
+        if not taps:
+            where, comma = "", ","
+        elif not turned:
+            back = [*near, *back]
+        x_where, z_where = ("", where) if turned else (where, "")
+
+        def sums(over: Sequence[str]) -> str:
+            return f"Σ_{comma.join(over)} " if over else ""
+
+        def one(name: str, *index: str) -> str:
+            return f"{name}[{','.join(index)}]"
+
+        x_name, delta, weight = self.place.x.name, self.place.h.delta, one(self.w.name, *w)
+        inputs, deltas = one(x_name, *x, c), one(delta, *z, "k")
         b = f"{self.bias.name}[k] + " if self.bias else ""
-        lefts = {"z": [*z_left, "k"], "weight": w, "input": [*x_left, c]}
-        self.indices = {name: ",".join(left) for name, left in lefts.items()}
-        self.equations = {
-            "z": f"{b}{_sum(taps)}{inputs} {weight}",
-            "weight": f"{_sum(near)}{deltas} {inputs}",
-            "bias": f"{_sum(z_left)}{_at(delta, lefts['z'])}",
-            "input": f"{_sum(back)}{deltas} {weight}",
+        made, taken = ",".join([*z_left, "k"]), ",".join([*x_left, c])
+        note = self._note if taps else None
+        self.rules = {
+            "z": Rule(f"{b}{sums([*taps, c])}{inputs} {weight}{z_where}", self._z, made, note),
+            "weight": Rule(f"{sums(near)}{deltas} {inputs}", self._weight, ",".join(w)),
+            "bias": Rule(f"{sums(z_left)}{delta}[{made}]", self._bias),
+            "input": Rule(f"{sums(back)}{deltas} {weight}{x_where}", self._input, taken),
         }
 
-    def output(self, row: int, index: int, _: Limit) -> Sum:
+    def _z(self, row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, self.units)
         uses, bias = np.flatnonzero(self.made == position), self.bias
         return sum_of_products(
@@ -99,7 +105,7 @@ class Products:
             first=(factor(bias.name, bias.source.value, unit),) if bias else (),
         )
 
-    def for_weight(self, _: int, index: int, __: Limit) -> Sum:
+    def _weight(self, _: int, index: int, __: Limit) -> Sum:
         ((tap, channel, unit),) = np.argwhere(self.of_weight == index)
         uses = np.flatnonzero(self.tap == tap)
         return sum_of_products(
@@ -107,11 +113,11 @@ class Products:
             _over_rows(self.place.x.name, self.place.input, self.of_x[self.taken[uses], channel]),
         )
 
-    def for_bias(self, _: int, unit: int, __: Limit) -> Sum:
+    def _bias(self, _: int, unit: int, __: Limit) -> Sum:
         delta, name = self.place.deltas[0], self.place.h.delta
         return sum_of_products(_over_rows(name, delta, self.of_z[:, unit]))
 
-    def for_input(self, row: int, index: int, _: Limit) -> Sum:
+    def _input(self, row: int, index: int, _: Limit) -> Sum:
         position, channel = divmod(index, self.channels)
         uses, delta = np.flatnonzero(self.taken == position), self.place.deltas[0][row]
         return sum_of_products(
@@ -119,7 +125,7 @@ class Products:
             Operand(self.w.name, self.weight, self.of_weight[self.tap[uses], channel].ravel()),
         )
 
-    def note(self, row: int, index: int) -> list[str]:
+    def _note(self, row: int, index: int) -> list[str]:
         """Return the window and the kernel of one number of a convolution."""
         position, unit = divmod(index, self.units)
         uses, kernel = np.flatnonzero(self.made == position), self.w.source.shape[:-2]
@@ -137,14 +143,6 @@ class Products:
         if kernel[-1] > _BESIDE:
             return [head, *left, "  and", *right]
         return [head, *map("   |".join, zip(left, right, strict=True))]
-
-
-def _at(name: str, index: Names) -> str:
-    return f"{name}[{','.join(index)}]"
-
-
-def _sum(over: Names) -> str:
-    return f"Σ_{''.join(over)} " if over else ""
 
 
 def _numbered(array: Array, last: int) -> NDArray[np.intp]:

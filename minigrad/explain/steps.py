@@ -97,6 +97,21 @@ class Operand(NamedTuple):
         return factor(self.name, self.values[row], index, row)
 
 
+class Rule(NamedTuple):
+    """How the numbers of an array are computed.
+
+    `right` is the right side of the equation for any unit, such as "b1[k] + Σ_j x[j] w1[j,k]", and
+    `unit` the index of this unit, or nothing if the equation is of whole arrays. `parts` returns
+    the sum or the formula of one number, for (row, flat index, limit), and `note` lines that show
+    more of it, for (row, flat index).
+    """
+
+    right: str
+    parts: Parts
+    unit: str = "k"
+    note: Note | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One array of the computation, and how each number in it is computed.
@@ -107,12 +122,9 @@ class Step:
         title: what is computed, in words.
         tag: the numbers of the equations it follows, such as "8", or "as 8"; none for an update.
         name: of the array, such as "z1".
-        right: the right side of the equation for any unit, such as "b1[k] + Σ_j x[j] w1[j,k]".
-        unit: the index of any unit, such as "k"; nothing for an equation of whole arrays.
+        rule: how its numbers are computed.
         values: the array, of shape (rows, ...), or (1, ...) if it is one for all rows.
-        parts: returns the sum or the formula of one number, for (row, flat index, limit).
         symbol: of the array with the same units, if it has units: of z1 for z1 and δ1.
-        note: returns lines that show more of one number, for (row, flat index).
         sizes: an array of the same shape whose largest numbers are shown, by default `values`.
         sign: what stands between a number's name and its value.
     """
@@ -122,20 +134,18 @@ class Step:
     title: str
     tag: str = ""
     name: str
-    right: str
-    unit: str = "k"
+    rule: Rule
     values: Array
-    parts: Parts
     symbol: Symbol | None = None
-    note: Note | None = None
     sizes: Array | None = None
     sign: str = "="
 
     @property
     def equation(self) -> str:
         """The equation for any unit k, such as "z1[k] = b1[k] + Σ_j x[j] w1[j,k]"."""
-        left = at(self.name, self.shape, self.unit) if self.unit else self.name
-        return f"{left} {self.sign} {self.right}" if self.right else left
+        right, unit = self.rule.right, self.rule.unit
+        left = at(self.name, self.shape, unit) if unit else self.name
+        return f"{left} {self.sign} {right}" if right else left
 
     @property
     def shape(self) -> Shape:
@@ -165,7 +175,7 @@ class Step:
         """Return the line of one number, by its row and flat index."""
         name, value = at(self.name, self.shape, index), float(self.row(row).flat[index])
         with np.errstate(all="ignore"):
-            parts = self.parts(row, index, limit)
+            parts = self.rule.parts(row, index, limit)
             if isinstance(parts, str):
                 return Line(name, value, formula=parts, sign=self.sign)
             products, factors, first, last = parts
@@ -211,10 +221,14 @@ def sum_of_products(*operands: Operand, first: Factors = ()) -> Sum:
     return Sum(products, lambda i: tuple(one.factor(i) for one in operands), first)
 
 
-def product(*arrays: tuple[str, Array]) -> Parts:
-    """Return the parts of a product of arrays of shape (rows, ...), element by element."""
-    return lambda row, unit, _: sum_of_products(
-        *(Operand(name, array[row], np.array([unit])) for name, array in arrays)
+def product(*arrays: tuple[str, Array]) -> Rule:
+    """Return the rule of a product of arrays of shape (rows, ...), element by element."""
+    right = " ".join(at(name, array.shape[1:], "k") for name, array in arrays)
+    return Rule(
+        right,
+        lambda row, unit, _: sum_of_products(
+            *(Operand(name, array[row], np.array([unit])) for name, array in arrays)
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minigrad.data.arrays import Array
 from minigrad.explain.equations import BACK, FORWARD, SUM_OVER_UNITS
 from minigrad.explain.places import NamedParameter, Names, Place
-from minigrad.explain.steps import Limit, Parts, Step, Sum, Symbol, at, factor, product, sum_of
+from minigrad.explain.steps import Limit, Rule, Step, Sum, Symbol, at, factor, product, sum_of
 from minigrad.layers import Add, Average, Concatenate, Multiply, Parallel, Residual
 
 MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
@@ -36,9 +36,8 @@ def delta_sums(names: Names) -> dict[str, Step]:
                 phase="backward",
                 title=f"delta({symbol.name}) = {' + '.join(f'via {one.by}' for one in takers)}",
                 tag=AS_BACK, name=symbol.delta,
-                right=" + ".join(at(one.name, symbol.shape, "k") for one in takers),
-                values=reduce(np.add, [one.delta for one in takers]),
-                parts=_added([(one.name, one.delta) for one in takers]), symbol=symbol,
+                rule=_added([(one.name, one.delta) for one in takers]),
+                values=reduce(np.add, [one.delta for one in takers]), symbol=symbol,
             )  # fmt: skip
     return steps
 
@@ -48,13 +47,13 @@ def shared_gradients(names: Names) -> Iterator[Step]:
     for uses in names.parameters.values():
         gradients = [(p.gradient, p.grad[None]) for p in uses if p.grad is not None]
         if len(uses) > 1 and gradients:
+            right = " + ".join(name for name, _ in gradients)
             step = Step(
                 phase="backward", path=uses[0].path.rpartition(".")[0],
                 title=f"gradient of a parameter that {len(gradients)} layers share",
                 tag=f"as {SUM_OVER_UNITS}", name=uses[0].total,
-                right=" + ".join(name for name, _ in gradients), unit="",
+                rule=_added(gradients)._replace(right=right, unit=""),
                 values=np.stack([array for _, array in gradients]).sum(axis=0),
-                parts=_added(gradients),
             )  # fmt: skip
             yield regularized(step, uses[0])
 
@@ -67,10 +66,11 @@ def regularized(step: Step, p: NamedParameter) -> Step:
     added = regularizer.derivative(p.source.value)
 
     def parts(row: int, index: int, limit: Limit) -> Sum | str:
-        made, last = step.parts(row, index, limit), factor(name, added, index)
+        made, last = step.rule.parts(row, index, limit), factor(name, added, index)
         return made._replace(last=(last,)) if isinstance(made, Sum) else made
 
-    return replace(step, right=f"{step.right} + {name}", values=step.values + added, parts=parts)
+    rule = step.rule._replace(right=f"{step.rule.right} + {name}", parts=parts)
+    return replace(step, rule=rule, values=step.values + added)
 
 
 class Branches:
@@ -99,20 +99,16 @@ class Branches:
             numbered = [np.full(shape, branch) for branch, shape in enumerate(shapes)]
             branch_of = np.concatenate(numbered, axis=-1).ravel()
             self.where = [np.flatnonzero(branch_of == branch) for branch in range(count)]
-        self.scale = 1 / count if self.merge == "mean" else None
-        self.written = f"1/{count} " if self.scale else ""
+        self.share = count if self.merge == "mean" else None
 
     def output(self) -> Step:
         """Return the step of the merged output."""
-        h, arrays = self.place.h, [(symbol.name, symbol.values) for symbol, _, _ in self.branches]
-        title, tag = f"the merged {'branches' if self.place.inner else 'inputs'}", f"as {FORWARD}"
+        arrays = [(symbol.name, symbol.values) for symbol, _, _ in self.branches]
+        rule = product(*arrays) if self.merge == "multiply" else _added(arrays, self.share)
         if self.merge == "concat":
-            right = f"concat({', '.join(name for name, _ in arrays)})"
-            return self.place.output_step(title, tag, right, self._joined, "")
-        each = [self.written + at(name, h.shape, "k") for name, _ in arrays]
-        if self.merge == "multiply":
-            return self.place.output_step(title, tag, " ".join(each), product(*arrays))
-        return self.place.output_step(title, tag, " + ".join(each), _added(arrays, self.scale))
+            rule = Rule(f"concat({', '.join(name for name, _ in arrays)})", self._joined, "")
+        title = f"the merged {'branches' if self.place.inner else 'inputs'}"
+        return self.place.output_step(title, f"as {FORWARD}", rule)
 
     def _joined(self, row: int, unit: int, limit: Limit) -> Sum:
         """Return the number of the branch that a number of the joined output is."""
@@ -125,38 +121,43 @@ class Branches:
         """Yield the deltas of the branches; a delta from a layer inside is a step of that layer."""
         place, h, (came, _) = self.place, self.place.h, self.place.deltas
         for i, (symbol, delta, name) in enumerate(self.branches):
-            where, others = self.where[i], [*self.branches[:i], *self.branches[i + 1 :]]
+            others = [*self.branches[:i], *self.branches[i + 1 :]]
             own = bool(place.inner) and self.names.deltas.get(id(delta)) == name
             if delta is None or symbol == h or own:
                 continue
-            right, parts = "", _added([])  # of another container's deltas only the values are known
+            rule = _added([])  # of another container's deltas only the values are known
             if self.merge == "multiply":
-                factors = [(h.delta, came), *((other.name, other.values) for other, _, _ in others)]
-                parts = product(*factors)
-                right = " ".join(at(factor, h.shape, "k") for factor, _ in factors)
+                rule = product((h.delta, came), *((o.name, o.values) for o, _, _ in others))
             elif merges(place) or delta is came:
-                parts = _moved(h.delta, came, where, self.scale)
-                right = f"{self.written}{h.delta}[{f'{where[0]} + ' if where[0] else ''}k]"
+                rule = _moved(h.delta, came, self.where[i], self.share)
             yield Step(
                 phase="backward", path=place.path, title=f"the delta of {symbol.name}", tag=AS_BACK,
-                name=name, right=right, values=delta, parts=parts, symbol=symbol,
+                name=name, rule=rule, values=delta, symbol=symbol,
             )  # fmt: skip
 
     def input_delta(self) -> Step:
         """Return the step of dJ/dinput of a container, which adds up its branches' deltas."""
-        shape = self.place.x.shape
-        right = " + ".join(at(name, shape, "k") for name, _ in self.back)
         title = "the sum of the branches' deltas"
-        return self.place.input_delta_step(title, AS_BACK, right, _added(self.back))
+        return self.place.input_delta_step(title, AS_BACK, _added(self.back))
 
 
-def _added(arrays: list[tuple[str, Array]], scale: float | None = None) -> Parts:
-    """Return the parts of a sum of arrays of shape (rows, ...) or (1, ...)."""
-    return lambda row, unit, _: sum_of(
-        [factor(name, array[min(row, len(array) - 1)], unit) for name, array in arrays], scale
+def _added(arrays: list[tuple[str, Array]], share: int | None = None) -> Rule:
+    """Return the rule of a sum of arrays of shape (rows, ...) or (1, ...), or of a mean."""
+    scale, written = (1 / share, f"1/{share} ") if share else (None, "")
+
+    def parts(row: int, unit: int, _: Limit) -> Sum:
+        named = [(name, array[min(row, len(array) - 1)]) for name, array in arrays]
+        return sum_of([factor(name, array, unit) for name, array in named], scale)
+
+    right = " + ".join(written + at(name, array.shape[1:], "k") for name, array in arrays)
+    return Rule(right, parts)
+
+
+def _moved(name: str, array: Array, where: NDArray[np.intp], share: int | None) -> Rule:
+    """Return the rule of an array of other units, whose flat indices are in `where`."""
+    scale, written = (1 / share, f"1/{share} ") if share else (None, "")
+    offset = f"{where[0]} + " if where[0] else ""
+    return Rule(
+        f"{written}{name}[{offset}k]",
+        lambda row, unit, _: sum_of([factor(name, array[row], int(where[unit]))], scale),
     )
-
-
-def _moved(name: str, array: Array, where: NDArray[np.intp], scale: float | None) -> Parts:
-    """Return the parts of an array of other units, whose flat indices are in `where`."""
-    return lambda row, unit, _: sum_of([factor(name, array[row], int(where[unit]))], scale)

@@ -15,7 +15,7 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, norm
 from minigrad.explain.formula import Formula, right_sides
 from minigrad.explain.places import NamedParameter, Names
-from minigrad.explain.steps import Parts, Step, at, factor, number, sum_of
+from minigrad.explain.steps import Rule, Step, at, factor, number, sum_of
 
 _CONSTANTS: Final = {"eta": "η", "rho": "ρ", "epsilon": "ε", "beta_1": "β_1", "beta_2": "β_2"}
 
@@ -84,10 +84,10 @@ def update_steps(
             linear += float(np.sum(change * p.grad))
     new = measure(update.model)
     told = f"to first order: the sum of gradient times change is {number(linear)}"
+    rule = _changed("J", np.array([j]), np.array([new - j]))._replace(note=lambda _, __: [told])
     yield Step(
         phase="update", title=f"the loss after the update: J {number(j)} → {number(new)}",
-        name="J_new", right="J + change", values=np.array([new]),
-        parts=_changed("J", np.array([j]), np.array([new - j])), note=lambda _, __: [told],
+        name="J_new", rule=rule, values=np.array([new]),
     )  # fmt: skip
 
 
@@ -121,11 +121,9 @@ def _parameter_steps(
         title = f"the {slots.get(letter, 'gradient')} that {kind} uses"
         if letter == "w":
             title = f"update by {kind}, learning rate {number(optimizer.rate)}"
+        rule = formula.rule(index) if side else _changed(left, before, after - before, index)
         yield Step(
-            phase="update", path=named.path, title=title, name=left,
-            right=formula.names(index) if side else f"{at(left, p.shape, index)} + change",
-            unit=index, values=after,
-            parts=formula.numbers if side else _changed(left, before, after - before),
+            phase="update", path=named.path, title=title, name=left, rule=rule, values=after,
             sizes=gradient, sign="=" if letter == "g" else "←",
         )  # fmt: skip
         arrays[letter] = left, after
@@ -154,8 +152,12 @@ def _gradient_used(optimizer: Optimizer, length: float) -> str:
     return f"{used} + weight_decay w" if decays else used
 
 
-def _changed(name: str, before: Array, change: Array) -> Parts:
-    """Return the parts of a number that changes in a way which no equation tells."""
-    return lambda _, index, __: sum_of(
-        [("change", float(change.flat[index]))], first=(factor(name, before[0], index),)
+def _changed(name: str, before: Array, change: Array, unit: str = "k") -> Rule:
+    """Return the rule of numbers that change in a way which no equation tells."""
+    return Rule(
+        f"{at(name, before.shape[1:], unit)} + change",
+        lambda _, index, __: sum_of(
+            [("change", float(change.flat[index]))], first=(factor(name, before[0], index),)
+        ),
+        unit,
     )
