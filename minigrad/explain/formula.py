@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from minigrad.data.arrays import Array
 from minigrad.explain.steps import Limit, Rule, at, largest, number
 
 Named: TypeAlias = Mapping[str, tuple[str, Any]]
@@ -84,27 +85,34 @@ class Formula:
             return number(held) if plain else None
 
         def call(function: str, inner: str) -> str | None:
-            if function != "sum":
-                over = rows.get(inner)
-                if over is not None and getattr(self._owner, "batch_dependent", False):
-                    over = self._arrays[inner][1].reshape(-1, units)[:, place]
-                return None if over is None else number(getattr(over, function)())
-            product = np.ones(units)
-            for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
-                product = product * rows[word]
-            sizes = np.exp(product - product.max()) if "exp(" in inner else product
-            shown = largest(sizes, limit.of(units))
-            terms = [str(write(inner, partial(value, unit=unit), call)) for unit in shown]
-            if len(shown) < units:
-                terms.append(f"... ({units - len(shown)} others)")
-                if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
-                    with np.errstate(all="ignore"):
-                        added = np.exp(product) if "exp(" in inner else product
-                    rest = float(np.delete(added, shown).sum())
-                    terms[-1] = f"{number(rest)} ({units - len(shown)} others)"
-            return f"({' + '.join(terms)})"
+            if function == "sum":
+                return _summed(
+                    inner, rows, limit, lambda unit: write(inner, partial(value, unit=unit), call)
+                )
+            over = rows.get(inner)
+            if over is not None and getattr(self._owner, "batch_dependent", False):
+                over = self._arrays[inner][1].reshape(-1, units)[:, place]
+            return None if over is None else number(getattr(over, function)())
 
         return write(self.text, value, call)
+
+
+def _summed(inner: str, rows: Mapping[str, Array], limit: Limit, term: Callable[[int], str]) -> str:
+    """Write a sum over units: its largest terms, and if it is known the sum of the others."""
+    product = np.ones_like(next(iter(rows.values())), float)
+    for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
+        product = product * rows[word]
+    raised = "exp(" in inner
+    sizes = np.exp(product - product.max()) if raised else product
+    shown = largest(sizes, limit.of(sizes.size))
+    terms = [term(unit) for unit in shown]
+    if others := sizes.size - len(shown):
+        rest = "..."
+        if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
+            with np.errstate(all="ignore"):
+                rest = number(np.delete(np.exp(product) if raised else product, shown).sum())
+        terms.append(f"{rest} ({others} others)")
+    return f"({' + '.join(terms)})"
 
 
 def scaled(scale: float, expression: str) -> str:

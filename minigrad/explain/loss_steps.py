@@ -87,10 +87,8 @@ def _steps_of(
         if not known:
             return ""
         added = terms.ravel() if alone else terms.reshape(len(terms), -1).sum(axis=1)
-        named = [
-            (at(name, shape, i) if alone else f"{name}[row {i}]", value)
-            for i, value in enumerate(added.tolist())
-        ]
+        names = (at(name, shape, i) if alone else f"{name}[row {i}]" for i in range(added.size))
+        named = list(zip(names, added.tolist(), strict=True))
         return sum_of(named, None if scale == 1 else scale, last=tuple(regularizers.items()))
 
     def slopes(row: int, unit: int, limit: Limit) -> str:

@@ -129,7 +129,7 @@ class Branches:
             if self.merge == "multiply":
                 rule = product((h.delta, came), *((o.name, o.values) for o, _, _ in others))
             elif merges(place) or delta is came:
-                rule = _moved(h.delta, came, self.where[i], self.share)
+                rule = _added([(h.delta, came)], self.share, self.where[i])
             yield Step(
                 phase="backward", path=place.path, title=f"the delta of {symbol.name}", tag=AS_BACK,
                 name=name, rule=rule, values=delta, symbol=symbol,
@@ -141,23 +141,22 @@ class Branches:
         return self.place.input_delta_step(title, AS_BACK, _added(self.back))
 
 
-def _added(arrays: list[tuple[str, Array]], share: int | None = None) -> Rule:
-    """Return the rule of a sum of arrays of shape (rows, ...) or (1, ...), or of a mean."""
-    scale, written = (1 / share, f"1/{share} ") if share else (None, "")
+def _added(
+    arrays: list[tuple[str, Array]],
+    share: int | None = None,
+    where: NDArray[np.intp] | None = None,
+) -> Rule:
+    """Return the rule of a sum of arrays of shape (rows, ...) or (1, ...), or of a mean.
 
-    def parts(row: int, unit: int, _: Limit) -> Sum:
+    `where` has the flat indices of the numbers, if they aren't those of the units.
+    """
+    scale, written = (1 / share, f"1/{share} ") if share else (None, "")
+    unit = f"{where[0]} + k" if where is not None and where[0] else "k"
+
+    def parts(row: int, index: int, _: Limit) -> Sum:
+        index = index if where is None else int(where[index])
         named = [(name, array[min(row, len(array) - 1)]) for name, array in arrays]
-        return sum_of([factor(name, array, unit) for name, array in named], scale)
+        return sum_of([factor(name, array, index) for name, array in named], scale)
 
-    right = " + ".join(written + at(name, array.shape[1:], "k") for name, array in arrays)
+    right = " + ".join(written + at(name, array.shape[1:], unit) for name, array in arrays)
     return Rule(right, parts)
-
-
-def _moved(name: str, array: Array, where: NDArray[np.intp], share: int | None) -> Rule:
-    """Return the rule of an array of other units, whose flat indices are in `where`."""
-    scale, written = (1 / share, f"1/{share} ") if share else (None, "")
-    offset = f"{where[0]} + " if where[0] else ""
-    return Rule(
-        f"{written}{name}[{offset}k]",
-        lambda row, unit, _: sum_of([factor(name, array[row], int(where[unit]))], scale),
-    )
