@@ -462,6 +462,16 @@ def test_csv_logger_appends_after_each_epoch(tmp_path: Path) -> None:
     assert [float(row[2]) for row in rows] == model.history["mae"]
 
 
+def test_csv_logger_removes_what_the_model_has_not(tmp_path: Path) -> None:
+    path, model = tmp_path / "log.csv", make()
+    model.fit(X, Y, epochs=2, callbacks=[CSVLogger(path)], verbose=0)
+    with path.open("a") as file:
+        file.write("3,0.5\n4")  # another run was killed after its last checkpoint
+    model.fit(X, Y, epochs=2, callbacks=[CSVLogger(path)], verbose=0)
+    assert [row[0] for row in read(path)] == ["epoch", "1", "2", "3", "4"]
+    assert [float(row[1]) for row in read(path)[1:]] == model.history["loss"]
+
+
 def test_csv_logger_refuses_other_columns(tmp_path: Path) -> None:
     model, log = make(), CSVLogger(tmp_path / "log.csv")
     model.fit(X, Y, callbacks=[log], verbose=0)
