@@ -88,14 +88,14 @@ def test_function_is_called_after_each_epoch() -> None:
 @pytest.mark.parametrize(
     ("callbacks", "message"),
     [
-        ([EarlyStopping], "callbacks[0] must be a Callback object"),
+        ([EarlyStopping], "callbacks[0] expects a Callback object"),
         ([EarlyStopping], "pass an object, EarlyStopping()"),
         (
             [Record(), 3],
-            "callbacks[1] must be a Callback object or a function of (epoch, logs), got 3",
+            "callbacks[1] expects a Callback object or a function of (epoch, logs), got 3",
         ),
-        (Record(), "callbacks must be a list, got a Record"),
-        (print, "callbacks must be a list, got a builtin_function_or_method"),
+        (Record(), "callbacks expects a list, got a Record"),
+        (print, "callbacks expects a list, got a builtin_function_or_method"),
     ],
 )
 def test_wrong_callbacks(callbacks, message: str) -> None:

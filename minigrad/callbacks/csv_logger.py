@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback

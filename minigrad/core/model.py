@@ -738,13 +738,13 @@ def _compiled_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
     if isinstance(engine, str) and engine == "numpy":
         return None
     if isinstance(engine, str) and engine != "jax":
-        raise ValueError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+        raise ValueError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
     from minigrad.compiled import JaxEngine
 
     if isinstance(engine, str):
         return JaxEngine()
     if not isinstance(engine, JaxEngine):
-        raise TypeError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+        raise TypeError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
     return engine
 
 
