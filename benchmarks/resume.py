@@ -1,4 +1,4 @@
-"""Kill a training run, resume it from its checkpoint, and compare it with a run that went through."""
+"""Kill a training run, resume it, and compare it with a run that went through."""
 
 from __future__ import annotations
 
