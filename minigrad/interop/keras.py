@@ -434,7 +434,11 @@ _TO: dict[type[Layer], Callable[..., Tensor]] = {
     mg.GlobalMaxPooling2D: _plain("GlobalMaxPooling2D"),
     mg.GlobalAveragePooling1D: _plain("GlobalAveragePooling1D"),
     mg.GlobalAveragePooling2D: _plain("GlobalAveragePooling2D"),
-    mg.UpSampling2D: _plain("UpSampling2D", size=lambda layer: per_axis(layer.size, 2)),
+    mg.UpSampling2D: _plain(
+        "UpSampling2D",
+        size=lambda layer: per_axis(layer.size, 2),
+        interpolation=lambda layer: layer.interpolation,
+    ),
     mg.BatchNorm: _plain(
         "BatchNormalization",
         momentum=lambda layer: 1 - layer.momentum,
@@ -754,8 +758,10 @@ def _read_same(there: Any, c: dict[str, Any]) -> Any:
 
 
 def _read_upsampling(there: Any, c: dict[str, Any]) -> Any:
-    _need(there, c, data_format="channels_last", interpolation="nearest")
-    return mg.UpSampling2D(tuple(c["size"]))
+    _need(there, c, data_format="channels_last")
+    if c["interpolation"] != "bilinear":
+        _need(there, c, interpolation="nearest")
+    return mg.UpSampling2D(tuple(c["size"]), interpolation=c["interpolation"])
 
 
 def _read_norm(there: Any, c: dict[str, Any]) -> Any:

@@ -506,7 +506,9 @@ _MODULES: dict[type[Layer], Callable[[Any], tuple[Module, Module]]] = {
     mg.GlobalAveragePooling2D: _global(nn.AdaptiveAvgPool2d),
     mg.UpSampling2D: _alone(
         lambda layer: ChannelsFirst(
-            nn.Upsample(scale_factor=tuple(map(float, per_axis(layer.size, 2))))
+            nn.Upsample(
+                scale_factor=tuple(map(float, per_axis(layer.size, 2))), mode=layer.interpolation
+            )
         )
     ),
     mg.BatchNorm: _batch_norm,
@@ -1013,12 +1015,16 @@ def _read_unflatten(reader: _Reader, module: Any, shape: Shape) -> Any:
 
 
 def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Any:
-    reader.need(module, mode="nearest", size=None)
+    if module.mode != "bilinear":
+        reader.need(module, mode="nearest")
+    reader.need(module, size=None)
+    if module.align_corners:
+        reader.need(module, align_corners=False)
     given = module.scale_factor
     factors = given if isinstance(given, tuple) else (given, given)
     if any(factor != int(factor) for factor in factors):
         raise ValueError(f"{reader.label(module)} expects whole numbers to scale by, got {given}")
-    return mg.UpSampling2D(tuple(map(int, factors)))
+    return mg.UpSampling2D(tuple(map(int, factors)), interpolation=module.mode)
 
 
 def _read_hardtanh(reader: _Reader, module: Any, shape: Shape) -> Any:
