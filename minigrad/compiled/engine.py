@@ -244,8 +244,7 @@ class _State:
         self.optimizer.steps = int(state["steps"])
 
     def _pieces(self, vector: Any) -> list[Any]:
-        ends = np.cumsum([p.size for p in self.parameters])
-        return [vector[end - p.size : end] for p, end in zip(self.parameters, ends, strict=True)]
+        return [part.reshape(-1) for part in self.parameters.split(vector).values()]
 
     def by_numpy(self, gradient: BatchGradient, batch: Rows) -> tuple[float, Any]:
         """Return J and the state after NumPy's own step, and take the step back."""
