@@ -103,15 +103,9 @@ class Convolution(Affine):
             padding=self.padding,
         )
 
-    @property
-    def matrix(self) -> Array:
-        """A view of the weight with all axes but the last in one."""
-        weight = self.weight.value
-        return weight.reshape(-1, weight.shape[-1])
-
     def linear(self, windows: Windows, x: Array) -> Array:
         """Return z without the bias."""
-        return windows.correlate(x, self.matrix)
+        return windows.correlate(x, self.weight.value)
 
     def weight_gradient(self, windows: Windows, x: Array, delta: Array) -> Array:
         """Return dJ/dW as a matrix."""
@@ -119,7 +113,7 @@ class Convolution(Affine):
 
     def input_delta(self, windows: Windows, delta: Array) -> Array:
         """Return dJ/dx."""
-        return windows.spread(delta, self.matrix)
+        return windows.spread(delta, self.weight.value)
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -280,7 +274,7 @@ class Conv2DTranspose(Convolution):
 
     @override
     def linear(self, windows: Windows, x: Array) -> Array:
-        return windows.spread(x, self.matrix)
+        return windows.spread(x, self.weight.value)
 
     @override
     def weight_gradient(self, windows: Windows, x: Array, delta: Array) -> Array:
@@ -288,4 +282,4 @@ class Conv2DTranspose(Convolution):
 
     @override
     def input_delta(self, windows: Windows, delta: Array) -> Array:
-        return windows.correlate(delta, self.matrix)
+        return windows.correlate(delta, self.weight.value)

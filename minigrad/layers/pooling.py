@@ -18,7 +18,6 @@ from minigrad.layers.windows import (
     check_padding,
     make_windows,
     per_axis,
-    transposed,
 )
 from minigrad.util.config import register
 from minigrad.util.options import check_ints
@@ -84,14 +83,14 @@ class MaxPooling(Pooling):
             np.maximum(h, view, out=h)
         if training:
             self.cache = windows, padded, h
-        return h.T
+        return windows.restored(h)
 
     @override
     def backward(self, delta: Array) -> Array:
         windows: Windows
         windows, padded, h = self.cache
-        self.check_delta(delta, h.T.shape)
-        delta = transposed(delta)
+        self.check_delta(delta, windows.restored(h).shape)
+        delta = windows.transposed(delta)
         input_delta = np.zeros(padded.shape, delta.dtype)
         free = np.ones(h.shape, bool)  # whether the largest input of a window is still to come
         views = zip(windows.views(padded), windows.views(input_delta), strict=True)

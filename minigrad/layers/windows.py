@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
-from itertools import product
 from math import ceil, prod
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array, Shape, features
@@ -18,7 +18,7 @@ Size: TypeAlias = "int | Sequence[int]"
 """One number for all axes, or one for each."""
 Padding: TypeAlias = "str | int | Sequence[int]"
 
-_BLOCK_SIZE = 2**17
+_BLOCK_SIZE = 2**20
 """How many numbers a block of columns may hold, so that it stays in the cache while it is used."""
 
 
@@ -30,9 +30,11 @@ class Windows:
         reach = (kernel - 1) dilation + 1
         outputs = (length + padding - reach) // stride + 1
 
-    Arrays have the shape (batch, *lengths, channels). Computations run on the transposed array,
-    (channels, *reversed lengths, batch), in which slices are long contiguous runs. Results are in
-    Fortran order, so that the next layer transposes them for free.
+    Arrays have the shape (batch, height, width, channels), or (batch, steps, channels), where steps
+    are the height and the width is 1. Computations run on the array with its axes in the order
+    (width, channels, height, batch), in which slices are long contiguous runs, and the columns
+    under a kernel are one matrix. Results lie in memory in this order, so that the next layer
+    transposes them for free.
 
     Args:
         label: the layer, for messages.
@@ -59,33 +61,46 @@ class Windows:
         padding: Padding = "valid",
     ) -> None:
         axes = len(lengths)
+        one = [1] * (2 - axes)
         self.lengths = lengths
-        self._strides = per_axis(strides, axes)
-        sizes = zip(per_axis(kernel, axes), per_axis(dilation, axes), strict=True)
-        self._offsets = [range(0, k * d, d) for k, d in sizes]
-        reach = tuple(offsets[-1] + 1 for offsets in self._offsets)
+        self._kernel = (*per_axis(kernel, axes), *one)
+        self._strides = (*per_axis(strides, axes), *one)
+        self._dilation = (*per_axis(dilation, axes), *one)
+        sizes = list(zip(self._kernel, self._strides, self._dilation, strict=True))
+        reach = tuple((k - 1) * d + 1 for k, _, d in sizes)
         self.overlap = any(r > s for r, s in zip(reach, self._strides, strict=True))
-        paddings = [padding] * axes if isinstance(padding, str) else per_axis(padding, axes)
-        self.pads = tuple(map(_pads, lengths, reach, self._strides, paddings))
+        paddings = [padding] * 2 if isinstance(padding, str) else [*per_axis(padding, axes), 0]
+        pads = tuple(map(_pads, (*lengths, *one), reach, self._strides, paddings))
+        self.pads = pads[:axes]
         self._padded: Shape = tuple(
-            None if n is None else n + sum(pads) for n, pads in zip(lengths, self.pads, strict=True)
+            None if n is None else n + sum(pads) for n, pads in zip((*lengths, *one), pads)
         )
-        self.outputs: Shape = tuple(
+        self._outputs: Shape = tuple(
             None if n is None else (n - r) // s + 1
             for n, r, s in zip(self._padded, reach, self._strides, strict=True)
         )
+        self.outputs = self._outputs[:axes]
         if any(n is not None and n < 1 for n in self.outputs):
             raise ValueError(
-                f"{label} expects a padded input of at least {reach}, which its kernel covers, got "
-                f"{self._padded}: use a smaller kernel or more padding"
+                f"{label} expects a padded input of at least {reach[:axes]}, which its kernel "
+                f"covers, got {self._padded[:axes]}: use a smaller kernel or more padding"
             )
+
+    def transposed(self, x: Array) -> Array:
+        """Return an input or an output in the order of computation; a view where it lies so."""
+        image = x if x.ndim == 4 else x[:, :, np.newaxis]
+        return np.ascontiguousarray(image.transpose(2, 3, 1, 0))
+
+    def restored(self, h: Array) -> Array:
+        """Return the array of which h is the transposed one."""
+        return h.transpose(3, 2, 0, 1) if len(self.lengths) == 2 else h[0].T
 
     def pad(self, x: Array, fill: float = 0.0) -> Array:
         """Return the transposed input with its padding; a view of x where it needs no copy."""
-        inner = transposed(x)
+        inner = self.transposed(x)
         if not any(map(any, self.pads)):
             return inner
-        padded = self._full(len(inner), len(x), fill, x.dtype)
+        padded = self._full(inner.shape[1], len(x), fill, x.dtype)
         padded[self._inside] = inner
         return padded
 
@@ -93,31 +108,31 @@ class Windows:
         """Return what `pad` was given; the argument must be new memory."""
         if any(map(any, self.pads)):
             padded = np.ascontiguousarray(padded[self._inside])
-        return padded.T
+        return self.restored(padded)
 
     def _full(self, channels: int, rows: int, fill: float, dtype: np.dtype[Any]) -> Array:
         """Return a transposed padded input that holds one number everywhere."""
-        return np.full((channels, *self._padded[::-1], rows), fill, dtype)
+        height, width = self._padded
+        return np.full((width, channels, height, rows), fill, dtype)
 
     @property
     def _inside(self) -> tuple[slice, ...]:
         """The index of the input in its padding, transposed."""
         ends = zip(self.pads, self.lengths, strict=True)
-        return _reversed(slice(first, first + n) for (first, _), n in ends)
+        height, *width = (slice(first, first + n) for (first, _), n in ends)
+        return (*(width or [slice(None)]), slice(None), height)
 
     def views(self, padded: Array) -> list[Array]:
         """Return a view for each place in the kernel: what lies there in all windows."""
-        return [padded[place] for place in self._places]
+        heights, widths = self._places
+        return [padded[width, :, height] for height in heights for width in widths]
 
     @cached_property
-    def _places(self) -> list[tuple[slice, ...]]:
-        """The index of each view in a transposed padded input."""
+    def _places(self) -> list[list[slice]]:
+        """The indices of a padded input's heights, and of its widths, for each in the kernel."""
+        sizes = zip(self._kernel, self._dilation, self._outputs, self._strides, strict=True)
         return [
-            _reversed(
-                slice(first, first + (n - 1) * s + 1, s)
-                for first, n, s in zip(place, self.outputs, self._strides, strict=True)
-            )
-            for place in product(*self._offsets)
+            [slice(i * d, i * d + (n - 1) * s + 1, s) for i in range(k)] for k, d, n, s in sizes
         ]
 
     def total(self, x: Array) -> Array:
@@ -126,82 +141,94 @@ class Windows:
         h: Array = first.copy()
         for view in others:
             h += view
-        return h.T
+        return self.restored(h)
 
     def repeat(self, h: Array) -> Array:
         """Return an input that has h at every place of its window; the adjoint of `total`.
 
         Where windows overlap, their numbers are added.
         """
-        h = transposed(h)
-        padded = self._full(len(h), h.shape[-1], 0, h.dtype)
+        h = self.transposed(h)
+        padded = self._full(h.shape[1], h.shape[-1], 0, h.dtype)
         for view in self.views(padded):
             view += h
         return self.crop(padded)
 
     def correlate(self, x: Array, weight: Array) -> Array:
-        """Return z, each window times a weight of shape (kernel channels, filters).
-
-        Windows are copied to the columns of a matrix ("im2col"), so that the sums over kernel and
-        channels are one matrix product.
-        """
-        rows = np.ascontiguousarray(weight.T)  # BLAS is faster than with a transposed factor
-        z = np.empty((len(rows), *self.outputs[::-1], len(x)), np.result_type(x, weight))
+        """Return z, each window times a weight of shape (*kernel, channels, filters)."""
+        matrix = np.concatenate(self._by_width(weight)).T
+        height, width = self._outputs
+        z = np.empty((width, len(matrix), height, len(x)), np.result_type(x, weight))
         for block, columns in self._columns(x):
-            part = z[:, block]
-            part[...] = np.dot(rows, columns).reshape(part.shape)
-        return z.T
+            np.matmul(matrix, columns, out=_flat(z[:, :, block]))
+        return self.restored(z)
 
     def weight_gradient(self, x: Array, delta: Array) -> Array:
         """Return dJ/dweight for delta = dJ/dz of `correlate`."""
-        delta = transposed(delta)
+        delta = self.transposed(delta)
         gradient: Any = 0
         for block, columns in self._columns(x):
-            gradient += np.dot(columns, delta[:, block].reshape(len(delta), -1).T)
-        return np.asarray(gradient)
+            for column, part in zip(columns, _flat(delta[:, :, block]), strict=True):
+                gradient += np.dot(column, part.T)
+        height, width = self._kernel
+        by_width = np.asarray(gradient).reshape(width, height, -1, delta.shape[1])
+        return by_width.swapaxes(0, 1)
 
     def spread(self, delta: Array, weight: Array) -> Array:
         """Return dJ/dx for delta = dJ/dz of `correlate`: a window's delta goes to its inputs."""
-        delta = transposed(delta)
-        channels = len(weight) // prod(map(len, self._offsets))
-        padded = self._full(channels, delta.shape[-1], 0, np.result_type(delta, weight))
-        views = self.views(padded)
-        for block in _blocks(views):
-            part = delta[:, block]
-            columns = np.dot(weight, part.reshape(len(part), -1))
-            parts = columns.reshape(len(views), channels, *part.shape[1:])
-            for view, added in zip(views, parts, strict=True):
-                view[:, block] += added
+        delta = self.transposed(delta)
+        channels, rows = weight.shape[-2], delta.shape[-1]
+        padded = self._full(channels, rows, 0, np.result_type(delta, weight))
+        heights, widths = self._places
+        for block in self._blocks(padded):
+            part = _flat(delta[:, :, block])
+            added = np.zeros((len(padded), len(heights) * channels, part.shape[-1]), padded.dtype)
+            for width, matrix in zip(widths, self._by_width(weight), strict=True):
+                added[width] += np.matmul(matrix, part)
+            added = added.reshape(len(padded), len(heights), channels, -1, rows)
+            for i, height in enumerate(heights):
+                padded[:, :, height][:, :, block] += added[:, i]
         return self.crop(padded)
 
     def _columns(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield blocks of windows, each with a matrix that has a window in each column."""
-        views = self.views(self.pad(x))
-        for block in _blocks(views):
-            columns = np.concatenate([view[:, block] for view in views])
-            yield block, columns.reshape(len(columns), -1)
+        """Yield blocks of output rows, each with a matrix for each output column.
+
+        The matrix has a window in each of its columns ("im2col"). Heights under the kernel are
+        copied; widths are a view, unless dilated: the matrices overlap.
+        """
+        padded = self.pad(x)
+        heights, _ = self._places
+        reach = (self._kernel[1] - 1) * self._dilation[1] + 1
+        for block in self._blocks(padded):
+            rows = np.concatenate([padded[:, :, place][:, :, block] for place in heights], axis=1)
+            windows = sliding_window_view(rows, reach, axis=0)
+            windows = windows[:: self._strides[1], ..., :: self._dilation[1]]
+            columns = np.moveaxis(windows, -1, 1)
+            yield block, columns.reshape(len(columns), -1, prod(columns.shape[-2:]))
+
+    def _blocks(self, padded: Array) -> Iterator[slice]:
+        """Cut the output's rows into blocks whose columns fit into the cache."""
+        width, channels, _, batch = padded.shape
+        size = width * channels * batch * self._kernel[0]
+        count, step = self._outputs[0], max(1, _BLOCK_SIZE // size)
+        for first in range(0, count, step):
+            yield slice(first, min(first + step, count))
+
+    def _by_width(self, weight: Array) -> Array:
+        """Return the weight with a matrix for each width of the kernel: for all heights."""
+        height, width = self._kernel
+        *_, channels, filters = weight.shape
+        by_width = weight.reshape(height, width, channels, filters).swapaxes(0, 1)
+        return by_width.reshape(width, -1, filters)
 
 
 make_windows = lru_cache(256)(Windows)
 """Returns `Windows`, the same ones for the same arguments: each batch asks for them."""
 
 
-def _blocks(views: list[Array]) -> Iterator[slice]:
-    """Cut the windows along axis 1 into blocks whose columns fit into the cache."""
-    count = views[0].shape[1]
-    step = max(1, _BLOCK_SIZE * count // (len(views) * views[0].size))
-    for first in range(0, count, step):
-        yield slice(first, min(first + step, count))
-
-
-def _reversed(slices: Iterable[slice]) -> tuple[slice, ...]:
-    """Return the index of a transposed array, without its first and last axis."""
-    return (slice(None), *[*slices][::-1])
-
-
-def transposed(x: Array) -> Array:
-    """Return a batch with its axes reversed, contiguous; a view where x is in Fortran order."""
-    return np.asarray(x, order="F").T
+def _flat(part: Array) -> Array:
+    """Return a view with height and batch in one axis."""
+    return part.reshape(*part.shape[:2], -1)
 
 
 def per_axis(size: Size, axes: int) -> tuple[int, ...]:
