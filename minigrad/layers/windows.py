@@ -61,29 +61,30 @@ class Windows:
         padding: Padding = "valid",
     ) -> None:
         axes = len(lengths)
-        one = [1] * (2 - axes)
+        one = (1,) * (2 - axes)
         self.lengths = lengths
         self._kernel = (*per_axis(kernel, axes), *one)
         self._strides = (*per_axis(strides, axes), *one)
         self._dilation = (*per_axis(dilation, axes), *one)
-        sizes = list(zip(self._kernel, self._strides, self._dilation, strict=True))
-        reach = tuple((k - 1) * d + 1 for k, _, d in sizes)
-        self.overlap = any(r > s for r, s in zip(reach, self._strides, strict=True))
+        sizes = zip(self._kernel, self._dilation, strict=True)
+        self._reach = tuple((k - 1) * d + 1 for k, d in sizes)
+        self.overlap = any(r > s for r, s in zip(self._reach, self._strides, strict=True))
+        self._lengths = (*lengths, *one)
         paddings = [padding] * 2 if isinstance(padding, str) else [*per_axis(padding, axes), 0]
-        pads = tuple(map(_pads, (*lengths, *one), reach, self._strides, paddings))
-        self.pads = pads[:axes]
-        self._padded: Shape = tuple(
-            None if n is None else n + sum(pads) for n, pads in zip((*lengths, *one), pads)
+        self._pads = tuple(map(_pads, self._lengths, self._reach, self._strides, paddings))
+        self._padded = tuple(
+            None if n is None else n + sum(pads)
+            for n, pads in zip(self._lengths, self._pads, strict=True)
         )
-        self._outputs: Shape = tuple(
+        self._outputs = tuple(
             None if n is None else (n - r) // s + 1
-            for n, r, s in zip(self._padded, reach, self._strides, strict=True)
+            for n, r, s in zip(self._padded, self._reach, self._strides, strict=True)
         )
-        self.outputs = self._outputs[:axes]
+        self.pads, self.outputs = self._pads[:axes], self._outputs[:axes]
         if any(n is not None and n < 1 for n in self.outputs):
             raise ValueError(
-                f"{label} expects a padded input of at least {reach[:axes]}, which its kernel "
-                f"covers, got {self._padded[:axes]}: use a smaller kernel or more padding"
+                f"{label} expects a padded input of at least {self._reach[:axes]}, which its "
+                f"kernel covers, got {self._padded[:axes]}: use a smaller kernel or more padding"
             )
 
     def transposed(self, x: Array) -> Array:
@@ -105,22 +106,20 @@ class Windows:
         return padded
 
     def crop(self, padded: Array) -> Array:
-        """Return what `pad` was given; the argument must be new memory."""
-        if any(map(any, self.pads)):
-            padded = np.ascontiguousarray(padded[self._inside])
-        return self.restored(padded)
+        """Return the part of a padded input that `pad` was given, as a view."""
+        return self.restored(padded[self._inside])
 
     def _full(self, channels: int, rows: int, fill: float, dtype: np.dtype[Any]) -> Array:
         """Return a transposed padded input that holds one number everywhere."""
         height, width = self._padded
         return np.full((width, channels, height, rows), fill, dtype)
 
-    @property
+    @cached_property
     def _inside(self) -> tuple[slice, ...]:
         """The index of the input in its padding, transposed."""
-        ends = zip(self.pads, self.lengths, strict=True)
-        height, *width = (slice(first, first + n) for (first, _), n in ends)
-        return (*(width or [slice(None)]), slice(None), height)
+        ends = zip(self._pads, self._lengths, strict=True)
+        height, width = (slice(first, first + n) for (first, _), n in ends)
+        return width, slice(None), height
 
     def views(self, padded: Array) -> list[Array]:
         """Return a view for each place in the kernel: what lies there in all windows."""
@@ -156,8 +155,8 @@ class Windows:
 
     def correlate(self, x: Array, weight: Array) -> Array:
         """Return z, each window times a weight of shape (*kernel, channels, filters)."""
-        matrix = np.concatenate(self._by_width(weight)).T
         height, width = self._outputs
+        matrix = self._split(weight).transpose(3, 1, 0, 2).reshape(weight.shape[-1], -1)
         z = np.empty((width, len(matrix), height, len(x)), np.result_type(x, weight))
         for block, columns in self._columns(x):
             np.matmul(matrix, columns, out=_flat(z[:, :, block]))
@@ -175,36 +174,50 @@ class Windows:
         return by_width.swapaxes(0, 1)
 
     def spread(self, delta: Array, weight: Array) -> Array:
-        """Return dJ/dx for delta = dJ/dz of `correlate`: a window's delta goes to its inputs."""
+        """Return dJ/dx for delta = dJ/dz of `correlate`: a window's delta goes to its inputs.
+
+        Along the width this is a correlation, too: the kernel flipped, and the delta with zeros
+        around it and between the strides. Along the height the products are added in place.
+        """
         delta = self.transposed(delta)
-        channels, rows = weight.shape[-2], delta.shape[-1]
-        padded = self._full(channels, rows, 0, np.result_type(delta, weight))
-        heights, widths = self._places
+        outputs, filters, height, rows = delta.shape
+        inside, _, heights = self._inside
+        before = self._reach[1] - 1
+        spaced = np.zeros((self._padded[1] + before, *delta.shape[1:]), delta.dtype)
+        spaced[before:][self._places[1][0]] = delta
+        spaced = spaced[inside.start : inside.stop + before]
+        kernel, channels = self._kernel[0], weight.shape[-2]
+        matrix = self._split(weight)[:, ::-1].transpose(0, 2, 1, 3).reshape(kernel * channels, -1)
+        padded = np.zeros((self._lengths[1], channels, self._padded[0], rows), delta.dtype)
         for block in self._blocks(padded):
-            part = _flat(delta[:, :, block])
-            added = np.zeros((len(padded), len(heights) * channels, part.shape[-1]), padded.dtype)
-            for width, matrix in zip(widths, self._by_width(weight), strict=True):
-                added[width] += np.matmul(matrix, part)
-            added = added.reshape(len(padded), len(heights), channels, -1, rows)
-            for i, height in enumerate(heights):
-                padded[:, :, height][:, :, block] += added[:, i]
-        return self.crop(padded)
+            products = np.matmul(matrix, self._slide(spaced[:, :, block], 1))
+            products = products.reshape(len(padded), kernel, channels, -1, rows)
+            for i, place in enumerate(self._places[0]):
+                padded[:, :, place][:, :, block] += products[:, i]
+        return self.restored(padded[:, :, heights])
 
     def _columns(self, x: Array) -> Iterator[tuple[slice, Array]]:
         """Yield blocks of output rows, each with a matrix for each output column.
 
-        The matrix has a window in each of its columns ("im2col"). Heights under the kernel are
-        copied; widths are a view, unless dilated: the matrices overlap.
+        The matrix has a window in each of its columns ("im2col").
         """
         padded = self.pad(x)
-        heights, _ = self._places
-        reach = (self._kernel[1] - 1) * self._dilation[1] + 1
         for block in self._blocks(padded):
-            rows = np.concatenate([padded[:, :, place][:, :, block] for place in heights], axis=1)
-            windows = sliding_window_view(rows, reach, axis=0)
-            windows = windows[:: self._strides[1], ..., :: self._dilation[1]]
-            columns = np.moveaxis(windows, -1, 1)
-            yield block, columns.reshape(len(columns), -1, prod(columns.shape[-2:]))
+            rows = [padded[:, :, height][:, :, block] for height in self._places[0]]
+            yield block, self._slide(np.concatenate(rows, axis=1), self._strides[1])
+
+    def _slide(self, rows: Array, stride: int) -> Array:
+        """Return a matrix for each place of the kernel along the width: the columns under it.
+
+        The matrices are views that overlap, unless the kernel is dilated.
+        """
+        windows = sliding_window_view(rows, self._reach[1], axis=0)
+        windows = np.moveaxis(windows[::stride, ..., :: self._dilation[1]], -1, 1)
+        return windows.reshape(len(windows), -1, prod(windows.shape[-2:]))
+
+    def _split(self, weight: Array) -> Array:
+        """Return the weight with both axes of the kernel."""
+        return weight.reshape(*self._kernel, *weight.shape[-2:])
 
     def _blocks(self, padded: Array) -> Iterator[slice]:
         """Cut the output's rows into blocks whose columns fit into the cache."""
@@ -213,13 +226,6 @@ class Windows:
         count, step = self._outputs[0], max(1, _BLOCK_SIZE // size)
         for first in range(0, count, step):
             yield slice(first, min(first + step, count))
-
-    def _by_width(self, weight: Array) -> Array:
-        """Return the weight with a matrix for each width of the kernel: for all heights."""
-        height, width = self._kernel
-        *_, channels, filters = weight.shape
-        by_width = weight.reshape(height, width, channels, filters).swapaxes(0, 1)
-        return by_width.reshape(width, -1, filters)
 
 
 make_windows = lru_cache(256)(Windows)
