@@ -49,7 +49,8 @@ class Activation(Layer):
     def backward(self, delta: Array) -> Array:
         cached = self.cache
         self.check_delta(delta, cached.shape)
-        input_delta: Array = self.derivative(cached) * delta
+        input_delta = self.derivative(cached)
+        input_delta *= delta
         return input_delta
 
 

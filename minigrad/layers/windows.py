@@ -8,7 +8,7 @@ from math import ceil, prod
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array, Shape, features
@@ -123,8 +123,15 @@ class Windows:
 
     def views(self, padded: Array) -> list[Array]:
         """Return a view for each place in the kernel: what lies there in all windows."""
-        heights, widths = self._places
-        return [padded[width, :, height] for height in heights for width in widths]
+        return [view for rows in self.heights(padded) for view in self.widths(rows)]
+
+    def heights(self, padded: Array) -> list[Array]:
+        """Return a view for each height of the kernel: the rows that lie there."""
+        return [padded[:, :, place] for place in self._places[0]]
+
+    def widths(self, padded: Array) -> list[Array]:
+        """Return a view for each width of the kernel: the columns that lie there."""
+        return [padded[place] for place in self._places[1]]
 
     @cached_property
     def _places(self) -> list[list[slice]]:
@@ -164,14 +171,9 @@ class Windows:
 
     def weight_gradient(self, x: Array, delta: Array) -> Array:
         """Return dJ/dweight for delta = dJ/dz of `correlate`."""
-        delta = self.transposed(delta)
-        gradient: Any = 0
-        for block, columns in self._columns(x):
-            for column, part in zip(columns, _flat(delta[:, :, block]), strict=True):
-                gradient += np.dot(column, part.T)
-        height, width = self._kernel
-        by_width = np.asarray(gradient).reshape(width, height, -1, delta.shape[1])
-        return by_width.swapaxes(0, 1)
+        padded, delta = self.pad(x), _flat(self.transposed(delta)).swapaxes(1, 2)
+        taken = [self._slide(rows, self._strides[1]) for rows in self.heights(padded)]
+        return np.stack([np.matmul(columns, delta).sum(axis=0) for columns in taken])
 
     def spread(self, delta: Array, weight: Array) -> Array:
         """Return dJ/dx for delta = dJ/dz of `correlate`: a window's delta goes to its inputs.
@@ -192,8 +194,8 @@ class Windows:
         for block in self._blocks(padded):
             products = np.matmul(matrix, self._slide(spaced[:, :, block], 1))
             products = products.reshape(len(padded), kernel, channels, -1, rows)
-            for i, place in enumerate(self._places[0]):
-                padded[:, :, place][:, :, block] += products[:, i]
+            for i, view in enumerate(self.heights(padded)):
+                view[:, :, block] += products[:, i]
         return self.restored(padded[:, :, heights])
 
     def _columns(self, x: Array) -> Iterator[tuple[slice, Array]]:
@@ -203,7 +205,7 @@ class Windows:
         """
         padded = self.pad(x)
         for block in self._blocks(padded):
-            rows = [padded[:, :, height][:, :, block] for height in self._places[0]]
+            rows = [rows[:, :, block] for rows in self.heights(padded)]
             yield block, self._slide(np.concatenate(rows, axis=1), self._strides[1])
 
     def _slide(self, rows: Array, stride: int) -> Array:
@@ -211,9 +213,17 @@ class Windows:
 
         The matrices are views that overlap, unless the kernel is dilated.
         """
-        windows = sliding_window_view(rows, self._reach[1], axis=0)
-        windows = np.moveaxis(windows[::stride, ..., :: self._dilation[1]], -1, 1)
-        return windows.reshape(len(windows), -1, prod(windows.shape[-2:]))
+        kernel, dilation = self._kernel[1], self._dilation[1]
+        count = (len(rows) - self._reach[1]) // stride + 1
+        if isinstance(rows, np.ndarray):
+            step, *steps = rows.strides
+            shape = count, kernel, *rows.shape[1:]
+            windows = as_strided(rows, shape, (stride * step, dilation * step, *steps))
+        else:  # recorded for a compiled step, which knows no views that overlap
+            last = (count - 1) * stride + 1
+            taken = [rows[i * dilation : i * dilation + last : stride] for i in range(kernel)]
+            windows = np.stack(taken, axis=1)
+        return windows.reshape(count, -1, prod(rows.shape[2:]))
 
     def _split(self, weight: Array) -> Array:
         """Return the weight with both axes of the kernel."""
