@@ -29,8 +29,8 @@ from minigrad.util.random import RNG
 class Convolution(Affine):
     """The base of convolutions: options, parameters, and both passes.
 
-    The cache holds x only: both passes copy its windows to columns, which takes 2 to 12 percent of
-    the time and saves memory of the size of the kernel times x.
+    The cache holds x only: both passes copy the rows under the kernel, which takes a tenth of the
+    time and saves memory of the size of the kernel's height times x.
     """
 
     axes: ClassVar[int]
@@ -108,7 +108,7 @@ class Convolution(Affine):
         return windows.correlate(x, self.weight.value)
 
     def weight_gradient(self, windows: Windows, x: Array, delta: Array) -> Array:
-        """Return dJ/dW as a matrix."""
+        """Return dJ/dW."""
         return windows.weight_gradient(x, delta)
 
     def input_delta(self, windows: Windows, delta: Array) -> Array:

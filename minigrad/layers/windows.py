@@ -18,8 +18,8 @@ Size: TypeAlias = "int | Sequence[int]"
 """One number for all axes, or one for each."""
 Padding: TypeAlias = "str | int | Sequence[int]"
 
-_BLOCK_SIZE = 2**20
-"""How many numbers a block of columns may hold, so that it stays in the cache while it is used."""
+_BLOCK_SIZE = 2**19
+"""How many numbers of windows may be copied at a time, so that they stay in the cache."""
 
 
 class Windows:
@@ -69,14 +69,14 @@ class Windows:
         sizes = zip(self._kernel, self._dilation, strict=True)
         self._reach = tuple((k - 1) * d + 1 for k, d in sizes)
         self.overlap = any(r > s for r, s in zip(self._reach, self._strides, strict=True))
-        self._lengths = (*lengths, *one)
+        self._lengths: tuple[Any, ...] = (*lengths, *one)
         paddings = [padding] * 2 if isinstance(padding, str) else [*per_axis(padding, axes), 0]
         self._pads = tuple(map(_pads, self._lengths, self._reach, self._strides, paddings))
-        self._padded = tuple(
+        self._padded: tuple[Any, ...] = tuple(
             None if n is None else n + sum(pads)
             for n, pads in zip(self._lengths, self._pads, strict=True)
         )
-        self._outputs = tuple(
+        self._outputs: tuple[Any, ...] = tuple(
             None if n is None else (n - r) // s + 1
             for n, r, s in zip(self._padded, self._reach, self._strides, strict=True)
         )
@@ -171,9 +171,14 @@ class Windows:
 
     def weight_gradient(self, x: Array, delta: Array) -> Array:
         """Return dJ/dweight for delta = dJ/dz of `correlate`."""
-        padded, delta = self.pad(x), _flat(self.transposed(delta)).swapaxes(1, 2)
-        taken = [self._slide(rows, self._strides[1]) for rows in self.heights(padded)]
-        return np.stack([np.matmul(columns, delta).sum(axis=0) for columns in taken])
+        delta = self.transposed(delta)
+        height, width = self._kernel
+        gradient: Any = 0
+        for block, columns in self._columns(x):
+            parts = _flat(delta[:, :, block]).swapaxes(1, 2)
+            gradient += np.matmul(columns, parts).sum(axis=0)
+        by_width = np.asarray(gradient).reshape(width, height, -1, delta.shape[1])
+        return by_width.swapaxes(0, 1)
 
     def spread(self, delta: Array, weight: Array) -> Array:
         """Return dJ/dx for delta = dJ/dz of `correlate`: a window's delta goes to its inputs.
@@ -182,21 +187,19 @@ class Windows:
         around it and between the strides. Along the height the products are added in place.
         """
         delta = self.transposed(delta)
-        outputs, filters, height, rows = delta.shape
-        inside, _, heights = self._inside
-        before = self._reach[1] - 1
+        before, inside = self._reach[1] - 1, self._inside
         spaced = np.zeros((self._padded[1] + before, *delta.shape[1:]), delta.dtype)
         spaced[before:][self._places[1][0]] = delta
-        spaced = spaced[inside.start : inside.stop + before]
-        kernel, channels = self._kernel[0], weight.shape[-2]
-        matrix = self._split(weight)[:, ::-1].transpose(0, 2, 1, 3).reshape(kernel * channels, -1)
+        spaced = spaced[inside[0].start : inside[0].stop + before]
+        height, channels, rows = self._kernel[0], weight.shape[-2], delta.shape[-1]
+        matrix = self._split(weight)[:, ::-1].transpose(0, 2, 1, 3).reshape(height * channels, -1)
         padded = np.zeros((self._lengths[1], channels, self._padded[0], rows), delta.dtype)
         for block in self._blocks(padded):
             products = np.matmul(matrix, self._slide(spaced[:, :, block], 1))
-            products = products.reshape(len(padded), kernel, channels, -1, rows)
+            products = products.reshape(len(padded), height, channels, -1, rows)
             for i, view in enumerate(self.heights(padded)):
                 view[:, :, block] += products[:, i]
-        return self.restored(padded[:, :, heights])
+        return self.restored(padded[:, :, inside[2]])
 
     def _columns(self, x: Array) -> Iterator[tuple[slice, Array]]:
         """Yield blocks of output rows, each with a matrix for each output column.
@@ -215,14 +218,14 @@ class Windows:
         """
         kernel, dilation = self._kernel[1], self._dilation[1]
         count = (len(rows) - self._reach[1]) // stride + 1
-        if isinstance(rows, np.ndarray):
+        if type(rows) is np.ndarray:
             step, *steps = rows.strides
             shape = count, kernel, *rows.shape[1:]
             windows = as_strided(rows, shape, (stride * step, dilation * step, *steps))
         else:  # recorded for a compiled step, which knows no views that overlap
             last = (count - 1) * stride + 1
-            taken = [rows[i * dilation : i * dilation + last : stride] for i in range(kernel)]
-            windows = np.stack(taken, axis=1)
+            firsts = range(0, kernel * dilation, dilation)
+            windows = np.stack([rows[i : i + last : stride] for i in firsts], axis=1)
         return windows.reshape(count, -1, prod(rows.shape[2:]))
 
     def _split(self, weight: Array) -> Array:
@@ -232,10 +235,10 @@ class Windows:
     def _blocks(self, padded: Array) -> Iterator[slice]:
         """Cut the output's rows into blocks whose columns fit into the cache."""
         width, channels, _, batch = padded.shape
-        size = width * channels * batch * self._kernel[0]
-        count, step = self._outputs[0], max(1, _BLOCK_SIZE // size)
-        for first in range(0, count, step):
-            yield slice(first, min(first + step, count))
+        copied = self._kernel[0] if self._dilation[1] == 1 else prod(self._kernel)
+        step = max(1, _BLOCK_SIZE // (copied * width * channels * batch))
+        for first in range(0, self._outputs[0], step):
+            yield slice(first, min(first + step, self._outputs[0]))
 
 
 make_windows = lru_cache(256)(Windows)
