@@ -49,8 +49,7 @@ class Activation(Layer):
     def backward(self, delta: Array) -> Array:
         cached = self.cache
         self.check_delta(delta, cached.shape)
-        input_delta = self.derivative(cached)
-        input_delta *= delta
+        input_delta: Array = self.derivative(cached) * delta
         return input_delta
 
 
