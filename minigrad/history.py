@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from minigrad.util.atomic import atomic_write
 from minigrad.util.names import nearest
-from minigrad.util.table import Table
+from minigrad.util.table import Table, csv_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,14 +70,8 @@ class History(dict[str, list[float]]):
         1,0.5
         2,0.25
         """
-        import csv
-        import io
-
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["epoch", *self])
-        rows.writerows([epoch, *values] for epoch, values in self._rows())
-        atomic_write(path, [text.getvalue().encode()])
+        rows = ([epoch, *values] for epoch, values in self._rows())
+        atomic_write(path, [csv_text([["epoch", *self], *rows]).encode()])
 
     def plot(self, *, names: str | Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
         """Draw the losses, or what `names` says, over the epochs; see `minigrad.plots.history`."""

@@ -112,5 +112,5 @@ class L1L2(Regularizer):
 def check_regularizer(value: Regularizer | None, argument: str) -> Regularizer | None:
     """Return a regularizer or None, and refuse anything else."""
     if value is not None and not isinstance(value, Regularizer):
-        raise TypeError(f"{argument} must be a Regularizer such as L2(0.01), got {value!r}")
+        raise TypeError(f"{argument} expects a Regularizer such as L2(0.01), got {value!r}")
     return value

@@ -182,6 +182,7 @@ LAYERS = [
     (GlobalAveragePooling2D(), (2, 3, 2)),
     (UpSampling2D(), (2, 3, 2)),
     (UpSampling2D((1, 3)), (2, 2, 2)),
+    (UpSampling2D((3, 2), interpolation="bilinear"), (2, 3, 2)),
     (Model(Residual([Dense(3)])), (3,)),
     (Sequential([Dense(2), Sequential([LayerNorm(), Dense(3)])], name="inner"), (3,)),
 ]

@@ -88,14 +88,14 @@ def test_function_is_called_after_each_epoch() -> None:
 @pytest.mark.parametrize(
     ("callbacks", "message"),
     [
-        ([EarlyStopping], "callbacks[0] must be a Callback object"),
+        ([EarlyStopping], "callbacks[0] expects a Callback object"),
         ([EarlyStopping], "pass an object, EarlyStopping()"),
         (
             [Record(), 3],
-            "callbacks[1] must be a Callback object or a function of (epoch, logs), got 3",
+            "callbacks[1] expects a Callback object or a function of (epoch, logs), got 3",
         ),
-        (Record(), "callbacks must be a list, got a Record"),
-        (print, "callbacks must be a list, got a builtin_function_or_method"),
+        (Record(), "callbacks expects a list, got a Record"),
+        (print, "callbacks expects a list, got a builtin_function_or_method"),
     ],
 )
 def test_wrong_callbacks(callbacks, message: str) -> None:
@@ -460,6 +460,16 @@ def test_csv_logger_appends_after_each_epoch(tmp_path: Path) -> None:
     assert [int(row[0]) for row in rows] == [1, 2, 3]
     assert [float(row[1]) for row in rows] == model.history["loss"]
     assert [float(row[2]) for row in rows] == model.history["mae"]
+
+
+def test_csv_logger_removes_what_the_model_has_not(tmp_path: Path) -> None:
+    path, model = tmp_path / "log.csv", make()
+    model.fit(X, Y, epochs=2, callbacks=[CSVLogger(path)], verbose=0)
+    with path.open("a") as file:
+        file.write("3,0.5\n4")  # another run was killed after its last checkpoint
+    model.fit(X, Y, epochs=2, callbacks=[CSVLogger(path)], verbose=0)
+    assert [row[0] for row in read(path)] == ["epoch", "1", "2", "3", "4"]
+    assert [float(row[1]) for row in read(path)[1:]] == model.history["loss"]
 
 
 def test_csv_logger_refuses_other_columns(tmp_path: Path) -> None:

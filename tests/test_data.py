@@ -122,7 +122,7 @@ class TestArgumentsOfFit:
 
     @pytest.mark.parametrize("weight", ["balanced", [1.0, 2.0]])
     def test_class_weight_must_be_a_dict(self, weight) -> None:
-        with says(TypeError, "class_weight must be a dict"):
+        with says(TypeError, "class_weight expects a dict"):
             make().fit(X, np.round(Y / 2), class_weight=weight, verbose=0)
 
 
@@ -297,9 +297,9 @@ class TestUnsuitableArrays:
     @pytest.mark.parametrize(
         ("weight", "message"),
         [
-            (WEIGHT[:3], "sample_weight must have shape (100,), a weight for each row; got (3,)"),
-            (-WEIGHT, "sample_weight must not be negative"),
-            (0 * WEIGHT, "sample_weight must not be zero for all rows"),
+            (WEIGHT[:3], "sample_weight expects shape (100,), a weight for each row, got (3,)"),
+            (-WEIGHT, "sample_weight expects weights >= 0"),
+            (0 * WEIGHT, "sample_weight expects a positive weight"),
         ],
     )
     def test_wrong_weights(self, weight, message: str) -> None:

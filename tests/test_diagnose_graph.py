@@ -93,9 +93,9 @@ def test_wrong_targets_of_an_output_are_named():
     diagnosis = two_outputs().diagnose(X, y, loss=LOSSES)
     assert "unusable_targets" in diagnosis.kinds
     assert "y['price']" in diagnosis["unusable_targets"].why
-    with pytest.raises(TypeError, match="loss must be a dict with 'kind', 'price'"):
+    with pytest.raises(TypeError, match="loss expects a dict with 'kind', 'price'"):
         two_outputs().diagnose(X, Y, loss=MSELoss())
-    with pytest.raises(ValueError, match="x must be a dict with 'left', 'right'"):
+    with pytest.raises(ValueError, match="x expects a dict with 'left', 'right'"):
         two_outputs().diagnose({"left": X["left"]}, Y, loss=LOSSES)
 
 

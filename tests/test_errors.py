@@ -229,7 +229,7 @@ def test_custom_loss_without_super_init_is_a_mean() -> None:
 @pytest.mark.parametrize(
     ("make_it", "message"),
     [
-        (lambda: Dense(3, ReLU), "activation must be a Layer, got <class"),
+        (lambda: Dense(3, ReLU), "activation expects a Layer, got <class"),
         (lambda: Dense(3, ReLU), "pass an object, ReLU()"),
         (lambda: Dense(3, np.tanh), "got <ufunc 'tanh'>: pass an object, or a name"),
         (lambda: Dense("3"), "Dense expects a whole number units >= 1, got '3'"),
@@ -237,7 +237,7 @@ def test_custom_loss_without_super_init_is_a_mean() -> None:
             lambda: Dense(3, weight=np.ones((2, 3))),
             "got an ndarray: for numbers use weight_initializer",
         ),
-        (lambda: Dense(3, 8), "activation must be a Layer, got 8: pass an object"),
+        (lambda: Dense(3, 8), "activation expects a Layer, got 8: pass an object"),
         (
             lambda: Dense(3, bias=False),
             "got a bool: for numbers use bias_initializer, for none use_bias",
@@ -307,9 +307,9 @@ def test_unknown_names_in_compile() -> None:
     model = make()
     with says(ValueError, "optimizer='sdg' is not known: did you mean 'sgd'?"):
         model.compile(optimizer="sdg", loss="mse")
-    with says(TypeError, "optimizer must be an Optimizer, got 3: pass an object, or a name"):
+    with says(TypeError, "optimizer expects an Optimizer, got 3: pass an object, or a name"):
         model.compile(optimizer=3, loss="mse")  # type: ignore[arg-type]
-    with says(TypeError, "loss must be a Loss, got <class"):
+    with says(TypeError, "loss expects a Loss, got <class"):
         model.compile(optimizer="sgd", loss=MSELoss)  # type: ignore[arg-type]
     with says(ValueError, "metric 'rmes' is not known: did you mean 'rmse'?"):
         model.compile(optimizer="sgd", loss="mse", metrics=["rmes"])
@@ -323,8 +323,8 @@ def test_unknown_names_in_compile() -> None:
         ({"epochs": 0}, "fit expects a whole number epochs >= 1, got 0"),
         ({"batch_size": 2.5}, "fit expects a whole number batch_size >= 1, got 2.5"),
         ({"validation_split": 1.0}, "fit expects 0 <= validation_split < 1, got 1.0"),
-        ({"sample_weight": np.ones(3)}, "sample_weight must have shape (8,)"),
-        ({"sample_weight": -np.ones(8)}, "sample_weight must not be negative"),
+        ({"sample_weight": np.ones(3)}, "sample_weight expects shape (8,)"),
+        ({"sample_weight": -np.ones(8)}, "sample_weight expects weights >= 0"),
         ({"class_weight": {7: 1.0}}, "class_weight has no weight for class 0.5: it has [7]"),
     ],
 )

@@ -299,9 +299,9 @@ def test_the_gradients_equal_those_of_training(layer_example):
     assert explanation.j == pytest.approx(j + twin.parameters.regularization(), rel=1e-12)
     told = {step.name: step.row(0) for step in explanation.steps}
     for place in explanation._pass.names.places:
-        for attribute, (_, gradient, _, _) in place.parameters.items():
-            recorded = dict(twin.named_parameters())[f"{place.path}.{attribute}"].grad
-            np.testing.assert_allclose(told[gradient], recorded, rtol=1e-12, atol=1e-15)
+        for p in place.parameters.values():
+            recorded = dict(twin.named_parameters())[p.path].grad
+            np.testing.assert_allclose(told[p.gradient], recorded, rtol=1e-12, atol=1e-15)
 
 
 def test_every_loss_is_filled_in_with_numbers(loss_example):
@@ -313,6 +313,23 @@ def test_every_loss_is_filled_in_with_numbers(loss_example):
         assert adds_up(text) >= 5
         told = {name: middle for name, (middle, _, _) in lines_of(text).items()}
         assert all(told[name] for name in told if name[0] == "l" or name.startswith("∂J/∂a"))
+
+
+@pytest.mark.parametrize("size", [1.0, 1000.0])
+def test_the_sum_over_the_classes_is_written_once(size):
+    z, t = size * np.linspace(-1, 1, 10), np.eye(10)[3]
+    explanation = Sequential([Identity()], input_shape=(10,)).explain(
+        z[None], np.array([3]), loss=CrossEntropyLoss()
+    )
+    printed = lines_of(str(explanation))
+    s = printed["s"][1]
+    assert s == pytest.approx(size + math.log(np.exp(z - size).sum()), rel=1e-5)
+    assert printed["s"][0].count("exp(") == 10
+    assert printed["l"][1] == pytest.approx(s - z[3], rel=1e-5)
+    for k in range(10):
+        formula, value, _ = printed[f"∂J/∂a0[{k}]"]
+        assert formula == f"exp({z[k]:.6g} - {s:.6g}) - {t[k]:.6g}"
+        assert evaluate(formula) == pytest.approx(value, abs=1e-3)
 
 
 @pytest.mark.parametrize("cls", [*registered(Activation).values(), *registered(Loss).values()])

@@ -73,6 +73,12 @@ def test_every_number_of_a_convolution_is_a_sum_over_its_window(layer, shape, eq
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_the_gradients_of_a_transposed_convolution_sum_over_the_indices_they_have():
+    text = explain([Conv2DTranspose(2, 2, strides=2)], (2, 3, 1), rows=1).text()
+    assert "  ∂J/∂w1[i,j,k,c] = Σ_uv δ1[2u+i,2v+j,k] x[u,v,c]\n" in text
+    assert "  ∂J/∂b1[k] = Σ_mn δ1[m,n,k]\n" in text
+
+
 def test_the_window_and_the_kernel_are_tables():
     explanation = explain([Conv2D(2, 3)], (5, 5, 1), rows=1)
     text = str(explanation)

@@ -723,12 +723,12 @@ ONES = np.ones((2, 4))
         (
             lambda: make().fit([X["a"], X["b"]], Y),
             TypeError,
-            ["x must be a dict", "got list: pass {'a': ..., 'b': ...}"],
+            ["x expects a dict", "got list: pass {'a': ..., 'b': ...}"],
         ),
         (
             lambda: make().fit(X, {"kindd": Y["kind"], "price": Y["price"]}),
             ValueError,
-            ["y must be a dict", "['kindd', 'price']: did you mean 'kind'?"],
+            ["y expects a dict", "['kindd', 'price']: did you mean 'kind'?"],
         ),
         (
             lambda: Concatenate()([Input((4,), name="a"), Input((6,), name="b")]),

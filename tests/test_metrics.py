@@ -345,10 +345,10 @@ def test_custom_metric() -> None:
         (["top_0_accuracy"], ValueError, "did you mean 'top_5_accuracy'?"),
         (["mae", mae], ValueError, "the metric name 'mae' is taken"),
         (["loss"], ValueError, "metric 'loss' is not known"),
-        ([3], TypeError, "metrics must be names or functions of (target, prediction), got 3"),
-        ("mae", TypeError, "metrics=['mae'], got 'mae'"),
-        (mae, TypeError, "metrics=['mae'], got mae"),
-        (3, TypeError, "metrics=['mae'], got 3"),
+        ([3], TypeError, "metrics expects names or functions of (target, prediction), got 3"),
+        ("mae", TypeError, "metrics expects a list, got 'mae': pass metrics=['mae']"),
+        (mae, TypeError, "metrics expects a list, got mae: pass metrics=['mae']"),
+        (3, TypeError, "metrics expects a list, got 3: pass metrics=['mae']"),
     ],
 )
 def test_unknown_metrics(given, error, message: str) -> None:

@@ -195,7 +195,7 @@ def test_get_config_needs_every_argument_as_an_attribute() -> None:
 
 @pytest.mark.parametrize("value", [3, Tanh, np.tanh])
 def test_object_of_another_kind(value) -> None:
-    with pytest.raises(TypeError, match=r"activation must be a Layer, got .*: pass an object"):
+    with pytest.raises(TypeError, match=r"activation expects a Layer, got .*: pass an object"):
         as_object(Layer, value, "activation")
 
 

@@ -212,6 +212,15 @@ def test_trainable_runs_skip_frozen_parameters() -> None:
     ]
 
 
+def test_split_returns_views_of_a_vector() -> None:
+    weight, bias = Parameter(np.ones((2, 3))), Parameter(np.ones(2))
+    vector = np.arange(8.0)
+    parts = Parameters([weight, bias]).split(vector)
+    np.testing.assert_array_equal(parts[weight], [[0, 1, 2], [3, 4, 5]])
+    parts[bias][...] = 7
+    np.testing.assert_array_equal(vector[6:], [7, 7])
+
+
 def test_text_is_refused_as_value() -> None:
     with pytest.raises(TypeError, match="<U1"):
         Parameter(np.array(["a"]))

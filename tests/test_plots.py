@@ -287,12 +287,20 @@ def test_surface_colors_many_targets_on_the_scale_of_the_map(ax) -> None:
     assert ax.get_legend() is None
 
 
+def filled(contours, x: float, y: float) -> bool:
+    """Return whether contours have a color at a point."""
+    return any(path.contains_point((x, y)) for path in contours.get_paths())
+
+
 @pytest.mark.parametrize("boundary", [None, 0.5, 99.0])
 @pytest.mark.parametrize("value", [0.0, 5e-324, 0.5, -1e17, 1e290])
 def test_surface_draws_a_constant(value: float, boundary, ax) -> None:
     layer = Dense(1, weight_initializer="zeros", bias_initializer=np.array([value]))
     plots.surface(Sequential([layer], input_shape=(2,)), X, boundary=boundary, ax=ax)
     ax.figure.canvas.draw()
+    (contours,) = ax.collections  # no line for a boundary that the output never crosses
+    assert contours.levels[0] < value < contours.levels[-1]
+    assert filled(contours, 0, 0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e308])
@@ -307,6 +315,9 @@ def test_surface_leaves_a_hole_where_the_output_is_not_finite(ax) -> None:
     first = Dense(1, weight_initializer=np.full((2, 1), 1e299))
     plots.surface(Sequential([first], input_shape=(2,)), X * 10, ax=ax)
     ax.figure.canvas.draw()
+    (contours,) = ax.collections
+    assert filled(contours, 0, 0)
+    assert not filled(contours, 10, 10)
 
 
 # confusion

@@ -95,7 +95,8 @@ def test_pooling_undoes_upsampling() -> None:
 
 def test_outputs_stay_in_the_order_of_computation() -> None:
     x = data(4, 4, 4, 3)
-    for layer in (MaxPooling2D(), AveragePooling2D(), UpSampling2D()):
+    smooth = UpSampling2D(interpolation="bilinear")
+    for layer in (MaxPooling2D(), AveragePooling2D(), UpSampling2D(), smooth):
         model = built(layer, 4, 4, 3)
         h = model.forward(x)
         for made in (h, model.backward(h)):
@@ -112,6 +113,7 @@ def test_outputs_stay_in_the_order_of_computation() -> None:
         (lambda: AveragePooling2D(2, padding=2), ValueError, ("padding", "pool_size=2", "got 2")),
         (lambda: AveragePooling2D((4, 2), padding=2), ValueError, ("pool_size=(4, 2)", "got 2")),
         (lambda: UpSampling2D(0), ValueError, ("UpSampling2D", "size >= 1", "got 0")),
+        (lambda: UpSampling2D(interpolation="cubic"), ValueError, ("'bilinear'", "'cubic'")),
         (lambda: UpSampling2D(1.5), ValueError, ("UpSampling2D", "size", "1.5")),
     ],
 )

@@ -116,7 +116,7 @@ def test_verbose_0_prints_nothing(tty: bool, terminal, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("verbose", [3, -1, "loud", None])
 def test_verbose_is_checked(verbose) -> None:
-    with pytest.raises(ValueError, match="verbose must be 'auto', 0, 1 or 2, got"):
+    with pytest.raises(ValueError, match="fit expects verbose 'auto', 0, 1 or 2, got"):
         make().fit(X, Y, verbose=verbose)
 
 

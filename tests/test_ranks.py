@@ -390,13 +390,13 @@ def test_a_length_that_differs_is_not_broadcast_in_rows_of_one_axis(loss) -> Non
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.ones(3), "sample_weight must have shape (12,), a weight for each row, or the first"),
-        (np.ones((12, 4)), "axes of (12, 5, 4), a weight for each term; got (12, 4)"),
-        (np.ones(()), "a weight for each term; got ()"),
-        (np.ones((12, 5, 1)), "sample_weight must have shape (12,)"),
+        (np.ones(3), "sample_weight expects shape (12,), a weight for each row, or the first"),
+        (np.ones((12, 4)), "axes of (12, 5, 4), a weight for each term, got (12, 4)"),
+        (np.ones(()), "a weight for each term, got ()"),
+        (np.ones((12, 5, 1)), "sample_weight expects shape (12,)"),
         (np.ones((12, 5, 4)), "CrossEntropyLoss expects sample_weight for its terms, of shape (12"),
-        (-MASK, "sample_weight must not be negative, got -1.0"),
-        (0 * MASK, "sample_weight must not be zero for all rows"),
+        (-MASK, "sample_weight expects weights >= 0, got -1.0"),
+        (0 * MASK, "sample_weight expects a positive weight"),
         (np.full((12, 5), np.nan), "sample_weight holds nan at index (0, 0)"),
     ],
 )  # fmt: skip

@@ -145,12 +145,12 @@ def test_l1_makes_weights_zero() -> None:
         (
             lambda: Dense(1, weight_regularizer=0.1),
             TypeError,
-            "weight_regularizer must be a Regularizer",
+            "weight_regularizer expects a Regularizer",
         ),
         (
             lambda: Dense(1, bias_regularizer=L2),
             TypeError,
-            "bias_regularizer must be a Regularizer",
+            "bias_regularizer expects a Regularizer",
         ),
     ],
 )

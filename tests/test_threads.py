@@ -160,8 +160,8 @@ def test_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert thread_count() == 3
     assert thread_count(1) == 1
     for bad in (0, -1, 2.5, True):
-        with pytest.raises(ValueError, match=rf"threads must be .* got {bad}"):
+        with pytest.raises(ValueError, match=rf"threads expects .* got {bad}"):
             thread_count(bad)  # type: ignore[arg-type]
     monkeypatch.setenv("MINIGRAD_THREADS", "two")
-    with pytest.raises(ValueError, match=r"MINIGRAD_THREADS must be .* got 'two'"):
+    with pytest.raises(ValueError, match=r"MINIGRAD_THREADS expects .* got 'two'"):
         thread_count()

@@ -103,7 +103,7 @@ class EpochCallback(Callback):
 def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
     """Return callbacks, with functions of (epoch, logs) wrapped in one."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list, got {kind_of(callbacks)}: pass callbacks=[...]")
+        raise TypeError(f"callbacks expects a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
     for index, callback in enumerate[Any](callbacks):
         if callable(callback) and not isinstance(callback, (Callback, type)):
@@ -111,7 +111,7 @@ def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback
         if not isinstance(callback, Callback):
             way = f": pass an object, {callback.__name__}()" if isinstance(callback, type) else ""
             raise TypeError(
-                f"callbacks[{index}] must be a Callback object or a function of (epoch, logs), got "
+                f"callbacks[{index}] expects a Callback object or a function of (epoch, logs), got "
                 f"{callback!r}{way}"
             )
         found.append(callback)

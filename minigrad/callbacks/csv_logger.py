@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
 
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
 from minigrad.core.trainer import Trainer
+from minigrad.util.atomic import atomic_write
+from minigrad.util.table import csv_text
 
 
 class CSVLogger(Callback):
     """Writes the logs of each epoch as a row of a CSV file, as soon as the epoch ends.
 
-    A model's first fit starts a new file. Later fits, also of a loaded model, append to it.
+    A model's first fit starts a new file. Later fits, also of a loaded model, continue it after
+    the model's last epoch: the rows of epochs that a killed run made after its last checkpoint are
+    removed.
 
     Args:
         path: the file; its columns are "epoch" and the names in the logs.
@@ -41,26 +44,22 @@ class CSVLogger(Callback):
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
-        columns = ["epoch", *trainer.reported]
-        if trainer.epoch and os.path.exists(self.path) and os.path.getsize(self.path):
-            import csv
+        import csv
 
+        columns, kept = ["epoch", *trainer.reported], []
+        if trainer.epoch and os.path.exists(self.path) and os.path.getsize(self.path):
             with open(self.path, newline="", encoding="utf-8") as file:
-                present = next(csv.reader(file))
+                present, *rows = csv.reader(file)
             if present != columns:
                 raise ValueError(
                     f"CSVLogger expects {self.path!r} to have the columns {', '.join(columns)}, "
                     f"got {', '.join(present)}: choose a new file"
                 )
-        else:
-            self._write(columns, "w")
+            known = {str(epoch) for epoch in range(1, trainer.epoch + 1)}
+            kept = [row for row in rows if row and row[0] in known]
+        atomic_write(self.path, [csv_text([columns, *kept]).encode()])
 
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
-        self._write([epoch, *(logs[name] for name in trainer.reported)], "a")
-
-    def _write(self, row: list[Any], mode: Literal["w", "a"]) -> None:
-        import csv
-
-        with open(self.path, mode, newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            file.write(csv_text([[epoch, *(logs[name] for name in trainer.reported)]]))

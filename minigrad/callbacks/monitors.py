@@ -28,7 +28,9 @@ class Monitor(Callback):
         if not isinstance(monitor, str):
             raise TypeError(f"{type(self).__name__} expects a name as monitor, got {monitor!r}")
         if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+            raise ValueError(
+                f"{type(self).__name__} expects mode 'auto', 'min' or 'max', got {mode!r}"
+            )
         self.monitor = monitor
         self.mode = mode
         self.min_delta = check_not_negative(min_delta, "min_delta", self)

@@ -40,7 +40,7 @@ class Devices:
         fewest = min(map(len, owned))
         if fewest < (count or max(map(len, owned))):
             raise ValueError(
-                f"devices must be at most {fewest}, which JAX has in each process, got {count}"
+                f"JaxEngine expects at most the {fewest} devices of a process, got {count}"
             )
         self._mesh = Mesh(np.array(owned), ("processes", "devices"))
         self.processes = len(owned)

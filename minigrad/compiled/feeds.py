@@ -127,7 +127,7 @@ class Feeds:
             small = _is_small(data)
             if not small and self._hosts is not None and self._hosts.rows:
                 raise ValueError(
-                    "data of a file, or larger than 1 GiB, must have as many rows in each process, "
+                    "fit expects as many rows of a file, or of more than 1 GiB, in each process, "
                     f"got {self._hosts.rows}"
                 )
             feeds = (self._of_memory if small else _of_file)(data, size, rng)

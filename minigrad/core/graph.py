@@ -89,7 +89,7 @@ class Graph(Layer):
             layer = self.layers.get(layer, layer) if isinstance(layer, str) else layer
             if not isinstance(layer, Layer) or not sources:
                 raise TypeError(
-                    f"'{node}' of {self.label} must be (layer, *sources), got {entry!r}"
+                    f"'{node}' of {self.label} expects (layer, *sources), got {entry!r}"
                 )
             self.layers[node], self.sources[node] = layer, tuple(sources)
         if not isinstance(outputs, (str, Mapping)) or not outputs:
@@ -257,7 +257,7 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     given: list[Any] = [*inputs] if isinstance(inputs, (list, tuple)) else [inputs]
     for place, symbol in enumerate(given):
         if not isinstance(symbol, Input):
-            raise TypeError(f"inputs[{place}] of {owner} must be an Input, got {symbol!r}")
+            raise TypeError(f"inputs[{place}] of {owner} expects an Input, got {symbol!r}")
     names: dict[Symbol, str] = {
         symbol: symbol.name or f"input_{number}" for number, symbol in enumerate(given, start=1)
     }
@@ -294,7 +294,7 @@ def _ends(outputs: Any, owner: str) -> dict[Any, Symbol]:
     for name, end in ends.items():
         if not isinstance(end, Symbol) or end.layer is None:
             raise TypeError(
-                f"outputs[{name!r}] of {owner} must be what a layer called on an Input gives, "
+                f"outputs[{name!r}] of {owner} expects what a layer called on an Input gives, "
                 f"got {end!r}"
             )
     return ends

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 EngineName: TypeAlias = Literal["numpy", "jax"]
 
+_BATCH_SIZE = 32
+"""The default of `fit`."""
+
 
 @register
 class Model(Layer):
@@ -337,7 +340,7 @@ class Model(Layer):
         y: Arrays | None = None,
         *,
         epochs: int = 1,
-        batch_size: int | None = 32,
+        batch_size: int | None = _BATCH_SIZE,
         shuffle: bool = True,
         validation_data: Batches | Sequence[Arrays] | None = None,
         validation_split: float = 0.0,
@@ -402,7 +405,7 @@ class Model(Layer):
         data = as_batches(
             x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
         )
-        if isinstance(data, Stream) and batch_size not in (None, 32):
+        if isinstance(data, Stream) and batch_size not in (None, _BATCH_SIZE):
             raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
         fraction = check_fraction(validation_split, "validation_split", "fit")
         validation = as_validation(validation_data, fraction, accept, epochs=epochs)
@@ -735,13 +738,13 @@ def _compiled_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
     if isinstance(engine, str) and engine == "numpy":
         return None
     if isinstance(engine, str) and engine != "jax":
-        raise ValueError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+        raise ValueError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
     from minigrad.compiled import JaxEngine
 
     if isinstance(engine, str):
         return JaxEngine()
     if not isinstance(engine, JaxEngine):
-        raise TypeError(f"engine must be 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+        raise TypeError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
     return engine
 
 

@@ -280,6 +280,11 @@ class Parameters(Sequence[Parameter]):
         """The number of elements of all parameters."""
         return self._starts[-1]
 
+    def split(self, vector: Array) -> dict[Parameter, Array]:
+        """Return each parameter's part of a flat vector, such as a slot, as a view in its shape."""
+        placed = zip(self._starts, self._items, strict=False)
+        return {p: vector[start : start + p.size].reshape(p.shape) for start, p in placed}
+
     def twins(self) -> list[Parameter]:
         """Return parameters with the same values, shared, and gradients of their own."""
         vectors = {v: v.twin() for v in {p._vector for p in self._items} if v is not None}

@@ -124,12 +124,12 @@ def as_weights(value: ArrayLike, shape: Shape) -> NDArray[np.float64]:
     if not weight.ndim or not fits(weight.shape, shape[: weight.ndim]):
         terms = f", or the first axes of {shape}, a weight for each term" * (len(shape) > 2)
         raise ValueError(
-            f"sample_weight must have shape {shape[:1]}, a weight for each row{terms}; got "
+            f"sample_weight expects shape {shape[:1]}, a weight for each row{terms}, got "
             f"{weight.shape}"
         )
     check_finite(weight, "sample_weight")
     if weight.size and weight.min() < 0:
-        raise ValueError(f"sample_weight must not be negative, got {weight.min()}")
+        raise ValueError(f"sample_weight expects weights >= 0, got {weight.min()}")
     return weight.astype(np.float64, copy=False)
 
 
@@ -198,7 +198,7 @@ def as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:
     except TypeError:
         found = np.dtype(object)
     if found not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
+        raise ValueError(f"dtype expects 'float64' or 'float32', got {dtype!r}")
     return found
 
 

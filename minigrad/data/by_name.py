@@ -71,13 +71,13 @@ def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str,
     if not isinstance(data, Mapping):
         way = ", ".join(f"{name!r}: ..." for name in names)
         raise TypeError(
-            f"{what} must be a dict with {known}, got {type(data).__name__}: pass {{{way}}}"
+            f"{what} expects a dict with {known}, got {type(data).__name__}: pass {{{way}}}"
         )
     if data.keys() != set(names):
         unknown = next((str(name) for name in data if name not in names), "")
         meant = guess(unknown, [name for name in names if name not in data])
         raise ValueError(
-            f"{what} must be a dict with {known}, got one with {sorted(data)}"
+            f"{what} expects a dict with {known}, got one with {sorted(data)}"
             + (f": {meant}" if meant else "")
         )
     return data
@@ -87,7 +87,7 @@ def check_single(data: object, what: str) -> None:
     """Refuse a dict for a model with one input, or one output."""
     if isinstance(data, Mapping):
         one = f"{what}[{next(iter(data))!r}]" if data else "an array"
-        raise TypeError(f"{what} must be one array, got a dict with {sorted(data)}: pass {one}")
+        raise TypeError(f"{what} expects one array, got a dict with {sorted(data)}: pass {one}")
 
 
 @contextmanager

@@ -143,7 +143,7 @@ class Rows:
             if not isinstance(class_weight, Mapping) or not class_weight.keys() <= self.y.keys():
                 known = ", ".join(map(repr, self.y))
                 raise ValueError(
-                    f"class_weight must be a dict with weights for outputs, of {known}; got "
+                    f"class_weight expects a dict with weights for outputs, of {known}, got "
                     f"{class_weight}"
                 )
             factors = {
@@ -217,7 +217,9 @@ def as_rows(
         else:
             weight = as_weights(given, shape)
         if not any(w.any() for _, w in labelled(weight, "")):
-            raise ValueError("sample_weight must not be zero for all rows")
+            raise ValueError(
+                f"sample_weight expects a positive weight for some row, got 0 for all {rows}"
+            )
     return Rows(inputs, targets, weight, cast)
 
 
@@ -288,7 +290,7 @@ def _class_weights(
 ) -> NDArray[np.float64]:
     if not isinstance(class_weight, Mapping):
         raise TypeError(
-            "class_weight must be a dict with a weight for each class, such as {0: 1.0, 1: 5.0}, "
+            "class_weight expects a dict with a weight for each class, such as {0: 1.0, 1: 5.0}, "
             f"got {class_weight!r}"
         )
     weights = {
@@ -296,7 +298,9 @@ def _class_weights(
         for label, weight in class_weight.items()
     }
     if not any(weights.values()):
-        raise ValueError(f"class_weight must not be zero for all classes, got {class_weight}")
+        raise ValueError(
+            f"class_weight expects a positive weight for some class, got {class_weight}"
+        )
     classes = y[..., 0] if y.ndim == 1 + len(output_shape) > 1 else y
     if y.size > classes.size:
         if not (((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all()):

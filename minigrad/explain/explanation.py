@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,14 +13,16 @@ from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.explain.layer_steps import row_gradients
+from minigrad.explain.derivatives import row_gradients
+from minigrad.explain.latex import latex
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place
 from minigrad.explain.steps import Limit, Step, at, flat_index, number
-from minigrad.explain.text import latex, tagged, text
+from minigrad.explain.text import tagged, text
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.terminal import Terminal
+from minigrad.util.webpage import framed
 
 Index = int | tuple[int, ...]
 
@@ -143,11 +144,11 @@ class Explanation:
                 there are more, the four with the largest effect.
             width: the longest line, in columns.
         """
-        return self._text(row, most, Terminal(width))
+        return text(self._shown(row, most), Terminal(width))
 
     def to_latex(self, *, row: int = 0, most: int = 12) -> str:
         """Return the pass as a LaTeX document, which needs only amsmath; see `text`."""
-        return latex(self._pass, Selection(self._pass, self._row(row), Limit(most)))
+        return latex(self._shown(row, most))
 
     def unit(self, path: str, index: Index, *, row: int = 0, most: int = 12) -> str:
         """Return the lines of one unit: its value, its delta, and the sums behind them.
@@ -174,8 +175,7 @@ class Explanation:
         p = held[parameter]
         place = flat_index(index, p.source.shape, f"{path}.{parameter}")
         value = number(float(p.source.value.flat[place]))
-        ((first, attribute), *_) = self._pass.names.parameters[p.name]
-        updated = f"{first.path}.{attribute}".lstrip(".")
+        updated = self._pass.names.parameters[p.name][0].path
         lines = [f"  {at(p.name, p.source.shape, place)} = {value}"]
         for step in self.steps:
             if step.name in (p.gradient, p.total) or step.path == updated:
@@ -204,14 +204,10 @@ class Explanation:
         atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
-        shown = page(self._pass, range(min(self.rows, _PAGE_ROWS)))
-        return (  # a frame separates the page's style and script from the notebook's
-            f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
-            f'style="width:100%;height:1000px;border:0" srcdoc="{html.escape(shown)}"></iframe>'
-        )
+        return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self), 1000)
 
-    def _text(self, row: int, most: int, terminal: Terminal) -> str:
-        return text(self._pass, Selection(self._pass, self._row(row), Limit(most)), terminal)
+    def _shown(self, row: int, most: int) -> Selection:
+        return Selection(self._pass, self._row(row), Limit(most))
 
     def _row(self, row: int) -> int:
         if not 0 <= row < self.rows:
@@ -229,7 +225,8 @@ class Explanation:
     @override
     def __str__(self) -> str:
         terminal = Terminal.of()
-        return self._text(0, 12, terminal._replace(width=max(_NARROWEST, min(terminal.width, 100))))
+        width = max(_NARROWEST, min(terminal.width, 100))
+        return text(self._shown(0, 12), terminal._replace(width=width))
 
     @override
     def __repr__(self) -> str:

@@ -1,47 +1,57 @@
-"""How one output number of a recurrent, attention, embedding or pooling layer is computed.
-
-`FAMILIES` has a function for each base class. It takes a `Place`, and returns the right side of the
-equation for any unit k, the parts of one number, and what else is shown of it.
-"""
+"""How the numbers of recurrent, attention, embedding and pooling layers are computed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import numpy as np
 
 from minigrad.core.layer import Layer
+from minigrad.explain.formula import right_sides, write
 from minigrad.explain.places import Place
 from minigrad.explain.products import under_kernel
-from minigrad.explain.steps import Limit, Parts, Sum, at, factor, largest, number
+from minigrad.explain.steps import (
+    Limit,
+    Operand,
+    Rule,
+    Sum,
+    at,
+    factor,
+    largest,
+    number,
+    sum_of,
+    sum_of_products,
+)
 from minigrad.layers import GRU, LSTM, Embedding, MultiHeadAttention, pooling
 from minigrad.layers.recurrent import Recurrent
 
 _MOST_KEYS = 6
+_LSTM = "i = sigmoid(z_i); f = sigmoid(z_f); g = tanh(z_g); o = sigmoid(z_o); c = f c_0 + i g"
+_GRU = "r = sigmoid(z_r); u = sigmoid(z_u); k = z_k; n = tanh(z_n + r k); h = (1 - u) n + u h_0"
+_GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
+    LSTM: ("ifgo", "o tanh(c), c = f c + i g", right_sides(f"{_LSTM}; h = o tanh(c)")),
+    GRU: ("runk", "(1 - u) n + u h", right_sides(_GRU)),
+    Recurrent: ("h", "tanh(b + Σ x w + Σ h u)", right_sides("h = tanh(z_h)")),
+}
+"""The gates in the order of the cache, the equation for any unit, and those of one number."""
 
 
-class Family(NamedTuple):
-    """The right side of an equation, the parts of one number, and more of it for (row, index)."""
-
-    right: str
-    parts: Parts
-    note: Callable[[int, int], list[str]] | None = None
-
-
-def family(place: Place) -> Family | None:
+def family(place: Place) -> Rule | None:
     """Return how a layer's numbers are computed; None if no family knows its `forward`."""
     kind = type(place.layer)
     known = [base for base in FAMILIES if issubclass(kind, base) and kind.forward is base.forward]
-    return FAMILIES[known[0]](place) if known else None
+    unit = ",".join([*"tuvw"[: len(place.h.shape) - 1], "k"])
+    return FAMILIES[known[0]](place)._replace(unit=unit) if known else None
 
 
-def _recurrent(place: Place) -> Family:
+def _recurrent(place: Place) -> Rule:
     """Write the gates of one unit at one step; each z is b + Σ x w + Σ h u."""
     layer = cast("Recurrent", place.layer)
-    inputs, states, _ = layer.cache
+    inputs, states, kept = layer.cache
     units, steps, matrix = layer.units, len(inputs) - 1, layer.matrix()
+    names, right, sides = next(known for kind, known in _GATES.items() if isinstance(layer, kind))
 
     def unit_at(index: int) -> tuple[int, int]:
         step, unit = divmod(index, units) if layer.return_sequences else (steps - 1, index)
@@ -53,30 +63,16 @@ def _recurrent(place: Place) -> Family:
         step, unit = unit_at(index)
         products = inputs[step, :, row] * matrix[:, unit::units].T
         z = [[p[-1], p[units:-1].sum(), p[:units].sum()] for p in products]
-        (before, h), *cell = [state[step : step + 2, unit, row] for state in states]
-        if isinstance(layer, LSTM):
-            i, f, o = (_sigmoid(sum(z[gate])) for gate in (0, 1, 3))
-            g, (c_before, c) = float(np.tanh(sum(z[2]))), cell[0]
-            return [
-                ("i", f"sigmoid({_added(*z[0])})", i),
-                ("f", f"sigmoid({_added(*z[1])})", f),
-                ("g", f"tanh({_added(*z[2])})", g),
-                ("o", f"sigmoid({_added(*z[3])})", o),
-                ("c", f"{_times(f, c_before)} + {_times(i, g)}", c),
-                ("h", f"{number(o)} × tanh({number(c)})", h),
-            ]
-        if isinstance(layer, GRU):
-            d = layer.recurrent_bias.value[unit] if layer.recurrent_bias else 0.0
-            (r, u), k = (_sigmoid(sum(z[gate])) for gate in (0, 1)), d + z[2][2]
-            n = float(np.tanh(z[2][0] + z[2][1] + r * k))
-            return [
-                ("r", f"sigmoid({_added(*z[0])})", r),
-                ("u", f"sigmoid({_added(*z[1])})", u),
-                ("k", _added(d, z[2][2]), k),
-                ("n", f"tanh({_added(*z[2][:2])} + {_times(r, k)})", n),
-                ("h", f"(1 - {number(u)}) × {_enclosed(n)} + {_times(u, before)}", h),
-            ]
-        return [("h", f"tanh({_added(*z[0])})", h)]
+        if isinstance(layer, GRU):  # k is apart from the rest of z_n
+            z.append(
+                [layer.recurrent_bias.value[unit] if layer.recurrent_bias else 0.0, z[2].pop()]
+            )
+        written = {f"z_{name}": _added(*parts) for name, parts in zip(names, z, strict=True)}
+        values = dict(zip(names, kept[0][step, :, unit, row], strict=True)) if kept else {}
+        for name, state in zip(layer.states, states, strict=True):
+            values[f"{name}_0"], values[name] = state[step : step + 2, unit, row]
+        written |= {name: number(value) for name, value in values.items()}
+        return [(name, write(side, written.get), values[name]) for name, side in sides.items()]
 
     def note(row: int, index: int) -> list[str]:
         step, unit = unit_at(index)
@@ -87,12 +83,10 @@ def _recurrent(place: Place) -> Family:
         )
         return [head, *(f"  {gate} = {f:{width}} = {number(v)}" for gate, f, v in told)]
 
-    kinds = {LSTM: "o tanh(c), c = f c + i g", GRU: "(1 - u) n + u h"}
-    right = kinds.get(type(layer), "tanh(b + Σ x w + Σ h u)")
-    return Family(right, lambda row, index, _: gates(row, index)[-1][1], note)
+    return Rule(right, lambda row, index, _: gates(row, index)[-1][1], note=note)
 
 
-def _attention(place: Place) -> Family:
+def _attention(place: Place) -> Rule:
     """Write h = m w + b, where m is the mean of the values v by the attention weights."""
     _, _, weights, mixed = place.layer.cache
     w, bias = place.parameters["output_weight"], place.parameters.get("output_bias")
@@ -100,13 +94,10 @@ def _attention(place: Place) -> Family:
 
     def parts(row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, features)
-        m, values = mixed[row].reshape(-1, features), w.source.value
-        return Sum(
-            m[position] * values[:, unit],
-            lambda j: (
-                factor("m", m, position * features + j),
-                factor(w.name, values, j * features + unit),
-            ),
+        m, values, each = mixed[row].reshape(-1, features), w.source.value, np.arange(features)
+        return sum_of_products(
+            Operand("m", m, position * features + each),
+            Operand(w.name, values, each * features + unit),
             first=(factor(bias.name, bias.source.value, unit),) if bias else (),
         )
 
@@ -121,21 +112,21 @@ def _attention(place: Place) -> Family:
         return written
 
     added = f"{bias.name}[k] + " if bias else ""
-    return Family(f"{added}Σ_j m[t,j] {w.name}[j,k]", parts, note)
+    return Rule(f"{added}Σ_j m[t,j] {w.name}[j,k]", parts, note=note)
 
 
-def _embedding(place: Place) -> Family:
+def _embedding(place: Place) -> Rule:
     w, x, width = place.parameters["weight"], place.x, place.h.shape[-1]
 
     def parts(row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, width)
-        one = factor(w.name, w.source.value, int(place.input[row].flat[position]) * width + unit)
-        return Sum(np.array([one[1]]), lambda _: (one,))
+        index = int(place.input[row].flat[position]) * width + unit
+        return sum_of([factor(w.name, w.source.value, index)])
 
-    return Family(f"{w.name}[{at(x.name, x.shape, ','.join('tuvw'[: len(x.shape)]))},k]", parts)
+    return Rule(f"{w.name}[{at(x.name, x.shape, ','.join('tuvw'[: len(x.shape)]))},k]", parts)
 
 
-def _pooling(place: Place) -> Family:
+def _pooling(place: Place) -> Rule:
     """Write the window of one output number; positions under the padding don't count."""
     layer, x, channels = place.layer, place.x, place.h.shape[-1]
     means = isinstance(layer, (pooling.AveragePooling, pooling.GlobalAveragePooling))
@@ -149,13 +140,12 @@ def _pooling(place: Place) -> Family:
         values = place.input[row].ravel()[taken]
         if not means:
             return f"max({', '.join(map(number, np.sort(values)[::-1][: limit.most]))})"
-        share = "factor", 1 / len(taken)
-        return Sum(values * share[1], lambda i: (share, factor(x.name, place.input[row], taken[i])))
+        return sum_of([factor(x.name, place.input[row], i) for i in taken], 1 / len(taken))
 
-    return Family(f"{'mean' if means else 'max'} of the window of {x.name}", parts)
+    return Rule(f"{'mean' if means else 'max'} of the window of {x.name}", parts)
 
 
-FAMILIES: Final[dict[type[Layer], Callable[[Place], Family]]] = {
+FAMILIES: Final[dict[type[Layer], Callable[[Place], Rule]]] = {
     Recurrent: _recurrent,
     MultiHeadAttention: _attention,
     Embedding: _embedding,
@@ -164,18 +154,6 @@ FAMILIES: Final[dict[type[Layer], Callable[[Place], Family]]] = {
     pooling.GlobalMaxPooling: _pooling,
     pooling.GlobalAveragePooling: _pooling,
 }
-
-
-def _sigmoid(z: float) -> float:
-    return float((1 + np.tanh(z / 2)) / 2)
-
-
-def _enclosed(value: float) -> str:
-    return f"({number(value)})" if value < 0 else number(value)
-
-
-def _times(left: float, right: float) -> str:
-    return f"{number(left)} × {_enclosed(right)}"
 
 
 def _added(first: float, *others: float) -> str:

@@ -47,7 +47,7 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
     summary = f"Loss: {made.loss_names}"
     if len(written) < made.rows:
         summary += f" over {made.rows} rows; this page shows {len(written)} of them"
-    _, *notes = opening(made, Selection(made, rows[0], limit))
+    _, *notes = opening(Selection(made, rows[0], limit))
     equations = {str(place): equation for place, equation in EQUATIONS.items()}
     head = {"summary": f"{summary}.", "notes": notes, "equations": equations}
     return f'{as_json(head)[:-1]},"rows":[{",".join(written)}]}}'
@@ -103,36 +103,33 @@ class _Row:
         names, losses = self.made.names, self.made.losses
         places = [place for place in names.places if not place.enters]
         inputs = [s for s in names.symbols.values() if not any(s == p.h for p in places)]
-        groups = [([s], ["input" if s.name == "x" else s.name]) for s in inputs]
-        depths, of = [0] * len(groups), {s.name: 0 for s in inputs}
+        groups = [(0, [s], ["input" if s.name == "x" else s.name]) for s in inputs]
+        depths = {s.name: 0 for s in inputs}
         for place in places:
             inner = [names.of(child.output) for child in place.inner]
-            before = [of[s.name] for s in (*place.xs, *inner) if s is not None and s != place.h]
-            joined = [i for i, g in enumerate(groups) if place.activates and place.x == g[0][-1]]
-            if joined and joined[0] >= len(inputs) and place.h.units_of == place.x.units_of:
-                symbols, paths = groups[joined[0]]
+            before = [depths[s.name] for s in (*place.xs, *inner) if s is not None and s != place.h]
+            joins = place.activates and place.h.units_of == place.x.units_of
+            layers = groups[len(inputs) :]
+            if joined := [group for group in layers if joins and place.x == group[1][-1]]:
+                depth, symbols, paths = joined[0]
                 symbols.append(place.h)
                 paths.append(place.path)
-                of[place.h.name] = depths[joined[0]]
             else:
-                groups.append(([place.h], [place.path]))
-                depths.append(1 + max(before, default=0))
-                of[place.h.name] = depths[-1]
+                depth = 1 + max(before, default=0)
+                groups.append((depth, [place.h], [place.path]))
+            depths[place.h.name] = depth
             self._link(place)
-        columns = [self._column(symbols, paths) for symbols, paths in groups]
-        ends = [[f"J|{word(n)}", type(loss).__name__] for n, loss in losses.items()]
-        ends = [*(ends if len(ends) > 1 else ()), ["J", "sum" if len(ends) > 1 else ends[0][1]]]
-        units = ({"values": [name], "deltas": []} for name, _ in ends)
-        for unit, (_, title) in zip(units, ends, strict=True):
-            columns.append({"title": [title], "size": 1, "units": [unit]})
-        deepest = max(depths) + 1
-        depths += [deepest] * (len(ends) - 1) + [deepest + (len(ends) > 1)]
-        for column, depth in zip(columns, depths, strict=True):
-            column["depth"] = depth
-        for name, output in zip(ends, names.outputs.values(), strict=False):
-            self._inputs[name[0]] = self._shown(output.symbol)
-        if len(ends) > 1:
-            self._inputs["J"] = [name for name, _ in ends[:-1]]
+        columns = [
+            self._column(symbols, paths) | {"depth": depth} for depth, symbols, paths in groups
+        ]
+        last, ends = 1 + max(depths.values()), list[str]()
+        for label, loss in losses.items():
+            ends.append(f"J|{word(label)}" if len(losses) > 1 else "J")
+            columns.append(_loss_column(ends[-1], type(loss).__name__, last))
+            self._inputs[ends[-1]] = self._shown(names.outputs[label].symbol)
+        if len(losses) > 1:
+            columns.append(_loss_column("J", "sum", last + 1))
+            self._inputs["J"] = ends
         return columns
 
     def _link(self, place: Place) -> None:
@@ -179,14 +176,17 @@ class _Row:
         if array not in self.made.names.parameters or name in self._weights:
             return
         uses = self.made.names.parameters[array]
-        parameters = [one.parameters[key] for one, key in uses]
-        path, p = f"{uses[0][0].path}.{uses[0][1]}".lstrip("."), parameters[0]
-        shape = p.source.shape
+        path, shape = uses[0].path, uses[0].source.shape
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
-        gradients = dict.fromkeys([*(one.gradient for one in parameters), p.total])
+        gradients = {uses[0].total, *(use.gradient for use in uses)}
         lines = [
             self._add(place, index)
             for place, step in enumerate(self.made.steps)
             if step.name in gradients or (step.phase == "update" and step.path == path)
         ]
         self._weights[name] = {"value": number(value), "of": path, "lines": lines}
+
+
+def _loss_column(name: str, title: str, depth: int) -> dict[str, Any]:
+    units = [{"values": [name], "deltas": []}]
+    return {"title": [title], "size": 1, "units": units, "depth": depth}

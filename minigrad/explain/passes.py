@@ -1,14 +1,12 @@
-"""A pass over some rows: all arrays with their names, and the steps from the input to dJ/dx."""
+"""A pass over some rows: its steps from the input to dJ/dx or the update, and what is shown."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
@@ -16,10 +14,10 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
-from minigrad.explain.equations import ERROR
 from minigrad.explain.loss_steps import loss_steps
-from minigrad.explain.places import Names, by_label, word
-from minigrad.explain.steps import Limit, Line, Step, Sum, flat_index, largest
+from minigrad.explain.places import Names, by_label
+from minigrad.explain.steps import Limit, Line, Step, flat_index, largest
+from minigrad.explain.sums import delta_sums, shared_gradients
 from minigrad.explain.update import update_steps
 from minigrad.trace import trace
 
@@ -49,16 +47,13 @@ class Pass:
         self.target = targets if isinstance(self.prediction, dict) else targets[""]
         self.regularizers = {
             f"regularizer({p.name})": p.source.regularizer.value(p.source.value)
-            for place in self.names.places
-            for p in place.parameters.values()
+            for p, *_ in self.names.parameters.values()
             if p.source.regularizer is not None
         }
         self.j = cast("float", recorded.j) + sum(self.regularizers.values())
         with np.errstate(all="ignore"):
-            forward = list(self._forward())
-            ends = list(self._ends(targets))
-            shared = layer_steps.shared_gradients(self.names)
-            self.steps = [*forward, *ends, *self._backward(), *shared]
+            ends = loss_steps(self.losses, self.names.outputs, targets, self.j, self.regularizers)
+            self.steps = [*self._forward(), *ends, *self._backward()]
             if optimizer is not None:
                 gradients = {step.name: step.row(0) for step in self.steps}
 
@@ -90,34 +85,14 @@ class Pass:
 
     def _backward(self) -> Iterator[Step]:
         """Yield the steps of all layers in reverse; a sum of deltas comes before its use."""
-        sums = layer_steps.delta_sums(self.names)
+        waiting = delta_sums(self.names)
         for place in reversed(self.names.places):
             if place.delta is not None:
-                if place.h.name in sums:
-                    yield sums.pop(place.h.name)
+                if place.h.name in waiting:
+                    yield waiting.pop(place.h.name)
                 yield from layer_steps.backward(place, self.names)
-        yield from sums.values()
-
-    def _ends(self, targets: dict[str, NDArray[Any]]) -> Iterator[Step]:
-        """Yield the steps of the losses, of their sum if there are several, and of their slopes."""
-        outputs, added = self.names.outputs, self.regularizers
-        if "" in outputs:
-            yield from loss_steps(self.loss, outputs[""], targets[""], self.j, regularizers=added)
-            return
-        steps, parts = list[Step](), dict[str, float]()
-        for label, loss in self.losses.items():
-            prediction, target = outputs[label].symbol.values, targets[label]
-            j = copy.copy(loss).forward(prediction, target, training=False)
-            steps += loss_steps(loss, outputs[label], target, j, label)
-            parts[f"J|{word(label)}"] = j
-        yield from (step for step in steps if step.phase == "loss")
-        factors, products = [*(parts | added).items()], np.array([*(parts | added).values()])
-        equation = f"J = {' + '.join(parts | added)}"
-        yield Step(
-            "loss", "", "the sum of the losses", equation, f"as {ERROR}", "J", np.array([self.j]),
-            lambda *_: Sum(products, lambda i: (factors[i],)),
-        )  # fmt: skip
-        yield from (step for step in steps if step.phase == "backward")
+        yield from waiting.values()
+        yield from shared_gradients(self.names)
 
 
 class Selection:
@@ -176,7 +151,7 @@ class Selection:
 
     def note(self, step: Step) -> list[str]:
         """Return what a step shows of the number with the largest effect."""
-        if step.note is None:
+        if step.rule.note is None:
             return []
         sizes = self._effects(step.symbol.name) if step.symbol else np.zeros(1)
-        return step.note(self.row, int(np.argmax(sizes)))
+        return step.rule.note(self.row, int(np.argmax(sizes)))

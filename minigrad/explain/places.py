@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, cast
 
 from minigrad.core.graph import Graph
+from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.explain.steps import UNNAMED, Formula, Symbol
+from minigrad.explain.formula import right_sides
+from minigrad.explain.steps import UNNAMED, Rule, Step, Symbol
 from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.pooling import GlobalPooling, Pooling
@@ -39,12 +42,18 @@ class Output(NamedTuple):
 
 
 class NamedParameter(NamedTuple):
-    """A parameter: its name, the names of one layer's gradient and of the total, and its source."""
+    """A parameter of a layer, with its path and its name.
 
+    `gradient` is the name of the layer's gradient `grad`, and `total` that of the sum over all
+    layers that share the parameter.
+    """
+
+    path: str
     name: str
     gradient: str
     total: str
-    source: Any
+    source: Parameter
+    grad: Array | None
 
 
 @dataclass(eq=False)
@@ -63,7 +72,7 @@ class Place(Traced):
     hidden: bool = False
     xs: tuple[Symbol, ...] = (UNNAMED,)
     h: Symbol = UNNAMED
-    input_delta_names: tuple[str, ...] = ("",)
+    input_delta_names: list[str] = field(default_factory=list)
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +81,7 @@ class Place(Traced):
         self.affine = self.linear or (
             issubclass(kind, Convolution) and kind.forward is Convolution.forward
         )
-        self.sides = Formula.sides(self.layer.equation, "h")
+        self.sides = right_sides(self.layer.equation, "h")
         self.activates = issubclass(kind, Activation) or "a" in self.sides
 
     @property
@@ -94,6 +103,20 @@ class Place(Traced):
     def tag(self, last: str, hidden: str) -> str:
         """Return the numbers of the equations: `last` if no `Dense` follows, else `hidden`."""
         return hidden if self.hidden else last
+
+    def output_step(self, title: str, tag: str, rule: Rule) -> Step:
+        """Return the step of the output."""
+        return Step(
+            phase="forward", path=self.path, title=title, tag=tag, name=self.h.name, rule=rule,
+            values=self.output, symbol=self.h,
+        )  # fmt: skip
+
+    def input_delta_step(self, title: str, tag: str, rule: Rule, i: int = 0) -> Step:
+        """Return the step of dJ/dinput, or of one of several."""
+        return Step(
+            phase="backward", path=self.path, title=title, tag=tag, name=self.input_delta_names[i],
+            rule=rule, values=cast("Array", self.input_deltas[i]), symbol=self.xs[i],
+        )  # fmt: skip
 
 
 def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
@@ -140,7 +163,7 @@ class Names:
     def __init__(self, recorded: Trace, x: Data) -> None:
         self.places = list(_in_order("", {step.path: step for step in recorded.steps}))
         self.deltas: dict[int, str] = {}  # the name of each dJ/dinput, by the array's id
-        self.parameters: dict[str, list[tuple[Place, str]]] = {}  # the uses of each, by name
+        self.parameters: dict[str, list[NamedParameter]] = {}  # the uses of each, by name
         self.takers: dict[str, list[Taker]] = {}
         self._symbols: dict[int, Symbol] = {}
         self._taken: set[str] = set()
@@ -198,7 +221,8 @@ class Names:
 
     def _name_arrays(self) -> None:
         names: dict[int, str] = {}
-        count = 0
+        count, layers = 0, [place.layer for place in self.places if not place.enters]
+        uses = Counter(id(p.source) for layer in layers for _, p in layer.own_parameters())
         for place in self.places:
             count += place.affine
             level = str(count)
@@ -216,17 +240,16 @@ class Names:
                 name = f"a{level}" if after_sums else own
             place.h = self._give(place.output, name, like)
             for attribute, parameter in place.layer.own_parameters():
-                source = parameter.source
+                source, path = parameter.source, f"{place.path}.{attribute}".lstrip(".")
                 short = {"weight": "w", "bias": "b"}[attribute] if place.affine else attribute
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")
                 name = names[id(source)]
-                place.parameters[attribute] = NamedParameter(name, "", f"∂J/∂{name}", source)
-                self.parameters.setdefault(name, []).append((place, attribute))
-        for uses in self.parameters.values():
-            for place, attribute in uses:
-                p, part = place.parameters[attribute], f"|{word(place.path)}" * (len(uses) > 1)
-                place.parameters[attribute] = p._replace(gradient=p.total + part)
+                total, part = f"∂J/∂{name}", f"|{word(place.path)}" * (uses[id(source)] > 1)
+                grad = (place.gradients or {}).get(attribute)
+                p = NamedParameter(path, name, total + part, total, source, grad)
+                place.parameters[attribute] = p
+                self.parameters.setdefault(name, []).append(p)
         for place in self.places:
             place.h = self._symbols[id(place.output)]
 
@@ -234,7 +257,7 @@ class Names:
         """Name each dJ/dinput; if an array has several users, each gives a part with its path."""
         uses: dict[str, list[tuple[Place, int]]] = {}
         for place in self.places:
-            place.input_delta_names = ("",) * len(place.xs)
+            place.input_delta_names = [""] * len(place.xs)
             for i, delta in enumerate(() if place.enters else place.input_deltas):
                 if delta is not None:
                     uses.setdefault(place.xs[i].name, []).append((place, i))
@@ -265,8 +288,7 @@ class Names:
             again = f".{i + 1}" if place.xs.index(symbol) < i else ""
             whole = alone and (place, i) in outer
             name = symbol.delta + ("" if whole else f"|{word(place.path)}{again}")
-            names = place.input_delta_names
-            place.input_delta_names = (*names[:i], name, *names[i + 1 :])
+            place.input_delta_names[i] = name
             if (place, i) in outer:
                 by = f"{place.path} (input {i + 1})" if again else place.path
                 parts.append(Taker(by, name, cast("Array", place.input_deltas[i])))

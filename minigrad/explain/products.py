@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
 from minigrad.explain.places import Place
-from minigrad.explain.steps import Factor, Limit, Sum, at, factor
+from minigrad.explain.steps import Limit, Operand, Rule, Sum, at, factor, sum_of_products
 from minigrad.layers import Conv2DTranspose
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.windows import Windows, per_axis
 
-Names: TypeAlias = Sequence[str]
 _WIDEST = 5  # rows and columns of a window that are shown
 _BESIDE = 3  # columns of a window that fit beside those of the kernel
 
@@ -31,152 +29,112 @@ def under_kernel(windows: Windows) -> NDArray[np.intp]:
 
 
 class Products:
-    """z = b + Σ x w: what is multiplied for each number, and the equations for any unit.
+    """z = b + Σ x w: the `rules` of z, and of dJ/d of the weight, the bias and the input.
 
     Each product joins a position of the input, `taken`, one of the output, `made`, and a place in
     the kernel, `tap`. A `Dense` keeps all positions apart, and its kernel has one place.
-
-    Attributes:
-        equations: the right sides of z, and of dJ/d of the weight, the bias and the input.
-        indices: those of z, the weight and the input on the left sides.
     """
 
     def __init__(self, place: Place) -> None:
         self.place, layer = place, place.layer
         self.w, self.bias = place.parameters["weight"], place.parameters.get("bias")
         self.channels, self.units = place.x.shape[-1], place.h.shape[-1]
-        self.turned = isinstance(layer, Conv2DTranspose)
-        weight: Array = self.w.source.value
-        self.weight = weight.reshape(-1, *weight.shape[-2:])
-        self.weight = self.weight.swapaxes(1, 2) if self.turned else self.weight
-        if isinstance(layer, Convolution):
-            self._slide(layer, layer.cache[0])
-            return
-        self.taken = self.made = np.arange(prod(place.x.shape[:-1]))
+        self.weight: Array = self.w.source.value
+        # Flat indices: of the input and the output by position, and of the weight by its place in
+        # the kernel, the channel and the unit.
+        self.of_x, self.of_z = _numbered(place.input[0], 1), _numbered(place.output[0], 1)
+        self.of_weight = _numbered(self.weight, 2)
+        self.taken = self.made = np.arange(len(self.of_x))
         self.tap = np.zeros_like(self.taken)
-        near = list("tuvw"[: len(place.x.shape) - 1])
-        self._write("j", near, near, near, near, "j,k", ",".join(near), "k")
-
-    def _slide(self, layer: Convolution, windows: Windows) -> None:
-        """Find the products of a convolution: what lies under the kernel at each place of it."""
-        under = under_kernel(windows)
+        near = "tuvw"[: len(place.x.shape) - 1]
+        if not isinstance(layer, Convolution):
+            self._write(near, near, near)
+            return
+        under = under_kernel(layer.cache[0])
         self.tap, self.made = np.nonzero(under >= 0)
         self.taken = under[self.tap, self.made]
         near, far, taps = ("t", "s", "i") if layer.axes == 1 else ("uv", "mn", "ij")
         steps = (per_axis(n, layer.axes) for n in (layer.strides, layer.dilation_rate))
         moved = [
             f"{s if s > 1 else ''}{u}+{d if d > 1 else ''}{i}" + (f"-{first}" if first else "")
-            for u, i, s, d, (first, _) in zip(near, taps, *steps, windows.pads, strict=True)
+            for u, i, s, d, (first, _) in zip(near, taps, *steps, layer.cache[0].pads, strict=True)
         ]
-        where = "".join(f", {m} = {under}" for m, under in zip(far, moved, strict=True))
-        if self.turned:
+        if isinstance(layer, Conv2DTranspose):
+            self.of_weight = self.of_weight.swapaxes(1, 2)
             self.made, self.taken = self.taken, self.made
-            self._write("c", near, near, far, moved, ",".join([*taps, "k", "c"]), far, f"{taps}k")
-            self.equations["z"] += where
-        else:
-            index = ",".join([*taps, "c", "k"])
-            self._write("c", moved, far, near, near, index, near, f"{near}{taps}k")
-            self.equations["input"] += where
+        self._write(near, far, moved, taps)
 
-    def _write(
-        self,
-        c: str,
-        taken: Names,
-        taken_left: Names,
-        made_left: Names,
-        made: Names,
-        weight: str,
-        over: str,
-        back: str,
-    ) -> None:
-        """Write the equations from the positions on both sides, and what the sums run over."""
-        x, delta, z = self.place.x.name, self.place.h.delta, ",".join([*made_left, "k"])
-        inputs, deltas = f"{x}[{','.join([*taken, c])}]", f"{delta}[{','.join([*made, 'k'])}]"
-        w, sums = f"{self.w.name}[{weight}]", f"Σ_{over} " if over else ""
-        taps = weight.replace(",", "").replace("k", "")
-        self.indices = {"z": z, "weight": weight, "input": ",".join([*taken_left, c])}
-        self.equations = {
-            "z": (f"{self.bias.name}[k] + " if self.bias else "") + f"Σ_{taps} {inputs} {w}",
-            "weight": f"{sums}{deltas} {inputs}",
-            "bias": f"{sums}{delta}[{z}]",
-            "input": f"Σ_{back} {deltas} {w}",
+    def _write(self, near: str, far: str, moved: Sequence[str], taps: str = "") -> None:
+        """Write the rules with the letters of positions on the side that moves less, and more.
+
+        `moved` has the positions on the far side as terms of `near` and of `taps`, those in the
+        kernel. A transposed convolution moves over its output, others over their input.
+        """
+        turned, c, comma = isinstance(self.place.layer, Conv2DTranspose), "c" if taps else "j", ""
+        x_left, x, z_left, z = (near, near, far, moved) if turned else (far, moved, near, near)
+        w, back = ([*taps, "k", c] if turned else [*taps, c, "k"]), [*taps, "k"]
+        where = "".join(f", {m} = {under}" for m, under in zip(far, moved, strict=True))
+        if not taps:
+            where, comma = "", ","
+        elif not turned:
+            back = [*near, *back]
+        x_where, z_where = ("", where) if turned else (where, "")
+
+        def sums(over: Sequence[str]) -> str:
+            return f"Σ_{comma.join(over)} " if over else ""
+
+        def one(name: str, *index: str) -> str:
+            return f"{name}[{','.join(index)}]"
+
+        x_name, delta, weight = self.place.x.name, self.place.h.delta, one(self.w.name, *w)
+        inputs, deltas = one(x_name, *x, c), one(delta, *z, "k")
+        b = f"{self.bias.name}[k] + " if self.bias else ""
+        made, taken = ",".join([*z_left, "k"]), ",".join([*x_left, c])
+        note = self._note if taps else None
+        self.rules = {
+            "z": Rule(f"{b}{sums([*taps, c])}{inputs} {weight}{z_where}", self._z, made, note),
+            "weight": Rule(f"{sums(near)}{deltas} {inputs}", self._weight, ",".join(w)),
+            "bias": Rule(f"{sums(z_left)}{delta}[{made}]", self._bias),
+            "input": Rule(f"{sums(back)}{deltas} {weight}{x_where}", self._input, taken),
         }
 
-    def _weight_factor(self, tap: int, channel: int, unit: int) -> Factor:
-        last = (unit, channel) if self.turned else (channel, unit)
-        size = self.units * self.channels
-        index = tap * size + last[0] * self.w.source.shape[-1] + last[1]
-        return factor(self.w.name, self.w.source.value, index)
-
-    def output(self, row: int, index: int, _: Limit) -> Sum:
+    def _z(self, row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, self.units)
-        uses, x = np.flatnonzero(self.made == position), self.place.input[row]
-        taken, tap = self.taken[uses], self.tap[uses]
-        products = x.reshape(-1, self.channels)[taken] * self.weight[tap, :, unit]
-
-        def factors(i: int) -> tuple[Factor, ...]:
-            use, channel = divmod(i, self.channels)
-            one = factor(self.place.x.name, x, taken[use] * self.channels + channel)
-            return one, self._weight_factor(tap[use], channel, unit)
-
-        bias = self.bias
-        first = (factor(bias.name, bias.source.value, unit),) if bias else ()
-        return Sum(products.ravel(), factors, first=first)
-
-    def for_weight(self, _: int, index: int, __: Limit) -> Sum:
-        tap, index = divmod(index, self.channels * self.units)
-        channel, unit = divmod(index, self.units)
-        if self.turned:
-            unit, channel = divmod(index, self.channels)
-        uses = np.flatnonzero(self.tap == tap)
-        x, delta = self.place.input, self.place.deltas[0]
-        taken, made = (
-            self.taken[uses] * self.channels + channel,
-            self.made[uses] * self.units + unit,
+        uses, bias = np.flatnonzero(self.made == position), self.bias
+        return sum_of_products(
+            Operand(self.place.x.name, self.place.input[row], self.of_x[self.taken[uses]].ravel()),
+            Operand(self.w.name, self.weight, self.of_weight[self.tap[uses], :, unit].ravel()),
+            first=(factor(bias.name, bias.source.value, unit),) if bias else (),
         )
-        several = len(x) > 1
 
-        def factors(i: int) -> tuple[Factor, ...]:
-            row, use = divmod(i, len(uses))
-            shown = row if several else None
-            back = factor(self.place.h.delta, delta[row], made[use], shown)
-            return back, factor(self.place.x.name, x[row], taken[use], shown)
+    def _weight(self, _: int, index: int, __: Limit) -> Sum:
+        ((tap, channel, unit),) = np.argwhere(self.of_weight == index)
+        uses = np.flatnonzero(self.tap == tap)
+        return sum_of_products(
+            _over_rows(self.place.h.delta, self.place.deltas[0], self.of_z[self.made[uses], unit]),
+            _over_rows(self.place.x.name, self.place.input, self.of_x[self.taken[uses], channel]),
+        )
 
-        products = delta.reshape(len(x), -1)[:, made] * x.reshape(len(x), -1)[:, taken]
-        return Sum(products.ravel(), factors)
+    def _bias(self, _: int, unit: int, __: Limit) -> Sum:
+        delta, name = self.place.deltas[0], self.place.h.delta
+        return sum_of_products(_over_rows(name, delta, self.of_z[:, unit]))
 
-    def for_bias(self, _: int, unit: int, __: Limit) -> Sum:
-        delta = self.place.deltas[0]
-        columns, name = delta.reshape(len(delta), -1, self.units)[:, :, unit], self.place.h.delta
-
-        def factors(i: int) -> tuple[Factor, ...]:
-            row, position = divmod(i, columns.shape[1])
-            shown = row if len(delta) > 1 else None
-            return (factor(name, delta[row], position * self.units + unit, shown),)
-
-        return Sum(columns.ravel(), factors)
-
-    def for_input(self, row: int, index: int, _: Limit) -> Sum:
+    def _input(self, row: int, index: int, _: Limit) -> Sum:
         position, channel = divmod(index, self.channels)
         uses, delta = np.flatnonzero(self.taken == position), self.place.deltas[0][row]
-        made, tap = self.made[uses], self.tap[uses]
+        return sum_of_products(
+            Operand(self.place.h.delta, delta, self.of_z[self.made[uses]].ravel()),
+            Operand(self.w.name, self.weight, self.of_weight[self.tap[uses], channel].ravel()),
+        )
 
-        def factors(i: int) -> tuple[Factor, ...]:
-            use, unit = divmod(i, self.units)
-            one = factor(self.place.h.delta, delta, made[use] * self.units + unit)
-            return one, self._weight_factor(tap[use], channel, unit)
-
-        products = delta.reshape(-1, self.units)[made] * self.weight[tap, channel]
-        return Sum(products.ravel(), factors)
-
-    def note(self, row: int, index: int) -> list[str]:
+    def _note(self, row: int, index: int) -> list[str]:
         """Return the window and the kernel of one number of a convolution."""
         position, unit = divmod(index, self.units)
         uses, kernel = np.flatnonzero(self.made == position), self.w.source.shape[:-2]
         x = self.place.input[row].reshape(-1, self.channels)[self.taken[uses]]
         window = np.zeros((prod(kernel), self.channels))
         window[self.tap[uses]] = x
-        weight = self.weight[:, :, unit]
+        weight = self.weight.ravel()[self.of_weight[:, :, unit]]
         channel = int(np.argmax(np.abs(window * weight).sum(axis=0)))
         name = at(self.place.h.name, self.place.h.shape, index)
         head = f"{name}: channel {channel} of its window of {self.place.x.name}, and the kernel"
@@ -187,3 +145,16 @@ class Products:
         if kernel[-1] > _BESIDE:
             return [head, *left, "  and", *right]
         return [head, *map("   |".join, zip(left, right, strict=True))]
+
+
+def _numbered(array: Array, last: int) -> NDArray[np.intp]:
+    """Return the flat indices of an array, in one axis and its last ones."""
+    return np.arange(array.size).reshape(-1, *array.shape[-last:])
+
+
+def _over_rows(name: str, values: Array, places: NDArray[np.intp]) -> Operand:
+    """Return the operand of these numbers of all rows; of one row, without its number."""
+    if len(values) == 1:
+        return Operand(name, values[0], places)
+    starts = np.arange(len(values))[:, np.newaxis] * values[0].size
+    return Operand(name, values, (starts + places).ravel(), of_rows=True)

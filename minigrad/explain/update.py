@@ -13,17 +13,18 @@ from minigrad.core.layer import Layer
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, norm
-from minigrad.explain.places import Names
-from minigrad.explain.steps import Formula, Limit, Parts, Step, Sum, at, number
+from minigrad.explain.formula import Formula, right_sides
+from minigrad.explain.places import NamedParameter, Names
+from minigrad.explain.steps import Rule, Step, at, factor, number, sum_of
 
 _CONSTANTS: Final = {"eta": "η", "rho": "ρ", "epsilon": "ε", "beta_1": "β_1", "beta_2": "β_2"}
 
 
 class Update:
-    """One step of an optimizer, on copies: every vector before and after it.
+    """One step of an optimizer, on copies: the numbers of each parameter before and after it.
 
-    The vectors are those of the optimizer's slots, "value", and after the step "grad": the gradient
-    after clipping and weight decay. `model` is the copy after the step.
+    They are those of the optimizer's slots, "value", and after the step "grad": the gradient after
+    clipping and weight decay. `model` is the copy after the step.
 
     Args:
         model, optimizer: they aren't changed.
@@ -33,18 +34,14 @@ class Update:
     def __init__(self, model: Layer, optimizer: Optimizer, gradients: Mapping[str, Array]) -> None:
         self.model, made = copy.deepcopy((model, optimizer))
         self.parameters = {path: p.source for path, p in self.model.named_parameters()}
-        held = self.model.parameters
+        held, grads, update = self.model.parameters, list[Array](), made.update
         held.grad = np.zeros_like(held.grad)
         for path, gradient in gradients.items():
             self.parameters[path].grad = gradient
         self.norm = norm([grad for _, _, grad in held.trainable_runs()])
-        self._places, size = dict[Parameter, slice](), 0
-        for p in held:
-            self._places[p], size = slice(size, size + p.size), size + p.size
-        self.before: dict[str, Array] = {slot: np.zeros(size) for slot in made.slots}
-        self.before |= {slot: vector.copy() for slot, vector in made.state.items()}
-        self.before["value"] = held.value.copy()
-        grads, update = list[Array](), made.update
+        before: dict[str, Array] = {slot: np.zeros(held.size) for slot in made.slots}
+        before |= {slot: vector.copy() for slot, vector in made.state.items()}
+        before["value"] = held.value.copy()
 
         def recorded(value: Array, grad: Array, state: dict[str, Array]) -> None:
             grads.append(grad.copy())
@@ -53,14 +50,14 @@ class Update:
         vars(made)["update"] = recorded  # hides the method of this copy, to see each gradient
         with np.errstate(all="ignore"):
             made.step(held)
-        self.after = {**made.state, "value": held.value.copy(), "grad": np.zeros(size)}
+        after = {**made.state, "value": held.value.copy(), "grad": np.zeros(held.size)}
         runs = [slice(start, start + value.size) for start, value, _ in held.trainable_runs()]
         if runs:
-            self.after["grad"][np.r_[tuple(runs)]] = np.concatenate(grads)
-
-    def of(self, p: Parameter, vector: Array) -> Array:
-        """Return a parameter's part of a vector, as an array of shape (1, ...)."""
-        return vector[self._places[p]].reshape(1, *p.shape)
+            after["grad"][np.r_[tuple(runs)]] = np.concatenate(grads)
+        self.before, self.after = (
+            {name: held.split(vector) for name, vector in vectors.items()}
+            for vectors in (before, after)
+        )
 
 
 def update_steps(
@@ -76,40 +73,35 @@ def update_steps(
     `gradients` has dJ/dparameter by its name, such as "∂J/∂w1", `j` is the loss before the step,
     and `measure` returns that of a model.
     """
-    held = {
-        name: (f"{place.path}.{attribute}".lstrip("."), place.parameters[attribute].total)
-        for name, ((place, attribute), *_) in names.parameters.items()
-    }
-    known = {path: gradients[total] for path, total in held.values() if total in gradients}
+    held = [uses[0] for uses in names.parameters.values()]
+    known = {p.path: gradients[p.total] for p in held if p.total in gradients}
     update, linear = Update(model, optimizer, known), 0.0
-    for name, (path, _) in held.items():
-        p = update.parameters[path]
+    for named in held:
+        p = update.parameters[named.path]
         if p.trainable:
-            yield from _parameter_steps(update, optimizer, p, name, path)
-            change = update.of(p, update.after["value"] - update.before["value"])
+            yield from _parameter_steps(update, optimizer, p, named)
+            change = update.after["value"][p] - update.before["value"][p]
             linear += float(np.sum(change * p.grad))
     new = measure(update.model)
-    title = f"the loss after the update: J {number(j)} → {number(new)}"
-    parts = _changed("J", np.array([j]), np.array([new - j]))
-
-    def note(_: int, __: int) -> list[str]:
-        return [f"to first order: the sum of gradient times change is {number(linear)}"]
-
-    values = np.array([new])
-    yield Step("update", "", title, "J_new = J + change", "", "J_new", values, parts, note=note)
+    told = f"to first order: the sum of gradient times change is {number(linear)}"
+    rule = _changed("J", np.array([j]), np.array([new - j]))._replace(note=lambda _, __: [told])
+    yield Step(
+        phase="update", title=f"the loss after the update: J {number(j)} → {number(new)}",
+        name="J_new", rule=rule, values=np.array([new]),
+    )  # fmt: skip
 
 
 def _parameter_steps(
-    update: Update, optimizer: Optimizer, p: Parameter, name: str, path: str
+    update: Update, optimizer: Optimizer, p: Parameter, named: NamedParameter
 ) -> Iterator[Step]:
     """Yield a step for each side of the optimizer's equation; the last is the parameter's own."""
-    kind, gradient = type(optimizer).__name__, p.grad[None]
+    kind, name, gradient = type(optimizer).__name__, named.name, p.grad[None]
     slots = {slot[0]: slot for slot in optimizer.slots}
-    raw = f"∂J/∂{name}", gradient
-    arrays = {"w": (name, update.of(p, update.before["value"])), "gradient": raw, "g": raw}
+    raw = named.total, gradient
+    arrays = {"w": (name, update.before["value"][p][None]), "gradient": raw, "g": raw}
     for letter, slot in slots.items():
-        arrays[letter] = f"{letter}_{name}", update.of(p, update.before[slot])
-    sides, used = Formula.sides(_equation(optimizer), "w"), _gradient_used(optimizer, update.norm)
+        arrays[letter] = f"{letter}_{name}", update.before[slot][p][None]
+    sides, used = right_sides(_equation(optimizer), "w"), _gradient_used(optimizer, update.norm)
     if sides and used != "gradient":
         sides, arrays["g"] = {"g": used} | sides, (f"g_{name}", gradient)
     options = {"eta": optimizer.rate, "t": optimizer.steps + 1, "norm": update.norm}
@@ -124,17 +116,16 @@ def _parameter_steps(
         )
     for letter, side in (sides or {"w": ""}).items():
         left, before = arrays[letter]
-        after, sign = update.of(p, update.after[vectors[letter]]), "=" if letter == "g" else "←"
+        after = update.after[vectors[letter]][p][None]
         formula = Formula(side, dict(arrays), SimpleNamespace(**options), constants)
-        parts = _written(formula) if side else _changed(left, before, after - before)
         title = f"the {slots.get(letter, 'gradient')} that {kind} uses"
         if letter == "w":
             title = f"update by {kind}, learning rate {number(optimizer.rate)}"
-        right = formula.names(index) if side else f"{at(left, p.shape, index)} + change"
-        equation = f"{at(left, p.shape, index)} {sign} {right}"
+        rule = formula.rule(index) if side else _changed(left, before, after - before, index)
         yield Step(
-            "update", path, title, equation, "", left, after, parts, sizes=gradient, sign=sign
-        )
+            phase="update", path=named.path, title=title, name=left, rule=rule, values=after,
+            sizes=gradient, sign="=" if letter == "g" else "←",
+        )  # fmt: skip
         arrays[letter] = left, after
 
 
@@ -161,17 +152,12 @@ def _gradient_used(optimizer: Optimizer, length: float) -> str:
     return f"{used} + weight_decay w" if decays else used
 
 
-def _written(formula: Formula) -> Parts:
-    """Return the parts of a number that a formula computes, the same for all rows."""
-    return lambda _, index, limit: formula.numbers(0, index, limit)
-
-
-def _changed(name: str, before: Array, change: Array) -> Parts:
-    """Return the parts of a number that changes in a way which no equation tells."""
-
-    def parts(_: int, index: int, __: Limit) -> Sum:
-        added = float(change.flat[index])
-        old = at(name, before.shape[1:], index), float(before.flat[index])
-        return Sum(np.array([added]), lambda _: (("change", added),), first=(old,))
-
-    return parts
+def _changed(name: str, before: Array, change: Array, unit: str = "k") -> Rule:
+    """Return the rule of numbers that change in a way which no equation tells."""
+    return Rule(
+        f"{at(name, before.shape[1:], unit)} + change",
+        lambda _, index, __: sum_of(
+            [("change", float(change.flat[index]))], first=(factor(name, before[0], index),)
+        ),
+        unit,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import html
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
@@ -26,6 +25,7 @@ from minigrad.film.scenes import Scenes, spread
 from minigrad.losses import Loss
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.options import check_int, check_number
+from minigrad.util.webpage import framed
 
 _ROWS: Final = 2000
 """The most rows over which a film computes its loss."""
@@ -292,12 +292,8 @@ class Program:
         return page([film.data(row, most // len(self.films)) for film in self.films], row)
 
     def _repr_html_(self) -> str:
-        shown = html.escape(self._page(0, _NOTEBOOK_PAGES))
         height = 860 if len(self.films) == 1 else 1200
-        return (  # a frame separates the page's style and script from the notebook's
-            f'<iframe title="{html.escape(repr(self))}" sandbox="allow-scripts" '
-            f'style="width:100%;height:{height}px;border:0" srcdoc="{shown}"></iframe>'
-        )
+        return framed(self._page(0, _NOTEBOOK_PAGES), repr(self), height)
 
     @override
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import each, of
-from minigrad.interop.models import by_parameter, check_built
+from minigrad.interop.models import check_built
 from minigrad.interop.state_dict import Weight, array_of
 from minigrad.layers.windows import per_axis
 from minigrad.util.optional import optional
@@ -189,9 +189,9 @@ def to_keras_training(model: mg.Model) -> tuple[Any, Any]:
     optimizer.build(there.trainable_variables)
     optimizer.iterations.assign(ours.steps)
     if "velocity" in ours.state:
-        velocity = by_parameter(model, ours.state["velocity"])
+        velocity = model.parameters.split(ours.state["velocity"])
         for variable, momentum in zip(there.trainable_variables, optimizer.momentums, strict=True):
-            parts = [split(velocity[id(p.source)])[i] for p, split, i in writer.parts[id(variable)]]
+            parts = [split(velocity[p.source])[i] for p, split, i in writer.parts[id(variable)]]
             momentum.assign(-ours.learning_rate * sum(parts))
     return there, optimizer
 
@@ -434,7 +434,11 @@ _TO: dict[type[Layer], Callable[..., Tensor]] = {
     mg.GlobalMaxPooling2D: _plain("GlobalMaxPooling2D"),
     mg.GlobalAveragePooling1D: _plain("GlobalAveragePooling1D"),
     mg.GlobalAveragePooling2D: _plain("GlobalAveragePooling2D"),
-    mg.UpSampling2D: _plain("UpSampling2D", size=lambda layer: per_axis(layer.size, 2)),
+    mg.UpSampling2D: _plain(
+        "UpSampling2D",
+        size=lambda layer: per_axis(layer.size, 2),
+        interpolation=lambda layer: layer.interpolation,
+    ),
     mg.BatchNorm: _plain(
         "BatchNormalization",
         momentum=lambda layer: 1 - layer.momentum,
@@ -600,7 +604,7 @@ class _Reader:
         if not ours.momentum or not there.built:
             return
         ours.state["velocity"] = np.zeros(model.parameters.size, model.dtype)
-        views = by_parameter(model, ours.state["velocity"])
+        views = model.parameters.split(ours.state["velocity"])
         momentums = {
             id(v): _array(m) / -ours.learning_rate
             for v, m in zip(theirs.trainable_variables, there.momentums, strict=True)
@@ -609,7 +613,7 @@ class _Reader:
             for owner, weight, variables in _weights(layer, there_layer):
                 own = getattr(owner, weight.attribute)
                 if isinstance(own, mg.Parameter) and all(id(v) in momentums for v in variables):
-                    views[id(own.source)][...] = weight.join(*(momentums[id(v)] for v in variables))
+                    views[own.source][...] = weight.join(*(momentums[id(v)] for v in variables))
 
 
 def _calls(model: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:
@@ -754,8 +758,10 @@ def _read_same(there: Any, c: dict[str, Any]) -> Any:
 
 
 def _read_upsampling(there: Any, c: dict[str, Any]) -> Any:
-    _need(there, c, data_format="channels_last", interpolation="nearest")
-    return mg.UpSampling2D(tuple(c["size"]))
+    _need(there, c, data_format="channels_last")
+    if c["interpolation"] != "bilinear":
+        _need(there, c, interpolation="nearest")
+    return mg.UpSampling2D(tuple(c["size"]), interpolation=c["interpolation"])
 
 
 def _read_norm(there: Any, c: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.core.model import Model
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Shape
 
 
 def check_built(model: Any, function: str) -> Shape:
@@ -20,12 +20,3 @@ def check_built(model: Any, function: str) -> Shape:
             "fit"
         )
     return model.input_shape
-
-
-def by_parameter(model: Model, vector: Array) -> dict[int, Array]:
-    """Return the part of a flat vector that belongs to each parameter, as a view, by its id."""
-    views, start = {}, 0
-    for p in model.parameters:
-        views[id(p)] = vector[start : start + p.size].reshape(p.shape)
-        start += p.size
-    return views

@@ -348,10 +348,11 @@ def _global_pooling(to: _Writer, layer: Any, x: str) -> str:
 
 def _upsampling(to: _Writer, layer: mg.UpSampling2D, x: str) -> str:
     scales = to.constant(np.array([1, 1, *per_axis(layer.size, 2)], np.float32), exact=True)
+    smooth = layer.interpolation == "bilinear"
     options: dict[str, Any] = {
-        "mode": "nearest",
+        "mode": "linear" if smooth else "nearest",
         "nearest_mode": "floor",
-        "coordinate_transformation_mode": "asymmetric",
+        "coordinate_transformation_mode": "half_pixel" if smooth else "asymmetric",
     }
     h = to.op("Resize", to.channels_first(x, 4), "", scales, **options)
     return to.channels_last(h, 4)

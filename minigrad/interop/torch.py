@@ -16,7 +16,7 @@ from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.by_name import each
-from minigrad.interop.models import by_parameter, check_built
+from minigrad.interop.models import check_built
 from minigrad.interop.state_dict import Weight, array_of, weights_of
 from minigrad.layers.windows import make_windows, per_axis
 from minigrad.util.optional import optional
@@ -229,12 +229,12 @@ def to_torch_training(model: mg.Model) -> tuple[Module, Any]:
         **({"betas": (optimizer.beta_1, optimizer.beta_2)} if kind.startswith("Adam") else {}),
     )
     if optimizer.steps:
-        views = {slot: by_parameter(model, optimizer.state[slot]) for slot in optimizer.slots}
+        views = {slot: model.parameters.split(optimizer.state[slot]) for slot in optimizer.slots}
         for tensor in filter(lambda t: t.requires_grad, writer.module.parameters()):
             state = {"step": torch.tensor(float(optimizer.steps))} if kind != "SGD" else {}
             for slot in optimizer.slots:
                 arrays = [
-                    split(views[slot][id(p.source)])[i] for p, split, i in writer.parts[id(tensor)]
+                    split(views[slot][p.source])[i] for p, split, i in writer.parts[id(tensor)]
                 ]
                 state[slots[slot]] = _tensor(reduce(np.add, arrays))
             there.state[tensor].update(state)
@@ -506,7 +506,9 @@ _MODULES: dict[type[Layer], Callable[[Any], tuple[Module, Module]]] = {
     mg.GlobalAveragePooling2D: _global(nn.AdaptiveAvgPool2d),
     mg.UpSampling2D: _alone(
         lambda layer: ChannelsFirst(
-            nn.Upsample(scale_factor=tuple(map(float, per_axis(layer.size, 2))))
+            nn.Upsample(
+                scale_factor=tuple(map(float, per_axis(layer.size, 2))), mode=layer.interpolation
+            )
         )
     ),
     mg.BatchNorm: _batch_norm,
@@ -710,7 +712,7 @@ class _Reader:
         ours.steps = max(steps, default=1)
         for slot in ours.slots:
             ours.state[slot] = np.zeros(model.parameters.size, model.dtype)
-            views = by_parameter(model, ours.state[slot])
+            views = model.parameters.split(ours.state[slot])
             for layer, weight, tensors in self._read:
                 own = getattr(layer, weight.attribute)
                 if not isinstance(own, mg.Parameter):
@@ -724,7 +726,7 @@ class _Reader:
                         f"{layer.label} has one {weight.attribute} for two that the optimizer "
                         "trains in PyTorch: call from_torch without the optimizer"
                     )
-                views[id(own.source)][...] = weight.join(*arrays)
+                views[own.source][...] = weight.join(*arrays)
 
     def _fill(self, layer: Layer, module: Module) -> None:
         """Assign the arrays of a module to a layer."""
@@ -1013,12 +1015,16 @@ def _read_unflatten(reader: _Reader, module: Any, shape: Shape) -> Any:
 
 
 def _read_upsample(reader: _Reader, module: Any, shape: Shape) -> Any:
-    reader.need(module, mode="nearest", size=None)
+    if module.mode != "bilinear":
+        reader.need(module, mode="nearest")
+    reader.need(module, size=None)
+    if module.align_corners:
+        reader.need(module, align_corners=False)
     given = module.scale_factor
     factors = given if isinstance(given, tuple) else (given, given)
     if any(factor != int(factor) for factor in factors):
         raise ValueError(f"{reader.label(module)} expects whole numbers to scale by, got {given}")
-    return mg.UpSampling2D(tuple(map(int, factors)))
+    return mg.UpSampling2D(tuple(map(int, factors)), interpolation=module.mode)
 
 
 def _read_hardtanh(reader: _Reader, module: Any, shape: Shape) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, DType, Shape
 from minigrad.layers.windows import (
     Padding,
     Size,
@@ -332,17 +332,21 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
 
 @register
 class UpSampling2D(Layer):
-    """h = x with each number repeated to a block; backward, the deltas of a block are added.
+    """h = x in a larger size, as weighted means; backward, deltas are added with the same weights.
 
-    This is Keras's interpolation="nearest", and `torch.nn.Upsample` with mode="nearest".
+    With "nearest", each number is repeated to a block. With "bilinear", h is interpolated between
+    the numbers, which lie at the centers of their blocks; beyond the outer centers it is constant.
+    Both are Keras's, and those of `torch.nn.Upsample` with align_corners=False.
 
     Args:
-        size: the block's height and width: an int for both, or two ints.
+        size: the factors of height and width: an int for both, or two ints.
+        interpolation: "nearest" or "bilinear".
         name: see `Layer`.
 
     Raises:
         TypeError: `size` isn't a number.
-        ValueError: `size` below 1; when the layer is built, an input of another rank.
+        ValueError: `size` below 1, or another interpolation; when the layer is built, an input of
+            another rank.
 
     >>> layer = UpSampling2D((1, 2))
     >>> layer.build((1, 2, 1), np.random.default_rng(0))
@@ -351,13 +355,27 @@ class UpSampling2D(Layer):
     array([3., 3., 5., 5.])
     >>> layer.backward(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 1, 4, 1)).ravel()
     array([3., 7.])
+    >>> layer.interpolation = "bilinear"
+    >>> layer.forward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1)).ravel()
+    array([3. , 3.5, 4.5, 5. ])
     """
 
     row_shape: Shape
 
-    def __init__(self, size: Size = 2, *, name: str = "") -> None:
+    def __init__(
+        self,
+        size: Size = 2,
+        *,
+        interpolation: Literal["nearest", "bilinear"] = "nearest",
+        name: str = "",
+    ) -> None:
         super().__init__(name=name)
         self.size = check_ints(size, "size", self, count=2)
+        if interpolation not in ("nearest", "bilinear"):
+            raise ValueError(
+                f"UpSampling2D expects interpolation 'nearest' or 'bilinear', got {interpolation!r}"
+            )
+        self.interpolation = interpolation
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -371,18 +389,41 @@ class UpSampling2D(Layer):
         outputs = tuple(None if n is None else n * size for n, size in sizes)
         return make_windows(self.label, outputs, self.size, strides=self.size)
 
+    def _weights(self, lengths: Shape, dtype: DType) -> list[Array]:
+        """Return for each axis how much of each input (columns) is in each output (rows)."""
+        found = []
+        for length, size in zip(lengths, per_axis(self.size, 2), strict=True):
+            places = (np.arange(length * size) + 0.5) / size - 0.5
+            distances = places.clip(0, length - 1)[:, np.newaxis] - np.arange(length)
+            found.append(np.maximum(0, 1 - np.abs(distances)).astype(dtype))
+        return found
+
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
-        windows = self.windows(x.shape[1:-1])
-        h = windows.repeat(x)
+        lengths = x.shape[1:-1]
+        windows = self.windows(lengths)
+        if self.interpolation == "nearest":
+            h = windows.repeat(x)
+        else:
+            h = _weighted(windows, x, *self._weights(lengths, x.dtype))
         if training:
-            self.cache = windows, h.shape
+            self.cache = lengths, h.shape
         return h
 
     @override
     def backward(self, delta: Array) -> Array:
-        windows: Windows
-        windows, shape = self.cache
+        lengths, shape = self.cache
         self.check_delta(delta, shape)
-        return windows.total(delta)
+        windows = self.windows(lengths)
+        if self.interpolation == "nearest":
+            return windows.total(delta)
+        weights = (weight.T for weight in self._weights(lengths, delta.dtype))
+        return _weighted(windows, delta, *weights)
+
+
+def _weighted(windows: Windows, x: Array, rows: Array, columns: Array) -> Array:
+    """Return the sums over height and width with these weights."""
+    h: Array = np.matmul(rows, windows.transposed(x))  # width, channels, height, batch
+    sums = np.dot(columns, h.reshape(len(h), -1))
+    return windows.restored(sums.reshape(len(columns), *h.shape[1:]))

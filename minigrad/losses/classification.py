@@ -131,7 +131,7 @@ class CrossEntropyLoss(Loss):
            [ 0.5 , -0.5 ]])
     """
 
-    equation = "l = log(sum(exp(z))) - sum(t z); l' = exp(z) / sum(exp(z)) - t"
+    equation = "s = log(sum(exp(z))); l = s - sum(t z); l' = exp(z - s) - t"
     takes_logits = True
 
     def __init__(

@@ -144,7 +144,9 @@ def named_metrics(
     if isinstance(threshold, Mapping):
         if not isinstance(metrics, Mapping):
             way = f"metrics={{'{next(iter(threshold))}': [...]}}"
-            raise TypeError(f"metrics must be a dict with lists for outputs, as in {way}")
+            raise TypeError(
+                f"metrics expects a dict with lists for outputs, got {metrics!r}: pass {way}"
+            )
         if unknown := [output for output in metrics if output not in threshold]:
             raise ValueError(
                 f"metrics has no output {unknown[0]!r}: {nearest(unknown[0], threshold)}"
@@ -157,7 +159,7 @@ def named_metrics(
     listed = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Mapping))
     if not listed or callable(metrics):
         given = getattr(metrics, "__name__", repr(metrics))
-        raise TypeError(f"metrics must be a list, such as metrics=['mae'], got {given}")
+        raise TypeError(f"metrics expects a list, got {given}: pass metrics=['mae']")
     found: dict[str, Metric] = {}
     for metric in metrics:
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", "")
@@ -165,7 +167,7 @@ def named_metrics(
             metric = _by_name(name, threshold)
         elif not callable(metric) or hasattr(metric, "backward"):
             raise TypeError(
-                f"metrics must be names or functions of (target, prediction), got {metric!r}"
+                f"metrics expects names or functions of (target, prediction), got {metric!r}"
             )
         name = name or type(metric).__name__
         if name in found or name in ("loss", "epoch") or name.startswith("val_"):

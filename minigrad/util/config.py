@@ -140,7 +140,7 @@ def as_object(
     if not isinstance(value, str):
         way = f"{value.__name__}()" if isinstance(value, type) else "or a name"
         what = with_article(kind.__name__)
-        raise TypeError(f"{argument} must be {what}, got {value!r}: pass an object, {way}")
+        raise TypeError(f"{argument} expects {what}, got {value!r}: pass an object, {way}")
     known = {snake_case(name): cls for name, cls in registered(kind).items()}
     cls = known.get(value) or known.get(f"{value}_loss")
     if cls is None:

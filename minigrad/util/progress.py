@@ -26,7 +26,7 @@ _LEAST_BAR, _BAR = 5, 20  # columns
 def progress(verbose: Verbose) -> Progress:
     """Return the progress display on standard output for `fit(verbose=...)`."""
     if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
+        raise ValueError(f"fit expects verbose 'auto', 0, 1 or 2, got {verbose!r}")
     stream: TextIO | None = sys.stdout  # None in a program without a console
     if verbose == 0 or stream is None:
         return Progress()

@@ -31,10 +31,10 @@ def as_rng(rng: RNGLike) -> tuple[RNG, int | None]:
         return np.random.default_rng(rng), seed
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
-            raise ValueError(f"rng must be zero or a positive integer, got {rng}")
+            raise ValueError(f"rng expects zero or a positive integer, got {rng}")
         return np.random.default_rng(int(rng)), int(rng)
     raise TypeError(
-        "rng must be an int, a SeedSequence, a BitGenerator, a Generator, a RandomState or None, "
+        "rng expects an int, a SeedSequence, a BitGenerator, a Generator, a RandomState or None, "
         f"got {type(rng).__name__}"
     )
 

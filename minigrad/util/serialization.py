@@ -82,7 +82,7 @@ def from_config(
     # The file chooses the name and the arguments, so no other callable may be called.
     if not (isinstance(cls, type) and issubclass(cls, Configurable)):
         raise ValueError(
-            f"custom_objects['{name}'] must be a subclass of Layer, Loss, Optimizer or another "
+            f"custom_objects['{name}'] expects a subclass of Layer, Loss, Optimizer or another "
             f"Configurable to be made from a file, got {cls!r}"
         )
     options = {key: inner(v) for key, v in config["config"].items()}

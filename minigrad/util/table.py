@@ -1,10 +1,10 @@
-"""Tables: as text that fits a terminal, and as HTML for a notebook."""
+"""Tables: as text that fits a terminal, as HTML for a notebook, and as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from minigrad.util.markup import element, escape
 from minigrad.util.terminal import Terminal
@@ -77,3 +77,13 @@ class Table:
                 cells.append(element("td" if i else "th", escape(cell.strip()), style=look))
             lines.append(element("tr", "".join(cells)))
         return f"<table><thead>{lines[0]}</thead><tbody>{''.join(lines[1:])}</tbody></table>"
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as lines of a CSV file; numbers have enough digits to read back the same ones."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

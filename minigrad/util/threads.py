@@ -92,7 +92,7 @@ def thread_count(threads: int | None = None) -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         count = int(given) if given.isdecimal() else given or cores or 1
     if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-        raise ValueError(f"{source} must be an integer of at least 1, got {count!r}")
+        raise ValueError(f"{source} expects an integer of at least 1, got {count!r}")
     return int(count)
 
 

@@ -31,6 +31,14 @@ def write_page(room: str, names: Sequence[str], *, title: str, data: str) -> str
     return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _read("util", "webpage.html"))
 
 
+def framed(page: str, title: str, height: int) -> str:
+    """Return a page in a frame, which separates its style and its scripts from a notebook's."""
+    return (
+        f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" '
+        f'style="width:100%;height:{height}px;border:0" srcdoc="{html.escape(page)}"></iframe>'
+    )
+
+
 def as_json(value: Any) -> str:
     """Write JSON that can stand in a page: nothing in it can end a script."""
     written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

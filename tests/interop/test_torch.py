@@ -288,6 +288,12 @@ def test_first_layers_of_a_network_in_a_model() -> None:
         (nn.AvgPool2d(2, padding=1), (4, 4, 1), ["count_include_pad=False"]),
         (nn.AdaptiveAvgPool2d(2), (4, 4, 1), ["output_size=1"]),
         (nn.Embedding(3, 2, padding_idx=0), (4,), ["padding_idx=None"]),
+        (nn.Upsample(scale_factor=2, mode="bicubic"), (4, 4, 1), ["nearest", "bicubic"]),
+        (
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+            (4, 4, 1),
+            ["align_corners=False"],
+        ),
     ],
 )
 def test_modules_that_no_layer_holds(module, shape, parts) -> None:

@@ -105,6 +105,9 @@ CASES = {
     "GlobalAveragePooling2D()": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     "GlobalAveragePooling1D()": lambda: nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten()),
     "UpSampling2D((2, 3))": partial(nn.Upsample, scale_factor=(2, 3)),
+    "UpSampling2D((2, 3), interpolation='bilinear')": partial(
+        nn.Upsample, scale_factor=(2, 3), mode="bilinear"
+    ),
 }
 
 

@@ -1,0 +1,158 @@
+"""How an `equation`, such as "a = z * sigmoid(beta z)", is written with names or with numbers.
+
+Two names side by side are a product, sum(...) runs over the last axis, and mean and var of an array
+are statistics.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from minigrad.data.arrays import Array
+from minigrad.explain.steps import Limit, Rule, at, largest, number
+
+Named: TypeAlias = Mapping[str, tuple[str, Any]]
+Writer: TypeAlias = Callable[..., str | None]
+
+TOKEN: Final = re.compile(
+    r"(?P<space>\s+)"
+    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
+    r"|(?P<name>[^\W\d]\w*'*(?:\|[\w.]+)?(?:\[[^\]]*\])?)"
+    r"|(?P<sign>\*\*|[<>]=|.)"
+)
+_CALL: Final = r"(?P<call>\b(?:mean|var)\(\w+\)|\bsum\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))|"
+_TOKEN: Final = re.compile(_CALL + TOKEN.pattern)
+
+
+def right_sides(equation: str, default: str = "") -> dict[str, str]:
+    """Split an equation into right sides by what each defines, without a name `default`."""
+    parts = filter(None, map(str.strip, equation.split(";")))
+    sided = ((re.match(r"([^\W\d]\w*'*)\s*=(?!=)\s*(.*)", part), part) for part in parts)
+    return {m[1] if m else default: m[2] if m else part for m, part in sided}
+
+
+class Formula:
+    """The right side of an equation, such as "exp(z) / sum(exp(z))".
+
+    `arrays` and `parameters` translate the names in the text: to a name and an array of shape
+    (rows, ...) or (1, ...), or a name and a shape. `owner` has the options: a layer or a loss.
+    """
+
+    def __init__(self, text: str, arrays: Named, owner: object, parameters: Named) -> None:
+        self.text, self._arrays, self._owner = text, arrays, owner
+        self._known = {word: (name, values.shape[1:]) for word, (name, values) in arrays.items()}
+        self._known |= parameters
+
+    def rule(self, unit: str = "k") -> Rule:
+        """Return the rule of the numbers that it computes."""
+        return Rule(self.names(unit), self.numbers, unit)
+
+    def names(self, unit: str = "k") -> str:
+        """Write it for any unit, with names."""
+
+        def name(word: str, unit: str = unit) -> str | None:
+            return at(*self._known[word], unit) if word in self._known else None
+
+        def call(function: str, inner: str) -> str | None:
+            if function == "sum":
+                return f"Σ_j {write(inner, partial(name, unit='j'), call)}"
+            return f"{function}({self._known[inner][0]})" if inner in self._known else None
+
+        return write(self.text, name, call)
+
+    def numbers(self, row: int, index: int, limit: Limit) -> str:
+        """Write it for one unit of a row, with numbers for all names that are known."""
+        shape = next(iter(self._arrays.values()))[1].shape
+        units = shape[-1] if len(shape) > 1 else 1
+        start, place = index - index % units, index % units
+        rows = {
+            word: values[min(row, len(values) - 1)].ravel()[start : start + units]
+            for word, (_, values) in self._arrays.items()
+            if values.shape == shape
+        }
+
+        def value(word: str, unit: int = place) -> str | None:
+            held: Any = rows[word] if word in rows else getattr(self._owner, word, None)
+            held = getattr(held, "value", held)
+            if isinstance(held, np.ndarray) and held.size in (1, units):
+                held = float(held.flat[unit if held.size > 1 else 0])
+            plain = isinstance(held, (int, float)) and not isinstance(held, bool)
+            return number(held) if plain else None
+
+        def call(function: str, inner: str) -> str | None:
+            if function == "sum":
+                return _summed(
+                    inner, rows, limit, lambda unit: write(inner, partial(value, unit=unit), call)
+                )
+            over = rows.get(inner)
+            if over is not None and getattr(self._owner, "batch_dependent", False):
+                over = self._arrays[inner][1].reshape(-1, units)[:, place]
+            return None if over is None else number(getattr(over, function)())
+
+        return write(self.text, value, call)
+
+
+def _summed(inner: str, rows: Mapping[str, Array], limit: Limit, term: Callable[[int], str]) -> str:
+    """Write a sum over units: its largest terms, and if it is known the sum of the others."""
+    product = np.ones_like(next(iter(rows.values())), float)
+    for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
+        product = product * rows[word]
+    raised = "exp(" in inner
+    sizes = np.exp(product - product.max()) if raised else product
+    shown = largest(sizes, limit.of(sizes.size))
+    terms = [term(unit) for unit in shown]
+    if others := sizes.size - len(shown):
+        rest = "..."
+        if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
+            with np.errstate(all="ignore"):
+                rest = number(np.delete(np.exp(product) if raised else product, shown).sum())
+        terms.append(f"{rest} ({others} others)")
+    return f"({' + '.join(terms)})"
+
+
+def scaled(scale: float, expression: str) -> str:
+    """Write a factor before an expression: '0.5 × (a - t)'."""
+    if number(scale) == "1" or not expression:
+        return expression
+    bare = re.sub(r"\([^()]*\)|\[[^\]]*\]", "", expression)
+    several = bare.startswith("-") or re.search(r"\s[-+]\s|\sif\s", bare)
+    return f"{number(scale)} × " + (f"({expression})" if several else expression)
+
+
+def write(expression: str, name: Writer, call: Writer = lambda *_: None) -> str:
+    """Write names or numbers in place of an expression's names and sums; None leaves them."""
+    written = before = ""  # before: the kind of the last token, or the sign itself
+    spaced = False
+    for token in _TOKEN.finditer(expression):
+        kind, text, rest = str(token.lastgroup), token.group(), expression[token.end() :]
+        if kind == "space":
+            spaced = True
+            continue
+        new = None
+        if text in ("if", "else", "and", "or"):
+            kind, spaced = "word", True
+        elif kind == "call":
+            new = call(*text[:-1].split("(", 1))
+        elif kind == "name" and not rest.startswith("("):
+            new = name(text)
+        if new is not None:
+            kind, text, rest = "number" if re.match(r"-?[\d.(]", new) else "name", new, rest.strip()
+            alone = written[-1:] in ("", "(", ",", "|") and not rest.startswith(("^", "**"))
+            if new[0] == "(" and written[-1:] == "(" and rest[:1] == ")":
+                text = new[1:-1]
+            elif (new[0] == "-" and not alone) or ("/" in new and rest.startswith("^")):
+                text = f"({new})"
+        text = {"**": "^", "*": "×"}.get(text, text)
+        operand = kind in ("name", "number") or text == "("
+        if spaced and operand and before in ("name", "number", ")"):
+            written += " " if before == kind == "name" else " × "
+        elif written and (spaced or text == "×"):
+            written += " "
+        written += text
+        before, spaced = text if kind == "sign" else kind, text == "×"
+    return written
