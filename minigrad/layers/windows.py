@@ -193,7 +193,8 @@ class Windows:
         spaced = spaced[inside[0].start : inside[0].stop + before]
         height, channels, rows = self._kernel[0], weight.shape[-2], delta.shape[-1]
         matrix = self._split(weight)[:, ::-1].transpose(0, 2, 1, 3).reshape(height * channels, -1)
-        padded = np.zeros((self._lengths[1], channels, self._padded[0], rows), delta.dtype)
+        shape = self._lengths[1], channels, self._padded[0], rows
+        padded = np.zeros(shape, np.result_type(delta, weight))
         for block in self._blocks(padded):
             products = np.matmul(matrix, self._slide(spaced[:, :, block], 1))
             products = products.reshape(len(padded), height, channels, -1, rows)
