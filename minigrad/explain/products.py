@@ -22,7 +22,9 @@ _BESIDE = 3  # columns of a window that fit beside those of the kernel
 def under_kernel(windows: Windows) -> NDArray[np.intp]:
     """Return the input position under each place of the kernel in each window; -1 is padding."""
     numbered = np.arange(1.0, prod(windows.lengths) + 1).reshape(1, *windows.lengths, 1)
-    under = np.stack([view.T.ravel() for view in windows.views(windows.pad(numbered))])
+    under = np.stack(
+        [windows.restored(view).ravel() for view in windows.views(windows.pad(numbered))]
+    )
     return under.astype(np.intp) - 1
 
 

@@ -304,8 +304,8 @@ class BatchNorm(Normalization):
 
     @override
     def arrange(self, x: Array) -> Array:
-        # In this order sums run over contiguous axes, where NumPy adds numbers pairwise.
-        return np.asarray(x, order="F")
+        # With the rows last in memory, sums run over long runs, which NumPy adds pairwise.
+        return x if x.strides[0] == x.itemsize else np.asarray(x, order="F")
 
     @override
     def axes(self, x: Array) -> tuple[int, ...]:

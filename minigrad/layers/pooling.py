@@ -18,7 +18,6 @@ from minigrad.layers.windows import (
     check_padding,
     make_windows,
     per_axis,
-    transposed,
 )
 from minigrad.util.config import register
 from minigrad.util.options import check_ints
@@ -84,14 +83,14 @@ class MaxPooling(Pooling):
             np.maximum(h, view, out=h)
         if training:
             self.cache = windows, padded, h
-        return h.T
+        return windows.restored(h)
 
     @override
     def backward(self, delta: Array) -> Array:
         windows: Windows
         windows, padded, h = self.cache
-        self.check_delta(delta, h.T.shape)
-        delta = transposed(delta)
+        self.check_delta(delta, windows.restored(h).shape)
+        delta = windows.transposed(delta)
         input_delta = np.zeros(padded.shape, delta.dtype)
         free = np.ones(h.shape, bool)  # whether the largest input of a window is still to come
         views = zip(windows.views(padded), windows.views(input_delta), strict=True)
@@ -403,10 +402,11 @@ class UpSampling2D(Layer):
     def forward(self, x: Array, *, training: bool = True) -> Array:
         self.check_input(x, self.row_shape)
         lengths = x.shape[1:-1]
+        windows = self.windows(lengths)
         if self.interpolation == "nearest":
-            h = self.windows(lengths).repeat(x)
+            h = windows.repeat(x)
         else:
-            h = _weighted(x, *self._weights(lengths, x.dtype))
+            h = _weighted(windows, x, *self._weights(lengths, x.dtype))
         if training:
             self.cache = lengths, h.shape
         return h
@@ -415,14 +415,15 @@ class UpSampling2D(Layer):
     def backward(self, delta: Array) -> Array:
         lengths, shape = self.cache
         self.check_delta(delta, shape)
+        windows = self.windows(lengths)
         if self.interpolation == "nearest":
-            return self.windows(lengths).total(delta)
-        return _weighted(delta, *(weight.T for weight in self._weights(lengths, delta.dtype)))
+            return windows.total(delta)
+        weights = (weight.T for weight in self._weights(lengths, delta.dtype))
+        return _weighted(windows, delta, *weights)
 
 
-def _weighted(x: Array, rows: Array, columns: Array) -> Array:
-    """Return the sums over height and width with these weights, in Fortran order."""
-    h: Array = np.matmul(rows, transposed(x))  # channels, width, height, batch
-    channels, width, height, batch = h.shape
-    h = np.matmul(columns, h.reshape(channels, width, height * batch))
-    return h.reshape(channels, len(columns), height, batch).T
+def _weighted(windows: Windows, x: Array, rows: Array, columns: Array) -> Array:
+    """Return the sums over height and width with these weights."""
+    h: Array = np.matmul(rows, windows.transposed(x))  # width, channels, height, batch
+    sums = np.dot(columns, h.reshape(len(h), -1))
+    return windows.restored(sums.reshape(len(columns), *h.shape[1:]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
-from itertools import product
 from math import ceil, prod
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array, Shape, features
@@ -18,8 +18,8 @@ Size: TypeAlias = "int | Sequence[int]"
 """One number for all axes, or one for each."""
 Padding: TypeAlias = "str | int | Sequence[int]"
 
-_BLOCK_SIZE = 2**17
-"""How many numbers a block of columns may hold, so that it stays in the cache while it is used."""
+_BLOCK_SIZE = 2**19
+"""How many numbers of windows may be copied at a time, so that they stay in the cache."""
 
 
 class Windows:
@@ -30,9 +30,11 @@ class Windows:
         reach = (kernel - 1) dilation + 1
         outputs = (length + padding - reach) // stride + 1
 
-    Arrays have the shape (batch, *lengths, channels). Computations run on the transposed array,
-    (channels, *reversed lengths, batch), in which slices are long contiguous runs. Results are in
-    Fortran order, so that the next layer transposes them for free.
+    Arrays have the shape (batch, height, width, channels), or (batch, steps, channels), where steps
+    are the height and the width is 1. Computations run on the array with its axes in the order
+    (width, channels, height, batch), in which slices are long contiguous runs, and the columns
+    under a kernel are one matrix. Results lie in memory in this order, so that the next layer
+    transposes them for free.
 
     Args:
         label: the layer, for messages.
@@ -59,65 +61,84 @@ class Windows:
         padding: Padding = "valid",
     ) -> None:
         axes = len(lengths)
+        one = (1,) * (2 - axes)
         self.lengths = lengths
-        self._strides = per_axis(strides, axes)
-        sizes = zip(per_axis(kernel, axes), per_axis(dilation, axes), strict=True)
-        self._offsets = [range(0, k * d, d) for k, d in sizes]
-        reach = tuple(offsets[-1] + 1 for offsets in self._offsets)
-        self.overlap = any(r > s for r, s in zip(reach, self._strides, strict=True))
-        paddings = [padding] * axes if isinstance(padding, str) else per_axis(padding, axes)
-        self.pads = tuple(map(_pads, lengths, reach, self._strides, paddings))
-        self._padded: Shape = tuple(
-            None if n is None else n + sum(pads) for n, pads in zip(lengths, self.pads, strict=True)
+        self._kernel = (*per_axis(kernel, axes), *one)
+        self._strides = (*per_axis(strides, axes), *one)
+        self._dilation = (*per_axis(dilation, axes), *one)
+        sizes = zip(self._kernel, self._dilation, strict=True)
+        self._reach = tuple((k - 1) * d + 1 for k, d in sizes)
+        self.overlap = any(r > s for r, s in zip(self._reach, self._strides, strict=True))
+        self._lengths: tuple[Any, ...] = (*lengths, *one)
+        paddings = [padding] * 2 if isinstance(padding, str) else [*per_axis(padding, axes), 0]
+        self._pads = tuple(map(_pads, self._lengths, self._reach, self._strides, paddings))
+        self._padded: tuple[Any, ...] = tuple(
+            None if n is None else n + sum(pads)
+            for n, pads in zip(self._lengths, self._pads, strict=True)
         )
-        self.outputs: Shape = tuple(
+        self._outputs: tuple[Any, ...] = tuple(
             None if n is None else (n - r) // s + 1
-            for n, r, s in zip(self._padded, reach, self._strides, strict=True)
+            for n, r, s in zip(self._padded, self._reach, self._strides, strict=True)
         )
+        self.pads, self.outputs = self._pads[:axes], self._outputs[:axes]
         if any(n is not None and n < 1 for n in self.outputs):
             raise ValueError(
-                f"{label} expects a padded input of at least {reach}, which its kernel covers, got "
-                f"{self._padded}: use a smaller kernel or more padding"
+                f"{label} expects a padded input of at least {self._reach[:axes]}, which its "
+                f"kernel covers, got {self._padded[:axes]}: use a smaller kernel or more padding"
             )
+
+    def transposed(self, x: Array) -> Array:
+        """Return an input or an output in the order of computation; a view where it lies so."""
+        image = x if x.ndim == 4 else x[:, :, np.newaxis]
+        return np.ascontiguousarray(image.transpose(2, 3, 1, 0))
+
+    def restored(self, h: Array) -> Array:
+        """Return the array of which h is the transposed one."""
+        return h.transpose(3, 2, 0, 1) if len(self.lengths) == 2 else h[0].T
 
     def pad(self, x: Array, fill: float = 0.0) -> Array:
         """Return the transposed input with its padding; a view of x where it needs no copy."""
-        inner = transposed(x)
+        inner = self.transposed(x)
         if not any(map(any, self.pads)):
             return inner
-        padded = self._full(len(inner), len(x), fill, x.dtype)
+        padded = self._full(inner.shape[1], len(x), fill, x.dtype)
         padded[self._inside] = inner
         return padded
 
     def crop(self, padded: Array) -> Array:
-        """Return what `pad` was given; the argument must be new memory."""
-        if any(map(any, self.pads)):
-            padded = np.ascontiguousarray(padded[self._inside])
-        return padded.T
+        """Return the part of a padded input that `pad` was given, as a view."""
+        return self.restored(padded[self._inside])
 
     def _full(self, channels: int, rows: int, fill: float, dtype: np.dtype[Any]) -> Array:
         """Return a transposed padded input that holds one number everywhere."""
-        return np.full((channels, *self._padded[::-1], rows), fill, dtype)
+        height, width = self._padded
+        return np.full((width, channels, height, rows), fill, dtype)
 
-    @property
+    @cached_property
     def _inside(self) -> tuple[slice, ...]:
         """The index of the input in its padding, transposed."""
-        ends = zip(self.pads, self.lengths, strict=True)
-        return _reversed(slice(first, first + n) for (first, _), n in ends)
+        ends = zip(self._pads, self._lengths, strict=True)
+        height, width = (slice(first, first + n) for (first, _), n in ends)
+        return width, slice(None), height
 
     def views(self, padded: Array) -> list[Array]:
         """Return a view for each place in the kernel: what lies there in all windows."""
-        return [padded[place] for place in self._places]
+        return [view for rows in self.heights(padded) for view in self.widths(rows)]
+
+    def heights(self, padded: Array) -> list[Array]:
+        """Return a view for each height of the kernel: the rows that lie there."""
+        return [padded[:, :, place] for place in self._places[0]]
+
+    def widths(self, padded: Array) -> list[Array]:
+        """Return a view for each width of the kernel: the columns that lie there."""
+        return [padded[place] for place in self._places[1]]
 
     @cached_property
-    def _places(self) -> list[tuple[slice, ...]]:
-        """The index of each view in a transposed padded input."""
+    def _places(self) -> list[list[slice]]:
+        """The indices of a padded input's heights, and of its widths, for each in the kernel."""
+        sizes = zip(self._kernel, self._dilation, self._outputs, self._strides, strict=True)
         return [
-            _reversed(
-                slice(first, first + (n - 1) * s + 1, s)
-                for first, n, s in zip(place, self.outputs, self._strides, strict=True)
-            )
-            for place in product(*self._offsets)
+            [slice(i * d, i * d + (n - 1) * s + 1, s) for i in range(k)] for k, d, n, s in sizes
         ]
 
     def total(self, x: Array) -> Array:
@@ -126,82 +147,108 @@ class Windows:
         h: Array = first.copy()
         for view in others:
             h += view
-        return h.T
+        return self.restored(h)
 
     def repeat(self, h: Array) -> Array:
         """Return an input that has h at every place of its window; the adjoint of `total`.
 
         Where windows overlap, their numbers are added.
         """
-        h = transposed(h)
-        padded = self._full(len(h), h.shape[-1], 0, h.dtype)
+        h = self.transposed(h)
+        padded = self._full(h.shape[1], h.shape[-1], 0, h.dtype)
         for view in self.views(padded):
             view += h
         return self.crop(padded)
 
     def correlate(self, x: Array, weight: Array) -> Array:
-        """Return z, each window times a weight of shape (kernel channels, filters).
-
-        Windows are copied to the columns of a matrix ("im2col"), so that the sums over kernel and
-        channels are one matrix product.
-        """
-        rows = np.ascontiguousarray(weight.T)  # BLAS is faster than with a transposed factor
-        z = np.empty((len(rows), *self.outputs[::-1], len(x)), np.result_type(x, weight))
+        """Return z, each window times a weight of shape (*kernel, channels, filters)."""
+        height, width = self._outputs
+        matrix = self._split(weight).transpose(3, 1, 0, 2).reshape(weight.shape[-1], -1)
+        z = np.empty((width, len(matrix), height, len(x)), np.result_type(x, weight))
         for block, columns in self._columns(x):
-            part = z[:, block]
-            part[...] = np.dot(rows, columns).reshape(part.shape)
-        return z.T
+            np.matmul(matrix, columns, out=_flat(z[:, :, block]))
+        return self.restored(z)
 
     def weight_gradient(self, x: Array, delta: Array) -> Array:
         """Return dJ/dweight for delta = dJ/dz of `correlate`."""
-        delta = transposed(delta)
+        delta = self.transposed(delta)
+        height, width = self._kernel
         gradient: Any = 0
         for block, columns in self._columns(x):
-            gradient += np.dot(columns, delta[:, block].reshape(len(delta), -1).T)
-        return np.asarray(gradient)
+            parts = _flat(delta[:, :, block]).swapaxes(1, 2)
+            gradient += np.matmul(columns, parts).sum(axis=0)
+        by_width = np.asarray(gradient).reshape(width, height, -1, delta.shape[1])
+        return by_width.swapaxes(0, 1)
 
     def spread(self, delta: Array, weight: Array) -> Array:
-        """Return dJ/dx for delta = dJ/dz of `correlate`: a window's delta goes to its inputs."""
-        delta = transposed(delta)
-        channels = len(weight) // prod(map(len, self._offsets))
-        padded = self._full(channels, delta.shape[-1], 0, np.result_type(delta, weight))
-        views = self.views(padded)
-        for block in _blocks(views):
-            part = delta[:, block]
-            columns = np.dot(weight, part.reshape(len(part), -1))
-            parts = columns.reshape(len(views), channels, *part.shape[1:])
-            for view, added in zip(views, parts, strict=True):
-                view[:, block] += added
-        return self.crop(padded)
+        """Return dJ/dx for delta = dJ/dz of `correlate`: a window's delta goes to its inputs.
+
+        Along the width this is a correlation, too: the kernel flipped, and the delta with zeros
+        around it and between the strides. Along the height the products are added in place.
+        """
+        delta = self.transposed(delta)
+        before, inside = self._reach[1] - 1, self._inside
+        spaced = np.zeros((self._padded[1] + before, *delta.shape[1:]), delta.dtype)
+        spaced[before:][self._places[1][0]] = delta
+        spaced = spaced[inside[0].start : inside[0].stop + before]
+        height, channels, rows = self._kernel[0], weight.shape[-2], delta.shape[-1]
+        matrix = self._split(weight)[:, ::-1].transpose(0, 2, 1, 3).reshape(height * channels, -1)
+        shape = self._lengths[1], channels, self._padded[0], rows
+        padded = np.zeros(shape, np.result_type(delta, weight))
+        for block in self._blocks(padded):
+            products = np.matmul(matrix, self._slide(spaced[:, :, block], 1))
+            products = products.reshape(len(padded), height, channels, -1, rows)
+            for i, view in enumerate(self.heights(padded)):
+                view[:, :, block] += products[:, i]
+        return self.restored(padded[:, :, inside[2]])
 
     def _columns(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield blocks of windows, each with a matrix that has a window in each column."""
-        views = self.views(self.pad(x))
-        for block in _blocks(views):
-            columns = np.concatenate([view[:, block] for view in views])
-            yield block, columns.reshape(len(columns), -1)
+        """Yield blocks of output rows, each with a matrix for each output column.
+
+        The matrix has a window in each of its columns ("im2col").
+        """
+        padded = self.pad(x)
+        for block in self._blocks(padded):
+            rows = [rows[:, :, block] for rows in self.heights(padded)]
+            yield block, self._slide(np.concatenate(rows, axis=1), self._strides[1])
+
+    def _slide(self, rows: Array, stride: int) -> Array:
+        """Return a matrix for each place of the kernel along the width: the columns under it.
+
+        The matrices are views that overlap, unless the kernel is dilated.
+        """
+        kernel, dilation = self._kernel[1], self._dilation[1]
+        count = (len(rows) - self._reach[1]) // stride + 1
+        if type(rows) is np.ndarray:
+            step, *steps = rows.strides
+            shape = count, kernel, *rows.shape[1:]
+            windows = as_strided(rows, shape, (stride * step, dilation * step, *steps))
+        else:  # recorded for a compiled step, which knows no views that overlap
+            last = (count - 1) * stride + 1
+            firsts = range(0, kernel * dilation, dilation)
+            windows = np.stack([rows[i : i + last : stride] for i in firsts], axis=1)
+        return windows.reshape(count, -1, prod(rows.shape[2:]))
+
+    def _split(self, weight: Array) -> Array:
+        """Return the weight with both axes of the kernel."""
+        return weight.reshape(*self._kernel, *weight.shape[-2:])
+
+    def _blocks(self, padded: Array) -> Iterator[slice]:
+        """Cut the output's rows into blocks whose columns fit into the cache."""
+        width, channels, _, batch = padded.shape
+        copied = self._kernel[0] if self._dilation[1] == 1 else prod(self._kernel)
+        step = max(1, _BLOCK_SIZE // (copied * width * channels * batch))
+        for first in range(0, self._outputs[0], step):
+            yield slice(first, min(first + step, self._outputs[0]))
 
 
 make_windows = lru_cache(256)(Windows)
 """Returns `Windows`, the same ones for the same arguments: each batch asks for them."""
 
 
-def _blocks(views: list[Array]) -> Iterator[slice]:
-    """Cut the windows along axis 1 into blocks whose columns fit into the cache."""
-    count = views[0].shape[1]
-    step = max(1, _BLOCK_SIZE * count // (len(views) * views[0].size))
-    for first in range(0, count, step):
-        yield slice(first, min(first + step, count))
-
-
-def _reversed(slices: Iterable[slice]) -> tuple[slice, ...]:
-    """Return the index of a transposed array, without its first and last axis."""
-    return (slice(None), *[*slices][::-1])
-
-
-def transposed(x: Array) -> Array:
-    """Return a batch with its axes reversed, contiguous; a view where x is in Fortran order."""
-    return np.asarray(x, order="F").T
+def _flat(part: Array) -> Array:
+    """Return a view with height and batch in one axis."""
+    return part.reshape(*part.shape[:2], -1)
 
 
 def per_axis(size: Size, axes: int) -> tuple[int, ...]:
