@@ -48,6 +48,8 @@ from minigrad.util.random import rng_state, set_rng_state
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
+_PACE = _SECONDS / 16
+"""The seconds that a step takes, before any is measured."""
 _OFTEN = 50
 """After so many steps by NumPy, a fit warns, if they are more than half."""
 _HELD_BYTES = 4 * 2**20
@@ -155,10 +157,12 @@ class JaxEngine:
         """
         start = 0
         while start < feed.batches:
-            compiled = self._loop(feed)
             most = 1 if self._single else feed.batches - start
+            if self.hosts is not None:  # before a step is compiled, which all make together
+                most, pace = self._agree(self.hosts, feed, most)
+            compiled = self._loop(feed)
             if self.hosts is not None:
-                most = self._agree(self.hosts, feed, compiled, most)
+                compiled.per_step = pace
             if feed.repeats and start == 0:
                 left = self.trainer.epochs - self.trainer.epoch
                 most *= max(1, min(left, compiled.steps // feed.batches))
@@ -174,11 +178,15 @@ class JaxEngine:
                 good += 1
             start += good
 
-    def _agree(self, hosts: Hosts, feed: Feed, compiled: _Loop, most: int) -> int:
-        """Return how many steps a call may make in each process."""
+    def _agree(self, hosts: Hosts, feed: Feed, most: int) -> tuple[int, float]:
+        """Return how many steps all may make in a call, and how long a step takes the slowest."""
         form = f"{feed.size} rows, {feed.batches, feed.order is None, _form(feed)}"
-        heard = hosts.agree(f"a batch of {form}", most=min(most, compiled.steps))
-        return min(int(message["most"]) for message in heard)
+        known = self._loops.get(_key(feed))
+        heard = hosts.agree(
+            f"a batch of {form}", most=most, pace=known.per_step if known else _PACE
+        )
+        paces = [float(message["pace"]) for message in heard]
+        return min(int(message["most"]) for message in heard), max(paces)
 
     def targets(self, feed: Feed) -> bool:
         """Return whether a call reports y and the weight, which no process has of all rows."""
@@ -200,7 +208,7 @@ class JaxEngine:
             options = frozen(network, trainer.loss, trainer.optimizer)
             if options != self._options:
                 self._options, self._loops = options, {}
-        key = feed.size, feed.capacity, feed.turned, _form(feed)
+        key = _key(feed)
         if key not in self._loops:
             kept = _COMPILED.setdefault(self.trainer.model, {})
             whole_key, state = (self._options, self.predicts, self._count, *key), _State(self)
@@ -280,9 +288,18 @@ class _Loop:
         return self._compiled.step.gradient.program.branches
 
     @property
+    def per_step(self) -> float:
+        """The seconds that a step takes."""
+        return self._compiled.per_step
+
+    @per_step.setter
+    def per_step(self, seconds: float) -> None:
+        self._compiled.per_step = seconds
+
+    @property
     def steps(self) -> int:
         """How many steps one call makes."""
-        return max(1, min(self._compiled.capacity, int(_SECONDS / self._compiled.per_step)))
+        return max(1, min(self._compiled.capacity, int(_SECONDS / self.per_step)))
 
     def __call__(self, feed: Feed, start: int, most: int, good_epoch: Any) -> tuple[Any, int, int]:
         """Make up to `most` steps; return the reports, how many were tried, how many made.
@@ -294,7 +311,7 @@ class _Loop:
         states = [rng_state(rng) for rng in self._rngs]
         before, began = self._state.read(), perf_counter()
         state, reports, good = self._call(before, feed, start, count, rates)
-        self._compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
+        self.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
             good *= self._all_accepted(state, feed, rates, reports["j"][:count], good_epoch)
         if good < count:
@@ -370,7 +387,7 @@ class _Compiled:
     bold: Any
     careful: Any
     capacity: int
-    per_step: float = _SECONDS / 16
+    per_step: float = _PACE
 
 
 def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
@@ -409,6 +426,11 @@ def _compiled(engine: JaxEngine, state: _State, feed: Feed) -> _Compiled:
     compiled = _Compiled(step, bold, careful, capacity)
     _Loop(state, compiled).compare(feed, expected)
     return compiled
+
+
+def _key(feed: Feed) -> tuple[Any, ...]:
+    """Return what a loop is compiled for."""
+    return feed.size, feed.capacity, feed.turned, _form(feed)
 
 
 def _form(feed: Feed) -> str:
