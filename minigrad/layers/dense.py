@@ -15,7 +15,7 @@ from minigrad.util.config import register
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
-_NARROW = 64
+_NARROW = 128
 """With fewer units, the output is laid out with each unit contiguous."""
 
 
@@ -93,6 +93,7 @@ class Dense(Affine):
         self.weight = self.parameter("weight", (inputs, self.units), rng)
         self.bias = self.parameter("bias", (self.units,), rng) if self.use_bias else None
         self.input_shape = input_shape
+        self._turned = len(input_shape) == 1 and self.units < _NARROW
         shape = (*input_shape[:-1], self.units)
         return build_once(self.activation, shape, rng) if self.activation else shape
 
@@ -103,7 +104,7 @@ class Dense(Affine):
         self.check_input(x, self.input_shape)
         if training:
             self.cache = x
-        if x.ndim == 2 and self.units < _NARROW:
+        if self._turned:
             # Computed transposed: each unit is contiguous, in long rows for the activation.
             columns: Array = np.dot(weight.T, x.T)
             if self.bias is not None:
@@ -133,10 +134,11 @@ class Dense(Affine):
         """Assign dJ/dW and dJ/db, and return delta = dJ/dz as a matrix."""
         x = self.cache
         delta = self.delta_z(delta, (*x.shape[:-1], self.units), x.dtype)
-        x, delta = _vectors(x), _vectors(delta)
+        if x.ndim > 2:
+            x, delta = _vectors(x), _vectors(delta)
         np.dot(x.T, delta, out=self.weight.grad)
         if self.bias is not None:
-            if delta.flags.f_contiguous:
+            if self._turned:
                 np.add.reduce(delta, axis=0, out=self.bias.grad)
             else:  # a product is the faster sum
                 np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
@@ -145,4 +147,4 @@ class Dense(Affine):
 
 def _vectors(array: Array) -> Array:
     """Return the vectors along the last axis as the rows of a matrix."""
-    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
+    return array.reshape(-1, array.shape[-1])

@@ -37,7 +37,11 @@ class RunningMetrics:
         self, j: float, batch: Rows, predictions: Data | None, regularization: float = 0.0
     ) -> None:
         """Add the loss of some rows, and their predictions if they are kept."""
-        self.extend([j], [regularization], [batch.total], batch, predictions)
+        self._js.append(j)
+        self._regularizations.append(regularization)
+        self._totals.append(batch.total)
+        if predictions is not None:
+            self._keep(batch, predictions)
 
     def extend(
         self,
@@ -52,10 +56,13 @@ class RunningMetrics:
         self._regularizations.extend(regularizations)
         self._totals.extend(totals)
         if predictions is not None:
-            self._targets.append(each(np.copy, batches.y) if self._reused else batches.y)
-            self._predictions.append(predictions)
-            if self._losses and batches.weight is not None:
-                self._weights.append(batches.weight)
+            self._keep(batches, predictions)
+
+    def _keep(self, batch: Rows, predictions: Data) -> None:
+        self._targets.append(each(np.copy, batch.y) if self._reused else batch.y)
+        self._predictions.append(predictions)
+        if self._losses and batch.weight is not None:
+            self._weights.append(batch.weight)
 
     def logs(self) -> dict[str, float]:
         """Return the loss and the metrics over all rows so far, by name."""
@@ -79,12 +86,13 @@ class RunningMetrics:
 
     def _average(self, numbers: array[float]) -> float:
         """Return the mean over the batches, each with its total weight."""
-        totals = np.array(self._totals)
-        kept = totals != 0
-        if not kept.any():
+        if len(numbers) == 1:
+            return numbers[0] if self._totals[0] else 0.0
+        total, first = sum(self._totals), numbers[0]
+        if not total:
             return 0.0
-        some, totals = np.array(numbers)[kept], totals[kept]
-        return float(some[0] + np.dot(some - some[0], totals) / totals.sum())
+        pairs = zip(numbers, self._totals, strict=True)
+        return first + sum((number - first) * weight for number, weight in pairs) / total
 
     def _output_losses(self, target: Data, prediction: Data, ndim: Data) -> dict[str, float]:
         """Return J and each output's part: outputs may weigh the batches differently."""
