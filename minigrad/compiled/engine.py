@@ -308,6 +308,8 @@ class _Loop:
         isn't good in the end, they are made again with care, and of one epoch only.
         """
         rates, count = self._rates(min(most, self.steps))
+        if count > feed.batches:
+            count -= count % feed.batches  # whole epochs
         states = [rng_state(rng) for rng in self._rngs]
         before, began = self._state.read(), perf_counter()
         state, reports, good = self._call(before, feed, start, count, rates)

@@ -189,6 +189,20 @@ def test_epochs_made_in_one_call_are_those_made_one_by_one(optimizer: SGD) -> No
     np.testing.assert_allclose(same_value, value, rtol=1e-8)
 
 
+def test_a_schedule_that_fails_ends_the_fit_after_the_same_step() -> None:
+    def schedule(step):
+        if step == 12:
+            raise ZeroDivisionError("on purpose")
+        return 0.1
+
+    for engine in ("numpy", "jax"):
+        model = compiled(Tanh(), optimizer=SGD(learning_rate=schedule))
+        model.fit(X, Y, shuffle=False, engine=engine, **OPTIONS)
+        with pytest.raises(ZeroDivisionError):
+            model.fit(X, Y, epochs=9, shuffle=False, engine=engine, **OPTIONS)
+        assert (model.optimizer.steps, model.history.epochs) == (12, 2)
+
+
 def test_an_infinite_gradient_is_found_where_the_optimizer_hides_it() -> None:
     class Signs(SGD):
         def update(self, value, grad, state):
