@@ -182,3 +182,15 @@ def test_sinusoids_of_a_length_that_varies() -> None:
     np.testing.assert_allclose(
         long[0, 49, 2:4] - x[0, 49, 2:4], [np.sin(angle), np.cos(angle)], 1e-5
     )
+
+
+@pytest.mark.parametrize("input_dim", [5, 50])
+def test_the_gradient_of_an_id_is_the_sum_over_its_places(input_dim: int) -> None:
+    layer = Embedding(input_dim, 2)
+    layer.build((3,), np.random.default_rng(0))
+    ids = np.array([[4, 1, 4], [0, 4, 1], [3, 2, 0]])
+    delta = np.arange(18.0).reshape(3, 3, 2)
+    expected = np.array([delta[ids == i].sum(axis=0) for i in range(input_dim)])
+    layer.forward(ids)
+    layer.backward_parameters(delta)
+    np.testing.assert_array_equal(layer.weight.grad, expected)

@@ -137,12 +137,18 @@ class Embedding(Layer):
     @override
     def backward_parameters(self, delta: Array) -> None:
         ids: NDArray[np.intp] = self.cache
-        width = self.output_dim
+        width, grad = self.output_dim, self.weight.grad
         self.check_delta(delta, (*ids.shape, width))
-        # Adding at each number's place is several times faster than adding rows.
-        places = ids.reshape(-1, 1) * width + np.arange(width)
-        grad = self.weight.grad
+        ids, delta = ids.ravel(), delta.reshape(-1, width)
         grad[...] = 0
+        if len(ids) < self.input_dim and type(delta) is np.ndarray:
+            # Few ids repeat: assigning is faster, and leaves the last row of each id.
+            rows, last = np.arange(len(ids)), np.empty(self.input_dim, np.intp)
+            grad[ids], last[ids] = delta, rows
+            others = last[ids] != rows
+            ids, delta = ids[others], delta[others]
+        # Adding at each number's place is several times faster than adding rows.
+        places = ids[:, np.newaxis] * width + np.arange(width)
         np.add.at(grad.reshape(-1), places.ravel(), delta.ravel())
 
     @override
