@@ -20,7 +20,7 @@ from jax.experimental.multihost_utils import process_allgather
 
 from minigrad.callbacks.base import Callback
 from minigrad.compiled.devices import precisely
-from minigrad.compiled.step import buffers_of
+from minigrad.compiled.state import buffers_of
 from minigrad.core.layer import walk
 from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
