@@ -175,8 +175,8 @@ def compile_step(
     update = partial(UpdateProgram, state.optimizer, gradient.parameters)
 
     def record() -> Step:
-        # The rows are in another order than those of the comparison, to find what was recorded as a
-        # constant.
+        # With the rows in another order, since the comparison must notice if one of their numbers
+        # became a constant.
         other = jax.tree.map(lambda a: a[::-1], (batch.x, batch.y, batch.weight))
         return step_for(
             gradient.network,

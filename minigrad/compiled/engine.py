@@ -72,7 +72,7 @@ class JaxEngine:
                 self.hosts.leave(error, interrupted=False)
                 raise
         self.predicts = bool(trainer.metrics or trainer.loss.losses)
-        self._single = any(
+        self._stepwise = any(
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
         self._watched = bool(callbacks)
@@ -130,7 +130,7 @@ class JaxEngine:
         """
         start = 0
         while start < feed.batches:
-            most = 1 if self._single else feed.batches - start
+            most = 1 if self._stepwise else feed.batches - start
             if self.hosts is not None:  # before a step is compiled, which all make together
                 most, pace = self._agree(self.hosts, feed, most)
             call = self._calls_for(feed)

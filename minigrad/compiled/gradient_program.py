@@ -60,7 +60,7 @@ class GradientProgram:
             before = {layer: {**vars(layer)} for _, layer in walk(network)}
             predictions: list[Data] = []
             j = gradient(x, y, weight, predictions, total=total)
-            _refuse_memories(before)
+            _refuse_changes(before)
             self.gradients = [concrete(p.grad) for p in home]
             self.prediction = concrete(predictions[0])
             self.program = recording.finish(
@@ -75,12 +75,13 @@ class GradientProgram:
     def __call__(
         self, theta: Any, buffers: Any, batch: Any, draws: Any, total: Any = None
     ) -> dict[str, Any]:
+        """Return the results for other arrays, and "ok": whether they take the same branches."""
         found: dict[str, Any] = self.program.run((theta, buffers, (*batch, total), draws))
         return found
 
 
-def _refuse_memories(before: dict[Layer, dict[str, Any]]) -> None:
-    """Refuse a layer that keeps something else than its cache from step to step."""
+def _refuse_changes(before: dict[Layer, dict[str, Any]]) -> None:
+    """Refuse a layer that changes another attribute than its cache and its buffers."""
     for layer, held in before.items():
         for name, value in vars(layer).items():
             if name in held and name not in ("cache", *layer.buffers) and value is not held[name]:

@@ -30,14 +30,14 @@ class Step:
 
     Args:
         gradient: computes the batch, or a block of it.
-        update: changes the parameters.
-        draws: what NumPy draws for the batch, in this order.
+        update: makes the optimizer's step.
+        draws: what layers draw for the batch, in the order and the blocks of a step by NumPy.
         rows: in a batch.
         block: rows in a block; the gradients of the blocks are added up.
         rest: computes the last, smaller block, if there is one.
-        devices: compute a part of the batch each; None computes all of it by one program.
-        predictions: whether the predictions are returned.
-        targets: whether y and the weight are.
+        devices: compute a part of the batch each; with None, one program computes all of it.
+        predictions: whether the predictions are reported.
+        targets: whether y and the weight are reported.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Step:
         return held
 
     def difference(self, other: Step) -> str | None:
-        """Return the first place that another recording of the step has otherwise."""
+        """Return the place of the first instruction that another recording has otherwise."""
         found = self.gradient.program.difference(other.gradient.program)
         return found or self.update.program.difference(other.update.program)
 
@@ -82,10 +82,8 @@ class Step:
         `total` is the sum of the weights, if a device has a part of the batch. Only a careful step
         looks whether the gradient is finite.
         """
-        found = self._found(state, batch, draws, total)
-        theta = state["theta"]
-        slots = [state["slots"][name] for name in sorted(state["slots"])]
-        done = self.update(theta, found["grad"], slots, rate, state["steps"])
+        found = self._forward_backward(state, batch, draws, total)
+        done = self.update(state["theta"], found["grad"], state["slots"], rate, state["steps"])
         j = found["j"] + done["regularization"]
         good = found["ok"] & done["ok"] & jnp.isfinite(j)
         if careful:
@@ -102,28 +100,30 @@ class Step:
         return new, report | {name: found[name] for name in self.reports}, good
 
     def passes_on(self, state: Any, rate: float) -> bool:
-        """Return whether a gradient that isn't finite makes each parameter so, for good.
+        """Return whether each parameter isn't finite after a gradient that isn't.
 
-        Then one look at the parameters after many steps finds it.
+        Then a look at the parameters after many steps finds such a gradient in any of them.
         """
-        theta, slots = state["theta"], [state["slots"][name] for name in sorted(state["slots"])]
+        theta = state["theta"]
         for bad in (np.inf, np.nan):
             with precisely():
                 grad = [np.full_like(p, bad) for p in theta]
-                done = self.update(theta, grad, slots, rate, state["steps"])
+                done = self.update(theta, grad, state["slots"], rate, state["steps"])
             if any(np.isfinite(p).any() for p in done["theta"]):
                 return False
         return True
 
     def gradients(self, state: Any, batch: Any, draws: Any) -> dict[str, Any]:
-        """Return J and its gradient without a step, for an update without an optimizer."""
-        found = self._found(state, batch, draws)
+        """Return J and its gradient; the update has no optimizer."""
+        found = self._forward_backward(state, batch, draws)
         done = self.update(state["theta"], found["grad"])
         ok = found["ok"] & done["ok"]
         return {"j": found["j"] + done["regularization"], "grad": done["grad"], "ok": ok}
 
-    def _found(self, state: Any, batch: Any, draws: Any, total: Any = None) -> dict[str, Any]:
-        """Return J, its gradient, the buffers and the prediction; this device's one, of several."""
+    def _forward_backward(
+        self, state: Any, batch: Any, draws: Any, total: Any = None
+    ) -> dict[str, Any]:
+        """Return J, its gradient, the buffers, and the prediction: of this device's rows only."""
         theta, buffers, weight = state["theta"], state["buffers"], batch[2]
         if self.block == self.rows:
             total = None

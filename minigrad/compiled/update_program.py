@@ -36,7 +36,7 @@ class UpdateProgram:
         objects = [optimizer, *(p.regularizer for p in parameters)]
         with Recording(objects) as recording, np.errstate(all="ignore"):
             given = recording.given
-            home = _Apart(parameters)
+            home = _SeparateParameters(parameters)
             for p in home:
                 p._value = given(p.value)
             for p, gradient in zip(home, gradients, strict=True):
@@ -45,7 +45,7 @@ class UpdateProgram:
             home.add_regularizer_gradients()
             outputs["grad"] = [p.grad for p in home]
             if optimizer is not None:
-                own, held = _recorded(optimizer, given, home)
+                own, held = _recorded_optimizer(optimizer, given, home)
                 own.step(home)
                 _refuse_changes(own, held)
                 slots = {name: [*slot.values()] for name, slot in own.state.items()}  # type: ignore[attr-defined]
@@ -53,11 +53,12 @@ class UpdateProgram:
             self.program = recording.finish(outputs)
 
     def __call__(self, theta: Any, grad: Any, *optimizer: Any) -> dict[str, Any]:
+        """Return the results; `optimizer` is the dict of its slots, the rate and the steps."""
         found: dict[str, Any] = self.program.run((theta, grad, *optimizer))
         return found
 
 
-class _Apart(Parameters):
+class _SeparateParameters(Parameters):
     """Parameters without the flat vector: XLA is faster with an array for each."""
 
     def __init__(self, parameters: Parameters) -> None:
@@ -91,7 +92,7 @@ class _CutSlot(dict[int, Any]):
         return super().__getitem__(place.start)
 
 
-def _recorded(
+def _recorded_optimizer(
     optimizer: Optimizer, given: Any, home: Parameters
 ) -> tuple[Optimizer, dict[str, Any]]:
     """Return a copy of an optimizer whose state, steps and rate are recorded."""
@@ -108,6 +109,7 @@ def _recorded(
 
 
 def _refuse_changes(optimizer: Optimizer, held: dict[str, Any]) -> None:
+    """Refuse an optimizer that changes another attribute than its state and its steps."""
     for name, value in vars(optimizer).items():
         if name not in ("state", "steps", "_first") and value is not held.get(name):
             raise refusal(
