@@ -38,6 +38,10 @@ class Step:
         devices: compute a part of the batch each; with None, one program computes all of it.
         predictions: whether the predictions are reported.
         targets: whether y and the weight are reported.
+
+    Attributes:
+        part: rows of a batch that a device computes.
+        reports: names of what is reported, beside J and the regularization in it.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Step:
 
     @property
     def held(self) -> int:
-        """The bytes that a step draws and returns."""
+        """The bytes of what a step is given for draws, and of what it reports."""
         held = 24 + sum(np.asarray(draw.example).nbytes for draw in self.draws)
         if self.predictions:
             block = sum(a.nbytes for _, a in labelled(self.gradient.prediction, ""))
@@ -136,7 +140,7 @@ class Step:
         else:
             draws = [*self._joined(numbers_of(self.draws, draws))]
             found = self.gradient(theta, buffers, batch, draws, total)
-            summed, buffers, prediction = _summed(found), found["buffers"], found["prediction"]
+            summed, buffers, prediction = _addends(found), found["buffers"], found["prediction"]
         if self.devices is not None:
             summed = self.devices.add_up(summed, jnp.result_type(float, *theta))
         return {
@@ -151,11 +155,11 @@ class Step:
         self, theta: Any, buffers: Any, batch: Any, draws: Any, total: Any
     ) -> tuple[Any, Any, Any]:
         """Add up J and the gradients of the blocks; no block's activations outlive it."""
-        calls, count = len(self.gradient.draws), self.part // self.block
+        draws_each, count = len(self.gradient.draws), self.part // self.block
         whole = count * self.block
-        first, rest = draws[: count * calls], draws[count * calls :]
+        first, rest = draws[: count * draws_each], draws[count * draws_each :]
 
-        def found_in(number: Any, draws: Any, buffers: Any) -> Any:
+        def of_block(number: Any, draws: Any, buffers: Any) -> Any:
             cut = partial(jax.lax.dynamic_slice_in_dim, start_index=number * self.block)
             rows = jax.tree.map(partial(cut, slice_size=self.block), batch)
             numbers = numbers_of(self.gradient.draws, draws)
@@ -163,20 +167,20 @@ class Step:
 
         def body(carry: Any, block: Any) -> tuple[Any, Any]:
             (summed, buffers), (number, own) = carry, block
-            found = found_in(number, own, buffers)
-            summed = jax.tree.map(jnp.add, summed, _summed(found))
+            found = of_block(number, own, buffers)
+            summed = jax.tree.map(jnp.add, summed, _addends(found))
             return (summed, found["buffers"]), found["prediction"] if self.predictions else None
 
-        example = jax.eval_shape(lambda: _summed(found_in(0, draws[:calls], buffers)))
+        example = jax.eval_shape(lambda: _addends(of_block(0, draws[:draws_each], buffers)))
         zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), example)
-        given = jnp.arange(count), [jnp.stack(first[i::calls]) for i in range(calls)]
+        given = jnp.arange(count), [jnp.stack(first[i::draws_each]) for i in range(draws_each)]
         (summed, buffers), prediction = jax.lax.scan(body, (zero, buffers), given)
         prediction = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), prediction)
         if self.rest is not None:
             rows = jax.tree.map(lambda a: a[whole:], batch)
             numbers = numbers_of(self.rest.draws, rest)
             found = self.rest(theta, buffers, rows, numbers, total)
-            summed = jax.tree.map(jnp.add, summed, _summed(found))
+            summed = jax.tree.map(jnp.add, summed, _addends(found))
             buffers = found["buffers"]
             if self.predictions:
                 prediction = jax.tree.map(
@@ -196,8 +200,8 @@ class Step:
             yield self.devices.part(joined, self.part, axis) if self.devices else joined
 
 
-def _summed(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what is added up over parts of a batch."""
+def _addends(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the results that are added up over the parts of a batch."""
     return {"j": found["j"], "grad": found["grad"], "bad": ~found["ok"]}
 
 
