@@ -216,10 +216,10 @@ def _digest(trainer: Trainer) -> str:
     arrays += [getattr(layer, name) for layer, name in buffers_of(trainer.model)]
     optimizer = trainer.optimizer
     options = optimizer.rate, optimizer.steps, trainer.epoch, trainer.epochs
-    told = blake2b(repr((options, [*map(rng_state, rngs)])).encode())
+    digest = blake2b(repr((options, [*map(rng_state, rngs)])).encode())
     for array in arrays:
-        told.update(array.tobytes())
-    return told.hexdigest()
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _padded(data: Rows, most: int) -> Rows:

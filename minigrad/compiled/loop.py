@@ -14,7 +14,7 @@ from minigrad.compiled.step import Step, all_finite
 
 
 def compiled_loop(step: Step, devices: Devices, transposed: bool, *, careful: bool) -> Any:
-    """Compile `_loop`: one program for all devices, or one for each, which meet once a step."""
+    """Compile `_loop`: one program for all devices, or one for each of `step.devices`."""
     run = partial(_loop, step, devices, transposed, careful)
     if step.devices is not None:
         whole = P()
@@ -38,12 +38,23 @@ def _loop(
     start: Any,
     count: Any,
 ) -> tuple[Any, Any, Any]:
-    """Make up to `count` steps, on one batch after another from `start` on; see `compiled_loop`.
+    """Make up to `count` steps from batch `start` on; after the last batch comes the first again.
 
-    Batch i is the rows of `arrays`, or those that `rows` picks, from i times the batch size on;
-    after the last comes the first again. With `transposed`, x is given transposed. The loop ends
-    before a step that may not be kept. One that isn't careful keeps none if the parameters aren't
-    finite in the end.
+    The loop ends before a step that may not be kept. One that isn't careful keeps none if the
+    parameters aren't finite in the end.
+
+    Args:
+        step: makes one of them.
+        devices: hold the arrays.
+        transposed: whether x is given transposed.
+        careful: whether each step looks at its gradient.
+        state: before the first step, without the gradient.
+        arrays: x, y and weight, with the rows of all batches.
+        rows: the numbers of the rows, one batch after another; None takes them as they lie.
+        rates: the learning rate of each step.
+        draws: what each step is given for each draw.
+        start: the number of the first batch.
+        count: of steps; there may be more rates and draws.
 
     Returns:
         The state, the reports of all steps, and the number of steps that were good.
