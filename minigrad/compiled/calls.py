@@ -81,11 +81,12 @@ class Calls:
         """How many steps one call makes."""
         return max(1, min(self._compiled.capacity, int(_SECONDS / self.per_step)))
 
-    def __call__(self, feed: Feed, start: int, most: int, good_epoch: Any) -> tuple[Any, int, int]:
+    def __call__(self, feed: Feed, start: int, most: int, last_good: Any) -> tuple[Any, int, int]:
         """Make up to `most` steps; return the reports, how many were tried, how many made.
 
-        They are made without a look at each gradient, and of several epochs at once. If anything
-        isn't good in the end, they are made again with care, and of one epoch only.
+        They are made by the fast loop, several epochs at once. If anything isn't good in the end,
+        they are made again by the careful loop, one epoch only. `last_good` is the trainer's: it
+        judges the first loss of each epoch.
         """
         rates, count = self._rates(min(most, self.steps))
         states = [rng_state(rng) for rng in self._rngs]
@@ -93,7 +94,7 @@ class Calls:
         state, reports, good = self._call(before, feed, start, count, rates)
         self.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
-            good *= self._all_accepted(state, feed, rates, reports["j"][:count], good_epoch)
+            good *= self._all_accepted(state, feed, rates, reports["j"][:count], last_good)
         if good < count:
             count = min(count, feed.batches - start)
             self._set_back(states)
@@ -109,11 +110,11 @@ class Calls:
         for rng, before in zip(self._rngs, states, strict=True):
             set_rng_state(rng, before)
 
-    def _all_accepted(self, state: Any, feed: Feed, rates: Any, js: Any, good_epoch: Any) -> bool:
+    def _all_accepted(self, state: Any, feed: Feed, rates: Any, js: Any, last_good: Any) -> bool:
         """Return whether the trainer will accept the first loss of each epoch, and the next one."""
         with draws_taken_back(self._state.network):
             _, following, _ = self._call(state, feed, 0, 1, rates)
-        trial = copy.copy(good_epoch)
+        trial = copy.copy(last_good)
         return all(trial.judge(j) for j in (*js[:: feed.batches], following["j"][0]))
 
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:

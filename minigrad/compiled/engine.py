@@ -72,10 +72,10 @@ class JaxEngine:
                 self.hosts.leave(error, interrupted=False)
                 raise
         self.predicts = bool(trainer.metrics or trainer.loss.losses)
-        self._stepwise = any(
+        self._stepwise = any(  # these look at the model after each step
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
-        self._watched = bool(callbacks)
+        self._watched = bool(callbacks)  # these may change options
         repeats = not callbacks and validation is None and self.devices.single
         self._calls: dict[Any, Calls] = {}
         self._options: Any = None

@@ -31,20 +31,20 @@ _COMPILED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
 class Forward:
     """Computes a network's outputs in inference.
 
-    Rows are padded to a power of two, so that few shapes are compiled. Where the rows take another
-    branch than the recorded one, NumPy computes them.
+    Rows are padded to a power of two, so that few shapes are compiled; not where a layer computes
+    with all rows of a batch. Rows that take another branch than the recorded one go to NumPy.
     """
 
     def __init__(self, network: Layer) -> None:
         self._network = network
         self._kept = _COMPILED.setdefault(network, {})
         self._options = fingerprint(network)
-        self._whole = any(layer.batch_dependent for _, layer in walk(network))
+        self._exact = any(layer.batch_dependent for _, layer in walk(network))
 
     def __call__(self, x: Data, *, training: bool = False) -> Data:
         """Return the outputs for some rows, as `network.forward(x, training=False)` does."""
         rows = row_count(x)
-        most = rows if self._whole else 1 << (rows - 1).bit_length()
+        most = rows if self._exact else 1 << (rows - 1).bit_length()
         index = np.minimum(np.arange(most), rows - 1)
         padded = x if most == rows else each(lambda a: a[index], x)
         key = self._options, repr(each(lambda a: (a.shape, a.dtype), padded))
