@@ -1,6 +1,7 @@
 """The rooms of the package: imports run one way, without a circle."""
 
 import ast
+import re
 import traceback
 from pathlib import Path
 
@@ -135,6 +136,12 @@ def test_modules_of_one_name_mean_the_same() -> None:
         "__main__",
     }
     assert repeated <= shared
+
+
+def test_the_reading_order_of_the_engine_has_each_module() -> None:
+    order = ast.get_docstring(ast.parse(MODULES["compiled"].read_text(encoding="utf-8"))) or ""
+    found = {name for name in MODULES if name.startswith("compiled.")}
+    assert {f"compiled.{name}" for name in re.findall(r"`(\w+)`", order)} == found
 
 
 def test_root_has_few_modules() -> None:

@@ -1,16 +1,31 @@
 """Training and prediction compiled by JAX: `fit(..., engine="jax")`.
 
-Read its modules in this order.
+A step runs once by NumPy, on arrays that write down what is computed; JAX compiles what they wrote.
+Read the modules in this order.
+
+From NumPy to a program:
 
 1. `recorded`: the idea, and an array that writes down what NumPy computes with it.
 2. `program`: the instructions that are written down.
 3. `functions` and `operations`: NumPy's functions as instructions, and what these do in JAX.
 4. `recording`: the run of NumPy code that gives a program.
-5. `step`: a training step as a function of arrays, and a loop over many; `pcg64`: the random
-   numbers that it computes.
-6. `feeds` and `engine`: the data of a fit, and the fit.
-7. `forward`: inference, and the gradient alone.
-8. `devices` and `hosts`: a batch shared by several devices, and by several processes.
+
+A training step as a function of arrays:
+
+5. `draws` and `pcg64`: the random numbers that layers draw.
+6. `gradient_program` and `update_program`: forward, loss and backward; then the optimizer.
+7. `devices` and `step`: both programs, for a batch in blocks and on several devices.
+8. `loop`: many steps in one call.
+
+A fit:
+
+9. `state`: what a step changes, read from the model and written back.
+10. `comparison` and `fingerprint`: whether the compiled numbers are NumPy's, and what must be equal
+    for them to stay so.
+11. `feeds`, `calls` and `engine`: the data, the compiled calls, and what the trainer asks.
+12. `hosts`: several processes that train one model.
+
+Without a fit: `forward` compiles inference, and the gradient alone.
 """
 
 try:

@@ -31,10 +31,10 @@ class Feed(NamedTuple):
     """Batches of one size: arrays on the device, and the same rows for NumPy.
 
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
-    rows as they lie. `turned` tells that x is transposed, with long rows for a narrow network. A
-    loop is compiled for `capacity` batches; there are `batches`. A batch of several processes is
-    that of all: `size` rows of each. `numbers` are those of its rows in a share, if `picked`
-    doesn't say. With `repeats`, these are the batches of the next epochs, too.
+    rows as they lie. With `transposed`, the x on the device has the rows of a batch last. A step is
+    compiled for feeds of up to `capacity` batches; this one has `batches`. With several processes,
+    a batch has `size` rows of each; `numbers` are those of its rows in this process's share, where
+    `picked` doesn't say. With `repeats`, the next epochs have the same batches.
     """
 
     arrays: Any
@@ -44,7 +44,7 @@ class Feed(NamedTuple):
     size: int
     batches: int
     capacity: int
-    turned: bool = False
+    transposed: bool = False
     hosts: Hosts | None = None
     numbers: Any = None
     repeats: bool = False
@@ -172,18 +172,18 @@ class Feeds:
         if self._resident is None:
             rows = data.take(slice(None))
             whole = size == len(rows) and self._devices.single
-            turned = whole and rows.features_first() is not rows
-            x = rows.x.T if turned else rows.x
+            transposed = whole and rows.features_first() is not rows
+            x = rows.x.T if transposed else rows.x
             arrays = self._devices.place((x, rows.y, rows.weight), kept=True)
-            self._resident = rows, arrays, turned
-        rows, arrays, turned = self._resident
+            self._resident = rows, arrays, transposed
+        rows, arrays, transposed = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]
         on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
         whole, rest = divmod(len(rows), size)
         repeats = self._repeats and picked is None and not rest
         most = max(whole, _MOST_STEPS) if repeats else whole
-        yield Feed(arrays, on_device, rows, picked, size, whole, most, turned, repeats=repeats)
+        yield Feed(arrays, on_device, rows, picked, size, whole, most, transposed, repeats=repeats)
         if rest:
             numbers = (
                 np.arange(whole * size, len(rows)) if picked is None else picked[whole * size :]

@@ -11,18 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
+from minigrad.compiled.comparison import check_close
 from minigrad.compiled.devices import precisely
+from minigrad.compiled.draws import drawn, draws_taken_back
+from minigrad.compiled.fingerprint import fingerprint
 from minigrad.compiled.recording import Recording
-from minigrad.compiled.step import (
-    Step,
-    UpdateProgram,
-    buffers_of,
-    check_close,
-    drawn,
-    frozen,
-    step_for,
-    unchanged,
-)
+from minigrad.compiled.state import buffers_of
+from minigrad.compiled.step import Step, step_for
+from minigrad.compiled.update_program import UpdateProgram
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.parameters import Parameters
@@ -35,20 +31,20 @@ _COMPILED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
 class Forward:
     """Computes a network's outputs in inference.
 
-    Rows are padded to a power of two, so that few shapes are compiled. Where the rows take another
-    branch than the recorded one, NumPy computes them.
+    Rows are padded to a power of two, so that few shapes are compiled; not where a layer computes
+    with all rows of a batch. Rows that take another branch than the recorded one go to NumPy.
     """
 
     def __init__(self, network: Layer) -> None:
         self._network = network
         self._kept = _COMPILED.setdefault(network, {})
-        self._options = frozen(network)
-        self._whole = any(layer.batch_dependent for _, layer in walk(network))
+        self._options = fingerprint(network)
+        self._exact = any(layer.batch_dependent for _, layer in walk(network))
 
     def __call__(self, x: Data, *, training: bool = False) -> Data:
         """Return the outputs for some rows, as `network.forward(x, training=False)` does."""
         rows = row_count(x)
-        most = rows if self._whole else 1 << (rows - 1).bit_length()
+        most = rows if self._exact else 1 << (rows - 1).bit_length()
         index = np.minimum(np.arange(most), rows - 1)
         padded = x if most == rows else each(lambda a: a[index], x)
         key = self._options, repr(each(lambda a: (a.shape, a.dtype), padded))
@@ -109,7 +105,7 @@ class CompiledGradient(BatchGradient):
                 cast = self.network.cast(x, self.parameters.value.dtype), y, sample_weight
                 self._placed = batch, cast, jax.tree.map(jnp.asarray, cast)
         _, cast, arrays = self._placed
-        key = frozen(self.network, self.loss)
+        key = fingerprint(self.network, self.loss)
         if self._compiled is None or self._compiled[0] != key:
             self._compiled = key, *self._compile(cast, arrays)
         _, step, run = self._compiled
@@ -118,12 +114,12 @@ class CompiledGradient(BatchGradient):
 
     def _compile(self, batch: Any, arrays: Any) -> tuple[Step, Any]:
         """Record and compile J and the gradient, and compare both with NumPy's."""
-        with unchanged(self.network):
+        with draws_taken_back(self.network):
             expected = np.asarray(super().__call__(*batch)), self.parameters.grad.copy()
         update = partial(UpdateProgram, None, self.parameters)
         step = step_for(self.network, self.loss, batch, self.rows, update, predicts=False)
         run = jax.jit(step.gradients)
-        with unchanged(self.network):
+        with draws_taken_back(self.network):
             j, ok = self._run(step, run, arrays)
         if ok:
             dtype = self.parameters.value.dtype

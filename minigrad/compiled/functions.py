@@ -130,10 +130,10 @@ def _written(what: str) -> Exception:
 
 
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    turned = b.turned_base if isinstance(b, Recorded) and b.ndim == 2 == np.ndim(a) else None
+    base = b.transpose_of if isinstance(b, Recorded) and b.ndim == 2 == np.ndim(a) else None
     c = np.dot(concrete(a), concrete(b))
-    if turned is not None:
-        result = record(c, operations.flipped_dot, a, turned)
+    if base is not None:
+        result = record(c, operations.flipped_dot, a, base)
     else:
         result = record(c, jnp.dot, a, b)
     if out is None:

@@ -20,7 +20,7 @@ from jax.experimental.multihost_utils import process_allgather
 
 from minigrad.callbacks.base import Callback
 from minigrad.compiled.devices import precisely
-from minigrad.compiled.step import buffers_of
+from minigrad.compiled.state import buffers_of
 from minigrad.core.layer import walk
 from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
@@ -216,10 +216,10 @@ def _digest(trainer: Trainer) -> str:
     arrays += [getattr(layer, name) for layer, name in buffers_of(trainer.model)]
     optimizer = trainer.optimizer
     options = optimizer.rate, optimizer.steps, trainer.epoch, trainer.epochs
-    told = blake2b(repr((options, [*map(rng_state, rngs)])).encode())
+    digest = blake2b(repr((options, [*map(rng_state, rngs)])).encode())
     for array in arrays:
-        told.update(array.tobytes())
-    return told.hexdigest()
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _padded(data: Rows, most: int) -> Rows:

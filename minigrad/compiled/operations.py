@@ -124,16 +124,16 @@ def put(x: Any, key: Any, new: Any) -> Any:
         keys = (*keys, Ellipsis)
     at = keys.index(Ellipsis)
     keys = (*keys[:at], *[slice(None)] * missing, *keys[at + 1 :])
-    starts, shape, turned, steps = (list[int]() for _ in range(4))
+    starts, shape, reversed_axes, steps = (list[int]() for _ in range(4))
     for length, k in zip(x.shape, (k for k in keys if k is not None), strict=True):
         numbers = range(length)[k] if isinstance(k, slice) else range(k % length, k % length + 1)
         if numbers.step < 0:
-            turned.append(len(starts))
+            reversed_axes.append(len(starts))
             numbers = numbers[::-1]
         starts.append(numbers.start)
         shape.append(len(numbers))
         steps.append(numbers.step)
-    new = jax.lax.rev(new.reshape(shape), turned)
+    new = jax.lax.rev(new.reshape(shape), reversed_axes)
     if new.shape == x.shape:
         return new
     if set(steps) <= {1}:
@@ -182,12 +182,12 @@ def bitcast(x: Any, dtype: str, new: Any = None) -> Any:
     return jax.lax.bitcast_convert_type(x if new is None else new, np.dtype(dtype))
 
 
-def flipped_dot(a: Any, b_turned: Any) -> Any:
+def flipped_dot(a: Any, b_transposed: Any) -> Any:
     """Return a b as (b^T a^T)^T, for a b that is given transposed: XLA is faster with rows first.
 
     The barrier keeps XLA from undoing it.
     """
-    return jax.lax.optimization_barrier(jnp.dot(b_turned, a.T)).T
+    return jax.lax.optimization_barrier(jnp.dot(b_transposed, a.T)).T
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:

@@ -258,7 +258,7 @@ class Recorded(NDArrayOperatorsMixin):
         return self.transpose()
 
     @property
-    def turned_base(self) -> Recorded | None:
+    def transpose_of(self) -> Recorded | None:
         """The matrix of which this one is the transpose."""
         return self._base if self._get[:2] == (operations.transpose, (1, 0)) else None
 

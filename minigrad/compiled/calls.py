@@ -1,0 +1,209 @@
+"""Compiled calls on the model's own arrays: a call makes many steps.
+
+Between calls the model holds the truth: a call reads the parameters, the optimizer's state and the
+buffers from it, and writes them back. So callbacks, checkpoints and Ctrl-C find what they find
+after a step by NumPy. A call ends before a step that takes another branch than the recorded one,
+or isn't finite; NumPy makes that step, and says what is wrong, if anything is.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+
+from minigrad.compiled.comparison import check_close, check_state_close, step_by_numpy
+from minigrad.compiled.devices import Devices, precisely
+from minigrad.compiled.draws import drawn, draws_taken_back
+from minigrad.compiled.feeds import Feed
+from minigrad.compiled.hosts import connected
+from minigrad.compiled.loop import compiled_loop
+from minigrad.compiled.program import NotCompilableError
+from minigrad.compiled.state import State
+from minigrad.compiled.step import Step, step_for
+from minigrad.compiled.update_program import UpdateProgram
+from minigrad.core.gradient import BatchGradient
+from minigrad.core.loss import Loss
+from minigrad.util.random import rng_state, set_rng_state
+
+_SECONDS = 0.5
+"""How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
+PACE = _SECONDS / 16
+"""The seconds that a step takes, before any is measured."""
+_HELD_BYTES = 4 * 2**20
+"""How much one call may draw and return."""
+
+
+@dataclass
+class CompiledStep:
+    """A step and the compiled loops over it, which any fit of the model can call.
+
+    `careful` looks in each step whether the gradient is finite; `fast` looks at the end of a call
+    whether the parameters are, and is the same loop where that could miss a step. Both make up to
+    `capacity` steps. `per_step` is the time of a step in seconds, as it was measured last.
+    """
+
+    step: Step
+    fast: Any
+    careful: Any
+    capacity: int
+    per_step: float = PACE
+
+
+class Calls:
+    """Calls of a compiled step in a fit, many steps in one call."""
+
+    def __init__(self, state: State, compiled: CompiledStep) -> None:
+        self._state, self._compiled = state, compiled
+        self._rngs = [draw.generator(state.network) for draw in compiled.step.draws]
+
+    @property
+    def branches(self) -> list[str]:
+        """The places of the branches that the recorded step took."""
+        return self._compiled.step.gradient.program.branches
+
+    @property
+    def per_step(self) -> float:
+        """The seconds that a step takes."""
+        return self._compiled.per_step
+
+    @per_step.setter
+    def per_step(self, seconds: float) -> None:
+        self._compiled.per_step = seconds
+
+    @property
+    def steps(self) -> int:
+        """How many steps one call makes."""
+        return max(1, min(self._compiled.capacity, int(_SECONDS / self.per_step)))
+
+    def __call__(self, feed: Feed, start: int, most: int, last_good: Any) -> tuple[Any, int, int]:
+        """Make up to `most` steps; return the reports, how many were tried, how many made.
+
+        They are made by the fast loop, several epochs at once. If anything isn't good in the end,
+        they are made again by the careful loop, one epoch only. `last_good` is the trainer's: it
+        judges the first loss of each epoch.
+        """
+        rates, count = self._rates(min(most, self.steps))
+        if count > feed.batches:
+            count -= count % feed.batches  # whole epochs
+        states = [rng_state(rng) for rng in self._rngs]
+        before, began = self._state.read(), perf_counter()
+        state, reports, good = self._call(before, feed, start, count, rates)
+        self.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
+        if count > feed.batches and good == count:
+            good *= self._all_accepted(state, feed, rates, reports["j"][:count], last_good)
+        if good < count:
+            count = min(count, feed.batches - start)
+            self._set_back(states)
+            state, reports, good = self._call(before, feed, start, count, rates, careful=True)
+            if good < count:  # again without the other steps, and the numbers that they drew
+                self._set_back(states)
+                state, reports, _ = self._call(before, feed, start, good, rates, careful=True)
+        if good:
+            self._state.write(state)
+        return reports, count, good
+
+    def _set_back(self, states: Any) -> None:
+        for rng, before in zip(self._rngs, states, strict=True):
+            set_rng_state(rng, before)
+
+    def _all_accepted(self, state: Any, feed: Feed, rates: Any, js: Any, last_good: Any) -> bool:
+        """Return whether the trainer will accept the first loss of each epoch, and the next one."""
+        with draws_taken_back(self._state.network):
+            _, following, _ = self._call(state, feed, 0, 1, rates)
+        trial = copy.copy(last_good)
+        return all(trial.judge(j) for j in (*js[:: feed.batches], following["j"][0]))
+
+    def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
+        """Refuse a step whose numbers differ from NumPy's by more than rounding."""
+        with draws_taken_back(self._state.network):
+            before, rates = self._state.read(), self._rates(1)[0]
+            state, reports, good = self._call(before, feed, 0, 1, rates)
+        if good:  # else NumPy will make it
+            j, after = expected
+            dtype = self._state.parameters.value.dtype
+            check_close("the loss", reports["j"][0].astype(dtype), np.array(j, dtype))
+            check_state_close(self._state, state, after)
+
+    def _rates(self, count: int) -> tuple[Any, int]:
+        """Return the learning rates, and the number of steps before a schedule fails."""
+        optimizer = self._state.optimizer
+        first, rates = optimizer.steps, np.full(self._compiled.capacity, optimizer.rate)
+        if callable(optimizer.learning_rate):
+            try:
+                for i in range(1, count):
+                    optimizer.steps = first + i
+                    rates[i] = optimizer.rate
+            except Exception:
+                count = i  # that step is the first of the next call, where it fails as by NumPy
+            finally:
+                optimizer.steps = first
+        return rates, count
+
+    def _call(
+        self, state: Any, feed: Feed, start: int, count: int, rates: Any, *, careful: bool = False
+    ) -> tuple[Any, Any, int]:
+        """Return the new state, the reports and the number of good steps; write nothing."""
+        draws = drawn(self._compiled.step.draws, self._rngs, count, self._compiled.capacity)
+        counts = np.int64(start), np.int64(count)
+        given = {name: part for name, part in state.items() if name != "grad"}
+        run = self._compiled.careful if careful else self._compiled.fast
+        with precisely(), connected():
+            found = run(given, feed.arrays, feed.order, rates, draws, *counts)
+            state, reports, good = jax.tree.map(np.asarray, found)
+        return state, {"prediction": None, **reports}, int(good)
+
+
+def compile_step(
+    state: State,
+    gradient: BatchGradient,
+    loss: Loss,
+    feed: Feed,
+    devices: Devices,
+    *,
+    predicts: bool,
+    targets: bool,
+) -> CompiledStep:
+    """Record and compile the step for some batches, and compare it with NumPy's own.
+
+    `predicts` and `targets` tell whether a call reports the predictions, and y with the weight.
+    """
+    batch = feed.batch(0)
+    expected = step_by_numpy(state, gradient, batch)  # raises the errors that NumPy's step has
+    update = partial(UpdateProgram, state.optimizer, gradient.parameters)
+
+    def record() -> Step:
+        # With the rows in another order, since the comparison must notice if one of their numbers
+        # became a constant.
+        other = jax.tree.map(lambda a: a[::-1], (batch.x, batch.y, batch.weight))
+        return step_for(
+            gradient.network,
+            loss,
+            other,
+            gradient.rows,
+            update,
+            predicts=predicts,
+            targets=targets,
+            devices=devices,
+        )
+
+    step = record()
+    if place := step.difference(record()):
+        raise NotCompilableError(
+            f"{place} can't be compiled: it computes with other numbers each time, such as those "
+            "of np.random or of an attribute that changes: draw from the generator that build "
+            "receives, and keep what changes in buffers"
+        )
+    capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
+    make = partial(compiled_loop, step, devices, feed.transposed)
+    careful = fast = make(careful=True)
+    if step.passes_on(state.read(), state.optimizer.rate):
+        fast = make(careful=False)
+    compiled = CompiledStep(step, fast, careful, capacity)
+    Calls(state, compiled).compare(feed, expected)
+    return compiled
