@@ -218,7 +218,7 @@ def as_rows(
             weight = as_weights(given, shape)
         if not any(w.any() for _, w in labelled(weight, "")):
             raise ValueError(
-                f"sample_weight expects a positive weight for some row, got 0 for all {rows}"
+                f"sample_weight expects a weight above zero for some row, got 0 for all {rows}"
             )
     return Rows(inputs, targets, weight, cast)
 
