@@ -299,7 +299,7 @@ class TestUnsuitableArrays:
         [
             (WEIGHT[:3], "sample_weight expects shape (100,), a weight for each row, got (3,)"),
             (-WEIGHT, "sample_weight expects weights >= 0"),
-            (0 * WEIGHT, "sample_weight expects a positive weight"),
+            (0 * WEIGHT, "sample_weight expects a weight above zero"),
         ],
     )
     def test_wrong_weights(self, weight, message: str) -> None:
