@@ -396,7 +396,7 @@ def test_a_length_that_differs_is_not_broadcast_in_rows_of_one_axis(loss) -> Non
         (np.ones((12, 5, 1)), "sample_weight expects shape (12,)"),
         (np.ones((12, 5, 4)), "CrossEntropyLoss expects sample_weight for its terms, of shape (12"),
         (-MASK, "sample_weight expects weights >= 0, got -1.0"),
-        (0 * MASK, "sample_weight expects a positive weight"),
+        (0 * MASK, "sample_weight expects a weight above zero"),
         (np.full((12, 5), np.nan), "sample_weight holds nan at index (0, 0)"),
     ],
 )  # fmt: skip
