@@ -59,27 +59,18 @@ class Calls:
     """Calls of a compiled step in a fit, many steps in one call."""
 
     def __init__(self, state: State, compiled: CompiledStep) -> None:
-        self._state, self._compiled = state, compiled
+        self._state, self.compiled = state, compiled
         self._rngs = [draw.generator(state.network) for draw in compiled.step.draws]
 
     @property
     def branches(self) -> list[str]:
         """The places of the branches that the recorded step took."""
-        return self._compiled.step.gradient.program.branches
-
-    @property
-    def per_step(self) -> float:
-        """The seconds that a step takes."""
-        return self._compiled.per_step
-
-    @per_step.setter
-    def per_step(self, seconds: float) -> None:
-        self._compiled.per_step = seconds
+        return self.compiled.step.gradient.program.branches
 
     @property
     def steps(self) -> int:
         """How many steps one call makes."""
-        return max(1, min(self._compiled.capacity, int(_SECONDS / self.per_step)))
+        return max(1, min(self.compiled.capacity, int(_SECONDS / self.compiled.per_step)))
 
     def __call__(self, feed: Feed, start: int, most: int, last_good: Any) -> tuple[Any, int, int]:
         """Make up to `most` steps; return the reports, how many were tried, how many made.
@@ -94,7 +85,7 @@ class Calls:
         states = [rng_state(rng) for rng in self._rngs]
         before, began = self._state.read(), perf_counter()
         state, reports, good = self._call(before, feed, start, count, rates)
-        self.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
+        self.compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
             good *= self._all_accepted(state, feed, rates, reports["j"][:count], last_good)
         if good < count:
@@ -133,7 +124,7 @@ class Calls:
     def _rates(self, count: int) -> tuple[Any, int]:
         """Return the learning rates, and the number of steps before a schedule fails."""
         optimizer = self._state.optimizer
-        first, rates = optimizer.steps, np.full(self._compiled.capacity, optimizer.rate)
+        first, rates = optimizer.steps, np.full(self.compiled.capacity, optimizer.rate)
         if callable(optimizer.learning_rate):
             try:
                 for i in range(1, count):
@@ -149,10 +140,10 @@ class Calls:
         self, state: Any, feed: Feed, start: int, count: int, rates: Any, *, careful: bool = False
     ) -> tuple[Any, Any, int]:
         """Return the new state, the reports and the number of good steps; write nothing."""
-        draws = drawn(self._compiled.step.draws, self._rngs, count, self._compiled.capacity)
+        draws = drawn(self.compiled.step.draws, self._rngs, count, self.compiled.capacity)
         counts = np.int64(start), np.int64(count)
         given = {name: part for name, part in state.items() if name != "grad"}
-        run = self._compiled.careful if careful else self._compiled.fast
+        run = self.compiled.careful if careful else self.compiled.fast
         with precisely(), connected():
             found = run(given, feed.arrays, feed.order, rates, draws, *counts)
             state, reports, good = jax.tree.map(np.asarray, found)

@@ -135,7 +135,7 @@ class JaxEngine:
                 most, pace = self._agree(self.hosts, feed, most)
             call = self._calls_for(feed)
             if self.hosts is not None:
-                call.per_step = pace
+                call.compiled.per_step = pace
             if feed.repeats and start == 0:
                 left = self.trainer.epochs - self.trainer.epoch
                 most *= max(1, min(left, call.steps // feed.batches))
@@ -155,7 +155,8 @@ class JaxEngine:
         """Return how many steps all may make in a call, and how long a step takes the slowest."""
         form = f"{feed.size} rows, {feed.batches, feed.order is None, _form(feed)}"
         known = self._calls.get(_key(feed))
-        heard = hosts.agree(f"a batch of {form}", most=most, pace=known.per_step if known else PACE)
+        pace = known.compiled.per_step if known else PACE
+        heard = hosts.agree(f"a batch of {form}", most=most, pace=pace)
         paces = [float(message["pace"]) for message in heard]
         return min(int(message["most"]) for message in heard), max(paces)
 
