@@ -418,6 +418,9 @@ def test_a_loss_with_its_own_forward_shows_only_values():
             self.cache = np.ones_like(prediction)
             return float(prediction.sum())
 
+        def backward(self):
+            return self.cache
+
     explanation = network(2, 1).explain(np.ones((1, 2)), np.ones((1, 1)), loss=Own())
     printed = lines_of(str(explanation))
     assert printed["J"][1] == pytest.approx(explanation.prediction[0, 0], rel=1e-5)

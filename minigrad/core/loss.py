@@ -140,14 +140,15 @@ class Loss(Cached):
             divisor = total * (terms.size // weights)
             factor = factor / divisor if divisor else 0.0
         if training:
-            self.cache = slope * factor  # a new array: `terms` may return one that it was given
+            self.cache = slope, factor
         summed: float = np.add.reduce(terms, axis=None).item()
         return factor * summed
 
     def backward(self) -> Array:
         """Return dJ/dprediction for the last `forward`, as a new array."""
-        slope: Array = self.cache.copy(order="K")
-        return slope
+        slope, factor = self.cache
+        delta: Array = slope * factor
+        return delta
 
     def _terms_error(self, pair: object, prediction: Array) -> Exception:
         got = f"got {kind_of(pair)}"
