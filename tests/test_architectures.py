@@ -102,8 +102,8 @@ def test_list_of_layers_becomes_a_chain() -> None:
             "Parallel expects merge='add', 'mean' or 'concat', got 'sum'",
         ),
         (lambda: Parallel([]), ValueError, "Parallel needs at least one layer"),
-        (lambda: Parallel([Dense(1), 3]), TypeError, "layers[1] of Parallel is 3, expected a"),
-        (lambda: Residual(Dense), TypeError, "expected a Layer: pass an object, Dense(...)"),
+        (lambda: Parallel([Dense(1), 3]), TypeError, "Parallel expects a Layer as layers[1], got 3: "),
+        (lambda: Residual(Dense), TypeError, ": pass an object, Dense(...)"),
         (lambda: Residual([]), ValueError, "Chain needs at least one layer"),
         (
             lambda: Sequential([Reshape((4,))], input_shape=(2, 3)),
@@ -353,7 +353,7 @@ def test_layers_may_be_added_before_the_build(tmp_path) -> None:
     [
         (lambda m: m[0], ValueError, "Dense 'dense_1' is twice in"),
         (lambda m: Dense(3, name="last"), ValueError, "are named 'last'"),
-        (lambda m: Tanh, TypeError, "layers[2] of Chain is <class"),
+        (lambda m: Tanh, TypeError, "Chain expects a Layer as layers[2], got <class"),
     ],
 )
 def test_added_layers_are_checked(add, error: type[Exception], message: str) -> None:

@@ -142,7 +142,7 @@ def test_two_layers_of_one_name_are_refused() -> None:
 
 
 def test_something_else_in_place_of_a_layer_is_refused() -> None:
-    with says(TypeError, "layers[1] of Sequential is <class"):
+    with says(TypeError, "Sequential expects a Layer as layers[1], got <class"):
         Sequential([Dense(2), Sigmoid])  # type: ignore[list-item]
     with says(ValueError, "Sequential needs at least one layer"):
         Sequential([])

@@ -346,8 +346,8 @@ def test_custom_metric() -> None:
         (["mae", mae], ValueError, "the metric name 'mae' is taken"),
         (["loss"], ValueError, "metric 'loss' is not known"),
         ([3], TypeError, "metrics expects names or functions of (target, prediction), got 3"),
-        ("mae", TypeError, "metrics expects a list, got 'mae': pass metrics=['mae']"),
-        (mae, TypeError, "metrics expects a list, got mae: pass metrics=['mae']"),
+        ("r2", TypeError, "metrics expects a list, got 'r2': pass metrics=['r2']"),
+        (mae, TypeError, "metrics expects a list, got mae: pass metrics=[mae]"),
         (3, TypeError, "metrics expects a list, got 3: pass metrics=['mae']"),
     ],
 )

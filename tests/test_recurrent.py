@@ -237,6 +237,8 @@ def test_the_number_of_features_must_be_known(cell) -> None:
 def test_bad_input_is_refused(cell, shape, expected: str) -> None:
     with pytest.raises(ValueError, match=f"{cell.__name__} '.*' expects .*{expected}"):
         built(cell(4)).forward(np.zeros(shape))
+    with pytest.raises(ValueError, match=r"2' expects .*\(4,\).*return_sequences=True"):
+        Sequential([cell(4), cell(4)], input_shape=(None, 3))
 
 
 def test_a_step_refuses_bad_input(cell) -> None:

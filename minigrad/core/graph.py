@@ -231,7 +231,7 @@ class Graph(Layer):
             given = of(x, name).shape
             if not fits(given[1:], shape):
                 raise ValueError(
-                    f"input '{name}' of {self.label} has shape {describe(shape)}, got {given}"
+                    f"{self.label} expects input '{name}' of shape {describe(shape)}, got {given}"
                 )
 
     @override

@@ -104,7 +104,10 @@ class Recurrent(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         if len(input_shape) != 2 or isinstance(input_shape[0], tuple):
-            hint = ": for one feature a step, pass x[:, :, np.newaxis]" * (len(input_shape) == 1)
+            hint = (
+                ": for one feature a step, pass x[:, :, np.newaxis]; a recurrent layer before this "
+                "one needs return_sequences=True"
+            ) * (len(input_shape) == 1)
             raise ValueError(
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
                 f"{input_shape}{hint}"

@@ -159,7 +159,8 @@ def named_metrics(
     listed = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Mapping))
     if not listed or callable(metrics):
         given = getattr(metrics, "__name__", repr(metrics))
-        raise TypeError(f"metrics expects a list, got {given}: pass metrics=['mae']")
+        way = given if isinstance(metrics, str) or callable(metrics) else "'mae'"
+        raise TypeError(f"metrics expects a list, got {given}: pass metrics=[{way}]")
     found: dict[str, Metric] = {}
     for metric in metrics:
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", "")

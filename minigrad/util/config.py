@@ -45,6 +45,8 @@ class Configurable:
 
         def __new__(cls, *args: Any, **options: Any) -> Self:
             """Refuse an unknown option, and suggest the nearest known one."""
+            if args:
+                _refuse_extra(cls, args)
             known = _arguments(cls) if options else {}
             for name in options:
                 if name not in known:
@@ -162,6 +164,19 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
                 f"{cls.__name__} takes *{name}: name its arguments, or define get_config"
             )
     return arguments
+
+
+def _refuse_extra(cls: type, args: tuple[Any, ...]) -> None:
+    """Name the options that were passed without their names."""
+    arguments = inspect.signature(cls).parameters.values()
+    places = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
+    if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in arguments):
+        named = ", ".join(repr(a.name) for a in arguments if a.kind is a.KEYWORD_ONLY)
+        expected = f"only {', '.join(map(repr, places))}" if places else "no argument"
+        raise TypeError(
+            f"{cls.__name__} expects {expected} by position, got {len(args)}: "
+            f"pass options by name: {named}"
+        )
 
 
 def _same(value: Any, default: Any) -> bool:
