@@ -158,15 +158,17 @@ def tiny_gpt(ns: Names, figure: Figure) -> None:
 
 
 def reversal(ns: Names, figure: Figure) -> None:
-    """Draw the attention of a word."""
-    first = {name: array[:1] for name, array in ns.x.items()}
-    states = ns.model.activations(first)
+    """Draw the attention of the longest word."""
+    lengths = ns.x["mask"].sum(axis=1)
+    row, n = lengths.argmax(), lengths.max()
+    word = {name: array[row : row + 1] for name, array in ns.x.items()}
+    states = ns.model.activations(word)
     query, value = states["gru_1"], states["bidirectional_1"]
     ax = figure.subplots()
-    weights = ns.attention.attention_weights(query, value, first["mask"])[0, 0]
-    ax.imshow(weights, cmap="Blues", vmin=0, vmax=1)
-    for set_ticks, ids in (ax.set_xticks, first["word"][0]), (ax.set_yticks, ns.written[0]):
-        set_ticks(range(len(ids)), [ns.LETTERS[i] for i in ids])
+    weights = ns.attention.attention_weights(query, value, word["mask"])[0, 0]
+    ax.imshow(weights[:n, :n], cmap="Blues", vmin=0, vmax=1)
+    for set_ticks, ids in (ax.set_xticks, word["word"][0]), (ax.set_yticks, ns.written[row]):
+        set_ticks(range(n), [ns.LETTERS[i] for i in ids[:n]])
     ax.set(xlabel="attends to", ylabel="writes")
 
 
@@ -187,7 +189,7 @@ def two_inputs(ns: Names, figure: Figure) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     left.imshow(x["image"][0, :, :, 0], cmap="Greys")
     price, discount = x["numbers"][0]
-    left.set(xticks=[], yticks=[], xlabel=f"× {price:.2f}\n− {discount:.0%}")
+    left.set(xticks=[], yticks=[], xlabel=f"price {price:.2f}\ndiscount {discount:.0%}")
     identity(right, y["total"], ns.model.predict(x)["total"][:, 0])
 
 
@@ -196,7 +198,9 @@ def same_losses(figure: Figure, names: list[str], losses: list[list[float]], ste
     ax = figure.subplots()
     ax.plot(losses[0], linewidth=4, color="lightgray", label=names[0])
     ax.plot(losses[1], label=names[1])
-    ax.set(xlabel=steps, ylabel="loss", yscale="log")
+    scale = "log" if max(losses[0]) > 10 * min(losses[0]) else "linear"
+    ax.set(xlabel=steps, ylabel="loss", yscale=scale)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
 
 

@@ -26,10 +26,13 @@ class MultiHeadAttention(Layer):
     `weight` (features, 3 features) and `bias` project the query to q, and the value to k and v.
     Each head has `width` = features / num_heads columns of q, k and v for itself:
 
-        s_ji = k_j q_i / sqrt(width)                the score of key j for query i
-        a_ji = exp(s_ji) / sum over j of exp(s_ji)  over the keys that query i attends to
+        s_ji = k_j q_i / sqrt(width)
+        a_ji = exp(s_ji) / (sum over j of exp(s_ji))
         m_i  = sum over j of a_ji v_j
-        h    = m W + b                              with `output_weight` W and `output_bias` b
+        h    = m W + b
+
+    s_ji is the score of key j for query i, and the sums run over the keys that query i attends to.
+    W is `output_weight`, and b `output_bias`.
 
     Backward, with delta = dJ/dh and delta_m = delta W^T, in each head:
 

@@ -221,8 +221,8 @@ class Conv2DTranspose(Convolution):
 
     W has the shape (height, width, filters, channels). With stride s and dilation d:
 
-        z[m, n, f] = b[f] + sum over u, v, i, j, c with s u + d i = m and s v + d j = n
-                     of x[u, v, c] W[i, j, f, c]
+        z[m, n, f] = b[f] + sum of x[u, v, c] W[i, j, f, c]
+        over u, v, i, j, c with s u + d i = m and s v + d j = n
 
     `padding` is that of the `Conv2D`: "same" multiplies height and width by the stride; an int
     removes so many numbers at every end. Backward is the forward pass of the `Conv2D`:

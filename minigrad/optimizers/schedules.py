@@ -89,9 +89,9 @@ class ExponentialDecay(Schedule):
 class CosineDecay(Schedule):
     """Half a cosine from eta_0 down to eta_1, after w steps of linear warm-up.
 
-        eta(t) = eta_0 (t + 1) / (w + 1)                                        while t < w
-        eta(t) = eta_1 + (eta_0 - eta_1) (1 + cos(pi (t - w) / n)) / 2          until t = w + n
-        eta(t) = eta_1                                                          afterwards
+        t < w:     eta(t) = eta_0 (t + 1) / (w + 1)
+        t < w + n: eta(t) = eta_1 + (eta_0 - eta_1) (1 + cos(pi (t - w) / n)) / 2
+        later:     eta(t) = eta_1
 
     PyTorch's CosineAnnealingLR rises again after n steps; this one stays at eta_1.
 
