@@ -102,7 +102,7 @@ def test_list_of_layers_becomes_a_chain() -> None:
             "Parallel expects merge='add', 'mean' or 'concat', got 'sum'",
         ),
         (lambda: Parallel([]), ValueError, "Parallel needs at least one layer"),
-        (lambda: Parallel([Dense(1), 3]), TypeError, "Parallel expects a Layer as layers[1], got 3: "),
+        (lambda: Parallel([Dense(1), 3]), TypeError, "expects a Layer as layers[1], got 3"),
         (lambda: Residual(Dense), TypeError, ": pass an object, Dense(...)"),
         (lambda: Residual([]), ValueError, "Chain needs at least one layer"),
         (
