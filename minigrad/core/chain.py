@@ -136,10 +136,8 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
         raise ValueError(f"{owner} needs at least one layer")
     for index, layer in enumerate[object](layers):
         if not isinstance(layer, Layer):
-            way = f"{layer.__name__}(...)" if isinstance(layer, type) else "such as Dense(8)"
-            raise TypeError(
-                f"{owner} expects a Layer as layers[{index}], got {layer!r}: pass an object, {way}"
-            )
+            hint = f": pass an object, {layer.__name__}(...)" if isinstance(layer, type) else ""
+            raise TypeError(f"{owner} expects a Layer as layers[{index}], got {layer!r}{hint}")
     _refuse_repeated(layers, owner)
     taken: dict[str, Layer] = {}
     for layer in sorted(layers, key=lambda layer: not _is_settled(layer)):
