@@ -780,7 +780,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "class unknown": (put(f"{LAYER}/class", "Dens"), "did you mean 'Dense'"),
     "class a path": (put(f"{LAYER}/class", "os.system"), "class 'os.system'"),
     "class a list": (put(f"{LAYER}/class", []), "class '\\[\\]'"),
-    "class a loss": (put(LAYER, {"class": "MSELoss", "config": {}}), r"expects a Layer as layers\[0\]"),
+    "class a loss": (put(LAYER, {"class": "MSELoss", "config": {}}), r"a Layer as layers\[0\]"),
     "class a number": (put(LAYER, 3), r"as layers\[0\], got 3"),
     "model a layer": (
         put("architecture", {"class": "Tanh", "config": {}}),
