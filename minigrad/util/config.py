@@ -169,7 +169,7 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
 def _refuse_extra(cls: type, args: tuple[Any, ...]) -> None:
     """Name the options that were passed without their names."""
     arguments = inspect.signature(cls).parameters.values()
-    places = [a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
+    places = [a.name for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in arguments):
         named = ", ".join(repr(a.name) for a in arguments if a.kind is a.KEYWORD_ONLY)
         expected = f"only {', '.join(map(repr, places))}" if places else "no argument"
