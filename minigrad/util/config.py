@@ -167,7 +167,7 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def _refuse_extra(cls: type, args: tuple[Any, ...]) -> None:
-    """Name the options that were passed without their names."""
+    """Refuse more arguments by position than the constructor takes."""
     arguments = inspect.signature(cls).parameters.values()
     places = [a.name for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in arguments):
