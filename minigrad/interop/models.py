@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any, NamedTuple
 
-from minigrad.core.model import Model
+import numpy as np
+
+import minigrad as mg
+from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
+from minigrad.data.by_name import each, of
+
+CONVOLUTIONS = mg.Conv1D, mg.Conv2D, mg.Conv2DTranspose
+MAX_POOLINGS = mg.MaxPooling1D, mg.MaxPooling2D
+POOLINGS = *MAX_POOLINGS, mg.AveragePooling1D, mg.AveragePooling2D
+GLOBAL_MAX_POOLINGS = mg.GlobalMaxPooling1D, mg.GlobalMaxPooling2D
+GLOBAL_POOLINGS = *GLOBAL_MAX_POOLINGS, mg.GlobalAveragePooling1D, mg.GlobalAveragePooling2D
+CELLS = mg.SimpleRNN, mg.GRU, mg.LSTM
+
+MERGES: dict[type[Layer], str] = {
+    mg.Add: "add",
+    mg.Average: "mean",
+    mg.Multiply: "multiply",
+    mg.Concatenate: "concat",
+}
+"""The layers that merge their inputs, and the word for it of `Parallel` and others."""
 
 
-def check_built(model: Any, function: str) -> Shape:
-    """Return the input shape of a built model; refuse another object in the function's name."""
-    if not isinstance(model, Model):
+class Counterpart(NamedTuple):
+    """A class of the other library, and its names of the options that both have."""
+
+    kind: Any
+    options: Mapping[str, str]
+
+    def theirs(self, ours: Any) -> dict[str, Any]:
+        """Return the options of our object by their names."""
+        return {theirs: getattr(ours, own) for own, theirs in self.options.items()}
+
+    def ours(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
+        """Return the options by our names, from a function of their names."""
+        return {own: value_of(theirs) for own, theirs in self.options.items()}
+
+
+def counterpart(kind: Any, *same: str, **renamed: str) -> Counterpart:
+    """Return a class with the options that have the same name there, and ours="theirs"."""
+    return Counterpart(kind, {**{name: name for name in same}, **renamed})
+
+
+def check_built(model: Any, function: str) -> dict[str, Shape]:
+    """Return the shapes of a built model's inputs by name; refuse another object.
+
+    The single input of a model that isn't a graph is "input".
+    """
+    if not isinstance(model, mg.Model):
         raise TypeError(
             f"{function} expects a Model, got {type(model).__name__}: put it in Sequential"
         )
@@ -19,4 +63,45 @@ def check_built(model: Any, function: str) -> Shape:
             f"{function} expects a built model, got {model.label}: pass it input_shape=, or call "
             "fit"
         )
-    return model.input_shape
+    network = model.network
+    return network.inputs if isinstance(network, mg.Graph) else {"input": model.input_shape}
+
+
+def check_trainable(model: mg.Model, function: str) -> Any:
+    """Return the optimizer of a compiled model; refuse regularizers, which optimizers lack."""
+    if model.optimizer is None:
+        raise RuntimeError(f"{function} expects a compiled model: call compile first")
+    for path, p in model.named_parameters():
+        if p.regularizer is not None:
+            raise ValueError(
+                f"{function} expects no regularizers, got {p.regularizer!r} of '{path}': set it to "
+                "None, and add its term to the loss there"
+            )
+    return model.optimizer
+
+
+def integer_inputs(model: mg.Model, shapes: Mapping[str, Shape]) -> set[str]:
+    """Return the names of the inputs that the model takes as integers, such as ids."""
+    rows = {name: np.zeros((1, *(n or 1 for n in shape))) for name, shape in shapes.items()}
+    cast: Any = model.cast(rows if len(rows) > 1 else next(iter(rows.values())), model.dtype)
+    return {name for name in shapes if of(cast, name).dtype.kind == "i"}
+
+
+def _graph(to: Any, graph: mg.Graph, *inputs: Any) -> Any:
+    values = dict(zip(graph.inputs, inputs, strict=True))
+    for name, layer in graph.layers.items():
+        values[name] = to.write(layer, *(values[source] for source in graph.sources[name]))
+    return each(values.__getitem__, graph.outputs)
+
+
+CONTAINERS: dict[type[Layer], Callable[..., Any]] = {
+    mg.Model: lambda to, model, *inputs: to.write(model.network, *inputs),
+    mg.Chain: lambda to, chain, x: reduce(lambda h, layer: to.write(layer, h), chain.layers, x),
+    mg.Graph: _graph,
+}
+"""A function of (writer, layer, *inputs) that returns the output; `writer.write` takes the same."""
+
+
+def kind_of_layer(layer: Layer) -> type[Layer]:
+    """Return the class of a layer; of a `Sequential` or another such subclass, it is `Model`."""
+    return mg.Model if type(layer).forward is mg.Model.forward else type(layer)

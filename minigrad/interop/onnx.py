@@ -14,8 +14,18 @@ from numpy.typing import NDArray
 import minigrad as mg
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, DType, Shape, as_dtype
-from minigrad.data.by_name import each, of
-from minigrad.interop.models import check_built
+from minigrad.data.by_name import of
+from minigrad.interop.models import (
+    CONTAINERS,
+    GLOBAL_MAX_POOLINGS,
+    GLOBAL_POOLINGS,
+    MAX_POOLINGS,
+    MERGES,
+    POOLINGS,
+    check_built,
+    integer_inputs,
+    kind_of_layer,
+)
 from minigrad.layers.rectifiers import SELU_ALPHA, SELU_SCALE
 from minigrad.layers.windows import per_axis
 from minigrad.util.atomic import StrPath, atomic_write
@@ -64,13 +74,12 @@ def export(model: mg.Model, path: StrPath, *, dtype: DType = "float32") -> None:
     ...     [node.op_type for node in onnx.load(f"{folder}/net.onnx").graph.node]
     ['MatMul', 'Add', 'Relu', 'MatMul', 'Add', 'Identity']
     """
-    input_shape = check_built(model, "export")
-    graph: Any = model.network if isinstance(model.network, mg.Graph) else None
-    inputs = graph.inputs if graph else {"input": input_shape}
+    inputs = check_built(model, "export")
     writer = _Writer(as_dtype(dtype), model)
     found = writer.write(model, *inputs)
     if not isinstance(found, dict):
-        found = {graph.outputs if graph else "output": found}
+        network: Any = model.network
+        found = {network.outputs if isinstance(network, mg.Graph) else "output": found}
     if taken := sorted(found.keys() & inputs.keys()):
         raise ValueError(f"export expects outputs with other names than the inputs, got {taken}")
     atomic_write(path, [writer.file(inputs, found)])
@@ -91,7 +100,7 @@ class _Writer:
 
     def write(self, layer: Layer, *inputs: Value) -> Any:
         """Add a layer, and return its output, or those of a graph by name."""
-        kind = mg.Model if type(layer).forward is mg.Model.forward else type(layer)
+        kind = kind_of_layer(layer)
         if kind not in WRITERS:
             raise TypeError(
                 f"export expects layers of minigrad, got {layer.label}: add a function of (writer, "
@@ -159,11 +168,7 @@ class _Writer:
         """Return the bytes of the file: inputs by name with their shapes, outputs by name."""
         helper, kinds = onnx.helper, onnx.TensorProto
         number = helper.np_dtype_to_tensor_dtype(self.dtype)
-        rows = {n: np.zeros((1, *(m or 1 for m in shape))) for n, shape in inputs.items()}
-        cast: Any = self._model.cast(
-            rows if len(rows) > 1 else next(iter(rows.values())), self.dtype
-        )
-        integers = [n for n in inputs if of(cast, n).dtype.kind == "i"]
+        integers = integer_inputs(self._model, inputs)
 
         def info(name: str, shape: Shape) -> Any:
             prefix = f"{name}_" if len(inputs) > 1 or name in outputs else ""
@@ -326,7 +331,7 @@ def _transposed_convolution(to: _Writer, layer: Any, x: str) -> str:
 
 
 def _pooling(to: _Writer, layer: Any, x: str) -> str:
-    kind = "MaxPool" if isinstance(layer, (mg.MaxPooling1D, mg.MaxPooling2D)) else "AveragePool"
+    kind = "MaxPool" if isinstance(layer, MAX_POOLINGS) else "AveragePool"
     size, rank = per_axis(layer.pool_size, layer.axes), layer.axes + 2
     h = to.op(
         kind,
@@ -339,7 +344,7 @@ def _pooling(to: _Writer, layer: Any, x: str) -> str:
 
 
 def _global_pooling(to: _Writer, layer: Any, x: str) -> str:
-    largest = isinstance(layer, (mg.GlobalMaxPooling1D, mg.GlobalMaxPooling2D))
+    largest = isinstance(layer, GLOBAL_MAX_POOLINGS)
     rank = layer.axes + 2
     axes = list(range(2, rank))
     kind = "ReduceMax" if largest else "ReduceMean"
@@ -518,13 +523,6 @@ def _merged(to: _Writer, how: str, inputs: Sequence[str]) -> str:
     return to.elementwise(merged, *inputs)
 
 
-def _graph(to: _Writer, layer: mg.Graph, *inputs: str) -> Any:
-    values = dict(zip(layer.inputs, inputs, strict=True))
-    for node, inner in layer.layers.items():
-        values[node] = to.write(inner, *(values[source] for source in layer.sources[node]))
-    return each(values.__getitem__, layer.outputs)
-
-
 def _parallel(to: _Writer, layer: mg.Parallel, x: str) -> str:
     return _merged(to, layer.merge, [to.write(branch, x) for branch in layer.layers])
 
@@ -537,18 +535,8 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.Conv1D: _convolution,
     mg.Conv2D: _convolution,
     mg.Conv2DTranspose: _transposed_convolution,
-    **dict.fromkeys(
-        [mg.MaxPooling1D, mg.MaxPooling2D, mg.AveragePooling1D, mg.AveragePooling2D], _pooling
-    ),
-    **dict.fromkeys(
-        [
-            mg.GlobalMaxPooling1D,
-            mg.GlobalMaxPooling2D,
-            mg.GlobalAveragePooling1D,
-            mg.GlobalAveragePooling2D,
-        ],
-        _global_pooling,
-    ),
+    **dict.fromkeys(POOLINGS, _pooling),
+    **dict.fromkeys(GLOBAL_POOLINGS, _global_pooling),
     mg.UpSampling2D: _upsampling,
     mg.BatchNorm: _batch_norm,
     mg.LayerNorm: _layer_norm,
@@ -560,18 +548,11 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.PositionEmbedding: lambda to, layer, x: to.op("Add", x, layer.weight),
     mg.SinusoidalPositions: _sinusoidal_positions,
     mg.MultiHeadAttention: _attention,
-    mg.SimpleRNN: _recurrent,
-    mg.GRU: _recurrent,
-    mg.LSTM: _recurrent,
-    mg.Add: lambda to, layer, *inputs: _merged(to, "add", inputs),
-    mg.Average: lambda to, layer, *inputs: _merged(to, "mean", inputs),
-    mg.Multiply: lambda to, layer, *inputs: _merged(to, "multiply", inputs),
-    mg.Concatenate: lambda to, layer, *inputs: _merged(to, "concat", inputs),
-    mg.Chain: lambda to, layer, x: reduce(lambda h, inner: to.write(inner, h), layer.layers, x),
+    **dict.fromkeys(_GATES, _recurrent),
+    **dict.fromkeys(MERGES, lambda to, layer, *inputs: _merged(to, MERGES[type(layer)], inputs)),
+    **CONTAINERS,
     mg.Residual: lambda to, layer, x: _merged(to, "add", [x, to.write(layer.layer, x)]),
     mg.Parallel: _parallel,
     mg.Bidirectional: _parallel,
-    mg.Graph: _graph,
-    mg.Model: lambda to, layer, *inputs: to.write(layer.network, *inputs),
 }
 """The function of (writer, layer, *inputs) that adds a layer; yours can be added."""

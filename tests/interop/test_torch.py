@@ -42,7 +42,8 @@ from minigrad.util.config import registered
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-from minigrad.interop.torch import _MODULES, from_torch, to_torch, to_torch_training
+from minigrad.interop.torch import from_torch, to_torch, to_torch_training
+from minigrad.interop.torch.layers import MODULES
 
 
 def assert_equal(model, module, x, rtol=1e-9) -> None:
@@ -85,7 +86,7 @@ def test_every_layer(any_layer_example) -> None:
 def test_every_registered_layer_has_a_module() -> None:
     layers = {c for c in registered(Layer).values() if c.__module__.startswith("minigrad.")}
     containers = {Chain, Graph, Model, Sequential, Residual, Parallel, Bidirectional}
-    assert layers == containers | {*_MODULES}
+    assert layers == containers | {*MODULES}
 
 
 def small(*, dtype="float64", **compiled):

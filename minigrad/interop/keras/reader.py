@@ -1,0 +1,353 @@
+"""A Keras model as a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+
+import minigrad as mg
+from minigrad.core.graph import Graph
+from minigrad.core.layer import Layer
+from minigrad.data.arrays import Array
+from minigrad.interop.keras.layers import ACTIVATIONS, LAYERS, cells_of
+from minigrad.interop.layouts import KERAS, array_of, join_state, weights_of
+from minigrad.interop.models import CELLS, POOLINGS
+from minigrad.layers.windows import per_axis
+
+
+def from_keras(model: Any, *, loss: Any = None, rng: Any = None) -> mg.Model:
+    """Return a model with the layers, the weights and the dtype of a Keras model.
+
+    Args:
+        model: a built `keras.Sequential` or functional model. It isn't changed.
+        loss: compiles the model with it and with the SGD of the Keras model, with its state.
+        rng: of the model; see `Model`.
+
+    Raises:
+        TypeError: another object, a layer without a counterpart, or a model that isn't built.
+        ValueError: an option that minigrad lacks, or another optimizer than SGD.
+
+    >>> from_keras(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "relu")]))
+    Sequential([Dense(3), ReLU()], input_shape=(2,), dtype='float32')
+    """
+    if not isinstance(model, keras.Model) or not model.built or not model.inputs:
+        raise TypeError(
+            f"from_keras expects a built Sequential or functional model of Keras, got "
+            f"{type(model).__name__}"
+        )
+    dtypes = {w.dtype for w in model.weights if "seed" not in w.path} or {"float32"}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+        raise ValueError(
+            f"from_keras expects weights of float32 or of float64, got {sorted(dtypes)}"
+        )
+    reader = _Reader()
+    graph = reader.graph(model)
+    dtype, names = dtypes.pop(), [*graph.inputs, *graph.layers]
+    network: Any = graph
+    if graph.outputs == names[-1] and [*graph.sources.values()] == [(n,) for n in names[:-1]]:
+        network = [
+            step for n in graph.layers.values() for step in (n if type(n) is mg.Chain else [n])
+        ]
+    kind: Any = mg.Sequential if isinstance(network, list) else mg.Model
+    made: mg.Model = kind(network, input_shape=graph.row_shapes, rng=rng, dtype=dtype)
+    pairs = [
+        (owner, weight, [attrgetter(name)(cell) for name in weight.names])
+        for layer, there in reader.made
+        for owner, cell in cells_of(layer, there)
+        for weight in weights_of(owner, KERAS)
+    ]
+    for layer, there in reader.made:
+        layer.trainable = there.trainable
+    for owner, weight, variables in pairs:
+        array_of(owner, weight.attribute)[...] = weight.join(*map(_array, variables))
+    if loss is not None:
+        ours: Any = _sgd(model.optimizer)
+        made.compile(optimizer=ours, loss=loss)
+        ours.steps = int(model.optimizer.iterations)
+        if ours.momentum and model.optimizer.built:
+            trained = zip(model.trainable_variables, model.optimizer.momentums, strict=True)
+            velocities = {id(v): _array(m) / -ours.learning_rate for v, m in trained}
+            join_state(made, "velocity", pairs, lambda v: velocities.get(id(v), np.zeros(v.shape)))
+    return made
+
+
+def _array(variable: Any) -> Array:
+    with warnings.catch_warnings():  # of PyTorch's tensors about NumPy's copy keyword
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+def _sgd(there: Any) -> mg.SGD:
+    """Return the SGD of an SGD of Keras."""
+    if not isinstance(there, keras.optimizers.SGD):
+        raise ValueError(
+            f"from_keras expects a model compiled with SGD, got {type(there).__name__}"
+        )
+    config = there.get_config()
+    for option in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue"):
+        if config[option]:
+            raise ValueError(f"from_keras expects SGD without {option}, got {config[option]}")
+    if not isinstance(config["learning_rate"], (float, np.floating)):
+        raise ValueError("from_keras expects SGD with a number as learning_rate")
+    return mg.SGD(
+        learning_rate=float(config["learning_rate"]),
+        momentum=config["momentum"],
+        nesterov=config["nesterov"] and config["momentum"] > 0,
+    )
+
+
+_FIXED: dict[str, Any] = {
+    "data_format": "channels_last", "axis": -1, "keepdims": False, "output_padding": None,
+    "center": True, "scale": True, "rms_scaling": False, "recurrent_activation": "sigmoid",
+    "reset_after": True, "return_state": False, "stateful": False, "recurrent_dropout": 0.0,
+    "dropout": 0.0, "output_shape": None, "use_gate": False, "max_value": None, "threshold": 0.0,
+}  # fmt: skip
+"""Options that our layers lack: the only values that Keras layers may have for them."""
+
+_KINDS: dict[Any, type[Layer]] = {row.kind: kind for kind, row in LAYERS.items()} | {
+    getattr(keras.layers, kind.__name__): kind for kind in (mg.Identity, mg.ReLU, mg.Softmax)
+}
+
+_FUNCTIONS: dict[str, Callable[[], Layer]] = {
+    **{name: kind for kind, name in ACTIVATIONS.items()},
+    "leaky_relu": partial(mg.LeakyReLU, 0.2),
+    "elu": mg.ELU,
+}
+
+
+class _Reader:
+    """Makes layers of Keras layers, and remembers which is made of which."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[Layer, Any]] = []
+
+    def graph(self, model: Any) -> Graph:
+        """Return the graph of a Sequential or functional model."""
+        inputs, calls, outputs = _calls(model)
+        layers: dict[str, tuple[Any, ...]] = {}
+        first: dict[str, str] = {}
+        paddings: dict[str, tuple[str, tuple[int, ...]]] = {}
+        for name, (there, sources, how) in calls.items():
+            if isinstance(there, (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)):
+                paddings[name] = sources[0], _equal_pads(there)
+                continue
+            if there.name in first:  # another call of a layer
+                layers[name] = first[there.name], *sources
+                continue
+            if sources[0] in paddings and isinstance(
+                there, (keras.layers.Conv1D, keras.layers.Conv2D)
+            ):
+                source, how["pads"] = paddings[sources[0]]
+                sources = [source]
+            if any(source in paddings for source in sources):
+                raise ValueError(f"'{there.name}' comes after zero padding, expected a convolution")
+            found = self._layers(there, how)
+            layers[name] = (found[0] if len(found) == 1 else mg.Chain(found)), *sources
+            first[there.name] = name
+        return Graph(inputs, layers, outputs)
+
+    def _layers(self, there: Any, how: dict[str, Any]) -> list[Layer]:
+        """Return the layers that do what a Keras layer does."""
+        if isinstance(there, keras.Sequential):
+            return [layer for inner in there.layers for layer in self._layers(inner, {})]
+        config = {**there.get_config(), **how}
+        if type(there) is keras.layers.Activation:
+            return [_function(there, config["activation"])]
+        layer = _layer(there, config)
+        self.made.append((layer, there))
+        activation = config.get("activation", "linear")
+        if activation == "linear" or isinstance(layer, CELLS):
+            return [layer]
+        return [layer, _function(there, activation)]
+
+
+def _calls(model: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Return the shapes of the inputs, the calls (layer, sources, options), and the outputs."""
+    if isinstance(model, keras.Sequential):
+        names = ["input", *(layer.name for layer in model.layers)]
+        chain = zip(model.layers, names, strict=False)
+        steps: dict[str, Any] = {n.name: (n, [before], {}) for n, before in chain}
+        return {"input": tuple(model.input_shape[1:])}, steps, names[-1]
+    config = model.get_config()
+    by_name = {layer.name: layer for layer in model.layers}
+    shapes, waiting = {}, {}
+    for entry in config["layers"]:
+        name = entry["name"]
+        if entry["class_name"] == "InputLayer":
+            shapes[name] = tuple(entry["config"]["batch_shape"][1:])
+        elif name not in by_name:
+            raise TypeError(f"from_keras expects layers, got the operation '{name}'")
+        for number, node in enumerate(entry["inbound_nodes"]):
+            how = {"causal": bool(node["kwargs"].get("use_causal_mask"))}
+            call = by_name[name], [_place(*h) for h in _histories(node)], how
+            waiting[_place(name, number)] = call
+    inputs = {end[0]: shapes[end[0]] for end in _ends(config["input_layers"]).values()}
+    calls: dict[str, Any] = {}
+    while waiting:  # a layer that is called again can come before what it is called on
+        ready = [n for n, (_, s, _) in waiting.items() if not any(x in waiting for x in s)]
+        calls.update({name: waiting.pop(name) for name in ready})
+    outputs = {name: _place(*end[:2]) for name, end in _ends(config["output_layers"]).items()}
+    single = len(outputs) == 1 and not isinstance(config["output_layers"], dict)
+    return inputs, calls, next(iter(outputs.values())) if single else outputs
+
+
+def _ends(places: Any) -> dict[str, Any]:
+    """Return the places (layer, call, tensor) of inputs or outputs by name."""
+    if isinstance(places, dict):
+        return places
+    places = [places] if isinstance(places[0], str) else places
+    return {place[0]: place for place in places}
+
+
+def _place(name: str, call: int) -> str:
+    return name if call == 0 else f"{name}_call_{call}"
+
+
+def _histories(node: Any) -> Iterable[tuple[str, int]]:
+    """Yield (layer, call) for each tensor in the arguments of a call, in order."""
+    if isinstance(node, dict) and "keras_history" in node:
+        yield tuple(node["keras_history"][:2])
+    elif isinstance(node, (dict, list, tuple)):
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _histories(inner)
+
+
+def _need(there: Any, config: dict[str, Any], **expected: Any) -> None:
+    """Refuse a layer whose options aren't these."""
+    for option, value in expected.items():
+        if (given := config.get(option, value)) != value:
+            raise ValueError(
+                f"{type(there).__name__} '{there.name}' expects {option}={value!r} for minigrad, "
+                f"got {given!r}"
+            )
+
+
+def _equal_pads(there: Any) -> tuple[int, ...]:
+    pads = there.padding if isinstance(there.padding[0], tuple) else (there.padding,)
+    if any(first != last for first, last in pads):
+        raise ValueError(f"'{there.name}' expects equal padding of both ends, got {pads}")
+    return tuple(first for first, _ in pads)
+
+
+def _function(there: Any, name: Any) -> Layer:
+    """Return the layer of an activation function by its name in Keras."""
+    if not isinstance(name, str) or name not in _FUNCTIONS:
+        raise ValueError(f"the activation of '{there.name}' has no layer in minigrad, got {name!r}")
+    return _FUNCTIONS[name]()
+
+
+Maker: TypeAlias = Callable[..., Any]
+"""Makes a layer, with the options that it has in common with its counterpart."""
+
+
+def _layer(there: Any, config: dict[str, Any]) -> Any:
+    """Return the layer of a Keras layer, without its activation."""
+    if type(there) not in _KINDS:
+        raise TypeError(
+            f"from_keras expects layers that minigrad has, got {type(there).__name__} "
+            f"'{there.name}'"
+        )
+    axes = config.get("axis", -1)
+    axis = axes[0] if isinstance(axes, (list, tuple)) and len(axes) == 1 else axes
+    config["axis"] = -1 if axis == -1 or axis == len(there.output.shape) - 1 else axis
+    _need(there, config, **_FIXED)
+    kind = _KINDS[type(there)]
+    options = LAYERS[kind].ours(config.__getitem__) if kind in LAYERS else {}
+    make: Maker = partial(kind, **options)
+    return _READERS[kind](there, config, make) if kind in _READERS else make()
+
+
+def _one(size: Any, axes: int) -> Any:
+    sizes = per_axis(size, axes)
+    return sizes if axes > 1 else sizes[0]
+
+
+def _convolution(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    _need(there, c, groups=1)
+    axes, padding = len(c["kernel_size"]), c["padding"]
+    if "pads" in c:
+        _need(there, c, padding="valid")
+        padding = c["pads"]
+    return make(
+        kernel_size=_one(c["kernel_size"], axes),
+        strides=_one(c["strides"], axes),
+        padding=padding,
+        dilation_rate=_one(c["dilation_rate"], axes),
+    )
+
+
+def _transposed(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    longer = any(s > k for s, k in zip(c["strides"], c["kernel_size"], strict=True))
+    if c["padding"] == "valid" and longer:
+        raise ValueError(
+            f"'{there.name}' expects strides up to the kernel_size, got {c['strides']}"
+        )
+    return _convolution(there, c, make)
+
+
+def _pooling(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    axes = len(c["pool_size"])
+    size, strides = _one(c["pool_size"], axes), _one(c["strides"], axes)
+    return make(size, strides=strides, padding=c["padding"])
+
+
+def _upsampling(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    if c["interpolation"] != "bilinear":
+        _need(there, c, interpolation="nearest")
+    return make()
+
+
+def _batch_norm(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    return make(momentum=1 - c["momentum"])
+
+
+def _cell(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    _need(there, c, activation="tanh")
+    return make()
+
+
+def _bidirectional(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    inner = there.forward_layer
+    merges: Any = {"concat": "concat", "sum": "add", "ave": "mean"}
+    if c["merge_mode"] not in merges or _KINDS.get(type(inner)) not in CELLS:
+        raise ValueError(
+            f"'{there.name}' expects merge_mode 'concat', 'sum' or 'ave' and a recurrent layer, "
+            f"got {c['merge_mode']!r} and {type(inner).__name__}"
+        )
+    return make(_layer(inner, inner.get_config()), merge=merges[c["merge_mode"]])
+
+
+def _attention(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    _need(there, c, value_dim=c["key_dim"])
+    return make(causal=c["causal"])
+
+
+def _relu(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    _need(there, c, negative_slope=0.0)
+    return make()
+
+
+def _reshape(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    return make(c["target_shape"])
+
+
+_READERS: dict[type[Layer], Callable[[Any, dict[str, Any], Maker], Any]] = {
+    mg.ReLU: _relu,
+    mg.Conv1D: _convolution,
+    mg.Conv2D: _convolution,
+    mg.Conv2DTranspose: _transposed,
+    **dict.fromkeys(POOLINGS, _pooling),
+    mg.UpSampling2D: _upsampling,
+    mg.BatchNorm: _batch_norm,
+    mg.Reshape: _reshape,
+    **dict.fromkeys(CELLS, _cell),
+    mg.Bidirectional: _bidirectional,
+    mg.MultiHeadAttention: _attention,
+}
+"""A function of (Keras layer, config, make) for layers with more than the options in common."""
