@@ -30,10 +30,17 @@ MERGES: dict[type[Layer], str] = {
 
 
 class Counterpart(NamedTuple):
-    """A class of the other library, and its names of the options that both have."""
+    """A class of the other library for one of ours, and how to make one of the other.
+
+    `to` and `back` are called with (what is converted, make), where `make` makes the result with
+    the options that both have. Without them, these options are all.
+    """
 
     kind: Any
     options: Mapping[str, str]
+    """Their name of an option by ours."""
+    to: Callable[..., Any] | None = None
+    back: Callable[..., Any] | None = None
 
     def theirs(self, ours: Any) -> dict[str, Any]:
         """Return the options of our object by their names."""
@@ -44,9 +51,15 @@ class Counterpart(NamedTuple):
         return {own: value_of(theirs) for own, theirs in self.options.items()}
 
 
-def counterpart(kind: Any, *same: str, **renamed: str) -> Counterpart:
+def counterpart(
+    kind: Any,
+    *same: str,
+    to: Callable[..., Any] | None = None,
+    back: Callable[..., Any] | None = None,
+    **renamed: str,
+) -> Counterpart:
     """Return a class with the options that have the same name there, and ours="theirs"."""
-    return Counterpart(kind, {**{name: name for name in same}, **renamed})
+    return Counterpart(kind, {**{name: name for name in same}, **renamed}, to, back)
 
 
 def check_built(model: Any, function: str) -> dict[str, Shape]:

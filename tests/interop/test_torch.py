@@ -307,7 +307,7 @@ def test_first_layers_of_a_network_in_a_model() -> None:
         (
             nn.Sequential(nn.ConvTranspose2d(1, 1, 3, padding=1), nn.ZeroPad2d((0, -1, 0, -1))),
             (5, 5, 1),
-            ["ZeroPad2d '1'", "[0, 0, 0, 0]", "[0, -1, 0, -1]"],
+            ["ConvTranspose2d '0'", "[0, 0, 0, 0]", "[0, -1, 0, -1]"],
         ),
         (
             nn.Sequential(nn.Conv1d(2, 2, 1), nn.LSTM(2, 2, batch_first=True)),

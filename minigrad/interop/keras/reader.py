@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,10 +15,9 @@ import minigrad as mg
 from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
-from minigrad.interop.keras.layers import ACTIVATIONS, LAYERS, cells_of
+from minigrad.interop.keras.layers import ACTIVATIONS, cells_of, layer_of
 from minigrad.interop.layouts import KERAS, array_of, join_state, weights_of
-from minigrad.interop.models import CELLS, POOLINGS
-from minigrad.layers.windows import per_axis
+from minigrad.interop.models import CELLS
 
 
 def from_keras(model: Any, *, loss: Any = None, rng: Any = None) -> mg.Model:
@@ -102,18 +101,6 @@ def _sgd(there: Any) -> mg.SGD:
     )
 
 
-_FIXED: dict[str, Any] = {
-    "data_format": "channels_last", "axis": -1, "keepdims": False, "output_padding": None,
-    "center": True, "scale": True, "rms_scaling": False, "recurrent_activation": "sigmoid",
-    "reset_after": True, "return_state": False, "stateful": False, "recurrent_dropout": 0.0,
-    "dropout": 0.0, "output_shape": None, "use_gate": False, "max_value": None, "threshold": 0.0,
-}  # fmt: skip
-"""Options that our layers lack: the only values that Keras layers may have for them."""
-
-_KINDS: dict[Any, type[Layer]] = {row.kind: kind for kind, row in LAYERS.items()} | {
-    getattr(keras.layers, kind.__name__): kind for kind in (mg.Identity, mg.ReLU, mg.Softmax)
-}
-
 _FUNCTIONS: dict[str, Callable[[], Layer]] = {
     **{name: kind for kind, name in ACTIVATIONS.items()},
     "leaky_relu": partial(mg.LeakyReLU, 0.2),
@@ -159,7 +146,7 @@ class _Reader:
         config = {**there.get_config(), **how}
         if type(there) is keras.layers.Activation:
             return [_function(there, config["activation"])]
-        layer = _layer(there, config)
+        layer = layer_of(there, config)
         self.made.append((layer, there))
         activation = config.get("activation", "linear")
         if activation == "linear" or isinstance(layer, CELLS):
@@ -218,16 +205,6 @@ def _histories(node: Any) -> Iterable[tuple[str, int]]:
             yield from _histories(inner)
 
 
-def _need(there: Any, config: dict[str, Any], **expected: Any) -> None:
-    """Refuse a layer whose options aren't these."""
-    for option, value in expected.items():
-        if (given := config.get(option, value)) != value:
-            raise ValueError(
-                f"{type(there).__name__} '{there.name}' expects {option}={value!r} for minigrad, "
-                f"got {given!r}"
-            )
-
-
 def _equal_pads(there: Any) -> tuple[int, ...]:
     pads = there.padding if isinstance(there.padding[0], tuple) else (there.padding,)
     if any(first != last for first, last in pads):
@@ -240,114 +217,3 @@ def _function(there: Any, name: Any) -> Layer:
     if not isinstance(name, str) or name not in _FUNCTIONS:
         raise ValueError(f"the activation of '{there.name}' has no layer in minigrad, got {name!r}")
     return _FUNCTIONS[name]()
-
-
-Maker: TypeAlias = Callable[..., Any]
-"""Makes a layer, with the options that it has in common with its counterpart."""
-
-
-def _layer(there: Any, config: dict[str, Any]) -> Any:
-    """Return the layer of a Keras layer, without its activation."""
-    if type(there) not in _KINDS:
-        raise TypeError(
-            f"from_keras expects layers that minigrad has, got {type(there).__name__} "
-            f"'{there.name}'"
-        )
-    axes = config.get("axis", -1)
-    axis = axes[0] if isinstance(axes, (list, tuple)) and len(axes) == 1 else axes
-    config["axis"] = -1 if axis == -1 or axis == len(there.output.shape) - 1 else axis
-    _need(there, config, **_FIXED)
-    kind = _KINDS[type(there)]
-    options = LAYERS[kind].ours(config.__getitem__) if kind in LAYERS else {}
-    make: Maker = partial(kind, **options)
-    return _READERS[kind](there, config, make) if kind in _READERS else make()
-
-
-def _one(size: Any, axes: int) -> Any:
-    sizes = per_axis(size, axes)
-    return sizes if axes > 1 else sizes[0]
-
-
-def _convolution(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    _need(there, c, groups=1)
-    axes, padding = len(c["kernel_size"]), c["padding"]
-    if "pads" in c:
-        _need(there, c, padding="valid")
-        padding = c["pads"]
-    return make(
-        kernel_size=_one(c["kernel_size"], axes),
-        strides=_one(c["strides"], axes),
-        padding=padding,
-        dilation_rate=_one(c["dilation_rate"], axes),
-    )
-
-
-def _transposed(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    longer = any(s > k for s, k in zip(c["strides"], c["kernel_size"], strict=True))
-    if c["padding"] == "valid" and longer:
-        raise ValueError(
-            f"'{there.name}' expects strides up to the kernel_size, got {c['strides']}"
-        )
-    return _convolution(there, c, make)
-
-
-def _pooling(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    axes = len(c["pool_size"])
-    size, strides = _one(c["pool_size"], axes), _one(c["strides"], axes)
-    return make(size, strides=strides, padding=c["padding"])
-
-
-def _upsampling(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    if c["interpolation"] != "bilinear":
-        _need(there, c, interpolation="nearest")
-    return make()
-
-
-def _batch_norm(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    return make(momentum=1 - c["momentum"])
-
-
-def _cell(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    _need(there, c, activation="tanh")
-    return make()
-
-
-def _bidirectional(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    inner = there.forward_layer
-    merges: Any = {"concat": "concat", "sum": "add", "ave": "mean"}
-    if c["merge_mode"] not in merges or _KINDS.get(type(inner)) not in CELLS:
-        raise ValueError(
-            f"'{there.name}' expects merge_mode 'concat', 'sum' or 'ave' and a recurrent layer, "
-            f"got {c['merge_mode']!r} and {type(inner).__name__}"
-        )
-    return make(_layer(inner, inner.get_config()), merge=merges[c["merge_mode"]])
-
-
-def _attention(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    _need(there, c, value_dim=c["key_dim"])
-    return make(causal=c["causal"])
-
-
-def _relu(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    _need(there, c, negative_slope=0.0)
-    return make()
-
-
-def _reshape(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    return make(c["target_shape"])
-
-
-_READERS: dict[type[Layer], Callable[[Any, dict[str, Any], Maker], Any]] = {
-    mg.ReLU: _relu,
-    mg.Conv1D: _convolution,
-    mg.Conv2D: _convolution,
-    mg.Conv2DTranspose: _transposed,
-    **dict.fromkeys(POOLINGS, _pooling),
-    mg.UpSampling2D: _upsampling,
-    mg.BatchNorm: _batch_norm,
-    mg.Reshape: _reshape,
-    **dict.fromkeys(CELLS, _cell),
-    mg.Bidirectional: _bidirectional,
-    mg.MultiHeadAttention: _attention,
-}
-"""A function of (Keras layer, config, make) for layers with more than the options in common."""

@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
-import numpy as np
 
 import minigrad as mg
 from minigrad.core.layer import Layer, walk
-from minigrad.interop.keras.layers import ACTIVATIONS, LAYERS, cells_of
+from minigrad.interop.keras.layers import LAYERS, Tensor, cells_of
 from minigrad.interop.layouts import KERAS, Part, split_arrays, split_state, weights_of
 from minigrad.interop.models import (
     CONTAINERS,
     MERGES,
-    POOLINGS,
     check_built,
     check_trainable,
     integer_inputs,
     kind_of_layer,
 )
-from minigrad.layers.windows import per_axis
-
-Tensor: TypeAlias = Any
 
 
 def to_keras(model: mg.Model) -> Any:
@@ -109,14 +104,11 @@ class _Writer:
         kind = kind_of_layer(layer)
         if kind in _AROUND:
             return _AROUND[kind](self, layer, *inputs)
-        if kind not in LAYERS and kind not in ACTIVATIONS:
+        if kind not in LAYERS:
             raise TypeError(f"to_keras expects layers that Keras has, got {layer.label}")
-        if kind in ACTIVATIONS:
-            function = ACTIVATIONS[kind]
-            call = partial(self._call, layer, keras.layers.Activation, activation=function)
-        else:
-            call = partial(self._call, layer, LAYERS[kind].kind, **LAYERS[kind].theirs(layer))
-        return _WRITERS[kind](self, layer, call, *inputs) if kind in _WRITERS else call(*inputs)
+        row = LAYERS[kind]
+        call = partial(self._call, layer, row.kind, **row.theirs(layer))
+        return row.to(self, layer, call, *inputs) if row.to else call(*inputs)
 
     def _call(
         self, layer: Any, kind: Any, /, *inputs: Tensor, how: Any = None, **options: Any
@@ -152,115 +144,9 @@ def _parallel(to: _Writer, layer: mg.Parallel, x: Tensor) -> Tensor:
     return to.merge(layer, layer.merge, [to.write(inner, x) for inner in layer.layers])
 
 
-Call: TypeAlias = Callable[..., Tensor]
-"""Calls the counterpart of a layer, made with the options of the table."""
-
-
-def _gelu(to: _Writer, layer: mg.GELU, call: Call, x: Tensor) -> Tensor:
-    if layer.approximate != "none":
-        raise ValueError(f"{layer.label} expects approximate='none' in Keras, got 'tanh'")
-    return call(x)
-
-
-def _windows(layer: Any) -> dict[str, Any]:
-    """Return the options of a convolution's windows."""
-    sizes = {name: getattr(layer, name) for name in ("kernel_size", "strides", "dilation_rate")}
-    return {name: per_axis(size, layer.axes) for name, size in sizes.items()}
-
-
-def _convolution(to: _Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
-    windows, padding = _windows(layer), layer.padding
-    strides, dilation = windows["strides"], windows["dilation_rate"]
-    if max(strides) > 1 and max(dilation) > 1:
-        raise ValueError(
-            f"{layer.label} expects strides or a dilation_rate of 1 in Keras, got {strides} and "
-            f"{dilation}"
-        )
-    if not isinstance(padding, str):
-        pads = per_axis(padding, layer.axes)
-        kind = keras.layers.ZeroPadding1D if layer.axes == 1 else keras.layers.ZeroPadding2D
-        x = kind(pads[0] if layer.axes == 1 else pads, **to.options(layer, "_padding"))(x)
-        padding = "valid"
-    return call(x, padding=padding, **windows)
-
-
-def _transposed(to: _Writer, layer: mg.Conv2DTranspose, call: Call, x: Tensor) -> Tensor:
-    windows, padding = _windows(layer), layer.padding
-    strides, dilation = windows["strides"], windows["dilation_rate"]
-    longer = any(s > k for s, k in zip(strides, windows["kernel_size"], strict=True))
-    if padding != "same" and (padding not in ("valid", 0) or longer):
-        raise ValueError(
-            f"{layer.label} expects padding='same', or 'valid' with strides up to the kernel_size, "
-            f"in Keras, got {padding!r} and strides {strides}"
-        )
-    if max(dilation) > 1:
-        raise ValueError(f"{layer.label} expects dilation_rate=1 in Keras, got {dilation}")
-    return call(x, padding=padding or "valid", **windows)
-
-
-def _pooling(to: _Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
-    if layer.padding not in ("valid", "same", 0):
-        raise ValueError(
-            f"{layer.label} expects padding='valid' or 'same' in Keras, got {layer.padding!r}"
-        )
-    size = per_axis(layer.pool_size, layer.axes)
-    strides = size if layer.strides is None else per_axis(layer.strides, layer.axes)
-    return call(x, pool_size=size, strides=strides, padding=layer.padding or "valid")
-
-
-def _batch_norm(to: _Writer, layer: mg.BatchNorm, call: Call, x: Tensor) -> Tensor:
-    return call(x, momentum=1 - layer.momentum)
-
-
-def _rms_norm(to: _Writer, layer: mg.RMSNorm, call: Call, x: Tensor) -> Tensor:
-    return call(x, epsilon=layer.epsilon or float(np.finfo(layer.gamma.value.dtype).eps))
-
-
-def _reshape(to: _Writer, layer: mg.Reshape, call: Call, x: Tensor) -> Tensor:
-    return call(x, target_shape=layer.output_shape)
-
-
-def _bidirectional(to: _Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
-    row, forward = LAYERS[type(layer.layer)], layer.layer
-    cell = row.kind(**to.options(forward), **row.theirs(forward))
-    merge = {"add": "sum", "mean": "ave", "concat": "concat"}[layer.merge]
-    return call(x, layer=cell, merge_mode=merge)
-
-
-def _attention(
-    to: _Writer,
-    layer: mg.MultiHeadAttention,
-    call: Call,
-    query: Tensor,
-    value: Tensor = None,
-    mask: Tensor = None,
-) -> Tensor:
-    value = query if value is None else value
-    how: dict[str, Any] = {"use_causal_mask": True} if layer.causal else {}
-    if mask is not None:
-        if len(mask.shape) == 2:
-            mask = keras.layers.Reshape((1, -1), **to.options(layer, "_mask"))(mask)
-        how["attention_mask"] = mask
-    return call(query, value, how=how, key_dim=len(layer.weight.value) // layer.num_heads)
-
-
 _AROUND: dict[type[Layer], Callable[..., Any]] = {
     **CONTAINERS,
     mg.Residual: _residual,
     mg.Parallel: _parallel,
 }
 """For layers around others a function of (writer, layer, *tensors)."""
-
-_WRITERS: dict[type[Layer], Callable[..., Tensor]] = {
-    mg.GELU: _gelu,
-    mg.Conv1D: _convolution,
-    mg.Conv2D: _convolution,
-    mg.Conv2DTranspose: _transposed,
-    **dict.fromkeys(POOLINGS, _pooling),
-    mg.BatchNorm: _batch_norm,
-    mg.RMSNorm: _rms_norm,
-    mg.Reshape: _reshape,
-    mg.Bidirectional: _bidirectional,
-    mg.MultiHeadAttention: _attention,
-}
-"""A function of (writer, layer, call, *tensors) for layers with more than the options in common."""

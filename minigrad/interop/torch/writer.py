@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.interop.layouts import TORCH, Part, split_arrays, weights_of
-from minigrad.interop.models import (
-    CELLS,
-    CONVOLUTIONS,
-    GLOBAL_POOLINGS,
-    MAX_POOLINGS,
-    MERGES,
-    POOLINGS,
-    check_built,
-    kind_of_layer,
-)
+from minigrad.interop.models import check_built, kind_of_layer
 from minigrad.interop.torch.layers import CHANNELS_FIRST, MODULES
 from minigrad.interop.torch.modules import (
     Branches,
     ChannelsFirst,
     GraphModule,
     Module,
-    RecurrentRows,
     Tensor,
     holder,
     keyed,
 )
 from minigrad.interop.torch.optimizers import check_convertible, write_optimizer
-from minigrad.layers.windows import per_axis
-
-Maker: TypeAlias = Callable[..., Module]
-"""Makes a module, with the options that it has in common with its layer."""
 
 
 def to_torch(model: mg.Model) -> Module:
@@ -123,8 +108,9 @@ class _Writer:
                 f"to_torch expects layers of minigrad, got {layer.label}: write a torch.nn.Module "
                 "for it"
             )
-        make: Maker = partial(MODULES[kind].kind, **MODULES[kind].theirs(layer))
-        module = _WRITERS[kind](layer, make) if kind in _WRITERS else make()
+        row = MODULES[kind]
+        make = partial(row.kind, **row.theirs(layer))
+        module = row.to(layer, make) if row.to else make()
         if kind in CHANNELS_FIRST and len(layer.input_shape) > 1:
             module = ChannelsFirst(module)
         self._fill(layer, module)
@@ -162,115 +148,3 @@ class _Writer:
 
 def _sequential(modules: Mapping[str, Module]) -> Module:
     return nn.Sequential(OrderedDict(keyed(modules)))
-
-
-def _in_order(*modules: Module) -> Module:
-    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-
-
-def _padding(layer: Any, size: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    """Return the padding that both ends of each axis have, and what is left over."""
-    lengths = layer.row_shape[:-1]
-    if isinstance(layer, mg.Conv2DTranspose):
-        lengths = tuple(n or 64 for n in lengths)
-    strides = per_axis(size if layer.strides is None else layer.strides, layer.axes)
-    if layer.padding == "same" and None in lengths:
-        if max(strides) > 1:
-            raise ValueError(
-                f"{layer.label} expects known lengths for padding='same' with strides in torch.nn, "
-                f"got {lengths}"
-            )
-        lengths = tuple(n or 2**16 for n in lengths)
-    pads = layer.windows(lengths).pads
-    both = [min(pad) for pad in pads]
-    return both, [(first - n, last - n) for (first, last), n in zip(pads, both, strict=True)]
-
-
-def _extra(rest: list[tuple[int, int]], value: float) -> list[Module]:
-    """Return a module that pads what is left over, if anything is."""
-    if not any(map(any, rest)):
-        return []
-    sides = [n for pair in reversed(rest) for n in pair]
-    return [(nn.ConstantPad1d if len(rest) == 1 else nn.ConstantPad2d)(tuple(sides), value)]
-
-
-def _convolution(layer: Any, make: Maker) -> Module:
-    transposed = isinstance(layer, mg.Conv2DTranspose)
-    both, rest = _padding(layer, layer.kernel_size)
-    size, strides, dilation = (
-        per_axis(n, layer.axes) for n in (layer.kernel_size, layer.strides, layer.dilation_rate)
-    )
-    gaps = [max(s - (k - 1) * d - 1, 0) for k, s, d in zip(size, strides, dilation, strict=True)]
-    convolution = make(
-        layer.row_shape[-1],
-        kernel_size=size,
-        stride=strides,
-        padding=tuple(both),
-        dilation=dilation,
-        bias=layer.use_bias,
-        **({"output_padding": tuple(gaps)} if transposed and layer.padding == "same" else {}),
-    )
-    if transposed:
-        return _in_order(convolution, *_extra([(-first, -last) for first, last in rest], 0.0))
-    return _in_order(*_extra(rest, 0.0), convolution)
-
-
-def _pooling(layer: Any, make: Maker) -> Module:
-    both, rest = _padding(layer, layer.pool_size)
-    strides = layer.pool_size if layer.strides is None else layer.strides
-    make = partial(make, layer.pool_size, strides, padding=tuple(both))
-    if isinstance(layer, MAX_POOLINGS):
-        return _in_order(*_extra(rest, -np.inf), make())
-    more = any(map(any, rest))  # a last window may then reach beyond the padding
-    if more and 1 in per_axis(strides, layer.axes):
-        raise ValueError(
-            f"{layer.label} expects padding of equal ends in torch.nn, got {layer.padding!r}, "
-            "which pads one end more: use an odd pool_size, or strides above 1"
-        )
-    return make(ceil_mode=more, count_include_pad=False)
-
-
-def _batch_norm(layer: Any, make: Maker) -> Module:
-    axes = len(layer.input_shape) - 1
-    if axes > 2:
-        raise ValueError(f"{layer.label} expects rows of up to 3 axes, got {layer.input_shape}")
-    options = MODULES[mg.BatchNorm].theirs(layer)
-    kind = nn.BatchNorm2d if axes == 2 else nn.BatchNorm1d
-    return kind(layer.input_shape[-1], **options)
-
-
-def _recurrent(layer: Any, make: Maker) -> Module:
-    return RecurrentRows(
-        make(len(layer.weight.value), batch_first=True),
-        sequences=layer.return_sequences,
-        backwards=layer.go_backwards,
-        restores_order=layer.restores_order,
-    )
-
-
-def _attention(layer: Any, make: Maker) -> Module:
-    size = len(layer.weight.value)
-    return make(nn.MultiheadAttention(size, layer.num_heads, bias=layer.use_bias, batch_first=True))
-
-
-_WRITERS: dict[type[Layer], Callable[[Any, Maker], Module]] = {
-    mg.Dense: lambda layer, make: make(layer.input_shape[-1], bias=layer.use_bias),
-    **dict.fromkeys(CONVOLUTIONS, _convolution),
-    **dict.fromkeys(POOLINGS, _pooling),
-    **dict.fromkeys(GLOBAL_POOLINGS, lambda layer, make: nn.Sequential(make(1), nn.Flatten())),
-    mg.UpSampling2D: lambda layer, make: make(
-        scale_factor=tuple(map(float, per_axis(layer.size, 2)))
-    ),
-    mg.BatchNorm: _batch_norm,
-    mg.GroupNorm: lambda layer, make: make(num_channels=layer.input_shape[-1]),
-    mg.LayerNorm: lambda layer, make: make(layer.input_shape[-1]),
-    mg.RMSNorm: lambda layer, make: make(layer.input_shape[-1]),
-    mg.Softmax: lambda layer, make: make(dim=-1),
-    mg.LogSoftmax: lambda layer, make: make(dim=-1),
-    mg.Reshape: lambda layer, make: nn.Sequential(nn.Flatten(), make(1, layer.output_shape)),
-    mg.PositionEmbedding: lambda layer, make: make(*layer.weight.shape),
-    mg.MultiHeadAttention: _attention,
-    **dict.fromkeys(CELLS, _recurrent),
-    **dict.fromkeys(MERGES, lambda layer, make: make(MERGES[type(layer)])),
-}
-"""A function of (layer, make) for layers with more than the options in common."""
