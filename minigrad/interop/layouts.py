@@ -10,7 +10,6 @@ import numpy as np
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
-from minigrad.interop.models import CELLS, CONVOLUTIONS
 
 
 class Weight(NamedTuple):
@@ -150,8 +149,8 @@ def _torch_norm(layer: Layer) -> list[Weight]:
 
 TORCH: Layouts = {
     mg.Dense: lambda layer: [_turned("weight"), _same("bias")],
-    **dict.fromkeys(CONVOLUTIONS, _torch_convolution),
-    **dict.fromkeys(CELLS, _torch_recurrent),
+    **dict.fromkeys([mg.Conv1D, mg.Conv2D, mg.Conv2DTranspose], _torch_convolution),
+    **dict.fromkeys([mg.SimpleRNN, mg.GRU, mg.LSTM], _torch_recurrent),
     **dict.fromkeys([mg.LayerNorm, mg.RMSNorm, mg.GroupNorm], _torch_norm),
     mg.BatchNorm: lambda layer: [
         *_torch_norm(layer),
@@ -242,9 +241,10 @@ def _keras_norm(layer: Layer) -> list[Weight]:
 
 
 KERAS: Layouts = {
-    **dict.fromkeys([mg.Dense, *CONVOLUTIONS], _keras_affine),
-    **dict.fromkeys(CELLS, _keras_cell),
+    **dict.fromkeys([mg.Dense, mg.Conv1D, mg.Conv2D, mg.Conv2DTranspose], _keras_affine),
+    mg.SimpleRNN: _keras_cell,
     mg.GRU: _keras_gru,
+    mg.LSTM: _keras_cell,
     **dict.fromkeys([mg.LayerNorm, mg.GroupNorm], _keras_norm),
     mg.RMSNorm: lambda layer: [_same("gamma", "scale")],
     mg.BatchNorm: lambda layer: [

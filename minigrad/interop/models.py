@@ -1,10 +1,10 @@
-"""What the exchange of whole models needs, whatever the other library is."""
+"""What the exchange of models needs, whatever the other library is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,13 +12,6 @@ import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.data.by_name import each, of
-
-CONVOLUTIONS = mg.Conv1D, mg.Conv2D, mg.Conv2DTranspose
-MAX_POOLINGS = mg.MaxPooling1D, mg.MaxPooling2D
-POOLINGS = *MAX_POOLINGS, mg.AveragePooling1D, mg.AveragePooling2D
-GLOBAL_MAX_POOLINGS = mg.GlobalMaxPooling1D, mg.GlobalMaxPooling2D
-GLOBAL_POOLINGS = *GLOBAL_MAX_POOLINGS, mg.GlobalAveragePooling1D, mg.GlobalAveragePooling2D
-CELLS = mg.SimpleRNN, mg.GRU, mg.LSTM
 
 MERGES: dict[type[Layer], str] = {
     mg.Add: "add",
@@ -29,37 +22,33 @@ MERGES: dict[type[Layer], str] = {
 """The layers that merge their inputs, and the word for it of `Parallel` and others."""
 
 
-class Counterpart(NamedTuple):
-    """A class of the other library for one of ours, and how to make one of the other.
+_Function: TypeAlias = Callable[..., Any] | None
 
-    `to` and `back` are called with (what is converted, make), where `make` makes the result with
-    the options that both have. Without them, these options are all.
+
+class Counterpart:
+    """A class of the other library for one of ours, and how one is made of the other.
+
+    Args:
+        kind: the class there.
+        same: the options that both have under one name.
+        to, back: functions for what these options don't say. Among their arguments is a function
+            that makes theirs, or ours, with these options.
+        renamed: options that both have, as ours="theirs".
     """
 
-    kind: Any
-    options: Mapping[str, str]
-    """Their name of an option by ours."""
-    to: Callable[..., Any] | None = None
-    back: Callable[..., Any] | None = None
+    def __init__(
+        self, kind: Any, *same: str, to: _Function = None, back: _Function = None, **renamed: str
+    ) -> None:
+        self.kind, self.to, self.back = kind, to, back
+        self._options = {**dict(zip(same, same, strict=True)), **renamed}
 
     def theirs(self, ours: Any) -> dict[str, Any]:
         """Return the options of our object by their names."""
-        return {theirs: getattr(ours, own) for own, theirs in self.options.items()}
+        return {theirs: getattr(ours, own) for own, theirs in self._options.items()}
 
     def ours(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
         """Return the options by our names, from a function of their names."""
-        return {own: value_of(theirs) for own, theirs in self.options.items()}
-
-
-def counterpart(
-    kind: Any,
-    *same: str,
-    to: Callable[..., Any] | None = None,
-    back: Callable[..., Any] | None = None,
-    **renamed: str,
-) -> Counterpart:
-    """Return a class with the options that have the same name there, and ours="theirs"."""
-    return Counterpart(kind, {**{name: name for name in same}, **renamed}, to, back)
+        return {own: value_of(theirs) for own, theirs in self._options.items()}
 
 
 def check_built(model: Any, function: str) -> dict[str, Shape]:

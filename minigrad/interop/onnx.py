@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import count
 from math import pi, sqrt
 from typing import Any, TypeAlias
@@ -17,11 +17,7 @@ from minigrad.data.arrays import Array, DType, Shape, as_dtype
 from minigrad.data.by_name import of
 from minigrad.interop.models import (
     CONTAINERS,
-    GLOBAL_MAX_POOLINGS,
-    GLOBAL_POOLINGS,
-    MAX_POOLINGS,
     MERGES,
-    POOLINGS,
     check_built,
     integer_inputs,
     kind_of_layer,
@@ -330,8 +326,7 @@ def _transposed_convolution(to: _Writer, layer: Any, x: str) -> str:
     return _convolution(to, layer, x, **same)
 
 
-def _pooling(to: _Writer, layer: Any, x: str) -> str:
-    kind = "MaxPool" if isinstance(layer, MAX_POOLINGS) else "AveragePool"
+def _pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
     size, rank = per_axis(layer.pool_size, layer.axes), layer.axes + 2
     h = to.op(
         kind,
@@ -343,12 +338,9 @@ def _pooling(to: _Writer, layer: Any, x: str) -> str:
     return to.channels_last(h, rank)
 
 
-def _global_pooling(to: _Writer, layer: Any, x: str) -> str:
-    largest = isinstance(layer, GLOBAL_MAX_POOLINGS)
+def _global_pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
     rank = layer.axes + 2
-    axes = list(range(2, rank))
-    kind = "ReduceMax" if largest else "ReduceMean"
-    return to.op(kind, to.channels_first(x, rank), axes=axes, keepdims=0)
+    return to.op(kind, to.channels_first(x, rank), axes=list(range(2, rank)), keepdims=0)
 
 
 def _upsampling(to: _Writer, layer: mg.UpSampling2D, x: str) -> str:
@@ -535,8 +527,14 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.Conv1D: _convolution,
     mg.Conv2D: _convolution,
     mg.Conv2DTranspose: _transposed_convolution,
-    **dict.fromkeys(POOLINGS, _pooling),
-    **dict.fromkeys(GLOBAL_POOLINGS, _global_pooling),
+    mg.MaxPooling1D: partial(_pooling, "MaxPool"),
+    mg.MaxPooling2D: partial(_pooling, "MaxPool"),
+    mg.AveragePooling1D: partial(_pooling, "AveragePool"),
+    mg.AveragePooling2D: partial(_pooling, "AveragePool"),
+    mg.GlobalMaxPooling1D: partial(_global_pooling, "ReduceMax"),
+    mg.GlobalMaxPooling2D: partial(_global_pooling, "ReduceMax"),
+    mg.GlobalAveragePooling1D: partial(_global_pooling, "ReduceMean"),
+    mg.GlobalAveragePooling2D: partial(_global_pooling, "ReduceMean"),
     mg.UpSampling2D: _upsampling,
     mg.BatchNorm: _batch_norm,
     mg.LayerNorm: _layer_norm,

@@ -1,8 +1,4 @@
-"""Keras: models as Keras models of `keras.layers`, and back.
-
-- What corresponds: `layers`, the table of layers and activations.
-- To Keras: `writer`; and from it: `reader`.
-"""
+"""Keras: models as Keras models of `keras.layers`, and back."""
 
 from importlib.util import find_spec
 

@@ -11,7 +11,7 @@ from keras import layers
 
 import minigrad as mg
 from minigrad.core.layer import Layer
-from minigrad.interop.models import Counterpart, counterpart
+from minigrad.interop.models import Counterpart
 from minigrad.layers.windows import per_axis
 
 Tensor: TypeAlias = Any
@@ -157,6 +157,7 @@ def _to_rms_norm(to: Writer, layer: mg.RMSNorm, call: Call, x: Tensor) -> Tensor
 
 def _from_cell(there: Any, c: dict[str, Any], make: Maker) -> Any:
     check_options(there, c, activation="tanh")
+    del c["activation"]  # done by the layer itself
     return make()
 
 
@@ -199,73 +200,73 @@ def _from_attention(there: Any, c: dict[str, Any], make: Maker) -> Any:
     return make(causal=c["causal"])
 
 
-_convolution = partial(counterpart, to=_to_convolution, back=_from_convolution)
-_pooling = partial(counterpart, to=_to_pooling, back=_from_pooling)
-_cell = partial(counterpart, back=_from_cell)
+_convolution = partial(Counterpart, to=_to_convolution, back=_from_convolution)
+_pooling = partial(Counterpart, to=_to_pooling, back=_from_pooling)
+_cell = partial(Counterpart, back=_from_cell)
 _CELL_OPTIONS = "units", "use_bias", "return_sequences", "go_backwards"
 
 LAYERS: dict[type[Layer], Counterpart] = {
-    **dict.fromkeys(ACTIVATIONS, counterpart(layers.Activation, to=_to_activation)),
-    mg.LeakyReLU: counterpart(layers.LeakyReLU, slope="negative_slope"),
-    mg.ELU: counterpart(layers.ELU, "alpha"),
-    mg.Dropout: counterpart(layers.Dropout, "rate"),
-    mg.Dense: counterpart(layers.Dense, "units", "use_bias"),
+    **dict.fromkeys(ACTIVATIONS, Counterpart(layers.Activation, to=_to_activation)),
+    mg.LeakyReLU: Counterpart(layers.LeakyReLU, slope="negative_slope"),
+    mg.ELU: Counterpart(layers.ELU, "alpha"),
+    mg.Dropout: Counterpart(layers.Dropout, "rate"),
+    mg.Dense: Counterpart(layers.Dense, "units", "use_bias"),
     mg.Conv1D: _convolution(layers.Conv1D, "filters", "use_bias"),
     mg.Conv2D: _convolution(layers.Conv2D, "filters", "use_bias"),
-    mg.Conv2DTranspose: counterpart(
+    mg.Conv2DTranspose: Counterpart(
         layers.Conv2DTranspose, "filters", "use_bias", to=_to_transposed, back=_from_transposed
     ),
     mg.MaxPooling1D: _pooling(layers.MaxPooling1D),
     mg.MaxPooling2D: _pooling(layers.MaxPooling2D),
     mg.AveragePooling1D: _pooling(layers.AveragePooling1D),
     mg.AveragePooling2D: _pooling(layers.AveragePooling2D),
-    mg.GlobalMaxPooling1D: counterpart(layers.GlobalMaxPooling1D),
-    mg.GlobalMaxPooling2D: counterpart(layers.GlobalMaxPooling2D),
-    mg.GlobalAveragePooling1D: counterpart(layers.GlobalAveragePooling1D),
-    mg.GlobalAveragePooling2D: counterpart(layers.GlobalAveragePooling2D),
-    mg.UpSampling2D: counterpart(
+    mg.GlobalMaxPooling1D: Counterpart(layers.GlobalMaxPooling1D),
+    mg.GlobalMaxPooling2D: Counterpart(layers.GlobalMaxPooling2D),
+    mg.GlobalAveragePooling1D: Counterpart(layers.GlobalAveragePooling1D),
+    mg.GlobalAveragePooling2D: Counterpart(layers.GlobalAveragePooling2D),
+    mg.UpSampling2D: Counterpart(
         layers.UpSampling2D, "size", "interpolation", back=_from_upsampling
     ),
-    mg.BatchNorm: counterpart(
+    mg.BatchNorm: Counterpart(
         layers.BatchNormalization,
         "epsilon",
         to=lambda to, layer, call, x: call(x, momentum=1 - layer.momentum),
         back=lambda there, c, make: make(momentum=1 - c["momentum"]),
     ),
-    mg.LayerNorm: counterpart(layers.LayerNormalization, "epsilon"),
-    mg.RMSNorm: counterpart(layers.RMSNormalization, "epsilon", to=_to_rms_norm),
-    mg.GroupNorm: counterpart(layers.GroupNormalization, "groups", "epsilon"),
-    mg.Flatten: counterpart(layers.Flatten),
-    mg.Reshape: counterpart(
+    mg.LayerNorm: Counterpart(layers.LayerNormalization, "epsilon"),
+    mg.RMSNorm: Counterpart(layers.RMSNormalization, "epsilon", to=_to_rms_norm),
+    mg.GroupNorm: Counterpart(layers.GroupNormalization, "groups", "epsilon"),
+    mg.Flatten: Counterpart(layers.Flatten),
+    mg.Reshape: Counterpart(
         layers.Reshape,
         to=lambda to, layer, call, x: call(x, target_shape=layer.output_shape),
         back=lambda there, c, make: make(c["target_shape"]),
     ),
-    mg.Embedding: counterpart(layers.Embedding, "input_dim", "output_dim"),
+    mg.Embedding: Counterpart(layers.Embedding, "input_dim", "output_dim"),
     mg.SimpleRNN: _cell(layers.SimpleRNN, *_CELL_OPTIONS),
     mg.GRU: _cell(layers.GRU, *_CELL_OPTIONS),
     mg.LSTM: _cell(layers.LSTM, *_CELL_OPTIONS),
-    mg.Bidirectional: counterpart(
+    mg.Bidirectional: Counterpart(
         layers.Bidirectional, to=_to_bidirectional, back=_from_bidirectional
     ),
-    mg.MultiHeadAttention: counterpart(
+    mg.MultiHeadAttention: Counterpart(
         layers.MultiHeadAttention,
         "num_heads",
         "use_bias",
         to=_to_attention,
         back=_from_attention,
     ),
-    mg.Add: counterpart(layers.Add),
-    mg.Average: counterpart(layers.Average),
-    mg.Multiply: counterpart(layers.Multiply),
-    mg.Concatenate: counterpart(layers.Concatenate),
+    mg.Add: Counterpart(layers.Add),
+    mg.Average: Counterpart(layers.Average),
+    mg.Multiply: Counterpart(layers.Multiply),
+    mg.Concatenate: Counterpart(layers.Concatenate),
 }
 
 _FROM: dict[Any, tuple[type[Layer], Counterpart]] = {
     **{row.kind: (kind, row) for kind, row in LAYERS.items()},
-    layers.Identity: (mg.Identity, counterpart(layers.Identity)),
-    layers.ReLU: (mg.ReLU, counterpart(layers.ReLU, back=_from_relu)),
-    layers.Softmax: (mg.Softmax, counterpart(layers.Softmax)),
+    layers.Identity: (mg.Identity, Counterpart(layers.Identity)),
+    layers.ReLU: (mg.ReLU, Counterpart(layers.ReLU, back=_from_relu)),
+    layers.Softmax: (mg.Softmax, Counterpart(layers.Softmax)),
 }
 
 _FIXED: dict[str, Any] = {

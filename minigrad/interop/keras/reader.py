@@ -17,7 +17,6 @@ from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.interop.keras.layers import ACTIVATIONS, cells_of, layer_of
 from minigrad.interop.layouts import KERAS, array_of, join_state, weights_of
-from minigrad.interop.models import CELLS
 
 
 def from_keras(model: Any, *, loss: Any = None, rng: Any = None) -> mg.Model:
@@ -149,9 +148,7 @@ class _Reader:
         layer = layer_of(there, config)
         self.made.append((layer, there))
         activation = config.get("activation", "linear")
-        if activation == "linear" or isinstance(layer, CELLS):
-            return [layer]
-        return [layer, _function(there, activation)]
+        return [layer] if activation == "linear" else [layer, _function(there, activation)]
 
 
 def _calls(model: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:

@@ -1,9 +1,4 @@
-"""PyTorch: models as modules of `torch.nn`, and back, with what an optimizer remembers.
-
-- What corresponds: `modules` (what `torch.nn` has no module for), `layers` (the table of layers and
-  modules), `optimizers` (the same with their options and state).
-- To PyTorch: `writer`; and from it: `reader`.
-"""
+"""PyTorch: models as modules of `torch.nn`, and back, with what an optimizer remembers."""
 
 from minigrad.util.optional import optional
 

@@ -12,15 +12,9 @@ from torch import nn
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
-from minigrad.interop.models import MAX_POOLINGS, MERGES, Counterpart, counterpart
-from minigrad.interop.torch.modules import (
-    Attention,
-    Merge,
-    Module,
-    Positions,
-    RecurrentRows,
-    Sinusoids,
-)
+from minigrad.interop.models import MERGES, Counterpart
+from minigrad.interop.torch import modules
+from minigrad.interop.torch.modules import Module
 from minigrad.layers.windows import make_windows, per_axis
 
 Maker: TypeAlias = Callable[..., Any]
@@ -198,7 +192,7 @@ def _to_pooling(layer: Any, make: Maker) -> Module:
     both, rest = _to_padding(layer, layer.pool_size)
     strides = layer.pool_size if layer.strides is None else layer.strides
     make = partial(make, layer.pool_size, strides, padding=tuple(both))
-    if isinstance(layer, MAX_POOLINGS):
+    if isinstance(layer, (mg.MaxPooling1D, mg.MaxPooling2D)):
         return _in_order(*_extra(rest, -np.inf), make())
     more = any(map(any, rest))  # a last window may then reach beyond the padding
     if more and 1 in per_axis(strides, layer.axes):
@@ -267,7 +261,7 @@ def _from_softmax(step: Step, make: Maker) -> Any:
 
 
 def _to_recurrent(layer: Any, make: Maker) -> Module:
-    return RecurrentRows(
+    return modules.RecurrentRows(
         make(len(layer.weight.value), batch_first=True),
         sequences=layer.return_sequences,
         backwards=layer.go_backwards,
@@ -277,8 +271,8 @@ def _to_recurrent(layer: Any, make: Maker) -> Module:
 
 def _from_recurrent(step: Step, make: Maker) -> Any:
     rows = step.module
-    if not isinstance(rows, RecurrentRows):
-        rows = RecurrentRows(rows, sequences=True, backwards=False, restores_order=False)
+    if not isinstance(rows, modules.RecurrentRows):
+        rows = modules.RecurrentRows(rows, sequences=True, backwards=False, restores_order=False)
     layer = make(return_sequences=rows.sequences, go_backwards=rows.backwards)
     layer.restores_order = rows.restores_order
     return layer
@@ -302,30 +296,30 @@ def _from_unflatten(step: Step, make: Maker) -> Any:
 
 
 ELEMENTWISE: dict[type[Layer], Counterpart] = {
-    mg.Identity: counterpart(nn.Identity),
-    mg.Sigmoid: counterpart(nn.Sigmoid),
-    mg.Tanh: counterpart(nn.Tanh),
-    mg.ReLU: counterpart(nn.ReLU),
-    mg.LeakyReLU: counterpart(nn.LeakyReLU, slope="negative_slope"),
-    mg.ELU: counterpart(nn.ELU, "alpha"),
-    mg.SELU: counterpart(nn.SELU),
-    mg.Hardtanh: counterpart(nn.Hardtanh),
-    mg.Hardsigmoid: counterpart(nn.Hardsigmoid),
-    mg.GELU: counterpart(nn.GELU, "approximate"),
-    mg.SiLU: counterpart(nn.SiLU),
-    mg.Softplus: counterpart(nn.Softplus),
-    mg.Mish: counterpart(nn.Mish),
-    mg.Softsign: counterpart(nn.Softsign),
-    mg.Dropout: counterpart(nn.Dropout, rate="p"),
+    mg.Identity: Counterpart(nn.Identity),
+    mg.Sigmoid: Counterpart(nn.Sigmoid),
+    mg.Tanh: Counterpart(nn.Tanh),
+    mg.ReLU: Counterpart(nn.ReLU),
+    mg.LeakyReLU: Counterpart(nn.LeakyReLU, slope="negative_slope"),
+    mg.ELU: Counterpart(nn.ELU, "alpha"),
+    mg.SELU: Counterpart(nn.SELU),
+    mg.Hardtanh: Counterpart(nn.Hardtanh),
+    mg.Hardsigmoid: Counterpart(nn.Hardsigmoid),
+    mg.GELU: Counterpart(nn.GELU, "approximate"),
+    mg.SiLU: Counterpart(nn.SiLU),
+    mg.Softplus: Counterpart(nn.Softplus),
+    mg.Mish: Counterpart(nn.Mish),
+    mg.Softsign: Counterpart(nn.Softsign),
+    mg.Dropout: Counterpart(nn.Dropout, rate="p"),
 }
 """Modules that treat each number alike, so that the order of axes doesn't matter."""
 
 _convolution = partial(
-    counterpart, to=_to_convolution, back=_from_convolution, filters="out_channels"
+    Counterpart, to=_to_convolution, back=_from_convolution, filters="out_channels"
 )
-_pooling = partial(counterpart, to=_to_pooling, back=_from_pooling)
+_pooling = partial(Counterpart, to=_to_pooling, back=_from_pooling)
 _global_pooling = partial(
-    counterpart,
+    Counterpart,
     to=lambda layer, make: nn.Sequential(make(1), nn.Flatten()),
     back=_from_global_pooling,
 )
@@ -342,11 +336,11 @@ CHANNELS_FIRST: dict[type[Layer], Counterpart] = {
     mg.GlobalMaxPooling2D: _global_pooling(nn.AdaptiveMaxPool2d),
     mg.GlobalAveragePooling1D: _global_pooling(nn.AdaptiveAvgPool1d),
     mg.GlobalAveragePooling2D: _global_pooling(nn.AdaptiveAvgPool2d),
-    mg.UpSampling2D: counterpart(
+    mg.UpSampling2D: Counterpart(
         nn.Upsample, to=_to_upsampling, back=_from_upsampling, interpolation="mode"
     ),
-    mg.BatchNorm: counterpart(nn.BatchNorm1d, "momentum", to=_to_batch_norm, epsilon="eps"),
-    mg.GroupNorm: counterpart(
+    mg.BatchNorm: Counterpart(nn.BatchNorm1d, "momentum", to=_to_batch_norm, epsilon="eps"),
+    mg.GroupNorm: Counterpart(
         nn.GroupNorm,
         to=lambda layer, make: make(num_channels=layer.input_shape[-1]),
         groups="num_groups",
@@ -356,18 +350,18 @@ CHANNELS_FIRST: dict[type[Layer], Counterpart] = {
 """Modules that want the channels first. A `BatchNorm` of images is an `nn.BatchNorm2d`."""
 
 _norm = partial(
-    counterpart,
+    Counterpart,
     to=lambda layer, make: make(layer.input_shape[-1]),
     back=_from_norm,
     epsilon="eps",
 )
-_softmax = partial(counterpart, to=lambda layer, make: make(dim=-1), back=_from_softmax)
+_softmax = partial(Counterpart, to=lambda layer, make: make(dim=-1), back=_from_softmax)
 _recurrent = partial(
-    counterpart, to=_to_recurrent, back=_from_recurrent, units="hidden_size", use_bias="bias"
+    Counterpart, to=_to_recurrent, back=_from_recurrent, units="hidden_size", use_bias="bias"
 )
 
 CHANNELS_LAST: dict[type[Layer], Counterpart] = {
-    mg.Dense: counterpart(
+    mg.Dense: Counterpart(
         nn.Linear,
         to=lambda layer, make: make(layer.input_shape[-1], bias=layer.use_bias),
         back=lambda step, make: make(use_bias=step.module.bias is not None),
@@ -377,14 +371,18 @@ CHANNELS_LAST: dict[type[Layer], Counterpart] = {
     mg.RMSNorm: _norm(nn.RMSNorm),
     mg.Softmax: _softmax(nn.Softmax),
     mg.LogSoftmax: _softmax(nn.LogSoftmax),
-    mg.Embedding: counterpart(nn.Embedding, input_dim="num_embeddings", output_dim="embedding_dim"),
-    mg.PositionEmbedding: counterpart(Positions, to=lambda layer, make: make(*layer.weight.shape)),
-    mg.SinusoidalPositions: counterpart(Sinusoids),
-    mg.MultiHeadAttention: counterpart(Attention, "causal", to=_to_attention, back=_from_attention),
+    mg.Embedding: Counterpart(nn.Embedding, input_dim="num_embeddings", output_dim="embedding_dim"),
+    mg.PositionEmbedding: Counterpart(
+        modules.Positions, to=lambda layer, make: make(*layer.weight.shape)
+    ),
+    mg.SinusoidalPositions: Counterpart(modules.Sinusoids),
+    mg.MultiHeadAttention: Counterpart(
+        modules.Attention, "causal", to=_to_attention, back=_from_attention
+    ),
     mg.SimpleRNN: _recurrent(nn.RNN),
     mg.GRU: _recurrent(nn.GRU),
     mg.LSTM: _recurrent(nn.LSTM),
-    mg.Reshape: counterpart(
+    mg.Reshape: Counterpart(
         nn.Unflatten,
         to=lambda layer, make: nn.Sequential(nn.Flatten(), make(1, layer.output_shape)),
         back=_from_unflatten,
@@ -392,8 +390,8 @@ CHANNELS_LAST: dict[type[Layer], Counterpart] = {
 }
 """Modules that work along the last axis, or that depend on the order of the axes."""
 
-_merge = counterpart(
-    Merge,
+_merge = Counterpart(
+    modules.Merge,
     to=lambda layer, make: make(MERGES[type(layer)]),
     back=lambda step, make: {how: kind for kind, how in MERGES.items()}[step.module.how](),
 )
@@ -403,7 +401,7 @@ MODULES: dict[type[Layer], Counterpart] = {
     **CHANNELS_FIRST,
     **CHANNELS_LAST,
     **dict.fromkeys(MERGES, _merge),
-    mg.Flatten: counterpart(nn.Flatten),
+    mg.Flatten: Counterpart(nn.Flatten),
 }
 
 PAD_VALUES: dict[Any, float] = {

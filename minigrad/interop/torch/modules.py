@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any, TypeAlias
@@ -113,7 +114,7 @@ class Branches(nn.Module):  # type: ignore[misc]
 
     def __init__(self, branches: Mapping[str, Module], how: str) -> None:
         super().__init__()
-        self.branches, self.merge = nn.ModuleDict(keyed(branches)), Merge(how)
+        self.branches, self.merge = nn.ModuleDict(_keyed(branches)), Merge(how)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.merge(*(branch(x) for branch in self.branches.values()))
@@ -124,7 +125,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
 
     def __init__(self, layers: Mapping[str, Module], graph: Graph) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict(keyed(layers))
+        self.layers = nn.ModuleDict(_keyed(layers))
         self.inputs, self.sources, self.outputs = graph.inputs, graph.sources, graph.outputs
 
     def forward(self, *inputs: Tensor) -> Any:
@@ -136,9 +137,14 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         return each(values.__getitem__, self.outputs)
 
 
-def keyed(modules: Mapping[str, Module]) -> dict[str, Module]:
+def _keyed(modules: Mapping[str, Module]) -> dict[str, Module]:
     """Return the modules with an underscore after a name that a module's attribute has."""
     return {f"{n}_" if hasattr(nn.ModuleDict, n) else n: m for n, m in modules.items()}
+
+
+def sequential(modules: Mapping[str, Module]) -> Module:
+    """Return modules in order as one."""
+    return nn.Sequential(OrderedDict(_keyed(modules)))
 
 
 def holder(module: Module, name: str) -> tuple[Module, str]:

@@ -10,25 +10,25 @@ import torch
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.interop.layouts import Part, Weight, join_state, split_state
-from minigrad.interop.models import Counterpart, check_trainable, counterpart
+from minigrad.interop.models import Counterpart, check_trainable
 from minigrad.interop.torch.modules import Tensor
 
 _OPTIMIZERS: dict[type, tuple[Counterpart, dict[str, str]]] = {
     mg.SGD: (
-        counterpart(torch.optim.SGD, "momentum", "nesterov"),
+        Counterpart(torch.optim.SGD, "momentum", "nesterov"),
         {"velocity": "momentum_buffer"},
     ),
     mg.RMSprop: (
-        counterpart(torch.optim.RMSprop, "momentum", rho="alpha", epsilon="eps"),
+        Counterpart(torch.optim.RMSprop, "momentum", rho="alpha", epsilon="eps"),
         {"square": "square_avg", "velocity": "momentum_buffer"},
     ),
-    mg.Adagrad: (counterpart(torch.optim.Adagrad, epsilon="eps"), {"sum": "sum"}),
+    mg.Adagrad: (Counterpart(torch.optim.Adagrad, epsilon="eps"), {"sum": "sum"}),
     mg.Adam: (
-        counterpart(torch.optim.Adam, epsilon="eps"),
+        Counterpart(torch.optim.Adam, epsilon="eps"),
         {"mean": "exp_avg", "square": "exp_avg_sq"},
     ),
     mg.AdamW: (
-        counterpart(torch.optim.AdamW, epsilon="eps"),
+        Counterpart(torch.optim.AdamW, epsilon="eps"),
         {"mean": "exp_avg", "square": "exp_avg_sq"},
     ),
 }
@@ -77,7 +77,7 @@ def write_optimizer(
 
 
 def read_optimizer(there: Any) -> Any:
-    """Return minigrad's counterpart of an optimizer, without its state."""
+    """Return minigrad's Counterpart of an optimizer, without its state."""
     kinds = {row.kind: kind for kind, (row, _) in _OPTIMIZERS.items()}
     if type(there) not in kinds:
         raise TypeError(
@@ -105,7 +105,7 @@ def read_optimizer(there: Any) -> Any:
 def read_state(
     model: mg.Model, there: Any, pairs: Iterable[tuple[Layer, Weight, list[Tensor]]]
 ) -> None:
-    """Give the optimizer of a model the state of its counterpart."""
+    """Give the optimizer of a model the state of its Counterpart."""
     ours: Any = model.optimizer
     slots = _OPTIMIZERS[type(ours)][1]
     states = {id(t): state for t, state in there.state.items() if state and t.requires_grad}

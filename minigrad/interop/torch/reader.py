@@ -15,6 +15,7 @@ from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
 from minigrad.interop.layouts import TORCH, Weight, array_of, weights_of
+from minigrad.interop.torch import modules
 from minigrad.interop.torch.layers import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -25,16 +26,7 @@ from minigrad.interop.torch.layers import (
     Step,
     check_options,
 )
-from minigrad.interop.torch.modules import (
-    Branches,
-    ChannelsFirst,
-    GraphModule,
-    Merge,
-    Module,
-    RecurrentRows,
-    Tensor,
-    holder,
-)
+from minigrad.interop.torch.modules import Module, Tensor
 from minigrad.interop.torch.optimizers import read_optimizer, read_state
 
 
@@ -82,7 +74,7 @@ def from_torch(
         )
     dtype = str(dtypes.pop()).removeprefix("torch.")
     reader = _Reader(module)
-    if isinstance(module, GraphModule):
+    if isinstance(module, modules.GraphModule):
         graph = reader.graph(module)
         model = mg.Model(graph, input_shape=graph.row_shapes, rng=rng, dtype=dtype)
     else:
@@ -104,7 +96,12 @@ _KINDS: dict[Any, type[Layer]] = {row.kind: kind for kind, row in MODULES.items(
 
 _ELEMENTWISE = {row.kind for row in ELEMENTWISE.values()}
 _FIRST = {row.kind for row in CHANNELS_FIRST.values()} | {nn.BatchNorm2d}
-_LAST = {row.kind for row in CHANNELS_LAST.values()} | {RecurrentRows, Merge, Branches, GraphModule}
+_LAST = {row.kind for row in CHANNELS_LAST.values()} | {
+    modules.RecurrentRows,
+    modules.Merge,
+    modules.Branches,
+    modules.GraphModule,
+}
 
 
 class _Reader:
@@ -133,7 +130,7 @@ class _Reader:
             inner = waiting.pop(0) if waiting else None
             if pad is not None:
                 self._check_pad(pad, inner)
-            if isinstance(inner, ChannelsFirst):
+            if isinstance(inner, modules.ChannelsFirst):
                 if self._first and len(shape) > 1:
                     raise self._clash(inner)
                 self._first = True
@@ -177,18 +174,18 @@ class _Reader:
     def _layer(self, step: Step) -> Any:
         """Return the layer for one module, not built."""
         module = step.module
-        if isinstance(module, Branches):
+        if isinstance(module, modules.Branches):
             first, made = self._first, []
             for branch in module.branches.values():
                 self._first = first
                 made.append(self._single(branch, step.shape)[0])
             how: Any = module.merge.how
             return mg.Parallel(made, merge=how)
-        if isinstance(module, GraphModule):
+        if isinstance(module, modules.GraphModule):
             return self.graph(module)
         if isinstance(module, nn.Flatten):
             self._flatten(step.shape)
-        inner = module.inner if isinstance(module, RecurrentRows) else module
+        inner = module.inner if isinstance(module, modules.RecurrentRows) else module
         if type(inner) not in _KINDS:
             raise TypeError(
                 f"from_torch expects modules that minigrad has a layer for, in nn.Sequential, got "
@@ -206,7 +203,7 @@ class _Reader:
         for weight in weights_of(layer, TORCH):
             if weight.attribute == "weight" and isinstance(layer, mg.Dense):
                 weight = self._reordered(weight)
-            tensors = [getattr(*holder(module, name)) for name in weight.names]
+            tensors = [getattr(*modules.holder(module, name)) for name in weight.names]
             own = getattr(layer, weight.attribute)
             array, target = weight.join(*map(_array, tensors)), array_of(layer, weight.attribute)
             if array.shape != target.shape:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,16 +13,9 @@ import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.interop.layouts import TORCH, Part, split_arrays, weights_of
 from minigrad.interop.models import check_built, kind_of_layer
+from minigrad.interop.torch import modules
 from minigrad.interop.torch.layers import CHANNELS_FIRST, MODULES
-from minigrad.interop.torch.modules import (
-    Branches,
-    ChannelsFirst,
-    GraphModule,
-    Module,
-    Tensor,
-    holder,
-    keyed,
-)
+from minigrad.interop.torch.modules import Module, Tensor
 from minigrad.interop.torch.optimizers import check_convertible, write_optimizer
 
 
@@ -82,7 +74,7 @@ class _Writer:
     def _write(self, layer: Layer) -> Module:
         """Return the module of a layer with its activation."""
         steps = dict(self._steps(layer))
-        return _sequential(steps) if len(steps) > 1 else steps[layer.name]
+        return modules.sequential(steps) if len(steps) > 1 else steps[layer.name]
 
     def _steps(self, layer: Layer) -> Iterator[tuple[str, Module]]:
         yield layer.name, self._module(layer)
@@ -95,14 +87,16 @@ class _Writer:
         if kind is mg.Model:
             return self._module(layer.network)
         if kind is mg.Chain:
-            return _sequential(dict(step for n in layer.layers for step in self._steps(n)))
+            return modules.sequential(dict(step for n in layer.layers for step in self._steps(n)))
         if kind is mg.Graph:
-            return GraphModule({n: self._write(inner) for n, inner in layer.layers.items()}, layer)
+            return modules.GraphModule(
+                {n: self._write(inner) for n, inner in layer.layers.items()}, layer
+            )
         if kind is mg.Residual:
             inner = self._write(layer.layer)
-            return Branches({"shortcut": nn.Identity(), layer.layer.name: inner}, "add")
+            return modules.Branches({"shortcut": nn.Identity(), layer.layer.name: inner}, "add")
         if kind in (mg.Parallel, mg.Bidirectional):
-            return Branches({n.name: self._write(n) for n in layer.layers}, layer.merge)
+            return modules.Branches({n.name: self._write(n) for n in layer.layers}, layer.merge)
         if kind not in MODULES:
             raise TypeError(
                 f"to_torch expects layers of minigrad, got {layer.label}: write a torch.nn.Module "
@@ -112,7 +106,7 @@ class _Writer:
         make = partial(row.kind, **row.theirs(layer))
         module = row.to(layer, make) if row.to else make()
         if kind in CHANNELS_FIRST and len(layer.input_shape) > 1:
-            module = ChannelsFirst(module)
+            module = modules.ChannelsFirst(module)
         self._fill(layer, module)
         return module
 
@@ -125,7 +119,7 @@ class _Writer:
                 # The second bias of a sum isn't trained.
                 trained = any(p.parameter.trainable and p.place == 0 for p in parts)
                 tensor.requires_grad_(trained)
-            inner, last = holder(module, name)
+            inner, last = modules.holder(module, name)
             setattr(inner, last, tensor)
         if isinstance(layer, mg.GRU) and layer.bias is not None:
             candidate = torch.arange(3 * layer.units, device="cpu") >= 2 * layer.units
@@ -144,7 +138,3 @@ class _Writer:
             )
         self.parts[id(shared)] = parts
         return shared
-
-
-def _sequential(modules: Mapping[str, Module]) -> Module:
-    return nn.Sequential(OrderedDict(keyed(modules)))
