@@ -133,8 +133,6 @@ def test_modules_of_one_name_mean_the_same() -> None:
         "regression",
         "classification",
         "base",
-        "reader",
-        "writer",
         "__main__",
     }
     assert repeated <= shared

@@ -79,13 +79,9 @@ def join_state(
     pairs: Iterable[tuple[Layer, Weight, list[Any]]],
     state_of: Callable[[Any], Array],
 ) -> None:
-    """Fill a slot of the model's optimizer with the other library's state of its arrays.
+    """Fill a slot of a model's optimizer, such as "velocity", with the other library's state.
 
-    Args:
-        model: compiled, with the layers of `pairs`.
-        slot: such as "velocity".
-        pairs: (layer, weight, arrays of the other library).
-        state_of: a function of such an array.
+    Each of `pairs` is (layer, weight, arrays of the other library); `state_of` takes such an array.
     """
     optimizer: Any = model.optimizer
     optimizer.state[slot] = np.zeros(model.parameters.size, model.dtype)

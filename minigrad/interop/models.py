@@ -12,6 +12,7 @@ import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.data.by_name import each, of
+from minigrad.layers.windows import per_axis
 
 MERGES: dict[type[Layer], str] = {
     mg.Add: "add",
@@ -87,6 +88,14 @@ def integer_inputs(model: mg.Model, shapes: Mapping[str, Shape]) -> set[str]:
     rows = {name: np.zeros((1, *(n or 1 for n in shape))) for name, shape in shapes.items()}
     cast: Any = model.cast(rows if len(rows) > 1 else next(iter(rows.values())), model.dtype)
     return {name for name in shapes if of(cast, name).dtype.kind == "i"}
+
+
+def windows_of(layer: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the kernel, the strides and the dilation of a convolution or pooling, by axis."""
+    size = layer.pool_size if hasattr(layer, "pool_size") else layer.kernel_size
+    strides = size if layer.strides is None else layer.strides
+    sizes = size, strides, getattr(layer, "dilation_rate", 1)
+    return tuple(per_axis(n, layer.axes) for n in sizes)
 
 
 def _graph(to: Any, graph: mg.Graph, *inputs: Any) -> Any:

@@ -21,6 +21,7 @@ from minigrad.interop.models import (
     check_built,
     integer_inputs,
     kind_of_layer,
+    windows_of,
 )
 from minigrad.layers.rectifiers import SELU_ALPHA, SELU_SCALE
 from minigrad.layers.windows import per_axis
@@ -304,14 +305,15 @@ def _convolution(to: _Writer, layer: Any, x: str, **attributes: Any) -> str:
     rank, axes = layer.axes + 2, layer.axes
     kind = "ConvTranspose" if isinstance(layer, mg.Conv2DTranspose) else "Conv"
     weight = layer.weight.value.transpose(axes + 1, axes, *range(axes))
+    size, strides, dilation = windows_of(layer)
     z = to.op(
         kind,
         to.channels_first(x, rank),
         weight,
         *([] if layer.bias is None else [layer.bias]),
-        kernel_shape=weight.shape[2:],
-        strides=per_axis(layer.strides, axes),
-        dilations=per_axis(layer.dilation_rate, axes),
+        kernel_shape=size,
+        strides=strides,
+        dilations=dilation,
         **_padding(layer, layer.row_shape[:-1]),
         **attributes,
     )
@@ -320,19 +322,18 @@ def _convolution(to: _Writer, layer: Any, x: str, **attributes: Any) -> str:
 
 def _transposed_convolution(to: _Writer, layer: Any, x: str) -> str:
     # With "same", zeros fill up an output whose kernels leave gaps.
-    sizes = [per_axis(n, 2) for n in (layer.strides, layer.kernel_size, layer.dilation_rate)]
-    gaps = [max(s - (k - 1) * d - 1, 0) for s, k, d in zip(*sizes, strict=True)]
+    gaps = [max(s - (k - 1) * d - 1, 0) for k, s, d in zip(*windows_of(layer), strict=True)]
     same = {"output_padding": gaps} if layer.padding == "same" else {}
     return _convolution(to, layer, x, **same)
 
 
 def _pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
-    size, rank = per_axis(layer.pool_size, layer.axes), layer.axes + 2
+    (size, strides, _), rank = windows_of(layer), layer.axes + 2
     h = to.op(
         kind,
         to.channels_first(x, rank),
         kernel_shape=size,
-        strides=size if layer.strides is None else per_axis(layer.strides, layer.axes),
+        strides=strides,
         **_padding(layer, layer.row_shape[:-1]),
     )
     return to.channels_last(h, rank)

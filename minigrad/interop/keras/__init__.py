@@ -14,7 +14,6 @@ except ImportError as missing:
         "environment variable KERAS_BACKEND to jax, torch or tensorflow, and install it"
     ) from missing
 
-from minigrad.interop.keras.reader import from_keras
-from minigrad.interop.keras.writer import to_keras, to_keras_training
+from minigrad.interop.keras.model import from_keras, to_keras, to_keras_training
 
 __all__ = ["from_keras", "to_keras", "to_keras_training"]

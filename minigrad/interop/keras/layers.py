@@ -11,7 +11,7 @@ from keras import layers
 
 import minigrad as mg
 from minigrad.core.layer import Layer
-from minigrad.interop.models import Counterpart
+from minigrad.interop.models import Counterpart, windows_of
 from minigrad.layers.windows import per_axis
 
 Tensor: TypeAlias = Any
@@ -65,20 +65,13 @@ def _from_relu(there: Any, c: dict[str, Any], make: Maker) -> Any:
     return make()
 
 
-def _windows(layer: Any) -> dict[str, Any]:
-    """Return the options of a convolution's windows."""
-    sizes = {name: getattr(layer, name) for name in ("kernel_size", "strides", "dilation_rate")}
-    return {name: per_axis(size, layer.axes) for name, size in sizes.items()}
-
-
 def _one(size: Any, axes: int) -> Any:
     sizes = per_axis(size, axes)
     return sizes if axes > 1 else sizes[0]
 
 
 def _to_convolution(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
-    windows, padding = _windows(layer), layer.padding
-    strides, dilation = windows["strides"], windows["dilation_rate"]
+    (size, strides, dilation), padding = windows_of(layer), layer.padding
     if max(strides) > 1 and max(dilation) > 1:
         raise ValueError(
             f"{layer.label} expects strides or a dilation_rate of 1 in Keras, got {strides} and "
@@ -89,7 +82,8 @@ def _to_convolution(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
         kind = layers.ZeroPadding1D if layer.axes == 1 else layers.ZeroPadding2D
         x = kind(pads[0] if layer.axes == 1 else pads, **to.options(layer, "_padding"))(x)
         padding = "valid"
-    return call(x, padding=padding, **windows)
+    options = {"kernel_size": size, "strides": strides, "dilation_rate": dilation}
+    return call(x, padding=padding, **options)
 
 
 def _from_convolution(there: Any, c: dict[str, Any], make: Maker) -> Any:
@@ -107,9 +101,8 @@ def _from_convolution(there: Any, c: dict[str, Any], make: Maker) -> Any:
 
 
 def _to_transposed(to: Writer, layer: mg.Conv2DTranspose, call: Call, x: Tensor) -> Tensor:
-    windows, padding = _windows(layer), layer.padding
-    strides, dilation = windows["strides"], windows["dilation_rate"]
-    longer = any(s > k for s, k in zip(strides, windows["kernel_size"], strict=True))
+    (size, strides, dilation), padding = windows_of(layer), layer.padding
+    longer = any(s > k for s, k in zip(strides, size, strict=True))
     if padding != "same" and (padding not in ("valid", 0) or longer):
         raise ValueError(
             f"{layer.label} expects padding='same', or 'valid' with strides up to the kernel_size, "
@@ -117,7 +110,7 @@ def _to_transposed(to: Writer, layer: mg.Conv2DTranspose, call: Call, x: Tensor)
         )
     if max(dilation) > 1:
         raise ValueError(f"{layer.label} expects dilation_rate=1 in Keras, got {dilation}")
-    return call(x, padding=padding or "valid", **windows)
+    return call(x, kernel_size=size, strides=strides, padding=padding or "valid")
 
 
 def _from_transposed(there: Any, c: dict[str, Any], make: Maker) -> Any:
@@ -134,8 +127,7 @@ def _to_pooling(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
         raise ValueError(
             f"{layer.label} expects padding='valid' or 'same' in Keras, got {layer.padding!r}"
         )
-    size = per_axis(layer.pool_size, layer.axes)
-    strides = size if layer.strides is None else per_axis(layer.strides, layer.axes)
+    size, strides, _ = windows_of(layer)
     return call(x, pool_size=size, strides=strides, padding=layer.padding or "valid")
 
 

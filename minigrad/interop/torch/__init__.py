@@ -4,6 +4,7 @@ from minigrad.util.optional import optional
 
 optional("torch", "minigrad.interop.torch", extra="torch", least="2.4")
 
+from minigrad.interop.torch.model import from_torch, to_torch, to_torch_training
 from minigrad.interop.torch.modules import (
     Attention,
     Branches,
@@ -14,8 +15,6 @@ from minigrad.interop.torch.modules import (
     RecurrentRows,
     Sinusoids,
 )
-from minigrad.interop.torch.reader import from_torch
-from minigrad.interop.torch.writer import to_torch, to_torch_training
 
 __all__ = [
     "Attention",

@@ -12,7 +12,7 @@ from torch import nn
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
-from minigrad.interop.models import MERGES, Counterpart
+from minigrad.interop.models import MERGES, Counterpart, windows_of
 from minigrad.interop.torch import modules
 from minigrad.interop.torch.modules import Module
 from minigrad.layers.windows import make_windows, per_axis
@@ -49,14 +49,13 @@ def check_options(label: str, module: Module, **expected: Any) -> None:
 # Each function `_to_...` makes the module of a layer, and `_from_...` the layer of a module.
 
 
-def _to_padding(layer: Any, size: Any) -> tuple[list[int], list[tuple[int, int]]]:
+def _to_padding(layer: Any) -> tuple[list[int], list[tuple[int, int]]]:
     """Return the padding that both ends of each axis have, and what is left over."""
     lengths = layer.row_shape[:-1]
     if isinstance(layer, mg.Conv2DTranspose):
         lengths = tuple(n or 64 for n in lengths)
-    strides = per_axis(size if layer.strides is None else layer.strides, layer.axes)
     if layer.padding == "same" and None in lengths:
-        if max(strides) > 1:
+        if max(windows_of(layer)[1]) > 1:
             raise ValueError(
                 f"{layer.label} expects known lengths for padding='same' with strides in torch.nn, "
                 f"got {lengths}"
@@ -86,12 +85,9 @@ def _one(size: Any) -> Any:
 
 
 def _from_padding(step: Step, words: Sequence[str], **windows: Any) -> Any:
-    """Return the padding of a module, and what is padded before it, as our layers name it.
+    """Return the padding of a module and of what is padded before it, as a number or a word.
 
-    Args:
-        step: a convolution or a pooling.
-        words: the names that the layer's padding can have.
-        windows: the kernel, strides and dilation of the windows, see `Windows`.
+    `words` are those that the layer knows; `windows` are options of `Windows`.
     """
     module, axes = step.module, len(step.shape) - 1
     if isinstance(module.padding, str):
@@ -128,10 +124,8 @@ def _from_padding(step: Step, words: Sequence[str], **windows: Any) -> Any:
 
 def _to_convolution(layer: Any, make: Maker) -> Module:
     transposed = isinstance(layer, mg.Conv2DTranspose)
-    both, rest = _to_padding(layer, layer.kernel_size)
-    size, strides, dilation = (
-        per_axis(n, layer.axes) for n in (layer.kernel_size, layer.strides, layer.dilation_rate)
-    )
+    both, rest = _to_padding(layer)
+    size, strides, dilation = windows_of(layer)
     gaps = [max(s - (k - 1) * d - 1, 0) for k, s, d in zip(size, strides, dilation, strict=True)]
     convolution = make(
         layer.row_shape[-1],
@@ -189,13 +183,13 @@ def _from_transposed(step: Step, make: Maker) -> Any:
 
 
 def _to_pooling(layer: Any, make: Maker) -> Module:
-    both, rest = _to_padding(layer, layer.pool_size)
-    strides = layer.pool_size if layer.strides is None else layer.strides
-    make = partial(make, layer.pool_size, strides, padding=tuple(both))
+    both, rest = _to_padding(layer)
+    size, strides, _ = windows_of(layer)
+    make = partial(make, size, strides, padding=tuple(both))
     if isinstance(layer, (mg.MaxPooling1D, mg.MaxPooling2D)):
         return _in_order(*_extra(rest, -np.inf), make())
     more = any(map(any, rest))  # a last window may then reach beyond the padding
-    if more and 1 in per_axis(strides, layer.axes):
+    if more and 1 in strides:
         raise ValueError(
             f"{layer.label} expects padding of equal ends in torch.nn, got {layer.padding!r}, "
             "which pads one end more: use an odd pool_size, or strides above 1"
@@ -404,6 +398,10 @@ MODULES: dict[type[Layer], Counterpart] = {
     mg.Flatten: Counterpart(nn.Flatten),
 }
 
+_KINDS: dict[Any, type[Layer]] = {row.kind: kind for kind, row in MODULES.items()} | {
+    nn.BatchNorm2d: mg.BatchNorm
+}
+
 PAD_VALUES: dict[Any, float] = {
     nn.Conv1d: 0,
     nn.Conv2d: 0,
@@ -412,7 +410,7 @@ PAD_VALUES: dict[Any, float] = {
 }
 """What the padding before a module must hold, to become that of its layer."""
 
-FIXED: dict[str, Any] = {
+_FIXED: dict[str, Any] = {
     "groups": 1, "padding_mode": "zeros", "return_indices": False, "divisor_override": None,
     "size": None, "affine": True, "elementwise_affine": True, "track_running_stats": True,
     "batch_first": True, "num_layers": 1, "bidirectional": False, "proj_size": 0,
@@ -421,3 +419,34 @@ FIXED: dict[str, Any] = {
     "min_val": -1.0, "max_val": 1.0,
 }  # fmt: skip
 """Options that our layers lack: the only values that modules may have for them."""
+
+
+def module_of(layer: Any) -> Module:
+    """Return the module of a layer without its activation; the weights aren't assigned."""
+    kind = type(layer)
+    if kind not in MODULES:
+        raise TypeError(
+            f"to_torch expects layers of minigrad, got {layer.label}: write a torch.nn.Module"
+        )
+    row = MODULES[kind]
+    make = partial(row.kind, **row.theirs(layer))
+    module = row.to(layer, make) if row.to else make()
+    first = kind in CHANNELS_FIRST and len(layer.input_shape) > 1
+    return modules.ChannelsFirst(module) if first else module
+
+
+def layer_of(step: Step) -> Any:
+    """Return the layer of a module, not built."""
+    module = step.module
+    inner = module.inner if isinstance(module, modules.RecurrentRows) else module
+    if type(inner) not in _KINDS:
+        raise TypeError(
+            f"from_torch expects modules that minigrad has a layer for, in nn.Sequential, got "
+            f"{step.label}"
+        )
+    for part in module.modules():
+        check_options(step.label, part, **_FIXED)
+    kind = _KINDS[type(inner)]
+    make = partial(kind, **MODULES[kind].ours(partial(getattr, inner)))
+    back = MODULES[kind].back
+    return back(step, make) if back else make()
