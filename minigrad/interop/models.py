@@ -22,7 +22,6 @@ MERGES: dict[type[Layer], str] = {
 }
 """The layers that merge their inputs, and the word for it of `Parallel` and others."""
 
-
 _Function: TypeAlias = Callable[..., Any] | None
 
 

@@ -21,7 +21,6 @@ Call: TypeAlias = Callable[..., Tensor]
 Maker: TypeAlias = Callable[..., Any]
 """Makes a layer of a Keras layer, with the options that both have."""
 
-
 ACTIVATIONS: dict[type[Layer], str] = {
     mg.Identity: "linear",
     mg.Sigmoid: "sigmoid",
@@ -66,6 +65,7 @@ def _from_relu(there: Any, c: dict[str, Any], make: Maker) -> Any:
 
 
 def _one(size: Any, axes: int) -> Any:
+    """Return a size for all axes as minigrad takes it."""
     sizes = per_axis(size, axes)
     return sizes if axes > 1 else sizes[0]
 
