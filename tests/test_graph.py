@@ -600,9 +600,9 @@ ONES = np.ones((2, 4))
         ),
         # losses and metrics
         (
-            lambda: make().compile(optimizer="sgd", loss="mse"),
+            lambda: make().compile(optimizer="sgd", loss=["mse", "mse"]),
             TypeError,
-            ["loss", "'kind', 'price'", "MSELoss"],
+            ["loss", "'kind', 'price'", "list"],
         ),
         (
             lambda: make().compile(optimizer="sgd", loss={"kind": "mse"}),

@@ -583,11 +583,11 @@ class Model(Layer):
 
     def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
         """Return a loss; for several outputs, one that has a loss for each of them."""
-        loss = as_loss(loss)
         outputs = self._graph.outputs if self._graph else None
         if isinstance(outputs, dict):
-            check_names(loss.losses or loss, tuple(outputs), "loss")
-        elif isinstance(loss, JointLoss):
+            check_names(getattr(loss, "losses", loss) or loss, tuple(outputs), "loss")
+        loss = as_loss(loss)
+        if isinstance(loss, JointLoss) and not isinstance(outputs, dict):
             raise ValueError(
                 f"{self.label} has a single output, got losses for {list(loss.losses)}"
             )
