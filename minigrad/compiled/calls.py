@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from time import perf_counter
 from typing import Any
 
@@ -67,19 +68,24 @@ class Calls:
         """The places of the branches that the recorded step took."""
         return self.compiled.step.gradient.program.branches
 
-    @property
-    def steps(self) -> int:
-        """How many steps one call makes."""
-        return max(1, min(self.compiled.capacity, int(_SECONDS / self.compiled.per_step)))
+    def _share(self, steps: int) -> int:
+        """Return how many of some steps one call makes; the calls make about as many each."""
+        calls = max(1, round(steps * self.compiled.per_step / _SECONDS))
+        return min(self.compiled.capacity, ceil(steps / calls))
 
-    def __call__(self, feed: Feed, start: int, most: int, last_good: Any) -> tuple[Any, int, int]:
+    def __call__(
+        self, feed: Feed, start: int, most: int, last_good: Any, *, ends: bool
+    ) -> tuple[Any, int, int]:
         """Make up to `most` steps; return the reports, how many were tried, how many made.
 
         They are made by the fast loop, several epochs at once. If anything isn't good in the end,
         they are made again by the careful loop, one epoch only. `last_good` is the trainer's: it
-        judges the first loss of each epoch.
+        judges the first loss of each epoch. `ends` tells whether `most` steps end the fit.
         """
-        rates, count = self._rates(min(most, self.steps))
+        count = self._share(most)
+        if count < feed.batches < most:
+            count = self._share(feed.batches)
+        rates, count = self._rates(count)
         if count > feed.batches:
             count -= count % feed.batches  # whole epochs
         states = [rng_state(rng) for rng in self._rngs]
@@ -87,7 +93,11 @@ class Calls:
         state, reports, good = self._call(before, feed, start, count, rates)
         self.compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
-            good *= self._all_accepted(state, feed, rates, reports["j"][:count], last_good)
+            js = reports["j"][: count : feed.batches]
+            if not (ends and count == most):
+                js = np.append(js, self._next_j(state, feed, rates))
+            trial = copy.copy(last_good)
+            good *= all(trial.judge(j) for j in js)  # the trainer will accept all epochs
         if good < count:
             count = min(count, feed.batches - start)
             self._set_back(states)
@@ -103,12 +113,11 @@ class Calls:
         for rng, before in zip(self._rngs, states, strict=True):
             set_rng_state(rng, before)
 
-    def _all_accepted(self, state: Any, feed: Feed, rates: Any, js: Any, last_good: Any) -> bool:
-        """Return whether the trainer will accept the first loss of each epoch, and the next one."""
+    def _next_j(self, state: Any, feed: Feed, rates: Any) -> Any:
+        """Return the first loss of the epoch that follows a state."""
         with draws_taken_back(self._state.network):
-            _, following, _ = self._call(state, feed, 0, 1, rates)
-        trial = copy.copy(last_good)
-        return all(trial.judge(j) for j in (*js[:: feed.batches], following["j"][0]))
+            _, reports, _ = self._call(state, feed, 0, 1, rates)
+        return reports["j"][0]
 
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
         """Refuse a step whose numbers differ from NumPy's by more than rounding."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -113,7 +114,7 @@ class JaxEngine:
         if number == 1:
             self.trainer.good.judge(batch.js[0])
         numbers = batch.js, batch.regularizations, batch.totals
-        js, regularizations, totals = (array.tolist() for array in numbers)
+        js, regularizations, totals = (array("d", a.tobytes()) for a in numbers)
         running.extend(js, regularizations, totals, batch, batch.prediction)
         self._steps += len(js)
         return len(js)
@@ -131,15 +132,16 @@ class JaxEngine:
         start = 0
         while start < feed.batches:
             most = 1 if self._stepwise else feed.batches - start
+            if feed.repeats and start == 0:
+                most = feed.batches * (self.trainer.epochs - self.trainer.epoch)
             if self.hosts is not None:  # before a step is compiled, which all make together
                 most, pace = self._agree(self.hosts, feed, most)
             call = self._calls_for(feed)
             if self.hosts is not None:
                 call.compiled.per_step = pace
-            if feed.repeats and start == 0:
-                left = self.trainer.epochs - self.trainer.epoch
-                most *= max(1, min(left, call.steps // feed.batches))
-            reports, count, good = call(feed, start, most, self.trainer.good)
+            reports, count, good = call(
+                feed, start, most, self.trainer.good, ends=feed.repeats and start == 0
+            )
             if good:
                 made = min(good, feed.batches - start)
                 cuts = (slice(i, i + made) for i in range(0, good, made))
