@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from minigrad.checks.differences import Replay
 from minigrad.compiled.comparison import check_close, check_state_close, step_by_numpy
 from minigrad.compiled.devices import Devices, precisely
 from minigrad.compiled.draws import drawn, draws_taken_back
@@ -30,7 +31,6 @@ from minigrad.compiled.step import Step, step_for
 from minigrad.compiled.update_program import UpdateProgram
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.loss import Loss
-from minigrad.util.random import rng_state, set_rng_state
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
@@ -73,14 +73,13 @@ class Calls:
         calls = max(1, round(steps * self.compiled.per_step / _SECONDS))
         return min(self.compiled.capacity, ceil(steps / calls))
 
-    def __call__(
-        self, feed: Feed, start: int, most: int, last_good: Any, *, ends: bool
-    ) -> tuple[Any, int, int]:
+    def __call__(self, feed: Feed, start: int, most: int, last_good: Any) -> tuple[Any, int, int]:
         """Make up to `most` steps; return the reports, how many were tried, how many made.
 
-        They are made by the fast loop, several epochs at once. If anything isn't good in the end,
-        they are made again by the careful loop, one epoch only. `last_good` is the trainer's: it
-        judges the first loss of each epoch. `ends` tells whether `most` steps end the fit.
+        More steps than the feed has batches are those of all epochs that are left. They are made by
+        the fast loop, several epochs at once. If anything isn't good in the end, they are made
+        again by the careful loop, one epoch only. `last_good` is the trainer's: it judges the first
+        loss of each epoch.
         """
         count = self._share(most)
         if count < feed.batches < most:
@@ -88,30 +87,26 @@ class Calls:
         rates, count = self._rates(count)
         if count > feed.batches:
             count -= count % feed.batches  # whole epochs
-        states = [rng_state(rng) for rng in self._rngs]
+        set_back = Replay(self._state.network)
         before, began = self._state.read(), perf_counter()
         state, reports, good = self._call(before, feed, start, count, rates)
         self.compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
             js = reports["j"][: count : feed.batches]
-            if not (ends and count == most):
+            if count < most:
                 js = np.append(js, self._next_j(state, feed, rates))
             trial = copy.copy(last_good)
             good *= all(trial.judge(j) for j in js)  # the trainer will accept all epochs
         if good < count:
             count = min(count, feed.batches - start)
-            self._set_back(states)
+            set_back()
             state, reports, good = self._call(before, feed, start, count, rates, careful=True)
             if good < count:  # again without the other steps, and the numbers that they drew
-                self._set_back(states)
+                set_back()
                 state, reports, _ = self._call(before, feed, start, good, rates, careful=True)
         if good:
             self._state.write(state)
         return reports, count, good
-
-    def _set_back(self, states: Any) -> None:
-        for rng, before in zip(self._rngs, states, strict=True):
-            set_rng_state(rng, before)
 
     def _next_j(self, state: Any, feed: Feed, rates: Any) -> Any:
         """Return the first loss of the epoch that follows a state."""

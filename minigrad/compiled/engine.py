@@ -131,17 +131,14 @@ class JaxEngine:
         """
         start = 0
         while start < feed.batches:
-            most = 1 if self._stepwise else feed.batches - start
-            if feed.repeats and start == 0:
-                most = feed.batches * (self.trainer.epochs - self.trainer.epoch)
+            epochs = self.trainer.epochs - self.trainer.epoch if feed.repeats and not start else 1
+            most = 1 if self._stepwise else epochs * feed.batches - start
             if self.hosts is not None:  # before a step is compiled, which all make together
                 most, pace = self._agree(self.hosts, feed, most)
             call = self._calls_for(feed)
             if self.hosts is not None:
                 call.compiled.per_step = pace
-            reports, count, good = call(
-                feed, start, most, self.trainer.good, ends=feed.repeats and start == 0
-            )
+            reports, count, good = call(feed, start, most, self.trainer.good)
             if good:
                 made = min(good, feed.batches - start)
                 cuts = (slice(i, i + made) for i in range(0, good, made))

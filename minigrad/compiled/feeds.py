@@ -33,8 +33,7 @@ class Feed(NamedTuple):
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
     rows as they lie. With `transposed`, the x on the device has the rows of a batch last. A step is
     compiled for feeds of up to `capacity` batches; this one has `batches`. With several processes,
-    a batch has `size` rows of each; `numbers` are those of its rows in this process's share, where
-    `picked` doesn't say. With `repeats`, the next epochs have the same batches.
+    a batch has `size` rows of each. With `repeats`, the next epochs have the same batches.
     """
 
     arrays: Any
@@ -46,7 +45,6 @@ class Feed(NamedTuple):
     capacity: int
     transposed: bool = False
     hosts: Hosts | None = None
-    numbers: Any = None
     repeats: bool = False
 
     def batch(self, number: int) -> Rows:
@@ -58,7 +56,7 @@ class Feed(NamedTuple):
         """Return which rows of a batch count; the others fill up a smaller share."""
         if self.hosts is None:
             return slice(None)
-        numbers = self._place(number) if self.numbers is None else self.numbers
+        numbers = self._place(number)
         if isinstance(numbers, slice):
             numbers = np.arange(numbers.start, numbers.stop)
         return self.hosts.real(numbers)
@@ -162,7 +160,7 @@ class Feeds:
             feeds = (self._of_memory if small else _of_file)(data, size, rng)
         for feed in feeds:
             if feed.arrays is None:
-                rows = feed.source
+                rows = feed.source.take(slice(None) if feed.picked is None else feed.picked)
                 arrays = self._devices.place((rows.x, rows.y, rows.weight), kept=False)
                 feed = feed._replace(arrays=arrays)
             yield from self._run(feed._replace(hosts=self._hosts))
@@ -185,10 +183,8 @@ class Feeds:
         most = max(whole, _MOST_STEPS) if repeats else whole
         yield Feed(arrays, on_device, rows, picked, size, whole, most, transposed, repeats=repeats)
         if rest:
-            numbers = (
-                np.arange(whole * size, len(rows)) if picked is None else picked[whole * size :]
-            )
-            yield _feed([rows.take(numbers)])._replace(numbers=numbers)
+            last = np.arange(len(rows)) if picked is None else picked
+            yield Feed(None, None, rows, last[whole * size :], rest, 1, 1)
 
 
 def _joined(array: Any) -> Any:
