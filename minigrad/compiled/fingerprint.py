@@ -56,7 +56,7 @@ def _comparable(value: Any) -> Any:
 
 
 class _Same:
-    """An object, compared by identity; it equals nothing after its end, though its id may return."""
+    """An object, compared by identity: it equals nothing after its end, when its id may return."""
 
     def __init__(self, x: object) -> None:
         self._id = id(x)

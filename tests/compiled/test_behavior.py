@@ -171,14 +171,7 @@ def test_divergence_says_and_leaves_the_same() -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [
-        Explosion(1),
-        Explosion(15),
-        Explosion(40),
-        Explosion(10**9),
-        SGD(learning_rate=1.3),
-        Rising(),
-    ],
+    [Explosion(1), Explosion(40), Explosion(10**9), SGD(learning_rate=1.3), Rising()],
     ids=str,
 )
 def test_epochs_made_in_one_call_are_those_made_one_by_one(optimizer: SGD) -> None:
