@@ -77,11 +77,11 @@ class JaxEngine:
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
         self._watched = bool(callbacks)  # these may change options
-        repeats = not callbacks and validation is None and self.devices.single
+        alone = not callbacks and validation is None
         self._calls: dict[Any, Calls] = {}
         self._options: Any = None
         self.by_numpy = self._steps = 0
-        self.feeds = Feeds(data, self.run, self.devices, self.hosts, repeats=repeats)
+        self.feeds = Feeds(data, self.run, self.devices, self.hosts, alone=alone)
         return self.feeds, validation, callbacks
 
     @property

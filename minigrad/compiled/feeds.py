@@ -115,7 +115,8 @@ class Feeds:
         run: makes the steps of a feed, and yields its batches.
         devices: hold the arrays.
         hosts: the processes, if there are several.
-        repeats: whether epochs with the same batches may be made in one call.
+        alone: whether no other code runs between the steps, such as a callback. Then the data stay
+            as they are, and epochs with the same batches may be made in one call.
 
     Attributes:
         ahead: epochs whose steps are made already.
@@ -130,9 +131,9 @@ class Feeds:
         devices: Devices,
         hosts: Hosts | None,
         *,
-        repeats: bool,
+        alone: bool,
     ) -> None:
-        self._data, self._run, self._repeats = data, run, repeats
+        self._data, self._run, self._alone = data, run, alone
         self.ahead: deque[Finished] = deque()
         self._devices, self._hosts = devices, hosts
         self._resident: tuple[Rows, Any, bool] | None = None
@@ -172,14 +173,14 @@ class Feeds:
             whole = size == len(rows) and self._devices.single
             transposed = whole and rows.features_first() is not rows
             x = rows.x.T if transposed else rows.x
-            arrays = self._devices.place((x, rows.y, rows.weight), kept=True)
+            arrays = self._devices.place((x, rows.y, rows.weight), kept=not self._alone)
             self._resident = rows, arrays, transposed
         rows, arrays, transposed = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]
         on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
         whole, rest = divmod(len(rows), size)
-        repeats = self._repeats and picked is None and not rest
+        repeats = self._alone and self._devices.single and picked is None and not rest
         most = max(whole, _MOST_STEPS) if repeats else whole
         yield Feed(arrays, on_device, rows, picked, size, whole, most, transposed, repeats=repeats)
         if rest:
