@@ -31,6 +31,7 @@ from minigrad.compiled.step import Step, step_for
 from minigrad.compiled.update_program import UpdateProgram
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.loss import Loss
+from minigrad.data.arrays import finite
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
@@ -93,10 +94,8 @@ class Calls:
         self.compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
             js = reports["j"][: count : feed.batches]
-            if count < most:
-                js = np.append(js, self._next_j(state, feed, rates))
-            trial = copy.copy(last_good)
-            good *= all(trial.judge(j) for j in js)  # the trainer will accept all epochs
+            ends = count == most
+            good *= self._all_accepted(state, feed, rates, js, last_good, ends=ends)
         if good < count:
             count = min(count, feed.batches - start)
             set_back()
@@ -108,11 +107,22 @@ class Calls:
             self._state.write(state)
         return reports, count, good
 
-    def _next_j(self, state: Any, feed: Feed, rates: Any) -> Any:
-        """Return the first loss of the epoch that follows a state."""
-        with draws_taken_back(self._state.network):
-            _, reports, _ = self._call(state, feed, 0, 1, rates)
-        return reports["j"][0]
+    def _all_accepted(
+        self, state: Any, feed: Feed, rates: Any, js: Any, last_good: Any, *, ends: bool
+    ) -> bool:
+        """Return whether the trainer will accept some epochs, by the first loss of each.
+
+        The last one must also leave a state with which the fit can go on, or end.
+        """
+        if ends:
+            if not all(finite(p.reshape(-1)) for p in state["theta"]):
+                return False
+        else:
+            with draws_taken_back(self._state.network):
+                _, following, _ = self._call(state, feed, 0, 1, rates)
+            js = [*js, following["j"][0]]
+        trial = copy.copy(last_good)
+        return all(trial.judge(j) for j in js)
 
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
         """Refuse a step whose numbers differ from NumPy's by more than rounding."""

@@ -183,6 +183,7 @@ def bitcast(x: Any, dtype: str, new: Any = None) -> Any:
 
 
 _WIDE = 128
+"""From so many rows and columns on, a product is as fast either way, but not what reads it."""
 
 
 def flipped_dot(a: Any, b_transposed: Any) -> Any:

@@ -149,6 +149,13 @@ class Explosion(SGD):
             value *= 1e60
 
 
+class Overflow(SGD):
+    """Makes the last step of 500 infinite, though its gradient is finite."""
+
+    def update(self, value, grad, state):
+        value -= 0.001 * np.sign(grad) + np.where(self.steps == 499, np.inf, 0)
+
+
 class Rising(SGD):
     """Climbs: the loss grows slowly."""
 
@@ -171,7 +178,7 @@ def test_divergence_says_and_leaves_the_same() -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [Explosion(1), Explosion(40), Explosion(10**9), SGD(learning_rate=1.3), Rising()],
+    [Explosion(1), Explosion(40), Explosion(10**9), SGD(learning_rate=1.3), Rising(), Overflow()],
     ids=str,
 )
 def test_epochs_made_in_one_call_are_those_made_one_by_one(optimizer: SGD) -> None:
