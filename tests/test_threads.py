@@ -81,7 +81,7 @@ def rows_of(input_shape, *layers) -> int:
 
 def test_rows_in_a_block() -> None:
     image = (28, 28, 1)
-    assert rows_of((64,), Dense(32)) == 4 * 2**20 // (8 * 96)
+    assert rows_of((64,), Dense(32)) == 2 * 2**20 // (8 * 96)
     assert rows_of((64,), Dense(2000), Dense(10)) == 1024
     assert rows_of(image, Conv2D(6, 5), Flatten(), Dense(10)) == 2 * (
         2**19 // (784 + 2 * 24 * 24 * 6 + 10)

@@ -18,7 +18,7 @@ from minigrad.data.arrays import Array, size_of
 from minigrad.data.by_name import Data, concatenate, each, row_count, take
 from minigrad.util.threads import ThreadPool, blas_functions, keep_freed_memory, thread_count
 
-_BLOCK_BYTES = 4 * 2**20
+_BLOCK_BYTES = 2 * 2**20
 """The size of one block's activations: small enough for the cache, and large enough that threads
 seldom wait for the interpreter's lock."""
 _MIN_BLOCK_ROWS = 1024
@@ -28,7 +28,7 @@ _MIN_BLOCK_SEQUENCES = 8
 of images has twice as many rows, since convolutions have the rows along the last axis."""
 _STORED_PER_PARAMETER = 4
 """A block of sequences stores at least so many numbers a parameter, so that its gradient costs
-little. It holds as many rows of float32 as of float64."""
+little. It holds as many rows of float64 as of float32."""
 _STEPWISE_POSITIONS = 4
 """A row counts as so many positions if a layer computes them one after the other."""
 _FEW_ROWS = 64
@@ -78,7 +78,7 @@ class BatchGradient:
         self._pool = ThreadPool(1) if plan.in_order else pool
         self._replicas: list[BatchGradient] = []
         self._replicated: Array | None = None
-        keep_freed_memory(_LARGEST_FREED if plan.several else 2 * _BLOCK_BYTES)
+        keep_freed_memory(_LARGEST_FREED if plan.several else 4 * _BLOCK_BYTES)
 
     def use(self, parameters: Parameters) -> None:
         """Leave gradients in these from now on, and add their regularizers."""
@@ -227,7 +227,7 @@ class Plan:
         self.several = positions > 1
         if self.several:
             axes = max(1, max(map(len, shapes)) - 1)
-            numbers = max(_BLOCK_BYTES // 8, _STORED_PER_PARAMETER * sum(p.value.size for p in own))
+            numbers = max(_BLOCK_BYTES // 4, _STORED_PER_PARAMETER * sum(p.value.size for p in own))
             least = max(_MIN_BLOCK_SEQUENCES, _MIN_BLOCK_ROWS // (2 * positions))
             self.rows = axes * max(least, numbers // sum(widths))
         else:

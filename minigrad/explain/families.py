@@ -88,7 +88,7 @@ def _recurrent(place: Place) -> Rule:
 
 def _attention(place: Place) -> Rule:
     """Write h = m w + b, where m is the mean of the values v by the attention weights."""
-    _, _, weights, mixed = place.layer.cache
+    *_, weights, mixed = place.layer.cache
     w, bias = place.parameters["output_weight"], place.parameters.get("output_bias")
     features = place.h.shape[-1]
 

@@ -115,8 +115,7 @@ class MultiHeadAttention(Layer):
         *,
         training: bool = True,
     ) -> Array:
-        inputs, projected, a = self._attend(query, value, mask)
-        _, _, v = self._heads(inputs, projected)
+        inputs, projected, (q, k, v), a = self._attend(query, value, mask)
         rows, heads, _, width = v.shape
         mixed = np.empty((rows, query.shape[1], heads, width), v.dtype)
         np.matmul(a.swapaxes(-1, -2), v, out=mixed.swapaxes(1, 2))
@@ -124,11 +123,11 @@ class MultiHeadAttention(Layer):
         if self.output_bias is not None:
             h += self.output_bias.value
         if training:
-            self.cache = inputs, projected, a, mixed
+            self.cache = inputs, projected, (q, k, v), a, mixed
         return h.reshape(query.shape)
 
     def _attend(self, query: Array, value: Array | None, mask: Array | None) -> Any:
-        """Return the inputs, their projections, and the weights a by key and query.
+        """Return the inputs, their projections, these by head, and the weights a by key and query.
 
         With the keys first, the softmax runs over whole rows of the array, which is fast.
         """
@@ -141,7 +140,7 @@ class MultiHeadAttention(Layer):
             if bias is not None:
                 z += bias[columns]
             projected.append(z)
-        q, k, _ = self._heads(inputs, projected)
+        q, k, v = self._heads(inputs, projected)
         a: Array = k @ q.swapaxes(-1, -2)
         if attends is not None:
             a += np.where(attends, a.dtype.type(0), a.dtype.type(-np.inf))
@@ -150,7 +149,7 @@ class MultiHeadAttention(Layer):
             np.exp(a, out=a)
             total = np.ones((1, a.shape[-2]), a.dtype) @ a
             a *= 1 / np.maximum(total, 1)  # the largest is 1, unless a query attends to nothing
-        return inputs, projected, a
+        return inputs, projected, (q, k, v), a
 
     @override
     def backward(self, delta: Array) -> Any:
@@ -168,7 +167,7 @@ class MultiHeadAttention(Layer):
 
     def _parameter_gradients(self, delta: Array) -> list[Array]:
         """Assign the parameters' gradients, and return dJ/dz for each input's projection z."""
-        inputs, projected, a, mixed = self.cache
+        inputs, projected, (q, k, v), a, mixed = self.cache
         self.check_delta(delta, inputs[0].shape)
         size, width = delta.shape[-1], mixed.shape[-1]
         delta = delta.reshape(-1, size)
@@ -180,7 +179,6 @@ class MultiHeadAttention(Layer):
         along = along.reshape(mixed.shape[:3]).swapaxes(1, 2)[:, :, np.newaxis].copy()
         delta = delta.swapaxes(1, 2)
 
-        q, k, v = self._heads(inputs, projected)
         deltas = [np.empty_like(z) for z in projected]
         dq, dk, dv = self._heads(inputs, deltas)
         np.matmul(a, delta, out=dv)
