@@ -20,6 +20,8 @@ from minigrad.util.random import RNG
 
 _RESIDENT_BYTES = 2**30
 """Data in memory up to this size are placed on the device once; others are fed in pieces."""
+_PASSED_BYTES = 2**20
+"""Smaller data are given to each call of several epochs as they are: placing them takes longer."""
 _MOST_STEPS = 2**14
 """How many steps one call may make where it makes several epochs."""
 _STREAM_BYTES = 16 * 2**20
@@ -168,19 +170,20 @@ class Feeds:
 
     def _of_memory(self, data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
         """Yield all whole batches at once, then the rest."""
-        if self._resident is None:
-            rows = data.take(slice(None))
-            whole = size == len(rows) and self._devices.single
-            transposed = whole and rows.features_first() is not rows
-            x = rows.x.T if transposed else rows.x
-            arrays = self._devices.place((x, rows.y, rows.weight), kept=not self._alone)
-            self._resident = rows, arrays, transposed
-        rows, arrays, transposed = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]
         on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
-        whole, rest = divmod(len(rows), size)
+        whole, rest = divmod(len(data), size)
         repeats = self._alone and self._devices.single and picked is None and not rest
+        if self._resident is None:
+            rows = data.take(slice(None))
+            full = size == len(rows) and self._devices.single
+            transposed = full and rows.features_first() is not rows
+            arrays = rows.x.T if transposed else rows.x, rows.y, rows.weight
+            if not (repeats and _bytes(rows) <= _PASSED_BYTES):
+                arrays = self._devices.place(arrays, kept=not self._alone)
+            self._resident = rows, arrays, transposed
+        rows, arrays, transposed = self._resident
         most = max(whole, _MOST_STEPS) if repeats else whole
         yield Feed(arrays, on_device, rows, picked, size, whole, most, transposed, repeats=repeats)
         if rest:
