@@ -34,7 +34,9 @@ from minigrad import (
     Tanh,
 )
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, Landscape, largest_curvature, least_loss, output_range
+from minigrad.diagnose.case import Case
+from minigrad.diagnose.landscape import Landscape, largest_curvature
+from minigrad.diagnose.limits import least_loss, output_range
 from minigrad.diagnose.trials import stability_limit
 
 INF = math.inf

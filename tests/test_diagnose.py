@@ -50,8 +50,9 @@ from minigrad import (
 )
 from minigrad.data.rows import Rows
 from minigrad.diagnose import Diagnosis, Finding, diagnose, units
-from minigrad.diagnose.case import Case, Landscape, largest_curvature
+from minigrad.diagnose.case import Case
 from minigrad.diagnose.findings import evidence, number, percent
+from minigrad.diagnose.landscape import Landscape, largest_curvature
 from minigrad.lessons import tutorial
 from minigrad.optimizers.schedules import ExponentialDecay
 

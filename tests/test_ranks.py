@@ -33,7 +33,8 @@ from minigrad import (
 from minigrad.core import gradient as engine
 from minigrad.core.loss import as_loss
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, mean_loss
+from minigrad.diagnose.case import Case
+from minigrad.diagnose.limits import mean_loss
 from minigrad.explain.steps import Limit, number
 from minigrad.metrics import (
     accuracy,

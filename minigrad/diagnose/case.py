@@ -1,150 +1,39 @@
-"""What the checks share: a model, rows, the trace, and the loss as a function of the parameters."""
+"""What the checks share: a model with rows, its trace and its loss, and trials of training."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
-from math import inf, isfinite, nan, prod
-from typing import Any, TypeAlias
+from math import inf, isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.checks.differences import Replay, in_double
-from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import JointLoss
-from minigrad.data.arrays import Array, Shape, size_of, with_axes
+from minigrad.data.arrays import Array, Shape, size_of
 from minigrad.data.by_name import Data, labelled, of, take
 from minigrad.data.rows import Rows
 from minigrad.diagnose.findings import number
+from minigrad.diagnose.landscape import Landscape, Vector
+from minigrad.diagnose.limits import least_loss, mean_loss, output_range
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
 from minigrad.optimizers.schedules import Schedule
 from minigrad.trace import Step, Trace, trace
 
-Vector: TypeAlias = NDArray[np.float64]
-
 _AVERAGED_STEPS = 10  # at the end of a trial
-_MAX_PRODUCTS = 30
-_SETTLED_PRODUCTS, _SETTLED = 4, 0.003  # stop if lambda changed by at most this share over them
-_OFFSET, _STEP = 1e-4, 1e-7  # of theta and of the difference, relative to the largest parameter
 _MIN_ROWS = 320
 _UNIT_COST = 15  # an activation costs as much as this number of parameters
 # The budget of a gradient (rows times parameters) and of a descent (times steps).
 _GRADIENT_COST, _DESCENT_COST = 2_000_000, 300_000_000
 _MIN_STEPS, _MAX_STEPS = 50, 200
-_NUMBERS = 20_000
 # Shares of the loss that remain.
 _WORSE, NOTHING_LEARNED, _ANYTHING_LEARNED, _SOMETHING_LEARNED = 1.5, 0.95, 0.9, 0.75
 _CLEARLY, _LEARNED = 0.5, 0.25
 _PEAK = 20.0  # J of a trial that rises to this multiple is unstable
-# Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded.
-_POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
-_GROWTH, _FAR, _ROUNDS, _SHRINK = 0.01, 30.0, 120, 0.82
-
-
-class Landscape:
-    """theta -> (J, dJ/dtheta) on a float64 copy of a model, which replays its random numbers.
-
-    J includes the regularizers. Frozen parameters are constants: their numbers in theta are
-    ignored, and their gradient is 0. `start` is the model's theta; each call sets `parameters`.
-    """
-
-    def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
-        twin: Layer = in_double(model, rows.x)
-        self._replay = Replay(twin)
-        self._gradient = BatchGradient(twin, copy.copy(loss))
-        x = twin.cast(rows.x, np.dtype(np.float64))
-        self._rows = Rows(x, rows.y, rows.weight)
-        self.parameters = self._gradient.parameters
-        self.start: Vector = self.parameters.value.astype(np.float64)
-        trainable, sizes = zip(*[(p.trainable, p.size) for p in self.parameters], strict=True)
-        self._trainable = np.repeat(trainable, sizes)
-
-    def __call__(self, theta: Vector, rows: Rows | None = None) -> tuple[float, Vector]:
-        self._replay()
-        self.parameters.value = np.where(self._trainable, theta, self.start)
-        rows = rows or self._rows
-        with self._gradient, np.errstate(all="ignore"):
-            j = self._gradient(rows.x, rows.y, rows.weight)
-        return j, np.where(self._trainable, self.parameters.grad, 0.0)
-
-    def loss(self, theta: Vector) -> float:
-        """Return J without the regularizers."""
-        return self(theta)[0] - self._gradient.regularization
-
-    def predict(self) -> Data:
-        """Return the predictions in inference, where `parameters` and buffers are now."""
-        with np.errstate(all="ignore"):
-            return self._gradient.network.forward(self._rows.x, training=False)
-
-    def descend(
-        self, optimizer: Optimizer, steps: int, batch_rows: int, order: int = 0
-    ) -> list[float]:
-        """Return J of each batch without regularizers; infinity ends it if J isn't finite.
-
-        `parameters` keep where the descent ends. Descents of the same order see the same batches.
-        """
-        theta, history = self.start, list[float]()
-        for rows in islice(self._batches(batch_rows, order), steps):
-            j, g = self(theta, rows)
-            if not (isfinite(j) and np.isfinite(g).all()):
-                return [*history, inf]
-            history.append(j - self._gradient.regularization)
-            optimizer.step(self.parameters)
-            theta = self.parameters.value.astype(np.float64)
-        return history
-
-    def _batches(self, batch_rows: int, order: int) -> Iterator[Rows]:
-        count, rng = len(self._rows), np.random.default_rng(order)
-        while True:
-            shuffled = rng.permutation(count)
-            for first in range(0, count - batch_rows + 1, batch_rows):
-                few = batch_rows < count
-                yield self._rows.take(shuffled[first : first + batch_rows]) if few else self._rows
-
-
-def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector) -> float:
-    """Return lambda_max, the largest eigenvalue of the Hessian H of f: theta -> (J, dJ/dtheta).
-
-    Lanczos's method approaches it from below, usually within 1 %; a product H v is a difference of
-    gradients, (g(theta + h v) - g(theta)) / h. It is NaN if a gradient isn't finite.
-
-    Source: Pearlmutter, Fast exact multiplication by the Hessian, 1994; Golub and Van Loan,
-    Matrix computations, 2013, section 10.1.
-    """
-    # With zero biases a ReLU may be exactly at its kink.
-    theta = theta + _OFFSET * _size(theta) * np.random.default_rng(0).standard_normal(theta.size)
-    h = _STEP * _size(theta)
-    g = f(theta)[1]
-    v = np.random.default_rng(1).standard_normal(theta.size)
-    v /= float(np.linalg.norm(v))
-    previous, beta = np.zeros_like(theta), 0.0
-    diagonal, off_diagonal, estimates = list[float](), list[float](), [-inf]
-    while len(diagonal) < min(_MAX_PRODUCTS, theta.size):
-        w = (f(theta + h * v)[1] - g) / h - beta * previous
-        if not np.isfinite(w).all():
-            return nan
-        diagonal.append(float(v @ w))
-        w -= diagonal[-1] * v
-        beta = float(np.linalg.norm(w))
-        beside = np.diag(off_diagonal, 1)
-        eigenvalues = np.linalg.eigvalsh(np.diag(diagonal) + beside + beside.T)
-        estimates.append(float(eigenvalues[-1]))
-        settled = np.ptp(estimates[-_SETTLED_PRODUCTS:]) <= _SETTLED * abs(estimates[-1])
-        if settled or beta <= 1e-7 * float(np.abs(eigenvalues).max()):  # or no direction remains
-            break
-        previous, v = v, w / beta
-        off_diagonal.append(beta)
-    return estimates[-1]
-
-
-def _size(theta: Vector) -> float:
-    return float(np.abs(theta).max(initial=0.0)) or 1.0
 
 
 @dataclass(frozen=True)
@@ -476,62 +365,3 @@ def counted_rows(rows: Rows) -> NDArray[np.intp]:
 def as_columns(x: Data) -> Array:
     """Return all numbers of each row, of all inputs, side by side."""
     return np.hstack([array.reshape(len(array), -1) for _, array in labelled(x, "")])
-
-
-def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, float]:
-    """Return the smallest and the largest number that these layers output for any input.
-
-    The layers run on rows of sizes from 0.01 to 1e6. An end that grows above 1e3 is infinite.
-    """
-    rows = max(64, _NUMBERS // max(1, prod(input_shape)))
-    powers = np.linspace(*_POWERS, rows)
-    x: Array = np.random.default_rng(0).standard_normal((rows, *input_shape))
-    x *= (10.0**powers).reshape(rows, *[1] * len(input_shape))
-    with np.errstate(all="ignore"):
-        for layer in layers:
-            x = layer.forward(x, training=False)
-    finite, inner = (a[np.isfinite(a)] for a in (x, x[powers <= _INNER_POWER]))
-    if not inner.size:
-        return -inf, inf
-    low, high = float(finite.min()), float(finite.max())
-    tolerance = _GROWTH * float(np.ptp(inner))
-    low = low if low >= float(inner.min()) - tolerance else -inf
-    return low, high if high <= float(inner.max()) + tolerance else inf
-
-
-def least_loss(
-    loss: Loss,
-    target: NDArray[np.generic],
-    shape: Shape,
-    low: float = -inf,
-    high: float = inf,
-    *,
-    constant: bool = False,
-    weight: Array | None = None,
-) -> float:
-    """Return the least mean loss of predictions from `low` to `high`, or of one for all rows.
-
-    Predictions move against the sign of the slope in shrinking steps, which is right for a loss
-    that is convex in each prediction. Raises ValueError if the loss refuses them.
-    """
-    far = _FAR + (3 * float(np.abs(target).max()) if target.dtype.kind == "f" else 0.0)
-    ends = (low if isfinite(low) else -far, high if isfinite(high) else far)
-    p = np.full(shape, np.clip(0.0, *ends))
-    step = ends[1] - ends[0]
-    with np.errstate(all="ignore"):
-        for _ in range(_ROUNDS):
-            slope = loss.terms(p, target)[1]
-            if constant:
-                if weight is not None:
-                    slope = slope * with_axes(weight, slope.ndim)
-                slope = np.broadcast_to(slope.sum(axis=0), shape)
-            p = np.clip(p - step * np.sign(slope), *ends)
-            step *= _SHRINK
-        return mean_loss(loss.terms(p, target)[0], weight)
-
-
-def mean_loss(terms: Array, weight: Array | None) -> float:
-    """Return the mean of a loss's terms, weighted by row or by term."""
-    if weight is not None:
-        weight = np.broadcast_to(with_axes(weight, terms.ndim), terms.shape)
-    return float(np.average(terms, weights=weight))

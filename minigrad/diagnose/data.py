@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.by_name import labelled
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import Case, as_columns, least_loss
+from minigrad.diagnose.case import Case, as_columns
 from minigrad.diagnose.findings import Finding, evidence, number, percent
+from minigrad.diagnose.limits import least_loss
 from minigrad.losses import Loss
 from minigrad.trace import Step
 

@@ -13,9 +13,10 @@ import numpy as np
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import NOTHING_LEARNED, Case, Trial, largest_curvature
+from minigrad.diagnose.case import NOTHING_LEARNED, Case, Trial
 from minigrad.diagnose.data import input_faults, standardized, target_faults
 from minigrad.diagnose.findings import Finding, Severity, evidence, number
+from minigrad.diagnose.landscape import largest_curvature
 from minigrad.optimizers import SGD, Optimizer
 
 _LOWER_FACTORS = [10.0**-k for k in range(1, 6)]

@@ -14,8 +14,9 @@ from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.by_name import of
-from minigrad.diagnose.case import Case, output_range, takes_numbers
+from minigrad.diagnose.case import Case, takes_numbers
 from minigrad.diagnose.findings import Finding, evidence, number, percent
+from minigrad.diagnose.limits import output_range
 from minigrad.losses import Loss
 from minigrad.trace import Step, trace
 

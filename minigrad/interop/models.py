@@ -1,16 +1,62 @@
-"""What the exchange of whole models needs, whatever the other library is."""
+"""What the exchange of models needs, whatever the other library is."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any, TypeAlias
 
-from minigrad.core.model import Model
+import numpy as np
+
+import minigrad as mg
+from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
+from minigrad.data.by_name import each, of
+from minigrad.layers.windows import per_axis
+
+MERGES: dict[type[Layer], str] = {
+    mg.Add: "add",
+    mg.Average: "mean",
+    mg.Multiply: "multiply",
+    mg.Concatenate: "concat",
+}
+"""The layers that merge their inputs, and the word for it of `Parallel` and others."""
+
+_Function: TypeAlias = Callable[..., Any] | None
 
 
-def check_built(model: Any, function: str) -> Shape:
-    """Return the input shape of a built model; refuse another object in the function's name."""
-    if not isinstance(model, Model):
+class Counterpart:
+    """A class of the other library for one of ours, and how one is made of the other.
+
+    Args:
+        kind: the class there.
+        same: the options that both have under one name.
+        to, back: functions for what these options don't say. Among their arguments is a function
+            that makes theirs, or ours, with these options.
+        renamed: options that both have, as ours="theirs".
+    """
+
+    def __init__(
+        self, kind: Any, *same: str, to: _Function = None, back: _Function = None, **renamed: str
+    ) -> None:
+        self.kind, self.to, self.back = kind, to, back
+        self._options = {**dict(zip(same, same, strict=True)), **renamed}
+
+    def theirs(self, ours: Any) -> dict[str, Any]:
+        """Return the options of our object by their names."""
+        return {theirs: getattr(ours, own) for own, theirs in self._options.items()}
+
+    def ours(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
+        """Return the options by our names, from a function of their names."""
+        return {own: value_of(theirs) for own, theirs in self._options.items()}
+
+
+def check_built(model: Any, function: str) -> dict[str, Shape]:
+    """Return the shapes of a built model's inputs by name; refuse another object.
+
+    The single input of a model that isn't a graph is "input".
+    """
+    if not isinstance(model, mg.Model):
         raise TypeError(
             f"{function} expects a Model, got {type(model).__name__}: put it in Sequential"
         )
@@ -19,4 +65,53 @@ def check_built(model: Any, function: str) -> Shape:
             f"{function} expects a built model, got {model.label}: pass it input_shape=, or call "
             "fit"
         )
-    return model.input_shape
+    network = model.network
+    return network.inputs if isinstance(network, mg.Graph) else {"input": model.input_shape}
+
+
+def check_trainable(model: mg.Model, function: str) -> Any:
+    """Return the optimizer of a compiled model; refuse regularizers, which optimizers lack."""
+    if model.optimizer is None:
+        raise RuntimeError(f"{function} expects a compiled model: call compile first")
+    for path, p in model.named_parameters():
+        if p.regularizer is not None:
+            raise ValueError(
+                f"{function} expects no regularizers, got {p.regularizer!r} of '{path}': set it to "
+                "None, and add its term to the loss there"
+            )
+    return model.optimizer
+
+
+def integer_inputs(model: mg.Model, shapes: Mapping[str, Shape]) -> set[str]:
+    """Return the names of the inputs that the model takes as integers, such as ids."""
+    rows = {name: np.zeros((1, *(n or 1 for n in shape))) for name, shape in shapes.items()}
+    cast: Any = model.cast(rows if len(rows) > 1 else next(iter(rows.values())), model.dtype)
+    return {name for name in shapes if of(cast, name).dtype.kind == "i"}
+
+
+def windows_of(layer: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the kernel, the strides and the dilation of a convolution or pooling, by axis."""
+    size = layer.pool_size if hasattr(layer, "pool_size") else layer.kernel_size
+    strides = size if layer.strides is None else layer.strides
+    sizes = size, strides, getattr(layer, "dilation_rate", 1)
+    return tuple(per_axis(n, layer.axes) for n in sizes)
+
+
+def _graph(to: Any, graph: mg.Graph, *inputs: Any) -> Any:
+    values = dict(zip(graph.inputs, inputs, strict=True))
+    for name, layer in graph.layers.items():
+        values[name] = to.write(layer, *(values[source] for source in graph.sources[name]))
+    return each(values.__getitem__, graph.outputs)
+
+
+CONTAINERS: dict[type[Layer], Callable[..., Any]] = {
+    mg.Model: lambda to, model, *inputs: to.write(model.network, *inputs),
+    mg.Chain: lambda to, chain, x: reduce(lambda h, layer: to.write(layer, h), chain.layers, x),
+    mg.Graph: _graph,
+}
+"""A function of (writer, layer, *inputs) that returns the output; `writer.write` takes the same."""
+
+
+def kind_of_layer(layer: Layer) -> type[Layer]:
+    """Return the class of a layer; of a `Sequential` or another such subclass, it is `Model`."""
+    return mg.Model if type(layer).forward is mg.Model.forward else type(layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import count
 from math import pi, sqrt
 from typing import Any, TypeAlias
@@ -14,8 +14,15 @@ from numpy.typing import NDArray
 import minigrad as mg
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, DType, Shape, as_dtype
-from minigrad.data.by_name import each, of
-from minigrad.interop.models import check_built
+from minigrad.data.by_name import of
+from minigrad.interop.models import (
+    CONTAINERS,
+    MERGES,
+    check_built,
+    integer_inputs,
+    kind_of_layer,
+    windows_of,
+)
 from minigrad.layers.rectifiers import SELU_ALPHA, SELU_SCALE
 from minigrad.layers.windows import per_axis
 from minigrad.util.atomic import StrPath, atomic_write
@@ -64,13 +71,12 @@ def export(model: mg.Model, path: StrPath, *, dtype: DType = "float32") -> None:
     ...     [node.op_type for node in onnx.load(f"{folder}/net.onnx").graph.node]
     ['MatMul', 'Add', 'Relu', 'MatMul', 'Add', 'Identity']
     """
-    input_shape = check_built(model, "export")
-    graph: Any = model.network if isinstance(model.network, mg.Graph) else None
-    inputs = graph.inputs if graph else {"input": input_shape}
+    inputs = check_built(model, "export")
     writer = _Writer(as_dtype(dtype), model)
     found = writer.write(model, *inputs)
     if not isinstance(found, dict):
-        found = {graph.outputs if graph else "output": found}
+        network: Any = model.network
+        found = {network.outputs if isinstance(network, mg.Graph) else "output": found}
     if taken := sorted(found.keys() & inputs.keys()):
         raise ValueError(f"export expects outputs with other names than the inputs, got {taken}")
     atomic_write(path, [writer.file(inputs, found)])
@@ -91,7 +97,7 @@ class _Writer:
 
     def write(self, layer: Layer, *inputs: Value) -> Any:
         """Add a layer, and return its output, or those of a graph by name."""
-        kind = mg.Model if type(layer).forward is mg.Model.forward else type(layer)
+        kind = kind_of_layer(layer)
         if kind not in WRITERS:
             raise TypeError(
                 f"export expects layers of minigrad, got {layer.label}: add a function of (writer, "
@@ -159,11 +165,7 @@ class _Writer:
         """Return the bytes of the file: inputs by name with their shapes, outputs by name."""
         helper, kinds = onnx.helper, onnx.TensorProto
         number = helper.np_dtype_to_tensor_dtype(self.dtype)
-        rows = {n: np.zeros((1, *(m or 1 for m in shape))) for n, shape in inputs.items()}
-        cast: Any = self._model.cast(
-            rows if len(rows) > 1 else next(iter(rows.values())), self.dtype
-        )
-        integers = [n for n in inputs if of(cast, n).dtype.kind == "i"]
+        integers = integer_inputs(self._model, inputs)
 
         def info(name: str, shape: Shape) -> Any:
             prefix = f"{name}_" if len(inputs) > 1 or name in outputs else ""
@@ -303,14 +305,15 @@ def _convolution(to: _Writer, layer: Any, x: str, **attributes: Any) -> str:
     rank, axes = layer.axes + 2, layer.axes
     kind = "ConvTranspose" if isinstance(layer, mg.Conv2DTranspose) else "Conv"
     weight = layer.weight.value.transpose(axes + 1, axes, *range(axes))
+    size, strides, dilation = windows_of(layer)
     z = to.op(
         kind,
         to.channels_first(x, rank),
         weight,
         *([] if layer.bias is None else [layer.bias]),
-        kernel_shape=weight.shape[2:],
-        strides=per_axis(layer.strides, axes),
-        dilations=per_axis(layer.dilation_rate, axes),
+        kernel_shape=size,
+        strides=strides,
+        dilations=dilation,
         **_padding(layer, layer.row_shape[:-1]),
         **attributes,
     )
@@ -319,31 +322,26 @@ def _convolution(to: _Writer, layer: Any, x: str, **attributes: Any) -> str:
 
 def _transposed_convolution(to: _Writer, layer: Any, x: str) -> str:
     # With "same", zeros fill up an output whose kernels leave gaps.
-    sizes = [per_axis(n, 2) for n in (layer.strides, layer.kernel_size, layer.dilation_rate)]
-    gaps = [max(s - (k - 1) * d - 1, 0) for s, k, d in zip(*sizes, strict=True)]
+    gaps = [max(s - (k - 1) * d - 1, 0) for k, s, d in zip(*windows_of(layer), strict=True)]
     same = {"output_padding": gaps} if layer.padding == "same" else {}
     return _convolution(to, layer, x, **same)
 
 
-def _pooling(to: _Writer, layer: Any, x: str) -> str:
-    kind = "MaxPool" if isinstance(layer, (mg.MaxPooling1D, mg.MaxPooling2D)) else "AveragePool"
-    size, rank = per_axis(layer.pool_size, layer.axes), layer.axes + 2
+def _pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
+    (size, strides, _), rank = windows_of(layer), layer.axes + 2
     h = to.op(
         kind,
         to.channels_first(x, rank),
         kernel_shape=size,
-        strides=size if layer.strides is None else per_axis(layer.strides, layer.axes),
+        strides=strides,
         **_padding(layer, layer.row_shape[:-1]),
     )
     return to.channels_last(h, rank)
 
 
-def _global_pooling(to: _Writer, layer: Any, x: str) -> str:
-    largest = isinstance(layer, (mg.GlobalMaxPooling1D, mg.GlobalMaxPooling2D))
+def _global_pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
     rank = layer.axes + 2
-    axes = list(range(2, rank))
-    kind = "ReduceMax" if largest else "ReduceMean"
-    return to.op(kind, to.channels_first(x, rank), axes=axes, keepdims=0)
+    return to.op(kind, to.channels_first(x, rank), axes=list(range(2, rank)), keepdims=0)
 
 
 def _upsampling(to: _Writer, layer: mg.UpSampling2D, x: str) -> str:
@@ -518,13 +516,6 @@ def _merged(to: _Writer, how: str, inputs: Sequence[str]) -> str:
     return to.elementwise(merged, *inputs)
 
 
-def _graph(to: _Writer, layer: mg.Graph, *inputs: str) -> Any:
-    values = dict(zip(layer.inputs, inputs, strict=True))
-    for node, inner in layer.layers.items():
-        values[node] = to.write(inner, *(values[source] for source in layer.sources[node]))
-    return each(values.__getitem__, layer.outputs)
-
-
 def _parallel(to: _Writer, layer: mg.Parallel, x: str) -> str:
     return _merged(to, layer.merge, [to.write(branch, x) for branch in layer.layers])
 
@@ -537,18 +528,14 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.Conv1D: _convolution,
     mg.Conv2D: _convolution,
     mg.Conv2DTranspose: _transposed_convolution,
-    **dict.fromkeys(
-        [mg.MaxPooling1D, mg.MaxPooling2D, mg.AveragePooling1D, mg.AveragePooling2D], _pooling
-    ),
-    **dict.fromkeys(
-        [
-            mg.GlobalMaxPooling1D,
-            mg.GlobalMaxPooling2D,
-            mg.GlobalAveragePooling1D,
-            mg.GlobalAveragePooling2D,
-        ],
-        _global_pooling,
-    ),
+    mg.MaxPooling1D: partial(_pooling, "MaxPool"),
+    mg.MaxPooling2D: partial(_pooling, "MaxPool"),
+    mg.AveragePooling1D: partial(_pooling, "AveragePool"),
+    mg.AveragePooling2D: partial(_pooling, "AveragePool"),
+    mg.GlobalMaxPooling1D: partial(_global_pooling, "ReduceMax"),
+    mg.GlobalMaxPooling2D: partial(_global_pooling, "ReduceMax"),
+    mg.GlobalAveragePooling1D: partial(_global_pooling, "ReduceMean"),
+    mg.GlobalAveragePooling2D: partial(_global_pooling, "ReduceMean"),
     mg.UpSampling2D: _upsampling,
     mg.BatchNorm: _batch_norm,
     mg.LayerNorm: _layer_norm,
@@ -560,18 +547,11 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.PositionEmbedding: lambda to, layer, x: to.op("Add", x, layer.weight),
     mg.SinusoidalPositions: _sinusoidal_positions,
     mg.MultiHeadAttention: _attention,
-    mg.SimpleRNN: _recurrent,
-    mg.GRU: _recurrent,
-    mg.LSTM: _recurrent,
-    mg.Add: lambda to, layer, *inputs: _merged(to, "add", inputs),
-    mg.Average: lambda to, layer, *inputs: _merged(to, "mean", inputs),
-    mg.Multiply: lambda to, layer, *inputs: _merged(to, "multiply", inputs),
-    mg.Concatenate: lambda to, layer, *inputs: _merged(to, "concat", inputs),
-    mg.Chain: lambda to, layer, x: reduce(lambda h, inner: to.write(inner, h), layer.layers, x),
+    **dict.fromkeys(_GATES, _recurrent),
+    **dict.fromkeys(MERGES, lambda to, layer, *inputs: _merged(to, MERGES[type(layer)], inputs)),
+    **CONTAINERS,
     mg.Residual: lambda to, layer, x: _merged(to, "add", [x, to.write(layer.layer, x)]),
     mg.Parallel: _parallel,
     mg.Bidirectional: _parallel,
-    mg.Graph: _graph,
-    mg.Model: lambda to, layer, *inputs: to.write(layer.network, *inputs),
 }
 """The function of (writer, layer, *inputs) that adds a layer; yours can be added."""

@@ -1,116 +1,19 @@
-"""The weights of layers in PyTorch's names and layouts, and reading a state dict of them."""
+"""Reading the weights of layers from a state dict of PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from minigrad.core.layer import Layer, walk
+from minigrad.core.layer import walk
 from minigrad.data.arrays import Array
+from minigrad.interop.layouts import TORCH, array_of, weights_of
 from minigrad.saving import safetensors
 from minigrad.util.atomic import StrPath
 from minigrad.util.names import nearest
-
-
-class Weight(NamedTuple):
-    """One array of a layer, and the arrays that PyTorch has in its place.
-
-    `join` makes ours of theirs; `split` makes a tuple of theirs of ours. Both are linear, so that
-    an optimizer's state is converted by them, too. A PyTorch array that several of ours are in is
-    the sum of their parts.
-    """
-
-    attribute: str
-    names: tuple[str, ...]
-    join: Callable[..., Array]
-    split: Callable[[Array], tuple[Array, ...]]
-
-
-def _same(ours: str, theirs: str = "") -> Weight:
-    return Weight(ours, (theirs or ours,), lambda a: a, lambda a: (a,))
-
-
-def _turned(ours: str, theirs: str = "") -> Weight:
-    """Return a matrix that PyTorch transposes."""
-    return Weight(ours, (theirs or ours,), lambda a: a.T, lambda a: (a.T,))
-
-
-def _affine(layer: Layer) -> list[Weight]:
-    return [_turned("weight"), _same("bias")]
-
-
-def _convolution(layer: Any) -> list[Weight]:
-    """(kernel, channels, filters) here is (filters, channels, kernel) there."""
-    axes = layer.axes
-    to, back = (axes + 1, axes, *range(axes)), (*range(2, axes + 2), 1, 0)
-    weight = Weight(
-        "weight", ("weight",), lambda a: a.transpose(back), lambda a: (a.transpose(to),)
-    )
-    return [weight, _same("bias")]
-
-
-def _recurrent(layer: Any) -> list[Weight]:
-    ih, hh = "bias_ih_l0", "bias_hh_l0"
-    weights = [_turned("weight", "weight_ih_l0"), _turned("recurrent_weight", "weight_hh_l0")]
-    if not isinstance(layer, mg.GRU):  # the two biases add up
-        return [*weights, Weight("bias", (ih, hh), np.add, lambda b: (b, np.zeros_like(b)))]
-    inner = 2 * layer.units  # of the candidate, whose second bias is multiplied by r
-
-    def join(first: Array, second: Array) -> Array:
-        return first + np.where(np.arange(len(first)) < inner, second, 0)
-
-    def padded(d: Array) -> tuple[Array]:
-        return (np.concatenate([np.zeros(inner, d.dtype), d]),)
-
-    return [
-        *weights,
-        Weight("bias", (ih, hh), join, lambda b: (b, np.zeros_like(b))),
-        Weight("recurrent_bias", (hh,), lambda b: b[inner:], padded),
-    ]
-
-
-def _norm(layer: Layer) -> list[Weight]:
-    return [_same("gamma", "weight"), _same("beta", "bias")]
-
-
-def _batch_norm(layer: Layer) -> list[Weight]:
-    return [*_norm(layer), _same("running_mean"), _same("running_variance", "running_var")]
-
-
-def _attention(layer: Layer) -> list[Weight]:
-    return [
-        _turned("weight", "in_proj_weight"),
-        _same("bias", "in_proj_bias"),
-        _turned("output_weight", "out_proj.weight"),
-        _same("output_bias", "out_proj.bias"),
-    ]
-
-
-_LAYOUTS: dict[type[Layer], Callable[[Any], list[Weight]]] = {
-    mg.Dense: _affine,
-    **dict.fromkeys([mg.Conv1D, mg.Conv2D, mg.Conv2DTranspose], _convolution),
-    **dict.fromkeys([mg.SimpleRNN, mg.GRU, mg.LSTM], _recurrent),
-    **dict.fromkeys([mg.LayerNorm, mg.RMSNorm, mg.GroupNorm], _norm),
-    mg.BatchNorm: _batch_norm,
-    mg.MultiHeadAttention: _attention,
-    mg.Embedding: lambda layer: [_same("weight")],
-    mg.PositionEmbedding: lambda layer: [_same("weight")],
-}
-
-
-def weights_of(layer: Layer) -> list[Weight]:
-    """Return the arrays that a built layer has itself, without those of layers inside."""
-    known = _LAYOUTS.get(type(layer), lambda layer: [])(layer)
-    return [weight for weight in known if getattr(layer, weight.attribute) is not None]
-
-
-def array_of(layer: Layer, attribute: str) -> Array:
-    """Return the array of a parameter or a buffer itself."""
-    held = getattr(layer, attribute)
-    return held.value if isinstance(held, mg.Parameter) else held
 
 
 def load_state_dict(
@@ -146,7 +49,7 @@ def load_state_dict(
         if path not in layers:
             raise KeyError(f"{model.label} has no layer '{path}': {nearest(path, layers)}")
         layer = layers[path]
-        weights = weights_of(layer)
+        weights = weights_of(layer, TORCH)
         if not weights:
             raise TypeError(
                 f"load_state_dict expects layers with weights in torch.nn, got {layer.label}"

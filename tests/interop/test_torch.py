@@ -42,7 +42,8 @@ from minigrad.util.config import registered
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-from minigrad.interop.torch import _MODULES, from_torch, to_torch, to_torch_training
+from minigrad.interop.torch import from_torch, to_torch, to_torch_training
+from minigrad.interop.torch.layers import MODULES
 
 
 def assert_equal(model, module, x, rtol=1e-9) -> None:
@@ -85,7 +86,7 @@ def test_every_layer(any_layer_example) -> None:
 def test_every_registered_layer_has_a_module() -> None:
     layers = {c for c in registered(Layer).values() if c.__module__.startswith("minigrad.")}
     containers = {Chain, Graph, Model, Sequential, Residual, Parallel, Bidirectional}
-    assert layers == containers | {*_MODULES}
+    assert layers == containers | {*MODULES}
 
 
 def small(*, dtype="float64", **compiled):
@@ -218,6 +219,16 @@ def test_channels_first_modules_become_channels_last_layers() -> None:
     np.testing.assert_allclose(again, wanted, rtol=1e-9, atol=1e-12)
 
 
+def test_padding_after_a_transposed_convolution_is_that_of_the_next_layer() -> None:
+    torch.manual_seed(0)
+    layers = nn.ConvTranspose2d(1, 2, 4, padding=1), nn.ZeroPad2d(1), nn.Conv2d(2, 1, 3)
+    module = nn.Sequential(*layers).double()
+    x = np.random.default_rng(0).normal(size=(2, 5, 4, 1))
+    wanted = module(torch.from_numpy(x).movedim(-1, 1)).detach().movedim(1, -1)
+    found = from_torch(module, (5, 4, 1)).predict(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("length", [7, 8])
 def test_sequences_with_channels_first(length) -> None:
     torch.manual_seed(0)
@@ -280,6 +291,30 @@ def test_first_layers_of_a_network_in_a_model() -> None:
         (nn.Sequential(nn.Linear(2, 2), nn.Conv1d(2, 2, 1)), (3, 2), ["Conv1d '1'", "last"]),
         (nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten()), (3, 3, 1), ["Flatten", "Sequential"]),
         (nn.Sequential(nn.ZeroPad2d((0, 1, 0, 0)), nn.Conv2d(1, 1, 1)), (3, 3, 1), ["(0, 1)"]),
+        (
+            nn.Sequential(nn.ConstantPad2d(1, 2.0), nn.Conv2d(1, 1, 3)),
+            (5, 5, 1),
+            ["value=0", "2.0"],
+        ),
+        (nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3)), (7, 7, 1), ["value=-inf", "0.0"]),
+        (nn.Sequential(nn.ZeroPad2d(1), nn.BatchNorm2d(1)), (5, 5, 1), ["ZeroPad2d", "BatchNorm"]),
+        (
+            nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(1, 1, 3, padding="same")),
+            (5, 5, 1),
+            ["'valid'", "'same'"],
+        ),
+        (nn.Sequential(nn.ZeroPad2d(1)), (5, 5, 1), ["ZeroPad2d"]),
+        (
+            nn.Sequential(nn.ConvTranspose2d(1, 1, 3, padding=1), nn.ZeroPad2d((0, -1, 0, -1))),
+            (5, 5, 1),
+            ["ConvTranspose2d '0'", "[0, 0, 0, 0]", "[0, -1, 0, -1]"],
+        ),
+        (
+            nn.Sequential(nn.Conv1d(2, 2, 1), nn.LSTM(2, 2, batch_first=True)),
+            (2, 2),
+            ["LSTM '1'", "first"],
+        ),
+        (nn.AvgPool2d(2, divisor_override=3), (4, 4, 1), ["divisor_override=None", "3"]),
         (nn.Linear(3, 2), (2,), ["Linear", "(3, 2)", "(2,)"]),
         (nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(9, 2)), (3, 3, 1), ["(9, 2)"]),
         (nn.BatchNorm1d(2, affine=False), (2,), ["affine"]),

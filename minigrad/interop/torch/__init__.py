@@ -1,0 +1,31 @@
+"""PyTorch: models as modules of `torch.nn`, and back, with what an optimizer remembers."""
+
+from minigrad.util.optional import optional
+
+optional("torch", "minigrad.interop.torch", extra="torch", least="2.4")
+
+from minigrad.interop.torch.model import from_torch, to_torch, to_torch_training
+from minigrad.interop.torch.modules import (
+    Attention,
+    Branches,
+    ChannelsFirst,
+    GraphModule,
+    Merge,
+    Positions,
+    RecurrentRows,
+    Sinusoids,
+)
+
+__all__ = [
+    "Attention",
+    "Branches",
+    "ChannelsFirst",
+    "GraphModule",
+    "Merge",
+    "Positions",
+    "RecurrentRows",
+    "Sinusoids",
+    "from_torch",
+    "to_torch",
+    "to_torch_training",
+]

@@ -1,0 +1,154 @@
+"""Modules for what torch.nn has no module for."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+import minigrad as mg
+from minigrad.core.graph import Graph
+from minigrad.data.by_name import each
+
+Tensor: TypeAlias = Any
+Module: TypeAlias = Any
+
+
+class ChannelsFirst(nn.Module):  # type: ignore[misc]
+    """Runs a module that wants the channels first on rows that have them last."""
+
+    def __init__(self, inner: Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.movedim(-1, 1)).movedim(1, -1)
+
+
+class RecurrentRows(nn.Module):  # type: ignore[misc]
+    """The outputs of an `nn.RNN`, `nn.GRU` or `nn.LSTM`, of all steps or of the last."""
+
+    def __init__(
+        self, inner: Module, *, sequences: bool, backwards: bool, restores_order: bool
+    ) -> None:
+        super().__init__()
+        self.inner = inner
+        self.sequences, self.backwards, self.restores_order = sequences, backwards, restores_order
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inner(x.flip(1) if self.backwards else x)[0]
+        if not self.sequences:
+            return h[:, -1]
+        return h.flip(1) if self.restores_order else h
+
+
+class Attention(nn.Module):  # type: ignore[misc]
+    """The output of an `nn.MultiheadAttention` for query, value and a mask of 1 and 0.
+
+    PyTorch's result is NaN for a query that attends to nothing.
+    """
+
+    def __init__(self, inner: Module, *, causal: bool) -> None:
+        super().__init__()
+        self.inner, self.causal = inner, causal
+
+    def forward(self, query: Tensor, value: Tensor = None, mask: Tensor = None) -> Tensor:
+        value = query if value is None else value
+        queries, keys = query.shape[1], value.shape[1]
+        blocked = None
+        if self.causal:
+            blocked = ~torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril()
+        if mask is not None:
+            away = mask == 0
+            away = away[:, None] if away.ndim == 2 else away
+            away = away | blocked if blocked is not None else away.expand(-1, queries, -1)
+            blocked = away.repeat_interleave(self.inner.num_heads, dim=0)
+        return self.inner(query, value, value, attn_mask=blocked, need_weights=False)[0]
+
+
+class Positions(nn.Module):  # type: ignore[misc]
+    """Adds a row of `weight` at each position."""
+
+    def __init__(self, positions: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(positions, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight
+
+
+class Sinusoids(nn.Module):  # type: ignore[misc]
+    """Adds sines and cosines of each position; see `minigrad.SinusoidalPositions`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer = mg.SinusoidalPositions()
+        layer.input_shape = tuple(x.shape[1:])
+        p = layer.forward(np.zeros((1, *x.shape[1:])), training=False)
+        return x + torch.as_tensor(p, dtype=x.dtype, device=x.device)
+
+
+class Merge(nn.Module):  # type: ignore[misc]
+    """The sum, the mean, the product or the concatenation of values."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, *values: Tensor) -> Tensor:
+        if self.how == "concat":
+            return torch.cat(values, dim=-1)
+        if self.how == "multiply":
+            return reduce(operator.mul, values)
+        h = reduce(operator.add, values)
+        return h / len(values) if self.how == "mean" else h
+
+
+class Branches(nn.Module):  # type: ignore[misc]
+    """Merges the outputs of modules for one input."""
+
+    def __init__(self, branches: Mapping[str, Module], how: str) -> None:
+        super().__init__()
+        self.branches, self.merge = nn.ModuleDict(_keyed(branches)), Merge(how)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.merge(*(branch(x) for branch in self.branches.values()))
+
+
+class GraphModule(nn.Module):  # type: ignore[misc]
+    """Modules in any order without a cycle; takes the inputs in order, or a dict of them."""
+
+    def __init__(self, layers: Mapping[str, Module], graph: Graph) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict(_keyed(layers))
+        self.inputs, self.sources, self.outputs = graph.inputs, graph.sources, graph.outputs
+
+    def forward(self, *inputs: Tensor) -> Any:
+        values = dict(zip(self.inputs, inputs, strict=len(inputs) > 1))
+        if isinstance(inputs[0], dict):
+            values = dict(inputs[0])
+        for (name, sources), module in zip(self.sources.items(), self.layers.values(), strict=True):
+            values[name] = module(*(values[source] for source in sources))
+        return each(values.__getitem__, self.outputs)
+
+
+def _keyed(modules: Mapping[str, Module]) -> dict[str, Module]:
+    """Return the modules with an underscore after a name that a module's attribute has."""
+    return {f"{n}_" if hasattr(nn.ModuleDict, n) else n: m for n, m in modules.items()}
+
+
+def sequential(modules: Mapping[str, Module]) -> Module:
+    """Return modules in order as one."""
+    return nn.Sequential(OrderedDict(_keyed(modules)))
+
+
+def holder(module: Module, name: str) -> tuple[Module, str]:
+    """Return the module, or the one inside, that has a weight of this name, and its own name."""
+    path, _, last = name.rpartition(".")
+    outer = next(m for m in module.modules() if hasattr(m, name.partition(".")[0]))
+    return outer.get_submodule(path), last
