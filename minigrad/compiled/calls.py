@@ -11,12 +11,14 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from time import perf_counter
 from typing import Any
 
 import jax
 import numpy as np
 
+from minigrad.checks.differences import Replay
 from minigrad.compiled.comparison import check_close, check_state_close, step_by_numpy
 from minigrad.compiled.devices import Devices, precisely
 from minigrad.compiled.draws import drawn, draws_taken_back
@@ -29,7 +31,7 @@ from minigrad.compiled.step import Step, step_for
 from minigrad.compiled.update_program import UpdateProgram
 from minigrad.core.gradient import BatchGradient
 from minigrad.core.loss import Loss
-from minigrad.util.random import rng_state, set_rng_state
+from minigrad.data.arrays import finite
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
@@ -67,48 +69,60 @@ class Calls:
         """The places of the branches that the recorded step took."""
         return self.compiled.step.gradient.program.branches
 
-    @property
-    def steps(self) -> int:
-        """How many steps one call makes."""
-        return max(1, min(self.compiled.capacity, int(_SECONDS / self.compiled.per_step)))
+    def _share(self, steps: int) -> int:
+        """Return how many of some steps one call makes; the calls make about as many each."""
+        calls = max(1, round(steps * self.compiled.per_step / _SECONDS))
+        return min(self.compiled.capacity, ceil(steps / calls))
 
     def __call__(self, feed: Feed, start: int, most: int, last_good: Any) -> tuple[Any, int, int]:
         """Make up to `most` steps; return the reports, how many were tried, how many made.
 
-        They are made by the fast loop, several epochs at once. If anything isn't good in the end,
-        they are made again by the careful loop, one epoch only. `last_good` is the trainer's: it
-        judges the first loss of each epoch.
+        More steps than the feed has batches are those of all epochs that are left. They are made by
+        the fast loop, several epochs at once. If anything isn't good in the end, they are made
+        again by the careful loop, one epoch only. `last_good` is the trainer's: it judges the first
+        loss of each epoch.
         """
-        rates, count = self._rates(min(most, self.steps))
+        count = self._share(most)
+        if count < feed.batches < most:
+            count = self._share(feed.batches)
+        rates, count = self._rates(count)
         if count > feed.batches:
             count -= count % feed.batches  # whole epochs
-        states = [rng_state(rng) for rng in self._rngs]
+        set_back = Replay(self._state.network)
         before, began = self._state.read(), perf_counter()
         state, reports, good = self._call(before, feed, start, count, rates)
         self.compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
-            good *= self._all_accepted(state, feed, rates, reports["j"][:count], last_good)
+            js = reports["j"][: count : feed.batches]
+            ends = count == most
+            good *= self._all_accepted(state, feed, rates, js, last_good, ends=ends)
         if good < count:
             count = min(count, feed.batches - start)
-            self._set_back(states)
+            set_back()
             state, reports, good = self._call(before, feed, start, count, rates, careful=True)
             if good < count:  # again without the other steps, and the numbers that they drew
-                self._set_back(states)
+                set_back()
                 state, reports, _ = self._call(before, feed, start, good, rates, careful=True)
         if good:
             self._state.write(state)
         return reports, count, good
 
-    def _set_back(self, states: Any) -> None:
-        for rng, before in zip(self._rngs, states, strict=True):
-            set_rng_state(rng, before)
+    def _all_accepted(
+        self, state: Any, feed: Feed, rates: Any, js: Any, last_good: Any, *, ends: bool
+    ) -> bool:
+        """Return whether the trainer will accept some epochs, by the first loss of each.
 
-    def _all_accepted(self, state: Any, feed: Feed, rates: Any, js: Any, last_good: Any) -> bool:
-        """Return whether the trainer will accept the first loss of each epoch, and the next one."""
-        with draws_taken_back(self._state.network):
-            _, following, _ = self._call(state, feed, 0, 1, rates)
+        The last one must also leave a state with which the fit can go on, or end.
+        """
+        if ends:
+            if not all(finite(p.reshape(-1)) for p in state["theta"]):
+                return False
+        else:
+            with draws_taken_back(self._state.network):
+                _, following, _ = self._call(state, feed, 0, 1, rates)
+            js = [*js, following["j"][0]]
         trial = copy.copy(last_good)
-        return all(trial.judge(j) for j in (*js[:: feed.batches], following["j"][0]))
+        return all(trial.judge(j) for j in js)
 
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
         """Refuse a step whose numbers differ from NumPy's by more than rounding."""

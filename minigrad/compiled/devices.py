@@ -62,7 +62,7 @@ class Devices:
         """
         with precisely():
             if self.single:
-                return jax.tree.map(jax.numpy.array, data) if kept else jax.device_put(data)
+                return jax.device_put(jax.tree.map(np.array, data) if kept else data)
             place = partial(jax.make_array_from_process_local_data, self._sharding("processes"))
             return jax.tree.map(lambda array: place(array[None]), data)
 

@@ -85,6 +85,8 @@ def drawn(draws: Sequence[Draw], rngs: Sequence[Any], count: int, capacity: int 
 
     The first axis of an array is the steps; it has room for `capacity`.
     """
+    if not draws:
+        return []
     examples = [np.asarray(draw.example) for draw in draws]
     arrays = [np.zeros((capacity, *example.shape), example.dtype) for example in examples]
     states: dict[Any, pcg64.State] = {}  # the generators are given them only in the end

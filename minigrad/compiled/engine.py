@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -76,11 +77,11 @@ class JaxEngine:
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
         self._watched = bool(callbacks)  # these may change options
-        repeats = not callbacks and validation is None and self.devices.single
+        alone = not callbacks and validation is None
         self._calls: dict[Any, Calls] = {}
         self._options: Any = None
         self.by_numpy = self._steps = 0
-        self.feeds = Feeds(data, self.run, self.devices, self.hosts, repeats=repeats)
+        self.feeds = Feeds(data, self.run, self.devices, self.hosts, alone=alone)
         return self.feeds, validation, callbacks
 
     @property
@@ -113,7 +114,7 @@ class JaxEngine:
         if number == 1:
             self.trainer.good.judge(batch.js[0])
         numbers = batch.js, batch.regularizations, batch.totals
-        js, regularizations, totals = (array.tolist() for array in numbers)
+        js, regularizations, totals = (array("d", a.tobytes()) for a in numbers)
         running.extend(js, regularizations, totals, batch, batch.prediction)
         self._steps += len(js)
         return len(js)
@@ -130,15 +131,13 @@ class JaxEngine:
         """
         start = 0
         while start < feed.batches:
-            most = 1 if self._stepwise else feed.batches - start
+            epochs = self.trainer.epochs - self.trainer.epoch if feed.repeats and not start else 1
+            most = 1 if self._stepwise else epochs * feed.batches - start
             if self.hosts is not None:  # before a step is compiled, which all make together
                 most, pace = self._agree(self.hosts, feed, most)
             call = self._calls_for(feed)
             if self.hosts is not None:
                 call.compiled.per_step = pace
-            if feed.repeats and start == 0:
-                left = self.trainer.epochs - self.trainer.epoch
-                most *= max(1, min(left, call.steps // feed.batches))
             reports, count, good = call(feed, start, most, self.trainer.good)
             if good:
                 made = min(good, feed.batches - start)

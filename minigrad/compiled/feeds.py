@@ -20,6 +20,8 @@ from minigrad.util.random import RNG
 
 _RESIDENT_BYTES = 2**30
 """Data in memory up to this size are placed on the device once; others are fed in pieces."""
+_PASSED_BYTES = 2**20
+"""Smaller data are given to each call of several epochs as they are: placing them takes longer."""
 _MOST_STEPS = 2**14
 """How many steps one call may make where it makes several epochs."""
 _STREAM_BYTES = 16 * 2**20
@@ -33,8 +35,7 @@ class Feed(NamedTuple):
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
     rows as they lie. With `transposed`, the x on the device has the rows of a batch last. A step is
     compiled for feeds of up to `capacity` batches; this one has `batches`. With several processes,
-    a batch has `size` rows of each; `numbers` are those of its rows in this process's share, where
-    `picked` doesn't say. With `repeats`, the next epochs have the same batches.
+    a batch has `size` rows of each. With `repeats`, the next epochs have the same batches.
     """
 
     arrays: Any
@@ -46,7 +47,6 @@ class Feed(NamedTuple):
     capacity: int
     transposed: bool = False
     hosts: Hosts | None = None
-    numbers: Any = None
     repeats: bool = False
 
     def batch(self, number: int) -> Rows:
@@ -58,7 +58,7 @@ class Feed(NamedTuple):
         """Return which rows of a batch count; the others fill up a smaller share."""
         if self.hosts is None:
             return slice(None)
-        numbers = self._place(number) if self.numbers is None else self.numbers
+        numbers = self._place(number)
         if isinstance(numbers, slice):
             numbers = np.arange(numbers.start, numbers.stop)
         return self.hosts.real(numbers)
@@ -117,7 +117,8 @@ class Feeds:
         run: makes the steps of a feed, and yields its batches.
         devices: hold the arrays.
         hosts: the processes, if there are several.
-        repeats: whether epochs with the same batches may be made in one call.
+        alone: whether no other code runs between the steps, such as a callback. Then the data stay
+            as they are, and epochs with the same batches may be made in one call.
 
     Attributes:
         ahead: epochs whose steps are made already.
@@ -132,9 +133,9 @@ class Feeds:
         devices: Devices,
         hosts: Hosts | None,
         *,
-        repeats: bool,
+        alone: bool,
     ) -> None:
-        self._data, self._run, self._repeats = data, run, repeats
+        self._data, self._run, self._alone = data, run, alone
         self.ahead: deque[Finished] = deque()
         self._devices, self._hosts = devices, hosts
         self._resident: tuple[Rows, Any, bool] | None = None
@@ -162,33 +163,32 @@ class Feeds:
             feeds = (self._of_memory if small else _of_file)(data, size, rng)
         for feed in feeds:
             if feed.arrays is None:
-                rows = feed.source
+                rows = feed.source.take(slice(None) if feed.picked is None else feed.picked)
                 arrays = self._devices.place((rows.x, rows.y, rows.weight), kept=False)
                 feed = feed._replace(arrays=arrays)
             yield from self._run(feed._replace(hosts=self._hosts))
 
     def _of_memory(self, data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
         """Yield all whole batches at once, then the rest."""
-        if self._resident is None:
-            rows = data.take(slice(None))
-            whole = size == len(rows) and self._devices.single
-            transposed = whole and rows.features_first() is not rows
-            x = rows.x.T if transposed else rows.x
-            arrays = self._devices.place((x, rows.y, rows.weight), kept=True)
-            self._resident = rows, arrays, transposed
-        rows, arrays, transposed = self._resident
         order = data.order(size, rng)
         picked = None if order is None else order[:]
         on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
-        whole, rest = divmod(len(rows), size)
-        repeats = self._repeats and picked is None and not rest
+        whole, rest = divmod(len(data), size)
+        repeats = self._alone and self._devices.single and picked is None and not rest
+        if self._resident is None:
+            rows = data.take(slice(None))
+            full = size == len(rows) and self._devices.single
+            transposed = full and rows.features_first() is not rows
+            arrays = rows.x.T if transposed else rows.x, rows.y, rows.weight
+            if not (repeats and _bytes(rows) <= _PASSED_BYTES):
+                arrays = self._devices.place(arrays, kept=not self._alone)
+            self._resident = rows, arrays, transposed
+        rows, arrays, transposed = self._resident
         most = max(whole, _MOST_STEPS) if repeats else whole
         yield Feed(arrays, on_device, rows, picked, size, whole, most, transposed, repeats=repeats)
         if rest:
-            numbers = (
-                np.arange(whole * size, len(rows)) if picked is None else picked[whole * size :]
-            )
-            yield _feed([rows.take(numbers)])._replace(numbers=numbers)
+            last = np.arange(len(rows)) if picked is None else picked
+            yield Feed(None, None, rows, last[whole * size :], rest, 1, 1)
 
 
 def _joined(array: Any) -> Any:

@@ -7,10 +7,13 @@ these changes, the step is recorded again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
+from weakref import ref
 
 import numpy as np
+from typing_extensions import override
 
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss
@@ -46,7 +49,27 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((name, _comparable(item)) for name, item in value.items())
     if isinstance(value, Parameter):
-        return value.shape, value.trainable, _comparable(value.regularizer), id(value.source)
+        return value.shape, value.trainable, _comparable(value.regularizer), _Same(value.source)
     if isinstance(value, (Loss, Regularizer)):
         return type(value), _comparable(_options(value))
-    return id(value)
+    return _Same(value)
+
+
+class _Same:
+    """An object, compared by identity: it equals nothing after its end, when its id may return."""
+
+    def __init__(self, x: object) -> None:
+        self._id = id(x)
+        try:
+            self._get: Callable[[], object] = ref(x)
+        except TypeError:
+            self._get = lambda: x
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        x = self._get()
+        return isinstance(other, _Same) and x is not None and x is other._get()
+
+    @override
+    def __hash__(self) -> int:
+        return self._id

@@ -182,11 +182,18 @@ def bitcast(x: Any, dtype: str, new: Any = None) -> Any:
     return jax.lax.bitcast_convert_type(x if new is None else new, np.dtype(dtype))
 
 
-def flipped_dot(a: Any, b_transposed: Any) -> Any:
-    """Return a b as (b^T a^T)^T, for a b that is given transposed: XLA is faster with rows first.
+_WIDE = 128
+"""From so many rows and columns on, a product is as fast either way, but not what reads it."""
 
+
+def flipped_dot(a: Any, b_transposed: Any) -> Any:
+    """Return a b, for a b that is given transposed.
+
+    A product with few rows or columns is computed as (b^T a^T)^T: XLA is faster with rows first.
     The barrier keeps XLA from undoing it.
     """
+    if min(len(a), len(b_transposed)) >= _WIDE:
+        return jnp.dot(a, b_transposed.T)
     return jax.lax.optimization_barrier(jnp.dot(b_transposed, a.T)).T
 
 

@@ -99,7 +99,8 @@ class Step:
             "buffers": found["buffers"],
             "steps": state["steps"] + 1,
         }
-        report = {"j": j, "regularization": jnp.asarray(done["regularization"], float)}
+        report = {"j": j, "regularization": done["regularization"]}
+        report = {name: jnp.asarray(number, float) for name, number in report.items()}
         found |= {"y": batch[1], "weight": batch[2]}
         return new, report | {name: found[name] for name in self.reports}, good
 

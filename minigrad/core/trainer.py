@@ -146,12 +146,16 @@ class Trainer:
                     logs |= self._validate(validation)
                     history.append(logs)
                     self._end_epoch(gradient, logs, callbacks)
-                    ahead = engine is not None and engine.ahead
-                    if ctrl_c.presses and self.epoch < self.epochs and not ahead:
+                    if ctrl_c.presses and self.epoch < self.epochs and not self._ahead:
                         raise KeyboardInterrupt
         if not self.interrupted:
             self.epochs = self.epoch
         return history
+
+    @property
+    def _ahead(self) -> bool:
+        """Whether the parameters are those of a later epoch; see `Engine`."""
+        return self._engine is not None and self._engine.ahead
 
     @contextmanager
     def _back_where_it_was_good(self) -> Iterator[None]:
@@ -228,7 +232,7 @@ class Trainer:
     ) -> None:
         self.history.append(logs)
         self.epoch += 1
-        if self.epoch < self.epochs:
+        if self.epoch < self.epochs and not self._ahead:
             self.good.take(f"the end of epoch {self.epoch}")
         self.progress.end_epoch(logs)
         if callbacks:

@@ -27,6 +27,7 @@ from minigrad import (
 pytest.importorskip("jax")
 
 from minigrad.compiled import JaxEngine, NotCompilableError
+from minigrad.compiled.fingerprint import fingerprint
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -148,6 +149,13 @@ class Explosion(SGD):
             value *= 1e60
 
 
+class Overflow(SGD):
+    """Makes the last step of 500 infinite, though its gradient is finite."""
+
+    def update(self, value, grad, state):
+        value -= 0.001 * np.sign(grad) + np.where(self.steps == 499, np.inf, 0)
+
+
 class Rising(SGD):
     """Climbs: the loss grows slowly."""
 
@@ -170,7 +178,7 @@ def test_divergence_says_and_leaves_the_same() -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [Explosion(1), Explosion(40), Explosion(10**9), SGD(learning_rate=1.3), Rising()],
+    [Explosion(1), Explosion(40), Explosion(10**9), SGD(learning_rate=1.3), Rising(), Overflow()],
     ids=str,
 )
 def test_epochs_made_in_one_call_are_those_made_one_by_one(optimizer: SGD) -> None:
@@ -326,6 +334,14 @@ def test_a_step_is_compiled_once_for_each_shape(monkeypatch) -> None:
     model[0].trainable = False
     model.fit(X[:37], Y[:37], engine="jax", **OPTIONS)
     assert len(compilations) == 8
+
+
+def test_a_function_with_the_id_of_an_earlier_one_is_another() -> None:
+    layer, found = Tanh(), set()
+    for _ in range(5):
+        layer.function = lambda: None
+        found.add(fingerprint(layer))
+    assert len(found) == 5
 
 
 def test_predict_from_many_rows_takes_few_shapes() -> None:

@@ -36,6 +36,7 @@ from registered_examples import JOINT, LOSSES
 
 pytest.importorskip("jax")
 
+from minigrad.compiled import operations
 from minigrad.compiled.devices import Devices
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -310,6 +311,12 @@ def test_full_batch_in_blocks_with_draws_and_buffers(monkeypatch) -> None:
     model = compiled(layers, metrics=["mae"])
     check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
     check_same(model, X[:14], Y[:14])
+
+
+@pytest.mark.parametrize("rows", [2, 130])
+def test_product_with_a_transpose(rows: int) -> None:
+    a, b = np.arange(3.0 * rows).reshape(rows, 3), np.arange(450.0).reshape(150, 3)
+    np.testing.assert_array_equal(operations.flipped_dot(a, b), a @ b.T)
 
 
 def test_streams_and_files(tmp_path) -> None:
