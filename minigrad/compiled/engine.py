@@ -186,6 +186,7 @@ class JaxEngine:
             gradient, trainer = self.gradient, self.trainer
             state = State(gradient.network, gradient.parameters, trainer.optimizer)
             if whole_key not in kept:
+                trainer.say(f"JAX compiles a step for batches of {feed.size} rows")
                 kept[whole_key] = compile_step(
                     state,
                     gradient,
