@@ -21,7 +21,7 @@ from minigrad import (
     Sequential,
     Sigmoid,
 )
-from minigrad.core.gradient import Plan, thread_count
+from minigrad.core.gradient import BatchGradient, Plan, thread_count
 from minigrad.util.threads import ThreadPool, blas_functions, one_blas_thread
 
 PROGRAM = """
@@ -114,6 +114,11 @@ def test_number_of_blas_threads_is_restored() -> None:
         pool = ThreadPool(1, one_blas_thread=True)
         assert pool.map(lambda *_: get_threads(), range(2)) == [1] * 2
         assert get_threads() == 2
+        for layer, expected in (GRU(2), 1), (Dense(2), 2):
+            model = Sequential([layer, Dropout(0.5)], input_shape=(3, 2), rng=0)
+            with BatchGradient(model, MSELoss()):
+                assert get_threads() == expected
+            assert get_threads() == 2
     finally:
         set_threads(before)
 

@@ -76,6 +76,7 @@ class BatchGradient:
         self.regularization = 0.0
         pool = plan.pool(threads)
         self._pool = ThreadPool(1) if plan.in_order else pool
+        self._stepwise = plan.stepwise
         self._replicas: list[BatchGradient] = []
         self._replicated: Array | None = None
         keep_freed_memory(_LARGEST_FREED if plan.several else 4 * _BLOCK_BYTES)
@@ -165,6 +166,8 @@ class BatchGradient:
 
     def __enter__(self) -> Self:
         self._pool.__enter__()
+        if self._stepwise:  # its small products gain little from threads, and wait on busy cores
+            self._pool.hold_blas()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -210,6 +213,7 @@ class Plan:
     Attributes:
         rows: in a block, by what the layers store.
         several: whether rows have several positions: images or sequences.
+        stepwise: whether a layer computes the positions of a row one after the other.
         in_order: whether training must run the blocks in order, since a layer draws random
             numbers or updates its buffers.
     """
@@ -222,7 +226,8 @@ class Plan:
         itemsize = max((p.value.itemsize for p in own), default=8)
         shapes = [layer.output_shape or () for layer in leaves]
         positions = max((size_of(shape[:-1]) for shape in shapes), default=1)
-        if any(layer.stepwise for layer in layers):
+        self.stepwise = any(layer.stepwise for layer in layers)
+        if self.stepwise:
             positions = _STEPWISE_POSITIONS
         self.several = positions > 1
         if self.several:

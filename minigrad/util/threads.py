@@ -49,9 +49,8 @@ class ThreadPool:
             with one_blas_thread() if self._one_blas_thread else nullcontext():
                 return [function(thread, item) for item in items[thread :: self.threads]]
 
-        if self._one_blas_thread and self._until_closed is not None and not self._held:
-            self._until_closed.enter_context(one_blas_thread())
-            self._held = True
+        if self._one_blas_thread:
+            self.hold_blas()
         if self.threads > 1 and self._executor is None:
             from concurrent.futures import ThreadPoolExecutor
 
@@ -67,6 +66,12 @@ class ThreadPool:
             rest = [other.result() for other in others]
         shares += rest
         return [shares[i % self.threads][i // self.threads] for i in range(len(items))]
+
+    def hold_blas(self) -> None:
+        """Inside `with`, give BLAS one thread from now to the end."""
+        if self._until_closed is not None and not self._held:
+            self._until_closed.enter_context(one_blas_thread())
+            self._held = True
 
     def close(self) -> None:
         if self._executor is not None:
