@@ -38,7 +38,7 @@ def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[
     if finite.all():
         return finite, []
     place = tuple(map(int, np.unravel_index(np.argmin(numbers), array.shape)))
-    count = len(array) - finite.sum()
+    count = len(array) - int(finite.sum())
     found = Finding(
         "not_finite",
         "error",

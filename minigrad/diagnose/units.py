@@ -87,9 +87,9 @@ def _dead(step: Step, flat: Flags) -> Iterator[Finding]:
             "dead_units",
             "error" if share == 1 else "warning",
             f"{'all' if share == 1 else 'many'} units of {step.label} are dead",
-            f"{number(dead.sum())} of its {number(dead.size)} units ({percent(share)}) have slope "
-            f"0 in all {number(len(flat))} rows checked. The weights before them get no gradient, "
-            "so they stay dead.",
+            f"{number(int(dead.sum()))} of its {number(dead.size)} units ({percent(share)}) have "
+            f"slope 0 in all {number(len(flat))} rows checked. The weights before them get no "
+            "gradient, so they stay dead.",
             "Lower the learning rate, start biases at zero and weights with 'he_normal', or scale "
             "the inputs; or use LeakyReLU(), whose slope is never 0.",
             evidence(dead=dead.sum(), units=dead.size, share=share),

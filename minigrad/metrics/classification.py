@@ -145,7 +145,8 @@ def confusion_matrix(
     scores = as_data(prediction, "the prediction")
     counted = _count(target, scores, threshold, "confusion_matrix")
     check_finite(scores, "the prediction")
-    if threshold is None and (scores.ndim == 1 or scores.shape[-1] == 1) and np.min(target) >= 0:
+    labels = np.asarray(target)
+    if threshold is None and (scores.ndim == 1 or scores.shape[-1] == 1) and labels.min() >= 0:
         way = "pass threshold=0 for logits, else the score above which class 1 is predicted"
         check_range(scores, 0, 1, "the prediction", "confusion_matrix", way)
     return counted.view(ConfusionMatrix)
