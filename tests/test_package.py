@@ -68,10 +68,12 @@ def test_module_has_a_docstring(path: Path) -> None:
     assert said.split("\n\n")[0].rstrip().endswith((".", "`python -m minigrad`"))
 
 
+LONG = ["adding_problem", "characters", "grid_search", "reversal", "tiny_gpt"]
+"""Examples that run with `-m slow` only, and then in full."""
+
+
 @pytest.mark.parametrize(
-    "path",  # the long ones run in full with `-m slow`
-    [path for path in REDUCIBLE if path.stem not in ("adding_problem", "characters")],
-    ids=lambda p: p.stem,
+    "path", [path for path in REDUCIBLE if path.stem not in LONG], ids=lambda p: p.stem
 )
 def test_example_runs_at_a_reduced_size(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
