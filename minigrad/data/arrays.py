@@ -221,6 +221,12 @@ def finite(vector: Array) -> bool:
     return isfinite(np.dot(vector, vector)) or bool(np.isfinite(vector).all())
 
 
+def column_sums(matrix: Array) -> Array:
+    """Return the sum over the rows, by a product: several times faster than `sum` on short rows."""
+    sums: Array = np.ones(len(matrix), matrix.dtype) @ matrix
+    return sums
+
+
 def norm(pieces: Sequence[Array]) -> float:
     """Return the root of the sum of squares, also where a square overflows."""
     with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape, features, fits, size_of
+from minigrad.data.arrays import Array, Shape, column_sums, features, fits, size_of
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.util.config import register
 from minigrad.util.options import check_bool, check_int
@@ -176,7 +176,7 @@ class MultiHeadAttention(Layer):
         delta = delta.reshape(-1, size)
         self.output_weight.grad = np.dot(mixed.reshape(-1, size).T, delta)
         if self.output_bias is not None:
-            self.output_bias.grad = np.ones(len(delta), delta.dtype) @ delta
+            self.output_bias.grad = column_sums(delta)
         delta = np.dot(delta, self.output_weight.value.T).reshape(mixed.shape)
         along = np.dot((mixed * delta).reshape(-1, width), np.ones(width, delta.dtype))
         along = along.reshape(mixed.shape[:3]).swapaxes(1, 2)[:, :, np.newaxis].copy()
@@ -195,8 +195,7 @@ class MultiHeadAttention(Layer):
         products = [np.dot(x.reshape(-1, size).T, dz) for x, dz in pairs]
         self.weight.grad = self._scaled(np.concatenate(products, axis=-1))
         if self.bias is not None:
-            sums = [np.ones(len(dz), dz.dtype) @ dz for dz in deltas]
-            self.bias.grad = self._scaled(np.concatenate(sums))
+            self.bias.grad = self._scaled(np.concatenate([column_sums(dz) for dz in deltas]))
         return deltas
 
     def attention_weights(
