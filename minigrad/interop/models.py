@@ -51,6 +51,13 @@ class Counterpart:
         return {own: value_of(theirs) for own, theirs in self._options.items()}
 
 
+def check_options(label: str, value_of: Callable[[str, Any], Any], **expected: Any) -> None:
+    """Refuse a layer there whose options aren't these; `value_of(option, default)` gives one."""
+    for option, value in expected.items():
+        if (given := value_of(option, value)) != value:
+            raise ValueError(f"{label} expects {option}={value!r} for minigrad, got {given!r}")
+
+
 def check_built(model: Any, function: str) -> dict[str, Shape]:
     """Return the shapes of a built model's inputs by name; refuse another object.
 

@@ -11,6 +11,7 @@ from keras import layers
 
 import minigrad as mg
 from minigrad.core.layer import Layer
+from minigrad.interop import models
 from minigrad.interop.models import Counterpart, windows_of
 from minigrad.layers.windows import per_axis
 
@@ -45,12 +46,7 @@ ACTIVATIONS: dict[type[Layer], str] = {
 
 def check_options(there: Any, config: dict[str, Any], **expected: Any) -> None:
     """Refuse a Keras layer whose options aren't these; one that it doesn't have is right."""
-    for option, value in expected.items():
-        if (given := config.get(option, value)) != value:
-            raise ValueError(
-                f"{type(there).__name__} '{there.name}' expects {option}={value!r} for minigrad, "
-                f"got {given!r}"
-            )
+    models.check_options(f"{type(there).__name__} '{there.name}'", config.get, **expected)
 
 
 def _to_activation(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
+from minigrad.interop import models
 from minigrad.interop.models import MERGES, Counterpart, windows_of
 from minigrad.interop.torch import modules
 from minigrad.interop.torch.modules import Module
@@ -41,9 +42,7 @@ class Step(NamedTuple):
 
 def check_options(label: str, module: Module, **expected: Any) -> None:
     """Refuse a module whose options aren't these; one that it doesn't have is right."""
-    for option, value in expected.items():
-        if (given := getattr(module, option, value)) != value:
-            raise ValueError(f"{label} expects {option}={value!r} for minigrad, got {given!r}")
+    models.check_options(label, partial(getattr, module), **expected)
 
 
 # Each function `_to_...` makes the module of a layer, and `_from_...` the layer of a module.
