@@ -12,9 +12,9 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-collect_ignore_glob = ["tests/typed/*.py", "tests/compiled/process.py"]
+collect_ignore_glob = ["tests/typed/*.py", "tests/jit/process.py"]
 if find_spec("jax") is None:
-    collect_ignore_glob += ["minigrad/compiled/*", "tests/compiled/*"]
+    collect_ignore_glob += ["minigrad/jit/*", "tests/jit/*"]
 
 
 def enter_a_folder_of_its_own(namespace: dict[str, Any]) -> None:

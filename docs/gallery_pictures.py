@@ -204,9 +204,9 @@ def same_losses(figure: Figure, names: list[str], losses: list[list[float]], ste
     ax.legend()
 
 
-def compiled_layer(ns: Names, figure: Figure) -> None:
+def jitted_layer(ns: Names, figure: Figure) -> None:
     """Draw the losses of both engines over the epochs."""
-    same_losses(figure, ["NumPy", "compiled"], ns.losses, "epoch")
+    same_losses(figure, ["NumPy", "jitted"], ns.losses, "epoch")
 
 
 def two_processes(ns: Names, figure: Figure) -> None:

@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 PEERS = {
     "minigrad_fit": Entry("minigrad `fit`", "fit"),
-    "minigrad_compiled": Entry("minigrad `fit`, compiled", "fit", compiles=True),
+    "minigrad_jit": Entry("minigrad `fit`, compiled", "fit", compiles=True),
     "pytorch_eager": Entry("PyTorch eager", "step"),
     "pytorch_compiled": Entry("PyTorch compiled", "step", compiles=True),
     "jax_step": Entry("JAX jit, step alone", "step", compiles=True),

@@ -1,4 +1,4 @@
-"""The data of a fit, in pieces that one compiled call after another works through."""
+"""The data of a fit, in pieces that one jitted call after another works through."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from minigrad.compiled.devices import Devices
-from minigrad.compiled.hosts import Hosts
 from minigrad.data.arrays import Array
 from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data, concatenate, labelled, take
 from minigrad.data.rows import Rows
+from minigrad.jit.devices import Devices
+from minigrad.jit.hosts import Hosts
 from minigrad.util.random import RNG
 
 _RESIDENT_BYTES = 2**30
@@ -34,7 +34,7 @@ class Feed(NamedTuple):
 
     `order` and `picked` are the numbers of the rows, on the device and for NumPy; None takes the
     rows as they lie. With `transposed`, the x on the device has the rows of a batch last. A step is
-    compiled for feeds of up to `capacity` batches; this one has `batches`. With several processes,
+    jitted for feeds of up to `capacity` batches; this one has `batches`. With several processes,
     a batch has `size` rows of each. With `repeats`, the next epochs have the same batches.
     """
 

@@ -32,7 +32,7 @@ from minigrad import (  # noqa: E402
     Sequential,
     Tanh,
 )
-from minigrad.compiled import pcg64  # noqa: E402
+from minigrad.jit import pcg64  # noqa: E402
 
 pcg64._FEWEST = 1
 x = np.random.default_rng(0).normal(size=(45, 3))

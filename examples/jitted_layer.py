@@ -1,6 +1,6 @@
-"""Train a layer of one's own, in plain NumPy, with a compiled loop.
+"""Train a layer of one's own, in plain NumPy, with a jitted loop.
 
-Run it with JAX installed: python examples/compiled_layer.py
+Run it with JAX installed: python examples/jitted_layer.py
 """
 
 from time import perf_counter
@@ -58,12 +58,12 @@ def trained(engine: Literal["numpy", "jax"]) -> tuple[Sequential, float]:
     return model, perf_counter() - start
 
 
-# The same class runs by NumPy and compiled. Nothing in it knows which.
+# The same class runs by NumPy and jitted. Nothing in it knows which.
 by_numpy, seconds = trained("numpy")
-compiled, compiled_seconds = trained("jax")
-losses = by_numpy.history["loss"], compiled.history["loss"]
+jitted, compiled_seconds = trained("jax")
+losses = by_numpy.history["loss"], jitted.history["loss"]
 print(f"NumPy:    loss {losses[0][-1]:.6f} after {EPOCHS} epochs, {seconds:.1f} s")
-print(f"compiled: loss {losses[1][-1]:.6f}, {compiled_seconds:.1f} s with the time to compile")
+print(f"jitted: loss {losses[1][-1]:.6f}, {compiled_seconds:.1f} s with the time to compile")
 print(f"the first losses differ by {abs(losses[0][0] / losses[1][0] - 1):.0e}")
 assert np.allclose(losses[0][:5], losses[1][:5], rtol=1e-9)
-assert compiled.evaluate(x, y, engine="jax")["loss"] < 0.02
+assert jitted.evaluate(x, y, engine="jax")["loss"] < 0.02

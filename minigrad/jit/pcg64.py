@@ -24,7 +24,7 @@ _A = 0x2360ED051FC65DA44385DF649FCCF645
 _WORD = 2**64 - 1
 _ALL = 2**128 - 1
 _FEWEST = 1024
-"""NumPy draws fewer numbers as fast as Python passes a state on, and nothing is compiled."""
+"""NumPy draws fewer numbers as fast as Python passes a state on, and nothing is jitted."""
 
 
 class State(NamedTuple):

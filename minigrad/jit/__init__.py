@@ -20,9 +20,9 @@ A training step as a function of arrays:
 A fit:
 
 9. `state`: what a step changes, read from the model and written back.
-10. `comparison` and `fingerprint`: whether the compiled numbers are NumPy's, and what must be equal
+10. `comparison` and `fingerprint`: whether the jitted numbers are NumPy's, and what must be equal
     for them to stay so.
-11. `feeds`, `calls` and `engine`: the data, the compiled calls, and what the trainer asks.
+11. `feeds`, `calls` and `engine`: the data, the jitted calls, and what the trainer asks.
 12. `hosts`: several processes that train one model.
 
 Without a fit: `forward` compiles inference, and the gradient alone.
@@ -33,7 +33,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("engine='jax' needs JAX: pip install 'minigrad[jax]'") from error
 
-from minigrad.compiled.engine import JaxEngine
-from minigrad.compiled.program import NotCompilableError
+from minigrad.jit.engine import JaxEngine
+from minigrad.jit.program import NotCompilableError
 
 __all__ = ["JaxEngine", "NotCompilableError"]

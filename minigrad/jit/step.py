@@ -14,15 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minigrad.compiled.devices import Devices, precisely
-from minigrad.compiled.draws import Draw, numbers_of
-from minigrad.compiled.gradient_program import GradientProgram
-from minigrad.compiled.update_program import UpdateProgram
 from minigrad.core.gradient import blocks
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import each, labelled, row_count, take
+from minigrad.jit.devices import Devices, precisely
+from minigrad.jit.draws import Draw, numbers_of
+from minigrad.jit.gradient_program import GradientProgram
+from minigrad.jit.update_program import UpdateProgram
 
 
 class Step:

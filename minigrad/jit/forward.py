@@ -1,4 +1,4 @@
-"""The forward pass, and J with its gradient, compiled: for `predict`, `evaluate`, `objective`."""
+"""The forward pass, and J with its gradient, jitted: for `predict`, `evaluate`, `objective`."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import jax.numpy as jnp
 import numpy as np
 from typing_extensions import override
 
-from minigrad.compiled.comparison import check_close
-from minigrad.compiled.devices import precisely
-from minigrad.compiled.draws import drawn, draws_taken_back
-from minigrad.compiled.fingerprint import fingerprint
-from minigrad.compiled.recording import Recording
-from minigrad.compiled.state import buffers_of
-from minigrad.compiled.step import Step, step_for
-from minigrad.compiled.update_program import UpdateProgram
-from minigrad.core.gradient import BatchGradient
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.parameters import Parameters
 from minigrad.data.by_name import Data, each, labelled, row_count
+from minigrad.jit.comparison import check_close
+from minigrad.jit.devices import precisely
+from minigrad.jit.draws import drawn, draws_taken_back
+from minigrad.jit.fingerprint import fingerprint
+from minigrad.jit.recording import Recording
+from minigrad.jit.state import buffers_of
+from minigrad.jit.step import Step, step_for
+from minigrad.jit.update_program import UpdateProgram
 
-_COMPILED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
-"""The compiled passes of each network, by all that they were made of."""
+_JITTED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
+"""The jitted passes of each network, by all that they were made of."""
 
 
 class Forward:
     """Computes a network's outputs in inference.
 
-    Rows are padded to a power of two, so that few shapes are compiled; not where a layer computes
+    Rows are padded to a power of two, so that few shapes are jitted; not where a layer computes
     with all rows of a batch. Rows that take another branch than the recorded one go to NumPy.
     """
 
     def __init__(self, network: Layer) -> None:
         self._network = network
-        self._kept = _COMPILED.setdefault(network, {})
+        self._kept = _JITTED.setdefault(network, {})
         self._options = fingerprint(network)
         self._exact = any(layer.batch_dependent for _, layer in walk(network))
 
@@ -79,10 +79,10 @@ class Forward:
         return found["output"], bool(found["ok"])
 
 
-class CompiledGradient(BatchGradient):
+class JittedGradient(BlockGradient):
     """Computes J of a batch and leaves dJ/dtheta in the parameters' gradients, as its base does."""
 
-    _compiled: Any = None
+    _jitted: Any = None
     _placed: Any = None
 
     @override
@@ -106,9 +106,9 @@ class CompiledGradient(BatchGradient):
                 self._placed = batch, cast, jax.tree.map(jnp.asarray, cast)
         _, cast, arrays = self._placed
         key = fingerprint(self.network, self.loss)
-        if self._compiled is None or self._compiled[0] != key:
-            self._compiled = key, *self._compile(cast, arrays)
-        _, step, run = self._compiled
+        if self._jitted is None or self._jitted[0] != key:
+            self._jitted = key, *self._compile(cast, arrays)
+        _, step, run = self._jitted
         j, ok = self._run(step, run, arrays)
         return j if ok else super().__call__(*cast)
 

@@ -1,4 +1,4 @@
-"""Many training steps in one compiled call: a loop over batches, as a function of arrays."""
+"""Many training steps in one jitted call: a loop over batches, as a function of arrays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from minigrad.compiled.devices import AXES, Devices
-from minigrad.compiled.step import Step, all_finite
+from minigrad.jit.devices import AXES, Devices
+from minigrad.jit.step import Step, all_finite
 
 
-def compiled_loop(step: Step, devices: Devices, transposed: bool, *, careful: bool) -> Any:
+def jitted_loop(step: Step, devices: Devices, transposed: bool, *, careful: bool) -> Any:
     """Compile `_loop`: one program for all devices, or one for each of `step.devices`."""
     run = partial(_loop, step, devices, transposed, careful)
     if step.devices is not None:

@@ -8,9 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minigrad.compiled import operations
-from minigrad.compiled.program import refusal
-from minigrad.compiled.recorded import Recorded, concrete, is_constant, record
+from minigrad.jit import operations
+from minigrad.jit.program import refusal
+from minigrad.jit.recorded import Recorded, concrete, is_constant, record
 
 _DROPPED = ("order", "casting", "subok", "like", "out")
 """Options that decide where or how NumPy stores a result."""

@@ -1,4 +1,4 @@
-"""The engine of a `fit`: it gives the trainer batches, and makes their steps in compiled calls."""
+"""The engine of a `fit`: it gives the trainer batches, and makes their steps in jitted calls."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from weakref import WeakKeyDictionary
 
 import jax
 
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.callbacks.base import Callback
-from minigrad.compiled.calls import PACE, Calls, compile_step
-from minigrad.compiled.devices import Devices
-from minigrad.compiled.feeds import Feed, Feeds, Finished
-from minigrad.compiled.fingerprint import fingerprint
-from minigrad.compiled.forward import CompiledGradient, Forward
-from minigrad.compiled.hosts import Hosts, announce_end
-from minigrad.compiled.state import State
-from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer
 from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
+from minigrad.jit.calls import PACE, Calls, compile_step
+from minigrad.jit.devices import Devices
+from minigrad.jit.feeds import Feed, Feeds, Finished
+from minigrad.jit.fingerprint import fingerprint
+from minigrad.jit.forward import Forward, JittedGradient
+from minigrad.jit.hosts import Hosts, announce_end
+from minigrad.jit.state import State
 from minigrad.metrics.running import RunningMetrics
 from minigrad.util.options import check_int
 
 _OFTEN = 50
 """After so many steps by NumPy, a fit warns, if they are more than half."""
 
-_COMPILED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
-"""The compiled steps of each model, by all that they were made of."""
+_JITTED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
+"""The jitted steps of each model, by all that they were made of."""
 
 
 class JaxEngine:
@@ -46,7 +46,7 @@ class JaxEngine:
     """
 
     Forward = Forward
-    Gradient = CompiledGradient
+    Gradient = JittedGradient
 
     def __init__(self, *, devices: int | None = None) -> None:
         if devices is not None:
@@ -57,7 +57,7 @@ class JaxEngine:
     def begin(
         self,
         trainer: Trainer,
-        gradient: BatchGradient,
+        gradient: BlockGradient,
         data: Rows | Stream,
         validation: Rows | Stream | None,
         callbacks: Sequence[Callback],
@@ -102,9 +102,9 @@ class JaxEngine:
             self.hosts.leave(error, interrupted=self.trainer.interrupted)
 
     def step(
-        self, gradient: BatchGradient, batch: Rows, number: int, running: RunningMetrics
+        self, gradient: BlockGradient, batch: Rows, number: int, running: RunningMetrics
     ) -> int:
-        """Report the steps of a compiled call; the trainer makes one that the call didn't."""
+        """Report the steps of a jitted call; the trainer makes one that the call didn't."""
         if not isinstance(batch, Finished):
             self.by_numpy += 1
             self._steps += 1
@@ -120,7 +120,7 @@ class JaxEngine:
         return len(js)
 
     def forward(self) -> Any:
-        """Return the compiled forward pass, for the validation data."""
+        """Return the jitted forward pass, for the validation data."""
         return Forward(self.trainer.model)
 
     def run(self, feed: Feed) -> Iterator[Rows]:
@@ -133,11 +133,11 @@ class JaxEngine:
         while start < feed.batches:
             epochs = self.trainer.epochs - self.trainer.epoch if feed.repeats and not start else 1
             most = 1 if self._stepwise else epochs * feed.batches - start
-            if self.hosts is not None:  # before a step is compiled, which all make together
+            if self.hosts is not None:  # before a step is jitted, which all make together
                 most, pace = self._agree(self.hosts, feed, most)
             call = self._calls_for(feed)
             if self.hosts is not None:
-                call.compiled.per_step = pace
+                call.jitted.per_step = pace
             reports, count, good = call(feed, start, most, self.trainer.good)
             if good:
                 made = min(good, feed.batches - start)
@@ -154,7 +154,7 @@ class JaxEngine:
         """Return how many steps all may make in a call, and how long a step takes the slowest."""
         form = f"{feed.size} rows, {feed.batches, feed.order is None, _form(feed)}"
         known = self._calls.get(_key(feed))
-        pace = known.compiled.per_step if known else PACE
+        pace = known.jitted.per_step if known else PACE
         heard = hosts.agree(f"a batch of {form}", most=most, pace=pace)
         paces = [float(message["pace"]) for message in heard]
         return min(int(message["most"]) for message in heard), max(paces)
@@ -181,7 +181,7 @@ class JaxEngine:
                 self._options, self._calls = options, {}
         key = _key(feed)
         if key not in self._calls:
-            kept = _COMPILED.setdefault(self.trainer.model, {})
+            kept = _JITTED.setdefault(self.trainer.model, {})
             whole_key = self._options, self.predicts, self._count, *key
             gradient, trainer = self.gradient, self.trainer
             state = State(gradient.network, gradient.parameters, trainer.optimizer)
@@ -201,7 +201,7 @@ class JaxEngine:
 
 
 def _key(feed: Feed) -> tuple[Any, ...]:
-    """Return the form of batches for which a step is compiled."""
+    """Return the form of batches for which a step is jitted."""
     return feed.size, feed.capacity, feed.transposed, _form(feed)
 
 

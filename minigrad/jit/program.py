@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.compiled import operations
 from minigrad.core.cached import Cached
 from minigrad.core.optimizer import Optimizer
+from minigrad.jit import operations
 
 
 class NotCompilableError(TypeError):

@@ -1,4 +1,4 @@
-"""Compare the first compiled numbers with NumPy's: a layer may compute what isn't recorded."""
+"""Compare the first jitted numbers with NumPy's: a layer may compute what isn't recorded."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled.draws import draws_taken_back
-from minigrad.compiled.program import NotCompilableError
-from minigrad.compiled.state import State
-from minigrad.core.gradient import BatchGradient
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
+from minigrad.jit.draws import draws_taken_back
+from minigrad.jit.program import NotCompilableError
+from minigrad.jit.state import State
 
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""How much the first compiled numbers may differ from NumPy's, relative to the largest one."""
+"""How much the first jitted numbers may differ from NumPy's, relative to the largest one."""
 
 
 def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) -> None:
-    """Refuse numbers of a compiled step that differ from NumPy's by more than rounding.
+    """Refuse numbers of a jitted step that differ from NumPy's by more than rounding.
 
     The rounding is that of the largest number, here or in arrays that are computed with these.
     """
@@ -30,14 +30,14 @@ def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) 
     tolerance = _TOLERANCE.get(expected.dtype.name, 1e-3)
     if not error <= tolerance:
         raise NotCompilableError(
-            f"the first compiled step differs from NumPy's: {what} by {error:.1e}, more than "
+            f"the first jitted step differs from NumPy's: {what} by {error:.1e}, more than "
             f"{tolerance:.0e}: look for a layer that computes with what is neither its input nor "
             "a parameter or a buffer, or with several rows where batch_dependent is False, or fit "
             "with engine='numpy'"
         )
 
 
-def step_by_numpy(state: State, gradient: BatchGradient, batch: Rows) -> tuple[float, Any]:
+def step_by_numpy(state: State, gradient: BlockGradient, batch: Rows) -> tuple[float, Any]:
     """Return J and the state after NumPy's own step, and take the step back."""
     with draws_taken_back(state.network):
         before = copy.deepcopy(state.read())

@@ -8,7 +8,7 @@ from benchmarks.peers.minigrad_fit import MinigradFit
 from benchmarks.workloads import Array
 
 
-class MinigradCompiled(MinigradFit):
+class MinigradJit(MinigradFit):
     """The same model, with another engine."""
 
     engine = "jax"
@@ -18,4 +18,4 @@ class MinigradCompiled(MinigradFit):
         return self.model.predict(x, engine="jax")
 
 
-PEER = MinigradCompiled
+PEER = MinigradJit

@@ -86,7 +86,7 @@ class Devices:
         )
 
     def batch(self, cut: Callable[[Any], Any], array: Any) -> Any:
-        """Return the batch that `cut` takes of each process's rows, in a compiled function."""
+        """Return the batch that `cut` takes of each process's rows, in a jitted function."""
         if self.single:
             return cut(array)
         batch = jax.vmap(cut)(array)

@@ -1,6 +1,6 @@
 """The random numbers that layers draw in a step: inputs of its program.
 
-The recording notes each call of a layer's generator as a `Draw`. Before a compiled call, NumPy
+The recording notes each call of a layer's generator as a `Draw`. Before a jitted call, NumPy
 repeats these calls for each step, so the generators move on as in a step by NumPy. Where `pcg64`
 computes the numbers, the program is given the generator's state instead, and only the state moves
 on here.
@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.checks.differences import Replay
-from minigrad.compiled import pcg64
-from minigrad.compiled.recording import Recording
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
+from minigrad.jit import pcg64
+from minigrad.jit.recording import Recording
 from minigrad.util.random import RNG, is_rng
 
 
 class Draw(NamedTuple):
     """A call of a layer's random generator in a step: `numbers = generator.method(*arguments)`.
 
-    A compiled step is given the numbers; or, if it can compute them, the generator's state.
+    A jitted step is given the numbers; or, if it can compute them, the generator's state.
     """
 
     layer: int
@@ -38,7 +38,7 @@ class Draw(NamedTuple):
 
     @property
     def example(self) -> Any:
-        """An array such as a compiled step is given."""
+        """An array such as a jitted step is given."""
         return np.zeros(6, np.uint64) if self.computed else self.numbers
 
     def generator(self, network: Layer) -> RNG:
@@ -111,7 +111,7 @@ def _give(states: dict[Any, pcg64.State]) -> None:
 
 
 def numbers_of(draws: Sequence[Draw], given: Sequence[Any]) -> list[Any]:
-    """Return the numbers of each draw, in a compiled step, from what it is given."""
+    """Return the numbers of each draw, in a jitted step, from what it is given."""
     return [
         pcg64.random(one, draw.numbers.shape, draw.numbers.dtype.name) if draw.computed else one
         for draw, one in zip(draws, given, strict=True)

@@ -1,4 +1,4 @@
-"""What a compiled fit refuses, and what it leaves as a fit by NumPy does."""
+"""What a jitted fit refuses, and what it leaves as a fit by NumPy does."""
 
 import copy
 import os
@@ -26,8 +26,8 @@ from minigrad import (
 
 pytest.importorskip("jax")
 
-from minigrad.compiled import JaxEngine, NotCompilableError
-from minigrad.compiled.fingerprint import fingerprint
+from minigrad.jit import JaxEngine, NotCompilableError
+from minigrad.jit.fingerprint import fingerprint
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -35,7 +35,7 @@ Y = X[:, :2]
 OPTIONS = {"batch_size": 8, "verbose": 0}
 
 
-def compiled(*layers, optimizer=None) -> Sequential:
+def jitted(*layers, optimizer=None) -> Sequential:
     model = Sequential([Dense(4), *layers, Dense(2)], input_shape=(3,), rng=0)
     model.compile(optimizer=optimizer or SGD(learning_rate=0.1), loss="mse")
     return model
@@ -108,7 +108,7 @@ class Hidden(Through):
     ids=lambda value: type(value).__name__,
 )
 def test_what_cannot_be_compiled_is_refused_before_training(layer: Layer, parts) -> None:
-    model = compiled(copy.copy(layer))
+    model = jitted(copy.copy(layer))
     before = model.parameters.value.copy()
     with says(NotCompilableError, *parts):
         model.fit(X, Y, engine="jax", **OPTIONS)
@@ -119,7 +119,7 @@ def test_what_cannot_be_compiled_is_refused_before_training(layer: Layer, parts)
 
 
 def test_a_refused_pass_stays_refused() -> None:
-    model = compiled(Hidden())
+    model = jitted(Hidden())
     for _ in range(2):
         with says(NotCompilableError, "the output"):
             model.predict(X, engine="jax")
@@ -133,7 +133,7 @@ def test_errors_of_the_layer_are_those_of_numpy() -> None:
             return np.ones((7, 7))
 
     with says(ValueError, "operands could not be broadcast"):
-        compiled(Broken()).fit(X, Y, engine="jax", **OPTIONS)
+        jitted(Broken()).fit(X, Y, engine="jax", **OPTIONS)
 
 
 class Explosion(SGD):
@@ -166,7 +166,7 @@ class Rising(SGD):
 def test_divergence_says_and_leaves_the_same() -> None:
     messages, states = [], []
     for engine in ("numpy", "jax"):
-        model = compiled(BatchNorm(), Tanh(), optimizer=Explosion(13))
+        model = jitted(BatchNorm(), Tanh(), optimizer=Explosion(13))
         with pytest.raises(DivergedError) as caught:
             model.fit(X, Y, engine=engine, epochs=9, **OPTIONS)
         messages.append(str(caught.value))
@@ -184,7 +184,7 @@ def test_divergence_says_and_leaves_the_same() -> None:
 def test_epochs_made_in_one_call_are_those_made_one_by_one(optimizer: SGD) -> None:
     outcomes = []
     for engine in ("numpy", "jax"):
-        model, said = compiled(Tanh(), optimizer=copy.deepcopy(optimizer)), ""
+        model, said = jitted(Tanh(), optimizer=copy.deepcopy(optimizer)), ""
         try:
             model.fit(X, Y, epochs=100, shuffle=False, engine=engine, **OPTIONS)
         except DivergedError as error:
@@ -204,7 +204,7 @@ def test_a_schedule_that_fails_ends_the_fit_after_the_same_step() -> None:
         return 0.1
 
     for engine in ("numpy", "jax"):
-        model = compiled(Tanh(), optimizer=SGD(learning_rate=schedule))
+        model = jitted(Tanh(), optimizer=SGD(learning_rate=schedule))
         model.fit(X, Y, shuffle=False, engine=engine, **OPTIONS)
         with pytest.raises(ZeroDivisionError):
             model.fit(X, Y, epochs=9, shuffle=False, engine=engine, **OPTIONS)
@@ -224,13 +224,13 @@ def test_an_infinite_gradient_is_found_where_the_optimizer_hides_it() -> None:
             return np.full_like(delta, np.inf)
 
     for engine in ("numpy", "jax"):
-        model = compiled(Steep(), optimizer=Signs())
+        model = jitted(Steep(), optimizer=Signs())
         with pytest.raises(DivergedError, match="epoch 1, batch 1"):
             model.fit(np.abs(X), Y, shuffle=False, engine=engine, **OPTIONS)
 
 
 def test_other_branches_are_taken_by_numpy(monkeypatch) -> None:
-    monkeypatch.setattr("minigrad.compiled.pcg64._FEWEST", 1)
+    monkeypatch.setattr("minigrad.jit.pcg64._FEWEST", 1)
 
     class Doubling(Through):
         def effect(self, x):
@@ -239,7 +239,7 @@ def test_other_branches_are_taken_by_numpy(monkeypatch) -> None:
         def backward(self, delta):
             return 2 * delta
 
-    ours, theirs = (compiled(Doubling(), Dropout(0.1)) for _ in range(2))
+    ours, theirs = (jitted(Doubling(), Dropout(0.1)) for _ in range(2))
     made = []
 
     class Watch(Callback):
@@ -260,7 +260,7 @@ def test_a_fit_warns_of_a_branch_that_changes_often() -> None:
             return 0 * x if x[0, 0] > x[1, 0] else 0 * x * 2
 
     x = np.array([[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [1.0, 0, 0]] * 100)
-    model = compiled(Alternating(name="switch"))
+    model = jitted(Alternating(name="switch"))
     model[0].weight.value = np.abs(model[0].weight.value)
     with pytest.warns(UserWarning, match=r"NumPy made 50 of .* 'switch' \(test_behavior.py"):
         model.fit(x, x[:, :2], batch_size=2, shuffle=False, verbose=0, engine="jax")
@@ -282,7 +282,7 @@ def test_callbacks_find_what_a_step_by_numpy_leaves() -> None:
     found = {}
     for engine in ("numpy", "jax"):
         record = Record()
-        compiled(Tanh()).fit(X, Y, epochs=3, engine=engine, callbacks=[record], **OPTIONS)
+        jitted(Tanh()).fit(X, Y, epochs=3, engine=engine, callbacks=[record], **OPTIONS)
         found[engine] = record.found
     assert len(found["jax"]) == 30
     for ours, theirs in zip(*found.values(), strict=True):
@@ -290,7 +290,7 @@ def test_callbacks_find_what_a_step_by_numpy_leaves() -> None:
 
 
 def test_ctrl_c_ends_the_fit_after_a_step() -> None:
-    model = compiled(Tanh())
+    model = jitted(Tanh())
     model.fit(X, Y, engine="jax", **OPTIONS)
     for shuffle in (True, False):
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -302,7 +302,7 @@ def test_ctrl_c_ends_the_fit_after_a_step() -> None:
 
 def test_a_saved_run_continues_in_the_same_bits(tmp_path: Path) -> None:
     def made() -> Sequential:
-        return compiled(BatchNorm(), Tanh(), Dropout(0.2), optimizer=Adam())
+        return jitted(BatchNorm(), Tanh(), Dropout(0.2), optimizer=Adam())
 
     whole, first = made(), made()
     whole.fit(X[:37], Y[:37], engine="jax", epochs=4, **OPTIONS)
@@ -315,7 +315,7 @@ def test_a_saved_run_continues_in_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_a_step_is_compiled_once_for_each_shape(monkeypatch) -> None:
-    from minigrad.compiled import calls
+    from minigrad.jit import calls
 
     compilations = []
 
@@ -323,7 +323,7 @@ def test_a_step_is_compiled_once_for_each_shape(monkeypatch) -> None:
         compilations.append(args)
         return record(*args, **options)
 
-    record, model = calls.step_for, compiled(Tanh())
+    record, model = calls.step_for, jitted(Tanh())
     monkeypatch.setattr(calls, "step_for", counted)
     for _ in range(2):
         model.fit(X[:37], Y[:37], engine="jax", epochs=2, **OPTIONS)
@@ -345,7 +345,7 @@ def test_a_function_with_the_id_of_an_earlier_one_is_another() -> None:
 
 
 def test_predict_from_many_rows_takes_few_shapes() -> None:
-    model = compiled(BatchNorm(), Tanh())
+    model = jitted(BatchNorm(), Tanh())
     for rows in (1, 3, 17, 30):
         found = model.predict(X[:rows], engine="jax")
         np.testing.assert_allclose(found, model.predict(X[:rows]), rtol=1e-12)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from minigrad.compiled.program import refusal
-from minigrad.compiled.recording import Recording
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array
+from minigrad.jit.program import refusal
+from minigrad.jit.recording import Recording
 
 
 class UpdateProgram:

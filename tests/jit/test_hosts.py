@@ -27,7 +27,7 @@ LEFT = ("callback", "ctrl-c", "diverged", "models", "sizes", "stream", "stop", "
 DEVICES = """
 import copy, numpy as np
 from minigrad import Adam, BatchNorm, Dense, Dropout, Sequential, Tanh
-from minigrad.compiled import JaxEngine, pcg64
+from minigrad.jit import JaxEngine, pcg64
 from minigrad.core import gradient
 
 pcg64._FEWEST = 1

@@ -1,6 +1,6 @@
 """Several processes that train one model together, as `jax.distributed.initialize` started them.
 
-The compiled step is one program that runs in all of them; its batch is the batches of all. So all
+The jitted step is one program that runs in all of them; its batch is the batches of all. So all
 must make the same calls. What Python decides (how many steps, whether to stop, an error, Ctrl-C),
 they tell each other between the calls, in messages by the service that `initialize` started.
 """
@@ -19,14 +19,14 @@ import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 
 from minigrad.callbacks.base import Callback
-from minigrad.compiled.devices import precisely
-from minigrad.compiled.state import buffers_of
 from minigrad.core.layer import walk
 from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
 from minigrad.data.by_name import each
 from minigrad.data.rows import Rows
-from minigrad.util.progress import Progress
+from minigrad.jit.devices import precisely
+from minigrad.jit.state import buffers_of
+from minigrad.util.display import Display as Progress
 from minigrad.util.random import is_rng, rng_state
 
 _MILLISECONDS = 500

@@ -11,16 +11,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from minigrad.compiled.draws import note_draws
-from minigrad.compiled.program import refusal
-from minigrad.compiled.recorded import Recorded, concrete
-from minigrad.compiled.recording import Recording
-from minigrad.compiled.state import buffers_of
-from minigrad.core.gradient import BatchGradient
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.core.layer import Layer, replica, walk
 from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.by_name import Data, row_count
+from minigrad.jit.draws import note_draws
+from minigrad.jit.program import refusal
+from minigrad.jit.recorded import Recorded, concrete
+from minigrad.jit.recording import Recording
+from minigrad.jit.state import buffers_of
 
 
 class GradientProgram:
@@ -43,7 +43,7 @@ class GradientProgram:
         home = Parameters(p for _, p in network.named_parameters())
         for p in home:
             p.regularizer = None
-        gradient = BatchGradient(network, copy.copy(loss), parameters=home, threads=1)
+        gradient = BlockGradient(network, copy.copy(loss), parameters=home, threads=1)
         gradient.rows = row_count(batch[0])
         objects = [gradient.loss, *(layer for _, layer in walk(network))]
         with Recording(objects) as recording, np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""PCG64 in a compiled step draws the bits that NumPy's generator draws."""
+"""PCG64 in a jitted step draws the bits that NumPy's generator draws."""
 
 from functools import partial
 
@@ -11,8 +11,8 @@ pytest.importorskip("jax")
 
 import jax
 
-from minigrad.compiled import pcg64
-from minigrad.compiled.devices import precisely
+from minigrad.jit import pcg64
+from minigrad.jit.devices import precisely
 
 DTYPES = ["float64", "float32"]
 LARGEST = {

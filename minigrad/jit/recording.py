@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.compiled import functions, operations
-from minigrad.compiled.program import Program, active
-from minigrad.compiled.recorded import Recorded, concrete, is_constant, values
+from minigrad.jit import functions, operations
+from minigrad.jit.program import Program, active
+from minigrad.jit.recorded import Recorded, concrete, is_constant, values
 
 functions.define()
 _ONE_AT_A_TIME = Lock()
@@ -115,7 +115,7 @@ class _NumPy:
 
 
 _NUMPY = _NumPy()
-_LEFT_ALONE = ("numpy", "jax", "jaxlib", "scipy", "minigrad.compiled")
+_LEFT_ALONE = ("numpy", "jax", "jaxlib", "scipy", "minigrad.jit")
 
 
 def _namespaces(objects: Iterable[object]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Compiled calls on the model's own arrays: a call makes many steps.
+"""Jitted calls on the model's own arrays: a call makes many steps.
 
 Between calls the model holds the truth: a call reads the parameters, the optimizer's state and the
 buffers from it, and writes them back. So callbacks, checkpoints and Ctrl-C find what they find
@@ -18,20 +18,20 @@ from typing import Any
 import jax
 import numpy as np
 
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.checks.differences import Replay
-from minigrad.compiled.comparison import check_close, check_state_close, step_by_numpy
-from minigrad.compiled.devices import Devices, precisely
-from minigrad.compiled.draws import drawn, draws_taken_back
-from minigrad.compiled.feeds import Feed
-from minigrad.compiled.hosts import connected
-from minigrad.compiled.loop import compiled_loop
-from minigrad.compiled.program import NotCompilableError
-from minigrad.compiled.state import State
-from minigrad.compiled.step import Step, step_for
-from minigrad.compiled.update_program import UpdateProgram
-from minigrad.core.gradient import BatchGradient
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import finite
+from minigrad.jit.comparison import check_close, check_state_close, step_by_numpy
+from minigrad.jit.devices import Devices, precisely
+from minigrad.jit.draws import drawn, draws_taken_back
+from minigrad.jit.feeds import Feed
+from minigrad.jit.hosts import connected
+from minigrad.jit.loop import jitted_loop
+from minigrad.jit.program import NotCompilableError
+from minigrad.jit.state import State
+from minigrad.jit.step import Step, step_for
+from minigrad.jit.update_program import UpdateProgram
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
@@ -42,8 +42,8 @@ _HELD_BYTES = 4 * 2**20
 
 
 @dataclass
-class CompiledStep:
-    """A step and the compiled loops over it, which any fit of the model can call.
+class JittedStep:
+    """A step and the jitted loops over it, which any fit of the model can call.
 
     `careful` looks in each step whether the gradient is finite; `fast` looks at the end of a call
     whether the parameters are, and is the same loop where that could miss a step. Both make up to
@@ -58,21 +58,21 @@ class CompiledStep:
 
 
 class Calls:
-    """Calls of a compiled step in a fit, many steps in one call."""
+    """Calls of a jitted step in a fit, many steps in one call."""
 
-    def __init__(self, state: State, compiled: CompiledStep) -> None:
-        self._state, self.compiled = state, compiled
-        self._rngs = [draw.generator(state.network) for draw in compiled.step.draws]
+    def __init__(self, state: State, jitted: JittedStep) -> None:
+        self._state, self.jitted = state, jitted
+        self._rngs = [draw.generator(state.network) for draw in jitted.step.draws]
 
     @property
     def branches(self) -> list[str]:
         """The places of the branches that the recorded step took."""
-        return self.compiled.step.gradient.program.branches
+        return self.jitted.step.gradient.program.branches
 
     def _share(self, steps: int) -> int:
         """Return how many of some steps one call makes; the calls make about as many each."""
-        calls = max(1, round(steps * self.compiled.per_step / _SECONDS))
-        return min(self.compiled.capacity, ceil(steps / calls))
+        calls = max(1, round(steps * self.jitted.per_step / _SECONDS))
+        return min(self.jitted.capacity, ceil(steps / calls))
 
     def __call__(self, feed: Feed, start: int, most: int, last_good: Any) -> tuple[Any, int, int]:
         """Make up to `most` steps; return the reports, how many were tried, how many made.
@@ -91,7 +91,7 @@ class Calls:
         set_back = Replay(self._state.network)
         before, began = self._state.read(), perf_counter()
         state, reports, good = self._call(before, feed, start, count, rates)
-        self.compiled.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
+        self.jitted.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
             js = reports["j"][: count : feed.batches]
             ends = count == most
@@ -138,7 +138,7 @@ class Calls:
     def _rates(self, count: int) -> tuple[Any, int]:
         """Return the learning rates, and the number of steps before a schedule fails."""
         optimizer = self._state.optimizer
-        first, rates = optimizer.steps, np.full(self.compiled.capacity, optimizer.rate)
+        first, rates = optimizer.steps, np.full(self.jitted.capacity, optimizer.rate)
         if callable(optimizer.learning_rate):
             try:
                 for i in range(1, count):
@@ -154,10 +154,10 @@ class Calls:
         self, state: Any, feed: Feed, start: int, count: int, rates: Any, *, careful: bool = False
     ) -> tuple[Any, Any, int]:
         """Return the new state, the reports and the number of good steps; write nothing."""
-        draws = drawn(self.compiled.step.draws, self._rngs, count, self.compiled.capacity)
+        draws = drawn(self.jitted.step.draws, self._rngs, count, self.jitted.capacity)
         counts = np.int64(start), np.int64(count)
         given = {name: part for name, part in state.items() if name != "grad"}
-        run = self.compiled.careful if careful else self.compiled.fast
+        run = self.jitted.careful if careful else self.jitted.fast
         with precisely(), connected():
             found = run(given, feed.arrays, feed.order, rates, draws, *counts)
             state, reports, good = jax.tree.map(np.asarray, found)
@@ -166,14 +166,14 @@ class Calls:
 
 def compile_step(
     state: State,
-    gradient: BatchGradient,
+    gradient: BlockGradient,
     loss: Loss,
     feed: Feed,
     devices: Devices,
     *,
     predicts: bool,
     targets: bool,
-) -> CompiledStep:
+) -> JittedStep:
     """Record and compile the step for some batches, and compare it with NumPy's own.
 
     `predicts` and `targets` tell whether a call reports the predictions, and y with the weight.
@@ -205,10 +205,10 @@ def compile_step(
             "receives, and keep what changes in buffers"
         )
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
-    make = partial(compiled_loop, step, devices, feed.transposed)
+    make = partial(jitted_loop, step, devices, feed.transposed)
     careful = fast = make(careful=True)
     if step.passes_on(state.read(), state.optimizer.rate):
         fast = make(careful=False)
-    compiled = CompiledStep(step, fast, careful, capacity)
-    Calls(state, compiled).compare(feed, expected)
-    return compiled
+    jitted = JittedStep(step, fast, careful, capacity)
+    Calls(state, jitted).compare(feed, expected)
+    return jitted

@@ -17,7 +17,7 @@ decides dtypes, shapes, branches, and what is a view of what. The program follow
   gives the base a new value. So the program itself never writes in place.
 - `if array:` takes NumPy's branch, and the program gets a guard: an output that says whether the
   branch would be the same for other data.
-- A number that leaves, as by `float(array)`, would be the same in every compiled step: refused.
+- A number that leaves, as by `float(array)`, would be the same in every jitted step: refused.
 - A random generator is replaced by one that notes each draw, which becomes an input.
 
 A `Program` has no effects and depends on nothing but its inputs. JAX runs it on its own arrays;
@@ -34,8 +34,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.compiled import operations
-from minigrad.compiled.program import Value, active, mapped, recording, refusal
+from minigrad.jit import operations
+from minigrad.jit.program import Value, active, mapped, recording, refusal
 
 
 class Recorded(NDArrayOperatorsMixin):

@@ -22,7 +22,7 @@ from minigrad.regularizers import Regularizer
 
 _CHANGING = {
     "cache", "trainer", "_parameters", "_places", "_split_seed", "_building",  # of layers
-    "state", "steps", "_learning_rate", "_first",  # of optimizers
+    "state", "steps", "learning_rate", "_first",  # of optimizers
 }  # fmt: skip
 """Attributes that are inputs of a program, or don't matter to it."""
 

@@ -36,8 +36,8 @@ from registered_examples import JOINT, LOSSES
 
 pytest.importorskip("jax")
 
-from minigrad.compiled import operations
-from minigrad.compiled.devices import Devices
+from minigrad.jit import operations
+from minigrad.jit.devices import Devices
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE)
@@ -80,7 +80,7 @@ def check_same(model: Model, *data, **options) -> None:
         np.testing.assert_allclose(logs["jax"][name], expected, rtol=10 * tolerance, err_msg=name)
 
 
-def compiled(layers, *, loss=None, optimizer=None, dtype="float64", **options) -> Sequential:
+def jitted(layers, *, loss=None, optimizer=None, dtype="float64", **options) -> Sequential:
     model = Sequential(layers, input_shape=(3,), rng=1, dtype=dtype)
     model.compile(optimizer=optimizer or SGD(learning_rate=0.1), loss=loss or MSELoss(), **options)
     return model
@@ -111,19 +111,19 @@ def test_losses(loss: Loss, prediction, target, weighted: bool) -> None:
 @DTYPES
 def test_optimizers(optimizer: Optimizer, dtype: str) -> None:
     """Three steps with a state, of which a frozen layer has none."""
-    model = compiled([Dense(4, "tanh"), Dense(3), Dense(2)], optimizer=optimizer, dtype=dtype)
+    model = jitted([Dense(4, "tanh"), Dense(3), Dense(2)], optimizer=optimizer, dtype=dtype)
     model[1].trainable = False
     check_same(model, X, Y, batch_size=7)
 
 
 def test_regularizers(regularizer: Regularizer) -> None:
-    check_same(compiled([Dense(2, weight_regularizer=regularizer)]), X, Y, epochs=2)
+    check_same(jitted([Dense(2, weight_regularizer=regularizer)]), X, Y, epochs=2)
 
 
 def test_shared_parameters() -> None:
     weight = Parameter(RNG.normal(size=(3, 3)), regularizer=L2(0.1))
     layers = [Dense(3, "tanh", weight=weight), Residual(Dense(3, weight=weight)), Dense(2)]
-    check_same(compiled(layers), X, Y, batch_size=8)
+    check_same(jitted(layers), X, Y, batch_size=8)
 
 
 def test_graph_with_several_inputs_and_outputs() -> None:
@@ -220,12 +220,12 @@ class Picking(Activation):
 @DTYPES
 @pytest.mark.parametrize("layer", [Scale(), Swish(), Noise(), Counting(), Picking()], ids=repr)
 def test_custom_layers(layer: Layer, dtype: str) -> None:
-    model = compiled([Dense(4), copy.deepcopy(layer), Dense(2)], dtype=dtype)
+    model = jitted([Dense(4), copy.deepcopy(layer), Dense(2)], dtype=dtype)
     check_same(model, X, Y, batch_size=8, shuffle=True)
 
 
 def test_custom_layer_that_writes_into_new_arrays() -> None:
-    check_same(compiled([Dense(4), WithMethods(), Dense(2)]), X, Y, batch_size=8)
+    check_same(jitted([Dense(4), WithMethods(), Dense(2)]), X, Y, batch_size=8)
 
 
 def test_custom_loss_optimizer_and_regularizer() -> None:
@@ -254,20 +254,20 @@ def test_custom_loss_optimizer_and_regularizer() -> None:
             return 4 * weight**3
 
     layers = [Dense(4, "tanh", weight_regularizer=L4()), Dense(2)]
-    model = compiled(layers, loss=LogCosh(), optimizer=Lion(learning_rate=0.01))
+    model = jitted(layers, loss=LogCosh(), optimizer=Lion(learning_rate=0.01))
     check_same(model, X, Y, batch_size=8, epochs=2)
 
 
 def test_dropout_and_order_of_rows(monkeypatch) -> None:
     """All draw from one generator, in turn; the last batch is shorter."""
-    monkeypatch.setattr("minigrad.compiled.pcg64._FEWEST", 2)
+    monkeypatch.setattr("minigrad.jit.pcg64._FEWEST", 2)
     layers = [Dense(6, use_bias=False), BatchNorm(), Tanh(), Dropout(0.3), Noise(), Dense(2)]
-    model = compiled(layers, optimizer=Adam(), metrics=["mae"])
+    model = jitted(layers, optimizer=Adam(), metrics=["mae"])
     check_same(model, X, Y, batch_size=6, shuffle=True, epochs=3, validation_split=0.2)
 
 
 def test_whole_fit_with_everything() -> None:
-    model = compiled(
+    model = jitted(
         [Dense(6, "relu", weight_regularizer=L2(0.01)), Dense(3)],
         loss=CrossEntropyLoss(),
         optimizer=SGD(learning_rate=lambda t: 0.1 / (1 + t), momentum=0.9, clip_norm=0.3),
@@ -289,9 +289,9 @@ def test_whole_fit_with_everything() -> None:
 
 def test_full_batch_in_blocks(monkeypatch, tmp_path) -> None:
     """Blocks of 7, 7 and 6 rows; those of a file are read where they lie."""
-    monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 1)
-    monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 7)
-    model = compiled([Dense(4, "tanh", weight_regularizer=L2(0.1)), Dense(2)], metrics=["mae"])
+    monkeypatch.setattr("minigrad.blocks.plan.BLOCK_BYTES", 1)
+    monkeypatch.setattr("minigrad.blocks.plan._MIN_BLOCK_ROWS", 7)
+    model = jitted([Dense(4, "tanh", weight_regularizer=L2(0.1)), Dense(2)], metrics=["mae"])
     check_same(model, X, Y, epochs=2)
     check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
     check_same(model, X[:14], Y[:14])
@@ -305,10 +305,10 @@ def test_full_batch_in_blocks(monkeypatch, tmp_path) -> None:
 
 def test_full_batch_in_blocks_with_draws_and_buffers(monkeypatch) -> None:
     """A block's layers draw in turn before those of the next block, which finds new buffers."""
-    monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 1)
-    monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 7)
+    monkeypatch.setattr("minigrad.blocks.plan.BLOCK_BYTES", 1)
+    monkeypatch.setattr("minigrad.blocks.plan._MIN_BLOCK_ROWS", 7)
     layers = [Dropout(0.3), Dense(4, "tanh"), Counting(), Noise(), Dense(2)]
-    model = compiled(layers, metrics=["mae"])
+    model = jitted(layers, metrics=["mae"])
     check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
     check_same(model, X[:14], Y[:14])
 
@@ -330,19 +330,19 @@ def test_streams_and_files(tmp_path) -> None:
             x[...] = X[rows]
             yield x, Y[rows]
 
-    check_same(compiled([Dense(4), Dense(2)], metrics=["mae"]), batches, batch_size=32, epochs=2)
+    check_same(jitted([Dense(4), Dense(2)], metrics=["mae"]), batches, batch_size=32, epochs=2)
     x = np.memmap(tmp_path / "x", np.float64, "w+", shape=X.shape)
     x[...] = X
-    model = compiled([Dense(4), Dense(2)])
+    model = jitted([Dense(4), Dense(2)])
     check_same(model, x, Y, batch_size=3, shuffle=True, epochs=2)
 
 
 def test_evaluate_predict_and_objective() -> None:
-    model = compiled([Dense(4), BatchNorm(), Dropout(0.5), Dense(2)], metrics=["mae"])
+    model = jitted([Dense(4), BatchNorm(), Dropout(0.5), Dense(2)], metrics=["mae"])
     model.fit(X, Y, epochs=2, verbose=0)
     for name, expected in model.evaluate(X, Y).items():
         assert model.evaluate(X, Y, engine="jax")[name] == pytest.approx(expected, rel=1e-12)
-    model = compiled([Dense(4, "tanh"), Dense(2, weight_regularizer=L2(0.1))])
+    model = jitted([Dense(4, "tanh"), Dense(2, weight_regularizer=L2(0.1))])
     model[0].trainable = False
     theta = model.parameters.value * 1.1
     (j, g), (expected_j, expected_g) = (
@@ -350,7 +350,7 @@ def test_evaluate_predict_and_objective() -> None:
     )
     assert j == pytest.approx(expected_j, rel=1e-12)
     np.testing.assert_allclose(g, expected_g, rtol=1e-12)
-    noisy = compiled([Dropout(0.5), Dense(2)])
+    noisy = jitted([Dropout(0.5), Dense(2)])
     found = [
         copy.deepcopy(noisy).objective(X, Y, engine=engine)(noisy.parameters.value)[0]
         for engine in ("jax", "numpy")
