@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from minigrad.callbacks import (
     CSVLogger, Callback, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
 )
-from minigrad.core.graph import Graph, Input
-from minigrad.core.loss import JointLoss
-from minigrad.core.model import Model, Sequential
+from minigrad.models.graph import Graph, Input
+from minigrad.models.joint_loss import JointLoss
+from minigrad.models.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
 from minigrad.history import History

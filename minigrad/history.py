@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from minigrad.util.atomic import atomic_write
 from minigrad.util.names import nearest
-from minigrad.util.table import Table, csv_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from minigrad.util.table import Table
 
 
 class History(dict[str, list[float]]):
@@ -71,6 +71,9 @@ class History(dict[str, list[float]]):
         2,0.25
         """
         rows = ([epoch, *values] for epoch, values in self._rows())
+        from minigrad.util.atomic import atomic_write
+        from minigrad.util.table import csv_text
+
         atomic_write(path, [csv_text([["epoch", *self], *rows]).encode()])
 
     def plot(self, *, names: str | Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
@@ -102,6 +105,8 @@ class History(dict[str, list[float]]):
         )
         if epochs > 20:
             rows.insert(11, ["..."] * len(rows[0]))
+        from minigrad.util.table import Table
+
         return Table(rows, right=range(len(rows[0])))
 
     def _rows(self) -> Iterator[tuple[int, list[float]]]:

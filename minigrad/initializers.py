@@ -63,7 +63,9 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     return np.array(array, dtype=np.float64)
 
 
-def check_initializer(source: InitializerLike, argument: str) -> InitializerLike:
+def check_initializer(
+    source: InitializerLike, argument: str, owner: object = None
+) -> InitializerLike:
     """Return an initializer; refuse an unknown name, a class, and what isn't finite numbers."""
     if isinstance(source, str):
         as_object(Initializer, source, argument)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.core.gradient import BatchGradient
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.rows import Rows
@@ -37,7 +37,7 @@ class Objective:
     """
 
     def __init__(
-        self, model: Layer, loss: Loss, rows: Rows, gradient: type[BatchGradient] = BatchGradient
+        self, model: Layer, loss: Loss, rows: Rows, gradient: type[BlockGradient] = BlockGradient
     ) -> None:
         self._rows = rows
         self._gradient = gradient(model, loss)

@@ -109,7 +109,9 @@ class L1L2(Regularizer):
         return L1(self.l1).derivative(weight) + L2(self.l2).derivative(weight)
 
 
-def check_regularizer(value: Regularizer | None, argument: str) -> Regularizer | None:
+def check_regularizer(
+    value: Regularizer | None, argument: str, owner: object = None
+) -> Regularizer | None:
     """Return a regularizer or None, and refuse anything else."""
     if value is not None and not isinstance(value, Regularizer):
         raise TypeError(f"{argument} expects a Regularizer such as L2(0.01), got {value!r}")

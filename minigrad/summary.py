@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import describe
+from minigrad.models.graph import Graph
 from minigrad.util.names import join
 from minigrad.util.table import Table
 from minigrad.util.terminal import Terminal

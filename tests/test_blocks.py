@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
-from minigrad.core import gradient as engine
+from minigrad.blocks import block_gradient as engine
 
 ROWS = 150_000
 RNG = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def test_gradient_in_blocks_is_the_same(reduction: str, weighted: bool) -> None:
     whole_j = loss.forward(model.forward(x), y, sample_weight=weight)
     model.backward(loss.backward())
     whole = model.parameters.grad.copy()
-    gradient = engine.BatchGradient(model, loss)
+    gradient = engine.BlockGradient(model, loss)
     assert gradient.rows < ROWS / 2
     assert gradient(x, y, weight) == pytest.approx(whole_j, rel=1e-12)
     np.testing.assert_allclose(model.parameters.grad, whole, rtol=1e-11, strict=True)

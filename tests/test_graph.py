@@ -38,7 +38,7 @@ from minigrad import (
     check_layer,
     load,
 )
-from minigrad.core.gradient import BatchGradient
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.trace import trace
 
 ROWS = 60
@@ -393,8 +393,8 @@ class TestTraining:
         whole = make().objective(X, Y, sample_weight=weight)
         theta = make().parameters.value
         j, g = whole(theta)
-        monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 1)
-        monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 4000)
+        monkeypatch.setattr("minigrad.blocks.plan._MIN_BLOCK_ROWS", 1)
+        monkeypatch.setattr("minigrad.blocks.plan.BLOCK_BYTES", 4000)
         blocks = make().objective(X, Y, sample_weight=weight)
         assert blocks._gradient.rows < 20
         block_j, block_g = blocks(theta)
@@ -404,8 +404,8 @@ class TestTraining:
         assert evaluated["loss"] == pytest.approx(j, rel=1e-12)
 
     def test_threads_give_the_same_bits(self, monkeypatch) -> None:
-        monkeypatch.setattr("minigrad.core.gradient._MIN_BLOCK_ROWS", 1)
-        monkeypatch.setattr("minigrad.core.gradient._BLOCK_BYTES", 4000)
+        monkeypatch.setattr("minigrad.blocks.plan._MIN_BLOCK_ROWS", 1)
+        monkeypatch.setattr("minigrad.blocks.plan.BLOCK_BYTES", 4000)
         found = []
         for threads in (1, 2, 3):
             model = make()
@@ -417,7 +417,7 @@ class TestTraining:
 
     def test_replicas_of_a_graph_share_values(self) -> None:
         model = make()
-        with BatchGradient(
+        with BlockGradient(
             model.network, JointLoss(LOSSES), parameters=model.parameters
         ) as gradient:
             first, second = gradient._workers(2)

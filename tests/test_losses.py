@@ -24,8 +24,8 @@ from minigrad import (
     Sequential,
     check_gradients,
 )
-from minigrad.core.loss import as_loss
 from minigrad.data.rows import as_rows
+from minigrad.models.joint_loss import as_loss
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
 CASES = json.loads(REFERENCE.read_text())["cases"]

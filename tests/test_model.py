@@ -375,7 +375,7 @@ def test_integers_and_booleans_are_converted() -> None:
 def test_engine_without_jax(monkeypatch) -> None:
     """The message has the install command; JAX may be installed or not."""
     monkeypatch.setitem(sys.modules, "jax", None)
-    for name in [name for name in sys.modules if name.startswith("minigrad.compiled")]:
+    for name in [name for name in sys.modules if name.startswith("minigrad.jit")]:
         monkeypatch.delitem(sys.modules, name)
     model = Sequential([Dense(1)], input_shape=(1,), rng=0)
     with says(ImportError, "pip install 'minigrad[jax]'"):

@@ -30,7 +30,8 @@ from minigrad import (
     check_gradients,
     load,
 )
-from minigrad.core import gradient
+from minigrad.blocks import plan
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.core.layer import build_once, walk
 from registered_examples import LAYERS, LOSSES, OPTIMIZERS
 
@@ -110,7 +111,7 @@ def for_random_networks(check, examples: int) -> None:
 
 def in_small_blocks():
     least = {"_MIN_BLOCK_ROWS": 7, "_MIN_BLOCK_SEQUENCES": 7, "_STORED_PER_PARAMETER": 0}
-    return patch.multiple(gradient, _BLOCK_BYTES=1, **least)
+    return patch.multiple(plan, BLOCK_BYTES=1, **least)
 
 
 @RUNS
@@ -136,7 +137,7 @@ def test_row_blocks_equal_the_whole_batch(examples: int) -> None:
         model.backward(loss.backward())
         weight = np.ones(len(x), model.dtype)
         with in_small_blocks():
-            in_blocks = gradient.BatchGradient(twin, loss, threads=1)
+            in_blocks = BlockGradient(twin, loss, threads=1)
             for sample_weight in (None, weight):
                 total = in_blocks(x, y, sample_weight) - in_blocks.regularization
                 assert total == pytest.approx(j, rel=1e-4 if model.dtype == "float32" else 1e-12)

@@ -30,8 +30,8 @@ from minigrad import (
     Tanh,
     check_gradients,
 )
-from minigrad.core import gradient as engine
-from minigrad.core.loss import as_loss
+from minigrad.blocks import block_gradient as engine
+from minigrad.blocks import plan
 from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.limits import mean_loss
@@ -45,6 +45,7 @@ from minigrad.metrics import (
     recall,
     top_k_accuracy,
 )
+from minigrad.models.joint_loss import as_loss
 
 REFERENCE = Path(__file__).with_name("reference")
 KEPT = json.loads((REFERENCE / "ranks.json").read_text())
@@ -69,10 +70,10 @@ def make(*, steps: int | None = STEPS, loss: Loss | None = None, metrics=(), **o
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of five rows."""
-    monkeypatch.setattr(engine, "_MIN_BLOCK_SEQUENCES", 5)
-    monkeypatch.setattr(engine, "_MIN_BLOCK_ROWS", 1)
-    monkeypatch.setattr(engine, "_STORED_PER_PARAMETER", 0)
-    monkeypatch.setattr(engine, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(plan, "_MIN_BLOCK_SEQUENCES", 5)
+    monkeypatch.setattr(plan, "_MIN_BLOCK_ROWS", 1)
+    monkeypatch.setattr(plan, "_STORED_PER_PARAMETER", 0)
+    monkeypatch.setattr(plan, "BLOCK_BYTES", 1)
 
 
 def compare(found: dict, dtype: str) -> None:
@@ -241,7 +242,7 @@ def test_blocks_equal_the_whole_batch(monkeypatch, loss, weight, threads) -> Non
     assert engine.Plan(parts.network).rows == 5
     in_blocks = parts.fit(X, Y, threads=threads, **options)
     evaluated = parts.evaluate(X, Y, sample_weight=weight)
-    monkeypatch.setattr(engine, "_MIN_BLOCK_SEQUENCES", 100)
+    monkeypatch.setattr(plan, "_MIN_BLOCK_SEQUENCES", 100)
     at_once = whole.fit(X, Y, **options)
     np.testing.assert_allclose(in_blocks["loss"], at_once["loss"], rtol=1e-12)
     np.testing.assert_allclose(parts.parameters.value, whole.parameters.value, rtol=1e-10)

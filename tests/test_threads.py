@@ -21,7 +21,7 @@ from minigrad import (
     Sequential,
     Sigmoid,
 )
-from minigrad.core.gradient import BatchGradient, Plan, thread_count
+from minigrad.blocks.block_gradient import BlockGradient, Plan, thread_count
 from minigrad.util.threads import ThreadPool, blas_functions, one_blas_thread
 
 PROGRAM = """
@@ -116,7 +116,7 @@ def test_number_of_blas_threads_is_restored() -> None:
         assert get_threads() == 2
         for layer, expected in (GRU(2), 1), (Dense(2), 2):
             model = Sequential([layer, Dropout(0.5)], input_shape=(3, 2), rng=0)
-            with BatchGradient(model, MSELoss()):
+            with BlockGradient(model, MSELoss()):
                 assert get_threads() == expected
             assert get_threads() == 2
     finally:

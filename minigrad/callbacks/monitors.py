@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback
-from minigrad.core.trainer import Trainer, weights_of
+from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import Array
+from minigrad.models.last_good_epoch import weights_of
 from minigrad.util.names import nearest
 from minigrad.util.options import check_bool, check_int, check_not_negative
 

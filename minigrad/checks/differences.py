@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.graph import Input
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.by_name import Data
+from minigrad.models.graph import Input
 from minigrad.util.config import registered
 from minigrad.util.random import is_rng, rng_state, set_rng_state
 

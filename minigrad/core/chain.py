@@ -38,6 +38,8 @@ class Chain(Layer):
     (2, 1)
     """
 
+    transparent = True
+
     def __init__(self, layers: Iterable[Layer], *, name: str = "") -> None:
         super().__init__(name=name)
         self.layers: list[Layer] = as_list(layers, self.label)
@@ -173,5 +175,5 @@ def _refuse_repeated(layers: Sequence[Layer], owner: str) -> None:
 def _is_settled(layer: Layer) -> bool:
     """Whether a layer is built, and isn't a copy that belongs to no model."""
     return layer.output_shape is not None and all(
-        p.source._vector is not None for _, p in layer.named_parameters()
+        p.source.start is not None for _, p in layer.named_parameters()
     )

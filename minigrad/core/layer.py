@@ -17,10 +17,10 @@ from typing_extensions import override
 from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
+from minigrad.util.config import option, options
 from minigrad.util.names import join, kind_of
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
-from minigrad.util.repr import pretty
 
 L = TypeVar("L", bound="Layer")
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Symbol:
         return f"the output of {self.layer.label}"
 
 
+@options
 class Layer(Cached):
     """Base of all layers; a custom one defines `forward`, `backward`, and `build` if it needs one.
 
@@ -74,25 +75,26 @@ class Layer(Cached):
     array([[1., 2.]])
     """
 
-    name: str = ""
-    input_shape: Shape | None = None
-    output_shape: Shape | None = None
-    batch_dependent: bool = False
+    name: str = option(default="")
+    input_shape: Shape | None = option(init=False, default=None)
+    output_shape: Shape | None = option(init=False, default=None)
+    batch_dependent = False
     """Whether a row's output depends on the other rows; such a model runs whole batches."""
-    stochastic: bool = False
+    stochastic = False
     """Whether `forward` draws random numbers; such a model runs its row blocks in order."""
-    stepwise: bool = False
+    transparent = False
+    """Whether a model has the children of this layer as its own."""
+    stepwise = False
     """Whether the positions of a row are computed one after the other, which takes many rows."""
-    gives_probabilities: bool = False
+    is_activation = False
+    """Whether messages suggest it as an activation."""
+    gives_probabilities = False
     """Whether outputs are probabilities, so that a loss that takes logits must not follow."""
-    min_batch_size: int = 1
+    min_batch_size = 1
     """The fewest rows a batch may have in training."""
-    buffers: tuple[str, ...] = ()
+    buffers: tuple[str, ...] = option(init=False, default=())
     """Names of attributes that are arrays, saved with the model but not trained."""
-    _frozen: bool = False
-
-    def __init__(self, *, name: str = "") -> None:
-        self.name = name
+    _frozen = False
 
     @override
     def _missing_hint(self) -> str:
@@ -247,6 +249,8 @@ class Layer(Cached):
 
     @override
     def __repr__(self) -> str:
+        from minigrad.util.repr import pretty
+
         return pretty(self)
 
 
@@ -289,19 +293,6 @@ def contents(layer: object) -> Iterator[tuple[Any, Any, object]]:
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
     return value.items() if isinstance(value, dict) else enumerate(value)
-
-
-def replace(layer: object, old: object, new: object) -> None:
-    """Put `new` wherever `find` sees `old`."""
-    for name, value in list(vars(layer).items()):
-        if value is old:
-            setattr(layer, name, new)
-        elif isinstance(value, dict):
-            value.update({key: new for key, item in value.items() if item is old})
-        elif isinstance(value, (list, tuple)) and any(item is old for item in value):
-            items = [new if item is old else item for item in value]
-            kind = type(value)
-            setattr(layer, name, getattr(kind, "_make", kind)(items))  # `_make` of a NamedTuple
 
 
 def replica(layer: L) -> L:

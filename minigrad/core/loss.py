@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import override
 
 from minigrad.core.cached import Cached
 from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, weighted
-from minigrad.data.by_name import Data, check_names, naming, of
 from minigrad.data.targets import like_prediction
-from minigrad.util.config import as_object, register
+from minigrad.util.config import option, options
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_number
 
 Reduction: TypeAlias = Literal["mean", "sum"]
 
 
+def check_reduction(value: Reduction, name: str, owner: object) -> Reduction:
+    """Return "mean" or "sum"."""
+    if value not in ("mean", "sum"):
+        raise ValueError(f"{type(owner).__name__} expects {name} 'mean' or 'sum', got {value!r}")
+    return value
+
+
+@options
 class Loss(Cached):
     """J = scale * sum of the terms ("sum"), or scale * mean of the terms ("mean").
 
@@ -32,11 +37,6 @@ class Loss(Cached):
     sum of w_i l_i, and "mean" is that sum divided by the sum of w_i (0 if all weights are 0).
     The `weight` of PyTorch's BCELoss divides by the number of rows instead. There may be a weight
     for each term instead, such as a mask of shape (n, time) of ones and zeros.
-
-    Args:
-        reduction: "mean" over all elements (the default of PyTorch and Keras), or "sum".
-        scale: a factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1,
-            1/2 sum (a_k - t_k)^2, for an `MSELoss`.
 
     >>> class LogCosh(Loss):
     ...     def terms(self, prediction, target):
@@ -52,18 +52,13 @@ class Loss(Cached):
     decision_threshold: ClassVar[float] = 0.5
     """The prediction above which class 1 is predicted: 0 for logits."""
 
-    losses: Mapping[str, Loss] = MappingProxyType({})
+    losses: Mapping[str, Loss] = option(init=False, default=MappingProxyType({}))
     """The losses of several outputs; see `JointLoss`."""
-    reduction: Reduction = "mean"
-    scale: float = 1.0
-
-    def __init__(self, *, reduction: Reduction = "mean", scale: float = 1.0) -> None:
-        if reduction not in ("mean", "sum"):
-            raise ValueError(
-                f"{type(self).__name__} expects reduction 'mean' or 'sum', got {reduction!r}"
-            )
-        self.reduction = reduction
-        self.scale = check_number(scale, "scale", self)
+    reduction: Reduction = option(check_reduction, default="mean")
+    """"mean" over all elements (the default of PyTorch and Keras), or "sum"."""
+    scale: float = option(check_number, default=1.0)
+    """A factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1, 1/2 sum (a_k - t_k)^2,
+    for an `MSELoss`."""
 
     if not TYPE_CHECKING:  # a type checker reports the call itself
 
@@ -167,74 +162,3 @@ class Loss(Cached):
     def cast(self, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the target in the dtype that `terms` computes in."""
         return target if target.dtype == dtype else target.astype(dtype)
-
-
-@register
-class JointLoss(Loss):
-    """J of several outputs: the sum of a loss for each of them, by name.
-
-    `compile(loss={"kind": CrossEntropyLoss(), "price": MSELoss(scale=0.1)})` makes one. Prediction,
-    target and delta are dicts with these names; weights may be one.
-
-    >>> from minigrad import MSELoss
-    >>> loss = JointLoss({"a": MSELoss(), "b": MSELoss(scale=0.5)})
-    >>> prediction = {"a": np.array([[2.0]]), "b": np.array([[2.0]])}
-    >>> loss.forward(prediction, {"a": [[0.0]], "b": [[0.0]]}), loss.backward()
-    (6.0, {'a': array([[4.]]), 'b': array([[2.]])})
-    """
-
-    def __init__(self, losses: Mapping[str, Loss | str]) -> None:
-        super().__init__(reduction="sum")
-        if not isinstance(losses, Mapping) or not losses:
-            raise TypeError(f"JointLoss expects a dict with a loss for each output, got {losses!r}")
-        self.losses = {name: as_loss(loss) for name, loss in losses.items()}
-
-    def __copy__(self) -> JointLoss:
-        """Return a copy whose losses have caches of their own."""
-        return JointLoss({name: copy.copy(loss) for name, loss in self.losses.items()})
-
-    @override
-    def forward(self, prediction: Data, target: Data, **options: Any) -> float:
-        names = tuple(self.losses)
-        prediction = check_names(prediction, names, "the prediction")
-        return self._sum("forward", prediction, check_names(target, names, "y"), options)
-
-    @override
-    def measure(
-        self,
-        prediction: Data,
-        target: Data,
-        sample_weight: Data = None,
-        total: Data = None,
-        *,
-        training: bool = True,
-    ) -> float:
-        options = {"sample_weight": sample_weight, "total": total, "training": training}
-        return self._sum("measure", prediction, target, options)
-
-    def _sum(self, method: str, prediction: Data, target: Data, options: dict[str, Any]) -> float:
-        j = 0.0
-        for name, loss in self.losses.items():
-            own = {option: of(value, name) for option, value in options.items()}
-            j += getattr(loss, method)(prediction[name], target[name], **own)
-        return j
-
-    @override
-    def backward(self) -> Data:
-        return {name: loss.backward() for name, loss in self.losses.items()}
-
-    @override
-    def match(self, target: Data, shape: Data) -> Data:
-        given = check_names(target, tuple(self.losses), "y")
-        matched = {}
-        for name, loss in self.losses.items():
-            with naming(f"y['{name}']"):
-                matched[name] = loss.match(given[name], shape[name])
-        return matched
-
-
-def as_loss(loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
-    """Return the loss, or make it from its name, "mse" or "huber", or from a dict for outputs."""
-    if isinstance(loss, Mapping):
-        return JointLoss(loss)
-    return as_object(Loss, "l1" if loss == "mae" else loss, "loss")

@@ -1,128 +1,45 @@
-"""A model: a network with a dtype, a random generator and one flat vector, which can be trained."""
+"""A model: a network with a dtype, a random generator and one flat vector of parameters."""
 
 from __future__ import annotations
 
 import copy
-import os
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from inspect import signature
-from operator import attrgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from typing_extensions import Self, override
 
-from minigrad.core import gradient
-from minigrad.core.chain import Chain, as_list, layer_at, name_layers
-from minigrad.core.graph import Graph, Input, graph_of
-from minigrad.core.layer import Layer, Symbol, build_once, contents, replace, walk
-from minigrad.core.loss import JointLoss, Loss, as_loss
-from minigrad.core.optimizer import Optimizer
-from minigrad.core.parameters import Parameter, Parameters, Shared
-from minigrad.core.trainer import Trainer, evaluate
-from minigrad.data.arrays import (
-    Array,
-    DType,
-    Shape,
-    as_dtype,
-    as_input_shape,
-    check_finite,
-)
-from minigrad.data.batches import Batches, Stream, as_batches, as_validation
-from minigrad.data.by_name import Arrays, Data, check_names, each, labelled, row_count
-from minigrad.data.rows import Rows, as_inputs, as_pair, as_rows, split
-from minigrad.history import History
-from minigrad.metrics import Metric, Metrics, named_metrics
-from minigrad.util.config import Configurable, as_object, register
-from minigrad.util.options import check_bool, check_fraction, check_int
-from minigrad.util.progress import Verbose, progress
+from minigrad.core.chain import layer_at, name_layers
+from minigrad.core.layer import Layer, build_once, contents, walk
+from minigrad.core.parameters import Parameters
+from minigrad.data.arrays import DType, Shape, as_data, as_dtype, as_input_shape
+from minigrad.data.by_name import Data, row_count
 from minigrad.util.random import RNG, RNGLike, as_rng
-from minigrad.util.repr import pretty
-
-if TYPE_CHECKING:
-    from minigrad.callbacks.base import Callback, EpochFunction
-    from minigrad.compiled import JaxEngine
-    from minigrad.diagnose import Diagnosis
-    from minigrad.explain import Explanation
-    from minigrad.film import Film
-    from minigrad.objective import Objective
 
 
-EngineName: TypeAlias = Literal["numpy", "jax"]
-
-_BATCH_SIZE = 32
-"""The default of `fit`."""
-
-
-@register
-class Model(Layer):
-    """A network that can be trained: any layer, with a dtype, an rng and one flat vector.
+class BaseModel(Layer):
+    """A layer whose parameters lie in one flat vector; `Model` adds graphs, training and tools.
 
     A model is itself a layer, so models nest; the parameters of an inner model live in the vector
-    of the outermost one. `trainer` is None before `compile`.
-
-    Args:
-        network: the layer that computes the prediction; see `Sequential` for a chain of layers.
-        inputs, outputs: or the inputs of a graph (`Input`), and what layers called on them give:
-            one, a list, or for outputs a dict. Several inputs are passed as a dict by name, several
-            outputs are a dict by their layers' names, or by those given.
-        input_shape: the shape of one row, such as (2,); without it the first data builds the model.
-        rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
-            `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
-        dtype: "float64" or "float32", of all parameters and computations, inner models included.
-        name: see `Layer`.
-
-    Raises:
-        TypeError, ValueError: an unusable input shape or dtype, or a layer of another dtype.
-
-    >>> from minigrad import Concatenate, Dense, Input, Residual
-    >>> model = Model(Residual([Dense(3)]), input_shape=(3,), rng=0)
-    >>> [path for path, _ in model.named_parameters()]
-    ['residual_1.chain_1.dense_1.weight', 'residual_1.chain_1.dense_1.bias']
-    >>> a, b = Input((4,), name="a"), Input((6,), name="b")
-    >>> h = Concatenate()(Dense(8)(a), Dense(8)(b))
-    >>> model = Model(inputs=[a, b], outputs=[Dense(1, name="price")(h), Dense(3, name="kind")(h)])
-    >>> model.output_shape
-    {'price': (1,), 'kind': (3,)}
+    of the outermost one.
     """
-
-    trainer: Trainer | None = None
 
     def __init__(
         self,
-        network: Layer | None = None,
+        network: Layer,
         *,
-        inputs: Input | Sequence[Input] | None = None,
-        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol] | None = None,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
         dtype: DType = "float64",
         name: str = "",
     ) -> None:
         super().__init__(name=name)
-        if isinstance(network, Layer):
-            if inputs is not None or outputs is not None:
-                raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")
-        else:
-            if network is not None:
-                raise TypeError(
-                    f"{self.label} expects a layer as network, got {network!r}: "
-                    "pass inputs= and outputs= by name"
-                )
-            if input_shape is not None:
-                raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
-            network = graph_of(inputs, outputs, self.label)
-            input_shape = network.row_shapes
         self.network = network
         name_layers(self.children, self.label)
         self.dtype = as_dtype(dtype)
         self.rng, self.seed = as_rng(rng)
         self._parameters: Parameters | None = None
         self._places: list[tuple[Any, Any, object]] = []
-        self._split_seed: int | None = None
         self._building = RLock()
         if input_shape is not None:
             self.build_for(as_input_shape(input_shape, self.label))
@@ -130,23 +47,12 @@ class Model(Layer):
     @property
     @override
     def children(self) -> list[Layer]:
-        """The layers of the network if it is a `Chain` or a `Graph`, else the network itself."""
-        transparent = isinstance(self.network, (Chain, Graph))
-        return self.network.children if transparent else [self.network]
+        """The layers of the network if it is `transparent`, else the network itself."""
+        return self.network.children if self.network.transparent else [self.network]
 
     def __getitem__(self, key: Any) -> Any:
         """Return the layer at an index or a path, such as "dense_1"."""
         return layer_at(self, key)
-
-    @property
-    def _graph(self) -> Graph | None:
-        return self.network if isinstance(self.network, Graph) else None
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """The names of several inputs; none for a single one."""
-        names = tuple(self._graph.inputs) if self._graph else ()
-        return names if len(names) > 1 else ()
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -157,9 +63,6 @@ class Model(Layer):
         with self._building:
             output_shape = self.output_shape
             if output_shape is None:
-                for _, inner in walk(self) if self._graph else ():
-                    if isinstance(inner, Model) and inner.output_shape is None:
-                        inner.dtype = self.dtype  # of the copies for other uses
                 output_shape = self.build(input_shape, self.rng)
                 self._check_layers()
             self._gather()
@@ -168,15 +71,14 @@ class Model(Layer):
             self.input_shape, self.output_shape = input_shape, output_shape
 
     def _gather(self) -> None:
-        """Give all parameters one vector, and each use of a shared one a gradient of its own."""
+        """Give all parameters one vector, those of inner models included."""
         layers = [layer for _, layer in walk(self)]
         for layer in layers:
             for name in layer.buffers:
                 setattr(layer, name, getattr(layer, name).astype(self.dtype, copy=False))
-        _separate_uses(layers)
         self._parameters = Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
         for inner in layers[1:]:
-            if isinstance(inner, Model):
+            if isinstance(inner, BaseModel):
                 inner.dtype, inner._places = self.dtype, []
                 inner._parameters = Parameters(p for _, p in inner.named_parameters())
         self._places = [place for layer in layers for place in contents(layer)]
@@ -205,7 +107,7 @@ class Model(Layer):
                 )
             seen.add(path)
         for path, p in self.named_parameters():
-            if p.source._vector is not None and p.value.dtype != self.dtype:
+            if p.source.start is not None and p.value.dtype != self.dtype:
                 raise ValueError(
                     f"'{path}' was built in {p.value.dtype} by another model, and {self.label} has "
                     f"dtype {self.dtype}: give both the same dtype=, or make a new layer and "
@@ -216,12 +118,11 @@ class Model(Layer):
     def forward(self, *inputs: Data, training: bool = True) -> Data:
         """Return the prediction for a batch; with `training`, each layer caches what it needs.
 
-        Several inputs are passed as a dict, or in order. A layer may cache the prediction itself:
-        change it in place only after `backward`.
+        A layer may cache the prediction itself: change it in place only after `backward`.
         """
-        x = inputs[0] if len(inputs) == 1 else self._by_name(inputs)
+        x = inputs[0] if len(inputs) == 1 else self.as_input(*inputs)
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
-            x = self.cast(as_inputs(x, self.input_names), self.dtype)
+            x = self.cast(self.as_input(x), self.dtype)
         self._build_or_check(x)
         if training:
             _ = self.parameters  # gathers again if a parameter was replaced or shared since
@@ -231,11 +132,11 @@ class Model(Layer):
             self.cache = getattr(output, "shape", None)
         return output
 
-    def _by_name(self, inputs: tuple[Data, ...]) -> Data:
-        names = self.input_names
-        if len(inputs) != len(names):
-            raise TypeError(f"{self.label} expects {len(names) or 1} inputs, got {len(inputs)}")
-        return dict(zip(names, inputs, strict=True))
+    def as_input(self, *inputs: Data) -> Data:
+        """Return the input as the network takes it: an array of numbers."""
+        if len(inputs) != 1:
+            raise TypeError(f"{self.label} expects 1 inputs, got {len(inputs)}")
+        return as_data(inputs[0], "x")
 
     @override
     def backward(self, delta: Data) -> Any:
@@ -247,7 +148,7 @@ class Model(Layer):
 
     @override
     def backward_parameters(self, delta: Data) -> None:
-        if type(self).backward is not Model.backward:
+        if type(self).backward is not BaseModel.backward:
             self.backward(delta)
             return
         self.check_delta(delta, self.cache)
@@ -271,289 +172,16 @@ class Model(Layer):
     def _computed(self) -> Layer:
         """What training and prediction run: the network, unless a subclass overrides its passes."""
         cls = type(self)
-        plain = cls.forward is Model.forward and cls.backward is Model.backward
+        plain = cls.forward is BaseModel.forward and cls.backward is BaseModel.backward
         return self.network if plain else self
 
     def _build_or_check(self, x: Data) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
-        graph = self._graph
         if self.output_shape is None:
-            self.build_for(graph.row_shapes if graph else x.shape[1:])
+            self.build_for(x.shape[1:])
         assert self.input_shape is not None
-        if graph:
-            graph.check_inputs(x)
-        elif x.shape[1:] != self.input_shape:
+        if x.shape[1:] != self.input_shape:
             self.children[0].check_input(x, self.input_shape)
-
-    def compile(
-        self,
-        *,
-        optimizer: Optimizer | str,
-        loss: Loss | str | Mapping[str, Loss | str],
-        metrics: Metrics = (),
-    ) -> None:
-        """Set how the model is trained; its history goes on.
-
-        Args:
-            optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
-            loss: such as `MSELoss()`, or a name for its defaults: "mse"; a dict of them for several
-                outputs.
-            metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction);
-                a dict of such lists for several outputs.
-
-        Raises:
-            TypeError, ValueError: an unknown name, a class in place of an object, or an optimizer
-                that has trained another model. A model that ends in Softmax or Sigmoid before a
-                loss that takes logits gets a UserWarning.
-        """
-        optimizer = as_object(Optimizer, optimizer, "optimizer")
-        optimizer.check_owner(p for _, p in self.named_parameters())
-        loss = self._as_loss(loss)
-        losses = loss.losses or loss
-        named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
-        each(_warn_of_logits, losses, self._graph.output_layers if self._graph else self)
-        self.trainer = Trainer(self, optimizer, loss, named, self.history)
-
-    @property
-    def optimizer(self) -> Optimizer | None:
-        """The optimizer; None before `compile`."""
-        return self.trainer.optimizer if self.trainer else None
-
-    @property
-    def loss(self) -> Loss | None:
-        """The loss; None before `compile`."""
-        return self.trainer.loss if self.trainer else None
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """The metrics by name; none before `compile`."""
-        return self.trainer.metrics if self.trainer else {}
-
-    @property
-    def history(self) -> History:
-        """The logs of all epochs so far."""
-        return self.trainer.history if self.trainer else History()
-
-    def fit(
-        self,
-        x: Arrays | Batches | None = None,
-        y: Arrays | None = None,
-        *,
-        epochs: int = 1,
-        batch_size: int | None = _BATCH_SIZE,
-        shuffle: bool = True,
-        validation_data: Batches | Sequence[Arrays] | None = None,
-        validation_split: float = 0.0,
-        sample_weight: Arrays | None = None,
-        class_weight: Mapping[Any, Any] | None = None,
-        steps_per_epoch: int | None = None,
-        callbacks: Sequence[Callback | EpochFunction] = (),
-        verbose: Verbose = "auto",
-        threads: int | None = None,
-        engine: EngineName | JaxEngine = "numpy",
-    ) -> History:
-        """Train for some epochs, or until Ctrl-C; another call continues from there.
-
-        After Ctrl-C the running step is finished and the history so far is returned; a second
-        Ctrl-C raises KeyboardInterrupt at once.
-
-        Args:
-            x: rows of the input shape, real and finite; a memory-mapped file is read in blocks.
-                Without y: an iterable of batches, (x, y) or (x, y, sample_weight), or a function
-                that returns one.
-            y: a target for each row.
-            epochs: how often to run through all rows.
-            batch_size: rows in a step; None takes all as one batch. An iterable has its own.
-            shuffle: draw a new order of the rows each epoch; not for an iterable or one batch.
-            validation_data: (x, y), (x, y, sample_weight) or an iterable of such batches, evaluated
-                after each epoch.
-            validation_split: or the fraction of the rows that is held out for that, chosen at
-                random; later calls with the same rows and fraction hold out the same.
-            sample_weight: a weight for each row, or for each term, of the predictions' first axes,
-                such as (n, time); a mean loss becomes the weighted mean, metrics ignore it.
-            class_weight: a weight for each class, multiplied into the training weights.
-            steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
-            callbacks: `Callback` objects, or functions of (epoch, logs).
-            verbose: 1 or "auto" shows a progress bar on a terminal, with batches per second, and
-                elsewhere a line for each epoch, or at most one a second in a run of over 50 epochs;
-                2 shows a line for each epoch everywhere, 0 nothing.
-            threads: that share a large batch, without a change of the result; None takes
-                MINIGRAD_THREADS, or one a core.
-            engine: "numpy", or "jax" to run the same steps compiled, on all devices that JAX has;
-                see "Run it compiled" in the docs. `minigrad.compiled.JaxEngine(devices=...)` takes
-                fewer. It needs `pip install 'minigrad[jax]'`.
-
-        Returns:
-            The history of this call; `model.history` holds that of all calls. The loss includes
-            the regularizers, those of frozen parameters too.
-
-        Raises:
-            RuntimeError: the model isn't compiled.
-            TypeError, ValueError: unusable data or options, found before anything is changed;
-                only later batches of an iterable are checked as they come.
-            DivergedError: a loss, a gradient or a parameter isn't finite.
-        """
-        from minigrad.callbacks.base import as_callbacks
-
-        trainer, compiled = self._compiled("fit"), _compiled_engine(engine)
-        epochs = check_int(epochs, "epochs", "fit")
-        if batch_size is not None:
-            batch_size = check_int(batch_size, "batch_size", "fit")
-        shuffle = check_bool(shuffle, "shuffle", "fit")
-        found, shown = as_callbacks(callbacks), progress(verbose)
-        accept = partial(self._rows, loss=trainer.loss)
-        data = as_batches(
-            x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
-        )
-        if isinstance(data, Stream) and batch_size not in (None, _BATCH_SIZE):
-            raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
-        fraction = check_fraction(validation_split, "validation_split", "fit")
-        validation = as_validation(validation_data, fraction, accept, epochs=epochs)
-        if fraction:
-            if self._split_seed is None:
-                self._split_seed = int(self.rng.bytes(4).hex(), 16)
-            data, validation = split(data, fraction, self._split_seed)
-        if class_weight is not None:
-            data = data.weighted_by_class(class_weight, self.output_shape or ())
-        self._gather()
-        return trainer.fit(
-            self._computed,
-            data,
-            epochs=epochs,
-            batch_size=batch_size,
-            rng=self.rng if shuffle else None,
-            validation=validation,
-            callbacks=found,
-            progress=shown,
-            threads=threads,
-            engine=compiled,
-        )
-
-    def evaluate(
-        self,
-        x: Arrays | Batches,
-        y: Arrays | None = None,
-        *,
-        sample_weight: Arrays | None = None,
-        engine: EngineName | JaxEngine = "numpy",
-    ) -> dict[str, float]:
-        """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
-        trainer, compiled = self._compiled("evaluate"), _compiled_engine(engine)
-        accept = partial(self._rows, loss=trainer.loss)
-        data = as_batches(x, y, accept, sample_weight=sample_weight)
-        forward = compiled.Forward(self) if compiled else None
-        return evaluate(self, trainer.loss, trainer.metrics, data, forward)
-
-    def predict(
-        self, x: Data, *, threads: int | None = None, engine: EngineName | JaxEngine = "numpy"
-    ) -> Any:
-        """Return the outputs for all rows; safe to call from many threads at once.
-
-        `threads` and `engine` are those of `fit`.
-
-        Raises:
-            TypeError: x isn't real numbers.
-            ValueError: x is empty, has NaN or infinity, or rows of another shape.
-        """
-        compiled, inputs, network = _compiled_engine(engine), self._inputs(x), self._computed
-        forward = compiled.Forward(network) if compiled else None
-        return gradient.predict(network, inputs, self.dtype, threads=threads, forward=forward)
-
-    def activations(self, x: Arrays) -> dict[str, Array]:
-        """Return what each layer outputs for these rows in inference, by its path, in order."""
-        from minigrad.trace import trace
-
-        recorded = trace(self, self.cast(self._inputs(x), self.dtype), training=False)
-        return {step.path: step.output for step in recorded.steps if step.path}
-
-    def objective(
-        self,
-        x: Arrays,
-        y: Arrays,
-        *,
-        loss: Loss | str | None = None,
-        sample_weight: Arrays | None = None,
-        engine: EngineName | JaxEngine = "numpy",
-    ) -> Objective:
-        """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
-
-        The arguments are those of `fit`, and `loss` is by default the compiled one.
-        """
-        from minigrad.objective import Objective
-
-        loss = self._loss_for("objective", loss)
-        rows = self._rows(x, y, sample_weight, loss=loss)
-        compiled = _compiled_engine(engine)
-        return Objective(
-            self, loss, rows, compiled.Gradient if compiled else gradient.BatchGradient
-        )
-
-    def explain(
-        self,
-        x: Arrays,
-        y: Arrays,
-        *,
-        loss: Loss | str | None = None,
-        optimizer: Optimizer | str | None = None,
-    ) -> Explanation:
-        """Show a training step on a few rows as equations with their numbers.
-
-        The explanation has the forward and the backward pass, and with an optimizer the update and
-        the loss after it. It prints as text, and can be written as LaTeX and as a page to step
-        through; see `Explanation`. The model and the optimizer aren't changed. `loss` and
-        `optimizer` are by default the compiled ones.
-        """
-        from minigrad.explain import Explanation
-
-        loss = self._loss_for("explain", loss)
-        if optimizer is not None:
-            optimizer = as_object(Optimizer, optimizer, "optimizer")
-        rows = self._rows(x, y, loss=loss).take(slice(None))
-        return Explanation(self, rows.x, rows.y, loss, optimizer or self.optimizer)
-
-    def diagnose(self, x: Arrays, y: Arrays, **options: Any) -> Diagnosis:
-        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`."""
-        from minigrad.diagnose import diagnose
-
-        return diagnose(self, x, y, **options)
-
-    def film(self, x: Arrays, y: Arrays, **options: Any) -> Film:
-        """Train, and return a film of it; see `minigrad.film.film`."""
-        from minigrad.film import film
-
-        return film(self, x, y, **options)
-
-    def summary(self) -> None:
-        """Print a table of the layers: shapes, parameters, and whether they are trained."""
-        from minigrad.summary import summary
-
-        print(summary(self))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the whole model into one safetensors file; `minigrad.load(path)` reads it.
-
-        The file holds all that training needs to continue in the same bits, but for callbacks, and
-        for how an inner model was compiled. Of a function (a metric, an initializer) it holds the
-        name. The write is atomic. An option that a file can't hold raises TypeError.
-        """
-        from minigrad.saving.model import save
-
-        save(self, path)
-
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters and buffers, by path, into a safetensors file."""
-        from minigrad.saving.weights import save_weights
-
-        save_weights(self, path)
-
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read parameters and buffers from a file of `save_weights`, `save` or another tool.
-
-        Other names or shapes raise `FileFormatError`, and the model stays as it was.
-        """
-        from minigrad.saving.weights import load_weights
-
-        load_weights(self, path)
 
     def astype(self, dtype: DType) -> Self:
         """Return a copy of the model in another dtype."""
@@ -561,82 +189,7 @@ class Model(Layer):
         twin.dtype = as_dtype(dtype)
         if twin.output_shape is not None:
             twin._gather()
-        if twin.optimizer is not None:
-            state = twin.optimizer.state
-            twin.optimizer.state = {name: a.astype(twin.dtype) for name, a in state.items()}
         return twin
-
-    def _inputs(self, x: Data) -> Data:
-        """Validate inputs; an unbuilt model is built for them."""
-        data = as_inputs(x, self.input_names)
-        for label, array in labelled(data, "x"):
-            check_finite(array, label)
-        self._build_or_check(data)
-        return data
-
-    def _compiled(self, call: str) -> Trainer:
-        if self.trainer is None:
-            raise RuntimeError(
-                f"{call} needs a compiled model: call model.compile(optimizer=..., loss=...) first"
-            )
-        return self.trainer
-
-    def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
-        """Return a loss; for several outputs, one that has a loss for each of them."""
-        outputs = self._graph.outputs if self._graph else None
-        if isinstance(outputs, dict):
-            check_names(getattr(loss, "losses", loss) or loss, tuple(outputs), "loss")
-        loss = as_loss(loss)
-        if isinstance(loss, JointLoss) and not isinstance(outputs, dict):
-            raise ValueError(
-                f"{self.label} has a single output, got losses for {list(loss.losses)}"
-            )
-        return loss
-
-    def _loss_for(self, call: str, loss: Loss | str | None) -> Loss:
-        """Return the given loss, or else the compiled one."""
-        if loss is not None:
-            return self._as_loss(loss)
-        if self.loss is None:
-            raise RuntimeError(
-                f"{call} needs a loss: pass one, such as loss=MSELoss(), or compile the model"
-            )
-        return self.loss
-
-    def _rows(
-        self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
-    ) -> Rows:
-        """Validate inputs, targets and weights; an unbuilt model is built for them."""
-        inputs, targets = as_pair(x, y, self.input_names)
-        self._build_or_check(inputs)
-        return as_rows(
-            inputs,
-            targets,
-            output_shape=self.output_shape,
-            loss=loss,
-            sample_weight=sample_weight,
-            names=self.input_names,
-            cast=partial(self.cast, dtype=self.dtype),
-        )
-
-    @override
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "network": self.network,
-            "input_shape": self.input_shape,
-            "rng": None,
-            "dtype": self.dtype.name,
-            "name": self.name,
-        }
-
-    @override
-    def repr_arguments(self) -> list[tuple[str, Any]]:
-        """Return the arguments that a repr shows, those of a subclass's own included."""
-        shown, known = super().repr_arguments(), {*self.get_config(), "inputs", "outputs"}
-        if own := [name for name in signature(type(self)).parameters if name not in known]:
-            config = Configurable.get_config(self)
-            shown += [(f"{name}=", config[name]) for name in own]
-        return shown
 
     @override
     def __getstate__(self) -> dict[str, Any]:
@@ -648,131 +201,7 @@ class Model(Layer):
         """Gather the parameters of a copy in one vector of its own."""
         vars(self).update(state)
         self._building = RLock()
-        if any(p.source._vector is None for _, p in self.named_parameters()):
+        if any(p.source.start is None for _, p in self.named_parameters()):
             self._gather()
         elif self.output_shape is not None:  # a replica, whose values are another model's
             self._parameters = Parameters(p for _, p in self.named_parameters())
-
-    @override
-    def __repr__(self) -> str:
-        """Return the code that makes it, with comments for what the code doesn't say."""
-        from minigrad.summary import notes
-
-        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self))])
-
-    def _repr_html_(self) -> str:
-        """Return the diagram and the table of the layers, for a notebook."""
-        from minigrad.plots import html
-
-        return html(self)
-
-
-@register
-class Sequential(Model):
-    """The model of a chain: layers one after another.
-
-    `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
-    objects with the same weights.
-
-    Args:
-        layers: the layers, in order; those without a name get one, such as 'dense_1'.
-        input_shape, rng, dtype, name: see `Model`.
-
-    >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
-    >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
-    >>> model.compile(optimizer=SGD(learning_rate=2.0), loss=MSELoss())
-    >>> x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-    >>> history = model.fit(x, [0, 1, 1, 1], epochs=2000, batch_size=None, verbose=0)
-    >>> model.predict(x).round().ravel()
-    array([0., 1., 1., 1.])
-    """
-
-    network: Chain
-
-    def __init__(
-        self,
-        layers: Iterable[Layer],
-        *,
-        input_shape: Shape | None = None,
-        rng: RNGLike = None,
-        dtype: DType = "float64",
-        name: str = "",
-    ) -> None:
-        layers = as_list(layers, type(self).__name__)
-        name_layers(layers, type(self).__name__)
-        super().__init__(Chain(layers), input_shape=input_shape, rng=rng, dtype=dtype, name=name)
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers; the list may be changed until the model is built."""
-        return self.network.layers
-
-    @layers.setter
-    def layers(self, layers: list[Layer]) -> None:
-        self.network.layers[:] = layers
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.layers)
-
-    @override
-    def __getitem__(self, key: int | str | slice) -> Any:
-        """Return the layer at an index or a path, or a model of a slice's layers."""
-        if not isinstance(key, slice):
-            return super().__getitem__(key)
-        layers = self.layers[key]
-        input_shape = layers[0].input_shape if layers else None
-        return Sequential(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
-
-    @override
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["network"]
-        return {"layers": self.layers, **config}
-
-
-def _compiled_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
-    """Return a compiled engine; None for NumPy's."""
-    if isinstance(engine, str) and engine == "numpy":
-        return None
-    if isinstance(engine, str) and engine != "jax":
-        raise ValueError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
-    from minigrad.compiled import JaxEngine
-
-    if isinstance(engine, str):
-        return JaxEngine()
-    if not isinstance(engine, JaxEngine):
-        raise TypeError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
-    return engine
-
-
-def _warn_of_logits(loss: Loss, last: Layer) -> None:
-    while last.children:
-        last = last.children[-1]
-    if loss.takes_logits and last.gives_probabilities:
-        warnings.warn(
-            f"{loss.label} takes logits, and {last.label} turns them into probabilities before: "
-            f"leave {last.label} out",
-            stacklevel=4,
-        )
-
-
-def _separate_uses(layers: Iterable[Layer]) -> None:
-    """Replace a parameter by a `Shared` in each of several layers that hold it."""
-    holders: dict[Parameter, list[tuple[Layer, Parameter]]] = {}
-    for layer in layers:
-        for p in dict.fromkeys(p for _, p in layer.own_parameters()):
-            holders.setdefault(p.source, []).append((layer, p))
-    for source, uses in holders.items():
-        taken = {source}
-        for layer, p in uses if len(uses) > 1 else ():
-            if p in taken:  # the source itself, or the use of an earlier layer
-                replace(layer, p, p := Shared(source))
-                if all(own is not p for _, own in layer.own_parameters()):
-                    raise ValueError(
-                        f"{layer.label} shares a parameter that isn't one of its attributes: "
-                        "store it as an attribute, or in a list or dict that is one"
-                    )
-            taken.add(p)

@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 from weakref import ref
 
 import numpy as np
+from typing_extensions import override
 
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, norm
-from minigrad.util.config import Configurable
+from minigrad.util.config import As, Configurable, option, options
 from minigrad.util.options import check_not_negative, check_positive
 
 Schedule: TypeAlias = Callable[[int], float]
@@ -21,6 +22,7 @@ _PIECE = 32_768
 """Elements updated at a time, so that the intermediate arrays of an update stay in the cache."""
 
 
+@options
 class Optimizer(Configurable):
     """Changes the flat parameter vector of a model.
 
@@ -34,14 +36,6 @@ class Optimizer(Configurable):
     `steps`, the number of steps made, and `state`, the slots' arrays by name, are all that an
     optimizer remembers. Assigned to another optimizer with the same options, they continue the
     run in the same bits.
-
-    Args:
-        learning_rate: the step size eta, above 0, or a `Schedule`. It may be reassigned at any
-            time; `rate` is its present value.
-        weight_decay: d; 0 for none.
-        clip_norm: c: g is scaled by c / (|g| + 1e-6) where that is below 1, with |g| the norm over
-            all parameters (PyTorch's `clip_grad_norm_`, Keras's `global_clipnorm`).
-        clip_value: c: each element of g is clipped to [-c, c].
 
     Raises:
         TypeError, ValueError: a value out of its range, or both kinds of clipping.
@@ -60,52 +54,46 @@ class Optimizer(Configurable):
     array([0.75, 2.25])
     """
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float | Schedule,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-    ) -> None:
-        if clip_norm is not None and clip_value is not None:
+    learning_rate: As[float | Schedule, float | Schedule] = option()
+    """The step size eta, above 0, or a `Schedule`. It may be reassigned at any time; `rate` is its
+    present value."""
+    weight_decay: float = option(check_not_negative, default=0.0)
+    """d; 0 for none."""
+    clip_norm: float | None = option(check_positive, default=None)
+    """c: g is scaled by c / (|g| + 1e-6) where that is below 1, with |g| the norm over all
+    parameters (PyTorch's `clip_grad_norm_`, Keras's `global_clipnorm`)."""
+    clip_value: float | None = option(check_positive, default=None)
+    """c: each element of g is clipped to [-c, c]."""
+
+    @override
+    def __post_init__(self) -> None:
+        if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(
                 f"{type(self).__name__} expects clip_norm or clip_value, got both: leave one out"
             )
-        self.learning_rate = learning_rate
-        self.weight_decay = check_not_negative(weight_decay, "weight_decay", self)
-        self.clip_norm = None if clip_norm is None else check_positive(clip_norm, "clip_norm", self)
-        self.clip_value = (
-            None if clip_value is None else check_positive(clip_value, "clip_value", self)
-        )
         self.steps = 0
         self.state: dict[str, Array] = {}
         self._first: ref[Parameter] | None = None
+
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "learning_rate" and (isinstance(value, type) or not callable(value)):
+            value = check_positive(value, name, self)
+        object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_first": None}
 
     @property
-    def learning_rate(self) -> float | Schedule:
-        """A number, or the schedule that gives one for each step."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, new: float | Schedule) -> None:
-        if isinstance(new, type) or not callable(new):
-            new = check_positive(new, "learning_rate", self)  # type: ignore[arg-type]
-        self._learning_rate = new
-
-    @property
     def rate(self) -> float:
         """The learning rate of the next step, or of the one in progress."""
-        if isinstance(self._learning_rate, float):
-            return self._learning_rate
-        rate = float(self._learning_rate(self.steps))
+        if isinstance(self.learning_rate, float):
+            return self.learning_rate
+        rate = float(self.learning_rate(self.steps))
         if not 0 <= rate < inf:
             raise ValueError(
                 f"{type(self).__name__} expects a learning rate of at least 0, got {rate} from "
-                f"{self._learning_rate!r} at step {self.steps}"
+                f"{self.learning_rate!r} at step {self.steps}"
             )
         return rate
 

@@ -16,24 +16,6 @@ from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.options import check_bool
 
 
-class _Vector:
-    """The values of several parameters in one array, their gradients in another."""
-
-    def __init__(self, size: int, dtype: DTypeLike) -> None:
-        self.value: Array = np.zeros(size, dtype)
-        self.grad: Array = np.zeros(size, dtype)
-        self.frozen_count = 0
-        """The number of frozen parameters."""
-        self.outdated = False
-        """Whether a parameter has moved to another vector."""
-
-    def twin(self) -> _Vector:
-        """Return a vector with the same values, shared, and gradients of its own."""
-        twin = copy.copy(self)
-        twin.grad = np.zeros_like(self.grad)
-        return twin
-
-
 class Parameter:
     """A trainable array and the gradient of the loss with respect to it.
 
@@ -71,8 +53,8 @@ class Parameter:
         dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
         self._value: Array = np.array(array, dtype, order="C")
         self._grad: Array = np.zeros_like(self._value)
-        self._vector: _Vector | None = None
-        self._start = 0
+        self.start: int | None = None
+        """The place in the flat vectors, which are the bases of value and gradient."""
         self.name = name
         self._trainable = check_bool(trainable, "trainable", self)
         self.regularizer = check_regularizer(regularizer, "regularizer")
@@ -109,10 +91,7 @@ class Parameter:
 
     @trainable.setter
     def trainable(self, new: bool) -> None:
-        source = self.source
-        if source._vector is not None:
-            source._vector.frozen_count += source._trainable - bool(new)
-        source._trainable = bool(new)
+        self.source._trainable = bool(new)
 
     @property
     def shape(self) -> Shape:
@@ -132,65 +111,20 @@ class Parameter:
             hint = ": sum over the rows with .sum(axis=0)" if per_row else ""
             raise ValueError(f"{owner} expects a {what} of shape {self.shape}, got {given}{hint}")
 
-    def _bind(self, vector: _Vector, start: int) -> None:
-        """Use this place in the vector for the value and the gradient."""
-        place, shape = slice(start, start + self.size), self.shape
-        self._value = vector.value[place].reshape(shape)
-        self._grad = vector.grad[place].reshape(shape)
-        self._vector, self._start = vector, start
-
-    def _move(self, vector: _Vector, start: int) -> None:
-        """Move into the vector, with the same numbers."""
-        if self._vector is not None:
-            self._vector.outdated = True
-        value, grad = self._value, self._grad
-        self._bind(vector, start)
-        self._value[...] = value
-        self._grad[...] = grad
-        vector.frozen_count += not self._trainable
+    def place(self, value: Array, grad: Array, start: int) -> None:
+        """Become a view of flat vectors, from an index on."""
+        part, shape = slice(start, start + self.size), self.shape
+        self._value, self._grad = value[part].reshape(shape), grad[part].reshape(shape)
+        self.start = start
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_vector": None}
+        return {**self.__dict__, "start": None}
 
     @override
     def __repr__(self) -> str:
         name = f"'{self.name}', " if self.name else ""
         frozen = "" if self.trainable else ", trainable=False"
         return f"{type(self).__name__}({name}shape={self.shape}, dtype={self.value.dtype}{frozen})"
-
-
-class Shared(Parameter):
-    """One use of a parameter that several layers hold: the value of `source`, and its own gradient.
-
-    A model puts one into each of these layers, and adds up their gradients in that of the source.
-    """
-
-    def __init__(self, source: Parameter) -> None:
-        self._source = source
-        self._grad = source.grad.copy()
-        self.name = source.name
-
-    @property
-    @override
-    def source(self) -> Parameter:
-        return self._source
-
-    @property
-    def _value(self) -> Array:  # type: ignore[override]
-        return self._source.value
-
-    @property
-    def regularizer(self) -> Regularizer | None:
-        """The regularizer of the source."""
-        return self._source.regularizer
-
-    @regularizer.setter
-    def regularizer(self, new: Regularizer | None) -> None:
-        self._source.regularizer = new
-
-    @override
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__
 
 
 class Parameters(Sequence[Parameter]):
@@ -223,35 +157,53 @@ class Parameters(Sequence[Parameter]):
         for use in reversed(uses):  # in the order of `backward`
             if use.source is not use:
                 self._shared.setdefault(use.source, []).append(use)
-        self._owned = dtype is not None
-        self._arrange(dtype)
-
-    def _arrange(self, dtype: np.dtype[Any] | None = None) -> None:
-        """Find the vector that holds the parameters side by side, or gather them in a new one."""
-        placed = list(zip(self._starts, self._items, strict=False))
-        vectors, offsets = {p._vector for p in self._items}, {p._start - at for at, p in placed}
-        together = None not in vectors and len(vectors) == len(offsets) == 1
-        together = together and (dtype is None or dtype == self._items[0].value.dtype)
-        if not together and (self._owned or not placed or None in vectors):
-            dtype = dtype or np.result_type(*(p.value for p in self._items), np.float32)
-            vector = _Vector(self.size, dtype)
-            for start, p in placed:
-                p._move(vector, start)
-            together, vectors, offsets = True, {vector}, {0}
-        self._vector, self._views = None, None
-        if together and (common := vectors.pop()) is not None:
-            offset = offsets.pop()
-            place = slice(offset, offset + self.size)
-            self._vector, self._views = common, (common.value[place], common.grad[place])
+        self._dtype = dtype
+        self._placed: tuple[Array, Array] | None = None
         self._pieces: list[tuple[slice, Array, Array]] = []
+        if not self._items or any(p.start is None for p in self._items):
+            self._gather(dtype or np.result_type(*(p.value for p in self._items), np.float32))
+        else:
+            self._current()
         for source, uses in self._shared.items():
             for use in uses:
                 use._grad = use._grad.astype(source.value.dtype, copy=False)
 
+    def _gather(self, dtype: DTypeLike) -> None:
+        """Lay all values side by side in a new vector, and all gradients in another."""
+        value, grad = np.empty(self.size, dtype), np.empty(self.size, dtype)
+        for start, p in zip(self._starts, self._items, strict=False):
+            old = p.value, p.grad
+            p.place(value, grad, start)
+            p.value, p.grad = old
+        self._placed = value[:], grad[:]
+
     def _current(self) -> tuple[Array, Array] | None:
-        if self._vector is not None and self._vector.outdated:
-            self._arrange()
-        return self._views
+        """Return both vectors, if the parameters lie side by side in them.
+
+        A model gathers its own again where another model has taken some into its vectors.
+        """
+        if self._placed is not None:
+            vector = self._placed[0].base
+            if all([p._value.base is vector for p in self._items]):
+                return self._placed
+        self._placed, self._pieces = self._found(), []
+        if self._dtype is not None and (
+            self._placed is None or self._placed[0].dtype != self._dtype
+        ):
+            self._gather(self._dtype)
+        return self._placed
+
+    def _found(self) -> tuple[Array, Array] | None:
+        """Look for vectors that hold the parameters side by side."""
+        bases = {(id(p._value.base), id(p._grad.base)) for p in self._items}
+        offsets = {(p.start or 0) - at for at, p in zip(self._starts, self._items, strict=False)}
+        if len(bases) != 1 or len(offsets) != 1:
+            return None
+        first, offset = self._items[0], offsets.pop()
+        place = slice(offset, offset + self.size)
+        assert first._value.base is not None
+        assert first._grad.base is not None
+        return first._value.base[place], first._grad.base[place]
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Parameter, ...]]]:
         """Gather the parameters of a copy in a vector of their own."""
@@ -287,11 +239,13 @@ class Parameters(Sequence[Parameter]):
 
     def twins(self) -> list[Parameter]:
         """Return parameters with the same values, shared, and gradients of their own."""
-        vectors = {v: v.twin() for v in {p._vector for p in self._items} if v is not None}
+        grads: dict[int, Array] = {}
         twins = [copy.copy(p) for p in self._items]
         for twin, p in zip(twins, self._items, strict=True):
-            assert p._vector is not None
-            twin._bind(vectors[p._vector], p._start)
+            vector, start = p._value.base, p.start
+            assert vector is not None
+            assert start is not None
+            twin.place(vector, grads.setdefault(id(vector), np.zeros_like(vector)), start)
         return twins
 
     def add_up_shared(self) -> None:
@@ -318,22 +272,22 @@ class Parameters(Sequence[Parameter]):
         """
         self._current()
 
-        def run_of(placed: tuple[int, Parameter]) -> tuple[_Vector | None, int, bool]:
+        def run_of(placed: tuple[int, Parameter]) -> tuple[int, int, bool]:
             start, p = placed  # neighbors in a vector have the same offset
-            return p._vector, p._start - start, p.trainable
+            return id(p._value.base), (p.start or 0) - start, p.trainable
 
         placed = zip(self._starts, self._items, strict=False)
-        for (vector, offset, trainable), group in groupby(placed, run_of):
-            if trainable and vector is not None:
-                run = list(group)
-                first, end = run[0][0], run[-1][0] + run[-1][1].size
-                place = slice(first + offset, end + offset)
-                yield first, vector.value[place], vector.grad[place]
+        for (_, offset, trainable), group in groupby(placed, run_of):
+            run = list(group)
+            (first, p), (last, end) = run[0], run[-1]
+            value, grad = p._value.base, p._grad.base
+            if trainable and value is not None and grad is not None:
+                place = slice(first + offset, last + end.size + offset)
+                yield first, value[place], grad[place]
 
     def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
         """Return (place, value, read-only grad) for the trainable runs, in pieces of `size`."""
-        self._current()
-        whole = self._vector is not None and not self._vector.frozen_count
+        whole = self._current() is not None and all([p._trainable for p in self._items])
         if whole and self._pieces:
             return self._pieces
         pieces = [

@@ -6,27 +6,70 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from minigrad.core.gradient import BatchGradient, Plan, blocks
-from minigrad.core.layer import Layer, walk
+from minigrad.core.gradient import Gradient
+from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
-from minigrad.data.arrays import Array, finite
-from minigrad.data.batches import Stream
-from minigrad.data.by_name import Data
-from minigrad.data.rows import Rows
+from minigrad.data.arrays import finite
 from minigrad.history import History
-from minigrad.metrics import Metric
-from minigrad.metrics.running import RunningMetrics
-from minigrad.util.progress import CtrlC, Progress
+from minigrad.util.ctrl_c import CtrlC
+from minigrad.util.display import Display
 from minigrad.util.random import RNG
+
+if TYPE_CHECKING:
+    from minigrad.data.by_name import Data
+    from minigrad.metrics import Metric
+
+
+class Batch(Protocol):
+    """Some rows: inputs, targets and weights."""
+
+    x: Any
+    y: Any
+    weight: Any
+
+
+class Source(Protocol):
+    """What training reads: `Rows` of arrays, or a `Stream`."""
+
+    reused: ClassVar[bool]
+    """Whether the arrays of a batch may be overwritten by the next one."""
+
+    def count(self, batch_size: int | None) -> int | None:
+        """Return the number of batches in an epoch, None if it isn't known."""
+
+    def batches(self, batch_size: int | None, rng: RNG | None) -> Iterator[Any]:
+        """Yield the batches of an epoch, in a random order of the rows if there is an rng."""
+
+
+class Running(Protocol):
+    """The loss and the metrics of an epoch; see `RunningMetrics`."""
+
+    keeps_predictions: bool
+
+    def add(
+        self, j: float, batch: Any, predictions: Data | None, regularization: float = 0.0
+    ) -> None: ...
+
+    def logs(self) -> dict[str, float]: ...
+
+
+class GoodEpoch(Protocol):
+    """Where training goes back to when it diverges; see `LastGoodEpoch`."""
+
+    def take(self, when: str) -> None: ...
+
+    def judge(self, loss: float) -> bool: ...
+
+    def restore(self) -> str: ...
 
 
 class Engine(Protocol):
-    """Makes the steps of a fit in another way than NumPy's; see `minigrad.compiled`.
+    """Makes the steps of a fit in another way than NumPy's; see `minigrad.jit`.
 
     Attributes:
         ahead: whether steps of the next epochs are made already.
@@ -38,16 +81,14 @@ class Engine(Protocol):
     def begin(
         self,
         trainer: Trainer,
-        gradient: BatchGradient,
-        data: Rows | Stream,
-        validation: Rows | Stream | None,
+        gradient: Any,
+        data: Any,
+        validation: Any,
         callbacks: Sequence[Any],
-    ) -> tuple[Any, Rows | Stream | None, Sequence[Any]]:
+    ) -> tuple[Any, Source | None, Sequence[Any]]:
         """Return the data, in batches that `step` takes, and what to validate and call."""
 
-    def step(
-        self, gradient: BatchGradient, batch: Rows, number: int, running: RunningMetrics
-    ) -> int:
+    def step(self, gradient: Any, batch: Any, number: int, running: Any) -> int:
         """Do what `Trainer.step` does, for one batch or several."""
 
     def forward(self) -> Callable[..., Data]:
@@ -94,42 +135,40 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.epoch = self.epochs = self.history.epochs
-        self.progress = Progress()
+        self.progress = Display()
 
     def fit(
         self,
-        network: Layer,
-        data: Rows | Stream,
+        gradient: Gradient,
+        data: Source,
         *,
         epochs: int,
         batch_size: int | None,
         rng: RNG | None,
-        validation: Rows | Stream | None = None,
+        good: GoodEpoch,
+        running: Callable[[bool], Running],
+        validation: Source | None = None,
+        validate: Callable[[Source], dict[str, float]] | None = None,
         callbacks: Sequence[Any] = (),
-        progress: Progress | None = None,
-        threads: int | None = None,
+        progress: Display | None = None,
         engine: Engine | None = None,
     ) -> History:
         """Train for some epochs, or until Ctrl-C, and return their logs; see `Model.fit`."""
         if self._running:
             raise RuntimeError("fit is running already for this model: call it again afterwards")
-        parameters = self.model.parameters
-        self.optimizer.check_owner(parameters)
-        gradient = BatchGradient(network, self.loss, parameters=parameters, threads=threads)
-        if isinstance(data, Rows):
-            self._check_batches(data, batch_size)
-            data = data if engine else data.for_epochs(batch_size, gradient.rows)
+        self.optimizer.check_owner(gradient.parameters)
         self.epoch = self.history.epochs
         self.epochs = self.epoch + epochs
         self.stop = self.interrupted = False
-        self.progress = progress or Progress()
+        self.progress = progress or Display()
         self._engine = engine
         if engine is not None:
             data, validation, callbacks = engine.begin(self, gradient, data, validation, callbacks)
         losses = [f"{name}_loss" for name in self.loss.losses]
         names = ("loss", *losses, *self.metrics)
         self.reported = (*names, *(f"val_{name}" for name in names if validation is not None))
-        self.good = _LastGoodEpoch(self.model, self.optimizer)
+        self.good = good
+        self._running_metrics = running
         history = History()
         ctrl_c = CtrlC()
         with self._back_where_it_was_good(), ExitStack() as ending:
@@ -143,7 +182,10 @@ class Trainer:
             with self._until(ctrl_c), gradient, np.errstate(all="ignore"):
                 while self.epoch < self.epochs and not self.stop:
                     logs = self._epoch(gradient, data, batch_size, rng, ctrl_c, callbacks)
-                    logs |= self._validate(validation)
+                    if validation is not None and validate is not None:
+                        logs |= {
+                            f"val_{name}": value for name, value in validate(validation).items()
+                        }
                     history.append(logs)
                     self._end_epoch(gradient, logs, callbacks)
                     if ctrl_c.presses and self.epoch < self.epochs and not self._ahead:
@@ -186,25 +228,17 @@ class Trainer:
                 "of the last finished step"
             )
 
-    def _validate(self, data: Rows | Stream | None) -> dict[str, float]:
-        """Return the logs of the validation data, if there are any."""
-        if data is None:
-            return {}
-        forward = self._engine.forward() if self._engine else None
-        logs = evaluate(self.model, self.loss, self.metrics, data, forward)
-        return {f"val_{name}": value for name, value in logs.items()}
-
     def _epoch(
         self,
-        gradient: BatchGradient,
-        data: Rows | Stream,
+        gradient: Gradient,
+        data: Source,
         batch_size: int | None,
         rng: RNG | None,
         ctrl_c: CtrlC,
         callbacks: Sequence[Any],
     ) -> dict[str, float]:
         """Make a step for each batch, and return the logs."""
-        running = RunningMetrics(self.loss, self.metrics, reused=data.reused)
+        running = self._running_metrics(data.reused)
         progress, in_place = self.progress, self.progress.in_place
         step = self.step if self._engine is None else self._engine.step
         batches = data.count(batch_size)
@@ -228,7 +262,7 @@ class Trainer:
         return running.logs()
 
     def _end_epoch(
-        self, gradient: BatchGradient, logs: dict[str, float], callbacks: Sequence[Any]
+        self, gradient: Gradient, logs: dict[str, float], callbacks: Sequence[Any]
     ) -> None:
         self.history.append(logs)
         self.epoch += 1
@@ -244,15 +278,13 @@ class Trainer:
         if self._engine is not None:
             self._engine.end_epoch()
 
-    def step(
-        self, gradient: BatchGradient, batch: Rows, number: int, running: RunningMetrics
-    ) -> int:
+    def step(self, gradient: Gradient, batch: Batch, number: int, running: Running) -> int:
         """Compute J and its gradient for a batch, change the parameters, and report J.
 
         Returns:
             The number of steps: 1.
         """
-        predictions: list[Data] | None = [] if running.keeps_predictions else None
+        predictions: list[Any] | None = [] if running.keeps_predictions else None
         j = gradient(batch.x, batch.y, batch.weight, predictions)
         if number == 1:
             self.good.judge(j)
@@ -262,23 +294,11 @@ class Trainer:
         running.add(j, batch, predictions[0] if predictions else None, gradient.regularization)
         return 1
 
-    def _check_batches(self, data: Rows, batch_size: int | None) -> None:
-        if not data.total:
-            raise ValueError(f"all {len(data)} training rows have weight 0")
-        last = len(data) if batch_size is None else (len(data) - 1) % batch_size + 1
-        for _, layer in walk(self.model):
-            if last < layer.min_batch_size:
-                raise ValueError(
-                    f"{layer.label} expects at least {layer.min_batch_size} rows in a training "
-                    f"batch, got {last} in the last one ({len(data)} rows, batch_size="
-                    f"{batch_size}): choose another batch_size"
-                )
-
     def say(self, text: str) -> None:
         """Print a line, unless training is silent."""
         self.progress.say(text)
 
-    def _diverged(self, batch: Rows, number: int, j: float) -> DivergedError:
+    def _diverged(self, batch: Batch, number: int, j: float) -> DivergedError:
         from minigrad.trace import trace
 
         recorded = trace(self.model, batch.x, batch.y, self.loss, sample_weight=batch.weight)
@@ -290,85 +310,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is of the running `fit` alone."""
-        state = {**self.__dict__, "progress": Progress(), "_running": False}
-        for name in ("good", "_engine"):
+        state = {**self.__dict__, "progress": Display(), "_running": False}
+        for name in ("good", "_engine", "_running_metrics"):
             state.pop(name, None)
         return state
-
-
-def evaluate(
-    model: Layer,
-    loss: Loss,
-    metrics: Mapping[str, Metric],
-    data: Rows | Stream,
-    forward: Callable[..., Data] | None = None,
-) -> dict[str, float]:
-    """Return the loss and the metrics over all rows, without writing on any layer."""
-    forward = forward or model.forward
-    running = RunningMetrics(loss, metrics, reused=data.reused)
-    most = Plan(model).rows
-    for batch in data.batches(None, None):
-        for block in blocks(len(batch), min(most, batch.chunk)):
-            part = batch.take(block)
-            prediction = forward(part.x, training=False)
-            j = loss.measure(prediction, part.y, part.weight, training=False)
-            running.add(j, part, prediction if running.keeps_predictions else None)
-    logs = running.logs()
-    logs["loss"] += model.parameters.regularization()
-    return logs
-
-
-class _LastGoodEpoch:
-    """The parameters, buffers and optimizer state to which training goes back when it diverges.
-
-    There are two copies, the good one and the latest. Each new copy is written over the one that
-    isn't good, since new memory of a large model costs as much as the copy.
-    """
-
-    def __init__(self, model: Layer, optimizer: Optimizer) -> None:
-        self._weights, self._optimizer = weights_of(model), optimizer
-        self._lowest = math.inf
-        self._spare: list[Array] = []
-        self.take("the beginning of this fit")
-        self._good, self._spare = self._latest, []
-
-    def take(self, when: str) -> None:
-        """Copy everything as it is now; `judge` decides later whether it is good."""
-        state = self._optimizer.state
-        arrays = [*state.values(), *self._weights()]
-        if [a.shape for a in self._spare] != [a.shape for a in arrays]:
-            self._spare = [np.empty_like(a) for a in arrays]
-        for copied, array in zip(self._spare, arrays, strict=True):
-            copied[...] = array
-        self._latest = when, self._optimizer.steps, [*state], self._spare
-
-    def judge(self, loss: float) -> bool:
-        """Accept the latest copy if the loss is finite and at most ten times the lowest."""
-        limit = self._lowest + 9 * abs(self._lowest)
-        if self._lowest == 0:  # any loss is more than ten times that
-            limit = math.inf
-        accepted = math.isfinite(loss) and loss <= limit
-        if accepted:
-            self._lowest = min(loss, self._lowest)
-            if self._latest is not self._good:
-                self._good, self._spare = self._latest, self._good[-1]
-        return accepted
-
-    def restore(self) -> str:
-        """Go back to the last good copy, and return when that was."""
-        when, self._optimizer.steps, names, copies = self._good
-        self._optimizer.state = dict(zip(names, copies, strict=False))
-        for array, copied in zip(self._weights(), copies[len(names) :], strict=True):
-            array[...] = copied
-        return when
-
-
-def weights_of(model: Layer) -> Callable[[], list[Array]]:
-    """Return a function that gives what training changes: the flat vector and the buffers."""
-    parameters, layers = model.parameters, [layer for _, layer in walk(model) if layer.buffers]
-
-    def weights() -> list[Array]:
-        buffers = [getattr(layer, name) for layer in layers for name in layer.buffers]
-        return [parameters.value, *buffers]
-
-    return weights

@@ -28,12 +28,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.layer import Layer
-from minigrad.core.loss import Loss, as_loss
+from minigrad.core.loss import Loss
 from minigrad.data.by_name import Arrays, check_names, each, labelled, row_count, take
 from minigrad.data.rows import Rows, as_pair, as_rows
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case, counted_rows
 from minigrad.diagnose.findings import Diagnosis, Finding, number
+from minigrad.models.joint_loss import as_loss
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
 from minigrad.util.options import check_int

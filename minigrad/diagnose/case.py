@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, walk
-from minigrad.core.loss import JointLoss
 from minigrad.data.arrays import Array, Shape, size_of
 from minigrad.data.by_name import Data, labelled, of, take
 from minigrad.data.rows import Rows
@@ -20,6 +19,7 @@ from minigrad.diagnose.findings import number
 from minigrad.diagnose.landscape import Landscape, Vector
 from minigrad.diagnose.limits import least_loss, mean_loss, output_range
 from minigrad.losses import Loss
+from minigrad.models.joint_loss import JointLoss
 from minigrad.optimizers import Adam, Optimizer
 from minigrad.optimizers.schedules import Schedule
 from minigrad.trace import Step, Trace, trace

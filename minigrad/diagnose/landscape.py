@@ -11,8 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.checks.differences import Replay, in_double
-from minigrad.core.gradient import BatchGradient
 from minigrad.core.layer import Layer
 from minigrad.data.by_name import Data
 from minigrad.data.rows import Rows
@@ -36,7 +36,7 @@ class Landscape:
     def __init__(self, model: Layer, loss: Loss, rows: Rows) -> None:
         twin: Layer = in_double(model, rows.x)
         self._replay = Replay(twin)
-        self._gradient = BatchGradient(twin, copy.copy(loss))
+        self._gradient = BlockGradient(twin, copy.copy(loss))
         x = twin.cast(rows.x, np.dtype(np.float64))
         self._rows = Rows(x, rows.y, rows.weight)
         self.parameters = self._gradient.parameters

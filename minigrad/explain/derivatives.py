@@ -128,7 +128,7 @@ def _run_backward(place: Place, delta: Array, by: int | str) -> Array:
     layer = place.layer
     if isinstance(layer, Affine) and place.affine:  # delta is dJ/dz, before the activation
         kept, layer = layer.cache, copy.copy(layer)
-        layer.cache, layer.activation = kept, None
+        layer.cache, vars(layer)["activation"] = kept, None
     with np.errstate(all="ignore"):
         found = type(layer).backward(layer, delta)
     if isinstance(by, str):

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, cast
 
-from minigrad.core.graph import Graph
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
@@ -18,6 +17,7 @@ from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.pooling import GlobalPooling, Pooling
 from minigrad.layers.recurrent import Recurrent
+from minigrad.models.graph import Graph
 from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
 

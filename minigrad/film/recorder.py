@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from minigrad.callbacks.base import Callback, EpochFunction
 from minigrad.core.layer import walk
-from minigrad.core.trainer import DivergedError, Trainer, weights_of
+from minigrad.core.trainer import DivergedError, Trainer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Arrays, Data
 from minigrad.data.rows import as_rows
@@ -23,6 +23,7 @@ from minigrad.film.moments import moments
 from minigrad.film.player import page, summary
 from minigrad.film.scenes import Scenes, spread
 from minigrad.losses import Loss
+from minigrad.models.last_good_epoch import weights_of
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.options import check_int, check_number
 from minigrad.util.webpage import framed

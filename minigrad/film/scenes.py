@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.core.gradient import predict
+from minigrad.blocks.block_gradient import predict
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows

@@ -12,8 +12,7 @@ from typing_extensions import Self, override
 
 from minigrad.callbacks.base import Callback, EpochFunction
 from minigrad.core.layer import Layer
-from minigrad.core.loss import Loss, as_loss
-from minigrad.core.model import Model, Sequential
+from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer, Schedule
 from minigrad.data.arrays import DType, Shape, as_array
 from minigrad.layers.activations import sigmoid
@@ -21,6 +20,8 @@ from minigrad.layers.dense import Dense
 from minigrad.layers.softmax import softmax
 from minigrad.losses.classification import BCEWithLogitsLoss, CrossEntropyLoss
 from minigrad.losses.regression import MSELoss
+from minigrad.models.joint_loss import as_loss
+from minigrad.models.model import Model, Sequential
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import as_object
 from minigrad.util.names import kind_of

@@ -28,6 +28,7 @@ class Activation(Layer):
     (array([[1., 9.]]), array([[-2.,  6.]]))
     """
 
+    is_activation = True
     from_output: ClassVar[bool] = False
 
     def function(self, z: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from types import NoneType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from typing_extensions import override
@@ -13,60 +13,69 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer, initialize
-from minigrad.layers.activations import Activation
-from minigrad.layers.softmax import LogSoftmax, Softmax
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.config import as_object
+from minigrad.util.config import As, as_object, option, options
 from minigrad.util.names import kind_of, snake_case
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
 
-_ACTIVATIONS = (Activation, Softmax, LogSoftmax)
+Activated: TypeAlias = As[str | Layer | None, Layer | None]
+Given: TypeAlias = As[Parameter | None, Parameter]
 
 
+def as_activation(value: str | Layer, name: str, owner: object) -> Layer:
+    """Return the layer, or make it from its name."""
+    activation: Layer = as_object(Layer, value, name, suggested=lambda cls: cls.is_activation)
+    activation.name = activation.name or snake_case(type(activation).__name__)
+    return activation
+
+
+def check_shared(value: Parameter, name: str, owner: object) -> Parameter:
+    """Return a parameter of another layer."""
+    if not isinstance(value, (Parameter, NoneType)):
+        raise TypeError(
+            f"{type(owner).__name__} expects a Parameter of another layer as {name}, got "
+            f"{kind_of(value)}: for numbers use {name}_initializer, for none use_bias"
+        )
+    return value
+
+
+@options
 class Affine(Layer):
     """The base of `Dense` and the convolutions: the activation of a linear map of x, plus a bias.
 
     It checks the options that these layers share, and creates their parameters.
     """
 
-    weight: Parameter
-    bias: Parameter | None
+    use_bias: bool = option(check_bool, default=True)
+    """False leaves b out."""
+    weight_initializer: InitializerLike = option(check_initializer, default="glorot_uniform")
+    """A name, an `Initializer`, or an array of the shape."""
+    bias_initializer: InitializerLike = option(check_initializer, default="zeros")
+    """The same for b."""
+    weight_regularizer: Regularizer | None = option(check_regularizer, default=None)
+    """A term added to the loss, such as `L2(1e-4)`."""
+    bias_regularizer: Regularizer | None = option(check_regularizer, default=None)
+    """The same for b."""
+    weight: Given = option(check_shared, default=None)
+    """A `Parameter` of another layer to share. Each layer keeps the gradient of its own use;
+    `model.parameters` has the sum."""
+    bias: As[Parameter | None, Parameter | None] = option(check_shared, default=None)
+    """The same for b."""
 
-    def __init__(
-        self,
-        activation: str | Layer | None,
-        *,
-        use_bias: bool,
-        weight_initializer: InitializerLike,
-        bias_initializer: InitializerLike,
-        weight_regularizer: Regularizer | None,
-        bias_regularizer: Regularizer | None,
-        weight: Parameter | None,
-        bias: Parameter | None,
-        name: str,
-    ) -> None:
-        super().__init__(name=name)
-        if activation is not None:
-            activation = as_object(Layer, activation, "activation", suggested=_ACTIVATIONS)
-            activation.name = activation.name or snake_case(type(activation).__name__)
-        self.activation = activation
-        self.use_bias = check_bool(use_bias, "use_bias", self)
-        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
-        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
-        self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
-        self.bias_regularizer = check_regularizer(bias_regularizer, "bias_regularizer")
-        kind = type(self).__name__
-        for argument, shared in ("weight", weight), ("bias", bias):
-            if not isinstance(shared, (Parameter, NoneType)):
-                raise TypeError(
-                    f"{kind} expects a Parameter of another layer as {argument}, got "
-                    f"{kind_of(shared)}: for numbers use {argument}_initializer, for none use_bias"
-                )
-        if bias is not None and not use_bias:
+    if TYPE_CHECKING:  # an option of the subclasses, by position or by name
+
+        @property
+        def activation(self) -> Layer | None: ...
+
+    @override
+    def __post_init__(self) -> None:
+        if self.bias is not None and not self.use_bias:
+            kind = type(self).__name__
             raise ValueError(f"{kind} got a bias to share and use_bias=False: leave one out")
         # Not a dict, where parameters would be found: `build` makes them attributes.
-        self._shared = SimpleNamespace(weight=weight, bias=bias)
+        own = vars(self)
+        self._shared = SimpleNamespace(weight=own.pop("weight"), bias=own.pop("bias"))
 
     def parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
         """Return the shared parameter, or create one."""

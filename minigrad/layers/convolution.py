@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, build_once
-from minigrad.core.parameters import Parameter
+from minigrad.core.layer import build_once
 from minigrad.data.arrays import Array, Shape
-from minigrad.initializers import InitializerLike
-from minigrad.layers.affine import Affine
+from minigrad.layers.affine import Activated, Affine, as_activation
 from minigrad.layers.windows import (
     Padding,
     Size,
@@ -20,12 +18,22 @@ from minigrad.layers.windows import (
     make_windows,
     per_axis,
 )
-from minigrad.regularizers import Regularizer
-from minigrad.util.config import register
+from minigrad.util.config import option, options, register
 from minigrad.util.options import check_int, check_ints
 from minigrad.util.random import RNG
 
 
+def per_axis_option(value: Any, name: str, owner: Any) -> Any:
+    """Return an int, or one for each axis."""
+    return check_ints(value, name, owner, count=owner.axes)
+
+
+def padding_option(value: Any, name: str, owner: Any) -> Any:
+    """Return a padding that this layer knows."""
+    return check_padding(value, owner, axes=owner.axes, named=owner.paddings)
+
+
+@options
 class Convolution(Affine):
     """The base of convolutions: options, parameters, and both passes.
 
@@ -36,43 +44,20 @@ class Convolution(Affine):
     axes: ClassVar[int]
     """The number of axes that the kernel moves along."""
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
-    row_shape: Shape
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Size,
-        *,
-        strides: Size = 1,
-        padding: Padding = "valid",
-        dilation_rate: Size = 1,
-        activation: str | Layer | None = None,
-        use_bias: bool = True,
-        weight_initializer: InitializerLike = "glorot_uniform",
-        bias_initializer: InitializerLike = "zeros",
-        weight_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        weight: Parameter | None = None,
-        bias: Parameter | None = None,
-        name: str = "",
-    ) -> None:
-        super().__init__(
-            activation,
-            use_bias=use_bias,
-            weight_initializer=weight_initializer,
-            bias_initializer=bias_initializer,
-            weight_regularizer=weight_regularizer,
-            bias_regularizer=bias_regularizer,
-            weight=weight,
-            bias=bias,
-            name=name,
-        )
-        axes = self.axes
-        self.filters = check_int(filters, "filters", self)
-        self.kernel_size = check_ints(kernel_size, "kernel_size", self, count=axes)
-        self.strides = check_ints(strides, "strides", self, count=axes)
-        self.padding = check_padding(padding, self, axes=axes, named=self.paddings)
-        self.dilation_rate = check_ints(dilation_rate, "dilation_rate", self, count=axes)
+    filters: int = option(check_int, kw_only=False)
+    """The number of output channels, at least 1."""
+    kernel_size: Size = option(per_axis_option, kw_only=False)
+    """The kernel's height and width: an int for both, or two ints."""
+    strides: Size = option(per_axis_option, default=1)
+    """How far the kernel moves from one output to the next."""
+    padding: Padding = option(padding_option, default="valid")
+    """"valid" for none; "same" for the zeros that make the output as large as the input divided by
+    the strides, rounded up, with more of them at the end, as in Keras; an int for so many zeros at
+    every end, as in PyTorch, or two ints for height and width."""
+    dilation_rate: Size = option(per_axis_option, default=1)
+    """The distance of the inputs under neighboring numbers of the kernel."""
+    activation: Activated = option(as_activation, default=None)
+    """See `Dense`."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -161,16 +146,6 @@ class Conv2D(Convolution):
 
     As in Keras and PyTorch this is a cross-correlation: the kernel isn't flipped. PyTorch orders
     the axes of x and W otherwise, and refuses "same" with strides.
-
-    Args:
-        filters: the number of output channels, at least 1.
-        kernel_size: the kernel's height and width: an int for both, or two ints.
-        strides: how far the kernel moves from one output to the next.
-        padding: "valid" for none; "same" for the zeros that make the output as large as the input
-            divided by the strides, rounded up, with more of them at the end, as in Keras; an int
-            for so many zeros at every end, as in PyTorch, or two ints for height and width.
-        dilation_rate: the distance of the inputs under neighboring numbers of the kernel.
-        activation, use_bias, weight, bias, name, initializers and regularizers: see `Dense`.
 
     Raises:
         TypeError: an argument of the wrong type.

@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import Layer, build_once
-from minigrad.core.parameters import Parameter
+from minigrad.core.layer import build_once
 from minigrad.data.arrays import Array, Shape, features
-from minigrad.initializers import InitializerLike
-from minigrad.layers.affine import Affine
-from minigrad.regularizers import Regularizer
-from minigrad.util.config import register
+from minigrad.layers.affine import Activated, Affine, as_activation
+from minigrad.util.config import option, options, register
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
@@ -20,6 +17,7 @@ _NARROW = 128
 
 
 @register
+@options
 class Dense(Affine):
     r"""z = x W + b, with `weight` W of shape (inputs, units) and `bias` b of shape (units,).
 
@@ -31,17 +29,6 @@ class Dense(Affine):
         dJ/dW = x^T delta        sum over rows of delta_k a_j (Equation 6), or delta_j a_i (11)
         dJ/db = sum over rows of delta
         dJ/dx = delta W^T        the sum over k of delta_k w_jk in Equation 10
-
-    Args:
-        units: the number of outputs, at least 1.
-        activation: a layer, or its name, applied to z: `Dense(3, activation="sigmoid")` computes
-            the same as `Dense(3), Sigmoid()`.
-        use_bias: False leaves b out.
-        weight_initializer, bias_initializer: a name, an `Initializer`, or an array of the shape.
-        weight_regularizer, bias_regularizer: a term added to the loss, such as `L2(1e-4)`.
-        weight, bias: a `Parameter` of another layer to share. Each layer keeps the gradient of its
-            own use; `model.parameters` has the sum.
-        name: see `Layer`.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -60,32 +47,11 @@ class Dense(Affine):
            [1., 0.]])
     """
 
-    def __init__(
-        self,
-        units: int,
-        activation: str | Layer | None = None,
-        *,
-        use_bias: bool = True,
-        weight_initializer: InitializerLike = "glorot_uniform",
-        bias_initializer: InitializerLike = "zeros",
-        weight_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        weight: Parameter | None = None,
-        bias: Parameter | None = None,
-        name: str = "",
-    ) -> None:
-        super().__init__(
-            activation,
-            use_bias=use_bias,
-            weight_initializer=weight_initializer,
-            bias_initializer=bias_initializer,
-            weight_regularizer=weight_regularizer,
-            bias_regularizer=bias_regularizer,
-            weight=weight,
-            bias=bias,
-            name=name,
-        )
-        self.units = check_int(units, "units", self)
+    units: int = option(check_int, kw_only=False)
+    """The number of outputs, at least 1."""
+    activation: Activated = option(as_activation, default=None, kw_only=False)
+    """A layer, or its name, applied to z: `Dense(3, activation="sigmoid")` computes the same as
+    `Dense(3), Sigmoid()`."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:

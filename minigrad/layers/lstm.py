@@ -6,15 +6,14 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape
-from minigrad.initializers import InitializerLike
 from minigrad.layers.recurrent import Recurrent
-from minigrad.regularizers import Regularizer
-from minigrad.util.config import register
+from minigrad.util.config import option, options, register
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
 
 
 @register
+@options
 class LSTM(Recurrent):
     """c_t = f c_(t-1) + i g and h_t = o tanh(c_t), with h_0 = c_0 = 0.
 
@@ -40,10 +39,6 @@ class LSTM(Recurrent):
     sigmoid(z) is computed as (1 + tanh(z / 2)) / 2, so that one tanh serves all gates. Its absolute
     error is that of rounding, its relative error is not: below z = -38 (float32: -20) a gate is 0.
 
-    Args:
-        unit_forget_bias: adds 1 to the initial bias of the forget gate, as in Keras, so that the
-            cell remembers from the start.
-
     Source: Hochreiter and Schmidhuber, Long short-term memory, Neural Computation 9, 1997; the
     forget gate: Gers, Schmidhuber and Cummins, Learning to forget, Neural Computation 12, 2000.
 
@@ -58,36 +53,9 @@ class LSTM(Recurrent):
     states = ("h", "c")
     kept = 7
 
-    def __init__(
-        self,
-        units: int,
-        *,
-        return_sequences: bool = False,
-        go_backwards: bool = False,
-        use_bias: bool = True,
-        unit_forget_bias: bool = True,
-        weight_initializer: InitializerLike = "glorot_uniform",
-        recurrent_initializer: InitializerLike = "orthogonal",
-        bias_initializer: InitializerLike = "zeros",
-        weight_regularizer: Regularizer | None = None,
-        recurrent_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        name: str = "",
-    ) -> None:
-        super().__init__(
-            units,
-            return_sequences=return_sequences,
-            go_backwards=go_backwards,
-            use_bias=use_bias,
-            weight_initializer=weight_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            weight_regularizer=weight_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            name=name,
-        )
-        self.unit_forget_bias = check_bool(unit_forget_bias, "unit_forget_bias", self)
+    unit_forget_bias: bool = option(check_bool, default=True)
+    """True adds 1 to the initial bias of the forget gate, as in Keras, so that the cell remembers
+    from the start."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:

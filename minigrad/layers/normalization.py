@@ -11,11 +11,12 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, column_sums, features, size_of
 from minigrad.initializers import initialize
-from minigrad.util.config import register
+from minigrad.util.config import option, options, register
 from minigrad.util.options import check_fraction, check_int, check_positive
 from minigrad.util.random import RNG
 
 
+@options
 class Normalization(Layer):
     """The base of these layers: h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon).
 
@@ -29,20 +30,17 @@ class Normalization(Layer):
 
     equation = "h = gamma (x - mean(x)) / sqrt(var(x) + epsilon) + beta"
 
-    gamma: Parameter
-    beta: Parameter | None = None
+    epsilon: float | None = option(check_positive, default=1e-5)
+    """Prevents a division by zero for a constant row; above 0."""
     centered: ClassVar[bool] = True
     """Whether the mean is subtracted and `beta` is added."""
-
-    def __init__(self, *, epsilon: float = 1e-5, name: str = "") -> None:
-        super().__init__(name=name)
-        self.epsilon: float | None = check_positive(epsilon, "epsilon", self)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         self.feature_shape: Shape = (features(input_shape, self.label),)
         shape, label = self.feature_shape, self.label
         self.gamma = Parameter(initialize("ones", shape, rng, f"the gamma of {label}"))
+        self.beta: Parameter | None = None
         if self.centered:
             self.beta = Parameter(initialize("zeros", shape, rng, f"the beta of {label}"))
         self.input_shape = input_shape
@@ -121,10 +119,6 @@ class LayerNorm(Normalization):
     Mean and variance are taken over the last axis; the variance divides by the number of features.
     This is `torch.nn.LayerNorm(features)`; Keras's epsilon is 1e-3.
 
-    Args:
-        epsilon: prevents a division by zero for a constant row; above 0.
-        name: see `Layer`.
-
     Raises:
         ValueError: rows that are single numbers.
 
@@ -157,16 +151,12 @@ class LayerNorm(Normalization):
 
 
 @register
+@options
 class RMSNorm(LayerNorm):
     """h = gamma n, with n = x / sqrt(mean(x^2) + epsilon), row by row: LayerNorm without a mean.
 
     With delta_n = gamma delta, dJ/dx = (delta_n - n mean(n delta_n)) / sqrt(mean(x^2) + epsilon).
     This is `torch.nn.RMSNorm(features)`; Keras's epsilon is 1e-6.
-
-    Args:
-        epsilon: prevents a division by zero for a row of zeros; above 0. None, as in PyTorch, is
-            the machine epsilon of x: 1.2e-7 for float32 and 2.2e-16 for float64.
-        name: see `Layer`.
 
     Raises:
         ValueError: rows that are single numbers.
@@ -184,9 +174,8 @@ class RMSNorm(LayerNorm):
     equation = ""
     centered = False
 
-    def __init__(self, *, epsilon: float | None = None, name: str = "") -> None:
-        super().__init__(name=name)
-        self.epsilon = None if epsilon is None else check_positive(epsilon, "epsilon", self)
+    epsilon: float | None = option(check_positive, default=None)
+    """None, as in PyTorch, is the machine epsilon of x: 1.2e-7 for float32, 2.2e-16 for float64."""
 
     @override
     def deviation(self, x: Array, training: bool) -> tuple[Array, Array]:
@@ -194,18 +183,13 @@ class RMSNorm(LayerNorm):
 
 
 @register
+@options
 class GroupNorm(Normalization):
     """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon), group by group.
 
     The features (channels), the last axis, are cut into groups of neighbors. Mean and variance of a
     row's group are taken over its features and over all axes between, such as height and width.
     This is `torch.nn.GroupNorm(groups, features)` with channels last; Keras's epsilon is 1e-3.
-
-    Args:
-        groups: divides the number of features. 1 takes all features of a row together; as many as
-            there are features take each alone (instance normalization).
-        epsilon: prevents a division by zero for a constant group; above 0.
-        name: see `Layer`.
 
     Raises:
         ValueError: rows that are single numbers, or features that `groups` doesn't divide.
@@ -221,9 +205,9 @@ class GroupNorm(Normalization):
 
     equation = ""
 
-    def __init__(self, groups: int, *, epsilon: float = 1e-5, name: str = "") -> None:
-        super().__init__(epsilon=epsilon, name=name)
-        self.groups = check_int(groups, "groups", self)
+    groups: int = option(check_int, kw_only=False)
+    """Divides the number of features. 1 takes all features of a row together; as many as there are
+    features take each alone (instance normalization)."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -247,6 +231,7 @@ class GroupNorm(Normalization):
 
 
 @register
+@options
 class BatchNorm(Normalization):
     """h = gamma n + beta, with n = (x - mean) / sqrt(variance + epsilon), feature by feature.
 
@@ -262,11 +247,6 @@ class BatchNorm(Normalization):
     A batch whose statistics aren't finite doesn't change the running statistics, nor does
     `momentum=0`. Freezing the layer freezes gamma and beta only: training still uses and updates
     the statistics. (In Keras, a frozen layer runs as in inference.)
-
-    Args:
-        momentum: the weight of a new batch in the running statistics, from 0 to below 1.
-        epsilon: prevents a division by zero for a constant feature; above 0.
-        name: see `Layer`.
 
     Raises:
         ValueError: training on a single row, which has no variance; rows that are single numbers.
@@ -285,12 +265,8 @@ class BatchNorm(Normalization):
 
     batch_dependent = True
     buffers = ("running_mean", "running_variance")
-    running_mean: Array
-    running_variance: Array
-
-    def __init__(self, *, momentum: float = 0.1, epsilon: float = 1e-5, name: str = "") -> None:
-        super().__init__(epsilon=epsilon, name=name)
-        self.momentum = check_fraction(momentum, "momentum", self)
+    momentum: float = option(check_fraction, default=0.1)
+    """The weight of a new batch in the running statistics, from 0 to below 1."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:

@@ -14,13 +14,14 @@ from minigrad.data.arrays import Array, Shape, describe, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.branches import Merge, Parallel
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.config import register
+from minigrad.util.config import option, options, register
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
 State: TypeAlias = Array | tuple[Array, ...]
 
 
+@options
 class Recurrent(Layer):
     """The base of recurrent layers: z_t = x_t W + h_(t-1) U + b, and h_t is computed from z_t.
 
@@ -37,18 +38,6 @@ class Recurrent(Layer):
         dJ/dU = sum over t of h_(t-1)^T delta_t
         dJ/db = sum over t and rows of delta_t
 
-    Args:
-        units: the length of h, at least 1.
-        return_sequences: True returns h of all steps, (time, units), False of the last step.
-        go_backwards: True reads the sequence from its end; as in Keras, the outputs are in the
-            order in which they are computed.
-        use_bias: False leaves b out.
-        weight_initializer, recurrent_initializer, bias_initializer: a name, an `Initializer`, or an
-            array of the shape.
-        weight_regularizer, recurrent_regularizer, bias_regularizer: a term added to the loss, such
-            as `L2(1e-4)`.
-        name: see `Layer`.
-
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an unknown name; rows that aren't (time, features); a sequence without a step.
@@ -62,44 +51,31 @@ class Recurrent(Layer):
     """What each step passes to the next; h, the output, comes first."""
     kept: ClassVar[int] = 1
     """How many numbers the cache holds for each unit and step."""
-    restores_order: bool = False
+    restores_order = False
     """Whether the steps run backwards and the outputs are in the order of time."""
 
     stepwise = True
-    weight: Parameter
-    recurrent_weight: Parameter
-    bias: Parameter | None
-
-    def __init__(
-        self,
-        units: int,
-        *,
-        return_sequences: bool = False,
-        go_backwards: bool = False,
-        use_bias: bool = True,
-        weight_initializer: InitializerLike = "glorot_uniform",
-        recurrent_initializer: InitializerLike = "orthogonal",
-        bias_initializer: InitializerLike = "zeros",
-        weight_regularizer: Regularizer | None = None,
-        recurrent_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        name: str = "",
-    ) -> None:
-        super().__init__(name=name)
-        self.units = check_int(units, "units", self)
-        self.return_sequences = check_bool(return_sequences, "return_sequences", self)
-        self.go_backwards = check_bool(go_backwards, "go_backwards", self)
-        self.use_bias = check_bool(use_bias, "use_bias", self)
-        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
-        self.recurrent_initializer = check_initializer(
-            recurrent_initializer, "recurrent_initializer"
-        )
-        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
-        self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
-        self.recurrent_regularizer = check_regularizer(
-            recurrent_regularizer, "recurrent_regularizer"
-        )
-        self.bias_regularizer = check_regularizer(bias_regularizer, "bias_regularizer")
+    units: int = option(check_int, kw_only=False)
+    """The length of h, at least 1."""
+    return_sequences: bool = option(check_bool, default=False)
+    """True returns h of all steps, (time, units), False of the last step."""
+    go_backwards: bool = option(check_bool, default=False)
+    """True reads the sequence from its end; as in Keras, the outputs are in the order in which they
+    are computed."""
+    use_bias: bool = option(check_bool, default=True)
+    """False leaves b out."""
+    weight_initializer: InitializerLike = option(check_initializer, default="glorot_uniform")
+    """A name, an `Initializer`, or an array of the shape."""
+    recurrent_initializer: InitializerLike = option(check_initializer, default="orthogonal")
+    """The same for U."""
+    bias_initializer: InitializerLike = option(check_initializer, default="zeros")
+    """The same for b."""
+    weight_regularizer: Regularizer | None = option(check_regularizer, default=None)
+    """A term added to the loss, such as `L2(1e-4)`."""
+    recurrent_regularizer: Regularizer | None = option(check_regularizer, default=None)
+    """The same for U."""
+    bias_regularizer: Regularizer | None = option(check_regularizer, default=None)
+    """The same for b."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:

@@ -30,6 +30,7 @@ class Softmax(Layer):
            [1. , 0. ]])
     """
 
+    is_activation = True
     gives_probabilities = True
     equation = "a = exp(z) / sum(exp(z))"
 
@@ -70,6 +71,7 @@ class LogSoftmax(Layer):
            [-1.00000000e+03,  0.00000000e+00]])
     """
 
+    is_activation = True
     equation = "a = z - log(sum(exp(z)))"
 
     @override

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.core.loss import Loss, Reduction
+from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
-from minigrad.util.config import register
+from minigrad.util.config import option, options, register
 from minigrad.util.options import check_positive
 
 
@@ -54,16 +54,13 @@ class L1Loss(Loss):
 
 
 @register
+@options
 class HuberLoss(Loss):
     """Huber loss of e = a_k - t_k: e^2 / 2 up to |e| = delta, delta (|e| - delta / 2) beyond.
 
     Both terms are c (e - c / 2) with c = e clipped to [-delta, delta], and dterm/da_k = c.
     `HuberLoss(delta=b, scale=1 / b)` is PyTorch's SmoothL1Loss(beta=b).
     Source: Huber, Robust estimation of a location parameter, 1964, equation 2.2.
-
-    Args:
-        delta: the error where squared changes to absolute, in the unit of the targets; above 0.
-        reduction, scale: see `Loss`.
 
     >>> loss = HuberLoss(delta=1.0, reduction="sum")
     >>> loss.forward(np.array([[0.5, 3.0]]), np.array([[0.0, 0.0]])), loss.backward()
@@ -75,11 +72,8 @@ class HuberLoss(Loss):
         "l' = a - t if |a - t| <= delta else delta sign(a - t)"
     )
 
-    def __init__(
-        self, *, delta: float = 1.0, reduction: Reduction = "mean", scale: float = 1.0
-    ) -> None:
-        super().__init__(reduction=reduction, scale=scale)
-        self.delta = check_positive(delta, "delta", self)
+    delta: float = option(check_positive, default=1.0)
+    """The error where squared changes to absolute, in the unit of the targets; above 0."""
 
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.optimizer import Optimizer
+from minigrad.core.optimizer import Optimizer, Schedule
 from minigrad.data.arrays import Array
-from minigrad.optimizers.schedules import Schedule
-from minigrad.util.config import register
-from minigrad.util.options import check_fraction, check_positive
+from minigrad.util.config import option, options, register
+from minigrad.util.options import check_fraction, check_not_negative, check_positive
 
 
 @register
+@options
 class Adagrad(Optimizer):
     """Divides the gradient by the root of the sum of all squared gradients so far.
 
@@ -20,10 +20,6 @@ class Adagrad(Optimizer):
         theta <- theta - eta g / (sqrt(s) + epsilon)
 
     This is PyTorch's definition. Keras adds epsilon under the root, and s starts at 0.1.
-
-    Args:
-        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
-        epsilon: added to the divisor; above 0.
 
     Source: Duchi et al., Adaptive subgradient methods, JMLR 12, 2011.
 
@@ -38,22 +34,9 @@ class Adagrad(Optimizer):
     equation = "s = s + g^2; w - eta g / (sqrt(s) + epsilon)"
     slots = ("sum",)
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float | Schedule = 0.01,
-        epsilon: float = 1e-10,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-    ) -> None:
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-        )
-        self.epsilon = check_positive(epsilon, "epsilon", self)
+    learning_rate: float | Schedule = option(default=0.01)
+    epsilon: float = option(check_positive, default=1e-10)
+    """Added to the divisor; above 0."""
 
     @override
     def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
@@ -63,6 +46,7 @@ class Adagrad(Optimizer):
 
 
 @register
+@options
 class RMSprop(Optimizer):
     """Divides the gradient by the root of a running mean of its squares.
 
@@ -72,12 +56,6 @@ class RMSprop(Optimizer):
         v <- m v + h,  theta <- theta - eta v
 
     This is PyTorch's definition. Keras adds epsilon under the root, and eta is a factor in v.
-
-    Args:
-        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
-        rho: the decay rate of the mean, 0 <= rho < 1; PyTorch's alpha.
-        momentum: m, 0 <= m < 1.
-        epsilon: added to the divisor; above 0.
 
     Source: Hinton et al., Neural networks for machine learning, lecture 6e, 2012.
 
@@ -89,26 +67,13 @@ class RMSprop(Optimizer):
     array([0.50000002])
     """
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float | Schedule = 0.01,
-        rho: float = 0.99,
-        momentum: float = 0.0,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-    ) -> None:
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-        )
-        self.rho = check_fraction(rho, "rho", self)
-        self.momentum = check_fraction(momentum, "momentum", self)
-        self.epsilon = check_positive(epsilon, "epsilon", self)
+    learning_rate: float | Schedule = option(default=0.01)
+    rho: float = option(check_fraction, default=0.99)
+    """The decay rate of the mean, 0 <= rho < 1; PyTorch's alpha."""
+    momentum: float = option(check_fraction, default=0.0)
+    """m, 0 <= m < 1."""
+    epsilon: float = option(check_positive, default=1e-8)
+    """Added to the divisor; above 0."""
 
     @property
     @override
@@ -138,6 +103,7 @@ class RMSprop(Optimizer):
 
 
 @register
+@options
 class Adam(Optimizer):
     """Divides a running mean of the gradients by the root of a running mean of their squares.
 
@@ -148,11 +114,6 @@ class Adam(Optimizer):
     Both means start at zero; m' = m / (1 - beta_1^t) and s' = s / (1 - beta_2^t) correct this bias
     in step t = 1, 2, ... This is PyTorch's definition. Keras adds epsilon to sqrt(s), not to
     sqrt(s'). PyTorch counts t for each parameter; here it is `steps` for all, also frozen ones.
-
-    Args:
-        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
-        beta_1, beta_2: the decay rates of the means, from 0 to below 1.
-        epsilon: added to the divisor; above 0.
 
     Source: Kingma and Ba, Adam, ICLR 2015, algorithm 1.
 
@@ -170,26 +131,13 @@ class Adam(Optimizer):
     )
     slots = ("mean", "square")
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float | Schedule = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-    ) -> None:
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-        )
-        self.beta_1 = check_fraction(beta_1, "beta_1", self)
-        self.beta_2 = check_fraction(beta_2, "beta_2", self)
-        self.epsilon = check_positive(epsilon, "epsilon", self)
+    learning_rate: float | Schedule = option(default=0.001)
+    beta_1: float = option(check_fraction, default=0.9)
+    """The decay rate of the mean of g, from 0 to below 1."""
+    beta_2: float = option(check_fraction, default=0.999)
+    """The decay rate of the mean of g^2."""
+    epsilon: float = option(check_positive, default=1e-8)
+    """Added to the divisor; above 0."""
 
     @override
     def update(self, value: Array, grad: Array, state: dict[str, Array]) -> None:
@@ -204,6 +152,7 @@ class Adam(Optimizer):
 
 
 @register
+@options
 class AdamW(Adam):
     """Adam with decoupled weight decay d: it isn't divided as the gradient is.
 
@@ -221,26 +170,7 @@ class AdamW(Adam):
 
     equation = Adam.equation.replace("w - eta", "w - eta weight_decay w - eta")
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float | Schedule = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.01,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-    ) -> None:
-        super().__init__(
-            learning_rate=learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-        )
+    weight_decay: float = option(check_not_negative, default=0.01)
 
     @override
     def decay(self, value: Array, grad: Array) -> Array:

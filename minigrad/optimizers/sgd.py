@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from minigrad.core.optimizer import Optimizer
+from minigrad.core.optimizer import Optimizer, Schedule
 from minigrad.data.arrays import Array
-from minigrad.optimizers.schedules import Schedule
-from minigrad.util.config import register
+from minigrad.util.config import option, options, register
 from minigrad.util.options import check_bool, check_fraction
 
 
 @register
+@options
 class SGD(Optimizer):
     """Gradient descent: theta <- theta - eta g.
 
@@ -20,11 +20,6 @@ class SGD(Optimizer):
         v <- m v + g
         theta <- theta - eta v             or, with nesterov,
         theta <- theta - eta (g + m v)
-
-    Args:
-        learning_rate, weight_decay, clip_norm, clip_value: see `Optimizer`.
-        momentum: m, 0 <= m < 1.
-        nesterov: use Nesterov momentum; needs momentum.
 
     Source: Sutskever et al., On the importance of initialization and momentum, ICML 2013.
 
@@ -37,25 +32,16 @@ class SGD(Optimizer):
     array([0.95])
     """
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float | Schedule = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-    ) -> None:
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-        )
-        self.momentum = check_fraction(momentum, "momentum", self)
-        self.nesterov = check_bool(nesterov, "nesterov", self)
-        if nesterov and not momentum:
+    learning_rate: float | Schedule = option(default=0.01)
+    momentum: float = option(check_fraction, default=0.0)
+    """m, 0 <= m < 1."""
+    nesterov: bool = option(check_bool, default=False)
+    """Use Nesterov momentum; needs momentum."""
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
             raise ValueError("SGD(nesterov=True) needs momentum, such as momentum=0.9")
 
     @property

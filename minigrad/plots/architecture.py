@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.chain import Chain
-from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, size_of
 from minigrad.data.by_name import each
 from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.merge import Add, Average, Concatenate, Multiply
+from minigrad.models.graph import Graph
 from minigrad.plots.layout import Place
 from minigrad.util.names import join
 

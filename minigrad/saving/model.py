@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.core.layer import Layer, build_once, replace, walk
+from minigrad.core.layer import Layer, build_once, walk
 from minigrad.data.arrays import Shape, as_input_shape
 from minigrad.metrics import METRICS
+from minigrad.models.sharing import replace
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
 from minigrad.saving.weights import arrays_of, fill, first_paths, put, refuse

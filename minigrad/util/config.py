@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-from typing_extensions import Self, override
+from typing_extensions import Self, dataclass_transform, override
 
 from minigrad.util.names import nearest, snake_case, with_article
 
@@ -55,6 +56,9 @@ class Configurable:
                     )
             return super().__new__(cls)
 
+    def __post_init__(self) -> None:
+        """Check the options together; see `options`."""
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; `type(self)(**config)` makes an equal object.
 
@@ -85,6 +89,80 @@ class Configurable:
     def __repr__(self) -> str:
         shown = ", ".join(f"{prefix}{value!r}" for prefix, value in self.repr_arguments())
         return f"{type(self).__name__}({shown})"
+
+
+G = TypeVar("G")
+V = TypeVar("V")
+_REQUIRED = inspect.Parameter.empty
+
+
+class As(Generic[G, V]):
+    """The type of an option that is given as a G and kept as a V, for type checkers only."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, cls: type) -> V: ...
+        def __set__(self, instance: object, value: G) -> None: ...
+
+
+class _Option:
+    def __init__(self, check: Any, default: Any, kw_only: bool) -> None:
+        self.check, self.default, self.kw_only = check, default, kw_only
+
+
+def option(
+    check: Callable[[Any, str, Any], Any] | None = None,
+    *,
+    default: Any = _REQUIRED,
+    kw_only: bool = True,
+    init: bool = True,
+) -> Any:
+    """Declare an option: `check(value, name, object)` returns what is kept, or raises an error."""
+    return _Option(check, default, kw_only) if init else default
+
+
+@dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(option,))
+def options(cls: type[T]) -> type[T]:
+    """Give a class the constructor of its options and those of its bases, as a dataclass has.
+
+    After the options are set, `__post_init__` checks them together.
+    """
+    own = {name: value for name, value in vars(cls).items() if isinstance(value, _Option)}
+    for name, declared in own.items():
+        delattr(cls, name)
+        if declared.default is not _REQUIRED and declared.default is not None:
+            setattr(cls, name, declared.default)  # for a subclass that doesn't call this `__init__`
+    known: dict[str, _Option] = {**own, **getattr(cls, "_options", {}), **own}
+    order = sorted(known, key=lambda name: known[name].kw_only)
+    places = [name for name in order if not known[name].kw_only]
+
+    def initialize(self: Any, *args: Any, **given: Any) -> None:
+        for name, value in zip(places, args, strict=False):
+            if given.setdefault(name, value) is not value:
+                raise TypeError(f"{type(self).__name__} got {name} twice: by place and by name")
+        for name, declared in known.items():
+            value = given.get(name, declared.default)
+            if value is _REQUIRED:
+                raise TypeError(f"{type(self).__name__} expects {name}: it has no default")
+            if declared.check is not None and not (value is None and declared.default is None):
+                value = declared.check(value, name, self)
+            setattr(self, name, value)
+        self.__post_init__()
+
+    kinds = inspect._ParameterKind
+    arguments = [
+        inspect.Parameter(
+            name,
+            kinds.KEYWORD_ONLY if known[name].kw_only else kinds.POSITIONAL_OR_KEYWORD,
+            default=known[name].default,
+        )
+        for name in order
+    ]
+    self_argument = inspect.Parameter("self", kinds.POSITIONAL_OR_KEYWORD)
+    initialize.__signature__ = inspect.Signature([self_argument, *arguments])  # type: ignore[attr-defined]
+    initialize.__name__, initialize.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
+    cls.__init__, cls._options = initialize, known  # type: ignore[attr-defined, method-assign]
+    return cls
 
 
 def register(cls: C) -> C:
@@ -126,12 +204,16 @@ def same_class(one: type, other: type) -> bool:
 
 
 def as_object(
-    kind: type[T], value: T | str, argument: str, *, suggested: tuple[type, ...] = ()
+    kind: type[T],
+    value: T | str,
+    argument: str,
+    *,
+    suggested: Callable[[Any], bool] = lambda cls: True,
 ) -> T:
     """Return the object, or create it from its registered name with default arguments.
 
     A name is the class name in snake case; "_loss" may be left out. `argument` is the option in
-    messages, which list the names of the classes `suggested`, by default all of this kind.
+    messages, which list the names of the classes that are `suggested`.
 
     >>> from minigrad import Loss
     >>> as_object(Loss, "mse", "loss")
@@ -146,8 +228,7 @@ def as_object(
     known = {snake_case(name): cls for name, cls in registered(kind).items()}
     cls = known.get(value) or known.get(f"{value}_loss")
     if cls is None:
-        some = suggested or kind
-        names = [n.removesuffix("_loss") for n, c in known.items() if issubclass(c, some)]
+        names = [n.removesuffix("_loss") for n, c in known.items() if suggested(c)]
         raise ValueError(f"{argument}={value!r} is not known: {nearest(value, names)}")
     try:
         return cls()

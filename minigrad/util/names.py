@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from minigrad.util.synonyms import SYNONYMS
-
 
 def snake_case(name: str) -> str:
     """Turn a class name into the name that an option takes.
@@ -57,6 +55,8 @@ def guess(name: str, known: Iterable[str]) -> str:
     "did you mean 'LayerNorm'?"
     """
     import difflib
+
+    from minigrad.util.synonyms import SYNONYMS
 
     here = {snake_case(other): other for other in known}
     full = snake_case(name)

@@ -6,11 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from types import FrameType
 from typing import Literal, TextIO, TypeAlias
 
-from typing_extensions import Self
-
+from minigrad.util.display import Display
 from minigrad.util.terminal import Terminal
 
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
@@ -34,7 +32,7 @@ def progress(verbose: Verbose) -> Progress:
     return Progress(stream, in_place=terminal and verbose != 2, every=verbose == 2)
 
 
-class Progress:
+class Progress(Display):
     """A line for each epoch, and on a terminal the running one, redrawn ten times a second.
 
     In a run of over 50 epochs some epochs have no line, unless `every` is true. The running line
@@ -198,36 +196,3 @@ def _clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
-class CtrlC:
-    """Counts Ctrl-C inside a `with` block, so that it interrupts no step; the second one raises.
-
-    Outside the main thread, or where a program has its own handler, it changes nothing.
-    """
-
-    def __init__(self) -> None:
-        self.presses = 0
-        self._installed = False
-
-    def __enter__(self) -> Self:
-        import signal
-
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            try:
-                signal.signal(signal.SIGINT, self._press)
-            except ValueError:  # only the main thread receives signals
-                return self
-            self._installed = True
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        import signal
-
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _press(self, number: int, frame: FrameType | None) -> None:
-        self.presses += 1
-        if self.presses > 1:
-            raise KeyboardInterrupt

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 import minigrad as mg
-from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
 from minigrad.interop.keras.layers import ACTIVATIONS, LAYERS, Tensor, cells_of, layer_of
@@ -33,6 +32,7 @@ from minigrad.interop.models import (
     integer_inputs,
     kind_of_layer,
 )
+from minigrad.models.graph import Graph
 
 
 def to_keras(model: mg.Model) -> Any:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 import minigrad as mg
-from minigrad.core.graph import Graph
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
 from minigrad.interop.layouts import TORCH, Part, Weight, array_of, split_arrays, weights_of
@@ -34,6 +33,7 @@ from minigrad.interop.torch.optimizers import (
     read_state,
     write_optimizer,
 )
+from minigrad.models.graph import Graph
 
 
 def to_torch(model: mg.Model) -> Module:

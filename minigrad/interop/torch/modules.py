@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 import minigrad as mg
-from minigrad.core.graph import Graph
 from minigrad.data.by_name import each
+from minigrad.models.graph import Graph
 
 Tensor: TypeAlias = Any
 Module: TypeAlias = Any

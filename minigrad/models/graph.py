@@ -72,6 +72,8 @@ class Graph(Layer):
     ((1, 2), (1, 2))
     """
 
+    transparent = True
+
     def __init__(
         self,
         inputs: Mapping[str, Shape],

@@ -1,0 +1,1 @@
+"""Blocks of rows: large batches in constant memory, on several threads."""

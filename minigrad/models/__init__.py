@@ -1,0 +1,1 @@
+"""Models: what users build, with graphs, training and tools."""

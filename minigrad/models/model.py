@@ -1,0 +1,647 @@
+"""Models: networks that can be trained, saved, drawn and explained."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from inspect import signature
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from typing_extensions import Self, override
+
+from minigrad.core.chain import Chain, as_list, name_layers
+from minigrad.core.layer import Layer, Symbol, walk
+from minigrad.core.loss import Loss
+from minigrad.core.model import BaseModel
+from minigrad.core.optimizer import Optimizer
+from minigrad.core.trainer import Trainer
+from minigrad.data.arrays import (
+    Array,
+    DType,
+    Shape,
+    check_finite,
+)
+from minigrad.data.batches import Batches, Stream, as_batches, as_validation
+from minigrad.data.by_name import Arrays, Data, check_names, each, labelled
+from minigrad.data.rows import Rows, as_inputs, as_pair, as_rows, split
+from minigrad.history import History
+from minigrad.metrics import Metric, Metrics, named_metrics
+from minigrad.metrics.running import RunningMetrics
+from minigrad.models.evaluate import evaluate
+from minigrad.models.graph import Graph, Input, graph_of
+from minigrad.models.joint_loss import JointLoss, as_loss
+from minigrad.models.last_good_epoch import LastGoodEpoch
+from minigrad.models.sharing import separate_uses
+from minigrad.util.config import Configurable, as_object, register
+from minigrad.util.options import check_bool, check_fraction, check_int
+from minigrad.util.progress import Verbose, progress
+from minigrad.util.random import RNG, RNGLike
+from minigrad.util.repr import pretty
+
+if TYPE_CHECKING:
+    from minigrad.callbacks.base import Callback, EpochFunction
+    from minigrad.diagnose import Diagnosis
+    from minigrad.explain import Explanation
+    from minigrad.film import Film
+    from minigrad.jit import JaxEngine
+    from minigrad.objective import Objective
+
+
+EngineName: TypeAlias = Literal["numpy", "jax"]
+
+_BATCH_SIZE = 32
+"""The default of `fit`."""
+
+
+@register
+class Model(BaseModel):
+    """A network that can be trained: any layer, with a dtype, an rng and one flat vector.
+
+    A model is itself a layer, so models nest; the parameters of an inner model live in the vector
+    of the outermost one. `trainer` is None before `compile`.
+
+    Args:
+        network: the layer that computes the prediction; see `Sequential` for a chain of layers.
+        inputs, outputs: or the inputs of a graph (`Input`), and what layers called on them give:
+            one, a list, or for outputs a dict. Several inputs are passed as a dict by name, several
+            outputs are a dict by their layers' names, or by those given.
+        input_shape: the shape of one row, such as (2,); without it the first data builds the model.
+        rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
+            `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
+        dtype: "float64" or "float32", of all parameters and computations, inner models included.
+        name: see `Layer`.
+
+    Raises:
+        TypeError, ValueError: an unusable input shape or dtype, or a layer of another dtype.
+
+    >>> from minigrad import Concatenate, Dense, Input, Residual
+    >>> model = Model(Residual([Dense(3)]), input_shape=(3,), rng=0)
+    >>> [path for path, _ in model.named_parameters()]
+    ['residual_1.chain_1.dense_1.weight', 'residual_1.chain_1.dense_1.bias']
+    >>> a, b = Input((4,), name="a"), Input((6,), name="b")
+    >>> h = Concatenate()(Dense(8)(a), Dense(8)(b))
+    >>> model = Model(inputs=[a, b], outputs=[Dense(1, name="price")(h), Dense(3, name="kind")(h)])
+    >>> model.output_shape
+    {'price': (1,), 'kind': (3,)}
+    """
+
+    trainer: Trainer | None = None
+
+    def __init__(
+        self,
+        network: Layer | None = None,
+        *,
+        inputs: Input | Sequence[Input] | None = None,
+        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol] | None = None,
+        input_shape: Shape | None = None,
+        rng: RNGLike = None,
+        dtype: DType = "float64",
+        name: str = "",
+    ) -> None:
+        self.name = name
+        if isinstance(network, Layer):
+            if inputs is not None or outputs is not None:
+                raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")
+        else:
+            if network is not None:
+                raise TypeError(
+                    f"{self.label} expects a layer as network, got {network!r}: "
+                    "pass inputs= and outputs= by name"
+                )
+            if input_shape is not None:
+                raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
+            network = graph_of(inputs, outputs, self.label)
+            input_shape = network.row_shapes
+        self._split_seed: int | None = None
+        super().__init__(network, input_shape=input_shape, rng=rng, dtype=dtype, name=name)
+
+    @property
+    def _graph(self) -> Graph | None:
+        return self.network if isinstance(self.network, Graph) else None
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of several inputs; none for a single one."""
+        names = tuple(self._graph.inputs) if self._graph else ()
+        return names if len(names) > 1 else ()
+
+    @override
+    def build(self, input_shape: Shape, rng: RNG) -> Shape:
+        for _, inner in walk(self) if self._graph else ():
+            if isinstance(inner, Model) and inner.output_shape is None:
+                inner.dtype = self.dtype  # of the copies for other uses
+        return super().build(input_shape, rng)
+
+    @override
+    def _gather(self) -> None:
+        separate_uses([layer for _, layer in walk(self)])
+        super()._gather()
+
+    @override
+    def as_input(self, *inputs: Data) -> Data:
+        """Return an array, or a dict of several inputs, which may be given in order."""
+        names = self.input_names
+        if len(inputs) == 1:
+            return as_inputs(inputs[0], names)
+        if len(inputs) != len(names):
+            raise TypeError(f"{self.label} expects {len(names) or 1} inputs, got {len(inputs)}")
+        return as_inputs(dict(zip(names, inputs, strict=True)), names)
+
+    @override
+    def _build_or_check(self, x: Data) -> None:
+        if not (graph := self._graph):
+            return super()._build_or_check(x)
+        if self.output_shape is None:
+            self.build_for(graph.row_shapes)
+        graph.check_inputs(x)
+        return None
+
+    @override
+    def astype(self, dtype: DType) -> Self:
+        twin = super().astype(dtype)
+        if twin.optimizer is not None:
+            state = twin.optimizer.state
+            twin.optimizer.state = {name: a.astype(twin.dtype) for name, a in state.items()}
+        return twin
+
+    def compile(
+        self,
+        *,
+        optimizer: Optimizer | str,
+        loss: Loss | str | Mapping[str, Loss | str],
+        metrics: Metrics = (),
+    ) -> None:
+        """Set how the model is trained; its history goes on.
+
+        Args:
+            optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
+            loss: such as `MSELoss()`, or a name for its defaults: "mse"; a dict of them for several
+                outputs.
+            metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction);
+                a dict of such lists for several outputs.
+
+        Raises:
+            TypeError, ValueError: an unknown name, a class in place of an object, or an optimizer
+                that has trained another model. A model that ends in Softmax or Sigmoid before a
+                loss that takes logits gets a UserWarning.
+        """
+        optimizer = as_object(Optimizer, optimizer, "optimizer")
+        optimizer.check_owner(p for _, p in self.named_parameters())
+        loss = self._as_loss(loss)
+        losses = loss.losses or loss
+        named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
+        each(_warn_of_logits, losses, self._graph.output_layers if self._graph else self)
+        self.trainer = Trainer(self, optimizer, loss, named, self.history)
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer; None before `compile`."""
+        return self.trainer.optimizer if self.trainer else None
+
+    @property
+    def loss(self) -> Loss | None:
+        """The loss; None before `compile`."""
+        return self.trainer.loss if self.trainer else None
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics by name; none before `compile`."""
+        return self.trainer.metrics if self.trainer else {}
+
+    @property
+    def history(self) -> History:
+        """The logs of all epochs so far."""
+        return self.trainer.history if self.trainer else History()
+
+    def fit(
+        self,
+        x: Arrays | Batches | None = None,
+        y: Arrays | None = None,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = _BATCH_SIZE,
+        shuffle: bool = True,
+        validation_data: Batches | Sequence[Arrays] | None = None,
+        validation_split: float = 0.0,
+        sample_weight: Arrays | None = None,
+        class_weight: Mapping[Any, Any] | None = None,
+        steps_per_epoch: int | None = None,
+        callbacks: Sequence[Callback | EpochFunction] = (),
+        verbose: Verbose = "auto",
+        threads: int | None = None,
+        engine: EngineName | JaxEngine = "numpy",
+    ) -> History:
+        """Train for some epochs, or until Ctrl-C; another call continues from there.
+
+        After Ctrl-C the running step is finished and the history so far is returned; a second
+        Ctrl-C raises KeyboardInterrupt at once.
+
+        Args:
+            x: rows of the input shape, real and finite; a memory-mapped file is read in blocks.
+                Without y: an iterable of batches, (x, y) or (x, y, sample_weight), or a function
+                that returns one.
+            y: a target for each row.
+            epochs: how often to run through all rows.
+            batch_size: rows in a step; None takes all as one batch. An iterable has its own.
+            shuffle: draw a new order of the rows each epoch; not for an iterable or one batch.
+            validation_data: (x, y), (x, y, sample_weight) or an iterable of such batches, evaluated
+                after each epoch.
+            validation_split: or the fraction of the rows that is held out for that, chosen at
+                random; later calls with the same rows and fraction hold out the same.
+            sample_weight: a weight for each row, or for each term, of the predictions' first axes,
+                such as (n, time); a mean loss becomes the weighted mean, metrics ignore it.
+            class_weight: a weight for each class, multiplied into the training weights.
+            steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
+            callbacks: `Callback` objects, or functions of (epoch, logs).
+            verbose: 1 or "auto" shows a progress bar on a terminal, with batches per second, and
+                elsewhere a line for each epoch, or at most one a second in a run of over 50 epochs;
+                2 shows a line for each epoch everywhere, 0 nothing.
+            threads: that share a large batch, without a change of the result; None takes
+                MINIGRAD_THREADS, or one a core.
+            engine: "numpy", or "jax" to run the same steps with JAX, on all devices that JAX has;
+                see "The JAX engine" in the docs. `minigrad.jit.JaxEngine(devices=...)` takes
+                fewer. It needs `pip install 'minigrad[jax]'`.
+
+        Returns:
+            The history of this call; `model.history` holds that of all calls. The loss includes
+            the regularizers, those of frozen parameters too.
+
+        Raises:
+            RuntimeError: the model isn't compiled.
+            TypeError, ValueError: unusable data or options, found before anything is changed;
+                only later batches of an iterable are checked as they come.
+            DivergedError: a loss, a gradient or a parameter isn't finite.
+        """
+        from minigrad.blocks.block_gradient import BlockGradient
+        from minigrad.callbacks.base import as_callbacks
+
+        trainer, jax = self._trainer("fit"), _jax_engine(engine)
+        epochs = check_int(epochs, "epochs", "fit")
+        if batch_size is not None:
+            batch_size = check_int(batch_size, "batch_size", "fit")
+        shuffle = check_bool(shuffle, "shuffle", "fit")
+        found, shown = as_callbacks(callbacks), progress(verbose)
+        accept = partial(self._rows, loss=trainer.loss)
+        data = as_batches(
+            x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
+        )
+        if isinstance(data, Stream) and batch_size not in (None, _BATCH_SIZE):
+            raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
+        fraction = check_fraction(validation_split, "validation_split", "fit")
+        validation = as_validation(validation_data, fraction, accept, epochs=epochs)
+        if fraction:
+            if self._split_seed is None:
+                self._split_seed = int(self.rng.bytes(4).hex(), 16)
+            data, validation = split(data, fraction, self._split_seed)
+        if class_weight is not None:
+            data = data.weighted_by_class(class_weight, self.output_shape or ())
+        self._gather()
+        if isinstance(data, Rows):
+            _check_batches(self, data, batch_size)
+        gradient = BlockGradient(
+            self._computed, trainer.loss, parameters=self.parameters, threads=threads
+        )
+        if isinstance(data, Rows) and jax is None:
+            data = data.for_epochs(batch_size, gradient.rows)
+
+        def validate(source: Any) -> dict[str, float]:
+            forward = jax.forward() if jax else None
+            return evaluate(self, trainer.loss, trainer.metrics, source, gradient.rows, forward)
+
+        return trainer.fit(
+            gradient,
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            rng=self.rng if shuffle else None,
+            good=LastGoodEpoch(self, trainer.optimizer),
+            running=lambda reused: RunningMetrics(trainer.loss, trainer.metrics, reused=reused),
+            validation=validation,
+            validate=validate,
+            callbacks=found,
+            progress=shown,
+            engine=jax,
+        )
+
+    def evaluate(
+        self,
+        x: Arrays | Batches,
+        y: Arrays | None = None,
+        *,
+        sample_weight: Arrays | None = None,
+        engine: EngineName | JaxEngine = "numpy",
+    ) -> dict[str, float]:
+        """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
+        from minigrad.blocks.plan import Plan
+
+        trainer, jax = self._trainer("evaluate"), _jax_engine(engine)
+        accept = partial(self._rows, loss=trainer.loss)
+        data = as_batches(x, y, accept, sample_weight=sample_weight)
+        forward = jax.Forward(self) if jax else None
+        return evaluate(self, trainer.loss, trainer.metrics, data, Plan(self).rows, forward)
+
+    def predict(
+        self, x: Data, *, threads: int | None = None, engine: EngineName | JaxEngine = "numpy"
+    ) -> Any:
+        """Return the outputs for all rows; safe to call from many threads at once.
+
+        `threads` and `engine` are those of `fit`.
+
+        Raises:
+            TypeError: x isn't real numbers.
+            ValueError: x is empty, has NaN or infinity, or rows of another shape.
+        """
+        from minigrad.blocks.block_gradient import predict
+
+        jax, inputs, network = _jax_engine(engine), self._inputs(x), self._computed
+        forward = jax.Forward(network) if jax else None
+        return predict(network, inputs, self.dtype, threads=threads, forward=forward)
+
+    def activations(self, x: Arrays) -> dict[str, Array]:
+        """Return what each layer outputs for these rows in inference, by its path, in order."""
+        from minigrad.trace import trace
+
+        recorded = trace(self, self.cast(self._inputs(x), self.dtype), training=False)
+        return {step.path: step.output for step in recorded.steps if step.path}
+
+    def objective(
+        self,
+        x: Arrays,
+        y: Arrays,
+        *,
+        loss: Loss | str | None = None,
+        sample_weight: Arrays | None = None,
+        engine: EngineName | JaxEngine = "numpy",
+    ) -> Objective:
+        """Return theta -> (J, dJ/dtheta) over these rows, for SciPy's optimizers; see `Objective`.
+
+        The arguments are those of `fit`, and `loss` is by default the compiled one.
+        """
+        from minigrad.blocks.block_gradient import BlockGradient
+        from minigrad.objective import Objective
+
+        loss = self._loss_for("objective", loss)
+        rows = self._rows(x, y, sample_weight, loss=loss)
+        jax = _jax_engine(engine)
+        return Objective(self, loss, rows, jax.Gradient if jax else BlockGradient)
+
+    def explain(
+        self,
+        x: Arrays,
+        y: Arrays,
+        *,
+        loss: Loss | str | None = None,
+        optimizer: Optimizer | str | None = None,
+    ) -> Explanation:
+        """Show a training step on a few rows as equations with their numbers.
+
+        The explanation has the forward and the backward pass, and with an optimizer the update and
+        the loss after it. It prints as text, and can be written as LaTeX and as a page to step
+        through; see `Explanation`. The model and the optimizer aren't changed. `loss` and
+        `optimizer` are by default the compiled ones.
+        """
+        from minigrad.explain import Explanation
+
+        loss = self._loss_for("explain", loss)
+        if optimizer is not None:
+            optimizer = as_object(Optimizer, optimizer, "optimizer")
+        rows = self._rows(x, y, loss=loss).take(slice(None))
+        return Explanation(self, rows.x, rows.y, loss, optimizer or self.optimizer)
+
+    def diagnose(self, x: Arrays, y: Arrays, **options: Any) -> Diagnosis:
+        """Find what keeps the model from learning these rows; see `minigrad.diagnose.diagnose`."""
+        from minigrad.diagnose import diagnose
+
+        return diagnose(self, x, y, **options)
+
+    def film(self, x: Arrays, y: Arrays, **options: Any) -> Film:
+        """Train, and return a film of it; see `minigrad.film.film`."""
+        from minigrad.film import film
+
+        return film(self, x, y, **options)
+
+    def summary(self) -> None:
+        """Print a table of the layers: shapes, parameters, and whether they are trained."""
+        from minigrad.summary import summary
+
+        print(summary(self))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole model into one safetensors file; `minigrad.load(path)` reads it.
+
+        The file holds all that training needs to continue in the same bits, but for callbacks, and
+        for how an inner model was compiled. Of a function (a metric, an initializer) it holds the
+        name. The write is atomic. An option that a file can't hold raises TypeError.
+        """
+        from minigrad.saving.model import save
+
+        save(self, path)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters and buffers, by path, into a safetensors file."""
+        from minigrad.saving.weights import save_weights
+
+        save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Read parameters and buffers from a file of `save_weights`, `save` or another tool.
+
+        Other names or shapes raise `FileFormatError`, and the model stays as it was.
+        """
+        from minigrad.saving.weights import load_weights
+
+        load_weights(self, path)
+
+    def _inputs(self, x: Data) -> Data:
+        """Validate inputs; an unbuilt model is built for them."""
+        data = as_inputs(x, self.input_names)
+        for label, array in labelled(data, "x"):
+            check_finite(array, label)
+        self._build_or_check(data)
+        return data
+
+    def _trainer(self, call: str) -> Trainer:
+        if self.trainer is None:
+            raise RuntimeError(
+                f"{call} needs a compiled model: call model.compile(optimizer=..., loss=...) first"
+            )
+        return self.trainer
+
+    def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
+        """Return a loss; for several outputs, one that has a loss for each of them."""
+        outputs = self._graph.outputs if self._graph else None
+        if isinstance(outputs, dict):
+            check_names(getattr(loss, "losses", loss) or loss, tuple(outputs), "loss")
+        loss = as_loss(loss)
+        if isinstance(loss, JointLoss) and not isinstance(outputs, dict):
+            raise ValueError(
+                f"{self.label} has a single output, got losses for {list(loss.losses)}"
+            )
+        return loss
+
+    def _loss_for(self, call: str, loss: Loss | str | None) -> Loss:
+        """Return the given loss, or else the compiled one."""
+        if loss is not None:
+            return self._as_loss(loss)
+        if self.loss is None:
+            raise RuntimeError(
+                f"{call} needs a loss: pass one, such as loss=MSELoss(), or compile the model"
+            )
+        return self.loss
+
+    def _rows(
+        self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
+    ) -> Rows:
+        """Validate inputs, targets and weights; an unbuilt model is built for them."""
+        inputs, targets = as_pair(x, y, self.input_names)
+        self._build_or_check(inputs)
+        return as_rows(
+            inputs,
+            targets,
+            output_shape=self.output_shape,
+            loss=loss,
+            sample_weight=sample_weight,
+            names=self.input_names,
+            cast=partial(self.cast, dtype=self.dtype),
+        )
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "network": self.network,
+            "input_shape": self.input_shape,
+            "rng": None,
+            "dtype": self.dtype.name,
+            "name": self.name,
+        }
+
+    @override
+    def repr_arguments(self) -> list[tuple[str, Any]]:
+        """Return the arguments that a repr shows, those of a subclass's own included."""
+        shown, known = super().repr_arguments(), {*self.get_config(), "inputs", "outputs"}
+        if own := [name for name in signature(type(self)).parameters if name not in known]:
+            config = Configurable.get_config(self)
+            shown += [(f"{name}=", config[name]) for name in own]
+        return shown
+
+    @override
+    def __repr__(self) -> str:
+        """Return the code that makes it, with comments for what the code doesn't say."""
+        from minigrad.summary import notes
+
+        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self))])
+
+    def _repr_html_(self) -> str:
+        """Return the diagram and the table of the layers, for a notebook."""
+        from minigrad.plots import html
+
+        return html(self)
+
+
+@register
+class Sequential(Model):
+    """The model of a chain: layers one after another.
+
+    `model[0]` and `model["dense_1"]` are layers; `model[:2]` is a model of the first two, the same
+    objects with the same weights.
+
+    Args:
+        layers: the layers, in order; those without a name get one, such as 'dense_1'.
+        input_shape, rng, dtype, name: see `Model`.
+
+    >>> import numpy as np
+    >>> from minigrad import SGD, Dense, MSELoss, Sigmoid
+    >>> model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
+    >>> model.compile(optimizer=SGD(learning_rate=2.0), loss=MSELoss())
+    >>> x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    >>> history = model.fit(x, [0, 1, 1, 1], epochs=2000, batch_size=None, verbose=0)
+    >>> model.predict(x).round().ravel()
+    array([0., 1., 1., 1.])
+    """
+
+    network: Chain
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        *,
+        input_shape: Shape | None = None,
+        rng: RNGLike = None,
+        dtype: DType = "float64",
+        name: str = "",
+    ) -> None:
+        layers = as_list(layers, type(self).__name__)
+        name_layers(layers, type(self).__name__)
+        super().__init__(Chain(layers), input_shape=input_shape, rng=rng, dtype=dtype, name=name)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers; the list may be changed until the model is built."""
+        return self.network.layers
+
+    @layers.setter
+    def layers(self, layers: list[Layer]) -> None:
+        self.network.layers[:] = layers
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @override
+    def __getitem__(self, key: int | str | slice) -> Any:
+        """Return the layer at an index or a path, or a model of a slice's layers."""
+        if not isinstance(key, slice):
+            return super().__getitem__(key)
+        layers = self.layers[key]
+        input_shape = layers[0].input_shape if layers else None
+        return Sequential(layers, input_shape=input_shape, rng=self.rng, dtype=self.dtype)
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["network"]
+        return {"layers": self.layers, **config}
+
+
+def _jax_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
+    """Return the room of the JAX engine; None for NumPy's."""
+    if isinstance(engine, str) and engine == "numpy":
+        return None
+    if isinstance(engine, str) and engine != "jax":
+        raise ValueError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+    from minigrad.jit import JaxEngine
+
+    if isinstance(engine, str):
+        return JaxEngine()
+    if not isinstance(engine, JaxEngine):
+        raise TypeError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
+    return engine
+
+
+def _warn_of_logits(loss: Loss, last: Layer) -> None:
+    while last.children:
+        last = last.children[-1]
+    if loss.takes_logits and last.gives_probabilities:
+        warnings.warn(
+            f"{loss.label} takes logits, and {last.label} turns them into probabilities before: "
+            f"leave {last.label} out",
+            stacklevel=4,
+        )
+
+
+def _check_batches(model: Layer, data: Rows, batch_size: int | None) -> None:
+    if not data.total:
+        raise ValueError(f"all {len(data)} training rows have weight 0")
+    last = len(data) if batch_size is None else (len(data) - 1) % batch_size + 1
+    for _, layer in walk(model):
+        if last < layer.min_batch_size:
+            raise ValueError(
+                f"{layer.label} expects at least {layer.min_batch_size} rows in a training "
+                f"batch, got {last} in the last one ({len(data)} rows, batch_size="
+                f"{batch_size}): choose another batch_size"
+            )
