@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from minigrad.callbacks import (
     CSVLogger, Callback, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
 )
-from minigrad.models.graph import Graph, Input
-from minigrad.models.joint_loss import JointLoss
+from minigrad.graphs.graph import Graph, Input
+from minigrad.graphs.joint_loss import JointLoss
 from minigrad.models.model import Model, Sequential
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError

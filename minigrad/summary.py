@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import describe
-from minigrad.models.graph import Graph
+from minigrad.graphs.graph import Graph
 from minigrad.util.names import join
 from minigrad.util.table import Table
 from minigrad.util.terminal import Terminal

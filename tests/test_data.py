@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from helpers import says, slow
-from minigrad import SGD, BatchNorm, CrossEntropyLoss, Dense, Sequential, Tanh
+from minigrad import SGD, BatchNorm, CrossEntropyLoss, Dense, MSELoss, Sequential, Tanh
 from minigrad.data import permutation
-from minigrad.data.batches import Stream
+from minigrad.data.class_weight import weighted_by_class
 from minigrad.data.permutation import LazyPermutation, random_permutation
-from minigrad.data.rows import Picked, Rows, split
+from minigrad.data.rows import Form, Rows
+from minigrad.data.split import Picked, split
+from minigrad.data.stream import Stream
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))
@@ -236,7 +238,8 @@ class TestConversion:
         assert np.isfinite(model.history["loss"]).all()
 
     def test_rows_are_taken_in_the_dtype(self) -> None:
-        rows = Rows(BOOLEANS, Y, None, lambda x: x.astype(np.float32))
+        form = Form(MSELoss(), (1,), network=make().network, dtype=np.dtype(np.float32))
+        rows = Rows(BOOLEANS, Y, None, form)
         assert rows.take(slice(3)).x.dtype == np.float32
         assert {batch.x.dtype for batch in rows.batches(32, None)} == {np.dtype("float32")}
         assert rows.chunk == 16 * 2**20 // (2 * 8 + 8)
@@ -319,9 +322,9 @@ class TestClassWeight:
         assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-14)
 
     def test_labels_split_by_index(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("minigrad.data.rows._COPY_BYTES", 0)
+        monkeypatch.setattr("minigrad.data.split._COPY_BYTES", 0)
         train, _ = split(Rows(X, np.arange(100) % 2), 0.3, seed=0)
-        weight = train.weighted_by_class({0: 1, 1: 5}, (1,)).weight
+        weight = weighted_by_class(train, {0: 1, 1: 5}, (1,)).weight
         np.testing.assert_array_equal(weight, np.where(train.y[:] == 0, 1.0, 5.0))
 
 
@@ -352,7 +355,7 @@ class TestStepsPerEpoch:
             make().fit(iter(batches()), epochs=3, steps_per_epoch=3, verbose=0)
 
     def test_count_is_known(self) -> None:
-        stream = Stream(self.endless(), lambda x, y, weight: Rows(x, y, weight), steps=5)
+        stream = Stream(self.endless(), steps=5).of(Form(MSELoss(), (1,)))
         assert stream.count(None) == 5
         assert [len(list(stream.batches(None, None))) for _ in range(2)] == [5, 5]
 
@@ -526,7 +529,7 @@ class TestSplit:
         options = {"sample_weight": WEIGHT} if weighted else {}
         copied, picked = make(metrics=["mae"]), make(metrics=["mae"])
         for model, most in ((copied, 10**9), (picked, 10)):
-            monkeypatch.setattr("minigrad.data.rows._COPY_BYTES", most)
+            monkeypatch.setattr("minigrad.data.split._COPY_BYTES", most)
             model.fit(
                 X, Y, validation_split=0.3, batch_size=batch_size, epochs=2, verbose=0, **options
             )
@@ -539,7 +542,7 @@ class TestSplit:
         for model in (expected, found):
             model.compile(optimizer="sgd", loss="mse")
             model.fit(X, Y, batch_size=None, validation_split=0.2, epochs=2, verbose=0)
-            monkeypatch.setattr("minigrad.data.rows._COPY_BYTES", 0)
+            monkeypatch.setattr("minigrad.data.split._COPY_BYTES", 0)
         assert found.history == expected.history
 
     def test_part_with_zero_weights_is_refused(self) -> None:
@@ -588,8 +591,8 @@ class TestFiles:
     def test_file_is_read_in_small_pieces(
         self, stored: Path, dtype: str, options, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for name in ("_CHUNK_BYTES", "_COPY_BYTES"):
-            monkeypatch.setattr(f"minigrad.data.rows.{name}", 2**20)
+        for name in ("rows._CHUNK_BYTES", "split._COPY_BYTES"):
+            monkeypatch.setattr(f"minigrad.data.{name}", 2**20)
         x, y = (np.load(stored / f"{name}.npy", mmap_mode="r") for name in "xy")
         model = make(features=FEATURES, dtype=dtype)
         model.fit(x[:64], y[:64], verbose=0)  # what is made once

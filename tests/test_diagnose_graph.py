@@ -30,7 +30,7 @@ from minigrad import (
     Sequential,
 )
 from minigrad.core.layer import Layer
-from minigrad.models.joint_loss import JointLoss
+from minigrad.graphs.joint_loss import JointLoss
 from minigrad.trace import trace
 
 RNG = np.random.default_rng(0)

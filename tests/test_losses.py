@@ -25,7 +25,7 @@ from minigrad import (
     check_gradients,
 )
 from minigrad.data.rows import as_rows
-from minigrad.models.joint_loss import as_loss
+from minigrad.graphs.joint_loss import as_loss
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
 CASES = json.loads(REFERENCE.read_text())["cases"]

@@ -36,6 +36,7 @@ from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.limits import mean_loss
 from minigrad.explain.steps import Limit, number
+from minigrad.graphs.joint_loss import as_loss
 from minigrad.metrics import (
     accuracy,
     binary_accuracy,
@@ -45,7 +46,6 @@ from minigrad.metrics import (
     recall,
     top_k_accuracy,
 )
-from minigrad.models.joint_loss import as_loss
 
 REFERENCE = Path(__file__).with_name("reference")
 KEPT = json.loads((REFERENCE / "ranks.json").read_text())

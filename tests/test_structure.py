@@ -20,8 +20,9 @@ ROOMS = [
     "history",
     "metrics",
     "core",
-    "models",
+    "graphs",
     "blocks",
+    "models",
     "layers",
     "losses",
     "optimizers",
@@ -46,13 +47,11 @@ ROOMS = [
 DOORS = {
     ("models.model", room)
     for room in (
-        "blocks.block_gradient",
-        "blocks.plan",
         "callbacks.base",
-        "jit",
         "diagnose",
         "explain",
         "film",
+        "jit",
         "objective",
         "plots",
         "saving.model",
@@ -60,7 +59,7 @@ DOORS = {
         "summary",
         "trace",
     )
-} | {("core.trainer", "trace"), ("history", "plots"), ("models.model", "blocks")}
+} | {("core.trainer", "trace"), ("history", "plots")}
 """Imports inside a method of `Model`, `Trainer` or `History`, against the order of the rooms."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.by_name import Data
-from minigrad.models.graph import Input
+from minigrad.graphs.graph import Input
 from minigrad.util.config import registered
 from minigrad.util.random import is_rng, rng_state, set_rng_state
 
@@ -46,7 +46,8 @@ def in_double(model: Layer, x: Data) -> Any:
     """Return a copy of a model in float64, built for x; a single layer gets a model of its own."""
     single = not hasattr(model, "build_for")
     twin: Any = model_of(model, None) if single else copy.deepcopy(model)
-    twin._inputs(x)  # before another dtype, in which layers that are built don't fit
+    if twin.output_shape is None:  # before another dtype, in which built layers don't fit
+        twin.build_for(twin.check_rows(twin.as_input(x), None))
     return twin.astype("float64")
 
 

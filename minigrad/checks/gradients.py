@@ -166,7 +166,7 @@ def check_gradients(
     """
     twin = in_double(model, x)
     checked: Loss = twin._as_loss(loss)
-    rows = twin._rows(x, y, sample_weight, loss=checked).take(slice(None))
+    rows = twin.as_rows(x, y, sample_weight, loss=checked).take(slice(None))
     objective = _Objective(twin, checked, rows)
     comparisons = []
     for path, gradient in objective.at_start.items():

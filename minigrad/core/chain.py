@@ -94,6 +94,10 @@ class Chain(Layer):
         return self.layers[0].cast(x, dtype)
 
     @override
+    def check_rows(self, x: Any, input_shape: Shape | None) -> Shape:
+        return self.layers[0].check_rows(x, input_shape)
+
+    @override
     def check_output(self, output: Array, rows: int) -> None:
         self.layers[-1].check_output(output, rows)
 

@@ -149,13 +149,20 @@ class Layer(Cached):
         """Return a batch of numbers in the dtype that `forward` takes: the model's."""
         return x.astype(dtype, copy=False)
 
-    def check_input(self, x: Array, row_shape: Shape) -> None:
+    def check_input(self, x: Array, input_shape: Shape) -> None:
         """Refuse a batch whose rows don't have this shape."""
-        if (x.shape[1:] != row_shape and not fits(x.shape[1:], row_shape)) or not x.ndim:
+        if (x.shape[1:] != input_shape and not fits(x.shape[1:], input_shape)) or not x.ndim:
             raise ValueError(
-                f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"
-                + _reshape_hint(x.shape, row_shape)
+                f"{self.label} expects input of shape {describe(input_shape)}, got {x.shape}"
+                + _reshape_hint(x.shape, input_shape)
             )
+
+    def check_rows(self, x: Any, input_shape: Shape | None) -> Shape:
+        """Return the input shape for data, and refuse another than the given one, if any."""
+        if input_shape is not None:
+            self.check_input(x, input_shape)
+        shape: Shape = x.shape[1:]
+        return shape
 
     def check_output(self, output: Array, rows: int) -> None:
         """Refuse an output that doesn't have the shape that `build` declared."""
@@ -193,6 +200,11 @@ class Layer(Cached):
             layer._frozen = not value
             for _, parameter in layer.own_parameters():
                 parameter.trainable = value
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of several inputs; none for a single one."""
+        return ()
 
     @property
     def stored(self) -> int:
@@ -338,14 +350,14 @@ def _as_shape(shape: Any, owner: str) -> Shape:
     return tuple(n if n is None else int(n) for n in shape)
 
 
-def _reshape_hint(shape: Shape, row_shape: Shape) -> str:
-    if shape == row_shape:
+def _reshape_hint(shape: Shape, input_shape: Shape) -> str:
+    if shape == input_shape:
         batch = f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
         return ": a single row needs a batch axis, x[np.newaxis]" + batch * (len(shape) > 1)
-    if len(shape) == 1 and row_shape == (1,):
+    if len(shape) == 1 and input_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
-    if row_shape[:1] == (None,) != row_shape and shape[1:] == row_shape[1:]:
-        return f": leave the batch axis out of input_shape, {row_shape[1:]}"
-    if len(shape) > 2 and row_shape == (math.prod(shape[1:]),):
+    if input_shape[:1] == (None,) != input_shape and shape[1:] == input_shape[1:]:
+        return f": leave the batch axis out of input_shape, {input_shape[1:]}"
+    if len(shape) > 2 and input_shape == (math.prod(shape[1:]),):
         return ": put Flatten() first, or pass x.reshape(len(x), -1)"
     return ""

@@ -178,10 +178,17 @@ class BaseModel(Layer):
     def _build_or_check(self, x: Data) -> None:
         """Refuse rows of another shape; an unbuilt model is built for them."""
         if self.output_shape is None:
-            self.build_for(x.shape[1:])
-        assert self.input_shape is not None
-        if x.shape[1:] != self.input_shape:
-            self.children[0].check_input(x, self.input_shape)
+            self.build_for(self.check_rows(x, None))
+        self.check_rows(x, self.input_shape)
+
+    @property
+    @override
+    def input_names(self) -> tuple[str, ...]:
+        return self.network.input_names
+
+    @override
+    def check_rows(self, x: Data, input_shape: Shape | None) -> Shape:
+        return self.network.check_rows(x, input_shape)
 
     def astype(self, dtype: DType) -> Self:
         """Return a copy of the model in another dtype."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from minigrad.data.arrays import Shape, as_array, as_data, as_weights, check_finite, with_axes
+from minigrad.data.arrays import Shape, as_array, as_data, as_weights, check_finite
 from minigrad.data.by_name import (
     Data,
     check_names,
@@ -21,38 +21,61 @@ from minigrad.data.by_name import (
     take,
 )
 from minigrad.data.permutation import random_permutation
-from minigrad.util.options import check_not_negative
 from minigrad.util.random import RNG
 
 _CHUNK_BYTES = 16 * 2**20
 """How much of the data is gathered at a time in a random order."""
-_COPY_BYTES = 64 * 2**20
-"""A split copies arrays up to this size. A larger one may be a file larger than the memory."""
 _LAYOUT_BYTES = 2**16, 2**22
 """The sizes of x between which a copy with contiguous features pays."""
 _NARROW = 64
 
 
+class Targets(Protocol):
+    """Validates targets, as a loss does."""
+
+    def match(self, target: Any, shape: Any) -> Any: ...
+
+
+class Network(Protocol):
+    """Validates and converts inputs, as a layer does."""
+
+    def check_rows(self, x: Any, input_shape: Any) -> Any: ...
+
+    def cast(self, x: Any, dtype: Any) -> Any: ...
+
+
+class Form(NamedTuple):
+    """What a built model takes: data are validated and converted by it.
+
+    `output_shape` is that of a row, or a dict of shapes, and `input_names` are those of several
+    inputs. Without a network, inputs are neither compared with a shape nor converted.
+    """
+
+    loss: Targets
+    output_shape: Any
+    input_names: tuple[str, ...] = ()
+    network: Network | None = None
+    input_shape: Shape | None = None
+    dtype: np.dtype[Any] | None = None
+
+
 class Rows:
     """Inputs x, also a memory-mapped file, targets y, and a weight for each row or term, or None.
 
-    Each is an array, or several by name. `take` and `batches` convert x with `cast`, if given.
+    Each is an array, or several by name. `take` and `batches` convert x to the
+    form's dtype.
     """
 
-    __slots__ = ("cast", "rows", "weight", "x", "y")
+    __slots__ = ("form", "rows", "weight", "x", "y")
     reused: ClassVar[bool] = False
 
     def __init__(
-        self,
-        x: Data,
-        y: Data,
-        weight: Data | None = None,
-        cast: Callable[[Data], Data] | None = None,
+        self, x: Data, y: Data, weight: Data | None = None, form: Form | None = None
     ) -> None:
         self.x = x
         self.y = y
         self.weight = weight
-        self.cast = cast
+        self.form = form
         self.rows = row_count(x)
 
     def __len__(self) -> int:
@@ -75,8 +98,8 @@ class Rows:
     def take(self, rows: NDArray[np.intp] | slice) -> Rows:
         """Return these rows, with x converted: views for a slice, copies for indices."""
         x = take(self.x, rows)
-        if self.cast is not None:
-            x = self.cast(x)
+        if self.form is not None and self.form.network is not None:
+            x = self.form.network.cast(x, self.form.dtype)
         weight = self.weight
         return Rows(x, take(self.y, rows), weight if weight is None else take(weight, rows))
 
@@ -96,7 +119,7 @@ class Rows:
             return self
         if x.shape[1] >= _NARROW or not _LAYOUT_BYTES[0] <= x.nbytes <= _LAYOUT_BYTES[1]:
             return self
-        return Rows(np.asfortranarray(x), self.y, self.weight, self.cast)
+        return Rows(np.asfortranarray(x), self.y, self.weight, self.form)
 
     def count(self, batch_size: int | None) -> int:
         """Return the number of batches in an epoch."""
@@ -130,97 +153,37 @@ class Rows:
             return None
         return random_permutation(len(self), rng)
 
-    def weighted_by_class(self, class_weight: Mapping[Any, Any], output_shape: Any) -> Rows:
-        """Return the rows with each weight multiplied by the weight of its class.
 
-        The class is y, or the position of the one in a one-hot row, which y has if it has as many
-        axes as the predictions. There is one for each row, or for each step of time. For y by name,
-        the class weights are, too; an output without any keeps its weight.
-        """
-        rows = np.ones(len(self))
-        weight: Data = rows if self.weight is None else self.weight
-        if isinstance(self.y, dict):
-            if not isinstance(class_weight, Mapping) or not class_weight.keys() <= self.y.keys():
-                known = ", ".join(map(repr, self.y))
-                raise ValueError(
-                    f"class_weight expects a dict with weights for outputs, of {known}, got "
-                    f"{class_weight}"
-                )
-            factors = {
-                name: _class_weights(weights, self.y[name][:], output_shape[name])
-                for name, weights in class_weight.items()
-            }
-            weight = {n: _product(of(weight, n), factors.get(n, rows)) for n in self.y}
-        else:
-            weight = _product(weight, _class_weights(class_weight, self.y[:], output_shape))
-        return Rows(self.x, self.y, weight, self.cast)
-
-
-class Picked:
-    """Some rows of a large array, read from it where they are used."""
-
-    def __init__(self, array: NDArray[Any], index: NDArray[np.intp]) -> None:
-        self.array = array
-        self.index = index
-        self.shape = (len(index), *array.shape[1:])
-        self.dtype = array.dtype
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, rows: NDArray[np.intp] | slice) -> NDArray[Any]:
-        picked: NDArray[Any] = self.array[self.index[rows]]
-        return picked
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        return self[:] if dtype is None else self[:].astype(dtype)
-
-
-class Targets(Protocol):
-    """Validates targets, as a loss does."""
-
-    def match(self, target: Any, shape: Any) -> Any: ...
-
-
-def as_rows(
-    x: Data,
-    y: Data,
-    *,
-    output_shape: Any,
-    loss: Targets,
-    sample_weight: Data | None = None,
-    names: tuple[str, ...] = (),
-    cast: Callable[[Data], Data] | None = None,
-) -> Rows:
-    """Validate a whole data set without copying it.
-
-    `output_shape` is that of a row, or a dict of shapes, and `names` are those of several inputs.
-    """
-    inputs, targets = as_pair(x, y, names)
-    if not isinstance(output_shape, dict):
+def as_rows(x: Data, y: Data, sample_weight: Data | None, form: Form) -> Rows:
+    """Validate a whole data set without copying it."""
+    inputs, targets = as_pair(x, y, form.input_names)
+    if form.network is not None:
+        form.network.check_rows(inputs, form.input_shape)
+    if not isinstance(form.output_shape, dict):
         check_single(y, "y")
         check_single(sample_weight, "sample_weight")
     rows = row_count(inputs)
     for label, array in labelled(inputs, "x"):
         check_finite(array, label)
-    shape = each(lambda row: (rows, *row), output_shape)
-    targets = loss.match(targets, shape)
+    shape = each(lambda row: (rows, *row), form.output_shape)
+    targets = form.loss.match(targets, shape)
     for label, array in labelled(targets, "y"):
         check_finite(array, label)
-    weight: Data = None
-    if sample_weight is not None:
-        given: Data = sample_weight
-        if isinstance(given, Mapping):
-            given = dict(check_names(given, tuple(output_shape), "sample_weight"))
-        if isinstance(targets, dict):
-            weight = {name: as_weights(of(given, name), shape[name]) for name in targets}
-        else:
-            weight = as_weights(given, shape)
-        if not any(w.any() for _, w in labelled(weight, "")):
-            raise ValueError(
-                f"sample_weight expects a weight above zero for some row, got 0 for all {rows}"
-            )
-    return Rows(inputs, targets, weight, cast)
+    if sample_weight is None:
+        return Rows(inputs, targets, None, form)
+    given: Data = sample_weight
+    if isinstance(given, Mapping):
+        given = dict(check_names(given, tuple(form.output_shape), "sample_weight"))
+    weight: Data = (
+        {name: as_weights(of(given, name), shape[name]) for name in targets}
+        if isinstance(targets, dict)
+        else as_weights(given, shape)
+    )
+    if not any(w.any() for _, w in labelled(weight, "")):
+        raise ValueError(
+            f"sample_weight expects a weight above zero for some row, got 0 for all {rows}"
+        )
+    return Rows(inputs, targets, weight, form)
 
 
 def as_pair(x: Data, y: Data, names: tuple[str, ...] = ()) -> tuple[Data, Data]:
@@ -248,73 +211,3 @@ def _check_rows(x: Data, y: Data | None = None) -> None:
         names = " and ".join(label for label, _ in arrays)
         shapes = ", ".join(f"{label} has shape {array.shape}" for label, array in arrays)
         raise ValueError(f"{names} must have the same number of rows: {shapes}")
-
-
-def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return training and validation rows, chosen at random from the seed."""
-    if not isinstance(rows, Rows):
-        raise ValueError("validation_split needs arrays x and y, got an iterable of batches")
-    held_out = round(len(rows) * fraction)
-    if not 0 < held_out < len(rows):
-        raise ValueError(
-            f"validation_split={fraction} of {len(rows)} rows leaves {held_out} to validate and "
-            f"{len(rows) - held_out} to train: choose a fraction between 0 and 1"
-        )
-    order = np.random.default_rng(seed).permutation(len(rows))
-    parts = _pick(rows, np.sort(order[held_out:])), _pick(rows, np.sort(order[:held_out]))
-    for part, use in zip(parts, ("train", "validate"), strict=True):
-        if not part.total:
-            raise ValueError(
-                f"all {len(part)} rows to {use} have weight 0: choose another validation_split"
-            )
-    return parts
-
-
-def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
-    """Return the rows with these indices: a copy, or a view by index of a large array."""
-
-    def picked(array: NDArray[Any]) -> Any:  # `Picked` has what batches and blocks use of an array
-        return array[index] if array.nbytes <= _COPY_BYTES else Picked(array, index)
-
-    return Rows(each(picked, rows.x), each(picked, rows.y), take(rows.weight, index), rows.cast)
-
-
-def _product(weight: NDArray[Any], factor: NDArray[Any]) -> NDArray[Any]:
-    """Multiply weights of rows or of terms."""
-    ndim = max(weight.ndim, factor.ndim)
-    return with_axes(weight, ndim) * with_axes(factor, ndim)
-
-
-def _class_weights(
-    class_weight: Mapping[int, float], y: NDArray[Any], output_shape: Shape
-) -> NDArray[np.float64]:
-    if not isinstance(class_weight, Mapping):
-        raise TypeError(
-            "class_weight expects a dict with a weight for each class, such as {0: 1.0, 1: 5.0}, "
-            f"got {class_weight!r}"
-        )
-    weights = {
-        label: check_not_negative(weight, f"class_weight[{label!r}]", "fit")
-        for label, weight in class_weight.items()
-    }
-    if not any(weights.values()):
-        raise ValueError(
-            f"class_weight expects a positive weight for some class, got {class_weight}"
-        )
-    classes = y[..., 0] if y.ndim == 1 + len(output_shape) > 1 else y
-    if y.size > classes.size:
-        if not (((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all()):
-            raise ValueError(
-                f"class_weight expects one class per row, and y of shape {y.shape} isn't one-hot: "
-                "pass sample_weight"
-            )
-        classes = y.argmax(axis=-1)
-    weight = np.empty(classes.shape)
-    for label in np.unique(classes):
-        if label not in weights:
-            way = "; y must hold class labels" if label % 1 else ""
-            raise ValueError(
-                f"class_weight has no weight for class {label}: it has {sorted(weights)}{way}"
-            )
-        weight[classes == label] = weights[label]
-    return weight

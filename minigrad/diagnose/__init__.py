@@ -30,11 +30,12 @@ import numpy as np
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.by_name import Arrays, check_names, each, labelled, row_count, take
-from minigrad.data.rows import Rows, as_pair, as_rows
+from minigrad.data.class_weight import weighted_by_class
+from minigrad.data.rows import Form, Rows, as_pair, as_rows
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case, counted_rows
 from minigrad.diagnose.findings import Diagnosis, Finding, number
-from minigrad.models.joint_loss import as_loss
+from minigrad.graphs.joint_loss import as_loss
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
 from minigrad.util.options import check_int
@@ -118,16 +119,10 @@ def diagnose(
         findings.append(Finding("unusable_targets", "error", title, why, remedy))
         rows, taken = Rows(inputs, targets), None
     else:
-        rows = as_rows(
-            inputs,
-            targets,
-            output_shape=shape,
-            loss=own_loss,
-            sample_weight=sample_weight,
-            names=getattr(model, "input_names", ()),
-        )
+        form = Form(own_loss, shape, getattr(model, "input_names", ()))
+        rows = as_rows(inputs, targets, sample_weight, form)
         if class_weight is not None:
-            rows = rows.weighted_by_class(class_weight, shape)
+            rows = weighted_by_class(rows, class_weight, shape)
     numbers = each(lambda t: t.astype(np.int64) if t.dtype == bool else t, rows.y)
     rows = Rows(rows.x, numbers, rows.weight)
     counted = counted_rows(rows)

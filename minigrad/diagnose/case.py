@@ -18,8 +18,8 @@ from minigrad.data.rows import Rows
 from minigrad.diagnose.findings import number
 from minigrad.diagnose.landscape import Landscape, Vector
 from minigrad.diagnose.limits import least_loss, mean_loss, output_range
+from minigrad.graphs.joint_loss import JointLoss
 from minigrad.losses import Loss
-from minigrad.models.joint_loss import JointLoss
 from minigrad.optimizers import Adam, Optimizer
 from minigrad.optimizers.schedules import Schedule
 from minigrad.trace import Step, Trace, trace

@@ -13,11 +13,11 @@ from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.formula import right_sides
 from minigrad.explain.steps import UNNAMED, Rule, Step, Symbol
+from minigrad.graphs.graph import Graph
 from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.pooling import GlobalPooling, Pooling
 from minigrad.layers.recurrent import Recurrent
-from minigrad.models.graph import Graph
 from minigrad.trace import Step as Traced
 from minigrad.trace import Trace
 

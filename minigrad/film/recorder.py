@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from minigrad.core.layer import walk
 from minigrad.core.trainer import DivergedError, Trainer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Arrays, Data
-from minigrad.data.rows import as_rows
 from minigrad.explain import Explanation
 from minigrad.explain.page import page as explanation_page
 from minigrad.explain.passes import Pass
@@ -124,14 +123,7 @@ class Film(Callback):
 
     def _begin(self, trainer: Trainer) -> None:
         model: Any = trainer.model
-        rows = as_rows(
-            self.x,
-            self.y,
-            output_shape=model.output_shape,
-            loss=trainer.loss,
-            names=model.input_names,
-            cast=partial(model.cast, dtype=model.dtype),
-        )
+        rows = model.as_rows(self.x, self.y, loss=trainer.loss)
         chosen = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.intp)
         self._rows, self._rows_of = rows.take(chosen), len(rows)
         self._model, self.loss = copy.deepcopy(model), copy.copy(trainer.loss)

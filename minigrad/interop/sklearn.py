@@ -15,12 +15,12 @@ from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer, Schedule
 from minigrad.data.arrays import DType, Shape, as_array
+from minigrad.graphs.joint_loss import as_loss
 from minigrad.layers.activations import sigmoid
 from minigrad.layers.dense import Dense
 from minigrad.layers.softmax import softmax
 from minigrad.losses.classification import BCEWithLogitsLoss, CrossEntropyLoss
 from minigrad.losses.regression import MSELoss
-from minigrad.models.joint_loss import as_loss
 from minigrad.models.model import Model, Sequential
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import as_object

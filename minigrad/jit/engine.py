@@ -14,14 +14,15 @@ from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.callbacks.base import Callback
 from minigrad.core.layer import Layer
 from minigrad.core.trainer import Trainer
-from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
+from minigrad.data.stream import Stream
 from minigrad.jit.calls import PACE, Calls, compile_step
 from minigrad.jit.devices import Devices
 from minigrad.jit.feeds import Feed, Feeds, Finished
 from minigrad.jit.fingerprint import fingerprint
 from minigrad.jit.forward import Forward, JittedGradient
 from minigrad.jit.hosts import Hosts, announce_end
+from minigrad.jit.run import JaxRun
 from minigrad.jit.state import State
 from minigrad.metrics.running import RunningMetrics
 from minigrad.util.options import check_int
@@ -48,6 +49,10 @@ class JaxEngine:
     Forward = Forward
     Gradient = JittedGradient
 
+    def make_run(self, **parts: Any) -> JaxRun:
+        """Return the run of a `fit` with these parts; see `Run`."""
+        return JaxRun(self, **parts)
+
     def __init__(self, *, devices: int | None = None) -> None:
         if devices is not None:
             check_int(devices, "devices", "JaxEngine")
@@ -63,7 +68,8 @@ class JaxEngine:
         callbacks: Sequence[Callback],
     ) -> tuple[Feeds, Rows | Stream | None, Sequence[Callback]]:
         """Return the data in batches whose steps are made when the trainer takes them."""
-        self.trainer, self.gradient = trainer, gradient
+        assert trainer.run is not None
+        self.trainer, self.gradient, self.good = trainer, gradient, trainer.run.good
         self.devices = Devices(self._count)
         self.hosts = Hosts() if self.devices.processes > 1 else None
         if self.hosts is not None:
@@ -101,18 +107,16 @@ class JaxEngine:
         if self.hosts is not None:
             self.hosts.leave(error, interrupted=self.trainer.interrupted)
 
-    def step(
-        self, gradient: BlockGradient, batch: Rows, number: int, running: RunningMetrics
-    ) -> int:
-        """Report the steps of a jitted call; the trainer makes one that the call didn't."""
+    def step(self, batch: Rows, number: int, running: RunningMetrics) -> int:
+        """Report the steps of a jitted call, and return their number; 0 leaves one to NumPy."""
         if not isinstance(batch, Finished):
             self.by_numpy += 1
             self._steps += 1
             if self.by_numpy == _OFTEN and self._steps < 2 * _OFTEN:
                 self._warn()
-            return self.trainer.step(gradient, batch, number, running)
+            return 0
         if number == 1:
-            self.trainer.good.judge(batch.js[0])
+            self.good.judge(batch.js[0])
         numbers = batch.js, batch.regularizations, batch.totals
         js, regularizations, totals = (array("d", a.tobytes()) for a in numbers)
         running.extend(js, regularizations, totals, batch, batch.prediction)
@@ -138,7 +142,7 @@ class JaxEngine:
             call = self._calls_for(feed)
             if self.hosts is not None:
                 call.jitted.per_step = pace
-            reports, count, good = call(feed, start, most, self.trainer.good)
+            reports, count, good = call(feed, start, most, self.good)
             if good:
                 made = min(good, feed.batches - start)
                 cuts = (slice(i, i + made) for i in range(0, good, made))

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from minigrad.data.arrays import Array
-from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data, concatenate, labelled, take
 from minigrad.data.rows import Rows
+from minigrad.data.stream import Stream
 from minigrad.jit.devices import Devices
 from minigrad.jit.hosts import Hosts
 from minigrad.util.random import RNG
@@ -104,7 +104,7 @@ class Finished(Rows):
         self, y: Data, weight: Data, js: Array, regularizations: Array, totals: Array,
         prediction: Data,
     ) -> None:  # fmt: skip
-        self.x = self.cast = None
+        self.x = self.form = None
         self.y, self.weight, self.prediction = y, weight, prediction
         self.js, self.regularizations, self.totals = js, regularizations, totals
 

@@ -21,12 +21,12 @@ from jax.experimental.multihost_utils import process_allgather
 from minigrad.callbacks.base import Callback
 from minigrad.core.layer import walk
 from minigrad.core.trainer import Trainer
-from minigrad.data.batches import Stream
 from minigrad.data.by_name import each
 from minigrad.data.rows import Rows
+from minigrad.data.stream import Stream
 from minigrad.jit.devices import precisely
 from minigrad.jit.state import buffers_of
-from minigrad.util.display import Display as Progress
+from minigrad.util.display import Display
 from minigrad.util.random import is_rng, rng_state
 
 _MILLISECONDS = 500
@@ -93,7 +93,8 @@ class Hosts:
             real = [np.arange(max(shares)) < share for share in shares]
             validation = whole.take(np.flatnonzero(real))
         if self._me:
-            trainer.progress = Progress()
+            assert trainer.run is not None
+            trainer.run.progress = Display()
             callbacks = [callback for callback in callbacks if not callback.writes_files]
         return data, validation, callbacks
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from minigrad.core.gradient import blocks
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
-from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data
 from minigrad.data.rows import Rows
+from minigrad.data.stream import Stream
 from minigrad.metrics import Metric
 from minigrad.metrics.running import RunningMetrics
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from inspect import signature
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -17,38 +16,33 @@ from minigrad.core.layer import Layer, Symbol, walk
 from minigrad.core.loss import Loss
 from minigrad.core.model import BaseModel
 from minigrad.core.optimizer import Optimizer
-from minigrad.core.trainer import Trainer
-from minigrad.data.arrays import (
-    Array,
-    DType,
-    Shape,
-    check_finite,
-)
-from minigrad.data.batches import Batches, Stream, as_batches, as_validation
-from minigrad.data.by_name import Arrays, Data, check_names, each, labelled
-from minigrad.data.rows import Rows, as_inputs, as_pair, as_rows, split
+from minigrad.core.trainer import Run, Trainer
+from minigrad.data.arrays import Array, DType, Shape, check_finite
+from minigrad.data.by_name import Arrays, Data, check_names, each, labelled, naming
+from minigrad.data.class_weight import weighted_by_class
+from minigrad.data.rows import Form, Rows, as_inputs, as_pair, as_rows
+from minigrad.data.split import split
 from minigrad.history import History
-from minigrad.metrics import Metric, Metrics, named_metrics
+from minigrad.metrics.named import Metric, Metrics, named_metrics
 from minigrad.metrics.running import RunningMetrics
 from minigrad.models.evaluate import evaluate
-from minigrad.models.graph import Graph, Input, graph_of
-from minigrad.models.joint_loss import JointLoss, as_loss
 from minigrad.models.last_good_epoch import LastGoodEpoch
 from minigrad.models.sharing import separate_uses
 from minigrad.util.config import Configurable, as_object, register
+from minigrad.util.display import Display
 from minigrad.util.options import check_bool, check_fraction, check_int
-from minigrad.util.progress import Verbose, progress
 from minigrad.util.random import RNG, RNGLike
-from minigrad.util.repr import pretty
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
+    from minigrad.data.stream import Batches, Stream
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
     from minigrad.film import Film
+    from minigrad.graphs.graph import Input
     from minigrad.jit import JaxEngine
     from minigrad.objective import Objective
-
+    from minigrad.util.progress import Verbose
 
 EngineName: TypeAlias = Literal["numpy", "jax"]
 
@@ -113,26 +107,18 @@ class Model(BaseModel):
                 )
             if input_shape is not None:
                 raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
+            from minigrad.graphs.graph import graph_of
+
             network = graph_of(inputs, outputs, self.label)
-            input_shape = network.row_shapes
+            input_shape = network.input_shapes
         self._split_seed: int | None = None
         super().__init__(network, input_shape=input_shape, rng=rng, dtype=dtype, name=name)
 
-    @property
-    def _graph(self) -> Graph | None:
-        return self.network if isinstance(self.network, Graph) else None
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """The names of several inputs; none for a single one."""
-        names = tuple(self._graph.inputs) if self._graph else ()
-        return names if len(names) > 1 else ()
-
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        for _, inner in walk(self) if self._graph else ():
+        for _, inner in walk(self):
             if isinstance(inner, Model) and inner.output_shape is None:
-                inner.dtype = self.dtype  # of the copies for other uses
+                inner.dtype = self.dtype
         return super().build(input_shape, rng)
 
     @override
@@ -149,15 +135,6 @@ class Model(BaseModel):
         if len(inputs) != len(names):
             raise TypeError(f"{self.label} expects {len(names) or 1} inputs, got {len(inputs)}")
         return as_inputs(dict(zip(names, inputs, strict=True)), names)
-
-    @override
-    def _build_or_check(self, x: Data) -> None:
-        if not (graph := self._graph):
-            return super()._build_or_check(x)
-        if self.output_shape is None:
-            self.build_for(graph.row_shapes)
-        graph.check_inputs(x)
-        return None
 
     @override
     def astype(self, dtype: DType) -> Self:
@@ -193,7 +170,7 @@ class Model(BaseModel):
         loss = self._as_loss(loss)
         losses = loss.losses or loss
         named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
-        each(_warn_of_logits, losses, self._graph.output_layers if self._graph else self)
+        each(_warn_of_logits, losses, self._output_layers)
         self.trainer = Trainer(self, optimizer, loss, named, self.history)
 
     @property
@@ -279,52 +256,53 @@ class Model(BaseModel):
         from minigrad.callbacks.base import as_callbacks
 
         trainer, jax = self._trainer("fit"), _jax_engine(engine)
+        loss, metrics = trainer.loss, trainer.metrics
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
             batch_size = check_int(batch_size, "batch_size", "fit")
         shuffle = check_bool(shuffle, "shuffle", "fit")
-        found, shown = as_callbacks(callbacks), progress(verbose)
-        accept = partial(self._rows, loss=trainer.loss)
-        data = as_batches(
-            x, y, accept, sample_weight=sample_weight, epochs=epochs, steps=steps_per_epoch
-        )
-        if isinstance(data, Stream) and batch_size not in (None, _BATCH_SIZE):
+        found, shown = as_callbacks(callbacks), _display(verbose)
+        data = self._data(x, y, sample_weight, loss=loss, epochs=epochs, steps=steps_per_epoch)
+        if not isinstance(data, Rows) and batch_size not in (None, _BATCH_SIZE):
             raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
         fraction = check_fraction(validation_split, "validation_split", "fit")
-        validation = as_validation(validation_data, fraction, accept, epochs=epochs)
+        if fraction and validation_data is not None:
+            raise ValueError("fit takes validation_data or validation_split, not both")
+        validation = self._validation(validation_data, loss=loss, epochs=epochs)
         if fraction:
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
             data, validation = split(data, fraction, self._split_seed)
         if class_weight is not None:
-            data = data.weighted_by_class(class_weight, self.output_shape or ())
+            if isinstance(data, Rows):
+                data = weighted_by_class(data, class_weight, self.output_shape or ())
+            else:
+                data.weighted_by_class(class_weight)
         self._gather()
         if isinstance(data, Rows):
             _check_batches(self, data, batch_size)
-        gradient = BlockGradient(
-            self._computed, trainer.loss, parameters=self.parameters, threads=threads
-        )
+        gradient = BlockGradient(self._computed, loss, parameters=self.parameters, threads=threads)
         if isinstance(data, Rows) and jax is None:
             data = data.for_epochs(batch_size, gradient.rows)
 
         def validate(source: Any) -> dict[str, float]:
             forward = jax.forward() if jax else None
-            return evaluate(self, trainer.loss, trainer.metrics, source, gradient.rows, forward)
+            return evaluate(self, loss, metrics, source, gradient.rows, forward)
 
-        return trainer.fit(
-            gradient,
-            data,
-            epochs=epochs,
+        make_run = jax.make_run if jax else Run
+        run = make_run(
+            gradient=gradient,
+            data=data,
             batch_size=batch_size,
             rng=self.rng if shuffle else None,
             good=LastGoodEpoch(self, trainer.optimizer),
-            running=lambda reused: RunningMetrics(trainer.loss, trainer.metrics, reused=reused),
+            metrics=lambda reused: RunningMetrics(loss, metrics, reused=reused),
             validation=validation,
             validate=validate,
             callbacks=found,
             progress=shown,
-            engine=jax,
         )
+        return trainer.fit(run, epochs)
 
     def evaluate(
         self,
@@ -338,8 +316,7 @@ class Model(BaseModel):
         from minigrad.blocks.plan import Plan
 
         trainer, jax = self._trainer("evaluate"), _jax_engine(engine)
-        accept = partial(self._rows, loss=trainer.loss)
-        data = as_batches(x, y, accept, sample_weight=sample_weight)
+        data = self._data(x, y, sample_weight, loss=trainer.loss)
         forward = jax.Forward(self) if jax else None
         return evaluate(self, trainer.loss, trainer.metrics, data, Plan(self).rows, forward)
 
@@ -384,7 +361,7 @@ class Model(BaseModel):
         from minigrad.objective import Objective
 
         loss = self._loss_for("objective", loss)
-        rows = self._rows(x, y, sample_weight, loss=loss)
+        rows = self.as_rows(x, y, sample_weight, loss=loss)
         jax = _jax_engine(engine)
         return Objective(self, loss, rows, jax.Gradient if jax else BlockGradient)
 
@@ -408,7 +385,7 @@ class Model(BaseModel):
         loss = self._loss_for("explain", loss)
         if optimizer is not None:
             optimizer = as_object(Optimizer, optimizer, "optimizer")
-        rows = self._rows(x, y, loss=loss).take(slice(None))
+        rows = self.as_rows(x, y, loss=loss).take(slice(None))
         return Explanation(self, rows.x, rows.y, loss, optimizer or self.optimizer)
 
     def diagnose(self, x: Arrays, y: Arrays, **options: Any) -> Diagnosis:
@@ -470,13 +447,22 @@ class Model(BaseModel):
             )
         return self.trainer
 
+    @property
+    def _output_layers(self) -> Any:
+        """The layer that gives the output; of several outputs a dict of them."""
+        from minigrad.graphs.graph import Graph
+
+        return self.network.output_layers if isinstance(self.network, Graph) else self
+
     def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
         """Return a loss; for several outputs, one that has a loss for each of them."""
-        outputs = self._graph.outputs if self._graph else None
-        if isinstance(outputs, dict):
-            check_names(getattr(loss, "losses", loss) or loss, tuple(outputs), "loss")
+        from minigrad.graphs.joint_loss import as_loss
+
+        several = self._output_layers
+        if isinstance(several, dict):
+            check_names(getattr(loss, "losses", loss) or loss, tuple(several), "loss")
         loss = as_loss(loss)
-        if isinstance(loss, JointLoss) and not isinstance(outputs, dict):
+        if loss.losses and not isinstance(several, dict):
             raise ValueError(
                 f"{self.label} has a single output, got losses for {list(loss.losses)}"
             )
@@ -492,21 +478,61 @@ class Model(BaseModel):
             )
         return self.loss
 
-    def _rows(
+    def as_rows(
         self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
-        inputs, targets = as_pair(x, y, self.input_names)
-        self._build_or_check(inputs)
-        return as_rows(
-            inputs,
-            targets,
-            output_shape=self.output_shape,
-            loss=loss,
-            sample_weight=sample_weight,
-            names=self.input_names,
-            cast=partial(self.cast, dtype=self.dtype),
+        x, y = as_pair(x, y, self.input_names)
+        self._build_or_check(x)
+        return as_rows(x, y, sample_weight, self._form(loss))
+
+    def _form(self, loss: Loss) -> Form:
+        return Form(
+            loss, self.output_shape, self.input_names, self.network, self.input_shape, self.dtype
         )
+
+    def _data(
+        self,
+        x: Any,
+        y: Arrays | None,
+        sample_weight: Arrays | None = None,
+        *,
+        loss: Loss,
+        epochs: int = 1,
+        steps: int | None = None,
+    ) -> Rows | Stream:
+        """Return arrays x and y as rows, and an iterable of batches (without y) as a stream."""
+        if y is not None and x is not None:
+            if steps is not None:
+                raise ValueError(
+                    "steps_per_epoch needs an iterable of batches: set batch_size instead"
+                )
+            return self.as_rows(x, y, sample_weight, loss=loss)
+        if sample_weight is not None:
+            raise TypeError("sample_weight needs x and y: batches are (x, y, sample_weight)")
+        from minigrad.data.stream import Stream
+
+        stream = Stream(x, epochs=epochs, steps=steps)
+        self._build_or_check(stream.first_inputs(self.input_names))
+        return stream.of(self._form(loss))
+
+    def _validation(
+        self, data: Batches | Sequence[Arrays] | None, *, loss: Loss, epochs: int
+    ) -> Rows | Stream | None:
+        """Return validation_data as rows or as a stream; errors name it."""
+        if data is None:
+            return None
+        arrays = isinstance(data, tuple) or (
+            isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
+        )
+        with naming("validation_data"):
+            if not arrays:
+                return self._data(data, None, loss=loss, epochs=epochs)
+            if len(data) not in (2, 3):  # type: ignore[arg-type]
+                raise ValueError(
+                    f"expected (x, y) or (x, y, sample_weight), got {len(data)} items"  # type: ignore[arg-type]
+                )
+            return self.as_rows(*data, loss=loss)  # type: ignore[misc]
 
     @override
     def get_config(self) -> dict[str, Any]:
@@ -531,6 +557,7 @@ class Model(BaseModel):
     def __repr__(self) -> str:
         """Return the code that makes it, with comments for what the code doesn't say."""
         from minigrad.summary import notes
+        from minigrad.util.repr import pretty
 
         return "\n".join([pretty(self), *(f"# {note}" for note in notes(self))])
 
@@ -606,6 +633,15 @@ class Sequential(Model):
         config = super().get_config()
         del config["network"]
         return {"layers": self.layers, **config}
+
+
+def _display(verbose: Verbose) -> Display:
+    """Return what shows the progress of `fit`."""
+    if isinstance(verbose, int) and verbose == 0:
+        return Display()
+    from minigrad.util.progress import progress
+
+    return progress(verbose)
 
 
 def _jax_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:

@@ -14,9 +14,9 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, size_of
 from minigrad.data.by_name import each
+from minigrad.graphs.graph import Graph
 from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.merge import Add, Average, Concatenate, Multiply
-from minigrad.models.graph import Graph
 from minigrad.plots.layout import Place
 from minigrad.util.names import join
 

@@ -12,8 +12,8 @@ from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array, as_data, check_finite
 from minigrad.data.rows import as_pair
+from minigrad.graphs.joint_loss import as_loss
 from minigrad.metrics import confusion_matrix
-from minigrad.models.joint_loss import as_loss
 from minigrad.trace import Step, trace
 from minigrad.util.optional import optional
 

@@ -244,7 +244,7 @@ def test_other_branches_are_taken_by_numpy(monkeypatch) -> None:
 
     class Watch(Callback):
         def on_train_end(self, trainer):
-            made.append(trainer._engine)
+            made.append(trainer.run.engine)
 
     ours.fit(X, Y, epochs=3, **OPTIONS)
     theirs.fit(X, Y, epochs=3, engine="jax", callbacks=[Watch()], **OPTIONS)

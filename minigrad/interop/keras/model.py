@@ -14,6 +14,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
+from minigrad.graphs.graph import Graph
 from minigrad.interop.keras.layers import ACTIVATIONS, LAYERS, Tensor, cells_of, layer_of
 from minigrad.interop.layouts import (
     KERAS,
@@ -32,7 +33,6 @@ from minigrad.interop.models import (
     integer_inputs,
     kind_of_layer,
 )
-from minigrad.models.graph import Graph
 
 
 def to_keras(model: mg.Model) -> Any:
@@ -198,7 +198,7 @@ def from_keras(model: Any, *, loss: Any = None, rng: Any = None) -> mg.Model:
             step for n in graph.layers.values() for step in (n if type(n) is mg.Chain else [n])
         ]
     kind: Any = mg.Sequential if isinstance(network, list) else mg.Model
-    made: mg.Model = kind(network, input_shape=graph.row_shapes, rng=rng, dtype=dtype)
+    made: mg.Model = kind(network, input_shape=graph.input_shapes, rng=rng, dtype=dtype)
     pairs = [
         (owner, weight, [attrgetter(name)(cell) for name in weight.names])
         for layer, there in reader.made

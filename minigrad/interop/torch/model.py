@@ -13,6 +13,7 @@ from torch import nn
 import minigrad as mg
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
+from minigrad.graphs.graph import Graph
 from minigrad.interop.layouts import TORCH, Part, Weight, array_of, split_arrays, weights_of
 from minigrad.interop.models import check_built, kind_of_layer
 from minigrad.interop.torch import modules
@@ -33,7 +34,6 @@ from minigrad.interop.torch.optimizers import (
     read_state,
     write_optimizer,
 )
-from minigrad.models.graph import Graph
 
 
 def to_torch(model: mg.Model) -> Module:
@@ -194,7 +194,7 @@ def from_torch(
     reader = _Reader(module)
     if isinstance(module, modules.GraphModule):
         graph = reader.graph(module)
-        model = mg.Model(graph, input_shape=graph.row_shapes, rng=rng, dtype=dtype)
+        model = mg.Model(graph, input_shape=graph.input_shapes, rng=rng, dtype=dtype)
     else:
         layers, _ = reader.read(module, tuple(input_shape))
         model = mg.Sequential(layers, input_shape=tuple(input_shape), rng=rng, dtype=dtype)

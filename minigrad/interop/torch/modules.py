@@ -14,7 +14,7 @@ from torch import nn
 
 import minigrad as mg
 from minigrad.data.by_name import each
-from minigrad.models.graph import Graph
+from minigrad.graphs.graph import Graph
 
 Tensor: TypeAlias = Any
 Module: TypeAlias = Any

@@ -127,19 +127,23 @@ class Graph(Layer):
             raise ValueError(f"nothing in {self.label} takes {sorted(unused)}: leave them out")
 
     @property
-    def row_shapes(self) -> Shape:
+    def input_shapes(self) -> Shape:
         """The shape of a row, or of several inputs a tuple of them."""
         shapes = tuple(self.inputs.values())
         return shapes if len(shapes) > 1 else shapes[0]
 
     @property
+    @override
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(self.inputs) if len(self.inputs) > 1 else ()
+
+    @property
     def output_layers(self) -> Any:
-        """The layer of the prediction, or a dict of them."""
         return each(self.layers.__getitem__, self.outputs)
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if input_shape != self.row_shapes:
+        if input_shape != self.input_shapes:
             raise ValueError(f"{self.label} expects inputs {self.inputs}, got {input_shape}")
         shapes = dict(self.inputs)
         seen: set[int] = set()
@@ -225,8 +229,8 @@ class Graph(Layer):
                 return inner._cast_input([*inner.inputs][sources.index(name)], x, dtype)
         return super().cast(x, dtype)
 
-    def check_inputs(self, x: Data) -> None:
-        """Refuse arrays whose rows don't have the inputs' shapes."""
+    @override
+    def check_rows(self, x: Data, input_shape: Shape | None) -> Shape:
         if len(self.inputs) > 1:
             check_names(x, tuple(self.inputs), "x")
         for name, shape in self.inputs.items():
@@ -235,6 +239,7 @@ class Graph(Layer):
                 raise ValueError(
                     f"{self.label} expects input '{name}' of shape {describe(shape)}, got {given}"
                 )
+        return self.input_shapes
 
     @override
     def check_output(self, output: Data, rows: int) -> None:

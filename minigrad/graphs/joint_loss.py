@@ -79,7 +79,7 @@ class JointLoss(Loss):
 
 
 def as_loss(loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
-    """Return the loss, or make it from its name, "mse" or "huber", or from a dict for outputs."""
+    """Return the loss, or create it from its name, or from a dict of losses for outputs."""
     if isinstance(loss, Mapping):
         return JointLoss(loss)
     return as_object(Loss, "l1" if loss == "mae" else loss, "loss")

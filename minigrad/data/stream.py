@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from operator import length_hint
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minigrad.data.arrays import Shape
-from minigrad.data.by_name import Arrays, naming
-from minigrad.data.rows import Rows
+from minigrad.data.by_name import Data, naming
+from minigrad.data.class_weight import weighted_by_class
+from minigrad.data.rows import Form, Rows, as_inputs, as_rows
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
@@ -20,9 +20,6 @@ Batches: TypeAlias = "Iterable[Any] | Callable[[], Iterable[Any]]"
 """An iterable of (x, y) or (x, y, sample_weight), such as a list, a loader or a generator; or a
 function without arguments that returns one."""
 
-Accept: TypeAlias = Callable[..., Rows]
-"""Validates x, y and, if there is one, the sample weight, and returns them as rows."""
-
 _EXPECTED = "arrays x and y, or an iterable of (x, y) batches, or a function that returns one"
 _END = object()
 
@@ -30,23 +27,23 @@ _END = object()
 class Stream:
     """An iterable of batches, iterated once per epoch; each batch is validated as it comes.
 
-    The first batch is read and validated at once, so that wrong data fails before training.
-    Without `steps`, an epoch lasts until the iterable ends. With it, an epoch has so many batches,
-    and the next one continues with the same iterator; one that ends is started again.
+    The first batch is read at once, so that wrong data fails before training: a model is built
+    for its inputs, and `of` validates it. Without `steps`, an epoch lasts until the iterable ends.
+    With it, an epoch has so many batches, and the next one continues with the same iterator; one
+    that ends is started again.
     """
 
     reused: ClassVar[bool] = True
     """Whether the arrays of a batch may be overwritten by the next one."""
 
-    def __init__(
-        self, source: Batches, accept: Accept, *, epochs: int = 1, steps: int | None = None
-    ) -> None:
+    def __init__(self, source: Batches, *, epochs: int = 1, steps: int | None = None) -> None:
+        if source is None:
+            raise TypeError(f"x is missing: pass {_EXPECTED}")
         if isinstance(source, (str, bytes, Mapping)) or hasattr(source, "__array__"):
             raise TypeError(f"y is missing: x is {kind_of(source)}; pass {_EXPECTED}")
         self.steps = None if steps is None else check_int(steps, "steps_per_epoch", "fit")
         self._source = source
-        self._accept = accept
-        self._class_weight: tuple[Mapping[int, float], Shape] | None = None
+        self._class_weight: Mapping[Any, Any] | None = None
         iterator = iter(_start(source))
         if iterator is source and epochs > 1 and steps is None:
             raise ValueError(
@@ -57,14 +54,24 @@ class Stream:
         self._first = next(iterator, _END)
         if self._first is _END:
             raise ValueError("x is an iterable without batches: expected at least one (x, y)")
-        self._read(1, self._first)
         self._iterator: Iterator[Any] | None = chain([self._first], iterator)
 
-    def weighted_by_class(self, class_weight: Mapping[int, float], output_shape: Shape) -> Stream:
-        """Weight the rows of each batch as `Rows.weighted_by_class` does; return this stream."""
-        self._class_weight = class_weight, output_shape
+    def first_inputs(self, names: tuple[str, ...]) -> Data:
+        """Return x of the first batch, for which a model can be built."""
+        x = _parts(1, self._first)[0]
+        with naming("batch 1"):
+            return as_inputs(x, names)
+
+    def of(self, form: Form) -> Stream:
+        """Validate each batch for a model, from the first one on; return this stream."""
+        self._form = form
         self._read(1, self._first)
         return self
+
+    def weighted_by_class(self, class_weight: Mapping[Any, Any]) -> None:
+        """Weight the rows of each batch by their classes."""
+        self._class_weight = class_weight
+        self._read(1, self._first)
 
     def count(self, batch_size: int | None) -> int | None:
         """Return the number of batches in an epoch, None if it isn't known."""
@@ -92,62 +99,27 @@ class Stream:
                     return
 
     def _read(self, number: int, batch: Any) -> Rows:
-        if (
-            not isinstance(batch, (tuple, list))
-            or len(batch) not in (2, 3)
-            or any(item is None or np.isscalar(item) for item in batch[:2])
-        ):
-            raise TypeError(
-                f"batch {number} of x is {_describe(batch)}; without y, x is an iterable whose "
-                "batches are (x, y) or (x, y, sample_weight)"
-            )
-        x, y, weight = (*batch, None)[:3]
+        x, y, weight = _parts(number, batch)
         with naming(f"batch {number}"):
-            rows = self._accept(x, y, weight).take(slice(None))
+            rows = as_rows(x, y, weight, self._form).take(slice(None))
             if self._class_weight is not None:
-                rows = rows.weighted_by_class(*self._class_weight)
+                rows = weighted_by_class(rows, self._class_weight, self._form.output_shape)
             return rows
 
 
-def as_batches(
-    x: Arrays | Batches | None,
-    y: Arrays | None,
-    accept: Accept,
-    *,
-    sample_weight: Arrays | None = None,
-    epochs: int = 1,
-    steps: int | None = None,
-) -> Rows | Stream:
-    """Return arrays x and y as rows, and an iterable of batches (without y) as a stream."""
-    if x is None:
-        raise TypeError(f"x is missing: pass {_EXPECTED}")
-    if y is not None:
-        if steps is not None:
-            raise ValueError("steps_per_epoch needs an iterable of batches: set batch_size instead")
-        return accept(cast("Arrays", x), y, sample_weight)
-    if sample_weight is not None:
-        raise TypeError("sample_weight needs x and y: batches are (x, y, sample_weight)")
-    return Stream(cast("Batches", x), accept, epochs=epochs, steps=steps)
-
-
-def as_validation(
-    data: Batches | Sequence[Arrays] | None, fraction: float, accept: Accept, *, epochs: int
-) -> Rows | Stream | None:
-    """Return validation_data as rows or as a stream; errors name it."""
-    if data is None:
-        return None
-    if fraction:
-        raise ValueError("fit takes validation_data or validation_split, not both")
-    arrays = isinstance(data, tuple) or (
-        isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
-    )
-    with naming("validation_data"):
-        if not arrays:
-            return Stream(cast("Batches", data), accept, epochs=epochs)
-        given = cast("Sequence[Arrays]", data)
-        if len(given) not in (2, 3):
-            raise ValueError(f"expected (x, y) or (x, y, sample_weight), got {len(given)} items")
-        return accept(*given)
+def _parts(number: int, batch: Any) -> tuple[Any, Any, Any]:
+    """Return x, y and the sample weight, or None, of a batch."""
+    if (
+        not isinstance(batch, (tuple, list))
+        or len(batch) not in (2, 3)
+        or any(item is None or np.isscalar(item) for item in batch[:2])
+    ):
+        raise TypeError(
+            f"batch {number} of x is {_describe(batch)}; without y, x is an iterable whose "
+            "batches are (x, y) or (x, y, sample_weight)"
+        )
+    x, y, weight = (*batch, None)[:3]
+    return x, y, weight
 
 
 def _start(source: Batches) -> Iterable[Any]:

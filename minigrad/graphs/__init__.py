@@ -1,0 +1,1 @@
+"""Graphs: networks with several inputs and outputs by name, and their loss."""
