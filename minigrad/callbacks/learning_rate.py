@@ -59,7 +59,7 @@ class ReduceOnPlateau(Monitor):
         factor: above 0 and below 1.
         patience: the number of epochs in a row, at least 1.
         min_delta: only a change larger than this is an improvement.
-        mode: "min", "max", or "auto", by the name.
+        mode: "min", "max", or "auto", as the metric says.
         min_learning_rate: the lower limit of the learning rate.
 
     Raises:

@@ -12,14 +12,12 @@ from typing_extensions import override
 from minigrad.callbacks.base import Callback
 from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import Array
+from minigrad.metrics.named import better_of
 from minigrad.models.last_good_epoch import weights_of
 from minigrad.util.names import nearest
 from minigrad.util.options import check_bool, check_int, check_not_negative
 
 Mode: TypeAlias = Literal["auto", "min", "max"]
-
-_LOWER_IS_BETTER = ("loss", "error", "mae", "l1", "mse", "rmse", "huber")
-_HIGHER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "r2", "auc")
 
 
 class Monitor(Callback):
@@ -48,15 +46,18 @@ class Monitor(Callback):
                 + nearest(self.monitor, trainer.reported)
                 + ("" if validated else "; val_... needs validation_data or validation_split")
             )
-        self._maximize = self.mode == "max"
-        if self.mode == "auto":
-            name = self.monitor.lower()
-            self._maximize = any(word in name for word in _HIGHER_IS_BETTER)
-            if self._maximize == any(word in name for word in _LOWER_IS_BETTER):
+        mode: str | None = self.mode
+        if mode == "auto":
+            name = self.monitor.removeprefix("val_")
+            metric = trainer.metrics.get(name)
+            mode = "min" if metric is None else better_of(metric)  # without a metric it is a loss
+            if mode is None:
                 raise ValueError(
                     f"{type(self).__name__} can't tell whether a lower or a higher "
-                    f"'{self.monitor}' is better: pass mode='min' or mode='max'"
+                    f"'{self.monitor}' is better: pass mode='min' or mode='max', or set "
+                    f"{name}.better"
                 )
+        self._maximize = mode == "max"
 
     def improved(self, epoch: int, logs: Mapping[str, float]) -> bool:
         """Return whether this epoch is the best so far, and remember it; NaN never is."""
@@ -80,7 +81,7 @@ class EarlyStopping(Monitor):
         monitor: the name of the loss or metric.
         patience: the number of epochs in a row without improvement before training stops.
         min_delta: only a change larger than this is an improvement.
-        mode: "min", "max", or "auto", by the name.
+        mode: "min", "max", or "auto", as the metric says.
         restore_best_weights: False keeps the parameters of the last epoch.
 
     Attributes:
@@ -154,7 +155,7 @@ class ModelCheckpoint(Monitor):
         path: the file. "{epoch}" and names in the logs in braces are replaced by their values, as
             in "net-{epoch:03}-{val_loss:.4f}.safetensors".
         monitor: the loss or metric that decides which epoch is best.
-        mode: "min", "max", or "auto", by the name.
+        mode: "min", "max", or "auto", as the metric says.
         save_best_only: save only an epoch that is better than all before. If the file exists, the
             earlier epochs in the model's history count too.
 

@@ -17,12 +17,14 @@ from minigrad.metrics.named import (
     OfOutput,
     TopK,
     as_number,
+    better_of,
+    metric,
     named_metrics,
 )
 from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 
 __all__ = [
     "METRICS", "AtThreshold", "Metric", "Metrics", "OfOutput", "TopK", "accuracy", "as_number",
-    "binary_accuracy", "confusion_matrix", "f1", "huber", "mae", "mse", "named_metrics",
+    "better_of",    "binary_accuracy", "confusion_matrix", "f1", "huber", "mae", "metric", "mse", "named_metrics",
     "precision", "r2", "recall", "rmse", "top_k_accuracy",
 ]  # fmt: skip

@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import as_array, as_data, check_finite
 from minigrad.data.targets import check_classes, check_range, like_prediction
+from minigrad.metrics.named import metric
 from minigrad.util.options import check_int, check_number
 from minigrad.util.table import Table
 
 
+@metric("max", has_threshold=True)
 def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Share of the rows whose class is predicted correctly.
 
@@ -45,6 +47,7 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | Non
     return _or_nan(scores, np.mean(true == predicted))
 
 
+@metric("max", has_threshold=True)
 def binary_accuracy(
     target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
 ) -> float:
@@ -60,6 +63,7 @@ def binary_accuracy(
     return _or_nan(scores, np.mean(true == predicted))
 
 
+@metric("max")
 def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> float:
     """Share of the rows whose class is among the k largest scores.
 
@@ -80,6 +84,7 @@ def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> f
     return _or_nan(scores, np.mean(ahead.sum(axis=1) < k))
 
 
+@metric("max", has_threshold=True)
 def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Share of the rows predicted as a class that are of this class: TP / (TP + FP).
 
@@ -93,6 +98,7 @@ def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | No
     return _macro(target, prediction, threshold, "precision")
 
 
+@metric("max", has_threshold=True)
 def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Share of the rows of a class that are predicted as this class: TP / (TP + FN).
 
@@ -104,6 +110,7 @@ def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None 
     return _macro(target, prediction, threshold, "recall")
 
 
+@metric("max", has_threshold=True)
 def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
     """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
 

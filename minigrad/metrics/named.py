@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, SupportsFloat, TypeAlias
+from typing import Any, Literal, SupportsFloat, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,6 @@ from typing_extensions import override
 
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.metrics.classification import (
-    accuracy,
-    binary_accuracy,
-    f1,
-    precision,
-    recall,
-    top_k_accuracy,
-)
-from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 from minigrad.util.config import Configurable, register
 from minigrad.util.names import kind_of, nearest
 from minigrad.util.options import check_int, check_number
@@ -32,16 +23,32 @@ loss takes: the predictions' shape, or class indices of shape (n,)."""
 Metrics: TypeAlias = "Sequence[str | Metric] | Mapping[str, Sequence[str | Metric]] | None"
 """Names such as "mae", or functions; for several outputs a dict of such lists."""
 
-_WITH_THRESHOLD: dict[str, Callable[..., float]] = {
-    metric.__name__: metric for metric in (accuracy, binary_accuracy, precision, recall, f1)
-}
-METRICS: dict[str, Metric] = {
-    **{metric.__name__: metric for metric in (mae, mse, rmse, huber, r2)},
-    "l1": mae,
-    **_WITH_THRESHOLD,
-}
+F = TypeVar("F", bound=Callable[..., float])
+
+METRICS: dict[str, Callable[..., float]] = {}
 """The functions by the names that `compile` takes. It takes "top_3_accuracy" and the like, too."""
+_WITH_THRESHOLD: dict[str, Callable[..., float]] = {}
 _TOP_K = re.compile(r"top_([1-9]\d*)_accuracy")
+
+
+def metric(better: Literal["min", "max"], *, has_threshold: bool = False) -> Callable[[F], F]:
+    """Declare a metric of this package: `compile` takes its name, callbacks read its `better`.
+
+    A decorator.
+
+    Args:
+        better: "max" if more is better, else "min".
+        has_threshold: whether it takes a `threshold`, by default that of the loss.
+    """
+
+    def declare(function: F) -> F:
+        function.better = better  # type: ignore[attr-defined]
+        METRICS[function.__name__] = function
+        if has_threshold:
+            _WITH_THRESHOLD[function.__name__] = function
+        return function
+
+    return declare
 
 
 @register
@@ -64,6 +71,7 @@ class AtThreshold(Configurable):
             way = nearest(str(metric), _WITH_THRESHOLD)
             raise ValueError(f"AtThreshold({metric!r}) is not known: {way}")
         self.metric = self.__name__ = metric
+        self.better = better_of(_WITH_THRESHOLD[metric])
         self.threshold = None if threshold is None else check_number(threshold, "threshold", self)
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:
@@ -83,13 +91,15 @@ class TopK(Configurable):
     1.0
     """
 
+    better = "max"
+
     def __init__(self, *, k: int = 5) -> None:
         self.k = check_int(k, "k", self)
         self.__name__ = f"top_{self.k}_accuracy"
 
     def __call__(self, target: NDArray[Any], prediction: Array) -> float:
         """Return the metric over all rows."""
-        return top_k_accuracy(target, prediction, k=self.k)
+        return METRICS["top_k_accuracy"](target, prediction, k=self.k)
 
 
 @register
@@ -110,6 +120,7 @@ class OfOutput(Configurable):
         self.metric = metric
         [(name, self._metric)] = named_metrics([metric]).items()
         self.__name__ = f"{output}_{name}"
+        self.better = better_of(self._metric)
 
     def __call__(self, target: Data, prediction: Data) -> float:
         """Return the metric over all rows."""
@@ -177,6 +188,17 @@ def named_metrics(
     return found
 
 
+def better_of(metric: Metric) -> str | None:
+    """Return "min" or "max", the better direction of a metric; None if it doesn't say.
+
+    A function of one's own says it by an attribute, as in `mape.better = "min"`, or is named like
+    a metric of this package.
+    """
+    name = re.sub(r"^top_\d+", "top_k", getattr(metric, "__name__", ""))
+    better: str | None = getattr(metric, "better", getattr(METRICS.get(name), "better", None))
+    return better
+
+
 def as_number(name: str, value: Any) -> float:
     """Return what a metric returned as a float."""
     if np.ndim(value) or not isinstance(value, SupportsFloat):
@@ -195,5 +217,5 @@ def _by_name(name: str, threshold: float) -> Metric:
         return AtThreshold(name, threshold=None if threshold == 0.5 else threshold)
     if name in METRICS:
         return METRICS[name]
-    way = nearest(name, [*METRICS, "top_5_accuracy"])
+    way = nearest(name, {*METRICS, "top_5_accuracy"} - {"top_k_accuracy"})
     raise ValueError(f"metric {name!r} is not known: {way}")

@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import as_array, as_data
 from minigrad.data.targets import like_prediction
+from minigrad.metrics.named import METRICS, metric
 from minigrad.util.options import check_positive
 
 
+@metric("min")
 def mae(target: ArrayLike, prediction: ArrayLike) -> float:
     """Mean absolute error: the mean of |a - t|, in the unit of the targets.
 
@@ -28,6 +30,7 @@ def mae(target: ArrayLike, prediction: ArrayLike) -> float:
     return float(np.mean(np.abs(_error(target, prediction, "mae")), dtype=np.float64))
 
 
+@metric("min")
 def mse(target: ArrayLike, prediction: ArrayLike) -> float:
     """Mean squared error: the mean of (a - t)^2.
 
@@ -39,6 +42,7 @@ def mse(target: ArrayLike, prediction: ArrayLike) -> float:
     return float(np.mean(np.square(_error(target, prediction, "mse")), dtype=np.float64))
 
 
+@metric("min")
 def rmse(target: ArrayLike, prediction: ArrayLike) -> float:
     """Root mean squared error: the root of the mean of (a - t)^2, in the unit of the targets.
 
@@ -50,6 +54,7 @@ def rmse(target: ArrayLike, prediction: ArrayLike) -> float:
     return math.sqrt(np.mean(np.square(_error(target, prediction, "rmse")), dtype=np.float64))
 
 
+@metric("min")
 def huber(target: ArrayLike, prediction: ArrayLike, *, delta: float = 1.0) -> float:
     """Mean Huber error: the mean of the terms of `HuberLoss`.
 
@@ -64,6 +69,7 @@ def huber(target: ArrayLike, prediction: ArrayLike, *, delta: float = 1.0) -> fl
     return float(np.mean(clipped * (error - clipped / 2), dtype=np.float64))
 
 
+@metric("max")
 def r2(target: ArrayLike, prediction: ArrayLike) -> float:
     """Coefficient of determination: 1 - sum (t - a)^2 / sum (t - mean t)^2.
 
@@ -83,6 +89,9 @@ def r2(target: ArrayLike, prediction: ArrayLike) -> float:
     varies = (np.ptp(t, axis=0) > 0) & (spread > 0)  # the mean of equal numbers may be rounded
     share = np.where(varies, unexplained, unexplained > 0) / np.where(varies, spread, 1)
     return float(np.mean(1 - share))
+
+
+METRICS["l1"] = mae  # the name of the loss
 
 
 def _error(target: ArrayLike, prediction: ArrayLike, owner: str) -> NDArray[Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from minigrad.core.gradient import blocks
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.by_name import Data
 from minigrad.data.rows import Rows
-from minigrad.data.stream import Stream
-from minigrad.metrics import Metric
+from minigrad.metrics.named import Metric
 from minigrad.metrics.running import RunningMetrics
+
+if TYPE_CHECKING:
+    from minigrad.data.stream import Stream
 
 
 def evaluate(
