@@ -25,7 +25,7 @@ from minigrad import (
     check_gradients,
 )
 from minigrad.data.rows import as_rows
-from minigrad.graphs.joint_loss import as_loss
+from minigrad.graphs.joint_loss import as_losses
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
 CASES = json.loads(REFERENCE.read_text())["cases"]
@@ -480,9 +480,9 @@ def test_options_out_of_range(made, options, error) -> None:
     ],
 )
 def test_names(name: str, made: type[Loss]) -> None:
-    assert type(as_loss(name)) is made
+    assert type(as_losses(name)) is made
     loss = made()
-    assert as_loss(loss) is loss
+    assert as_losses(loss) is loss
 
 
 @pytest.mark.parametrize("name", ["mse", "mae", "l1", "huber"])
@@ -497,7 +497,7 @@ def test_losses_and_metrics_have_the_same_names(name: str) -> None:
 
 def test_unknown_name() -> None:
     with says(ValueError, "loss='mea' is not known"):
-        as_loss("mea")
+        as_losses("mea")
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.limits import mean_loss
 from minigrad.explain.steps import Limit, number
-from minigrad.graphs.joint_loss import as_loss
+from minigrad.graphs.joint_loss import as_losses
 from minigrad.metrics import (
     accuracy,
     binary_accuracy,
@@ -349,14 +349,14 @@ def test_metrics_take_each_step_as_a_row(metric) -> None:
     ],
 )  # fmt: skip
 def test_wrong_targets(loss, y, error, message) -> None:
-    model = make(loss=as_loss(loss))
+    model = make(loss=as_losses(loss))
     before = model.parameters.value.copy()
     for call in (model.fit, model.evaluate):
         with says(error, message):
             call(X, y)
     np.testing.assert_array_equal(model.parameters.value, before)
     with says(ValueError, "shape (12, None"):
-        make(steps=None, loss=as_loss(loss)).fit(X, Y[:, 0], verbose=0)
+        make(steps=None, loss=as_losses(loss)).fit(X, Y[:, 0], verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from minigrad.core.cached import Cached
 from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, weighted
 from minigrad.data.targets import like_prediction
-from minigrad.util.config import option, options
+from minigrad.util.config import as_object, option, options
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_number
 
@@ -162,3 +162,8 @@ class Loss(Cached):
     def cast(self, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the target in the dtype that `terms` computes in."""
         return target if target.dtype == dtype else target.astype(dtype)
+
+
+def as_loss(loss: Loss | str) -> Loss:
+    """Return the loss, or create it from its name, such as "mse"."""
+    return as_object(Loss, "l1" if loss == "mae" else loss, "loss")

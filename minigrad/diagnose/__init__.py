@@ -35,7 +35,7 @@ from minigrad.data.rows import Form, Rows, as_pair, as_rows
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case, counted_rows
 from minigrad.diagnose.findings import Diagnosis, Finding, number
-from minigrad.graphs.joint_loss import as_loss
+from minigrad.graphs.joint_loss import as_losses
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
 from minigrad.util.options import check_int
@@ -76,7 +76,7 @@ def diagnose(
     given_loss: Loss | str | None = getattr(model, "loss", None) if loss is None else loss
     if given_loss is None:
         raise RuntimeError("diagnose expects a loss, got None: pass loss=..., or compile the model")
-    own_loss = as_loss(given_loss)
+    own_loss = as_losses(given_loss)
     own_optimizer: Optimizer | None = getattr(model, "optimizer", None)
     if optimizer is not None:
         own_optimizer = as_object(Optimizer, optimizer, "optimizer")

@@ -8,9 +8,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from minigrad.core.loss import Loss
+from minigrad.core.loss import Loss, as_loss
 from minigrad.data.by_name import Data, check_names, naming, of
-from minigrad.util.config import as_object, register
+from minigrad.util.config import register
 
 
 @register
@@ -78,8 +78,6 @@ class JointLoss(Loss):
         return matched
 
 
-def as_loss(loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
+def as_losses(loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
     """Return the loss, or create it from its name, or from a dict of losses for outputs."""
-    if isinstance(loss, Mapping):
-        return JointLoss(loss)
-    return as_object(Loss, "l1" if loss == "mae" else loss, "loss")
+    return JointLoss(loss) if isinstance(loss, Mapping) else as_loss(loss)

@@ -15,7 +15,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer, Schedule
 from minigrad.data.arrays import DType, Shape, as_array
-from minigrad.graphs.joint_loss import as_loss
+from minigrad.graphs.joint_loss import as_losses
 from minigrad.layers.activations import sigmoid
 from minigrad.layers.dense import Dense
 from minigrad.layers.softmax import softmax
@@ -146,7 +146,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             if self.learning_rate is not None:
                 optimizer.learning_rate = self.learning_rate
             if self.loss is not None:
-                loss = as_loss(copy.deepcopy(self.loss))
+                loss = as_losses(copy.deepcopy(self.loss))
             model.compile(optimizer=optimizer, loss=loss)
         return model
 

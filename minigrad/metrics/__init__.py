@@ -25,6 +25,6 @@ from minigrad.metrics.regression import huber, mae, mse, r2, rmse
 
 __all__ = [
     "METRICS", "AtThreshold", "Metric", "Metrics", "OfOutput", "TopK", "accuracy", "as_number",
-    "better_of",    "binary_accuracy", "confusion_matrix", "f1", "huber", "mae", "metric", "mse", "named_metrics",
-    "precision", "r2", "recall", "rmse", "top_k_accuracy",
+    "better_of", "binary_accuracy", "confusion_matrix", "f1", "huber", "mae", "metric", "mse",
+    "named_metrics", "precision", "r2", "recall", "rmse", "top_k_accuracy",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing_extensions import Self, override
 
 from minigrad.core.chain import Chain, as_list, name_layers
 from minigrad.core.layer import Layer, Symbol, walk
-from minigrad.core.loss import Loss
+from minigrad.core.loss import Loss, as_loss
 from minigrad.core.model import BaseModel
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.trainer import Run, Trainer
@@ -456,11 +456,13 @@ class Model(BaseModel):
 
     def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
         """Return a loss; for several outputs, one that has a loss for each of them."""
-        from minigrad.graphs.joint_loss import as_loss
-
         several = self._output_layers
         if isinstance(several, dict):
             check_names(getattr(loss, "losses", loss) or loss, tuple(several), "loss")
+        if isinstance(loss, Mapping):
+            from minigrad.graphs.joint_loss import JointLoss
+
+            loss = JointLoss(loss)
         loss = as_loss(loss)
         if loss.losses and not isinstance(several, dict):
             raise ValueError(

@@ -12,7 +12,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array, as_data, check_finite
 from minigrad.data.rows import as_pair
-from minigrad.graphs.joint_loss import as_loss
+from minigrad.graphs.joint_loss import as_losses
 from minigrad.metrics import confusion_matrix
 from minigrad.trace import Step, trace
 from minigrad.util.optional import optional
@@ -104,7 +104,7 @@ def histograms(
     (3, 3)
     """
     rows, targets = _rows(model, x, y, "histograms")
-    loss = getattr(model, "loss", None) if loss is None else as_loss(loss)
+    loss = getattr(model, "loss", None) if loss is None else as_losses(loss)
     if loss is None and targets is not None:
         raise RuntimeError("histograms with y expects a loss: pass loss=, or compile the model")
     targets = targets if targets is None else targets[:_MAX_ROWS]
