@@ -6,44 +6,39 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# fmt: off
-# isort: off
-from minigrad.callbacks import (
-    CSVLogger, Callback, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceOnPlateau,
-)
-from minigrad.graphs.graph import Graph, Input
-from minigrad.graphs.joint_loss import JointLoss
-from minigrad.models.model import Model, Sequential
+from minigrad import callbacks, layers, losses, optimizers
+from minigrad.callbacks import *
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
+from minigrad.graphs.graph import Graph, Input
+from minigrad.graphs.joint_loss import JointLoss
 from minigrad.history import History
 from minigrad.initializers import (
-    Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Initializer, LecunNormal,
-    LecunUniform, Normal, Ones, Orthogonal, Uniform, Zeros,
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Initializer,
+    LecunNormal,
+    LecunUniform,
+    Normal,
+    Ones,
+    Orthogonal,
+    Uniform,
+    Zeros,
 )
-from minigrad.layers import (
-    ELU, GELU, GRU, LSTM, SELU, Activation, Add, Average, AveragePooling1D, AveragePooling2D,
-    BatchNorm, Bidirectional, Chain, Concatenate, Conv1D, Conv2D, Conv2DTranspose, Dense, Dropout,
-    Embedding, Flatten, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D,
-    GlobalMaxPooling2D, GroupNorm, Hardsigmoid, Hardtanh, Identity, Layer, LayerNorm, LeakyReLU,
-    LogSoftmax, MaxPooling1D, MaxPooling2D, Mish, MultiHeadAttention, Multiply, Parallel,
-    PositionEmbedding, RMSNorm, ReLU, Reshape, Residual, SiLU, Sigmoid, SimpleRNN,
-    SinusoidalPositions, Softmax, Softplus, Softsign, Tanh, UpSampling2D,
-)
+from minigrad.layers import *
 from minigrad.layers.softmax import softmax
-from minigrad.losses import (
-    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss,
-)
+from minigrad.losses import *
 from minigrad.metrics import confusion_matrix
+from minigrad.models.model import Model, Sequential
 from minigrad.objective import Objective
-from minigrad.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
+from minigrad.optimizers import *
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
 from minigrad.util.names import guess
-# isort: on
-# fmt: on
 
 if TYPE_CHECKING:
     from minigrad import plots as plots
@@ -52,25 +47,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "ELU", "GELU", "GRU", "L1", "L1L2", "L2", "LSTM", "SELU", "SGD", "Activation", "Adagrad",
-    "Adam", "AdamW", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BCELoss",
-    "BCEWithLogitsLoss", "BatchNorm", "Bidirectional", "CSVLogger", "Callback", "Chain",
-    "Concatenate", "Constant", "Conv1D", "Conv2D", "Conv2DTranspose", "CosineDecay",
-    "CrossEntropyLoss", "Dense", "DivergedError", "Dropout", "EarlyStopping", "Embedding",
-    "ExponentialDecay", "FileFormatError", "Flatten", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlorotNormal",
-    "GlorotUniform", "GradientReport", "Graph", "GroupNorm", "Hardsigmoid", "Hardtanh", "HeNormal",
-    "HeUniform", "HingeLoss", "History", "HuberLoss", "Identity", "Initializer", "Input",
-    "JointLoss", "L1Loss", "Layer", "LayerNorm", "LayerReport", "LeakyReLU",
-    "LearningRateScheduler", "LecunNormal", "LecunUniform", "LogSoftmax", "Loss", "MSELoss",
-    "MaxPooling1D", "MaxPooling2D", "Mish", "Model", "ModelCheckpoint", "MultiHeadAttention",
-    "Multiply", "Normal", "Objective", "Ones", "Optimizer", "Orthogonal", "Parallel", "Parameter",
-    "Parameters", "PositionEmbedding", "RMSNorm", "RMSprop", "ReLU", "ReduceOnPlateau",
-    "Regularizer", "Reshape", "Residual", "Schedule", "Sequential", "SiLU", "Sigmoid", "SimpleRNN",
-    "SinusoidalPositions", "Softmax", "Softplus", "Softsign", "StepDecay", "Tanh", "Uniform",
-    "UpSampling2D", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load",
-    "register", "softmax",
+    "L1", "L1L2", "L2", "Constant", "DivergedError", "FileFormatError", "GlorotNormal",
+    "GlorotUniform", "GradientReport", "Graph", "HeNormal", "HeUniform", "History", "Initializer",
+    "Input", "JointLoss", "LayerReport", "LecunNormal", "LecunUniform", "Model", "Normal",
+    "Objective", "Ones", "Orthogonal", "Parameter", "Parameters", "Regularizer", "Sequential",
+    "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load", "register",
+    "softmax",
 ]  # fmt: skip
+__all__ += callbacks.__all__
+__all__ += layers.__all__
+__all__ += losses.__all__
+__all__ += optimizers.__all__
 
 
 def load(

@@ -24,7 +24,8 @@ from minigrad import (
     Sequential,
     check_gradients,
 )
-from minigrad.data.rows import as_rows
+from minigrad.data.class_weight import weighted_by_class
+from minigrad.data.rows import Form, as_rows
 from minigrad.graphs.joint_loss import as_losses
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
@@ -521,9 +522,9 @@ def test_unknown_name() -> None:
     ],
 )
 def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> None:
-    def weight(**options):
-        rows = as_rows(np.zeros((4, 2)), y, output_shape=(width,), loss=loss, **options)
-        return rows.weighted_by_class(weights, (width,)).weight
+    def weight(sample_weight=None):
+        rows = as_rows(np.zeros((4, 2)), y, sample_weight, Form(loss, (width,)))
+        return weighted_by_class(rows, weights, (width,)).weight
 
     np.testing.assert_array_equal(weight(), np.array(expected, float), strict=True)
     both = weight(sample_weight=np.array([1.0, 2.0, 0.0, 1.0]))
@@ -543,16 +544,16 @@ def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> 
     ],
 )  # fmt: skip
 def test_wrong_class_weights(loss, y, width, weights, message) -> None:
-    rows = as_rows(np.zeros((4, 2)), y, output_shape=(width,), loss=loss)
+    rows = as_rows(np.zeros((4, 2)), y, None, Form(loss, (width,)))
     with says(ValueError, message):
-        rows.weighted_by_class(weights, (width,))
+        weighted_by_class(rows, weights, (width,))
 
 
 @pytest.mark.parametrize("weight", ["1", None, 1j, True])
 def test_class_weights_that_are_not_numbers(weight) -> None:
-    rows = as_rows(np.zeros((4, 2)), [0, 1, 1, 0], output_shape=(1,), loss=BCELoss())
+    rows = as_rows(np.zeros((4, 2)), [0, 1, 1, 0], None, Form(BCELoss(), (1,)))
     with says(TypeError, "class_weight[1] >= 0, got"):
-        rows.weighted_by_class({0: 1.0, 1: weight}, (1,))
+        weighted_by_class(rows, {0: 1.0, 1: weight}, (1,))
 
 
 @pytest.mark.parametrize("loss", [CrossEntropyLoss(label_smoothing=0.1), MSELoss(), HuberLoss()])

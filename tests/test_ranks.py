@@ -32,6 +32,7 @@ from minigrad import (
 )
 from minigrad.blocks import block_gradient as engine
 from minigrad.blocks import plan
+from minigrad.data.class_weight import weighted_by_class
 from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case
 from minigrad.diagnose.limits import mean_loss
@@ -289,14 +290,11 @@ def test_class_weights_of_steps() -> None:
             (WEIGHT[:, 0], WEIGHT[:, :1] * of_class),
             (WEIGHT, WEIGHT * of_class),
         ):
-            found = Rows(X, y, weight).weighted_by_class(weights, (STEPS, CLASSES)).weight
+            found = weighted_by_class(Rows(X, y, weight), weights, (STEPS, CLASSES)).weight
             np.testing.assert_array_equal(found, expected, strict=True)
     labels = (Y % 2)[..., np.newaxis]
-    found = (
-        Rows(X, labels, np.ones((ROWS, STEPS, 1)))
-        .weighted_by_class({0: 1, 1: 5}, (STEPS, 1))
-        .weight
-    )
+    rows = Rows(X, labels, np.ones((ROWS, STEPS, 1)))
+    found = weighted_by_class(rows, {0: 1, 1: 5}, (STEPS, 1)).weight
     np.testing.assert_array_equal(found, 1.0 + 4 * labels, strict=True)
     by_class, by_hand = make(), make()
     by_class.fit(X, Y, class_weight=weights, sample_weight=WEIGHT[:, 0], shuffle=False, verbose=0)
@@ -309,7 +307,7 @@ def test_class_weights_of_steps() -> None:
 
 def test_class_weights_of_indices_that_look_one_hot() -> None:
     y = np.eye(STEPS, dtype=int)[Y]  # (rows, steps), with a single 1 in each row
-    weight = Rows(X, y[:, 0]).weighted_by_class({0: 1, 1: 2}, (STEPS, 2)).weight
+    weight = weighted_by_class(Rows(X, y[:, 0]), {0: 1, 1: 2}, (STEPS, 2)).weight
     np.testing.assert_array_equal(weight, 1.0 + y[:, 0], strict=True)
 
 

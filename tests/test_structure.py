@@ -3,6 +3,7 @@
 import ast
 import re
 import traceback
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +74,30 @@ MODULES = {module_name(path): path for path in ROOT.rglob("*.py") if "sheets" no
 
 def imports(name: str) -> set[str]:
     """The modules that a module imports anywhere: lazily and for types, too."""
+    return imports_of(ast.parse(MODULES[name].read_text(encoding="utf-8"))) - {name}
+
+
+def imports_of(tree: ast.AST) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minigrad."):
             base = node.module.removeprefix("minigrad.")
             for alias in node.names:
                 found.add(f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base)
-    return found - {name}
+    return found
+
+
+def read_with(*names: str) -> dict[str, int]:
+    """The lines of modules, and of all that these import when they are imported."""
+    found, waiting = {}, [*names]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            text = MODULES[name].read_text(encoding="utf-8")
+            found[name] = text.count("\n")
+            top = ast.Module([n for n in ast.parse(text).body if isinstance(n, ast.ImportFrom)], [])
+            waiting += imports_of(top) - {"minigrad"}
+    return found
 
 
 def room(name: str) -> str:
@@ -146,6 +164,30 @@ def test_the_reading_order_of_the_engine_has_each_module() -> None:
     order = ast.get_docstring(ast.parse(MODULES["jit"].read_text(encoding="utf-8"))) or ""
     found = {name for name in MODULES if name.startswith("jit.")}
     assert {f"jit.{name}" for name in re.findall(r"`(\w+)`", order)} == found
+
+
+CORE = [name for name in MODULES if room(name) == "core"]
+STUDENT = [*CORE, "layers.dense", "layers.activations", "losses.regression", "optimizers.sgd"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "most"),
+    [
+        ({name: MODULES[name].read_text("utf-8").count("\n") for name in CORE}, 2000),
+        (read_with(*STUDENT), 4000),
+        (read_with(*STUDENT, "models.model"), 5500),
+    ],
+    ids=["core", "with Dense and SGD", "from fit"],
+)
+def test_the_core_can_be_read(lines: dict[str, int], most: int) -> None:
+    by_room = Counter()
+    for name, count in lines.items():
+        by_room[room(name)] += count
+    count = by_room.total()
+    print(f"{count} lines:", dict(by_room))
+    assert count <= most, by_room
+    page = (ROOT.parent / "docs/explanation/design.md").read_text("utf-8")
+    assert f"about {round(count, -2):,}" in page, f"design.md doesn't say about {count} lines"
 
 
 def test_root_has_few_modules() -> None:

@@ -19,9 +19,7 @@ from minigrad.core.optimizer import Optimizer
 from minigrad.core.trainer import Run, Trainer
 from minigrad.data.arrays import Array, DType, Shape, check_finite
 from minigrad.data.by_name import Arrays, Data, check_names, each, labelled, naming
-from minigrad.data.class_weight import weighted_by_class
 from minigrad.data.rows import Form, Rows, as_inputs, as_pair, as_rows
-from minigrad.data.split import split
 from minigrad.history import History
 from minigrad.metrics.named import Metric, Metrics, named_metrics
 from minigrad.metrics.running import RunningMetrics
@@ -270,11 +268,15 @@ class Model(BaseModel):
             raise ValueError("fit takes validation_data or validation_split, not both")
         validation = self._validation(validation_data, loss=loss, epochs=epochs)
         if fraction:
+            from minigrad.data.split import split
+
             if self._split_seed is None:
                 self._split_seed = int(self.rng.bytes(4).hex(), 16)
             data, validation = split(data, fraction, self._split_seed)
         if class_weight is not None:
             if isinstance(data, Rows):
+                from minigrad.data.class_weight import weighted_by_class
+
                 data = weighted_by_class(data, class_weight, self.output_shape or ())
             else:
                 data.weighted_by_class(class_weight)

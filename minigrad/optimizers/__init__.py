@@ -2,6 +2,10 @@
 
 from minigrad.core.optimizer import Optimizer
 from minigrad.optimizers.adaptive import Adagrad, Adam, AdamW, RMSprop
+from minigrad.optimizers.schedules import CosineDecay, ExponentialDecay, Schedule, StepDecay
 from minigrad.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+__all__ = [
+    "SGD", "Adagrad", "Adam", "AdamW", "CosineDecay", "ExponentialDecay", "Optimizer", "RMSprop",
+    "Schedule", "StepDecay",
+]  # fmt: skip
