@@ -45,7 +45,7 @@ from minigrad import (
     load,
     register,
 )
-from minigrad.checks.differences import model_of
+from minigrad.checks.single import model_of
 from minigrad.core.layer import build_once, walk
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
