@@ -69,16 +69,16 @@ class Trace:
 
     def first_not_finite(self) -> str | None:
         """Name the first output, or else the first gradient or delta, that isn't finite."""
-        for step in self.steps:
-            if not all(np.isfinite(array).all() for _, array in labelled(step.output, "")):
-                return f"the output of {step.label}"
+        arrays = [(f"the output of {step.label}", step.output) for step in self.steps]
         for step in self.backward:
             for name, gradient in (step.gradients or {}).items():
-                if not np.isfinite(gradient).all():
-                    return f"the gradient of '{name}' of {step.label}"
-            for delta in step.input_deltas:
-                if delta is not None and not np.isfinite(delta).all():
-                    return f"the input delta of {step.label}"
+                arrays.append((f"the gradient of '{name}' of {step.label}", gradient))
+            arrays += [(f"the input delta of {step.label}", delta) for delta in step.input_deltas]
+        for place, data in arrays:
+            if not all(
+                np.isfinite(array).all() for _, array in labelled(data, "") if array is not None
+            ):
+                return place
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,17 +12,16 @@ from typing_extensions import override
 
 from minigrad.callbacks.base import Callback, EpochFunction
 from minigrad.core.layer import walk
+from minigrad.core.loss import Loss
 from minigrad.core.trainer import DivergedError, Trainer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Arrays, Data
-from minigrad.data.rows import as_rows
 from minigrad.explain import Explanation
 from minigrad.explain.page import page as explanation_page
 from minigrad.explain.passes import Pass
 from minigrad.film.moments import moments
 from minigrad.film.player import page, summary
 from minigrad.film.scenes import Scenes, spread
-from minigrad.losses import Loss
 from minigrad.models.last_good_epoch import weights_of
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.options import check_int, check_number
@@ -61,7 +60,7 @@ def film(
 
 
 class Frame(NamedTuple):
-    """The parameters and buffers after so many updates, in the given epoch."""
+    """The parameters and buffers after an update of an epoch."""
 
     update: int
     epoch: int
@@ -123,15 +122,8 @@ class Film(Callback):
         self._keep(self._latest)
 
     def _begin(self, trainer: Trainer) -> None:
-        model: Any = trainer.model
-        rows = as_rows(
-            self.x,
-            self.y,
-            output_shape=model.output_shape,
-            loss=trainer.loss,
-            names=model.input_names,
-            cast=partial(model.cast, dtype=model.dtype),
-        )
+        model: Any = trainer.model  # a `Model`, which opens this door
+        rows = model.objective(self.x, self.y, loss=trainer.loss).rows
         chosen = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.intp)
         self._rows, self._rows_of = rows.take(chosen), len(rows)
         self._model, self.loss = copy.deepcopy(model), copy.copy(trainer.loss)

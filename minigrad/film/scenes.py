@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from minigrad.blocks.block_gradient import predict
 from minigrad.core.loss import Loss
+from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
 from minigrad.trace import Step, trace
@@ -25,14 +26,14 @@ _POINTS, _CURVE, _MAP, _AREAS, _BINS, _SAMPLE = 240, 121, 48, 96, 32, 1000
 class Scenes:
     """The pictures of a model, frame by frame: `add` looks at the parameters it has now."""
 
-    def __init__(self, model: Any, loss: Loss, rows: Rows) -> None:
+    def __init__(self, model: BaseModel, loss: Loss, rows: Rows) -> None:
         self.model, self.loss, self.rows = model, loss, rows
         self.losses: list[float] = []
         self.weights = Weights(model, rows)
         self.labels = _Labels(loss, rows, model.output_shape)
         inputs = model.input_shape if self.labels.width else None
-        kind: Any = Curve if inputs == (1,) else Map if inputs == (2,) else Histograms
-        self.picture: Curve | Map | Histograms = kind(model, rows, self.labels)
+        kind = OverInputs if inputs in ((1,), (2,)) else Histograms
+        self.picture: OverInputs | Histograms = kind(model, rows, self.labels)
         self._accuracies: list[float] = []
 
     def add(self) -> None:
@@ -103,7 +104,7 @@ class _Labels:
 class Weights:
     """The parameters that are drawn: the lines of a chain of units, or else tables of squares."""
 
-    def __init__(self, model: Any, rows: Rows) -> None:
+    def __init__(self, model: BaseModel, rows: Rows) -> None:
         self._values: list[NDArray[np.float32]] = []
         self._columns: list[dict[str, Any]] = []
         self._parts: list[dict[str, Any]] = []
@@ -112,7 +113,7 @@ class Weights:
             self._columns, self._parts, self._read = [], [], []
             self._tables(model)
 
-    def _chain(self, model: Any, rows: Rows) -> bool:
+    def _chain(self, model: BaseModel, rows: Rows) -> bool:
         """Choose units and lines, if each layer takes what the one before returns."""
         leaves = _leaves(model, rows, 1)
         parameters = dict(model.named_parameters())
@@ -141,7 +142,7 @@ class Weights:
     def _add_column(self, title: str, size: int) -> None:
         self._columns.append({"title": title, "size": size, "shown": _evenly(size, _UNITS)})
 
-    def _tables(self, model: Any) -> None:
+    def _tables(self, model: BaseModel) -> None:
         named = [(path, p) for path, p in model.named_parameters() if p.value.ndim > 1]
         for i in _evenly(len(named), _PARTS):
             path, p = named[i]
@@ -171,77 +172,59 @@ class Weights:
         return {"columns": self._columns, "parts": self._parts, "values": packed(values, "f4")}
 
 
-class Curve:
-    """The first output over the range of one input."""
+class OverInputs:
+    """The first output over the range of the inputs: a curve for one, a map for two.
 
-    def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
-        self._labels, self._range = labels, _range(rows.x[:, 0])
-        self._grid = np.linspace(*self._range, _CURVE).astype(model.dtype)[:, np.newaxis]
-        self._frames: list[NDArray[np.float32]] = []
-        self._height = labels.range(rows, 0.1)
+    A map of classes has areas with hard edges.
+    """
+
+    def __init__(self, model: BaseModel, rows: Rows, labels: _Labels) -> None:
+        self.labels = labels
+        self.ranges = [_range(column) for column in rows.x.T]
+        self.is_map = len(self.ranges) > 1
+        self.areas = self.is_map and labels.right is not None and labels.width > 1
+        self.size = _AREAS if self.areas else _MAP if self.is_map else _CURVE
+        self.height = labels.range(rows, 0.0 if self.is_map else 0.1)
+        across, *up = (np.linspace(*ends, self.size) for ends in self.ranges)
+        grid = np.meshgrid(across, *(values[::-1] for values in up))
+        self.grid = np.stack([values.ravel() for values in grid], axis=1).astype(model.dtype)
+        self.frames: list[NDArray[Any]] = []
         chosen = _evenly(len(rows), _POINTS)
-        targets = rows.y.reshape(len(rows), -1)[chosen, 0].astype(float)
-        self._points = np.stack([rows.x[chosen, 0], targets], axis=1).round(4).tolist()
+        classes = labels.right if self.is_map else None
+        targets = rows.y.reshape(len(rows), -1)[:, 0] if classes is None else classes
+        points = np.stack([*rows.x[chosen].T, targets[chosen]], axis=1)
+        self.points = points.astype(float).round(4).tolist()
 
-    def add(self, model: Any) -> None:
-        shown = self._labels.shown(model.forward(self._grid, training=False))
-        self._frames.append(_bounded(shown))
+    def add(self, model: BaseModel) -> None:
+        prediction = model.forward(self.grid, training=False)
+        if self.areas:
+            self.frames.append(self.labels.decide(prediction).astype(np.uint8))
+        elif self.is_map:
+            low, high = self.height
+            share = np.nan_to_num((self.labels.shown(prediction) - low) / (high - low))
+            self.frames.append((255 * share.clip(0, 1)).round().astype(np.uint8))
+        else:
+            self.frames.append(_bounded(self.labels.shown(prediction)))
 
     def data(self) -> dict[str, Any]:
-        values = packed(np.array(self._frames), "f4")
-        kind = {"kind": "curve", "x": self._range, "y": self._height, "points": self._points}
-        return {**kind, "size": _CURVE, "border": self._labels.border, "values": values}
-
-
-class Map:
-    """The first output, or the class, over the range of two inputs."""
-
-    def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
-        self._labels = labels
-        self._ranges = [_range(column) for column in rows.x.T]
-        self._areas = labels.right is not None and labels.width > 1
-        self._size = _AREAS if self._areas else _MAP  # areas have hard edges
-        across, up = (np.linspace(*ends, self._size) for ends in self._ranges)
-        grid = np.stack([values.ravel() for values in np.meshgrid(across, up[::-1])], axis=1)
-        self._grid, self._height = grid.astype(model.dtype), labels.range(rows, 0.0)
-        self._frames: list[NDArray[np.uint8]] = []
-        chosen = _evenly(len(rows), _POINTS)
-        targets = rows.y.reshape(len(rows), -1)[chosen, 0].astype(float)
-        targets = targets if labels.right is None else labels.right[chosen]
-        columns = [*rows.x[chosen].T, targets]
-        self._points = np.stack(columns, axis=1).astype(float).round(4).tolist()
-
-    def add(self, model: Any) -> None:
-        prediction = model.forward(self._grid, training=False)
-        if self._areas:
-            self._frames.append(self._labels.decide(prediction).astype(np.uint8))
-            return
-        low, high = self._height
-        share = np.nan_to_num((self._labels.shown(prediction) - low) / (high - low))
-        self._frames.append((255 * share.clip(0, 1)).round().astype(np.uint8))
-
-    def data(self) -> dict[str, Any]:
-        return {
-            "kind": "map",
-            "x": self._ranges[0],
-            "y": self._ranges[1],
-            "values_from": self._height,
-            "classes": 0 if self._labels.right is None else max(2, self._labels.width),
-            "border": self._labels.border,
-            "points": self._points,
-            "size": self._size,
-            "values": packed(np.array(self._frames), "u1"),
-        }
+        shared = {"points": self.points, "size": self.size, "border": self.labels.border}
+        shared["values"] = packed(np.array(self.frames), "u1" if self.is_map else "f4")
+        if not self.is_map:
+            return {"kind": "curve", "x": self.ranges[0], "y": self.height, **shared}
+        classes = 0 if self.labels.right is None else max(2, self.labels.width)
+        x, y = self.ranges
+        own = {"kind": "map", "x": x, "y": y, "values_from": self.height, "classes": classes}
+        return {**own, **shared}
 
 
 class Histograms:
     """The outputs of the layers over some rows."""
 
-    def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
+    def __init__(self, model: BaseModel, rows: Rows, labels: _Labels) -> None:
         self._rows = rows.take(np.array(_evenly(len(rows), 100)))
         self._layers: dict[str, list[NDArray[Any]]] = {}
 
-    def add(self, model: Any) -> None:
+    def add(self, model: BaseModel) -> None:
         leaves = _leaves(model, self._rows, len(self._rows))
         for i in _evenly(len(leaves), _LAYERS):
             values = leaves[i].output.ravel()
@@ -289,7 +272,7 @@ def deflated(content: bytes) -> str:
     return base64.b64encode(made.compress(content) + made.flush()).decode()
 
 
-def _leaves(model: Any, rows: Rows, count: int) -> list[Step]:
+def _leaves(model: BaseModel, rows: Rows, count: int) -> list[Step]:
     """Return the steps of the first rows, without those of containers, and those inside layers.
 
     A layer that has parameters, such as a Dense with an activation, counts as one.

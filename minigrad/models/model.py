@@ -532,7 +532,7 @@ class Model(BaseModel):
         """Return the code that makes it, with comments for what the code doesn't say."""
         from minigrad.summary import notes
 
-        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self))])
+        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self, self.trainer))])
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""
