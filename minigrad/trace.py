@@ -15,7 +15,7 @@ from minigrad.data.by_name import Data, labelled
 
 
 @dataclass
-class Step:
+class Traced:
     """One layer's part of the pass.
 
     `delta` is dJ/doutput as the layer received it, `input_deltas` has dJ/dinput for each input, as
@@ -58,12 +58,12 @@ class Trace:
     (array([[3.]]), array([[4.]]), 4.0)
     """
 
-    steps: list[Step]
-    backward: list[Step]
+    steps: list[Traced]
+    backward: list[Traced]
     prediction: Data
     j: float | None = None
 
-    def __getitem__(self, path: str) -> Step:
+    def __getitem__(self, path: str) -> Traced:
         """Return the step of the layer at `path`, such as 'residual_1.dense_1'."""
         return next(step for step in self.steps if step.path == path)
 
@@ -102,8 +102,8 @@ def trace(
     [('dense_1', (5, 3)), ('sigmoid_1', (5, 3)), ('', (5, 3))]
     """
     twin = replica(model)
-    steps: dict[int, Step] = {}
-    back: list[Step] = []
+    steps: dict[int, Traced] = {}
+    back: list[Traced] = []
     with np.errstate(all="ignore"):
         for path, layer in walk(twin):
             _record(layer, path, steps, back)
@@ -116,13 +116,13 @@ def trace(
     return Trace(list(steps.values()), back, prediction, j)
 
 
-def _record(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -> None:
+def _record(layer: Layer, path: str, steps: dict[int, Traced], back: list[Step]) -> None:
     """Wrap `forward` and `backward` of a replica's layer so that they record."""
     forward, backward = layer.forward, layer.backward
 
     def recorded_forward(*inputs: Data, training: bool = True) -> Data:
         output = forward(*inputs, training=training)
-        steps[id(layer)] = Step(path, layer, inputs, output)
+        steps[id(layer)] = Traced(path, layer, inputs, output)
         return output
 
     def recorded_backward(delta: Data) -> Any:

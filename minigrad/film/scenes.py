@@ -16,7 +16,7 @@ from minigrad.core.loss import Loss
 from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
-from minigrad.trace import Step, trace
+from minigrad.trace import Traced, trace
 
 _UNITS, _CELLS, _PARTS, _LAYERS = 12, 14, 12, 6  # that are shown
 _FAR = 20  # times the first loss
@@ -272,7 +272,7 @@ def deflated(content: bytes) -> str:
     return base64.b64encode(made.compress(content) + made.flush()).decode()
 
 
-def _leaves(model: BaseModel, rows: Rows, count: int) -> list[Step]:
+def _leaves(model: BaseModel, rows: Rows, count: int) -> list[Traced]:
     """Return the steps of the first rows, without those of containers, and those inside layers.
 
     A layer that has parameters, such as a Dense with an activation, counts as one.

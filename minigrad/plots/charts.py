@@ -14,7 +14,7 @@ from minigrad.data.arrays import Array, as_data, check_finite
 from minigrad.data.rows import as_pair
 from minigrad.metrics import confusion_matrix
 from minigrad.models.joint_loss import as_loss
-from minigrad.trace import Step, trace
+from minigrad.trace import Traced, trace
 from minigrad.util.optional import optional
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def histograms(
     if loss is None and targets is not None:
         raise RuntimeError("histograms with y expects a loss: pass loss=, or compile the model")
     targets = targets if targets is None else targets[:_MAX_ROWS]
-    steps: dict[int, Step] = {}
+    steps: dict[int, Traced] = {}
     rows = rows[:_MAX_ROWS].astype(getattr(model, "dtype", rows.dtype), copy=False)
     for step in trace(model, rows, targets, loss, training=y is not None).steps:
         if id(step.output) not in steps or any(step.layer.own_parameters()):
