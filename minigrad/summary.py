@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from minigrad.core.layer import Layer, walk
 from minigrad.core.model import BaseModel
 from minigrad.core.parameters import Parameter
-from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import describe
 from minigrad.models.graph import Graph
 from minigrad.util.names import join
@@ -51,11 +50,10 @@ def table(model: Layer) -> Table:
     return Table([row if takes else row[:-1] for row in (head, *rows)], right=[3])
 
 
-def notes(model: Layer, trainer: Trainer | None) -> Iterator[str]:
+def notes(model: Layer, *, done: int, planned: int) -> Iterator[str]:
     """Yield what a model's repr lacks: interrupted training, shared and frozen parameters."""
-    if trainer is not None and trainer.epochs > trainer.history.epochs:
-        done = f"{trainer.history.epochs} of {trainer.epochs}"
-        yield f"in the middle of training: {done} epochs are done"
+    if planned > done:
+        yield f"in the middle of training: {done} of {planned} epochs are done"
     places: dict[int, str] = {}
     for path, parameter in model.named_parameters():
         first = places.setdefault(id(parameter.source), path)

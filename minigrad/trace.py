@@ -116,7 +116,7 @@ def trace(
     return Trace(list(steps.values()), back, prediction, j)
 
 
-def _record(layer: Layer, path: str, steps: dict[int, Traced], back: list[Step]) -> None:
+def _record(layer: Layer, path: str, steps: dict[int, Traced], back: list[Traced]) -> None:
     """Wrap `forward` and `backward` of a replica's layer so that they record."""
     forward, backward = layer.forward, layer.backward
 

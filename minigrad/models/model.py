@@ -532,7 +532,9 @@ class Model(BaseModel):
         """Return the code that makes it, with comments for what the code doesn't say."""
         from minigrad.summary import notes
 
-        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self, self.trainer))])
+        planned = self.trainer.epochs if self.trainer else 0
+        found = notes(self, done=self.history.epochs, planned=planned)
+        return "\n".join([pretty(self), *(f"# {note}" for note in found)])
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""
