@@ -115,7 +115,8 @@ class Model(BaseModel):
                 raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
             network = graph_of(inputs, outputs, self.label)
             input_shape = network.row_shapes
-        self.split_seed: int | None = None
+        self.validation_seed: int | None = None
+        """Chooses the rows that `validation_split` holds out; None before the first of them."""
         super().__init__(network, input_shape=input_shape, rng=rng, dtype=dtype, name=name)
 
     @property
@@ -293,9 +294,9 @@ class Model(BaseModel):
         fraction = check_fraction(validation_split, "validation_split", "fit")
         validation = as_validation(validation_data, fraction, accept, epochs=epochs)
         if fraction:
-            if self.split_seed is None:
-                self.split_seed = int(self.rng.bytes(4).hex(), 16)
-            data, validation = split(data, fraction, self.split_seed)
+            if self.validation_seed is None:
+                self.validation_seed = int(self.rng.bytes(4).hex(), 16)
+            data, validation = split(data, fraction, self.validation_seed)
         if class_weight is not None:
             data = data.weighted_by_class(class_weight, self.output_shape or ())
         self._gather()
@@ -438,7 +439,7 @@ class Model(BaseModel):
         """
         from minigrad.saving.model import save
 
-        save(self, path, self.trainer, self.split_seed)
+        save(self, path, self.trainer, self.validation_seed)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and buffers, by path, into a safetensors file."""

@@ -137,7 +137,7 @@ class _Loader:
                 layer.seed = _checked("entropy", seeds.get(path), int, NoneType)
         if places:
             raise ValueError(f"no layer has the random states {[*places][:5]}")
-        model.split_seed = _checked("split_seed", document["split_seed"], int, NoneType)
+        model.validation_seed = _checked("split_seed", document["split_seed"], int, NoneType)
 
     def restore_training(self, model: Model) -> None:
         """Compile the model, and restore the state of the optimizer and the history."""
