@@ -111,9 +111,10 @@ class GradientReport:
         rows = [["worst number", "analytic", "numeric", "error", "verdict"]]
         for c in self.comparisons:
             verdict = "FAILED" if c.error > self.tolerance else "agrees"
-            verdict += ", near a kink" * c.beside_kink + (f", {c.hint}" if c.hint else "")
+            notes = ["near a kink"] if c.beside_kink else []
+            notes += [c.hint] if c.hint else []
             numbers = f"{c.analytic:.3e}", f"{c.numeric:.3e}", f"{c.error:.1e}"
-            rows.append([c.place, *numbers, verdict])
+            rows.append([c.place, *numbers, ", ".join([verdict, *notes])])
         wrong = [i for i, c in enumerate(self.comparisons, start=1) if c.error > self.tolerance]
         return Table(rows, right=(1, 2, 3), wrong=wrong)
 

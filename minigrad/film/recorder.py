@@ -32,8 +32,9 @@ _ROWS: Final = 2000
 _BYTES: Final = 2**28
 """The most memory for parameters."""
 _PAGES: Final = 1_200_000
-_NOTEBOOK_PAGES: Final = 300_000
 """The most characters of the explanations on a page."""
+_NOTEBOOK_PAGES: Final = 300_000
+"""The most in a notebook, which keeps them in its file."""
 
 
 def film(
@@ -170,7 +171,7 @@ class Film(Callback):
 
     @property
     def paces(self) -> list[float]:
-        """Where the frames stand in time, as the film plays."""
+        """The times at which the film shows its frames."""
         return [self._pace(update) for update in self.updates]
 
     @property
@@ -267,8 +268,9 @@ class Film(Callback):
         if not self._frames:
             return f"Film(frames={self.frames}): pass it to fit"
         first, last = self.losses[0], self.losses[-1]
-        told = f"Film({len(self._frames)} frames of {self._update - self._start:,} updates"
-        return f"{told}, loss {first:.4g} to {last:.4g}{', diverged' if self.ended else ''})"
+        counted = f"{len(self._frames)} frames of {self._update - self._start:,} updates"
+        ended = ", diverged" if self.ended else ""
+        return f"Film({counted}, loss {first:.4g} to {last:.4g}{ended})"
 
 
 class Program:

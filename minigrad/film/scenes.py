@@ -18,9 +18,12 @@ from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
 from minigrad.trace import Traced, trace
 
-_UNITS, _CELLS, _PARTS, _LAYERS = 12, 14, 12, 6  # that are shown
-_FAR = 20  # times the first loss
-_POINTS, _CURVE, _MAP, _AREAS, _BINS, _SAMPLE = 240, 121, 48, 96, 32, 1000
+_UNITS, _CELLS = 12, 14  # the most that are drawn: units of a layer, rows or columns of a table
+_PARTS, _LAYERS = 12, 6  # the most tables of parameters and histograms that a page has room for
+_POINTS = 240  # the most rows that are drawn as points
+_CURVE, _MAP, _AREAS = 121, 48, 96  # the points along an axis; areas have hard edges
+_BINS, _SAMPLE = 32, 1000  # of a histogram: its bars, and the values that it counts
+_FAR = 20  # a frame has diverged if its loss is so many times the first one
 
 
 class Scenes:
@@ -150,10 +153,10 @@ class Weights:
             rows, columns = _evenly(p.size // units, _CELLS), _evenly(units, _CELLS)
             self._add(p, rows, columns, path=path, shape=p.value.shape)
 
-    def _add(self, p: Any, rows: Sequence[int], columns: Sequence[int], **told: Any) -> None:
+    def _add(self, p: Any, rows: Sequence[int], columns: Sequence[int], **part: Any) -> None:
         self._read.append((p, np.ix_(rows, columns)))
-        told |= {"size": [len(rows), len(columns)], "column": len(self._columns) - 1}
-        self._parts.append(told)
+        part |= {"size": [len(rows), len(columns)], "column": len(self._columns) - 1}
+        self._parts.append(part)
 
     def add(self) -> None:
         tables = [p.value.reshape(-1, p.value.shape[-1])[chosen] for p, chosen in self._read]
@@ -232,20 +235,20 @@ class Histograms:
             self._layers.setdefault(leaves[i].path, []).append(_bounded(kept))
 
     def data(self) -> dict[str, Any]:
-        told, counts = [], []
+        layers, counts = [], []
         for path, frames in self._layers.items():
             values = np.array(frames, float)
             low, high = _range(np.quantile(values, [0.005, 0.995]), 0.02)
             cells = ((values - low) / (high - low) * _BINS).clip(0, _BINS - 1).astype(np.intp)
             counted = np.array([np.bincount(frame, minlength=_BINS) for frame in cells])
             counts.append(255 * counted / counted.max(axis=1, keepdims=True))
-            told.append({"title": path, "range": [low, high]})
+            layers.append({"title": path, "range": [low, high]})
         shares = packed(np.stack(counts, axis=1).round(), "u1")
-        return {"kind": "histograms", "layers": told, "size": _BINS, "values": shares}
+        return {"kind": "histograms", "layers": layers, "size": _BINS, "values": shares}
 
 
 def spread(places: Sequence[float], most: int) -> list[int]:
-    """Return indices of at most so many places: the first, the last, evenly spaced ones between.
+    """Return the indices of at most `most` places: the first, the last, and evenly spaced ones.
 
     >>> spread([0, 1, 2, 3, 10, 20, 30], 4)
     [0, 4, 5, 6]
@@ -262,7 +265,7 @@ def spread(places: Sequence[float], most: int) -> list[int]:
 
 
 def packed(values: NDArray[Any], dtype: str) -> str:
-    """Compress numbers into text, little-endian."""
+    """Compress numbers into text; they are little-endian."""
     return deflated(values.astype(f"<{dtype}").tobytes())
 
 
@@ -284,7 +287,7 @@ def _leaves(model: BaseModel, rows: Rows, count: int) -> list[Traced]:
 
 
 def _evenly(size: int, most: int) -> list[int]:
-    """Return at most so many indices, evenly spaced."""
+    """Return at most `most` indices, evenly spaced."""
     indices: list[int] = np.linspace(0, size - 1, min(size, most)).round().astype(int).tolist()
     return indices
 

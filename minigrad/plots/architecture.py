@@ -81,7 +81,7 @@ def nodes_of(model: Layer) -> list[Node]:
     """Return the nodes of a built model, each after its sources.
 
     A layer without parameters that keeps the shape, such as an activation, joins the node before
-    it, unless something else takes that node's output, too.
+    it, unless something else also takes that node's output.
     """
     shape: Any = model.input_shape
     inputs: dict[str, Shape] = {"input": shape}

@@ -12,7 +12,8 @@ from itertools import combinations, pairwise
 from math import ceil
 
 _GAP, _LINE = 18.0, 12.0  # between boxes one above the other, and between two lines
-_BETWEEN, _BETWEEN_ROWS, _TURN = 36.0, 54.0, 44.0
+_BETWEEN, _BETWEEN_ROWS = 36.0, 54.0  # between two columns that an arrow connects, and two rows
+_TURN = 44.0  # the width of the bend of a line that goes on in the next row
 _TOP, _SIDE = 62.0, 54.0  # where the first row begins
 _MIN_WIDTH, _MAX_WIDTH = 450.0, 1010.0  # of a single row at least, of each of several at most
 _SWEEPS = 8
