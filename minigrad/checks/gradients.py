@@ -191,8 +191,7 @@ class _VariedObjective:
         self.rows = objective.rows.take(slice(None))
         self.x = each(np.array, self.rows.x)  # copies, whose numbers are varied
         self.replay = Replay(model)
-        paths = {id(p.source): path for path, p in reversed([*model.named_parameters()])}
-        arrays = {paths[id(p)]: p.value for p in self.parameters}
+        arrays = {p.name: p.value for p in self.parameters}
         for name, value in self.x.items() if isinstance(self.x, dict) else [("", self.x)]:
             arrays[f"input '{name}'" if name else "input"] = value
         self.paths = [*arrays]

@@ -66,7 +66,7 @@ def _describe(
     tree = {
         "names": {path: [c.name for c in m.children] for path, m in layers if m.children},
         "shared": first_paths(model),
-        "penalties": {p: q.regularizer for p, q in parameters if q.regularizer is not None},
+        "penalties": {path: p.regularizer for path, p in parameters if p.regularizer is not None},
         "frozen_layers": [path for path, layer in layers if not layer.trainable],
         "frozen_parameters": [path for path, p in parameters if not p.trainable],
         "compiled": _training(trainer, tensors) if trainer else None,
@@ -89,21 +89,19 @@ def _training(trainer: Trainer, tensors: Arrays) -> dict[str, Any]:
     state = {n: v for n, v in optimizer.state.items() if n in optimizer.slots and v.size}
     for name, vector in state.items():
         put(tensors, f"optimizer.{name}", vector)
-    metrics = [
-        name
-        if METRICS.get(name) is metric
-        else metric
-        if isinstance(metric, Configurable)
-        else {"function": name}
-        for name, metric in trainer.metrics.items()
-    ]
     return {
         "optimizer": optimizer,
         "loss": trainer.loss,
-        "metrics": metrics,
+        "metrics": [_metric(name, metric) for name, metric in trainer.metrics.items()],
         "steps": optimizer.steps,
         "state": list(state),
     }
+
+
+def _metric(name: str, metric: object) -> object:
+    if METRICS.get(name) is metric:
+        return name
+    return metric if isinstance(metric, Configurable) else {"function": name}
 
 
 def _written(tree: Any, arrays: Arrays) -> Any:
