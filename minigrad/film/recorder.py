@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from typing_extensions import override
@@ -37,8 +37,14 @@ _NOTEBOOK_PAGES: Final = 300_000
 """The most in a notebook, which keeps them in its file."""
 
 
+class Trainable(Protocol):
+    """A `Model`, which opens this door and therefore can't be imported here."""
+
+    def fit(self, *args: Any, **options: Any) -> Any: ...
+
+
 def film(
-    model: Any,
+    model: Trainable,
     x: Arrays,
     y: Arrays,
     *,
@@ -123,7 +129,7 @@ class Film(Callback):
         self._keep(self._latest)
 
     def _begin(self, trainer: Trainer) -> None:
-        model: Any = trainer.model  # a `Model`, which opens this door
+        model: Any = trainer.model
         rows = model.objective(self.x, self.y, loss=trainer.loss).rows
         chosen = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.intp)
         self._rows, self._rows_of = rows.take(chosen), len(rows)

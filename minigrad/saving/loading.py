@@ -114,7 +114,7 @@ class _Loader:
     def restore_layers(self, model: Model) -> None:
         """Restore what is frozen, the regularizers, and the generators with their sharing."""
         document, layers, parameters = self.document, dict(walk(model)), [*model.named_parameters()]
-        frozen, seeds = document["frozen_parameters"], document["entropy"]
+        frozen, seeds = set(document["frozen_parameters"]), document["entropy"]
         _check_known([*document["frozen_layers"], *seeds], layers)
         _check_known([*frozen, *document["penalties"]], dict(parameters))
         generators = [restore_rng(self.make(state)) for state in document["generators"]]
