@@ -91,7 +91,7 @@ def trace(
     sample_weight: Data | None = None,
     training: bool = True,
 ) -> Trace:
-    """Run a batch forward, and with a loss backward, and record what passes each layer.
+    """Run a batch forward, and with a loss backward, and record what each layer gets and returns.
 
     Works for every layer and container, since it wraps `forward` and `backward` of a replica. The
     model, its caches and its random state stay as they are.

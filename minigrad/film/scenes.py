@@ -27,7 +27,7 @@ _FAR = 20  # a frame has diverged if its loss is so many times the first one
 
 
 class Scenes:
-    """The pictures of a model, frame by frame: `add` looks at the parameters it has now."""
+    """The pictures of a model, frame by frame; `add` makes one of its present parameters."""
 
     def __init__(self, model: BaseModel, loss: Loss, rows: Rows) -> None:
         self.model, self.loss, self.rows = model, loss, rows
@@ -62,7 +62,7 @@ class Scenes:
 
 
 class _Labels:
-    """The classes of the targets, if there are any, and those that a prediction means.
+    """The classes of the targets, if there are any, and the class that a prediction stands for.
 
     Attributes:
         width: the number of outputs; 0 if the prediction isn't one row of numbers.
@@ -97,7 +97,7 @@ class _Labels:
         return np.asarray(1 / (1 + np.exp(-first)) if self.logits else first)
 
     def range(self, rows: Rows, margin: float) -> tuple[float, float]:
-        """Return the range of the first output that is shown: its targets' and a share on top."""
+        """Return the range to show of the first output: its targets' range and a margin."""
         y = rows.y.reshape(len(rows), -1)[:, 0].astype(float)
         low, high = (0.0, 1.0) if self.logits else (float(y.min()), float(y.max()))
         room = 1.0 if low == high else 0.0 if self.logits else margin * (high - low)

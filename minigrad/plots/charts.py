@@ -78,7 +78,7 @@ def histograms(
     loss: Loss | str | None = None,
     axes: ArrayLike | None = None,
 ) -> NDArray[np.object_]:
-    """Draw the distribution of each layer's output, and with y of its delta and its gradient.
+    """Draw the distribution of each layer's output, and with y also of its delta and gradient.
 
     There is a row of axes for each layer: output, delta (dJ/doutput), gradients of the layer's own
     parameters. A container that returns its last layer's output has no row. Only the first 1,000
@@ -172,7 +172,7 @@ def surface(
     inputs = points.shape[1]
     axis = [np.linspace(*_range(column), 401 if inputs == 1 else 101) for column in points.T]
     grid = np.meshgrid(*axis)
-    with np.errstate(all="ignore"):  # an output that isn't finite leaves a hole
+    with np.errstate(all="ignore"):  # an output that isn't finite isn't drawn
         rows = np.stack([values.ravel() for values in grid], axis=1)
         rows = rows.astype(getattr(model, "dtype", points.dtype))
         predicted = model.forward(rows, training=False)

@@ -30,7 +30,7 @@ def network(model: Layer) -> str:
     A layer of up to 12 units shows each unit as a circle, and each weight as a line: wide where
     the weight is large, dashed where it is negative. Other layers are blocks with their types and
     the shape of a row; merges are small nodes. A layer without parameters that keeps the shape,
-    such as an activation, is named with the layer before it. Long networks go on in the next row.
+    such as an activation, is named with the layer before it. Long networks have several rows.
 
     For slides write a file: `Path("net.svg").write_text(network(model), encoding="utf-8")`. Many
     programs take SVG; for others, `rsvg-convert -f pdf -o net.pdf net.svg` of librsvg makes a PDF
@@ -114,7 +114,7 @@ def _place(nodes: list[Node], graph: Layout) -> None:
             _measure(node, spacious)
         drop = max(node.drop for node in nodes)
         tallest = max((node.tall for node in nodes if not node.drop), default=0.0)
-        for node in nodes:  # words stand in one line, and edges pass blocks in one line
+        for node in nodes:  # align the words, and the edges that pass blocks
             node.drop = drop if in_line and node.drop else node.drop
             node.above = node.below = (node.tall if node.drop else tallest) + _RIM
             if node.drop:
@@ -206,7 +206,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, weight: float, width: floa
 
 
 def _number_place(start: NDArray[Any], end: NDArray[Any], across: float) -> float | None:
-    """Return where on the edges their numbers are farthest apart, or None where they overlap."""
+    """Return where along the edges the numbers are farthest apart; None if they overlap."""
     if len(start) * len(end) > _MAX_NUMBERS:
         return None
     rise = (end - start[:, None]).ravel() / across
