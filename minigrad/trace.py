@@ -20,7 +20,8 @@ class Traced:
 
     `delta` is dJ/doutput as the layer received it, `input_deltas` has dJ/dinput for each input, as
     it returned them, and `gradients` its own parameters' gradients by attribute. Without a loss
-    they are None and empty.
+    they are None and empty. If the layer runs several times, `runs` counts them, and the rest is
+    that of the last one.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Traced:
     delta: Data | None = None
     input_deltas: tuple[Array | None, ...] = ()
     gradients: dict[str, Array] | None = None
+    runs: int = 1
 
     @property
     def input(self) -> Any:
@@ -122,7 +124,8 @@ def _record(layer: Layer, path: str, steps: dict[int, Traced], back: list[Traced
 
     def recorded_forward(*inputs: Data, training: bool = True) -> Data:
         output = forward(*inputs, training=training)
-        steps[id(layer)] = Traced(path, layer, inputs, output)
+        runs = steps[id(layer)].runs + 1 if id(layer) in steps else 1
+        steps[id(layer)] = Traced(path, layer, inputs, output, runs=runs)
         return output
 
     def recorded_backward(delta: Data) -> Any:

@@ -6,7 +6,6 @@ import copy
 import inspect
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from minigrad.data.by_name import labelled
 from minigrad.losses import MSELoss
 from minigrad.models.model import Model
 from minigrad.optimizers import SGD
+from minigrad.trace import trace
 from minigrad.util.markup import escape
 from minigrad.util.names import join
 from minigrad.util.random import is_rng, rng_state
@@ -296,21 +296,14 @@ class Candidate:
 
     def hint_of_runs(self) -> str:
         """Return a hint if `forward` runs a layer inside more than once."""
-        layer, runs = self.built(), Counter[str]()
-
-        def counted(path: str, forward: Callable[..., Array]) -> Callable[..., Array]:
-            return lambda *args, **options: runs.update([path]) or forward(*args, **options)
-
-        for path, inner in walk(layer, layer.name):
-            if inner is not layer:
-                vars(inner)["forward"] = counted(path, inner.forward)
-        layer.forward(*self.x())
-        way = "create a layer for each run, and share its Parameter"
-        return "".join(
-            f": {path} runs {times} times in a pass, but caches the last run only; {way}"
-            for path, times in runs.most_common(1)
-            if times > 1
-        )
+        model = self.model()
+        for step in reversed(trace(model, by_name(model, self.x())).steps):  # the outer ones first
+            if step.runs > 1:
+                found = (
+                    f"{step.path} runs {step.runs} times in a pass, but caches the last run only"
+                )
+                return f": {found}; create a layer for each run, and share its Parameter"
+        return ""
 
     @rule("backward_parameters assigns the same gradients as backward")
     def has_equal_backward_parameters(self) -> None:
