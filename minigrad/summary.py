@@ -9,6 +9,7 @@ from minigrad.core.model import BaseModel
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import describe
 from minigrad.models.graph import Graph
+from minigrad.models.sharing import first_paths
 from minigrad.util.names import join
 from minigrad.util.table import Table
 from minigrad.util.terminal import Terminal
@@ -54,11 +55,7 @@ def notes(model: Layer, *, done: int, planned: int) -> Iterator[str]:
     """Yield what a model's repr lacks: interrupted training, shared and frozen parameters."""
     if planned > done:
         yield f"in the middle of training: {done} of {planned} epochs are done"
-    places: dict[int, str] = {}
-    for path, parameter in model.named_parameters():
-        first = places.setdefault(id(parameter.source), path)
-        if first != path:
-            yield f"{path} is {first}"
+    yield from (f"{path} is {first}" for path, first in first_paths(model).items())
     frozen = [path for path, parameter in model.named_parameters() if not parameter.trainable]
     if frozen:
         yield f"frozen: {', '.join(frozen)}"

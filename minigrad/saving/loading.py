@@ -17,11 +17,11 @@ from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array, Shape, as_input_shape
 from minigrad.initializers import Substitute
 from minigrad.models.model import Model, Sequential
-from minigrad.models.sharing import replace
+from minigrad.models.sharing import first_paths, replace
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
 from minigrad.saving.model import VERSION, generators_of
-from minigrad.saving.weights import arrays_of, fill, first_paths, refuse
+from minigrad.saving.weights import arrays_of, fill, refuse
 from minigrad.util.atomic import StrPath
 from minigrad.util.names import join
 from minigrad.util.serialization import Arrays, CustomObjects, from_config, restore_rng

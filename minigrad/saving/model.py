@@ -12,8 +12,9 @@ from minigrad.core.layer import Layer, walk
 from minigrad.core.model import BaseModel
 from minigrad.core.trainer import Trainer
 from minigrad.metrics import METRICS
+from minigrad.models.sharing import first_paths
 from minigrad.saving import safetensors
-from minigrad.saving.weights import arrays_of, first_paths, put
+from minigrad.saving.weights import arrays_of, put
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.config import Configurable
 from minigrad.util.random import RNG, is_rng
