@@ -93,10 +93,9 @@ def load(
     >>> bool((copy.predict([[1, 2]]) == model.predict([[1, 2]])).all())
     True
     """
-    from minigrad.saving.model import load
+    from minigrad.saving.loading import load
 
-    model: Model = load(path, custom_objects or {})
-    return model
+    return load(path, custom_objects or {})
 
 
 def __getattr__(name: str) -> Any:

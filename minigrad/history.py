@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from math import nan
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,11 @@ class History(dict[str, list[float]]):
 
     def append(self, logs: Mapping[str, float]) -> None:
         """Add the numbers of one epoch."""
-        if self.keys() == logs.keys():
-            for name, value in logs.items():
-                self[name].append(value)
-            return
         epochs = self.epochs
-        for name in [*self, *(name for name in logs if name not in self)]:
-            self.setdefault(name, [nan] * epochs).append(logs.get(name, nan))
+        for name in dict.fromkeys([*self, *logs]):
+            if name not in self:
+                self[name] = [nan] * epochs
+            self[name].append(logs.get(name, nan))
 
     @property
     def epochs(self) -> int:
@@ -70,11 +69,10 @@ class History(dict[str, list[float]]):
         1,0.5
         2,0.25
         """
-        rows = ([epoch, *values] for epoch, values in self._rows())
         from minigrad.util.atomic import atomic_write
         from minigrad.util.table import csv_text
 
-        atomic_write(path, [csv_text([["epoch", *self], *rows]).encode()])
+        atomic_write(path, [csv_text([["epoch", *self], *self._rows()]).encode()])
 
     def plot(self, *, names: str | Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
         """Draw the losses, or what `names` says, over the epochs; see `minigrad.plots.history`."""
@@ -96,20 +94,15 @@ class History(dict[str, list[float]]):
         return self._table().html()
 
     def _table(self) -> Table:
-        epochs = self.epochs
-        rows = [["epoch", *self]]
-        rows.extend(
-            [str(epoch), *(f"{value:#.5g}" for value in values)]
-            for epoch, values in self._rows()
-            if epochs <= 20 or not 10 < epoch <= epochs - 10
-        )
-        if epochs > 20:
-            rows.insert(11, ["..."] * len(rows[0]))
         from minigrad.util.table import Table
 
-        return Table(rows, right=range(len(rows[0])))
+        head = ["epoch", *self]
+        rows = [[str(epoch), *(f"{v:#.5g}" for v in values)] for epoch, *values in self._rows()]
+        if len(rows) > 20:
+            rows[10:-10] = [["..."] * len(head)]
+        return Table([head, *rows], right=range(len(head)))
 
-    def _rows(self) -> Iterator[tuple[int, list[float]]]:
-        for index in range(self.epochs):
-            values = [column[index] if index < len(column) else nan for column in self.values()]
-            yield index + 1, values
+    def _rows(self) -> Iterator[tuple[float, ...]]:
+        """Yield (epoch, number of each name, ...); NaN where a list is shorter."""
+        for epoch, values in enumerate(zip_longest(*self.values(), fillvalue=nan), start=1):
+            yield epoch, *values

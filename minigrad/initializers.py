@@ -37,6 +37,14 @@ class Initializer(Configurable):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(shape, rng)")
 
 
+class Substitute:
+    """A base of random generators that replace all initializers, as when a file is loaded."""
+
+    def initial(self, shape: Shape, label: str) -> Array:
+        """Return the initial value of the array that `label` names in messages."""
+        raise NotImplementedError(f"{type(self).__name__} must define initial(shape, label)")
+
+
 InitializerLike: TypeAlias = str | Initializer | Callable[[Shape, RNG], ArrayLike] | ArrayLike
 
 
@@ -46,15 +54,15 @@ def initialize(source: InitializerLike, shape: Shape, rng: RNG, label: str) -> A
     Args:
         source: the name of an initializer, an object, or an array to copy.
         shape: the shape of the result.
-        rng: the generator; one with a method `zeros`, as `load` uses, gives zeros.
+        rng: the generator; a `Substitute` replaces `source`.
         label: the name of the array in messages, such as "the bias of Dense 'dense_1'".
 
     Raises:
         TypeError: an array that doesn't hold real numbers.
         ValueError: an unknown name; an array of another shape, or with NaN or infinity.
     """
-    if zeros := getattr(rng, "zeros", None):
-        return np.asarray(zeros(shape, label))
+    if isinstance(rng, Substitute):
+        return rng.initial(shape, label)
     if isinstance(source, str):
         source = as_object(Initializer, source, label)
     array = _checked(source(shape, rng) if callable(source) else source, label)

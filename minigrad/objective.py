@@ -39,7 +39,7 @@ class Objective:
     def __init__(
         self, model: Layer, loss: Loss, rows: Rows, gradient: type[BlockGradient] = BlockGradient
     ) -> None:
-        self._rows = rows
+        self.loss, self.rows = loss, rows
         self._gradient = gradient(model, loss)
 
     def __call__(self, theta: ArrayLike) -> tuple[float, NDArray[np.float64]]:
@@ -48,7 +48,7 @@ class Objective:
         Both may be infinite or NaN where theta is very large.
         """
         self._gradient.use(self._gradient.network.parameters)
-        parameters, rows = self._gradient.parameters, self._rows
+        parameters, rows = self._gradient.parameters, self.rows
         theta = np.asarray(theta)
         if theta.shape != (parameters.size,):
             raise ValueError(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minigrad.core.layer import Layer, walk
+from minigrad.core.model import BaseModel
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import describe
 from minigrad.graphs.graph import Graph
+from minigrad.models.sharing import first_paths
 from minigrad.util.names import join
 from minigrad.util.table import Table
 from minigrad.util.terminal import Terminal
@@ -39,29 +41,21 @@ def table(model: Layer) -> Table:
     takes: dict[str, str] = {}
     for path, layer in walk(model):
         if layer is not model:
-            rows.append((*_row(path, layer), takes.get(path, "")))
-        graph = getattr(layer, "network", None) if hasattr(layer, "compile") else layer
+            rows.append((_indented(path), *_cells(layer), takes.get(path, "")))
+        graph = layer.network if isinstance(layer, BaseModel) else layer
         if isinstance(graph, Graph):
             for name, shape in graph.inputs.items():
-                indented = _indented(join(path, name))
-                rows.append((indented, "Input", describe(shape), "", "", ""))
-            for name, sources in graph.sources.items():
-                takes[join(path, name)] = ", ".join(sources)
+                rows.append((_indented(join(path, name)), "Input", describe(shape), "", "", ""))
+            takes |= {join(path, name): ", ".join(s) for name, s in graph.sources.items()}
     head = ("layer", "type", "output shape", "parameters", "trainable", "takes")
     return Table([row if takes else row[:-1] for row in (head, *rows)], right=[3])
 
 
-def notes(model: Layer) -> Iterator[str]:
+def notes(model: Layer, *, done: int, planned: int) -> Iterator[str]:
     """Yield what a model's repr lacks: interrupted training, shared and frozen parameters."""
-    trainer = getattr(model, "trainer", None)
-    if trainer is not None and trainer.epochs > trainer.history.epochs:
-        done = f"{trainer.history.epochs} of {trainer.epochs}"
-        yield f"in the middle of training: {done} epochs are done"
-    places: dict[int, str] = {}
-    for path, parameter in model.named_parameters():
-        first = places.setdefault(id(parameter.source), path)
-        if first != path:
-            yield f"{path} is {first}"
+    if planned > done:
+        yield f"in the middle of training: {done} of {planned} epochs are done"
+    yield from (f"{path} is {first}" for path, first in first_paths(model).items())
     frozen = [path for path, parameter in model.named_parameters() if not parameter.trainable]
     if frozen:
         yield f"frozen: {', '.join(frozen)}"
@@ -71,18 +65,14 @@ def _indented(path: str) -> str:
     return "  " * path.count(".") + path.rpartition(".")[2]
 
 
-def _row(path: str, layer: Layer) -> tuple[str, str, str, str, str]:
+def _cells(layer: Layer) -> tuple[str, str, str, str]:
+    """Return a layer's type, output shape, number of parameters, and whether they are trained."""
     parameters = _parameters(layer)
-    shape = layer.output_shape
-    trainable = {parameter.trainable for parameter in parameters}
+    shape = "?" if layer.output_shape is None else describe(layer.output_shape)
+    count = f"{sum(p.size for p in parameters):,}" if parameters or shape != "?" else "?"
     kinds = {(): "", (True,): "yes", (False,): "no", (False, True): "partly"}
-    return (
-        _indented(path),
-        type(layer).__name__,
-        describe(shape) if shape is not None else "?",
-        f"{sum(p.size for p in parameters):,}" if parameters or shape is not None else "?",
-        kinds[tuple(sorted(trainable))],
-    )
+    trainable = kinds[tuple(sorted({parameter.trainable for parameter in parameters}))]
+    return type(layer).__name__, shape, count, trainable
 
 
 def totals(model: Layer) -> str:
@@ -93,12 +83,11 @@ def totals(model: Layer) -> str:
     total = sum(p.size for p in parameters)
     trainable = sum(p.size for p in parameters if p.trainable)
     buffers = [getattr(layer, name) for _, layer in walk(model) for name in layer.buffers]
-    size: float = sum(p.value.nbytes for p in parameters) + sum(b.nbytes for b in buffers)
-    unit = "bytes"
-    for larger in ("KiB", "MiB", "GiB"):
-        if size >= 1024:
-            size, unit = size / 1024, larger
-    memory = f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+    size = sum(array.nbytes for array in (*(p.value for p in parameters), *buffers))
+    memory = f"{size} bytes"
+    for power, unit in enumerate(("KiB", "MiB", "GiB"), start=1):
+        if size >= 1024**power:
+            memory = f"{size / 1024**power:.1f} {unit}"
     also = f" and {sum(b.size for b in buffers):,} running statistics" if buffers else ""
     dtype = f" in {parameters[0].value.dtype}" if parameters else ""
     return f"{total:,} parameters, {trainable:,} trainable{also}; {memory}{dtype}"

@@ -15,12 +15,13 @@ from minigrad.data.by_name import Data, labelled
 
 
 @dataclass
-class Step:
+class Traced:
     """One layer's part of the pass.
 
     `delta` is dJ/doutput as the layer received it, `input_deltas` has dJ/dinput for each input, as
     it returned them, and `gradients` its own parameters' gradients by attribute. Without a loss
-    they are None and empty.
+    they are None and empty. If the layer runs several times, `runs` counts them, and the rest is
+    that of the last one.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Step:
     delta: Data | None = None
     input_deltas: tuple[Array | None, ...] = ()
     gradients: dict[str, Array] | None = None
+    runs: int = 1
 
     @property
     def input(self) -> Any:
@@ -58,27 +60,27 @@ class Trace:
     (array([[3.]]), array([[4.]]), 4.0)
     """
 
-    steps: list[Step]
-    backward: list[Step]
+    steps: list[Traced]
+    backward: list[Traced]
     prediction: Data
     j: float | None = None
 
-    def __getitem__(self, path: str) -> Step:
+    def __getitem__(self, path: str) -> Traced:
         """Return the step of the layer at `path`, such as 'residual_1.dense_1'."""
         return next(step for step in self.steps if step.path == path)
 
     def first_not_finite(self) -> str | None:
         """Name the first output, or else the first gradient or delta, that isn't finite."""
-        for step in self.steps:
-            if not all(np.isfinite(array).all() for _, array in labelled(step.output, "")):
-                return f"the output of {step.label}"
+        arrays = [(f"the output of {step.label}", step.output) for step in self.steps]
         for step in self.backward:
             for name, gradient in (step.gradients or {}).items():
-                if not np.isfinite(gradient).all():
-                    return f"the gradient of '{name}' of {step.label}"
-            for delta in step.input_deltas:
-                if delta is not None and not np.isfinite(delta).all():
-                    return f"the input delta of {step.label}"
+                arrays.append((f"the gradient of '{name}' of {step.label}", gradient))
+            arrays += [(f"the input delta of {step.label}", delta) for delta in step.input_deltas]
+        for place, data in arrays:
+            if not all(
+                np.isfinite(array).all() for _, array in labelled(data, "") if array is not None
+            ):
+                return place
         return None
 
 
@@ -91,7 +93,7 @@ def trace(
     sample_weight: Data | None = None,
     training: bool = True,
 ) -> Trace:
-    """Run a batch forward, and with a loss backward, and record what passes each layer.
+    """Run a batch forward, and with a loss backward, and record what each layer gets and returns.
 
     Works for every layer and container, since it wraps `forward` and `backward` of a replica. The
     model, its caches and its random state stay as they are.
@@ -102,8 +104,8 @@ def trace(
     [('dense_1', (5, 3)), ('sigmoid_1', (5, 3)), ('', (5, 3))]
     """
     twin = replica(model)
-    steps: dict[int, Step] = {}
-    back: list[Step] = []
+    steps: dict[int, Traced] = {}
+    back: list[Traced] = []
     with np.errstate(all="ignore"):
         for path, layer in walk(twin):
             _record(layer, path, steps, back)
@@ -116,13 +118,14 @@ def trace(
     return Trace(list(steps.values()), back, prediction, j)
 
 
-def _record(layer: Layer, path: str, steps: dict[int, Step], back: list[Step]) -> None:
+def _record(layer: Layer, path: str, steps: dict[int, Traced], back: list[Traced]) -> None:
     """Wrap `forward` and `backward` of a replica's layer so that they record."""
     forward, backward = layer.forward, layer.backward
 
     def recorded_forward(*inputs: Data, training: bool = True) -> Data:
         output = forward(*inputs, training=training)
-        steps[id(layer)] = Step(path, layer, inputs, output)
+        runs = steps[id(layer)].runs + 1 if id(layer) in steps else 1
+        steps[id(layer)] = Traced(path, layer, inputs, output, runs=runs)
         return output
 
     def recorded_backward(delta: Data) -> Any:

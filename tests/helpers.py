@@ -15,7 +15,7 @@ import pytest
 
 import minigrad
 from minigrad import Layer, Parameter
-from minigrad.checks.rules import Trial, by_name
+from minigrad.checks.rules import Candidate, by_name
 from minigrad.core.layer import walk
 
 
@@ -48,8 +48,8 @@ def torch_script(part: str) -> Any:
 
 def rows_for(layer: Layer, shape: tuple[Any, ...], rows: int = 5, *, seed: int = 1) -> Any:
     """Return rows of input: random numbers, or for several inputs a dict as `model_of` takes."""
-    trial = Trial(layer, shape)
-    return by_name(trial.model(), trial.x(rows=rows, seed=seed))
+    candidate = Candidate(layer, shape)
+    return by_name(candidate.model(), candidate.x(rows=rows, seed=seed))
 
 
 def varied(model: Any) -> Any:

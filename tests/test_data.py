@@ -317,7 +317,7 @@ class TestClassWeight:
         model.compile(optimizer="sgd", loss=CrossEntropyLoss())
         options = {"sample_weight": WEIGHT, "validation_split": 0.3, "verbose": 0}
         history = model.fit(X, labels, class_weight={0: 1.0, 1: 2.0, 2: 50.0}, **options)
-        _, held_out = split(Rows(X, labels, WEIGHT), 0.3, model._split_seed)
+        _, held_out = split(Rows(X, labels, WEIGHT), 0.3, model.validation_seed)
         measured = model.evaluate(held_out.x, held_out.y, sample_weight=held_out.weight)
         assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-14)
 
@@ -549,9 +549,9 @@ class TestSplit:
         model = make()
         weight = np.ones(len(X))
         model.fit(X, Y, validation_split=0.5, sample_weight=weight, verbose=0)
-        assert model._split_seed is not None
+        assert model.validation_seed is not None
         numbered = Rows(X, np.arange(100.0)[:, None])
-        _, validation = split(numbered, 0.5, model._split_seed)
+        _, validation = split(numbered, 0.5, model.validation_seed)
         weight[validation.y.ravel().astype(int)] = 0
         with says(ValueError, "all 50 rows to validate have weight 0"):
             model.fit(X, Y, validation_split=0.5, sample_weight=weight, verbose=0)

@@ -27,7 +27,7 @@ from minigrad import (
     check_gradients,
     check_layer,
 )
-from minigrad.checks.differences import model_of
+from minigrad.checks.single import model_of
 from minigrad.core.layer import walk
 from minigrad.metrics import AtThreshold, TopK
 from minigrad.util.config import Configurable, as_object, registered

@@ -45,7 +45,7 @@ from minigrad import (
     load,
     register,
 )
-from minigrad.checks.differences import model_of
+from minigrad.checks.single import model_of
 from minigrad.core.layer import build_once, walk
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
@@ -852,16 +852,6 @@ def memory(most: int) -> Iterator[None]:
         assert tracemalloc.get_traced_memory()[1] < most
     finally:
         tracemalloc.stop()
-
-
-def test_files_with_the_former_option_names_load(tmp_path: Path) -> None:
-    model, path = small(), tmp_path / "net.safetensors"
-    model.save(path)
-    tensors, metadata = safetensors.load(path)
-    metadata["model"] = metadata["model"].replace("_regularizer", "_penalty")
-    assert "weight_penalty" in metadata["model"]
-    path.write_bytes(b"".join(safetensors.dumps(tensors, metadata)))
-    assert repr(load(path)) == repr(model)
 
 
 class TestMalformedFiles:

@@ -131,12 +131,6 @@ def test_imports_have_no_circle() -> None:
                 waiting.extend(arrows[current])
 
 
-def test_nothing_behind_a_door_imports_the_model() -> None:
-    importers = {name for name in MODULES if "models.model" in imports(name)}
-    others = {name for name in importers if room(name) != "interop"}
-    assert others <= {"minigrad", "lessons.tutorial"}
-
-
 def test_nothing_imports_the_adapters() -> None:
     for name in MODULES:
         if room(name) != "interop":

@@ -132,8 +132,8 @@ def test_main_refuses_unknown_arguments(capsys) -> None:
 
 
 def test_comparison_marks_a_wrong_number() -> None:
-    exact = tutorial.Comparison("loss", 955.62804742, 955.62804743)
+    exact = tutorial.PrintedNumber("loss", 955.62804742, 955.62804743)
     assert not exact.agrees
     assert exact.row[-1] == "NO"
-    assert tutorial.Comparison("loss", 470.0, 477.0, (416.0, 1911.0)).agrees
-    assert not tutorial.Comparison("loss", 470.0, 410.0, (416.0, 1911.0)).agrees
+    assert tutorial.PrintedNumber("loss", 470.0, 477.0, (416.0, 1911.0)).agrees
+    assert not tutorial.PrintedNumber("loss", 470.0, 410.0, (416.0, 1911.0)).agrees

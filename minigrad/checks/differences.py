@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from minigrad.core.layer import Layer, walk
-from minigrad.data.arrays import Array, Shape
+from minigrad.core.model import BaseModel
+from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.graphs.graph import Input
-from minigrad.util.config import registered
 from minigrad.util.random import is_rng, rng_state, set_rng_state
+
+M = TypeVar("M", bound=Layer)
 
 _STEPS = (1e-5, 1e-6, 1e-4, 1e-7)  # several, because one of them may cross the kink of a ReLU
 _GOOD = 1e-8  # a smaller relative error ends the search for a step
@@ -24,30 +25,13 @@ _ALIKE = 1e-5  # the relative error up to which a gradient is a multiple of the 
 _ROUNDING = 2.0**-50  # the relative rounding error of one evaluation of J
 
 
-def model_of(layer: Layer, input_shape: Shape | None, dtype: str = "float64") -> Any:
-    """Return a model of a copy of one layer, built if the shape is known, or its several shapes.
-
-    Its weights are always the same.
-    """
-    models: Any = registered(Layer)  # only the core may import them
-    layer = copy.deepcopy(layer)
-    if input_shape is None or not has_several(input_shape):
-        return models["Sequential"]([layer], input_shape=input_shape, rng=0, dtype=dtype)
-    inputs = [Input(shape, name=f"x{i}") for i, shape in enumerate(input_shape, start=1)]
-    return models["Model"](inputs=inputs, outputs=layer(*inputs), rng=0, dtype=dtype)
-
-
-def has_several(input_shape: Shape) -> bool:
-    """Return whether an input shape holds the shapes of several inputs."""
-    return bool(input_shape) and isinstance(input_shape[0], tuple)
-
-
-def in_double(model: Layer, x: Data) -> Any:
-    """Return a copy of a model in float64, built for x; a single layer gets a model of its own."""
-    single = not hasattr(model, "build_for")
-    twin: Any = model_of(model, None) if single else copy.deepcopy(model)
-    if twin.output_shape is None:  # before another dtype, in which built layers don't fit
-        twin.build_for(twin.check_rows(twin.as_input(x), None))
+def in_double(model: M, x: Data) -> M:
+    """Return a copy of a model in float64, built for x."""
+    twin = copy.deepcopy(model)
+    assert isinstance(twin, BaseModel)
+    if twin.output_shape is None:  # layers that are built don't fit into another dtype
+        with np.errstate(all="ignore"):
+            twin.forward(x, training=False)
     return twin.astype("float64")
 
 

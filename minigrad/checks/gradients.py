@@ -14,11 +14,12 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.checks.differences import Differences, Replay, in_double, step_off
+from minigrad.checks.single import model_of
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, each, row_count
-from minigrad.data.rows import Rows
+from minigrad.models.model import Model
 from minigrad.trace import trace
 from minigrad.util.markup import escape
 from minigrad.util.names import join
@@ -110,9 +111,10 @@ class GradientReport:
         rows = [["worst number", "analytic", "numeric", "error", "verdict"]]
         for c in self.comparisons:
             verdict = "FAILED" if c.error > self.tolerance else "agrees"
-            verdict += ", near a kink" * c.beside_kink + (f", {c.hint}" if c.hint else "")
+            notes = ["near a kink"] if c.beside_kink else []
+            notes += [c.hint] if c.hint else []
             numbers = f"{c.analytic:.3e}", f"{c.numeric:.3e}", f"{c.error:.1e}"
-            rows.append([c.place, *numbers, verdict])
+            rows.append([c.place, *numbers, ", ".join([verdict, *notes])])
         wrong = [i for i, c in enumerate(self.comparisons, start=1) if c.error > self.tolerance]
         return Table(rows, right=(1, 2, 3), wrong=wrong)
 
@@ -164,10 +166,8 @@ def check_gradients(
     >>> report.passed
     True
     """
-    twin = in_double(model, x)
-    checked: Loss = twin._as_loss(loss)
-    rows = twin.as_rows(x, y, sample_weight, loss=checked).take(slice(None))
-    objective = _Objective(twin, checked, rows)
+    whole = model if isinstance(model, Model) else model_of(model, None)
+    objective = _VariedObjective(in_double(whole, x), x, y, loss, sample_weight)
     comparisons = []
     for path, gradient in objective.at_start.items():
         comparison, missed = objective.compare(path, gradient, tolerance)
@@ -180,18 +180,18 @@ def check_gradients(
     return GradientReport(tuple(comparisons), tolerance)
 
 
-class _Objective:
+class _VariedObjective:
     """J as a function of the parameters and the inputs; random numbers are replayed."""
 
-    def __init__(self, model: Any, loss: Loss, rows: Rows) -> None:
+    def __init__(self, model: Model, x: Data, y: Data, loss: Any, sample_weight: Data) -> None:
+        objective = model.objective(x, y, loss=loss, sample_weight=sample_weight)
         self.model = model
         self.parameters = model.parameters
-        self.loss = copy.copy(loss)
-        self.x = each(np.array, rows.x)  # copies, whose numbers are varied
-        self.rows = rows
+        self.loss = copy.copy(objective.loss)
+        self.rows = objective.rows.take(slice(None))
+        self.x = each(np.array, self.rows.x)  # copies, whose numbers are varied
         self.replay = Replay(model)
-        paths = {id(p.source): path for path, p in reversed([*model.named_parameters()])}
-        arrays = {paths[id(p)]: p.value for p in self.parameters}
+        arrays = {p.name: p.value for p in self.parameters}
         for name, value in self.x.items() if isinstance(self.x, dict) else [("", self.x)]:
             arrays[f"input '{name}'" if name else "input"] = value
         self.paths = [*arrays]

@@ -6,8 +6,7 @@ import copy
 import inspect
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.checks.differences import Replay, has_several, model_of
+from minigrad.checks.differences import Replay
 from minigrad.checks.gradients import check_gradients
+from minigrad.checks.single import has_several, model_of
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape, as_input_shape, fits
+from minigrad.data.arrays import Array, DType, Shape, as_input_shape, fits
 from minigrad.data.by_name import labelled
 from minigrad.losses import MSELoss
+from minigrad.models.model import Model
 from minigrad.optimizers import SGD
+from minigrad.trace import trace
 from minigrad.util.markup import escape
 from minigrad.util.names import join
 from minigrad.util.random import is_rng, rng_state
@@ -34,7 +36,7 @@ from minigrad.util.terminal import Terminal
 
 ROWS = 6
 STEPS = 3  # the length of an axis that varies
-DTYPES = ("float64", "float32")
+DTYPES: tuple[DType, ...] = ("float64", "float32")
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,13 @@ def check_layer(layer: Layer, input_shape: Shape) -> LayerReport:
         raise TypeError(f"check_layer expects a Layer object such as Dense(2), got {layer!r}")
     if layer.output_shape is not None:
         raise ValueError(f"check_layer expects a layer that isn't built, got {layer.label}, built")
-    trial = Trial(layer, as_input_shape(input_shape, "check_layer"))
+    candidate = Candidate(layer, as_input_shape(input_shape, "check_layer"))
     broken: dict[str, str] = {}
     errors: set[str] = set()
     untried = 0
     for number, (sentence, rule) in enumerate(RULES.items()):
         try:
-            rule(trial)
+            rule(candidate)
         except BrokenRuleError as error:
             broken[sentence] = str(error)
         except Exception as error:  # any error of the layer is a finding
@@ -144,12 +146,12 @@ class BrokenRuleError(AssertionError):
 
 
 Inputs: TypeAlias = "tuple[NDArray[Any], ...]"
-Rule: TypeAlias = "Callable[[Trial], None]"
+Rule: TypeAlias = "Callable[[Candidate], None]"
 RULES: dict[str, Rule] = {}  # in order; a layer that breaks the first one can't be built
 
 
 def rule(sentence: str) -> Callable[[Rule], Rule]:
-    """Register a method of `Trial` as the check of a rule; a decorator."""
+    """Register a method of `Candidate` as the check of a rule; a decorator."""
     return lambda function: RULES.setdefault(sentence, function)
 
 
@@ -159,19 +161,25 @@ def need(holds: bool, found: str) -> None:
         raise BrokenRuleError(found)
 
 
-def part(x: Inputs, rows: slice) -> Inputs:
-    """Return some rows of each input."""
-    return tuple(array[rows] for array in x)
-
-
-def equal(some: Sequence[Array], others: Sequence[Array]) -> bool:
-    """Return whether arrays are equal in every bit."""
-    return all(np.array_equal(one, two) for one, two in zip(some, others, strict=True))
-
-
 def close(one: Array, two: Array) -> bool:
     """Return whether two arrays are equal up to rounding."""
     return np.allclose(one, two, rtol=1e-9, atol=1e-12)
+
+
+def need_same(
+    some: Mapping[str, Array],
+    others: Mapping[str, Array],
+    found: str,
+    same: Callable[[Array, Array], bool] = np.array_equal,
+) -> None:
+    """Compare arrays by name, by default in every bit; `found` says "{} differs" of one of them."""
+    for (name, one), two in zip(some.items(), others.values(), strict=True):
+        need(same(one, two), found.format(name))
+
+
+def part(x: Inputs, rows: slice) -> Inputs:
+    """Return some rows of each input."""
+    return tuple(array[rows] for array in x)
 
 
 def declares(layer: Layer, attribute: str) -> bool:
@@ -180,20 +188,19 @@ def declares(layer: Layer, attribute: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A layer that isn't built, and built copies of it, which all have the same weights."""
+class Candidate:
+    """A layer under test, which isn't built, and built copies of it with the same weights."""
 
     layer: Layer
     input_shape: Shape
 
-    def model(self) -> Any:
+    def model(self) -> Model:
         return model_of(self.layer, self.input_shape)
 
-    def built(self, dtype: str = "float64") -> Layer:
-        layer: Layer = model_of(self.layer, self.input_shape, dtype).children[0]
-        return layer
+    def built(self, dtype: DType = "float64") -> Layer:
+        return model_of(self.layer, self.input_shape, dtype).children[0]
 
-    def x(self, dtype: str = "float64", *, rows: int = ROWS, seed: int = 1) -> Inputs:
+    def x(self, dtype: DType = "float64", *, rows: int = ROWS, seed: int = 1) -> Inputs:
         """Return rows of each input; the same seed gives the same rows."""
         rng = np.random.default_rng(seed)
         sizes = [(rows, *shape) for shape in self.row_shapes]
@@ -205,7 +212,7 @@ class Trial:
         )
 
     @property
-    def row_shapes(self) -> list[Shape]:
+    def row_shapes(self) -> list[Any]:
         shapes = self.input_shape if has_several(self.input_shape) else (self.input_shape,)
         return [tuple(STEPS if n is None else n for n in shape) for shape in shapes]
 
@@ -229,10 +236,18 @@ class Trial:
     def delta(self, output: Array) -> Array:
         return np.random.default_rng(2).normal(size=output.shape)
 
-    def run(self, layer: Layer, dtype: str = "float64") -> list[Array]:
-        """Return the output, and dJ/dinput for each input that has a slope."""
-        output = layer.forward(*self.x(dtype))
-        return [output, *deltas_of(layer.backward(self.delta(output).astype(dtype)))]
+    def run(self, layer: Layer, *, between: Callable[[], object] = tuple) -> dict[str, Array]:
+        """Return what a pass of a layer computes, by name; `between` runs before `backward`."""
+        output = layer.forward(*self.x())
+        between()
+        return {"the output": output, **self.run_back(layer, output)}
+
+    def run_back(self, layer: Layer, output: Array) -> dict[str, Array]:
+        """Return dJ/dx for each input that has a slope, and each parameter's gradient, by name."""
+        deltas = deltas_of(layer.backward(self.delta(output)))
+        return {f"dJ/dx{i or ''}": delta.copy() for i, delta in enumerate(deltas)} | gradients(
+            layer
+        )
 
     @rule("build creates the parameters, connects the layers inside, and returns the output shape")
     def builds(self) -> None:
@@ -271,32 +286,23 @@ class Trial:
         moved, rng = self.model(), np.random.default_rng(4)
         for p in moved.parameters:  # at 0 or 1 a factor that is missing doesn't show
             p.value = p.value * rng.uniform(0.7, 1.3, p.shape) + rng.uniform(0.05, 0.15, p.shape)
-        for model, loss in (
-            (self.model(), MSELoss()),
-            (self.model(), MSELoss(reduction="sum", scale=0.5)),
-            (moved, MSELoss()),
-        ):
+        half = MSELoss(reduction="sum", scale=0.5)
+        for model, loss in ((self.model(), MSELoss()), (self.model(), half), (moved, MSELoss())):
             report = check_gradients(model, by_name(model, self.x()), target, loss)
             if not report.passed:
                 found = report.headline.removeprefix("FAILED: ")
-                hint = f"; {report.worst.hint}" if report.worst.hint else self.run_twice()
+                hint = f"; {report.worst.hint}" if report.worst.hint else self.hint_of_runs()
                 raise BrokenRuleError(f"with {loss!r}, {found}{hint}")
 
-    def run_twice(self) -> str:
+    def hint_of_runs(self) -> str:
         """Return a hint if `forward` runs a layer inside more than once."""
-        layer, runs = self.built(), Counter[str]()
-
-        def counted(path: str, forward: Callable[..., Array]) -> Callable[..., Array]:
-            return lambda *args, **options: runs.update([path]) or forward(*args, **options)
-
-        for path, inner in walk(layer, layer.name):
-            if inner is not layer:
-                vars(inner)["forward"] = counted(path, inner.forward)
-        layer.forward(*self.x())
-        for path, times in runs.items():
-            if times > 1:
-                way = "create a layer for each run, and share its Parameter"
-                return f": {path} runs {times} times in a pass, but caches the last run only; {way}"
+        model = self.model()
+        for step in reversed(trace(model, by_name(model, self.x())).steps):  # the outer ones first
+            if step.runs > 1:
+                found = (
+                    f"{step.path} runs {step.runs} times in a pass, but caches the last run only"
+                )
+                return f": {found}; create a layer for each run, and share its Parameter"
         return ""
 
     @rule("backward_parameters assigns the same gradients as backward")
@@ -304,21 +310,18 @@ class Trial:
         layer, other = self.built(), self.built()
         self.run(layer)
         other.backward_parameters(self.delta(other.forward(*self.x())))
-        pairs = zip(layer.named_parameters(), other.named_parameters(), strict=True)
-        for (path, one), (_, two) in pairs:
-            need(np.allclose(one.grad, two.grad, rtol=1e-12), f"the gradient of '{path}' differs")
+        need_same(gradients(layer), gradients(other), "{} differs", close)
 
     @rule("all arrays have the dtype of x and the parameters")
     def keeps_the_dtype(self) -> None:
         for dtype in DTYPES:
-            layer = self.built(dtype)
+            layer, x = self.built(dtype), self.x(dtype)
             hint = _unknown_arrays(layer, dtype)
-            output, *deltas = self.run(layer, dtype)
-            inferred = layer.forward(*self.x(dtype), training=False)
-            named = {"forward": output, "forward in inference": inferred}
+            output = layer.forward(*x)
+            deltas = deltas_of(layer.backward(self.delta(output).astype(dtype)))
+            named = {"forward": output, "forward in inference": layer.forward(*x, training=False)}
             named |= {f"backward{i or ''}": delta for i, delta in enumerate(deltas)}
-            for path, inner in walk(layer, layer.name):
-                named |= {f"the buffer {join(path, b)}": getattr(inner, b) for b in inner.buffers}
+            named |= {f"the buffer {path}": array for path, array in buffers(layer).items()}
             for what, array in named.items():
                 need(array.dtype == dtype, f"in {dtype}, {what} gives {array.dtype}{hint}")
 
@@ -333,9 +336,8 @@ class Trial:
             need(not any(np.shares_memory(output, array) for array in x), found)
         delta = self.delta(output)
         delta.flags.writeable = False
-        back = deltas_of(layer.backward(delta))
-        shared = any(np.shares_memory(array, delta) for array in back)
-        need(not shared, "backward returns delta's memory")
+        for array in (back := deltas_of(layer.backward(delta))):
+            need(not np.shares_memory(array, delta), "backward returns delta's memory")
         for path, parameter in layer.named_parameters():
             for array in (output, *back):
                 need(not np.shares_memory(array, parameter.value), f"it returns memory of '{path}'")
@@ -356,14 +358,12 @@ class Trial:
 
     @rule("backward assigns gradients and adds to none, so a second call gives the same")
     def repeats_backward(self) -> None:
-        model = self.model()
-        layer, delta = model.children[0], self.delta(model.forward(*self.x()))
-        model.parameters.grad = np.ones(model.parameters.size)
-        first = [array.copy() for array in deltas_of(layer.backward(delta))]
-        gradients = model.parameters.grad.copy()
-        need(equal(first, deltas_of(layer.backward(delta))), "dJ/dx differs the second time")
-        same = np.array_equal(gradients, model.parameters.grad)
-        need(same, "a parameter's gradient differs the second time")
+        layer = self.built()
+        output = layer.forward(*self.x())
+        for _, parameter in layer.named_parameters():
+            parameter.grad = np.ones(parameter.shape)
+        first = self.run_back(layer, output)
+        need_same(first, self.run_back(layer, output), "{} differs the second time")
 
     @rule("forward(training=False) changes nothing on the layer, and draws no random numbers")
     def infers_without_a_trace(self) -> None:
@@ -376,15 +376,9 @@ class Trial:
 
     @rule("inference between forward and backward changes no result")
     def infers_in_between(self) -> None:
-        plain, disturbed = self.model(), self.model()
-        delta = np.ones(plain.forward(*self.x()).shape)
-        expected = deltas_of(plain.children[0].backward(delta))
-        disturbed.forward(*self.x())
-        layer = disturbed.children[0]
-        layer.forward(*self.x(seed=9), training=False)
-        need(equal(deltas_of(layer.backward(delta)), expected), "dJ/dx differs after it")
-        same = np.array_equal(plain.parameters.grad, disturbed.parameters.grad)
-        need(same, "a parameter's gradient differs after it")
+        layer, others = self.built(), self.x(seed=9)
+        disturbed = self.run(layer, between=lambda: layer.forward(*others, training=False))
+        need_same(self.run(self.built()), disturbed, "{} differs after it")
 
     @rule("inference in eight threads at once gives the same bits as in one")
     def infers_in_threads(self) -> None:
@@ -393,7 +387,7 @@ class Trial:
         alone = [layer.forward(*x, training=False) for x in batches]
         with ThreadPoolExecutor(8) as threads:
             together = list(threads.map(lambda x: layer.forward(*x, training=False), batches))
-        need(equal(alone, together), "the outputs differ")
+        need(all(map(np.array_equal, alone, together)), "the outputs differ")
 
     @rule("a row's output depends on that row only, unless batch_dependent is True")
     def separates_rows(self) -> None:
@@ -422,10 +416,8 @@ class Trial:
         whole.forward(*self.x())
         for rows in (slice(2), slice(2, None)):
             blocks.forward(*part(self.x(), rows))
-        for (path, one), (_, two) in zip(walk(whole, whole.name), walk(blocks), strict=True):
-            for name in one.buffers:
-                same = close(getattr(one, name), getattr(two, name))
-                need(same, f"{join(path, name)} differs: set batch_dependent = True")
+        found = "{} differs: set batch_dependent = True"
+        need_same(buffers(whole), buffers(blocks), found, close)
 
     @rule("random numbers come from the rng given to build, and stochastic is True with any")
     def draws_as_declared(self) -> None:
@@ -453,12 +445,9 @@ class Trial:
 
     @rule("buffers names floating-point arrays that build creates")
     def has_its_buffers(self) -> None:
-        built = self.built()
-        for path, layer in walk(built, built.name):
-            for name in layer.buffers:
-                array = getattr(layer, name, None)
-                found = f"{join(path, name)} is a {type(array).__name__}, not an array"
-                need(isinstance(array, np.ndarray), found)
+        for path, array in buffers(self.built()).items():
+            found = f"{path} is a {type(array).__name__}, not an array"
+            need(isinstance(array, np.ndarray), found)
 
     @rule("the layer's configuration creates an equal layer")
     def is_created_from_its_config(self) -> None:
@@ -473,16 +462,16 @@ class Trial:
             need(is_rng(kept) or repr(kept) == repr(made), f"{name}={kept!r} became {made!r}")
         if not any(isinstance(value, Parameter) for value in copied.values()):
             # A configuration doesn't hold parameters that were given to the constructor.
-            twin = Trial(again, self.input_shape).built()
-            same = np.array_equal(self.run(self.built())[0], self.run(twin)[0])
-            need(same, "built from the same seed, the new layer gives another output")
+            twin = Candidate(again, self.input_shape).built()
+            found = "built from the same seed, the new layer gives other numbers: {} differs"
+            need_same(self.run(self.built()), self.run(twin), found)
 
     @rule("a deep copy computes the same, and has its own arrays")
     def can_be_copied(self) -> None:
         model = self.model()
         model.forward(*self.x())
         twin = copy.deepcopy(model)
-        need(equal(self.run(model), self.run(twin)), "the copy's output differs")
+        need_same(self.run(model), self.run(twin), "{} of the copy differs")
         kept = model.parameters.value.copy()
         twin.parameters.value = twin.parameters.value + 1
         need(np.array_equal(kept, model.parameters.value), "a change of the copy changes the layer")
@@ -491,14 +480,14 @@ class Trial:
     def freezes(self) -> None:
         free, frozen = self.model(), self.model()
         frozen.children[0].trainable = False
-        need(equal(self.run(free), self.run(frozen)), "the frozen layer gives other numbers")
-        need(np.array_equal(free.parameters.grad, frozen.parameters.grad), "the gradients differ")
+        found = "the frozen layer gives other numbers: {} differs"
+        need_same(self.run(free), self.run(frozen), found)
         kept = frozen.parameters.value.copy()
         SGD(learning_rate=0.5).step(frozen.parameters)
         need(np.array_equal(kept, frozen.parameters.value), "the frozen layer was updated")
 
 
-def by_name(model: Any, x: Inputs) -> Any:
+def by_name(model: Model, x: Inputs) -> Any:
     """Return the data as `check_gradients` takes it: an array, or several by name."""
     return dict(zip(model.input_names, x, strict=False)) or x[0]
 
@@ -508,17 +497,18 @@ def deltas_of(back: Any) -> list[Array]:
     return [a for a in (back if isinstance(back, tuple) else (back,)) if a is not None]
 
 
-def _unknown_arrays(layer: Layer, dtype: str) -> str:
-    """Name the arrays of a built layer that its model doesn't know and therefore doesn't cast."""
-    paths = [
-        join(path, name)
+def gradients(layer: Layer) -> dict[str, Array]:
+    """Return copies of the parameters' gradients by name."""
+    return {f"the '{path}' gradient": p.grad.copy() for path, p in layer.named_parameters()}
+
+
+def buffers(layer: Layer) -> dict[str, Any]:
+    """Return the buffers of a layer and of the layers in it by path; None of a missing one."""
+    return {
+        join(path, name): getattr(inner, name, None)
         for path, inner in walk(layer, layer.name)
-        for name, value in vars(inner).items()
-        if isinstance(value, np.ndarray) and name not in inner.buffers
-        if value.dtype.kind == "f" and value.dtype != dtype
-    ]
-    way = "make a Parameter of what is trained, and name other arrays in buffers"
-    return f": no model casts, trains or saves {' and '.join(paths)}; {way}" if paths else ""
+        for name in inner.buffers
+    }
 
 
 def attributes(layer: Layer) -> Iterator[tuple[str, tuple[object, object]]]:
@@ -533,3 +523,16 @@ def attributes(layer: Layer) -> Iterator[tuple[str, tuple[object, object]]]:
             elif is_rng(value):
                 contents = str(rng_state(value))
             yield join(path, name), (value, contents)
+
+
+def _unknown_arrays(layer: Layer, dtype: DType) -> str:
+    """Name the arrays of a built layer that its model doesn't know and therefore doesn't cast."""
+    paths = [
+        join(path, name)
+        for path, inner in walk(layer, layer.name)
+        for name, value in vars(inner).items()
+        if isinstance(value, np.ndarray) and name not in inner.buffers
+        if value.dtype.kind == "f" and value.dtype != dtype
+    ]
+    way = "make a Parameter of what is trained, and name other arrays in buffers"
+    return f": no model casts, trains or saves {' and '.join(paths)}; {way}" if paths else ""

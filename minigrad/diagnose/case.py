@@ -22,7 +22,7 @@ from minigrad.graphs.joint_loss import JointLoss
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
 from minigrad.optimizers.schedules import Schedule
-from minigrad.trace import Step, Trace, trace
+from minigrad.trace import Trace, Traced, trace
 
 _AVERAGED_STEPS = 10  # at the end of a trial
 _MIN_ROWS = 320
@@ -185,7 +185,7 @@ class Case:
         }
 
     @property
-    def weighted(self) -> list[Step]:
+    def weighted(self) -> list[Traced]:
         """The steps that multiply numbers by a matrix or kernel; ids only choose its rows."""
         return [
             step
@@ -220,9 +220,9 @@ class Case:
         return shape
 
     @cached_property
-    def last(self) -> list[Step]:
+    def last(self) -> list[Traced]:
         """The steps after the last layer with parameters: these alone limit the predictions."""
-        array, found = self.trace.prediction, list[Step]()
+        array, found = self.trace.prediction, list[Traced]()
         for step in reversed(self.trace.steps):
             free = takes_numbers(step) and not any(step.layer.named_parameters())
             if step.output is array and free:
@@ -348,7 +348,7 @@ class Case:
         return Landscape(self.model, self.batch_loss(rows or len(self.sample)), self.sample)
 
 
-def takes_numbers(step: Step) -> bool:
+def takes_numbers(step: Traced) -> bool:
     """Whether a layer takes one array, which holds no ids."""
     (x, *others) = step.inputs
     return not others and isinstance(x, np.ndarray) and x.dtype.kind == "f"

@@ -14,7 +14,7 @@ from minigrad.diagnose.case import Case, as_columns
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.diagnose.limits import least_loss
 from minigrad.losses import Loss
-from minigrad.trace import Step
+from minigrad.trace import Traced
 
 _ZEROS = 0.25  # a smaller share of inputs that are always zero is usual, as in pictures
 _LARGE, _SMALL, _OFFSET, _RATIO = 30.0, 0.01, 10.0, 1000.0
@@ -93,7 +93,7 @@ def constant_targets(case: Case) -> Iterator[Finding]:
         )
 
 
-def input_faults(case: Case) -> tuple[Step, list[str], dict[str, float]] | None:
+def input_faults(case: Case) -> tuple[Traced, list[str], dict[str, float]] | None:
     """Return the first layer with weights if it takes x itself, and what is unusual about x."""
     step = next(iter(case.weighted), None)
     x = case.sample.x.ravel()
@@ -224,7 +224,7 @@ def unreachable_targets(case: Case) -> Iterator[Finding]:
         yield from _floor(case, loss, last, numbers)
 
 
-def _floor(case: Case, loss: Loss, last: Step, numbers: str) -> Iterator[Finding]:
+def _floor(case: Case, loss: Loss, last: Traced, numbers: str) -> Iterator[Finding]:
     """Find a loss that remains whatever the weights are."""
     width = case.output_shape
     rows = case.rows.take(slice(max(_MIN_ROWS, _NUMBERS // prod(width))))

@@ -18,7 +18,7 @@ from minigrad.diagnose.case import Case, takes_numbers
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.diagnose.limits import output_range
 from minigrad.losses import Loss
-from minigrad.trace import Step, trace
+from minigrad.trace import Traced, trace
 
 Flags: TypeAlias = NDArray[np.bool_]
 
@@ -56,7 +56,7 @@ def inactive_units(case: Case) -> Iterator[Finding]:
             yield from _dead(step, slope <= _DEAD_SLOPE * steepest)
 
 
-def _saturated(case: Case, step: Step, flat: Flags, middle: float) -> Iterator[Finding]:
+def _saturated(case: Case, step: Traced, flat: Flags, middle: float) -> Iterator[Finding]:
     """Find an activation that is flat at most of its values."""
     counted = np.ones_like(flat)  # of the network's outputs, those that the loss moves off an end
     if case.is_output(step.output) and step.delta is not None:
@@ -78,7 +78,7 @@ def _saturated(case: Case, step: Step, flat: Flags, middle: float) -> Iterator[F
         )
 
 
-def _dead(step: Step, flat: Flags) -> Iterator[Finding]:
+def _dead(step: Traced, flat: Flags) -> Iterator[Finding]:
     """Find an activation most of whose units have slope 0 in all rows."""
     dead = flat.all(axis=0)
     share = dead.mean()
@@ -139,7 +139,7 @@ def identical_units(case: Case) -> Iterator[Finding]:
             )
 
 
-def _count_copies(step: Step) -> int:
+def _count_copies(step: Traced) -> int:
     """Return the number of units that equal another one in output and delta."""
     arrays = [step.output] if step.delta is None else [step.output, step.delta]
     units = [a.reshape(-1, a.shape[-1])[:_COMPARED_ROWS].astype(np.float64) for a in arrays]
@@ -175,14 +175,14 @@ def linear_stack(case: Case) -> Iterator[Finding]:
         )
 
 
-def _linear_runs(case: Case) -> Iterator[list[Step]]:
+def _linear_runs(case: Case) -> Iterator[list[Traced]]:
     """Yield runs of linear layers within one parent; only the next one gets what one returned."""
-    chains: dict[str, list[Step]] = {}
+    chains: dict[str, list[Traced]] = {}
     for step in case.trace.steps:
         if step.path:
             chains.setdefault(step.path.rpartition(".")[0], []).append(step)
     for chain in chains.values():
-        run = list[Step]()
+        run = list[Traced]()
         takers = Counter(id(array) for step in chain for array in step.inputs)
         for step in chain:
             linear = takes_numbers(step) and _is_linear(step.layer, step.input.shape[1:])
@@ -195,7 +195,7 @@ def _linear_runs(case: Case) -> Iterator[list[Step]]:
         yield run
 
 
-def _matrix(step: Step) -> Parameter | None:
+def _matrix(step: Traced) -> Parameter | None:
     """Return the weights of a layer that is trained and multiplies by a matrix."""
     shape = (step.input.shape[-1], step.output.shape[-1])
     own = step.layer.own_parameters() if step.input.ndim == 2 else []
@@ -330,7 +330,7 @@ def is_custom(part: object) -> bool:
     return not type(part).__module__.startswith("minigrad.")
 
 
-def _wrong_array(layer: Layer, step: Step) -> tuple[str, float, float] | None:
+def _wrong_array(layer: Layer, step: Traced) -> tuple[str, float, float] | None:
     """Return the first array of a layer with a wrong gradient, with the two slopes."""
     delta: Array = np.asarray(step.delta)
     inputs = [np.array(a) for a in step.inputs]

@@ -18,8 +18,7 @@ from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.pooling import GlobalPooling, Pooling
 from minigrad.layers.recurrent import Recurrent
-from minigrad.trace import Step as Traced
-from minigrad.trace import Trace
+from minigrad.trace import Trace, Traced
 
 _NAMED: Final = (Embedding, GlobalPooling, MultiHeadAttention, Pooling, Recurrent)
 """Layers whose outputs have their names in chains, too."""

@@ -20,18 +20,18 @@ def moments(
     """Return the frames whose pages fit into `most` characters, evenly paced, and their text."""
     made: dict[int, str] = {}
 
-    def told(count: int) -> tuple[list[int], str]:
+    def fold(count: int) -> tuple[list[int], str]:
         chosen = spread(places, count)
         for i in chosen:
             made[i] = made.get(i) or page(i)
         return chosen, folded([made[i] for i in chosen])
 
-    (few, first), (chosen, text) = told(_FIRST), told(2 * _FIRST)
+    (few, first), (chosen, text) = fold(_FIRST), fold(2 * _FIRST)
     if len(chosen) > len(few):  # each page adds about as much
         room = (most - len(text)) * (len(chosen) - len(few)) // (len(text) - len(first))
-        chosen, text = told(len(chosen) + max(0, room))
+        chosen, text = fold(len(chosen) + max(0, room))
     while len(text) > most and len(chosen) > 1:
-        chosen, text = told(len(chosen) * 3 // 4)
+        chosen, text = fold(len(chosen) * 3 // 4)
     return chosen, text
 
 

@@ -28,11 +28,11 @@ def summary(updates: Sequence[int], losses: Sequence[float]) -> str:
     """
     first, last, low = losses[0], losses[-1], int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
     end = f"{last:.3g}" if np.isfinite(last) else "infinity"
-    told = f"The loss {'falls' if last < first else 'rises'} from {first:.3g} to {end}"
-    told += f" in {updates[-1] - updates[0]:,} updates"
+    text = f"The loss {'falls' if last < first else 'rises'} from {first:.3g} to {end}"
+    text += f" in {updates[-1] - updates[0]:,} updates"
     if last < first:
         half = next(u for u, j in zip(updates, losses, strict=True) if j <= (first + last) / 2)
-        told += f"; half of the fall is over after update {half:,}"
+        text += f"; half of the fall is over after update {half:,}"
     if losses[low] < 0.9 * last:
-        told += f"; it is lowest after update {updates[low]:,}, {losses[low]:.3g}"
-    return f"{told}."
+        text += f"; it is lowest after update {updates[low]:,}, {losses[low]:.3g}"
+    return f"{text}."

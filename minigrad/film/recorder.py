@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from typing_extensions import override
 
 from minigrad.callbacks.base import Callback, EpochFunction
 from minigrad.core.layer import walk
+from minigrad.core.loss import Loss
 from minigrad.core.trainer import DivergedError, Trainer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Arrays, Data
@@ -21,7 +22,6 @@ from minigrad.explain.passes import Pass
 from minigrad.film.moments import moments
 from minigrad.film.player import page, summary
 from minigrad.film.scenes import Scenes, spread
-from minigrad.losses import Loss
 from minigrad.models.last_good_epoch import weights_of
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.options import check_int, check_number
@@ -32,12 +32,19 @@ _ROWS: Final = 2000
 _BYTES: Final = 2**28
 """The most memory for parameters."""
 _PAGES: Final = 1_200_000
-_NOTEBOOK_PAGES: Final = 300_000
 """The most characters of the explanations on a page."""
+_NOTEBOOK_PAGES: Final = 300_000
+"""The most in a notebook, which keeps them in its file."""
+
+
+class Trainable(Protocol):
+    """A `Model`, which opens this door and therefore can't be imported here."""
+
+    def fit(self, *args: Any, **options: Any) -> Any: ...
 
 
 def film(
-    model: Any,
+    model: Trainable,
     x: Arrays,
     y: Arrays,
     *,
@@ -60,7 +67,7 @@ def film(
 
 
 class Frame(NamedTuple):
-    """The parameters and buffers after so many updates, in the given epoch."""
+    """The parameters and buffers after an update of an epoch."""
 
     update: int
     epoch: int
@@ -123,7 +130,7 @@ class Film(Callback):
 
     def _begin(self, trainer: Trainer) -> None:
         model: Any = trainer.model
-        rows = model.as_rows(self.x, self.y, loss=trainer.loss)
+        rows = model.objective(self.x, self.y, loss=trainer.loss).rows
         chosen = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.intp)
         self._rows, self._rows_of = rows.take(chosen), len(rows)
         self._model, self.loss = copy.deepcopy(model), copy.copy(trainer.loss)
@@ -170,7 +177,7 @@ class Film(Callback):
 
     @property
     def paces(self) -> list[float]:
-        """Where the frames stand in time, as the film plays."""
+        """The times at which the film shows its frames."""
         return [self._pace(update) for update in self.updates]
 
     @property
@@ -267,8 +274,9 @@ class Film(Callback):
         if not self._frames:
             return f"Film(frames={self.frames}): pass it to fit"
         first, last = self.losses[0], self.losses[-1]
-        told = f"Film({len(self._frames)} frames of {self._update - self._start:,} updates"
-        return f"{told}, loss {first:.4g} to {last:.4g}{', diverged' if self.ended else ''})"
+        counted = f"{len(self._frames)} frames of {self._update - self._start:,} updates"
+        ended = ", diverged" if self.ended else ""
+        return f"Film({counted}, loss {first:.4g} to {last:.4g}{ended})"
 
 
 class Program:

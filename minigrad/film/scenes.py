@@ -13,26 +13,30 @@ from numpy.typing import NDArray
 
 from minigrad.blocks.block_gradient import predict
 from minigrad.core.loss import Loss
+from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
-from minigrad.trace import Step, trace
+from minigrad.trace import Traced, trace
 
-_UNITS, _CELLS, _PARTS, _LAYERS = 12, 14, 12, 6  # that are shown
-_FAR = 20  # times the first loss
-_POINTS, _CURVE, _MAP, _AREAS, _BINS, _SAMPLE = 240, 121, 48, 96, 32, 1000
+_UNITS, _CELLS = 12, 14  # the most that are drawn: units of a layer, rows or columns of a table
+_PARTS, _LAYERS = 12, 6  # the most tables of parameters and histograms that a page has room for
+_POINTS = 240  # the most rows that are drawn as points
+_CURVE, _MAP, _AREAS = 121, 48, 96  # the points along an axis; areas have hard edges
+_BINS, _SAMPLE = 32, 1000  # of a histogram: its bars, and the values that it counts
+_FAR = 20  # a frame has diverged if its loss is so many times the first one
 
 
 class Scenes:
-    """The pictures of a model, frame by frame: `add` looks at the parameters it has now."""
+    """The pictures of a model, frame by frame; `add` makes one of its present parameters."""
 
-    def __init__(self, model: Any, loss: Loss, rows: Rows) -> None:
+    def __init__(self, model: BaseModel, loss: Loss, rows: Rows) -> None:
         self.model, self.loss, self.rows = model, loss, rows
         self.losses: list[float] = []
         self.weights = Weights(model, rows)
         self.labels = _Labels(loss, rows, model.output_shape)
         inputs = model.input_shape if self.labels.width else None
-        kind: Any = Curve if inputs == (1,) else Map if inputs == (2,) else Histograms
-        self.picture: Curve | Map | Histograms = kind(model, rows, self.labels)
+        kind = OverInputs if inputs in ((1,), (2,)) else Histograms
+        self.picture: OverInputs | Histograms = kind(model, rows, self.labels)
         self._accuracies: list[float] = []
 
     def add(self) -> None:
@@ -58,7 +62,7 @@ class Scenes:
 
 
 class _Labels:
-    """The classes of the targets, if there are any, and those that a prediction means.
+    """The classes of the targets, if there are any, and the class that a prediction stands for.
 
     Attributes:
         width: the number of outputs; 0 if the prediction isn't one row of numbers.
@@ -93,7 +97,7 @@ class _Labels:
         return np.asarray(1 / (1 + np.exp(-first)) if self.logits else first)
 
     def range(self, rows: Rows, margin: float) -> tuple[float, float]:
-        """Return the range of the first output that is shown: its targets' and a share on top."""
+        """Return the range to show of the first output: its targets' range and a margin."""
         y = rows.y.reshape(len(rows), -1)[:, 0].astype(float)
         low, high = (0.0, 1.0) if self.logits else (float(y.min()), float(y.max()))
         room = 1.0 if low == high else 0.0 if self.logits else margin * (high - low)
@@ -103,7 +107,7 @@ class _Labels:
 class Weights:
     """The parameters that are drawn: the lines of a chain of units, or else tables of squares."""
 
-    def __init__(self, model: Any, rows: Rows) -> None:
+    def __init__(self, model: BaseModel, rows: Rows) -> None:
         self._values: list[NDArray[np.float32]] = []
         self._columns: list[dict[str, Any]] = []
         self._parts: list[dict[str, Any]] = []
@@ -112,7 +116,7 @@ class Weights:
             self._columns, self._parts, self._read = [], [], []
             self._tables(model)
 
-    def _chain(self, model: Any, rows: Rows) -> bool:
+    def _chain(self, model: BaseModel, rows: Rows) -> bool:
         """Choose units and lines, if each layer takes what the one before returns."""
         leaves = _leaves(model, rows, 1)
         parameters = dict(model.named_parameters())
@@ -141,7 +145,7 @@ class Weights:
     def _add_column(self, title: str, size: int) -> None:
         self._columns.append({"title": title, "size": size, "shown": _evenly(size, _UNITS)})
 
-    def _tables(self, model: Any) -> None:
+    def _tables(self, model: BaseModel) -> None:
         named = [(path, p) for path, p in model.named_parameters() if p.value.ndim > 1]
         for i in _evenly(len(named), _PARTS):
             path, p = named[i]
@@ -149,10 +153,10 @@ class Weights:
             rows, columns = _evenly(p.size // units, _CELLS), _evenly(units, _CELLS)
             self._add(p, rows, columns, path=path, shape=p.value.shape)
 
-    def _add(self, p: Any, rows: Sequence[int], columns: Sequence[int], **told: Any) -> None:
+    def _add(self, p: Any, rows: Sequence[int], columns: Sequence[int], **part: Any) -> None:
         self._read.append((p, np.ix_(rows, columns)))
-        told |= {"size": [len(rows), len(columns)], "column": len(self._columns) - 1}
-        self._parts.append(told)
+        part |= {"size": [len(rows), len(columns)], "column": len(self._columns) - 1}
+        self._parts.append(part)
 
     def add(self) -> None:
         tables = [p.value.reshape(-1, p.value.shape[-1])[chosen] for p, chosen in self._read]
@@ -171,77 +175,59 @@ class Weights:
         return {"columns": self._columns, "parts": self._parts, "values": packed(values, "f4")}
 
 
-class Curve:
-    """The first output over the range of one input."""
+class OverInputs:
+    """The first output over the range of the inputs: a curve for one, a map for two.
 
-    def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
-        self._labels, self._range = labels, _range(rows.x[:, 0])
-        self._grid = np.linspace(*self._range, _CURVE).astype(model.dtype)[:, np.newaxis]
-        self._frames: list[NDArray[np.float32]] = []
-        self._height = labels.range(rows, 0.1)
+    A map of classes has areas with hard edges.
+    """
+
+    def __init__(self, model: BaseModel, rows: Rows, labels: _Labels) -> None:
+        self.labels = labels
+        self.ranges = [_range(column) for column in rows.x.T]
+        self.is_map = len(self.ranges) > 1
+        self.areas = self.is_map and labels.right is not None and labels.width > 1
+        self.size = _AREAS if self.areas else _MAP if self.is_map else _CURVE
+        self.height = labels.range(rows, 0.0 if self.is_map else 0.1)
+        across, *up = (np.linspace(*ends, self.size) for ends in self.ranges)
+        grid = np.meshgrid(across, *(values[::-1] for values in up))
+        self.grid = np.stack([values.ravel() for values in grid], axis=1).astype(model.dtype)
+        self.frames: list[NDArray[Any]] = []
         chosen = _evenly(len(rows), _POINTS)
-        targets = rows.y.reshape(len(rows), -1)[chosen, 0].astype(float)
-        self._points = np.stack([rows.x[chosen, 0], targets], axis=1).round(4).tolist()
+        classes = labels.right if self.is_map else None
+        targets = rows.y.reshape(len(rows), -1)[:, 0] if classes is None else classes
+        points = np.stack([*rows.x[chosen].T, targets[chosen]], axis=1)
+        self.points = points.astype(float).round(4).tolist()
 
-    def add(self, model: Any) -> None:
-        shown = self._labels.shown(model.forward(self._grid, training=False))
-        self._frames.append(_bounded(shown))
+    def add(self, model: BaseModel) -> None:
+        prediction = model.forward(self.grid, training=False)
+        if self.areas:
+            self.frames.append(self.labels.decide(prediction).astype(np.uint8))
+        elif self.is_map:
+            low, high = self.height
+            share = np.nan_to_num((self.labels.shown(prediction) - low) / (high - low))
+            self.frames.append((255 * share.clip(0, 1)).round().astype(np.uint8))
+        else:
+            self.frames.append(_bounded(self.labels.shown(prediction)))
 
     def data(self) -> dict[str, Any]:
-        values = packed(np.array(self._frames), "f4")
-        kind = {"kind": "curve", "x": self._range, "y": self._height, "points": self._points}
-        return {**kind, "size": _CURVE, "border": self._labels.border, "values": values}
-
-
-class Map:
-    """The first output, or the class, over the range of two inputs."""
-
-    def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
-        self._labels = labels
-        self._ranges = [_range(column) for column in rows.x.T]
-        self._areas = labels.right is not None and labels.width > 1
-        self._size = _AREAS if self._areas else _MAP  # areas have hard edges
-        across, up = (np.linspace(*ends, self._size) for ends in self._ranges)
-        grid = np.stack([values.ravel() for values in np.meshgrid(across, up[::-1])], axis=1)
-        self._grid, self._height = grid.astype(model.dtype), labels.range(rows, 0.0)
-        self._frames: list[NDArray[np.uint8]] = []
-        chosen = _evenly(len(rows), _POINTS)
-        targets = rows.y.reshape(len(rows), -1)[chosen, 0].astype(float)
-        targets = targets if labels.right is None else labels.right[chosen]
-        columns = [*rows.x[chosen].T, targets]
-        self._points = np.stack(columns, axis=1).astype(float).round(4).tolist()
-
-    def add(self, model: Any) -> None:
-        prediction = model.forward(self._grid, training=False)
-        if self._areas:
-            self._frames.append(self._labels.decide(prediction).astype(np.uint8))
-            return
-        low, high = self._height
-        share = np.nan_to_num((self._labels.shown(prediction) - low) / (high - low))
-        self._frames.append((255 * share.clip(0, 1)).round().astype(np.uint8))
-
-    def data(self) -> dict[str, Any]:
-        return {
-            "kind": "map",
-            "x": self._ranges[0],
-            "y": self._ranges[1],
-            "values_from": self._height,
-            "classes": 0 if self._labels.right is None else max(2, self._labels.width),
-            "border": self._labels.border,
-            "points": self._points,
-            "size": self._size,
-            "values": packed(np.array(self._frames), "u1"),
-        }
+        shared = {"points": self.points, "size": self.size, "border": self.labels.border}
+        shared["values"] = packed(np.array(self.frames), "u1" if self.is_map else "f4")
+        if not self.is_map:
+            return {"kind": "curve", "x": self.ranges[0], "y": self.height, **shared}
+        classes = 0 if self.labels.right is None else max(2, self.labels.width)
+        x, y = self.ranges
+        own = {"kind": "map", "x": x, "y": y, "values_from": self.height, "classes": classes}
+        return {**own, **shared}
 
 
 class Histograms:
     """The outputs of the layers over some rows."""
 
-    def __init__(self, model: Any, rows: Rows, labels: _Labels) -> None:
+    def __init__(self, model: BaseModel, rows: Rows, labels: _Labels) -> None:
         self._rows = rows.take(np.array(_evenly(len(rows), 100)))
         self._layers: dict[str, list[NDArray[Any]]] = {}
 
-    def add(self, model: Any) -> None:
+    def add(self, model: BaseModel) -> None:
         leaves = _leaves(model, self._rows, len(self._rows))
         for i in _evenly(len(leaves), _LAYERS):
             values = leaves[i].output.ravel()
@@ -249,20 +235,20 @@ class Histograms:
             self._layers.setdefault(leaves[i].path, []).append(_bounded(kept))
 
     def data(self) -> dict[str, Any]:
-        told, counts = [], []
+        layers, counts = [], []
         for path, frames in self._layers.items():
             values = np.array(frames, float)
             low, high = _range(np.quantile(values, [0.005, 0.995]), 0.02)
             cells = ((values - low) / (high - low) * _BINS).clip(0, _BINS - 1).astype(np.intp)
             counted = np.array([np.bincount(frame, minlength=_BINS) for frame in cells])
             counts.append(255 * counted / counted.max(axis=1, keepdims=True))
-            told.append({"title": path, "range": [low, high]})
+            layers.append({"title": path, "range": [low, high]})
         shares = packed(np.stack(counts, axis=1).round(), "u1")
-        return {"kind": "histograms", "layers": told, "size": _BINS, "values": shares}
+        return {"kind": "histograms", "layers": layers, "size": _BINS, "values": shares}
 
 
 def spread(places: Sequence[float], most: int) -> list[int]:
-    """Return indices of at most so many places: the first, the last, evenly spaced ones between.
+    """Return the indices of at most `most` places: the first, the last, and evenly spaced ones.
 
     >>> spread([0, 1, 2, 3, 10, 20, 30], 4)
     [0, 4, 5, 6]
@@ -279,7 +265,7 @@ def spread(places: Sequence[float], most: int) -> list[int]:
 
 
 def packed(values: NDArray[Any], dtype: str) -> str:
-    """Compress numbers into text, little-endian."""
+    """Compress numbers into text; they are little-endian."""
     return deflated(values.astype(f"<{dtype}").tobytes())
 
 
@@ -289,7 +275,7 @@ def deflated(content: bytes) -> str:
     return base64.b64encode(made.compress(content) + made.flush()).decode()
 
 
-def _leaves(model: Any, rows: Rows, count: int) -> list[Step]:
+def _leaves(model: BaseModel, rows: Rows, count: int) -> list[Traced]:
     """Return the steps of the first rows, without those of containers, and those inside layers.
 
     A layer that has parameters, such as a Dense with an activation, counts as one.
@@ -301,7 +287,7 @@ def _leaves(model: Any, rows: Rows, count: int) -> list[Step]:
 
 
 def _evenly(size: int, most: int) -> list[int]:
-    """Return at most so many indices, evenly spaced."""
+    """Return at most `most` indices, evenly spaced."""
     indices: list[int] = np.linspace(0, size - 1, min(size, most)).round().astype(int).tolist()
     return indices
 

@@ -21,7 +21,7 @@ from minigrad.core.parameters import Parameter
 from minigrad.regularizers import Regularizer
 
 _CHANGING = {
-    "cache", "trainer", "_parameters", "_places", "_split_seed", "_building",  # of layers
+    "cache", "trainer", "_parameters", "_places", "validation_seed", "_building",  # of layers
     "state", "steps", "learning_rate", "_first",  # of optimizers
 }  # fmt: skip
 """Attributes that are inputs of a program, or don't matter to it."""

@@ -13,7 +13,8 @@ from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array
 from minigrad.lessons.exercises import FEATURES, ROWS, Exercise, Numbers, WrongParametersError
 
-_RATE, _MARGIN = 0.25, 0.05
+_RATE = 0.25  # of dropout; at 1/2 dropped and kept numbers would look the same
+_MARGIN = 0.05  # how far the share of dropped numbers, and the mean, may be off by chance
 _STEP = 1e-6
 _METHODS = {"__init__", "build", "forward", "backward"}
 _TRANSPOSE = "is a transpose missing, or are the factors in the wrong order?"
@@ -114,7 +115,6 @@ def _grade_backward(layer: Layer, x: Array, delta: Array, exercise: Exercise) ->
 
 
 def _grade_dropout(layer: Layer) -> list[str]:
-    """Grade dropout at a rate other than 1/2, where dropped and kept would look the same."""
     layer = type(layer)(rate=_RATE)  # type: ignore[call-arg]
     build_once(layer, (FEATURES,), np.random.default_rng(1))
     ones = np.ones((2000, FEATURES))

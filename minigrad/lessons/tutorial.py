@@ -77,7 +77,7 @@ def half_squared_error() -> MSELoss:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PrintedNumber:
     """A number that the tutorial prints, ours, and the range for ours; None for equal digits."""
 
     what: str
@@ -129,7 +129,7 @@ def squared_error(model: Sequential, x: Array, y: Array) -> float:
     return MSELoss().forward(model.predict(x), y, training=False)
 
 
-def repeat_tutorial(x: Array, y: Array, rng: RandomState) -> tuple[list[Comparison], Array]:
+def repeat_tutorial(x: Array, y: Array, rng: RandomState) -> tuple[list[PrintedNumber], Array]:
     """Return the comparisons, and the squared error per row after each update."""
     model = network(rng)  # random numbers are drawn in the tutorial's order
     history = train(model, x, y, learning_rate=0.01)
@@ -137,16 +137,16 @@ def repeat_tutorial(x: Array, y: Array, rng: RandomState) -> tuple[list[Comparis
     untrained = squared_error(network(rng), x, y)
     trained, prediction = squared_error(model, x, y), float(model.predict(sample)[0, 0])
     results = [
-        Comparison(f"loss after update {update:,}", printed, history["loss"][update], LOSS_RANGE)
+        PrintedNumber(f"loss after update {update:,}", printed, history["loss"][update], LOSS_RANGE)
         for update, printed in zip(range(1, UPDATES, 1000), PRINTED_LOSSES, strict=True)
     ]
     results[0] = replace(results[0], range=None)
     results += [
-        Comparison("error per row, trained", 0.08943408, trained, (FLOOR, 0.2)),
-        Comparison("sample, first input", 0.34941852, sample[0, 0]),
-        Comparison("sample, second input", 0.30649525, sample[0, 1]),
-        Comparison("sample, prediction", 0.77974212, prediction, (0.5, 1.0)),
-        Comparison("error per row, untrained", 0.36054183, untrained),
+        PrintedNumber("error per row, trained", 0.08943408, trained, (FLOOR, 0.2)),
+        PrintedNumber("sample, first input", 0.34941852, sample[0, 0]),
+        PrintedNumber("sample, second input", 0.30649525, sample[0, 1]),
+        PrintedNumber("sample, prediction", 0.77974212, prediction, (0.5, 1.0)),
+        PrintedNumber("error per row, untrained", 0.36054183, untrained),
     ]
     return results, squared_errors(model, history, x, y)
 

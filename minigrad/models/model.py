@@ -109,7 +109,8 @@ class Model(BaseModel):
 
             network = graph_of(inputs, outputs, self.label)
             input_shape = network.input_shapes
-        self._split_seed: int | None = None
+        self.validation_seed: int | None = None
+        """Chooses the rows that `validation_split` holds out; None before the first of them."""
         super().__init__(network, input_shape=input_shape, rng=rng, dtype=dtype, name=name)
 
     @override
@@ -270,9 +271,9 @@ class Model(BaseModel):
         if fraction:
             from minigrad.data.split import split
 
-            if self._split_seed is None:
-                self._split_seed = int(self.rng.bytes(4).hex(), 16)
-            data, validation = split(data, fraction, self._split_seed)
+            if self.validation_seed is None:
+                self.validation_seed = int(self.rng.bytes(4).hex(), 16)
+            data, validation = split(data, fraction, self.validation_seed)
         if class_weight is not None:
             if isinstance(data, Rows):
                 from minigrad.data.class_weight import weighted_by_class
@@ -363,7 +364,7 @@ class Model(BaseModel):
         from minigrad.objective import Objective
 
         loss = self._loss_for("objective", loss)
-        rows = self.as_rows(x, y, sample_weight, loss=loss)
+        rows = self._rows(x, y, sample_weight, loss=loss)
         jax = _jax_engine(engine)
         return Objective(self, loss, rows, jax.Gradient if jax else BlockGradient)
 
@@ -387,7 +388,7 @@ class Model(BaseModel):
         loss = self._loss_for("explain", loss)
         if optimizer is not None:
             optimizer = as_object(Optimizer, optimizer, "optimizer")
-        rows = self.as_rows(x, y, loss=loss).take(slice(None))
+        rows = self._rows(x, y, loss=loss).take(slice(None))
         return Explanation(self, rows.x, rows.y, loss, optimizer or self.optimizer)
 
     def diagnose(self, x: Arrays, y: Arrays, **options: Any) -> Diagnosis:
@@ -417,7 +418,7 @@ class Model(BaseModel):
         """
         from minigrad.saving.model import save
 
-        save(self, path)
+        save(self, path, self.trainer, self.validation_seed)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and buffers, by path, into a safetensors file."""
@@ -482,7 +483,7 @@ class Model(BaseModel):
             )
         return self.loss
 
-    def as_rows(
+    def _rows(
         self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
@@ -511,7 +512,7 @@ class Model(BaseModel):
                 raise ValueError(
                     "steps_per_epoch needs an iterable of batches: set batch_size instead"
                 )
-            return self.as_rows(x, y, sample_weight, loss=loss)
+            return self._rows(x, y, sample_weight, loss=loss)
         if sample_weight is not None:
             raise TypeError("sample_weight needs x and y: batches are (x, y, sample_weight)")
         from minigrad.data.stream import Stream
@@ -536,7 +537,7 @@ class Model(BaseModel):
                 raise ValueError(
                     f"expected (x, y) or (x, y, sample_weight), got {len(data)} items"  # type: ignore[arg-type]
                 )
-            return self.as_rows(*data, loss=loss)  # type: ignore[misc]
+            return self._rows(*data, loss=loss)  # type: ignore[misc]
 
     @override
     def get_config(self) -> dict[str, Any]:
@@ -563,7 +564,9 @@ class Model(BaseModel):
         from minigrad.summary import notes
         from minigrad.util.repr import pretty
 
-        return "\n".join([pretty(self), *(f"# {note}" for note in notes(self))])
+        planned = self.trainer.epochs if self.trainer else 0
+        found = notes(self, done=self.history.epochs, planned=planned)
+        return "\n".join([pretty(self), *(f"# {note}" for note in found)])
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""

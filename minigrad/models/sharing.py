@@ -60,6 +60,13 @@ def replace(layer: object, old: object, new: object) -> None:
             setattr(layer, name, getattr(kind, "_make", kind)(items))  # `_make` of a NamedTuple
 
 
+def first_paths(model: Layer) -> dict[str, str]:
+    """Return the first path of each shared parameter, by its other paths."""
+    first: dict[int, str] = {}
+    paths = {path: first.setdefault(id(p.source), path) for path, p in model.named_parameters()}
+    return {path: earlier for path, earlier in paths.items() if path != earlier}
+
+
 def separate_uses(layers: Iterable[Layer]) -> None:
     """Replace a parameter by a `Shared` in each of several layers that hold it."""
     holders: dict[Parameter, list[tuple[Layer, Parameter]]] = {}

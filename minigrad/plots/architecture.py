@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer
+from minigrad.core.model import BaseModel
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, size_of
 from minigrad.data.by_name import each
@@ -20,10 +21,10 @@ from minigrad.layers.merge import Add, Average, Concatenate, Multiply
 from minigrad.plots.layout import Place
 from minigrad.util.names import join
 
-_SIGNS: dict[Any, str] = {
-    Add.forward: "+", Average.forward: "mean", Multiply.forward: "×", Concatenate.forward: "concat"
+_SIGNS: dict[object, str] = {
+    Add: "+", Average: "mean", Multiply: "×", Concatenate: "concat",
+    "add": "+", "mean": "mean", "concat": "concat",
 }  # fmt: skip
-_MERGES = {"add": "+", "mean": "mean", "concat": "concat"}
 
 
 @dataclass(eq=False)
@@ -80,13 +81,12 @@ def nodes_of(model: Layer) -> list[Node]:
     """Return the nodes of a built model, each after its sources.
 
     A layer without parameters that keeps the shape, such as an activation, joins the node before
-    it, unless something else takes that node's output, too.
+    it, unless something else also takes that node's output.
     """
     shape: Any = model.input_shape
-    network = getattr(model, "network", model)
     inputs: dict[str, Shape] = {"input": shape}
-    if isinstance(network, Graph):
-        inputs = network.inputs
+    if isinstance(model, BaseModel) and isinstance(model.network, Graph):
+        inputs = model.network.inputs
     elif shape and isinstance(shape[0], tuple):  # of a layer with several inputs
         inputs = {f"input_{i}": row for i, row in enumerate(shape, start=1)}
     nodes = [Node(path=name, shape=row) for name, row in inputs.items()]
@@ -121,7 +121,7 @@ def nodes_of(model: Layer) -> list[Node]:
 def _expand(layer: Any, path: str, sources: list[Node], nodes: list[Node]) -> Any:
     """Add the nodes of a layer that takes these, and return that of its output, or a dict."""
     forward = type(layer).forward
-    if hasattr(layer, "compile"):
+    if isinstance(layer, BaseModel):
         inner = layer.network
         hidden = isinstance(inner, (Chain, Graph))  # a path doesn't name it
         return _expand(inner, path if hidden else join(path, inner.name), sources, nodes)
@@ -135,13 +135,11 @@ def _expand(layer: Any, path: str, sources: list[Node], nodes: list[Node]) -> An
             given = [values[source] for source in layer.sources[name]]
             values[name] = _expand(inner, join(path, name), given, nodes)
         return each(values.__getitem__, layer.outputs)
-    sign = _SIGNS.get(forward, "")
-    if forward is Residual.forward:
-        branch = _expand(layer.layer, join(path, layer.layer.name), sources, nodes)
-        sources, sign = [branch, *sources], "+"
-    elif forward is Parallel.forward:
-        sign = _MERGES[layer.merge]
-        sources = [_expand(b, join(path, b.name), sources, nodes) for b in layer.layers]
+    sign = _SIGNS.get(type(layer), "")  # a subclass may compute something else
+    if isinstance(layer, (Residual, Parallel)) and forward in (Residual.forward, Parallel.forward):
+        branches = [_expand(b, join(path, b.name), sources, nodes) for b in layer.children]
+        sources = [*branches, *(sources if isinstance(layer, Residual) else ())]
+        sign = _SIGNS["add" if isinstance(layer, Residual) else layer.merge]
     path = path or layer.name or type(layer).__name__
     node = Node(path=path, sources=sources, layer=layer, shape=layer.output_shape, sign=sign)
     nodes.append(node)

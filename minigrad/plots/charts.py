@@ -14,7 +14,7 @@ from minigrad.data.arrays import Array, as_data, check_finite
 from minigrad.data.rows import as_pair
 from minigrad.graphs.joint_loss import as_losses
 from minigrad.metrics import confusion_matrix
-from minigrad.trace import Step, trace
+from minigrad.trace import Traced, trace
 from minigrad.util.optional import optional
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def histograms(
     loss: Loss | str | None = None,
     axes: ArrayLike | None = None,
 ) -> NDArray[np.object_]:
-    """Draw the distribution of each layer's output, and with y of its delta and its gradient.
+    """Draw the distribution of each layer's output, and with y also of its delta and gradient.
 
     There is a row of axes for each layer: output, delta (dJ/doutput), gradients of the layer's own
     parameters. A container that returns its last layer's output has no row. Only the first 1,000
@@ -108,7 +108,7 @@ def histograms(
     if loss is None and targets is not None:
         raise RuntimeError("histograms with y expects a loss: pass loss=, or compile the model")
     targets = targets if targets is None else targets[:_MAX_ROWS]
-    steps: dict[int, Step] = {}
+    steps: dict[int, Traced] = {}
     rows = rows[:_MAX_ROWS].astype(getattr(model, "dtype", rows.dtype), copy=False)
     for step in trace(model, rows, targets, loss, training=y is not None).steps:
         if id(step.output) not in steps or any(step.layer.own_parameters()):
@@ -172,7 +172,7 @@ def surface(
     inputs = points.shape[1]
     axis = [np.linspace(*_range(column), 401 if inputs == 1 else 101) for column in points.T]
     grid = np.meshgrid(*axis)
-    with np.errstate(all="ignore"):  # an output that isn't finite leaves a hole
+    with np.errstate(all="ignore"):  # an output that isn't finite isn't drawn
         rows = np.stack([values.ravel() for values in grid], axis=1)
         rows = rows.astype(getattr(model, "dtype", points.dtype))
         predicted = model.forward(rows, training=False)

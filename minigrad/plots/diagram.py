@@ -16,10 +16,12 @@ from minigrad.summary import table, totals
 from minigrad.util.markup import element, escape
 
 _MAX_NUMBERS = 12  # more edges between two layers carry no numbers
-_HALF_NUMBER, _NUMBER_GAP = 12.0, 11.0  # half of a number's width; between two numbers
+_HALF_NUMBER, _NUMBER_GAP = 12.0, 11.0  # half of a number's width; the space between two numbers
 _MAX_PITCH = 92.0  # from one unit's center to the next
-_MERGE, _MIN_BLOCK, _RIM = 15.0, 38.0, 6.0  # half of a size; around circles that have a frame
-_MAX_STROKE, _LINE, _CAPTION = 5.0, 15.0, 175.0  # of edges; of text, and its largest width
+_MERGE, _MIN_BLOCK = 15.0, 38.0  # half the size of a merge, half the least width of a block
+_RIM = 6.0  # the space between circles and their frame
+_MAX_STROKE = 5.0  # the width of the line of the largest weight
+_LINE, _CAPTION = 15.0, 175.0  # the height of a line of text, and its largest width
 
 
 def network(model: Layer) -> str:
@@ -28,7 +30,7 @@ def network(model: Layer) -> str:
     A layer of up to 12 units shows each unit as a circle, and each weight as a line: wide where
     the weight is large, dashed where it is negative. Other layers are blocks with their types and
     the shape of a row; merges are small nodes. A layer without parameters that keeps the shape,
-    such as an activation, is named with the layer before it. Long networks go on in the next row.
+    such as an activation, is named with the layer before it. Long networks have several rows.
 
     For slides write a file: `Path("net.svg").write_text(network(model), encoding="utf-8")`. Many
     programs take SVG; for others, `rsvg-convert -f pdf -o net.pdf net.svg` of librsvg makes a PDF
@@ -112,7 +114,7 @@ def _place(nodes: list[Node], graph: Layout) -> None:
             _measure(node, spacious)
         drop = max(node.drop for node in nodes)
         tallest = max((node.tall for node in nodes if not node.drop), default=0.0)
-        for node in nodes:  # words stand in one line, and edges pass blocks in one line
+        for node in nodes:  # align the words, and the edges that pass blocks
             node.drop = drop if in_line and node.drop else node.drop
             node.above = node.below = (node.tall if node.drop else tallest) + _RIM
             if node.drop:
@@ -168,9 +170,10 @@ def _edge(graph: Layout, a: Node, b: Node, kind: str) -> list[str]:
     corners = (x1, a.y - a.tall), (x2, b.y - b.tall), (x2, b.y + b.tall), (x1, a.y + a.tall)
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     size = f"{a.units:,} × {b.units:,}"
-    label = text((x1 + x2) / 2, (a.y + b.y) / 2 + 4, size, "small fill-ink")
-    fits = width_of(size, "small") <= x2 - x1
-    return [element("polygon", points=points, class_="fill-grid", opacity=0.6), label * fits]
+    band = element("polygon", points=points, class_="fill-grid", opacity=0.6)
+    if width_of(size, "small") > x2 - x1:
+        return [band]
+    return [band, text((x1 + x2) / 2, (a.y + b.y) / 2 + 4, size, "small fill-ink")]
 
 
 def _mesh(graph: Layout, a: Node, b: Node, largest: float) -> list[str]:
@@ -203,7 +206,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, weight: float, width: floa
 
 
 def _number_place(start: NDArray[Any], end: NDArray[Any], across: float) -> float | None:
-    """Return where on the edges their numbers are farthest apart, or None where they overlap."""
+    """Return where along the edges the numbers are farthest apart; None if they overlap."""
     if len(start) * len(end) > _MAX_NUMBERS:
         return None
     rise = (end - start[:, None]).ravel() / across

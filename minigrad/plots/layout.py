@@ -1,4 +1,4 @@
-"""Where the nodes of a graph stand: in columns from left to right, and in rows if it is long.
+"""The layout of a graph: nodes in columns from left to right, and in rows if it is long.
 
 The method is that of Sugiyama et al., Methods for visual understanding of hierarchical system
 structures, IEEE Transactions on Systems, Man, and Cybernetics 11, 1981.
@@ -12,7 +12,8 @@ from itertools import combinations, pairwise
 from math import ceil
 
 _GAP, _LINE = 18.0, 12.0  # between boxes one above the other, and between two lines
-_BETWEEN, _BETWEEN_ROWS, _TURN = 36.0, 54.0, 44.0
+_BETWEEN, _BETWEEN_ROWS = 36.0, 54.0  # between two columns that an arrow connects, and two rows
+_TURN = 44.0  # the width of the bend of a line that continues in the next row
 _TOP, _SIDE = 62.0, 54.0  # where the first row begins
 _MIN_WIDTH, _MAX_WIDTH = 450.0, 1010.0  # of a single row at least, of each of several at most
 _SWEEPS = 8
@@ -38,7 +39,7 @@ class Place:
 
 
 class Layout:
-    """The places of nodes, each in the column after its last source, and the ways of edges.
+    """Places each node in the column after its last source, and finds a path for each edge.
 
     Args:
         nodes: the nodes, each after its sources.
@@ -49,7 +50,7 @@ class Layout:
         for source, target in edges:
             target.rank = max(target.rank, source.rank + 1)
         inner = {target for _, target in edges}
-        for node in {source for source, _ in edges} - inner:  # an input stands near what takes it
+        for node in {source for source, _ in edges} - inner:  # an input is next to its layer
             node.rank = min(target.rank for source, target in edges if source is node) - 1
         self.columns: list[list[Place]] = [[] for _ in range(max(n.rank for n in nodes) + 1)]
         for node in nodes:
@@ -118,7 +119,7 @@ class Layout:
         return f"{d}H{target.x - target.half:.1f}"
 
     def _order(self) -> None:
-        """Sort each column by the mean place of its neighbors, and keep what crosses least."""
+        """Sort columns by the mean place of their neighbors; keep the order that crosses least."""
         found = {_crossings(self.columns): [list(column) for column in self.columns]}
         for sweep in range(_SWEEPS):
             forward = sweep % 2 == 0
@@ -135,7 +136,7 @@ class Layout:
         self.columns = found[min(found)]
 
     def _align(self) -> None:
-        """Set each height to the mean of its neighbors', as far as there is room.
+        """Set each height to the mean of its neighbors', or as near to it as there is room.
 
         A line from node to node is straightest, then that of a long edge, which bends at its ends.
         """
@@ -154,7 +155,7 @@ class Layout:
                 _settle(column, heights, weights)
 
     def _breaks(self, steps: list[float], rooms: list[float]) -> list[int]:
-        """Return where rows begin, and the end: about equally wide, and cutting few lines."""
+        """Return where rows begin, and the end: rows of about equal width that cut few lines."""
         breaks = [0]
         while (start := breaks[-1]) < len(steps):
             widths = {

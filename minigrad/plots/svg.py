@@ -44,7 +44,7 @@ def document(
 ) -> str:
     """Return an SVG document with alternative text and a style sheet for light and dark pages.
 
-    Ids contain a checksum, so that different pictures can stand on one page. Each rule sets the
+    Ids contain a checksum, so that one page can hold several pictures. Each rule sets the
     light color first, for programs that don't know CSS variables.
     """
     content = "".join(body)

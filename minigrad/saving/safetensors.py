@@ -113,7 +113,14 @@ def load(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
             _check_metadata(metadata := header.pop(METADATA, {}))
             tensors = {name: _check_tensor(name, entry) for name, entry in header.items()}
             in_file_order = sorted(tensors, key=lambda name: tensors[name][:2])
-            _check_gaps({name: tensors[name][:2] for name in in_file_order}, size - 8 - length)
+            position, data_size = 0, size - 8 - length
+            for name in in_file_order:  # no gaps or overlaps
+                begin, end = tensors[name][:2]
+                _expect(begin == position, _label(name), f"data from byte {position} on", begin)
+                wanted = f"data that ends by byte {data_size} (is the file cut short?)"
+                _expect(end <= data_size, _label(name), wanted, end)
+                position = end
+            _expect(position == data_size, "file", f"{position} bytes of data", data_size)
             arrays = {name: _read_array(file, name, *tensors[name][2:]) for name in in_file_order}
         except (FileFormatError, RecursionError) as error:
             message = f"{source!r}: {error}; save or copy the file again"
@@ -124,20 +131,19 @@ def load(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 def _parse(header: bytes) -> dict[str, Any]:
     import json
 
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in entries:
+                raise ValueError(f"the key {_brief(key)} twice")
+            entries[key] = value
+        return entries
+
     try:
-        parsed: dict[str, Any] = json.loads(header.decode(), object_pairs_hook=_unique)
+        parsed: dict[str, Any] = json.loads(header.decode(), object_pairs_hook=unique)
     except ValueError as error:
         raise FileFormatError(f"header: expected JSON in UTF-8, got {error}") from None
     return parsed
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entries: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in entries:
-            raise ValueError(f"the key {_brief(key)} twice")
-        entries[key] = value
-    return entries
 
 
 def _check_tensor(name: str, entry: Any) -> tuple[int, int, tuple[int, ...], np.dtype[Any]]:
@@ -163,17 +169,6 @@ def _check_tensor(name: str, entry: Any) -> tuple[int, int, tuple[int, ...], np.
     wanted = f"data_offsets {nbytes} bytes apart for {code} of shape {shape}"
     _expect(end - begin == nbytes, label, wanted, offsets)
     return begin, end, tuple(shape), dtype
-
-
-def _check_gaps(places: Mapping[str, tuple[int, int]], data_size: int) -> None:
-    """Refuse buffers that don't fill the data from end to end, without gaps or overlaps."""
-    position = 0
-    for name, (begin, end) in places.items():
-        _expect(begin == position, _label(name), f"data from byte {position} on", begin)
-        wanted = f"data that ends by byte {data_size} (is the file cut short?)"
-        _expect(end <= data_size, _label(name), wanted, end)
-        position = end
-    _expect(position == data_size, "file", f"{position} bytes of data", data_size)
 
 
 def _read_array(

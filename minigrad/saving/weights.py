@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer, walk
+from minigrad.models.sharing import first_paths
 from minigrad.saving import safetensors
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.atomic import StrPath, atomic_write, check_path
@@ -45,13 +46,6 @@ def arrays_of(model: Layer) -> Arrays:
         for name in layer.buffers:
             put(arrays, join(path, name), getattr(layer, name))
     return arrays
-
-
-def first_paths(model: Layer) -> dict[str, str]:
-    """Return the first path of each shared parameter, by its other paths."""
-    first: dict[int, str] = {}
-    paths = {path: first.setdefault(id(p.source), path) for path, p in model.named_parameters()}
-    return {path: earlier for path, earlier in paths.items() if path != earlier}
 
 
 def put(arrays: Arrays, name: str, array: NDArray[Any]) -> None:

@@ -26,7 +26,7 @@ from minigrad import (
     Sequential,
     SimpleRNN,
 )
-from minigrad.checks.differences import model_of
+from minigrad.checks.single import model_of
 from minigrad.core.layer import walk
 
 os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it when it is imported

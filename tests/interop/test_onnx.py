@@ -37,7 +37,7 @@ from minigrad import (
     Softmax,
     UpSampling2D,
 )
-from minigrad.checks.differences import model_of
+from minigrad.checks.single import model_of
 from minigrad.core.layer import Layer, walk
 from minigrad.util.config import registered
 

@@ -36,7 +36,7 @@ from minigrad import (
     RMSprop,
     Sequential,
 )
-from minigrad.checks.differences import model_of
+from minigrad.checks.single import model_of
 from minigrad.core.layer import Layer, walk
 from minigrad.util.config import registered
 

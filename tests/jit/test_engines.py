@@ -29,7 +29,7 @@ from minigrad import (
     Sigmoid,
     Tanh,
 )
-from minigrad.checks.differences import model_of
+from minigrad.checks.single import model_of
 from minigrad.core.layer import walk
 from minigrad.util.random import is_rng, rng_state
 from registered_examples import JOINT, LOSSES
