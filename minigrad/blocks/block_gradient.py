@@ -19,9 +19,9 @@ from minigrad.data.by_name import Data, concatenate, each, row_count, take
 from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 
 _FEW_ROWS = 64
-"""Up to so many rows are predicted at once: a plan would take longer."""
+"""A prediction of at most this many rows is made at once: a plan would take longer."""
 _SUMMED_NUMBERS = 4_194_304
-"""How many numbers the blocks' gradients may hold before they are added up."""
+"""The most numbers that gradients of blocks hold before they are added up."""
 _LARGEST_FREED = 31 * 2**20
 """glibc keeps pieces below 32 MiB."""
 

@@ -14,13 +14,13 @@ seldom wait for the interpreter's lock."""
 _MIN_BLOCK_ROWS = 1024
 """With fewer rows a block's matrix products cost less than adding up its gradient."""
 _MIN_BLOCK_SEQUENCES = 8
-"""A block of sequences has at least so many, and at least half of `_MIN_BLOCK_ROWS` positions. One
-of images has twice as many rows, since convolutions have the rows along the last axis."""
+"""The fewest sequences in a block, which also has at least half of `_MIN_BLOCK_ROWS` positions. A
+block of images has twice as many rows, since convolutions lay the rows along the last axis."""
 _STORED_PER_PARAMETER = 4
-"""A block of sequences stores at least so many numbers a parameter, so that its gradient costs
-little. It holds as many rows of float64 as of float32."""
+"""A block of sequences stores at least this many numbers for each parameter, so that adding up its
+gradient costs little. The number of rows is the same in float64 and float32."""
 _STEPWISE_POSITIONS = 4
-"""A row counts as so many positions if a layer computes them one after the other."""
+"""The positions that a row counts as if a layer computes them in sequence."""
 _WIDE = 64
 """From this width on matrix products dominate, and BLAS runs them on threads of its own."""
 
@@ -31,7 +31,7 @@ class Plan:
     Attributes:
         rows: in a block, by what the layers store.
         several: whether rows have several positions: images or sequences.
-        stepwise: whether a layer computes the positions of a row one after the other.
+        stepwise: whether a layer computes the positions of a row in sequence.
         in_order: whether training must run the blocks in order, since a layer draws random
             numbers or updates its buffers.
     """

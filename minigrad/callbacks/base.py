@@ -23,8 +23,8 @@ class Callback(Configurable):
     `history` of all epochs, and `trainer.stop = True` ends training after this epoch. `logs` holds
     the loss and the metrics of the epoch. Epochs count from 1, on over several calls of `fit`.
 
-    Where several processes train, all run the callbacks, but for those whose class sets
-    `writes_files = True`: these run in the first process alone.
+    If several processes train one model, each runs the callbacks; those whose class sets
+    `writes_files = True` run in the first process only.
 
     A method `on_...` with another name or other arguments is refused when the class is defined.
 

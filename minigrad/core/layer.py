@@ -85,7 +85,7 @@ class Layer(Cached):
     transparent = False
     """Whether a model has the children of this layer as its own."""
     stepwise = False
-    """Whether the positions of a row are computed one after the other, which takes many rows."""
+    """Whether the positions of a row are computed in sequence; such a model needs large blocks."""
     is_activation = False
     """Whether messages suggest it as an activation."""
     gives_probabilities = False

@@ -134,7 +134,7 @@ def as_weights(value: ArrayLike, shape: Shape) -> NDArray[np.float64]:
 
 
 def with_axes(array: Array, ndim: int) -> Array:
-    """Return the array with as many axes, those that are added last and of length 1.
+    """Return the array with `ndim` axes: new ones come last and have length 1.
 
     >>> with_axes(np.ones((4, 3)), 4).shape
     (4, 3, 1, 1)

@@ -17,9 +17,9 @@ from minigrad.util.options import check_not_negative
 def weighted_by_class(rows: Rows, class_weight: Mapping[Any, Any], output_shape: Any) -> Rows:
     """Return the rows with each weight multiplied by the weight of its class.
 
-    The class is y, or the position of the one in a one-hot row, which y has if it has as many
-    axes as the predictions. There is one for each row, or for each step of time. For y by name,
-    the class weights are, too; an output without any keeps its weight.
+    The class is y, or the position of the 1 in a one-hot row if y has as many axes as the
+    predictions. Each row has a class, or each step of time has one. If y is a dict by output, the
+    class weights are, too; an output without any keeps its weight.
     """
     ones = np.ones(len(rows))
     weight: Data = ones if rows.weight is None else rows.weight

@@ -104,7 +104,7 @@ class Rows:
         return Rows(x, take(self.y, rows), weight if weight is None else take(weight, rows))
 
     def for_epochs(self, batch_size: int | None, block_rows: int) -> Rows:
-        """Return the rows as many epochs read them: one batch that is a block is held in memory."""
+        """Return the rows in the form that many epochs read best; a single block is held in memory."""
         if self.count(batch_size) > 1:
             return self
         return (self.take(slice(None)) if len(self) <= block_rows else self).features_first()
@@ -140,7 +140,7 @@ class Rows:
                 yield chunk.take(slice(first, first + batch_size))
 
     def chunks(self, batch_size: int, rng: RNG | None) -> Iterator[Rows]:
-        """Yield pieces that hold whole batches, but for the last batch."""
+        """Yield pieces that hold whole batches; only the last batch may be shorter."""
         order = self.order(batch_size, rng)
         chunk_rows = max(1, self.chunk // batch_size) * batch_size
         for start in range(0, len(self), chunk_rows):

@@ -29,8 +29,8 @@ class Stream:
 
     The first batch is read at once, so that wrong data fails before training: a model is built
     for its inputs, and `of` validates it. Without `steps`, an epoch lasts until the iterable ends.
-    With it, an epoch has so many batches, and the next one continues with the same iterator; one
-    that ends is started again.
+    With it, an epoch has that number of batches, and the next one continues with the same
+    iterator; an iterator that ends is started again.
     """
 
     reused: ClassVar[bool] = True

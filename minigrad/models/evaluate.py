@@ -25,7 +25,7 @@ def evaluate(
     rows: int,
     forward: Callable[..., Data] | None = None,
 ) -> dict[str, float]:
-    """Return the loss and the metrics over all rows, so many at a time; no layer changes."""
+    """Return the loss and the metrics over all rows, in blocks of `rows`; no layer changes."""
     forward = forward or model.forward
     running = RunningMetrics(loss, metrics, reused=data.reused)
     for batch in data.batches(None, None):

@@ -412,9 +412,9 @@ class Model(BaseModel):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole model into one safetensors file; `minigrad.load(path)` reads it.
 
-        The file holds all that training needs to continue in the same bits, but for callbacks, and
-        for how an inner model was compiled. Of a function (a metric, an initializer) it holds the
-        name. The write is atomic. An option that a file can't hold raises TypeError.
+        The file holds what training needs to continue in the same bits, except callbacks and the
+        optimizer and loss of an inner model; of a function, such as a metric, it holds the name.
+        The write is atomic. An option that a file can't hold raises TypeError.
         """
         from minigrad.saving.model import save
 

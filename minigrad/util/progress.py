@@ -36,8 +36,8 @@ class Progress(Display):
     """A line for each epoch, and on a terminal the running one, redrawn ten times a second.
 
     In a run of over 50 epochs some epochs have no line, unless `every` is true. The running line
-    has the epoch, a bar, the batch, batches per second, the logs and the time left, or as many of
-    them as fit. Without a stream nothing is shown.
+    has the epoch, a bar, the batch, batches per second, the logs and the time left, as far
+    as they fit. Without a stream nothing is shown.
 
     Attributes:
         in_place: whether there is a running line: the trainer calls `batch` when `due` is true.

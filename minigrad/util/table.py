@@ -10,7 +10,7 @@ from minigrad.util.markup import element, escape
 from minigrad.util.terminal import Terminal
 
 _UNBROKEN: Final = 24
-"""A cell of at most so many characters is one line of the HTML table."""
+"""A cell of at most this many characters stays on one line of the HTML table."""
 
 
 @dataclass(frozen=True)
