@@ -16,7 +16,7 @@ from minigrad.util.config import As, Configurable, option, options
 from minigrad.util.options import check_not_negative, check_positive
 
 Schedule: TypeAlias = Callable[[int], float]
-"""The learning rate as a function of the number of steps made; see `minigrad.optimizers.schedules`."""
+"""The learning rate as a function of the steps made; see `minigrad.optimizers.schedules`."""
 
 _PIECE = 32_768
 """Elements updated at a time, so that the intermediate arrays of an update stay in the cache."""

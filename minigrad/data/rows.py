@@ -104,7 +104,7 @@ class Rows:
         return Rows(x, take(self.y, rows), weight if weight is None else take(weight, rows))
 
     def for_epochs(self, batch_size: int | None, block_rows: int) -> Rows:
-        """Return the rows in the form that many epochs read best; a single block is held in memory."""
+        """Return the rows as epochs read them fastest; a single block is held in memory."""
         if self.count(batch_size) > 1:
             return self
         return (self.take(slice(None)) if len(self) <= block_rows else self).features_first()
