@@ -12,7 +12,7 @@ from keras import layers
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.interop import models
-from minigrad.interop.models import Counterpart, windows_of
+from minigrad.interop.models import Counterpart, one_size, windows_of
 from minigrad.layers.windows import per_axis
 
 Tensor: TypeAlias = Any
@@ -60,12 +60,6 @@ def _from_relu(there: Any, c: dict[str, Any], make: Maker) -> Any:
     return make()
 
 
-def _one(size: Any, axes: int) -> Any:
-    """Return a size for all axes as minigrad takes it."""
-    sizes = per_axis(size, axes)
-    return sizes if axes > 1 else sizes[0]
-
-
 def _to_convolution(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
     (size, strides, dilation), padding = windows_of(layer), layer.padding
     if max(strides) > 1 and max(dilation) > 1:
@@ -87,12 +81,12 @@ def _from_convolution(there: Any, c: dict[str, Any], make: Maker) -> Any:
     axes, padding = len(c["kernel_size"]), c["padding"]
     if "pads" in c:
         check_options(there, c, padding="valid")
-        padding = _one(c["pads"], axes)
+        padding = one_size(c["pads"], axes)
     return make(
-        kernel_size=_one(c["kernel_size"], axes),
-        strides=_one(c["strides"], axes),
+        kernel_size=one_size(c["kernel_size"], axes),
+        strides=one_size(c["strides"], axes),
         padding=padding,
-        dilation_rate=_one(c["dilation_rate"], axes),
+        dilation_rate=one_size(c["dilation_rate"], axes),
     )
 
 
@@ -129,7 +123,7 @@ def _to_pooling(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
 
 def _from_pooling(there: Any, c: dict[str, Any], make: Maker) -> Any:
     axes = len(c["pool_size"])
-    size, strides = _one(c["pool_size"], axes), _one(c["strides"], axes)
+    size, strides = one_size(c["pool_size"], axes), one_size(c["strides"], axes)
     return make(size, strides=strides, padding=c["padding"])
 
 
