@@ -124,10 +124,10 @@ def gaps_of(*windows: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(s - (k - 1) * d - 1, 0) for k, s, d in zip(*windows, strict=True))
 
 
-def one_size(size: Any, axes: int) -> Any:
-    """Return a size as a layer takes it: a tuple, or a number for a single axis."""
-    sizes = per_axis(size, axes)
-    return sizes if axes > 1 else sizes[0]
+def one_size(size: Any) -> Any:
+    """Return a size of the other library as a layer takes it: a number for a single axis."""
+    sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    return sizes if len(sizes) > 1 else sizes[0]
 
 
 def _graph(to: Any, graph: mg.Graph, *inputs: Any) -> Any:

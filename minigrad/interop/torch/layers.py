@@ -99,7 +99,7 @@ def _from_padding(step: Step, words: Sequence[str], **windows: Any) -> Any:
     own = (0,) * axes if module.padding == "valid" else per_axis(module.padding, axes)
     pads = [(a + p, b + p) for (a, b), p in zip(pads, own, strict=True)]
     equal = all(a == b for a, b in pads)
-    both = one_size(tuple(a for a, _ in pads), axes)
+    both = one_size([a for a, _ in pads])
     up = getattr(module, "ceil_mode", False)
     if equal and not up:
         return both
@@ -140,16 +140,9 @@ def _to_convolution(layer: Any, make: Maker) -> Module:
     return _in_order(*_extra(rest, 0.0), convolution)
 
 
-def _from_windows(module: Module, axes: int) -> tuple[Any, Any, Any]:
-    """Return the kernel, the strides and the dilation of a module as a layer takes them."""
-    sizes = module.kernel_size, module.stride, getattr(module, "dilation", 1)
-    size, strides, dilation = (one_size(n, axes) for n in sizes)
-    return size, strides, dilation
-
-
 def _from_convolution(step: Step, make: Maker, padding: Any = None) -> Any:
     module = step.module
-    size, strides, dilation = _from_windows(module, len(module.kernel_size))
+    size, strides, dilation = map(one_size, (module.kernel_size, module.stride, module.dilation))
     if padding is None:
         windows = {"kernel": size, "strides": strides, "dilation": dilation}
         words = ["same", "causal"] if isinstance(module, nn.Conv1d) else ["same"]
@@ -201,7 +194,7 @@ def _to_pooling(layer: Any, make: Maker) -> Module:
 
 def _from_pooling(step: Step, make: Maker) -> Any:
     module = step.module
-    size, strides, _ = _from_windows(module, len(step.shape) - 1)
+    size, strides = one_size(module.kernel_size), one_size(module.stride)
     padding = _from_padding(step, ["same"], kernel=size, strides=strides)
     if hasattr(module, "dilation"):
         step.need(dilation=1)
