@@ -60,7 +60,7 @@ def check_options(label: str, value_of: Callable[[str, Any], Any], **expected: A
             raise ValueError(f"{label} expects {option}={value!r} for minigrad, got {given!r}")
 
 
-def check_built(model: Any, function: str) -> dict[str, Shape]:
+def check_built(model: object, function: str) -> dict[str, Shape]:
     """Return the shapes of a built model's inputs by name; refuse another object.
 
     The single input of a model that isn't a graph is "input".

@@ -133,7 +133,7 @@ class _Writer:
             there = self._made[key] = kind(**self.options(layer), **options)
         output = there(*([[*inputs]] if type(layer) in MERGES else inputs), **(how or {}))
         for owner, cell in cells_of(layer, there):
-            for name, (array, parts) in split_arrays(owner, weights_of(owner, KERAS)).items():
+            for name, (array, parts) in split_arrays(owner, KERAS).items():
                 variable = attrgetter(name)(cell)
                 variable.assign(array)
                 self.parts[id(variable)] = parts

@@ -284,21 +284,17 @@ def _from_unflatten(step: Step, make: Maker) -> Any:
     return make(tuple(step.module.unflattened_size))
 
 
+_SAME: list[type[Layer]] = [
+    mg.Identity, mg.Sigmoid, mg.Tanh, mg.ReLU, mg.SELU, mg.Hardtanh, mg.Hardsigmoid, mg.SiLU,
+    mg.Softplus, mg.Mish, mg.Softsign,
+]  # fmt: skip
+"""Activations without options that have the same name in torch.nn."""
+
 ELEMENTWISE: dict[type[Layer], Counterpart] = {
-    mg.Identity: Counterpart(nn.Identity),
-    mg.Sigmoid: Counterpart(nn.Sigmoid),
-    mg.Tanh: Counterpart(nn.Tanh),
-    mg.ReLU: Counterpart(nn.ReLU),
+    **{kind: Counterpart(getattr(nn, kind.__name__)) for kind in _SAME},
     mg.LeakyReLU: Counterpart(nn.LeakyReLU, slope="negative_slope"),
     mg.ELU: Counterpart(nn.ELU, "alpha"),
-    mg.SELU: Counterpart(nn.SELU),
-    mg.Hardtanh: Counterpart(nn.Hardtanh),
-    mg.Hardsigmoid: Counterpart(nn.Hardsigmoid),
     mg.GELU: Counterpart(nn.GELU, "approximate"),
-    mg.SiLU: Counterpart(nn.SiLU),
-    mg.Softplus: Counterpart(nn.Softplus),
-    mg.Mish: Counterpart(nn.Mish),
-    mg.Softsign: Counterpart(nn.Softsign),
     mg.Dropout: Counterpart(nn.Dropout, rate="p"),
 }
 """Modules that treat each number alike, so that the order of axes doesn't matter."""
