@@ -50,13 +50,13 @@ class Part(NamedTuple):
     place: int
 
 
-def split_arrays(layer: Layer, weights: Iterable[Weight]) -> dict[str, tuple[Array, list[Part]]]:
+def split_arrays(layer: Layer, layouts: Layouts) -> dict[str, tuple[Array, list[Part]]]:
     """Return the other library's arrays of a layer by name, each with its parts.
 
     An array of a buffer, such as a running mean, has no parts.
     """
     found: dict[str, tuple[Array, list[Part]]] = {}
-    for weight in weights:
+    for weight in weights_of(layer, layouts):
         own = getattr(layer, weight.attribute)
         arrays = weight.split(array_of(layer, weight.attribute))
         for i, (name, array) in enumerate(zip(weight.names, arrays, strict=True)):

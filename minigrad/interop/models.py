@@ -22,6 +22,8 @@ MERGES: dict[type[Layer], str] = {
 }
 """The layers that merge their inputs, and the word for it of `Parallel` and others."""
 
+_POOLINGS = mg.MaxPooling1D, mg.MaxPooling2D, mg.AveragePooling1D, mg.AveragePooling2D
+
 _Function: TypeAlias = Callable[..., Any] | None
 
 
@@ -58,7 +60,7 @@ def check_options(label: str, value_of: Callable[[str, Any], Any], **expected: A
             raise ValueError(f"{label} expects {option}={value!r} for minigrad, got {given!r}")
 
 
-def check_built(model: Any, function: str) -> dict[str, Shape]:
+def check_built(model: object, function: str) -> dict[str, Shape]:
     """Return the shapes of a built model's inputs by name; refuse another object.
 
     The single input of a model that isn't a graph is "input".
@@ -98,10 +100,34 @@ def integer_inputs(model: mg.Model, shapes: Mapping[str, Shape]) -> set[str]:
 
 def windows_of(layer: Any) -> tuple[tuple[int, ...], ...]:
     """Return the kernel, the strides and the dilation of a convolution or pooling, by axis."""
-    size = layer.pool_size if hasattr(layer, "pool_size") else layer.kernel_size
+    size = layer.pool_size if isinstance(layer, _POOLINGS) else layer.kernel_size
     strides = size if layer.strides is None else layer.strides
     sizes = size, strides, getattr(layer, "dilation_rate", 1)
     return tuple(per_axis(n, layer.axes) for n in sizes)
+
+
+def pads_of(layer: Any) -> list[tuple[int, int]] | None:
+    """Return the padding of both ends of each axis; None if it depends on an unknown length."""
+    lengths = layer.row_shape[:-1]
+    if isinstance(layer, mg.Conv2DTranspose):  # its padding is the same for any length
+        lengths = tuple(n or 64 for n in lengths)
+    if layer.padding == "same" and None in lengths:
+        return None
+    return list(layer.windows(lengths).pads)
+
+
+def gaps_of(*windows: tuple[int, ...]) -> tuple[int, ...]:
+    """Return by how much the strides of a transposed convolution exceed the reach of its kernel.
+
+    With padding="same", zeros fill up an output whose kernels leave such gaps.
+    """
+    return tuple(max(s - (k - 1) * d - 1, 0) for k, s, d in zip(*windows, strict=True))
+
+
+def one_size(size: Any) -> Any:
+    """Return a size of the other library as a layer takes it: a number for a single axis."""
+    sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    return sizes if len(sizes) > 1 else sizes[0]
 
 
 def _graph(to: Any, graph: mg.Graph, *inputs: Any) -> Any:
@@ -111,12 +137,22 @@ def _graph(to: Any, graph: mg.Graph, *inputs: Any) -> Any:
     return each(values.__getitem__, graph.outputs)
 
 
+def _parallel(to: Any, layer: Any, x: Any) -> Any:
+    return to.merge(layer, layer.merge, [to.write(branch, x) for branch in layer.layers])
+
+
 CONTAINERS: dict[type[Layer], Callable[..., Any]] = {
     mg.Model: lambda to, model, *inputs: to.write(model.network, *inputs),
     mg.Chain: lambda to, chain, x: reduce(lambda h, layer: to.write(layer, h), chain.layers, x),
     mg.Graph: _graph,
+    mg.Residual: lambda to, layer, x: to.merge(layer, "add", [x, to.write(layer.layer, x)]),
+    mg.Parallel: _parallel,
 }
-"""A function of (writer, layer, *inputs) that returns the output; `writer.write` takes the same."""
+"""A function of (writer, layer, *inputs) that returns the output.
+
+`writer.write(layer, *inputs)` writes a layer, and `writer.merge(layer, how, values)` merges the
+outputs of its branches.
+"""
 
 
 def kind_of_layer(layer: Layer) -> type[Layer]:

@@ -19,8 +19,10 @@ from minigrad.interop.models import (
     CONTAINERS,
     MERGES,
     check_built,
+    gaps_of,
     integer_inputs,
     kind_of_layer,
+    pads_of,
     windows_of,
 )
 from minigrad.layers.rectifiers import SELU_ALPHA, SELU_SCALE
@@ -107,6 +109,18 @@ class _Writer:
         output = WRITERS[kind](self, layer, *inputs)
         self._layer = outer
         return output
+
+    def merge(self, layer: Layer, how: str, values: Sequence[str]) -> str:
+        """Return the sum, the mean, the product or the concatenation of values."""
+        if how == "concat":
+            return self.op("Concat", *values, axis=-1)
+        kind = "Mul" if how == "multiply" else "Add"
+
+        def merged(*values: str) -> str:
+            h = reduce(lambda a, b: self.op(kind, a, b), values)
+            return self.op("Div", h, float(len(values))) if how == "mean" else h
+
+        return self.elementwise(merged, *values)
 
     def op(self, kind: str, *inputs: Value, output: int = 0, **attributes: Any) -> str:
         """Add an operator, and return one of its outputs, by default the first."""
@@ -291,52 +305,28 @@ def _affine(to: _Writer, x: str, weight: Value, bias: Value | None) -> str:
     return z if bias is None else to.op("Add", z, bias)
 
 
-def _padding(layer: Any, lengths: Shape) -> dict[str, Any]:
-    """Return the attribute of operators with windows that says how they are padded."""
-    if isinstance(layer, mg.Conv2DTranspose):  # its padding is the same for any length
-        lengths = tuple(n or 64 for n in lengths)
-    if layer.padding == "same" and None in lengths:
-        return {"auto_pad": "SAME_UPPER"}
-    pads = layer.windows(lengths).pads
-    return {"pads": [before for before, _ in pads] + [after for _, after in pads]}
+def _windowed(kind: str, to: _Writer, layer: Any, x: str, *weights: Value, **more: Any) -> str:
+    """Add an operator with the windows and the padding of a layer."""
+    (size, strides, _), pads, rank = windows_of(layer), pads_of(layer), layer.axes + 2
+    if pads is None:
+        more["auto_pad"] = "SAME_UPPER"
+    else:
+        more["pads"] = [before for before, _ in pads] + [after for _, after in pads]
+    x = to.channels_first(x, rank)
+    z = to.op(kind, x, *weights, kernel_shape=size, strides=strides, **more)
+    return to.channels_last(z, rank)
 
 
-def _convolution(to: _Writer, layer: Any, x: str, **attributes: Any) -> str:
-    rank, axes = layer.axes + 2, layer.axes
-    kind = "ConvTranspose" if isinstance(layer, mg.Conv2DTranspose) else "Conv"
-    weight = layer.weight.value.transpose(axes + 1, axes, *range(axes))
-    size, strides, dilation = windows_of(layer)
-    z = to.op(
-        kind,
-        to.channels_first(x, rank),
-        weight,
-        *([] if layer.bias is None else [layer.bias]),
-        kernel_shape=size,
-        strides=strides,
-        dilations=dilation,
-        **_padding(layer, layer.row_shape[:-1]),
-        **attributes,
-    )
-    return _activated(to, layer, to.channels_last(z, rank))
-
-
-def _transposed_convolution(to: _Writer, layer: Any, x: str) -> str:
-    # With "same", zeros fill up an output whose kernels leave gaps.
-    gaps = [max(s - (k - 1) * d - 1, 0) for k, s, d in zip(*windows_of(layer), strict=True)]
-    same = {"output_padding": gaps} if layer.padding == "same" else {}
-    return _convolution(to, layer, x, **same)
-
-
-def _pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
-    (size, strides, _), rank = windows_of(layer), layer.axes + 2
-    h = to.op(
-        kind,
-        to.channels_first(x, rank),
-        kernel_shape=size,
-        strides=strides,
-        **_padding(layer, layer.row_shape[:-1]),
-    )
-    return to.channels_last(h, rank)
+def _convolution(to: _Writer, layer: Any, x: str) -> str:
+    windows, transposed = windows_of(layer), isinstance(layer, mg.Conv2DTranspose)
+    more: dict[str, Any] = {"dilations": windows[2]}
+    if transposed and layer.padding == "same":
+        more["output_padding"] = gaps_of(*windows)
+    weights = [layer.weight.value.transpose(layer.axes + 1, layer.axes, *range(layer.axes))]
+    if layer.bias is not None:
+        weights.append(layer.bias)
+    kind = "ConvTranspose" if transposed else "Conv"
+    return _activated(to, layer, _windowed(kind, to, layer, x, *weights, **more))
 
 
 def _global_pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
@@ -500,26 +490,6 @@ def _flipped(to: _Writer, x: str) -> str:
     return to.op("Slice", x, [-1], [np.iinfo(np.int64).min + 1], [1], [-1])
 
 
-# Containers and merges.
-
-
-def _merged(to: _Writer, how: str, inputs: Sequence[str]) -> str:
-    """Return the sum, the mean, or the concatenation of values."""
-    if how == "concat":
-        return to.op("Concat", *inputs, axis=-1)
-    kind = "Mul" if how == "multiply" else "Add"
-
-    def merged(*values: str) -> str:
-        h = reduce(lambda a, b: to.op(kind, a, b), values)
-        return to.op("Div", h, float(len(values))) if how == "mean" else h
-
-    return to.elementwise(merged, *inputs)
-
-
-def _parallel(to: _Writer, layer: mg.Parallel, x: str) -> str:
-    return _merged(to, layer.merge, [to.write(branch, x) for branch in layer.layers])
-
-
 WRITERS: dict[type[Layer], Callable[..., Any]] = {
     **dict.fromkeys(_ACTIVATIONS, _activation),
     mg.Softmax: _softmax,
@@ -527,11 +497,11 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.Dense: _dense,
     mg.Conv1D: _convolution,
     mg.Conv2D: _convolution,
-    mg.Conv2DTranspose: _transposed_convolution,
-    mg.MaxPooling1D: partial(_pooling, "MaxPool"),
-    mg.MaxPooling2D: partial(_pooling, "MaxPool"),
-    mg.AveragePooling1D: partial(_pooling, "AveragePool"),
-    mg.AveragePooling2D: partial(_pooling, "AveragePool"),
+    mg.Conv2DTranspose: _convolution,
+    mg.MaxPooling1D: partial(_windowed, "MaxPool"),
+    mg.MaxPooling2D: partial(_windowed, "MaxPool"),
+    mg.AveragePooling1D: partial(_windowed, "AveragePool"),
+    mg.AveragePooling2D: partial(_windowed, "AveragePool"),
     mg.GlobalMaxPooling1D: partial(_global_pooling, "ReduceMax"),
     mg.GlobalMaxPooling2D: partial(_global_pooling, "ReduceMax"),
     mg.GlobalAveragePooling1D: partial(_global_pooling, "ReduceMean"),
@@ -548,10 +518,8 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.SinusoidalPositions: _sinusoidal_positions,
     mg.MultiHeadAttention: _attention,
     **dict.fromkeys(_GATES, _recurrent),
-    **dict.fromkeys(MERGES, lambda to, layer, *inputs: _merged(to, MERGES[type(layer)], inputs)),
+    **dict.fromkeys(MERGES, lambda to, layer, *xs: to.merge(layer, MERGES[type(layer)], xs)),
     **CONTAINERS,
-    mg.Residual: lambda to, layer, x: _merged(to, "add", [x, to.write(layer.layer, x)]),
-    mg.Parallel: _parallel,
-    mg.Bidirectional: _parallel,
+    mg.Bidirectional: CONTAINERS[mg.Parallel],
 }
 """The function of (writer, layer, *inputs) that adds a layer; yours can be added."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,43 +41,25 @@ ModelFunction: TypeAlias = Callable[[Shape, int, int], Model]
 """A function of (input_shape, outputs, rng) that returns a new model."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class _Estimator(BaseEstimator):  # type: ignore[misc]
     """The options and the training of both estimators."""
 
-    model_: Model
-
-    def __init__(
-        self,
-        *,
-        hidden_layer_sizes: Sequence[int] = (100,),
-        activation: Layer | str = "relu",
-        weight_regularizer: Regularizer | None = None,
-        dtype: DType = "float64",
-        model: ModelFunction | None = None,
-        optimizer: Optimizer | str = "adam",
-        learning_rate: float | Schedule | None = None,
-        loss: Loss | str | None = None,
-        epochs: int = 100,
-        batch_size: int | None = 32,
-        validation_split: float = 0.0,
-        callbacks: Sequence[Callback | EpochFunction] = (),
-        random_state: int | np.random.RandomState | None = None,
-        verbose: Verbose = 0,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.weight_regularizer = weight_regularizer
-        self.dtype = dtype
-        self.model = model
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.loss = loss
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.validation_split = validation_split
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
+    hidden_layer_sizes: Sequence[int] = (100,)
+    activation: Layer | str = "relu"
+    weight_regularizer: Regularizer | None = None
+    dtype: DType = "float64"
+    model: ModelFunction | None = None
+    optimizer: Optimizer | str = "adam"
+    learning_rate: float | Schedule | None = None
+    loss: Loss | str | None = None
+    epochs: int = 100
+    batch_size: int | None = 32
+    validation_split: float = 0.0
+    callbacks: Sequence[Callback | EpochFunction] = ()
+    random_state: int | np.random.RandomState | None = None
+    verbose: Verbose = 0
+    model_: Model = field(init=False)
 
     def _validated(self, X: ArrayLike, y: ArrayLike, *, reset: bool) -> tuple[Any, Any]:
         """Return X and y as arrays; `reset` stores the number and the names of the features."""

@@ -12,7 +12,7 @@ from keras import layers
 import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.interop import models
-from minigrad.interop.models import Counterpart, windows_of
+from minigrad.interop.models import MERGES, Counterpart, one_size, windows_of
 from minigrad.layers.windows import per_axis
 
 Tensor: TypeAlias = Any
@@ -60,12 +60,6 @@ def _from_relu(there: Any, c: dict[str, Any], make: Maker) -> Any:
     return make()
 
 
-def _one(size: Any, axes: int) -> Any:
-    """Return a size for all axes as minigrad takes it."""
-    sizes = per_axis(size, axes)
-    return sizes if axes > 1 else sizes[0]
-
-
 def _to_convolution(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
     (size, strides, dilation), padding = windows_of(layer), layer.padding
     if max(strides) > 1 and max(dilation) > 1:
@@ -84,16 +78,12 @@ def _to_convolution(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
 
 def _from_convolution(there: Any, c: dict[str, Any], make: Maker) -> Any:
     check_options(there, c, groups=1)
-    axes, padding = len(c["kernel_size"]), c["padding"]
+    padding = c["padding"]
     if "pads" in c:
         check_options(there, c, padding="valid")
-        padding = _one(c["pads"], axes)
-    return make(
-        kernel_size=_one(c["kernel_size"], axes),
-        strides=_one(c["strides"], axes),
-        padding=padding,
-        dilation_rate=_one(c["dilation_rate"], axes),
-    )
+        padding = one_size(c["pads"])
+    sizes = {name: one_size(c[name]) for name in ("kernel_size", "strides", "dilation_rate")}
+    return make(**sizes, padding=padding)
 
 
 def _to_transposed(to: Writer, layer: mg.Conv2DTranspose, call: Call, x: Tensor) -> Tensor:
@@ -128,9 +118,7 @@ def _to_pooling(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
 
 
 def _from_pooling(there: Any, c: dict[str, Any], make: Maker) -> Any:
-    axes = len(c["pool_size"])
-    size, strides = _one(c["pool_size"], axes), _one(c["strides"], axes)
-    return make(size, strides=strides, padding=c["padding"])
+    return make(one_size(c["pool_size"]), strides=one_size(c["strides"]), padding=c["padding"])
 
 
 def _from_upsampling(there: Any, c: dict[str, Any], make: Maker) -> Any:
@@ -149,16 +137,18 @@ def _from_cell(there: Any, c: dict[str, Any], make: Maker) -> Any:
     return make()
 
 
+_MERGE_MODES = {"concat": "concat", "add": "sum", "mean": "ave"}
+
+
 def _to_bidirectional(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
     row, forward = LAYERS[type(layer.layer)], layer.layer
     cell = row.kind(**to.options(forward), **row.theirs(forward))
-    merge = {"add": "sum", "mean": "ave", "concat": "concat"}[layer.merge]
-    return call(x, layer=cell, merge_mode=merge)
+    return call(x, layer=cell, merge_mode=_MERGE_MODES[layer.merge])
 
 
 def _from_bidirectional(there: Any, c: dict[str, Any], make: Maker) -> Any:
     inner = there.forward_layer
-    merges: Any = {"concat": "concat", "sum": "add", "ave": "mean"}
+    merges: Any = {theirs: ours for ours, theirs in _MERGE_MODES.items()}
     if c["merge_mode"] not in merges:
         raise ValueError(
             f"'{there.name}' expects merge_mode 'concat', 'sum' or 'ave', got {c['merge_mode']!r}"
@@ -193,6 +183,12 @@ _pooling = partial(Counterpart, to=_to_pooling, back=_from_pooling)
 _cell = partial(Counterpart, back=_from_cell)
 _CELL_OPTIONS = "units", "use_bias", "return_sequences", "go_backwards"
 
+_SAME: list[type[Layer]] = [
+    mg.Flatten, *MERGES, mg.GlobalMaxPooling1D, mg.GlobalMaxPooling2D,
+    mg.GlobalAveragePooling1D, mg.GlobalAveragePooling2D,
+]  # fmt: skip
+"""Layers without options that have the same name in Keras."""
+
 LAYERS: dict[type[Layer], Counterpart] = {
     **dict.fromkeys(ACTIVATIONS, Counterpart(layers.Activation, to=_to_activation)),
     mg.LeakyReLU: Counterpart(layers.LeakyReLU, slope="negative_slope"),
@@ -208,10 +204,6 @@ LAYERS: dict[type[Layer], Counterpart] = {
     mg.MaxPooling2D: _pooling(layers.MaxPooling2D),
     mg.AveragePooling1D: _pooling(layers.AveragePooling1D),
     mg.AveragePooling2D: _pooling(layers.AveragePooling2D),
-    mg.GlobalMaxPooling1D: Counterpart(layers.GlobalMaxPooling1D),
-    mg.GlobalMaxPooling2D: Counterpart(layers.GlobalMaxPooling2D),
-    mg.GlobalAveragePooling1D: Counterpart(layers.GlobalAveragePooling1D),
-    mg.GlobalAveragePooling2D: Counterpart(layers.GlobalAveragePooling2D),
     mg.UpSampling2D: Counterpart(
         layers.UpSampling2D, "size", "interpolation", back=_from_upsampling
     ),
@@ -224,7 +216,6 @@ LAYERS: dict[type[Layer], Counterpart] = {
     mg.LayerNorm: Counterpart(layers.LayerNormalization, "epsilon"),
     mg.RMSNorm: Counterpart(layers.RMSNormalization, "epsilon", to=_to_rms_norm),
     mg.GroupNorm: Counterpart(layers.GroupNormalization, "groups", "epsilon"),
-    mg.Flatten: Counterpart(layers.Flatten),
     mg.Reshape: Counterpart(
         layers.Reshape,
         to=lambda to, layer, call, x: call(x, target_shape=layer.output_shape),
@@ -244,10 +235,7 @@ LAYERS: dict[type[Layer], Counterpart] = {
         to=_to_attention,
         back=_from_attention,
     ),
-    mg.Add: Counterpart(layers.Add),
-    mg.Average: Counterpart(layers.Average),
-    mg.Multiply: Counterpart(layers.Multiply),
-    mg.Concatenate: Counterpart(layers.Concatenate),
+    **{kind: Counterpart(getattr(layers, kind.__name__)) for kind in _SAME},
 }
 
 _FROM: dict[Any, tuple[type[Layer], Counterpart]] = {

@@ -114,8 +114,8 @@ class _Writer:
     def write(self, layer: Any, *inputs: Tensor) -> Any:
         """Return the output of a layer, or those of a graph by name."""
         kind = kind_of_layer(layer)
-        if kind in _AROUND:
-            return _AROUND[kind](self, layer, *inputs)
+        if kind in CONTAINERS:
+            return CONTAINERS[kind](self, layer, *inputs)
         if kind not in LAYERS:
             raise TypeError(f"to_keras expects layers that Keras has, got {layer.label}")
         row = LAYERS[kind]
@@ -133,7 +133,7 @@ class _Writer:
             there = self._made[key] = kind(**self.options(layer), **options)
         output = there(*([[*inputs]] if type(layer) in MERGES else inputs), **(how or {}))
         for owner, cell in cells_of(layer, there):
-            for name, (array, parts) in split_arrays(owner, weights_of(owner, KERAS)).items():
+            for name, (array, parts) in split_arrays(owner, KERAS).items():
                 variable = attrgetter(name)(cell)
                 variable.assign(array)
                 self.parts[id(variable)] = parts
@@ -146,22 +146,6 @@ class _Writer:
         """Return the merged outputs of a layer's branches."""
         kinds = {word: LAYERS[kind].kind for kind, word in MERGES.items()}
         return kinds[how](**self.options(layer))(values) if len(values) > 1 else values[0]
-
-
-def _residual(to: _Writer, layer: mg.Residual, x: Tensor) -> Tensor:
-    return to.merge(layer, "add", [x, to.write(layer.layer, x)])
-
-
-def _parallel(to: _Writer, layer: mg.Parallel, x: Tensor) -> Tensor:
-    return to.merge(layer, layer.merge, [to.write(inner, x) for inner in layer.layers])
-
-
-_AROUND: dict[type[Layer], Callable[..., Any]] = {
-    **CONTAINERS,
-    mg.Residual: _residual,
-    mg.Parallel: _parallel,
-}
-"""For layers around others a function of (writer, layer, *tensors)."""
 
 
 def from_keras(model: Any, *, loss: Any = None, rng: Any = None) -> mg.Model:

@@ -13,7 +13,14 @@ import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.interop import models
-from minigrad.interop.models import MERGES, Counterpart, windows_of
+from minigrad.interop.models import (
+    MERGES,
+    Counterpart,
+    gaps_of,
+    one_size,
+    pads_of,
+    windows_of,
+)
 from minigrad.interop.torch import modules
 from minigrad.interop.torch.modules import Module
 from minigrad.layers.windows import make_windows, per_axis
@@ -50,17 +57,14 @@ def check_options(label: str, module: Module, **expected: Any) -> None:
 
 def _to_padding(layer: Any) -> tuple[list[int], list[tuple[int, int]]]:
     """Return the padding that both ends of each axis have, and what is left over."""
-    lengths = layer.row_shape[:-1]
-    if isinstance(layer, mg.Conv2DTranspose):
-        lengths = tuple(n or 64 for n in lengths)
-    if layer.padding == "same" and None in lengths:
-        if max(windows_of(layer)[1]) > 1:
-            raise ValueError(
-                f"{layer.label} expects known lengths for padding='same' with strides in torch.nn, "
-                f"got {lengths}"
-            )
-        lengths = tuple(n or 2**16 for n in lengths)
-    pads = layer.windows(lengths).pads
+    pads, lengths = pads_of(layer), layer.row_shape[:-1]
+    if pads is None and max(windows_of(layer)[1]) > 1:
+        raise ValueError(
+            f"{layer.label} expects known lengths for padding='same' with strides in torch.nn, "
+            f"got {lengths}"
+        )
+    if pads is None:  # without strides it is the same for any length
+        pads = layer.windows(tuple(n or 2**16 for n in lengths)).pads
     both = [min(pad) for pad in pads]
     return both, [(first - n, last - n) for (first, last), n in zip(pads, both, strict=True)]
 
@@ -75,12 +79,6 @@ def _extra(rest: list[tuple[int, int]], value: float) -> list[Module]:
 
 def _in_order(*modules: Module) -> Module:
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-
-
-def _one(size: Any) -> Any:
-    """Return a size for all axes as minigrad takes it."""
-    sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
-    return sizes if len(sizes) > 1 else sizes[0]
 
 
 def _from_padding(step: Step, words: Sequence[str], **windows: Any) -> Any:
@@ -101,7 +99,7 @@ def _from_padding(step: Step, words: Sequence[str], **windows: Any) -> Any:
     own = (0,) * axes if module.padding == "valid" else per_axis(module.padding, axes)
     pads = [(a + p, b + p) for (a, b), p in zip(pads, own, strict=True)]
     equal = all(a == b for a, b in pads)
-    both = _one([a for a, _ in pads])
+    both = one_size([a for a, _ in pads])
     up = getattr(module, "ceil_mode", False)
     if equal and not up:
         return both
@@ -125,7 +123,9 @@ def _to_convolution(layer: Any, make: Maker) -> Module:
     transposed = isinstance(layer, mg.Conv2DTranspose)
     both, rest = _to_padding(layer)
     size, strides, dilation = windows_of(layer)
-    gaps = [max(s - (k - 1) * d - 1, 0) for k, s, d in zip(size, strides, dilation, strict=True)]
+    more = {}
+    if transposed and layer.padding == "same":
+        more["output_padding"] = gaps_of(size, strides, dilation)
     convolution = make(
         layer.row_shape[-1],
         kernel_size=size,
@@ -133,22 +133,24 @@ def _to_convolution(layer: Any, make: Maker) -> Module:
         padding=tuple(both),
         dilation=dilation,
         bias=layer.use_bias,
-        **({"output_padding": tuple(gaps)} if transposed and layer.padding == "same" else {}),
+        **more,
     )
     if transposed:
         return _in_order(convolution, *_extra([(-first, -last) for first, last in rest], 0.0))
     return _in_order(*_extra(rest, 0.0), convolution)
 
 
-def _from_convolution(step: Step, make: Maker) -> Any:
+def _from_convolution(step: Step, make: Maker, padding: Any = None) -> Any:
     module = step.module
-    size, strides, dilation = map(_one, (module.kernel_size, module.stride, module.dilation))
-    windows = {"kernel": size, "strides": strides, "dilation": dilation}
-    words = ["same", "causal"] if isinstance(module, nn.Conv1d) else ["same"]
+    size, strides, dilation = map(one_size, (module.kernel_size, module.stride, module.dilation))
+    if padding is None:
+        windows = {"kernel": size, "strides": strides, "dilation": dilation}
+        words = ["same", "causal"] if isinstance(module, nn.Conv1d) else ["same"]
+        padding = _from_padding(step, words, **windows)
     return make(
         kernel_size=size,
         strides=strides,
-        padding=_from_padding(step, words, **windows),
+        padding=padding,
         dilation_rate=dilation,
         use_bias=module.bias is not None,
     )
@@ -159,11 +161,11 @@ def _from_transposed(step: Step, make: Maker) -> Any:
     size, strides, dilation = module.kernel_size, module.stride, module.dilation
     reaches = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     totals = [max(r - s, 0) for r, s in zip(reaches, strides, strict=True)]
-    gaps = [max(s - r, 0) for r, s in zip(reaches, strides, strict=True)]
+    gaps = gaps_of(size, strides, dilation)
     odd = [0, -(totals[1] % 2), 0, -(totals[0] % 2)]
     padding: Any = tuple(module.padding)
     cut = [0] * 4 if step.cut is None else [*step.cut.padding]
-    same = padding == tuple(n // 2 for n in totals) and [*module.output_padding] == gaps
+    same = padding == tuple(n // 2 for n in totals) and tuple(module.output_padding) == gaps
     if same and cut == odd:
         padding = "same"
     elif step.cut is not None:
@@ -172,13 +174,7 @@ def _from_transposed(step: Step, make: Maker) -> Any:
         )
     else:
         step.need(output_padding=(0, 0))
-    return make(
-        kernel_size=size,
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation,
-        use_bias=module.bias is not None,
-    )
+    return _from_convolution(step, make, padding)
 
 
 def _to_pooling(layer: Any, make: Maker) -> Module:
@@ -198,7 +194,7 @@ def _to_pooling(layer: Any, make: Maker) -> Module:
 
 def _from_pooling(step: Step, make: Maker) -> Any:
     module = step.module
-    size, strides = _one(module.kernel_size), _one(module.stride)
+    size, strides = one_size(module.kernel_size), one_size(module.stride)
     padding = _from_padding(step, ["same"], kernel=size, strides=strides)
     if hasattr(module, "dilation"):
         step.need(dilation=1)
@@ -288,21 +284,17 @@ def _from_unflatten(step: Step, make: Maker) -> Any:
     return make(tuple(step.module.unflattened_size))
 
 
+_SAME: list[type[Layer]] = [
+    mg.Identity, mg.Sigmoid, mg.Tanh, mg.ReLU, mg.SELU, mg.Hardtanh, mg.Hardsigmoid, mg.SiLU,
+    mg.Softplus, mg.Mish, mg.Softsign,
+]  # fmt: skip
+"""Activations without options that have the same name in torch.nn."""
+
 ELEMENTWISE: dict[type[Layer], Counterpart] = {
-    mg.Identity: Counterpart(nn.Identity),
-    mg.Sigmoid: Counterpart(nn.Sigmoid),
-    mg.Tanh: Counterpart(nn.Tanh),
-    mg.ReLU: Counterpart(nn.ReLU),
+    **{kind: Counterpart(getattr(nn, kind.__name__)) for kind in _SAME},
     mg.LeakyReLU: Counterpart(nn.LeakyReLU, slope="negative_slope"),
     mg.ELU: Counterpart(nn.ELU, "alpha"),
-    mg.SELU: Counterpart(nn.SELU),
-    mg.Hardtanh: Counterpart(nn.Hardtanh),
-    mg.Hardsigmoid: Counterpart(nn.Hardsigmoid),
     mg.GELU: Counterpart(nn.GELU, "approximate"),
-    mg.SiLU: Counterpart(nn.SiLU),
-    mg.Softplus: Counterpart(nn.Softplus),
-    mg.Mish: Counterpart(nn.Mish),
-    mg.Softsign: Counterpart(nn.Softsign),
     mg.Dropout: Counterpart(nn.Dropout, rate="p"),
 }
 """Modules that treat each number alike, so that the order of axes doesn't matter."""

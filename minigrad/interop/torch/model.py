@@ -120,7 +120,7 @@ class _Writer:
 
     def _fill(self, layer: Layer, module: Module) -> None:
         """Assign the arrays of a layer to the tensors of a module."""
-        for name, (array, parts) in split_arrays(layer, weights_of(layer, TORCH)).items():
+        for name, (array, parts) in split_arrays(layer, TORCH).items():
             tensor = torch.from_numpy(array.copy())
             if parts:
                 tensor = self._shared_tensor(layer, parts, tensor)

@@ -13,6 +13,8 @@ from minigrad.interop.layouts import Part, Weight, join_state, split_state
 from minigrad.interop.models import Counterpart, check_trainable
 from minigrad.interop.torch.modules import Tensor
 
+_ADAM = {"mean": "exp_avg", "square": "exp_avg_sq"}
+
 _OPTIMIZERS: dict[type, tuple[Counterpart, dict[str, str]]] = {
     mg.SGD: (
         Counterpart(torch.optim.SGD, "momentum", "nesterov"),
@@ -23,14 +25,8 @@ _OPTIMIZERS: dict[type, tuple[Counterpart, dict[str, str]]] = {
         {"square": "square_avg", "velocity": "momentum_buffer"},
     ),
     mg.Adagrad: (Counterpart(torch.optim.Adagrad, epsilon="eps"), {"sum": "sum"}),
-    mg.Adam: (
-        Counterpart(torch.optim.Adam, epsilon="eps"),
-        {"mean": "exp_avg", "square": "exp_avg_sq"},
-    ),
-    mg.AdamW: (
-        Counterpart(torch.optim.AdamW, epsilon="eps"),
-        {"mean": "exp_avg", "square": "exp_avg_sq"},
-    ),
+    mg.Adam: (Counterpart(torch.optim.Adam, epsilon="eps"), _ADAM),
+    mg.AdamW: (Counterpart(torch.optim.AdamW, epsilon="eps"), _ADAM),
 }
 """The class in torch.optim with its options, and the names there of our slots."""
 
