@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
 from minigrad.explain.places import Place
-from minigrad.explain.steps import Factors, Limit, Operand, Rule, Sum, at, sum_of
+from minigrad.explain.steps import Factors, Limit, Operand, Rule, Sum, Written, at, sum_of
 from minigrad.layers.affine import Affine
 
 _MOST_CELLS: Final = 2_000_000
@@ -51,9 +51,9 @@ def gradient_rule(place: Place, attribute: str) -> Rule:
             return row_gradients(place, attribute).reshape(rows, size)
         return np.stack([*_derivatives(place, 0, passes, attribute)]).reshape(passes, size)
 
-    def parts(_: int, index: int, __: Limit) -> Sum | str:
+    def parts(_: int, index: int, __: Limit) -> Sum | Written:
         if passes > _MOST_PASSES or passes * size > _MOST_CELLS:
-            return ""
+            return Written()
         column = pieces()[:, index]
         if rows > 1:
             return sum_of([(f"row {row}", float(value)) for row, value in enumerate(column)])
@@ -68,10 +68,10 @@ def input_delta_rule(place: Place, i: int) -> Rule:
     x, h = place.xs[i], place.h
     jacobian, size = cache(lambda row: _jacobian(place, row, i)), prod(h.shape)
 
-    def parts(row: int, unit: int, _: Limit) -> Sum | str:
+    def parts(row: int, unit: int, _: Limit) -> Sum | Written:
         reached, cells = jacobian(row)
         if cells is None:
-            return ""
+            return Written()
         slopes = cells[:, unit]
         used = np.flatnonzero(slopes) if slopes.any() else np.array([unit % size])
         return _chain_rule(place, reached, used, slopes, at(x.name, x.shape, unit))

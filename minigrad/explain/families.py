@@ -9,7 +9,7 @@ from typing import Final, cast
 import numpy as np
 
 from minigrad.core.layer import Layer
-from minigrad.explain.formula import right_sides, write
+from minigrad.explain.formula import evaluate, known_base, right_sides, write
 from minigrad.explain.places import Place
 from minigrad.explain.products import under_kernel
 from minigrad.explain.steps import (
@@ -17,6 +17,8 @@ from minigrad.explain.steps import (
     Operand,
     Rule,
     Sum,
+    Written,
+    agrees,
     at,
     factor,
     largest,
@@ -24,7 +26,7 @@ from minigrad.explain.steps import (
     sum_of,
     sum_of_products,
 )
-from minigrad.layers import GRU, LSTM, Embedding, MultiHeadAttention, pooling
+from minigrad.layers import GRU, LSTM, Embedding, MultiHeadAttention, SimpleRNN, pooling
 from minigrad.layers.recurrent import Recurrent
 
 _MOST_KEYS = 6
@@ -33,17 +35,16 @@ _GRU = "r = sigmoid(z_r); u = sigmoid(z_u); k = z_k; n = tanh(z_n + r k); h = (1
 _GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
     LSTM: ("ifgo", "o tanh(c), c = f c + i g", right_sides(f"{_LSTM}; h = o tanh(c)")),
     GRU: ("runk", "(1 - u) n + u h", right_sides(_GRU)),
-    Recurrent: ("h", "tanh(b + Σ x w + Σ h u)", right_sides("h = tanh(z_h)")),
+    SimpleRNN: ("h", "tanh(b + Σ x w + Σ h u)", right_sides("h = tanh(z_h)")),
 }
 """The gates in the order of the cache, the equation for any unit, and those of one number."""
 
 
 def family(place: Place) -> Rule | None:
     """Return how a layer's numbers are computed; None if no family knows its `forward`."""
-    kind = type(place.layer)
-    known = [base for base in FAMILIES if issubclass(kind, base) and kind.forward is base.forward]
+    base = known_base(type(place.layer), FAMILIES)
     unit = ",".join([*"tuvw"[: len(place.h.shape) - 1], "k"])
-    return FAMILIES[known[0]](place)._replace(unit=unit) if known else None
+    return FAMILIES[base](place)._replace(unit=unit) if base else None
 
 
 def _recurrent(place: Place) -> Rule:
@@ -58,7 +59,7 @@ def _recurrent(place: Place) -> Rule:
         backwards = layer.return_sequences and layer.restores_order
         return (steps - 1 - step if backwards else step), unit
 
-    def gates(row: int, index: int) -> list[tuple[str, str, float]]:
+    def gates(row: int, index: int) -> list[tuple[str, Written, float]]:
         """Return (name, formula, value) of each gate, of the state, and of h."""
         step, unit = unit_at(index)
         products = inputs[step, :, row] * matrix[:, unit::units].T
@@ -72,12 +73,23 @@ def _recurrent(place: Place) -> Rule:
         for name, state in zip(layer.states, states, strict=True):
             values[f"{name}_0"], values[name] = state[step : step + 2, unit, row]
         written |= {name: number(value) for name, value in values.items()}
-        return [(name, write(side, written.get), values[name]) for name, side in sides.items()]
+        values |= {f"z_{name}": sum(parts) for name, parts in zip(names, z, strict=True)}
+
+        def told(side: str) -> Written:
+            evaluated = evaluate(side, lambda word, _: values[word])
+            return Written(write(side, written.get), *evaluated) if evaluated else Written()
+
+        return [(name, told(side), values[name]) for name, side in sides.items()]
 
     def note(row: int, index: int) -> list[str]:
         step, unit = unit_at(index)
-        name, told = at(place.h.name, place.h.shape, index), gates(row, index)
-        width = max(len(formula) for _, formula, _ in told)
+        name = at(place.h.name, place.h.shape, index)
+        told = [
+            (gate, formula.text, value)
+            for gate, formula, value in gates(row, index)
+            if agrees(value, formula.value, formula.size, place.output.dtype)
+        ]
+        width = max((len(formula) for _, formula, _ in told), default=0)
         head = (
             f"{name} is unit {unit} of step {step}; z of a gate is b + the sums of x w and of h u"
         )
@@ -134,19 +146,23 @@ def _pooling(place: Place) -> Rule:
     if isinstance(layer, pooling.Pooling):
         under = under_kernel(layer.cache[0])
 
-    def parts(row: int, index: int, limit: Limit) -> Sum | str:
+    def parts(row: int, index: int, limit: Limit) -> Sum | Written:
         position, channel = divmod(index, channels)
         taken = [int(i) * channels + channel for i in under[:, position] if i >= 0]
         values = place.input[row].ravel()[taken]
         if not means:
-            return f"max({', '.join(map(number, np.sort(values)[::-1][: limit.most]))})"
+            largest_first = np.sort(values)[::-1]
+            text = f"max({', '.join(map(number, largest_first[: limit.most]))})"
+            return Written(text, float(largest_first[0]))
         return sum_of([factor(x.name, place.input[row], i) for i in taken], 1 / len(taken))
 
     return Rule(f"{'mean' if means else 'max'} of the window of {x.name}", parts)
 
 
 FAMILIES: Final[dict[type[Layer], Callable[[Place], Rule]]] = {
-    Recurrent: _recurrent,
+    SimpleRNN: _recurrent,
+    LSTM: _recurrent,
+    GRU: _recurrent,
     MultiHeadAttention: _attention,
     Embedding: _embedding,
     pooling.MaxPooling: _pooling,

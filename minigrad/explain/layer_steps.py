@@ -90,7 +90,7 @@ def _layer_output(place: Place) -> Step:
     x, layer = (place.x.name, place.input), place.layer
     rights = [right for left, right in place.sides.items() if not left.endswith("'")]
     rule = _formula(place, rights[0] if rights else "").rule()
-    if isinstance(layer, Dropout):
+    if rights and isinstance(layer, Dropout):
         rule = rule._replace(parts=product(x, ("m", layer.cache)).parts)
     elif rights and rights[0] in ("z", "x"):
         rule = rule._replace(parts=product(x).parts)

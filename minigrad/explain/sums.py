@@ -13,8 +13,20 @@ from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
 from minigrad.explain.equations import BACK, FORWARD, SUM_OVER_UNITS
+from minigrad.explain.formula import known_base
 from minigrad.explain.places import NamedParameter, Names, Place
-from minigrad.explain.steps import Limit, Rule, Step, Sum, Symbol, at, factor, product, sum_of
+from minigrad.explain.steps import (
+    Limit,
+    Rule,
+    Step,
+    Sum,
+    Symbol,
+    Written,
+    at,
+    factor,
+    product,
+    sum_of,
+)
 from minigrad.layers import Add, Average, Concatenate, Multiply, Parallel, Residual
 
 MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
@@ -23,8 +35,8 @@ AS_BACK: Final = f"as {BACK}"
 
 def merges(place: Place) -> bool:
     """Whether the output merges branches, or several inputs."""
-    container = isinstance(place.layer, (Residual, Parallel)) and bool(place.inner)
-    return container or type(place.layer) in MERGES
+    container = bool(place.inner) and known_base(type(place.layer), (Residual, Parallel))
+    return bool(container) or type(place.layer) in MERGES
 
 
 def delta_sums(names: Names) -> dict[str, Step]:
@@ -65,7 +77,7 @@ def regularized(step: Step, p: NamedParameter) -> Step:
         return step
     added = regularizer.derivative(p.source.value)
 
-    def parts(row: int, index: int, limit: Limit) -> Sum | str:
+    def parts(row: int, index: int, limit: Limit) -> Sum | Written:
         made, last = step.rule.parts(row, index, limit), factor(name, added, index)
         return made._replace(last=(last,)) if isinstance(made, Sum) else made
 
