@@ -17,7 +17,6 @@ from minigrad.explain import layer_steps
 from minigrad.explain.loss_steps import loss_steps
 from minigrad.explain.places import Names, by_label
 from minigrad.explain.steps import Limit, Line, Step, Symbol, flat_index, largest
-from minigrad.explain.sums import delta_sums, shared_gradients
 from minigrad.explain.update import update_steps
 from minigrad.trace import trace
 
@@ -87,14 +86,14 @@ class Pass:
 
     def _backward(self) -> Iterator[Step]:
         """Yield the steps of all layers in reverse; a sum of deltas comes before its use."""
-        waiting = delta_sums(self.names)
+        waiting = layer_steps.delta_sums(self.names)
         for place in reversed(self.names.places):
             if place.delta is not None:
                 if place.h.name in waiting:
                     yield waiting.pop(place.h.name)
                 yield from layer_steps.backward(place, self.names)
         yield from waiting.values()
-        yield from shared_gradients(self.names)
+        yield from layer_steps.shared_gradients(self.names)
 
 
 class Selection:
