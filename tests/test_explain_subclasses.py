@@ -214,13 +214,14 @@ def test_an_equation_that_isnt_true_is_left_out():
     assert "tanh" not in text.split("BACKWARD")[0].replace("tanh_1", "")
 
 
-def test_an_equation_that_cant_be_evaluated_has_its_numbers_alone():
+@pytest.mark.parametrize("right", ["squash(z)", "tanh(z) + rest", "sum(t z)", "tanh(z"])
+def test_an_equation_that_cant_be_evaluated_has_its_numbers_alone(right):
     class Own(Tanh):
-        equation = "a = squash(z); g' = 1 - a^2"
+        equation = f"a = {right}; g' = 1 - a^2"
 
     model = Sequential([Dense(2), Own()], input_shape=(2,), rng=0)
     text = str(model.explain(np.ones((1, 2)), np.ones((1, 2)), loss=MSELoss()))
-    assert "  a1[k] = squash(z1[k])\n" in text
+    assert "  a1[k] = " in text
     assert lines_of(text)["a1[0]"][0] == ""
 
 

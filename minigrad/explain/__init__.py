@@ -5,8 +5,8 @@ In reading order:
 - The words: `equations` (the tutorial's), `steps` (an array, its equation, and a line for each
   number, which is evaluated before it is shown), `formula` (an `equation` of a layer, a loss or an
   optimizer with numbers, and whether its class computes it).
-- The steps: `places` (layers in order, and the names of their arrays), `arithmetic` (how the numbers of
-  layers are computed), `layer_steps`, `loss_steps`, `update`.
+- The steps: `places` (layers in order, and the names of their arrays), `arithmetic` (how the
+  numbers of layers are computed), `layer_steps`, `loss_steps`, `update`.
 - The pass: `passes` (all steps in order, and which numbers are shown).
 - What is shown: `text`, `latex`, `page`, and `explanation`, the object with all of them.
 """

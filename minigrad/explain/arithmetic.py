@@ -252,7 +252,7 @@ def _recurrent(place: Place) -> Rule:
         values |= {f"z_{name}": sum(parts) for name, parts in zip(names, z, strict=True)}
 
         def told(side: str) -> Written:
-            evaluated = evaluate(side, lambda word, _: values[word])
+            evaluated = evaluate(side, values.get)
             return Written(write(side, written.get), *evaluated) if evaluated else Written()
 
         return [(name, told(side), values[name]) for name, side in sides.items()]

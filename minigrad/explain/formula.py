@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from math import erfc, fsum
+from math import erfc
 from types import CodeType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -131,92 +131,73 @@ class Formula:
             plain = isinstance(held, (int, float)) and not isinstance(held, bool)
             return held if plain else None
 
-        def value(word: str, unit: int = place) -> str | None:
-            held = known(word, unit)
-            return None if held is None else number(held)
+        def written(word: str, unit: int = place) -> str | None:
+            value = known(word, unit)
+            return None if value is None else number(value)
 
-        def statistic(function: str, inner: str) -> float | None:
+        @cache
+        def summands(inner: str) -> Array | None:
+            """Return the term of each unit in a sum."""
+            each = [evaluate(inner, partial(known, unit=unit), found) for unit in range(units)]
+            return None if None in each else np.array([term[0] for term in each if term])
+
+        def found(function: str, inner: str) -> float | None:
+            """Return the value of a sum, or of a statistic."""
+            if function == "sum":
+                terms = summands(inner)
+                return None if terms is None else float(terms.sum())
             over = rows.get(inner)
             if over is not None and getattr(self._owner, "batch_dependent", False):
                 over = self._arrays[inner][1].reshape(-1, units)[:, place]
             return None if over is None else float(getattr(over, function)())
 
         def call(function: str, inner: str) -> str | None:
-            if function == "sum":
-                return _summed(
-                    inner, rows, limit, lambda unit: write(inner, partial(value, unit=unit), call)
-                )
-            found = statistic(function, inner)
-            return None if found is None else number(found)
+            terms = summands(inner) if function == "sum" else None
+            if terms is None:
+                value = found(function, inner)
+                return None if value is None else number(value)
+            shown = largest(terms, limit.of(units))
+            told = [write(inner, partial(written, unit=unit), call) for unit in shown]
+            if others := units - len(shown):
+                told.append(f"{number(np.delete(terms, shown).sum())} ({others} others)")
+            return f"({' + '.join(told)})"
 
-        evaluated = evaluate(self.text, known, place, range(units), statistic)
-        if evaluated is None:
-            return Written()
-        return Written(write(self.text, value, call), *evaluated)
-
-
-def _summed(inner: str, rows: Mapping[str, Array], limit: Limit, term: Callable[[int], str]) -> str:
-    """Write a sum over units: its largest terms, and if it is known the sum of the others."""
-    product = np.ones_like(next(iter(rows.values())), float)
-    for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
-        product = product * rows[word]
-    raised = "exp(" in inner
-    sizes = np.exp(product - product.max()) if raised else product
-    shown = largest(sizes, limit.of(sizes.size))
-    terms = [term(unit) for unit in shown]
-    if others := sizes.size - len(shown):
-        rest = "..."
-        if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
-            with np.errstate(all="ignore"):
-                rest = number(np.delete(np.exp(product) if raised else product, shown).sum())
-        terms.append(f"{rest} ({others} others)")
-    return f"({' + '.join(terms)})"
+        with np.errstate(all="ignore"):
+            evaluated = evaluate(self.text, known, found)
+            return Written(write(self.text, written, call), *evaluated) if evaluated else Written()
 
 
 def evaluate(
     text: str,
-    known: Callable[[str, int], float | None],
-    unit: int = 0,
-    units: Iterable[int] = (),
-    statistic: Callable[[str, str], float | None] = lambda *_: None,
+    known: Callable[[str], float | None],
+    call: Callable[[str, str], float | None] = lambda *_: None,
 ) -> tuple[float, float] | None:
-    """Return the value of an expression for one unit, and the largest number in it.
+    """Return the value of an expression and the largest number in it; None if it isn't known.
 
-    `known` returns the number of a name, and `statistic` the mean or var of an array. None means
-    that it has an unknown name or function.
+    `known` returns the number of a name, and `call` that of a sum, a mean or a variance.
     """
-    sizes = [0.0]
-
-    def at_unit(text: str, unit: int) -> Any:
-        code, words = _compiled(text)
-        numbers = {word: np.float64(cast("float", known(word, unit))) for word in words}
-        sizes.extend(map(abs, numbers.values()))
-        return eval(code, _FUNCTIONS | called, {"n": numbers})  # the text of a class's equation
-
-    called = {
-        "sum": lambda inner: fsum(at_unit(inner, unit) for unit in units),
-        "mean": lambda inner: np.float64(cast("float", statistic("mean", inner))),
-        "var": lambda inner: np.float64(cast("float", statistic("var", inner))),
-    }
-    with np.errstate(all="ignore"):
-        try:
-            return float(at_unit(text, unit)), max(sizes)
-        except (ArithmeticError, LookupError, NameError, SyntaxError, TypeError, ValueError):
-            return None
+    try:
+        code, keys = _compiled(text)
+        values = {key: known(key) if isinstance(key, str) else call(*key) for key in keys}
+        numbers = {key: np.float64(v) for key, v in values.items() if v is not None}
+        value = float(eval(code, _FUNCTIONS, {"n": numbers}))  # the text of a class's equation
+    except (ArithmeticError, LookupError, NameError, SyntaxError, TypeError, ValueError):
+        return None
+    return value, max(map(abs, numbers.values()), default=0.0)
 
 
 @cache
-def _compiled(text: str) -> tuple[CodeType, set[str]]:
-    """Return an expression as Python code with its names in a dict n, and these names."""
-    words = set[str]()
+def _compiled(text: str) -> tuple[CodeType, set[str | tuple[str, str]]]:
+    """Return an expression as Python code with its numbers in a dict n, and the keys of these."""
+    keys = set[str | tuple[str, str]]()
 
-    def name(word: str) -> str:
-        words.add(word)
-        return f"(n[{word!r}])"
+    def held(key: str | tuple[str, str]) -> str:
+        keys.add(key)
+        return f"(n[{key!r}])"
 
-    source = write(text, name, lambda function, inner: f"({function}({inner!r}))")
+    source = write(text, held, lambda function, inner: held((function, inner)))
     source = re.sub(r"\|([^|]*)\|", r"abs(\1)", source.replace("×", "*").replace("^", "**"))
-    return compile(source, "<equation>", "eval"), words
+    return compile(source, "<equation>", "eval"), keys
 
 
 def scaled(scale: float, expression: str) -> str:
