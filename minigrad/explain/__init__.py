@@ -1,11 +1,13 @@
 """A forward and backward pass as equations, filled in with the network's numbers.
 
+In reading order:
+
 - The words: `equations` (the tutorial's), `steps` (an array, its equation, and a line for each
-  number), `formula` (an `equation` of a layer, a loss or an optimizer with numbers).
-- The pass: `places` (layers in order, and the names of their arrays), `passes` (all steps in order,
-  and which numbers are shown).
-- The steps: `layer_steps`, `loss_steps`, `update`. A number of a layer is a sum of `products`, of
-  its `families`, a formula, one of the `sums` of whole arrays, or found by `derivatives`.
+  number, which is evaluated before it is shown), `formula` (an `equation` of a layer, a loss or an
+  optimizer with numbers, and whether its class computes it).
+- The steps: `places` (layers in order, and the names of their arrays), `arithmetic` (how the
+  numbers of layers are computed), `layer_steps`, `loss_steps`, `update`.
+- The pass: `passes` (all steps in order, and which numbers are shown).
 - What is shown: `text`, `latex`, `page`, and `explanation`, the object with all of them.
 """
 

@@ -13,7 +13,7 @@ from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.explain.derivatives import row_gradients
+from minigrad.explain.arithmetic import row_gradients
 from minigrad.explain.latex import latex
 from minigrad.explain.page import page
 from minigrad.explain.passes import Pass, Selection, Units

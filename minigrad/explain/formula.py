@@ -7,14 +7,16 @@ are statistics.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from math import erfc
+from types import CodeType
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from minigrad.data.arrays import Array
-from minigrad.explain.steps import Limit, Rule, at, largest, number
+from minigrad.explain.steps import Limit, Rule, Written, at, largest, number
 
 Named: TypeAlias = Mapping[str, tuple[str, Any]]
 Writer: TypeAlias = Callable[..., str | None]
@@ -27,6 +29,51 @@ TOKEN: Final = re.compile(
 )
 _CALL: Final = r"(?P<call>\b(?:mean|var)\(\w+\)|\bsum\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))|"
 _TOKEN: Final = re.compile(_CALL + TOKEN.pattern)
+_NOT_COMPUTING: Final = {"build", "cast", "get_config", "label", "match", "parameter", "stored"}
+"""Methods that leave an equation true: they make or describe an object, or read targets."""
+_FUNCTIONS: Final[dict[str, Any]] = {
+    **{name: getattr(np, name) for name in ("exp", "log", "sin", "cos", "sinh", "cosh", "tanh")},
+    "sqrt": np.sqrt,
+    "sign": np.sign,
+    "max": max,
+    "min": min,
+    "abs": abs,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "softplus": lambda z: np.logaddexp(0, z),
+    "Phi": lambda z: erfc(-z / 2**0.5) / 2,
+    "phi": lambda z: np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
+    "__builtins__": {},
+}
+"""What a formula is evaluated with."""
+
+
+def computes(kind: type, stated: type, *, but: str = "") -> bool:
+    """Whether a class computes what its base `stated` says: it overrides no method of it.
+
+    The method `but` may be overridden, and those that compute nothing.
+    """
+
+    def computing(name: str) -> bool:
+        member = getattr(stated, name, None)
+        allowed = name in _NOT_COMPUTING or name == but or name.startswith(("__", "check_"))
+        return not allowed and (callable(member) or isinstance(member, property))
+
+    below = kind.__mro__[: kind.__mro__.index(stated)]
+    return not any(computing(name) for cls in below for name in vars(cls))
+
+
+def known_base(kind: type, bases: Iterable[type]) -> type | None:
+    """Return which of the bases says what a class computes; None if it computes something else."""
+    stated = next((cls for cls in kind.__mro__ if cls in bases), None)
+    return stated if stated is not None and computes(kind, stated) else None
+
+
+def equation_of(owner: Any) -> str:
+    """Return the equation of an object; nothing if its class computes something else."""
+    name = "__init__" if "equation" in vars(owner) else "equation"
+    stated = next(cls for cls in type(owner).__mro__ if name in vars(cls))
+    equation: str = owner.equation
+    return equation if computes(type(owner), stated) else ""
 
 
 def right_sides(equation: str, default: str = "") -> dict[str, str]:
@@ -65,8 +112,8 @@ class Formula:
 
         return write(self.text, name, call)
 
-    def numbers(self, row: int, index: int, limit: Limit) -> str:
-        """Write it for one unit of a row, with numbers for all names that are known."""
+    def numbers(self, row: int, index: int, limit: Limit) -> Written:
+        """Write it for one unit of a row with numbers; nothing if it can't be evaluated."""
         shape = next(iter(self._arrays.values()))[1].shape
         units = shape[-1] if len(shape) > 1 else 1
         start, place = index - index % units, index % units
@@ -76,43 +123,81 @@ class Formula:
             if values.shape == shape
         }
 
-        def value(word: str, unit: int = place) -> str | None:
+        def known(word: str, unit: int = place) -> float | None:
             held: Any = rows[word] if word in rows else getattr(self._owner, word, None)
             held = getattr(held, "value", held)
             if isinstance(held, np.ndarray) and held.size in (1, units):
                 held = float(held.flat[unit if held.size > 1 else 0])
             plain = isinstance(held, (int, float)) and not isinstance(held, bool)
-            return number(held) if plain else None
+            return held if plain else None
 
-        def call(function: str, inner: str) -> str | None:
+        def written(word: str, unit: int = place) -> str | None:
+            value = known(word, unit)
+            return None if value is None else number(value)
+
+        @cache
+        def summands(inner: str) -> Array | None:
+            """Return the term of each unit in a sum."""
+            each = [evaluate(inner, partial(known, unit=unit), found) for unit in range(units)]
+            return None if None in each else np.array([term[0] for term in each if term])
+
+        def found(function: str, inner: str) -> float | None:
+            """Return the value of a sum, or of a statistic."""
             if function == "sum":
-                return _summed(
-                    inner, rows, limit, lambda unit: write(inner, partial(value, unit=unit), call)
-                )
+                terms = summands(inner)
+                return None if terms is None else float(terms.sum())
             over = rows.get(inner)
             if over is not None and getattr(self._owner, "batch_dependent", False):
                 over = self._arrays[inner][1].reshape(-1, units)[:, place]
-            return None if over is None else number(getattr(over, function)())
+            return None if over is None else float(getattr(over, function)())
 
-        return write(self.text, value, call)
+        def call(function: str, inner: str) -> str | None:
+            terms = summands(inner) if function == "sum" else None
+            if terms is None:
+                value = found(function, inner)
+                return None if value is None else number(value)
+            shown = largest(terms, limit.of(units))
+            told = [write(inner, partial(written, unit=unit), call) for unit in shown]
+            if others := units - len(shown):
+                told.append(f"{number(np.delete(terms, shown).sum())} ({others} others)")
+            return f"({' + '.join(told)})"
+
+        with np.errstate(all="ignore"):
+            evaluated = evaluate(self.text, known, found)
+            return Written(write(self.text, written, call), *evaluated) if evaluated else Written()
 
 
-def _summed(inner: str, rows: Mapping[str, Array], limit: Limit, term: Callable[[int], str]) -> str:
-    """Write a sum over units: its largest terms, and if it is known the sum of the others."""
-    product = np.ones_like(next(iter(rows.values())), float)
-    for word in sorted(rows.keys() & set(re.findall(r"\w+", inner))):
-        product = product * rows[word]
-    raised = "exp(" in inner
-    sizes = np.exp(product - product.max()) if raised else product
-    shown = largest(sizes, limit.of(sizes.size))
-    terms = [term(unit) for unit in shown]
-    if others := sizes.size - len(shown):
-        rest = "..."
-        if re.fullmatch(r"exp\(\w+\)|\w+( \w+)*", inner):
-            with np.errstate(all="ignore"):
-                rest = number(np.delete(np.exp(product) if raised else product, shown).sum())
-        terms.append(f"{rest} ({others} others)")
-    return f"({' + '.join(terms)})"
+def evaluate(
+    text: str,
+    known: Callable[[str], float | None],
+    call: Callable[[str, str], float | None] = lambda *_: None,
+) -> tuple[float, float] | None:
+    """Return the value of an expression and the largest number in it; None if it isn't known.
+
+    `known` returns the number of a name, and `call` that of a sum, a mean or a variance.
+    """
+    try:
+        code, keys = _compiled(text)
+        values = {key: known(key) if isinstance(key, str) else call(*key) for key in keys}
+        numbers = {key: np.float64(v) for key, v in values.items() if v is not None}
+        value = float(eval(code, _FUNCTIONS, {"n": numbers}))  # the text of a class's equation
+    except (ArithmeticError, LookupError, NameError, SyntaxError, TypeError, ValueError):
+        return None
+    return value, max(map(abs, numbers.values()), default=0.0)
+
+
+@cache
+def _compiled(text: str) -> tuple[CodeType, set[str | tuple[str, str]]]:
+    """Return an expression as Python code with its numbers in a dict n, and the keys of these."""
+    keys = set[str | tuple[str, str]]()
+
+    def held(key: str | tuple[str, str]) -> str:
+        keys.add(key)
+        return f"(n[{key!r}])"
+
+    source = write(text, held, lambda function, inner: held((function, inner)))
+    source = re.sub(r"\|([^|]*)\|", r"abs(\1)", source.replace("×", "*").replace("^", "**"))
+    return compile(source, "<equation>", "eval"), keys
 
 
 def scaled(scale: float, expression: str) -> str:

@@ -58,7 +58,7 @@ def latex(shown: Selection) -> str:
             head += f" {_escape(step.references)}." if step.tag else ""
             lines = shown.lines(step)
             rows = [row for line in lines for row in _rows(pieces(line), step.tag)]
-            written += [head, *_aligned(_rows(step.equation) + rows)]
+            written += [head, *_aligned(_rows(shown.equation(step)) + rows)]
             if rest := shown.rest(step):
                 written.append(f"\\noindent {_escape(rest)}.")
             if note := shown.note(step):

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.explain.equations import ERROR, ERROR_SLOPE
-from minigrad.explain.formula import Formula, right_sides, scaled
+from minigrad.explain.formula import Formula, computes, equation_of, right_sides, scaled
 from minigrad.explain.places import Output, word
-from minigrad.explain.steps import Limit, Rule, Step, Sum, at, sum_of
+from minigrad.explain.steps import Limit, Rule, Step, Sum, Written, at, sum_of
 from minigrad.losses import CrossEntropyLoss, Loss, MSELoss
 
 
@@ -55,8 +55,8 @@ def _steps_of(
     symbol, delta, delta_name = output
     prediction, by, kind = symbol.values, f"|{word(label)}" if label else "", type(loss)
     # A loss with a forward or backward of its own may compute J in any way.
-    known = kind.forward is Loss.forward and kind.backward is Loss.backward
-    sides = right_sides(loss.equation, "l") if known else {}
+    known = computes(kind, Loss, but="terms")
+    sides = right_sides(equation_of(loss), "l") if known else {}
     values = dict.fromkeys(("a", "z"), (symbol.name, prediction))
     values["t"] = f"t{by}", target_shares(loss, output, target)
     terms = loss.terms(prediction, target)[0] if known else np.empty((len(prediction), 0))
@@ -83,16 +83,17 @@ def _steps_of(
         parameters["s"] = s, shape  # it has the shape of the terms
     term, slope = (Formula(sides.get(side, ""), values, loss, parameters) for side in ("l", "l'"))
 
-    def total(_: int, __: int, ___: Limit) -> Sum | str:
+    def total(_: int, __: int, ___: Limit) -> Sum | Written:
         if not known:
-            return ""
+            return Written()
         added = terms.ravel() if alone else terms.reshape(len(terms), -1).sum(axis=1)
         names = (at(name, shape, i) if alone else f"{name}[row {i}]" for i in range(added.size))
         named = list(zip(names, added.tolist(), strict=True))
         return sum_of(named, None if scale == 1 else scale, last=tuple(regularizers.items()))
 
-    def slopes(row: int, unit: int, limit: Limit) -> str:
-        return scaled(scale, slope.numbers(row, unit, limit))
+    def slopes(row: int, unit: int, limit: Limit) -> Written:
+        text, value, size = slope.numbers(row, unit, limit)
+        return Written(scaled(scale, text), scale * value, abs(scale) * size)
 
     if known:
         yield Step(

@@ -66,8 +66,9 @@ class _Row:
     def data(self) -> dict[str, Any]:
         columns, steps = self._columns(), list[dict[str, Any]]()
         for place, step in enumerate(self.made.steps):
-            names = [self._add(place, index) for index in self.shown.indices(step)]
-            made = {key: getattr(step, key) for key in ("phase", "path", "title", "equation")}
+            names = [self._add(place, line) for line in self.shown.lines(step)]
+            made = {key: getattr(step, key) for key in ("phase", "path", "title")}
+            made["equation"] = self.shown.equation(step)
             made |= {"named": step.references, "lines": names, "more": self.shown.rest(step)}
             if note := self.shown.note(step):
                 made["note"] = "\n".join(note)
@@ -79,8 +80,7 @@ class _Row:
         lines = {name: self._line(line) for name, line in self._lines.items()}
         return data | {"weights": self._weights, "lines": lines}
 
-    def _add(self, place: int, index: int) -> str:
-        line = self.made.steps[place].line(self.shown.row, index, self.shown.limit)
+    def _add(self, place: int, line: Line) -> str:
         self._lines[line.name], self._step_of[line.name] = line, place
         return line.name
 
@@ -180,7 +180,7 @@ class _Row:
         index = flat_index(tuple(map(int, place.split(","))), shape, path) if shape else 0
         gradients = {uses[0].total, *(use.gradient for use in uses)}
         lines = [
-            self._add(place, index)
+            self._add(place, step.line(self.shown.row, index, self.shown.limit))
             for place, step in enumerate(self.made.steps)
             if step.name in gradients or (step.phase == "update" and step.path == path)
         ]

@@ -16,8 +16,7 @@ from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
 from minigrad.explain.loss_steps import loss_steps
 from minigrad.explain.places import Names, by_label
-from minigrad.explain.steps import Limit, Line, Step, flat_index, largest
-from minigrad.explain.sums import delta_sums, shared_gradients
+from minigrad.explain.steps import Limit, Line, Step, Symbol, flat_index, largest
 from minigrad.explain.update import update_steps
 from minigrad.trace import trace
 
@@ -78,21 +77,23 @@ class Pass:
         )
 
     def _forward(self) -> Iterator[Step]:
+        told = set[Symbol]()
         for place in self.names.places:
-            if not place.enters:
+            if not place.enters and place.h not in told:  # a container may return what a layer did
+                told.add(place.h)
                 step, taken = layer_steps.forward(place, self.names), self.names.taken(place)
                 yield replace(step, title=f"{step.title} ({taken})") if taken else step
 
     def _backward(self) -> Iterator[Step]:
         """Yield the steps of all layers in reverse; a sum of deltas comes before its use."""
-        waiting = delta_sums(self.names)
+        waiting = layer_steps.delta_sums(self.names)
         for place in reversed(self.names.places):
             if place.delta is not None:
                 if place.h.name in waiting:
                     yield waiting.pop(place.h.name)
                 yield from layer_steps.backward(place, self.names)
         yield from waiting.values()
-        yield from shared_gradients(self.names)
+        yield from layer_steps.shared_gradients(self.names)
 
 
 class Selection:
@@ -105,6 +106,7 @@ class Selection:
     def __init__(self, made: Pass, row: int, limit: Limit, units: Units | None = None) -> None:
         self.made, self.row, self.limit = made, row, limit
         self._units: dict[str, list[int]] = {}
+        self._lines: dict[Step, list[Line]] = {}
         self._extra: dict[str, set[int]] = {}
         for path, indices in (units or {}).items():
             symbol = made.names.place(path).h
@@ -133,7 +135,15 @@ class Selection:
         return largest(sizes, self.limit.of(step.size))
 
     def lines(self, step: Step) -> list[Line]:
-        return [step.line(self.row, index, self.limit) for index in self.indices(step)]
+        if step not in self._lines:
+            indices = self.indices(step)
+            self._lines[step] = [step.line(self.row, index, self.limit) for index in indices]
+        return self._lines[step]
+
+    def equation(self, step: Step) -> str:
+        """Return the equation of a step; its left side if a line shows that it isn't true."""
+        refuted = any(line.refuted for line in self.lines(step))
+        return step.left if refuted else step.equation
 
     def rest(self, step: Step) -> str:
         """Say how much the numbers that aren't shown add up to; nothing if all are shown."""

@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple, cast
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
-from minigrad.explain.formula import right_sides
+from minigrad.explain.formula import equation_of, known_base, right_sides
 from minigrad.explain.steps import UNNAMED, Rule, Step, Symbol
 from minigrad.graphs.graph import Graph
-from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
+from minigrad.layers import Activation, Conv2DTranspose, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
 from minigrad.layers.pooling import GlobalPooling, Pooling
 from minigrad.layers.recurrent import Recurrent
@@ -75,13 +75,10 @@ class Place(Traced):
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kind = type(self.layer)
-        self.linear = issubclass(kind, Dense) and kind.forward is Dense.forward
-        self.affine = self.linear or (
-            issubclass(kind, Convolution) and kind.forward is Convolution.forward
-        )
-        self.sides = right_sides(self.layer.equation, "h")
-        self.activates = issubclass(kind, Activation) or "a" in self.sides
+        base = known_base(type(self.layer), (Dense, Convolution, Conv2DTranspose))
+        self.linear, self.affine = base is Dense, base is not None
+        self.sides = right_sides(equation_of(self.layer), "h")
+        self.activates = isinstance(self.layer, Activation) or "a" in self.sides
 
     @property
     def x(self) -> Symbol:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import cached_property, lru_cache, reduce
 from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -15,7 +15,7 @@ from minigrad.data.arrays import Array, Shape
 
 Factor: TypeAlias = tuple[str, float]
 Factors: TypeAlias = tuple[Factor, ...]
-Parts: TypeAlias = Callable[[int, int, "Limit"], "Sum | str"]
+Parts: TypeAlias = Callable[[int, int, "Limit"], "Sum | Written"]
 Note: TypeAlias = Callable[[int, int], list[str]]
 
 
@@ -33,6 +33,8 @@ class Symbol:
         return self.values.shape[1:]
 
 
+_ROUNDING: Final = 1e-6
+"""Equations have constants of seven digits, and numbers are printed with six."""
 UNNAMED: Final = Symbol("", "", np.empty(1), "")
 
 
@@ -47,7 +49,8 @@ class Line(NamedTuple):
     """One number: its name and value, and the sum of `terms` or the `formula` that it is, if known.
 
     `omitted` counts the small terms that are left out, and `rest` is their sum. The sign of a
-    number that an update changes is "←".
+    number that an update changes is "←". `refuted` says that the rule gives another number, so
+    that the line has the value alone.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Line(NamedTuple):
     rest: float = 0.0
     formula: str = ""
     sign: str = "="
+    refuted: bool = False
 
 
 class Limit(NamedTuple):
@@ -76,6 +80,14 @@ class Sum(NamedTuple):
     factors: Callable[[int], Factors]
     first: Factors = ()
     last: Factors = ()
+
+
+class Written(NamedTuple):
+    """A formula with numbers, its value, and its largest number; without a text it is unknown."""
+
+    text: str = ""
+    value: float = np.nan
+    size: float = 0.0
 
 
 class Operand(NamedTuple):
@@ -112,7 +124,7 @@ class Rule(NamedTuple):
     note: Note | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
     """One array of the computation, and how each number in it is computed.
 
@@ -143,9 +155,13 @@ class Step:
     @property
     def equation(self) -> str:
         """The equation for any unit k, such as "z1[k] = b1[k] + Σ_j x[j] w1[j,k]"."""
-        right, unit = self.rule.right, self.rule.unit
-        left = at(self.name, self.shape, unit) if unit else self.name
-        return f"{left} {self.sign} {right}" if right else left
+        right = self.rule.right
+        return f"{self.left} {self.sign} {right}" if right else self.left
+
+    @property
+    def left(self) -> str:
+        """The left side of the equation."""
+        return at(self.name, self.shape, self.rule.unit) if self.rule.unit else self.name
 
     @property
     def shape(self) -> Shape:
@@ -173,19 +189,46 @@ class Step:
 
     def line(self, row: int, index: int, limit: Limit) -> Line:
         """Return the line of one number, by its row and flat index."""
-        name, value = at(self.name, self.shape, index), float(self.row(row).flat[index])
+        array = self.row(row)
+        line = Line(at(self.name, self.shape, index), float(array.flat[index]), sign=self.sign)
         with np.errstate(all="ignore"):
             parts = self.rule.parts(row, index, limit)
-            if isinstance(parts, str):
-                return Line(name, value, formula=parts, sign=self.sign)
+            if isinstance(parts, Written):
+                if parts.text and not self._agrees(line.value, parts.value, parts.size):
+                    return line._replace(refuted=True)
+                return line._replace(formula=parts.text)
             products, factors, first, last = parts
+            added = np.append(products, [value for _, value in first + last])
+            if not self._agrees(line.value, added.sum(), np.abs(added).sum()):
+                return line._replace(refuted=True)
             terms = [Term((one,), one[1]) for one in first]
             shown = largest(products, limit.of(products.size))
             rest = np.delete(products, shown) if len(shown) < products.size else products[:0]
             terms += [Term(factors(i), float(products[i])) for i in shown]
             terms += [Term((one,), one[1]) for one in last]
-            left_out = rest.size, float(rest.sum(dtype=np.float64))
-            return Line(name, value, tuple(terms), *left_out, sign=self.sign)
+            return line._replace(
+                terms=tuple(terms), omitted=rest.size, rest=float(rest.sum(dtype=np.float64))
+            )
+
+    def _agrees(self, value: float, told: float, size: float) -> bool:
+        return agrees(value, told, size, self.values.dtype, self._noise)
+
+    @cached_property
+    def _noise(self) -> float:
+        """What rounding may leave of a number that is 0, beside the largest number."""
+        sizes = np.abs(self.values[np.isfinite(self.values)])
+        return 100 * float(np.finfo(self.values.dtype).eps * sizes.max(initial=0))
+
+
+def agrees(
+    value: float, told: float, size: float, dtype: np.dtype[Any], noise: float = 0.0
+) -> bool:
+    """Whether a formula with numbers up to a size gives a value, within rounding.
+
+    A formula that overflows, as exp(1000) does, proves nothing.
+    """
+    tolerance = max(_ROUNDING, float(np.finfo(dtype).eps) ** 0.5)
+    return not np.isfinite(told) or abs(told - value) <= tolerance * max(abs(told), size) + noise
 
 
 @lru_cache(maxsize=10_000)

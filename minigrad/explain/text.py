@@ -30,7 +30,7 @@ def text(shown: Selection, terminal: Terminal) -> str:
         for place, step in steps:
             head = rows(f"{place}. {step.head}", "")
             written += ["", *_beside(head, step.references, terminal, "bold")]
-            written += [paint(row, "cyan") for row in rows(OPERATOR.split(step.equation))]
+            written += [paint(row, "cyan") for row in rows(OPERATOR.split(shown.equation(step)))]
             written += [row for line in shown.lines(step) for row in tagged(line, "", terminal)]
             written += [paint(row, "dim") for row in rows(shown.rest(step), "  ", "")]
             written += [row for noted in shown.note(step) for row in rows(noted, later="      ")]

@@ -13,7 +13,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, norm
-from minigrad.explain.formula import Formula, right_sides
+from minigrad.explain.formula import Formula, equation_of, right_sides
 from minigrad.explain.places import NamedParameter, Names
 from minigrad.explain.steps import Rule, Step, at, factor, number, sum_of
 
@@ -101,7 +101,7 @@ def _parameter_steps(
     arrays = {"w": (name, update.before["value"][p][None]), "gradient": raw, "g": raw}
     for letter, slot in slots.items():
         arrays[letter] = f"{letter}_{name}", update.before[slot][p][None]
-    sides, used = right_sides(_equation(optimizer), "w"), _gradient_used(optimizer, update.norm)
+    sides, used = right_sides(equation_of(optimizer), "w"), _gradient_used(optimizer, update.norm)
     if sides and used != "gradient":
         sides, arrays["g"] = {"g": used} | sides, (f"g_{name}", gradient)
     options = {"eta": optimizer.rate, "t": optimizer.steps + 1, "norm": update.norm}
@@ -127,18 +127,6 @@ def _parameter_steps(
             sizes=gradient, sign="=" if letter == "g" else "←",
         )  # fmt: skip
         arrays[letter] = left, after
-
-
-def _equation(optimizer: Optimizer) -> str:
-    """Return the optimizer's equation, unless a subclass changes the step without a new one."""
-    mro = type(optimizer).__mro__
-
-    def definer(name: str) -> type:
-        return next(cls for cls in mro if name in vars(cls))
-
-    changes = (definer(name) for name in ("step", "update", "decay"))
-    known = all(issubclass(definer("equation"), cls) for cls in changes)
-    return optimizer.equation if known else ""
 
 
 def _gradient_used(optimizer: Optimizer, length: float) -> str:

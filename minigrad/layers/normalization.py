@@ -28,8 +28,6 @@ class Normalization(Layer):
     A subclass defines `arrange` and `axes`.
     """
 
-    equation = "h = gamma (x - mean(x)) / sqrt(var(x) + epsilon) + beta"
-
     epsilon: float | None = option(check_positive, default=1e-5)
     """Prevents a division by zero for a constant row; above 0."""
     centered: ClassVar[bool] = True
@@ -132,6 +130,8 @@ class LayerNorm(Normalization):
            [ 1., -1.]])
     """
 
+    equation = "h = gamma (x - mean(x)) / sqrt(var(x) + epsilon) + beta"
+
     @override
     def arrange(self, x: Array) -> Array:
         return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
@@ -203,8 +203,6 @@ class GroupNorm(Normalization):
     array([[-1.,  1.,  1., -1.]])
     """
 
-    equation = ""
-
     groups: int = option(check_int, kw_only=False)
     """Divides the number of features. 1 takes all features of a row together; as many as there are
     features take each alone (instance normalization)."""
@@ -262,6 +260,8 @@ class BatchNorm(Normalization):
     >>> layer.running_mean, layer.running_variance
     (array([0.2, 2. ]), array([ 1.1, 20.9]))
     """
+
+    equation = LayerNorm.equation
 
     batch_dependent = True
     buffers = ("running_mean", "running_variance")
