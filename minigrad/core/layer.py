@@ -17,7 +17,7 @@ from typing_extensions import override
 from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
-from minigrad.util.config import option, options
+from minigrad.util.fields import option, options
 from minigrad.util.names import join, kind_of
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG

@@ -12,7 +12,8 @@ from typing_extensions import override
 
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, norm
-from minigrad.util.config import As, Configurable, option, options
+from minigrad.util.config import Configurable
+from minigrad.util.fields import As, option, options
 from minigrad.util.options import check_not_negative, check_positive
 
 Schedule: TypeAlias = Callable[[int], float]

@@ -14,7 +14,8 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.config import As, as_object, option, options
+from minigrad.util.config import as_object
+from minigrad.util.fields import As, option, options
 from minigrad.util.names import kind_of, snake_case
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG

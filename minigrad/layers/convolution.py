@@ -18,7 +18,8 @@ from minigrad.layers.windows import (
     make_windows,
     per_axis,
 )
-from minigrad.util.config import option, options, register
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_int, check_ints
 from minigrad.util.random import RNG
 

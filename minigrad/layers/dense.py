@@ -8,7 +8,8 @@ from typing_extensions import override
 from minigrad.core.layer import build_once
 from minigrad.data.arrays import Array, Shape, features
 from minigrad.layers.affine import Activated, Affine, as_activation
-from minigrad.util.config import option, options, register
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 

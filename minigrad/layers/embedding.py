@@ -16,12 +16,14 @@ from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, Normal, Uniform, check_initializer, initialize
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
+from minigrad.util.fields import options
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
 
 @register
+@options
 class Embedding(Layer):
     """h = W[id]: for each id its row of `weight` W, of shape (input_dim, output_dim).
 
@@ -33,14 +35,6 @@ class Embedding(Layer):
 
     There is no slope along an id, since it can't move by a small step: `backward` returns zeros, in
     the shape of the ids.
-
-    Args:
-        input_dim: the number of ids.
-        output_dim: the number of features for each id.
-        weight_initializer: None for Keras's `Uniform(0.05)`; PyTorch's is "normal".
-        weight_regularizer: a term added to the loss, such as `L2(1e-4)`.
-        weight: a `Parameter` of another layer to share, as in `Dense`.
-        name: see `Layer`.
 
     Raises:
         TypeError: an argument of the wrong type.

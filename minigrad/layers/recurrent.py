@@ -14,7 +14,8 @@ from minigrad.data.arrays import Array, Shape, describe, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer, initialize
 from minigrad.layers.branches import Merge, Parallel
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.config import option, options, register
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
