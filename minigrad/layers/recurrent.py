@@ -11,8 +11,9 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, describe, features, size_of
-from minigrad.initializers import InitializerLike, check_initializer, initialize
+from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.branches import Merge, Parallel
+from minigrad.layers.weights import new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
@@ -98,8 +99,8 @@ class Recurrent(Layer):
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
         option = name.removesuffix("_weight")  # of recurrent_weight
         initializer = getattr(self, f"{option}_initializer")
-        value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
-        return Parameter(value, regularizer=getattr(self, f"{option}_regularizer"))
+        regularizer = getattr(self, f"{option}_regularizer")
+        return new_parameter(self, name, shape, rng, initializer, regularizer)
 
     def matrix(self) -> Array:
         """Return [U; W; b], by which a step multiplies [h_(t-1), x_t, 1]."""
