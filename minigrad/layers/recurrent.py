@@ -12,7 +12,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, describe, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer
-from minigrad.layers.branches import Merge, Parallel
+from minigrad.layers.branches import MergeName, Parallel
 from minigrad.layers.weights import new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
@@ -20,7 +20,7 @@ from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
-State: TypeAlias = Array | tuple[Array, ...]
+RecurrentState: TypeAlias = Array | tuple[Array, ...]
 
 
 @options
@@ -170,7 +170,7 @@ class Recurrent(Layer):
             state[0] = start[index].T if start else 0.0
         return inputs, states, self.forward_steps(inputs, states)
 
-    def step(self, x: Array, state: State | None = None) -> tuple[Array, State]:
+    def step(self, x: Array, state: RecurrentState | None = None) -> tuple[Array, RecurrentState]:
         """Return h for one time step, and the state for the next call; nothing else changes.
 
         Args:
@@ -315,7 +315,7 @@ class Bidirectional(Parallel):
     (5, 6)
     """
 
-    def __init__(self, layer: Recurrent, *, merge: Merge = "concat", name: str = "") -> None:
+    def __init__(self, layer: Recurrent, *, merge: MergeName = "concat", name: str = "") -> None:
         if not isinstance(layer, Recurrent):
             raise TypeError(
                 f"Bidirectional expects a recurrent layer, such as LSTM(8), got {layer!r}"

@@ -235,8 +235,7 @@ def normal(z: Array) -> tuple[Array, Array]:
 def _normal(z: Array, below: Array, density: Array) -> None:
     """Write Phi(z) and phi(z), with few new arrays."""
     u = np.abs(z)
-    if (np.maximum.reduce(u) <= 40) is not np.True_:  # usually skipped, as in `sigmoid`
-        np.minimum(u, 40, out=u)  # exp(-u^2 / 2) is zero above 40
+    np.minimum(u, 40, out=u)  # exp(-u^2 / 2) is zero above 40
     np.multiply(u, u, out=density)
     density *= -0.5
     with np.errstate(under="ignore"):

@@ -74,14 +74,14 @@ def one_of(*choices: str) -> Callable[[Any, str, object], Any]:
     >>> one_of("mean", "sum")("max", "reduction", "MSELoss")
     Traceback (most recent call last):
     ...
-    ValueError: MSELoss expects reduction 'mean' or 'sum', got 'max'
+    ValueError: MSELoss expects reduction='mean' or 'sum', got 'max'
     """
 
     def check(value: Any, name: str, owner: object) -> Any:
         if value not in choices:
             *others, last = map(repr, choices)
             expected = f"{', '.join(others)} or {last}"
-            raise ValueError(f"{_name(owner)} expects {name} {expected}, got {value!r}")
+            raise ValueError(f"{_name(owner)} expects {name}={expected}, got {value!r}")
         return value
 
     return check
