@@ -149,8 +149,12 @@ class Layer(Cached):
         """Return a batch of numbers in the dtype that `forward` takes: the model's."""
         return x.astype(dtype, copy=False)
 
-    def check_input(self, x: Array, row_shape: Shape) -> None:
-        """Refuse a batch whose rows don't have this shape."""
+    def check_input(self, x: Array, row_shape: Shape | None = None) -> None:
+        """Refuse a batch whose rows don't have this shape, by default the layer's `input_shape`."""
+        if row_shape is None:
+            row_shape = self.input_shape
+            if row_shape is None:
+                raise AttributeError(f"{self.label} has no input_shape{self._missing_hint()}")
         if (x.shape[1:] != row_shape and not fits(x.shape[1:], row_shape)) or not x.ndim:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}"

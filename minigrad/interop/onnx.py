@@ -314,7 +314,7 @@ def _convolution(to: _Writer, layer: Any, x: str, **attributes: Any) -> str:
         kernel_shape=size,
         strides=strides,
         dilations=dilation,
-        **_padding(layer, layer.row_shape[:-1]),
+        **_padding(layer, layer.input_shape[:-1]),
         **attributes,
     )
     return _activated(to, layer, to.channels_last(z, rank))
@@ -334,7 +334,7 @@ def _pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
         to.channels_first(x, rank),
         kernel_shape=size,
         strides=strides,
-        **_padding(layer, layer.row_shape[:-1]),
+        **_padding(layer, layer.input_shape[:-1]),
     )
     return to.channels_last(h, rank)
 

@@ -33,7 +33,7 @@ class Branching(Layer):
     @property
     def branches(self) -> Sequence[Layer]:
         """The layers that get x."""
-        return self.children
+        raise NotImplementedError(f"{self.label} must define branches")
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -91,6 +91,11 @@ class Residual(Branching):
     """f, whose output has the shape of its input; a list of layers becomes a `Chain`."""
     shortcut = True
 
+    @property
+    @override
+    def branches(self) -> Sequence[Layer]:
+        return [self.layer]
+
     @override
     def __post_init__(self) -> None:
         self.layer = as_layer(self.layer)
@@ -133,6 +138,11 @@ class Parallel(Branching):
     """The branches, one or more; a list of layers becomes a `Chain`."""
     merge: MergeName = option(one_of("add", "mean", "concat"), default="add")
     """"add", "mean" or "concat"."""
+
+    @property
+    @override
+    def branches(self) -> Sequence[Layer]:
+        return self.layers
 
     @override
     def __post_init__(self) -> None:

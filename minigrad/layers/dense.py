@@ -63,8 +63,7 @@ class Dense(Affine):
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         weight = self.weight.value
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         if training:
             self.cache = x
         z = product(x, weight)

@@ -85,8 +85,7 @@ class Embedding(Sharing):
     @override
     def forward(self, x: NDArray[Any], *, training: bool = True) -> Array:
         weight = self.weight.value
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         ids = self.cast(x, weight.dtype)
         if training:
             self.cache = ids
@@ -205,8 +204,7 @@ class SinusoidalPositions(Layer):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         if training:
             self.cache = x.shape
         return x + _sinusoids(*x.shape[1:], x.dtype)

@@ -74,8 +74,7 @@ class Normalization(Layer):
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         gamma = self.gamma.value.reshape(self.feature_shape)  # raises if the layer isn't built
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         n, variance = self.deviation(self.arrange(x), training)
         rate = 1 / np.sqrt(variance + (self.epsilon or np.finfo(x.dtype).eps))
         n *= rate

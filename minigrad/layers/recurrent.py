@@ -22,6 +22,11 @@ from minigrad.util.random import RNG
 
 RecurrentState: TypeAlias = Array | tuple[Array, ...]
 
+_SEQUENCES = (
+    ": for one feature a step, pass x[:, :, np.newaxis]; a recurrent layer before this one needs "
+    "return_sequences=True"
+)
+
 
 @options
 class Recurrent(Layer):
@@ -82,13 +87,9 @@ class Recurrent(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         if len(input_shape) != 2 or isinstance(input_shape[0], tuple):
-            hint = (
-                ": for one feature a step, pass x[:, :, np.newaxis]; a recurrent layer before this "
-                "one needs return_sequences=True"
-            ) * (len(input_shape) == 1)
             raise ValueError(
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
-                f"{input_shape}{hint}"
+                f"{input_shape}{_SEQUENCES if len(input_shape) == 1 else ''}"
             )
         columns = self.gates * self.units
         self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
@@ -133,8 +134,8 @@ class Recurrent(Layer):
         raise NotImplementedError(f"{self.label} must define backward_steps(delta_h, states, kept)")
 
     @override
-    def check_input(self, x: Array, row_shape: Shape) -> None:
-        if x.ndim == 2 and len(row_shape) == 2:
+    def check_input(self, x: Array, row_shape: Shape | None = None) -> None:
+        if x.ndim == 2 and row_shape is not None and len(row_shape) == 2:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}: pass "
                 "x[np.newaxis] for one sequence, or x[:, :, np.newaxis] for one feature a step"

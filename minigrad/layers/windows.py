@@ -268,17 +268,22 @@ def _pads(length: int | None, reach: int, stride: int, padding: str | int) -> tu
     return total // 2, total - total // 2
 
 
-def check_padding(padding: Padding, owner: Layer, *, axes: int, named: Sequence[str]) -> Padding:
-    """Return one of the named paddings, an int, or a tuple of ints."""
-    if not isinstance(padding, str):
-        return check_ints(padding, "padding", owner, count=axes, least=0)
-    if padding not in named:
-        names = ", ".join(map(repr, named))
+def check_sizes(value: Size, name: str, owner: Any) -> int | tuple[int, ...]:
+    """Return an int for all axes of a layer, or one for each."""
+    return check_ints(value, name, owner, count=owner.axes)
+
+
+def check_padding(value: Padding, name: str, owner: Any) -> Padding:
+    """Return one of a layer's `paddings`, an int, or one for each axis."""
+    if not isinstance(value, str):
+        return check_ints(value, name, owner, count=owner.axes, least=0)
+    if value not in owner.paddings:
+        names = ", ".join(map(repr, owner.paddings))
         raise ValueError(
-            f"{type(owner).__name__} expects padding {names}, an int or {axes} ints, got "
-            f"{padding!r}"
+            f"{type(owner).__name__} expects {name} {names}, an int or {owner.axes} ints, got "
+            f"{value!r}"
         )
-    return padding
+    return value
 
 
 def check_axes(layer: Layer, input_shape: Shape, axes: int) -> tuple[Shape, int]:

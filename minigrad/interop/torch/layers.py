@@ -50,7 +50,7 @@ def check_options(label: str, module: Module, **expected: Any) -> None:
 
 def _to_padding(layer: Any) -> tuple[list[int], list[tuple[int, int]]]:
     """Return the padding that both ends of each axis have, and what is left over."""
-    lengths = layer.row_shape[:-1]
+    lengths = layer.input_shape[:-1]
     if isinstance(layer, mg.Conv2DTranspose):
         lengths = tuple(n or 64 for n in lengths)
     if layer.padding == "same" and None in lengths:
@@ -127,7 +127,7 @@ def _to_convolution(layer: Any, make: Maker) -> Module:
     size, strides, dilation = windows_of(layer)
     gaps = [max(s - (k - 1) * d - 1, 0) for k, s, d in zip(size, strides, dilation, strict=True)]
     convolution = make(
-        layer.row_shape[-1],
+        layer.input_shape[-1],
         kernel_size=size,
         stride=strides,
         padding=tuple(both),
