@@ -854,16 +854,6 @@ def memory(most: int) -> Iterator[None]:
         tracemalloc.stop()
 
 
-def test_files_with_the_former_option_names_load(tmp_path: Path) -> None:
-    model, path = small(), tmp_path / "net.safetensors"
-    model.save(path)
-    tensors, metadata = safetensors.load(path)
-    metadata["model"] = metadata["model"].replace("_regularizer", "_penalty")
-    assert "weight_penalty" in metadata["model"]
-    path.write_bytes(b"".join(safetensors.dumps(tensors, metadata)))
-    assert repr(load(path)) == repr(model)
-
-
 class TestMalformedFiles:
     @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
     def test_raises_file_format_error(

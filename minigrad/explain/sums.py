@@ -15,9 +15,14 @@ from minigrad.data.arrays import Array
 from minigrad.explain.equations import BACK, FORWARD, SUM_OVER_UNITS
 from minigrad.explain.places import NamedParameter, Names, Place
 from minigrad.explain.steps import Limit, Rule, Step, Sum, Symbol, at, factor, product, sum_of
-from minigrad.layers import Add, Average, Concatenate, Multiply, Parallel, Residual
+from minigrad.layers import Add, Average, Concatenate, Layer, Multiply, Parallel, Residual
 
-MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
+MERGES: Final[dict[type[Layer], str]] = {
+    Add: "add",
+    Average: "mean",
+    Multiply: "multiply",
+    Concatenate: "concat",
+}
 AS_BACK: Final = f"as {BACK}"
 
 

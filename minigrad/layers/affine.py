@@ -11,7 +11,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer
-from minigrad.layers.weights import SharedParameter, Sharing, check_shared
+from minigrad.layers.weighted import SharedParameter, Sharing, check_shared
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import as_object
 from minigrad.util.fields import As, option, options

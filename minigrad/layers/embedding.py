@@ -13,7 +13,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, Normal, Uniform, check_initializer
-from minigrad.layers.weights import SharedParameter, Sharing, check_shared, new_parameter
+from minigrad.layers.weighted import SharedParameter, Sharing, check_shared, new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
 from minigrad.util.fields import option, options

@@ -8,7 +8,7 @@ from typing_extensions import override
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.layers.recurrent import Recurrent
-from minigrad.layers.weights import new_parameter
+from minigrad.layers.weighted import new_parameter
 from minigrad.util.config import register
 from minigrad.util.random import RNG
 

@@ -11,7 +11,7 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, column_sums, features, size_of
 from minigrad.initializers import initialize
-from minigrad.layers.weights import new_parameter
+from minigrad.layers.weighted import new_parameter
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
 from minigrad.util.options import check_fraction, check_int, check_positive

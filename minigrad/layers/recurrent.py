@@ -13,7 +13,7 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, describe, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.branches import MergeName, Parallel
-from minigrad.layers.weights import new_parameter
+from minigrad.layers.weighted import new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
 from minigrad.util.fields import option, options

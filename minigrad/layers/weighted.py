@@ -33,7 +33,7 @@ def new_parameter(
     return Parameter(value, regularizer=regularizer)
 
 
-def check_shared(value: Parameter | None, name: str, owner: object) -> Parameter | None:
+def check_shared(value: Any, name: str, owner: object) -> Parameter | None:
     """Return a parameter of another layer, or None."""
     if not isinstance(value, (Parameter, NoneType)):
         without = ", for none use_bias" if name == "bias" else ""
@@ -54,7 +54,7 @@ class Sharing(Layer):
         self._shared = SimpleNamespace(weight=own.pop("weight"), bias=own.pop("bias", None))
 
     def parameter(
-        self, name: str, shape: Shape, rng: RNG, default: InitializerLike | None = None
+        self, name: str, shape: Shape, rng: RNG, *, default: InitializerLike = "zeros"
     ) -> Parameter:
         """Return the shared parameter, or create one from the options that begin with its name.
 
