@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from typing_extensions import override
@@ -11,14 +11,12 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, check_initializer
-from minigrad.layers.weighted import SharedParameter, Sharing, check_shared
+from minigrad.layers.weighted import Sharing, check_shared
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import as_object
 from minigrad.util.fields import As, option, options
 from minigrad.util.names import snake_case
 from minigrad.util.options import check_bool
-
-Activated: TypeAlias = As[str | Layer | None, Layer | None]
 
 
 def as_activation(value: str | Layer, name: str, owner: object) -> Layer:
@@ -75,7 +73,7 @@ class Affine(Sharing):
     """A term added to the loss, such as `L2(1e-4)`."""
     bias_regularizer: Regularizer | None = option(check_regularizer, default=None)
     """The same for b."""
-    weight: SharedParameter = option(check_shared, default=None)
+    weight: As[Parameter | None, Parameter] = option(check_shared, default=None)
     """A `Parameter` of another layer to share. Each layer keeps the gradient of its own use;
     `model.parameters` has the sum."""
     bias: As[Parameter | None, Parameter | None] = option(check_shared, default=None)

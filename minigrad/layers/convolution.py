@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from minigrad.core.layer import build_once
+from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
-from minigrad.layers.affine import Activated, Affine, as_activation
+from minigrad.layers.affine import Affine, as_activation
 from minigrad.layers.windows import (
     Padding,
     Size,
@@ -20,7 +20,7 @@ from minigrad.layers.windows import (
     per_axis,
 )
 from minigrad.util.config import register
-from minigrad.util.fields import option, options
+from minigrad.util.fields import As, option, options
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
@@ -48,7 +48,7 @@ class Convolution(Affine):
     every end, as in PyTorch, or two ints for height and width."""
     dilation_rate: Size = option(check_sizes, default=1)
     """The distance of the inputs under neighboring numbers of the kernel."""
-    activation: Activated = option(as_activation, default=None)
+    activation: As[str | Layer | None, Layer | None] = option(as_activation, default=None)
     """See `Dense`."""
 
     @override

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import build_once
+from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape, features
-from minigrad.layers.affine import Activated, Affine, as_activation, product, sum_vectors, vectors
+from minigrad.layers.affine import Affine, as_activation, product, sum_vectors, vectors
 from minigrad.util.config import register
-from minigrad.util.fields import option, options
+from minigrad.util.fields import As, option, options
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
@@ -47,7 +47,9 @@ class Dense(Affine):
 
     units: int = option(check_int, kw_only=False)
     """The number of outputs, at least 1."""
-    activation: Activated = option(as_activation, default=None, kw_only=False)
+    activation: As[str | Layer | None, Layer | None] = option(
+        as_activation, default=None, kw_only=False
+    )
     """A layer, or its name, applied to z: `Dense(3, activation="sigmoid")` computes the same as
     `Dense(3), Sigmoid()`."""
 

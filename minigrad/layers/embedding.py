@@ -13,10 +13,10 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
 from minigrad.initializers import InitializerLike, Normal, Uniform, check_initializer
-from minigrad.layers.weighted import SharedParameter, Sharing, check_shared, new_parameter
+from minigrad.layers.weighted import Sharing, check_shared, new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
-from minigrad.util.fields import option, options
+from minigrad.util.fields import As, option, options
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
@@ -58,7 +58,7 @@ class Embedding(Sharing):
     """None for Keras's `Uniform(0.05)`; PyTorch's is "normal"."""
     weight_regularizer: Regularizer | None = option(check_regularizer, default=None)
     """A term added to the loss, such as `L2(1e-4)`."""
-    weight: SharedParameter = option(check_shared, default=None)
+    weight: As[Parameter | None, Parameter] = option(check_shared, default=None)
     """A `Parameter` of another layer to share, as in `Dense`."""
 
     @override

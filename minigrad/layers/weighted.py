@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import NoneType, SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any
 
 from typing_extensions import override
 
@@ -12,12 +12,9 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Shape
 from minigrad.initializers import InitializerLike, initialize
 from minigrad.regularizers import Regularizer
-from minigrad.util.fields import As, arguments
+from minigrad.util.fields import arguments
 from minigrad.util.names import kind_of
 from minigrad.util.random import RNG
-
-SharedParameter: TypeAlias = As[Parameter | None, Parameter]
-"""An option for a parameter of another layer; when the layer is built, its own parameter."""
 
 
 def new_parameter(

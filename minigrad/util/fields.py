@@ -88,7 +88,10 @@ def options(cls: type[T]) -> type[T]:
     """Give a class an `__init__` that takes and checks its options; see this module."""
     own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
     for name, declared in own.items():
-        own[name] = declared._replace(annotation=cls.__annotations__[name])
+        annotation = cls.__annotations__[name]
+        if annotation.startswith("As["):  # the constructor takes the first of both types
+            annotation = annotation[3:].split(", ")[0]
+        own[name] = declared._replace(annotation=annotation)
         delattr(cls, name)
         if declared.default is not _REQUIRED and declared.default is not None:
             setattr(cls, name, declared.default)  # for a subclass that doesn't call `__init__`
