@@ -14,14 +14,14 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, size_of
 from minigrad.data.by_name import each
-from minigrad.layers.branches import Parallel, Residual
-from minigrad.layers.merge import Add, Average, Concatenate, Multiply
+from minigrad.layers.branches import Branching, Parallel, Residual
+from minigrad.layers.merge import Add, Average, Concatenate, Merge, Multiply
 from minigrad.models.graph import Graph
 from minigrad.plots.layout import Place
 from minigrad.util.names import join
 
 _SIGNS: dict[Any, str] = {
-    Add.forward: "+", Average.forward: "mean", Multiply.forward: "×", Concatenate.forward: "concat"
+    Add.merged: "+", Average.merged: "mean", Multiply.merged: "×", Concatenate.merged: "concat"
 }  # fmt: skip
 _MERGES = {"add": "+", "mean": "mean", "concat": "concat"}
 
@@ -135,11 +135,12 @@ def _expand(layer: Any, path: str, sources: list[Node], nodes: list[Node]) -> An
             given = [values[source] for source in layer.sources[name]]
             values[name] = _expand(inner, join(path, name), given, nodes)
         return each(values.__getitem__, layer.outputs)
-    sign = _SIGNS.get(forward, "")
-    if forward is Residual.forward:
+    sign = _SIGNS.get(type(layer).merged, "") if forward is Merge.forward else ""
+    branching = forward is Branching.forward
+    if branching and isinstance(layer, Residual):
         branch = _expand(layer.layer, join(path, layer.layer.name), sources, nodes)
         sources, sign = [branch, *sources], "+"
-    elif forward is Parallel.forward:
+    elif branching and isinstance(layer, Parallel):
         sign = _MERGES[layer.merge]
         sources = [_expand(b, join(path, b.name), sources, nodes) for b in layer.layers]
     path = path or layer.name or type(layer).__name__
