@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape, as_numbers, check_finite
 from minigrad.util.config import Configurable, as_object, register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_not_negative, check_number
 from minigrad.util.random import RNG
 
@@ -118,6 +119,7 @@ class Ones(Initializer):
 
 
 @register
+@options
 class Constant(Initializer):
     """The same value everywhere.
 
@@ -125,8 +127,7 @@ class Constant(Initializer):
     array([0.1, 0.1])
     """
 
-    def __init__(self, value: float) -> None:
-        self.value = check_number(value, "value", self)
+    value: float = option(check_number, kw_only=False)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -134,6 +135,7 @@ class Constant(Initializer):
 
 
 @register
+@options
 class Normal(Initializer):
     """The normal distribution N(0, scale^2); `Normal()` gives the numbers of NumPy's `randn`.
 
@@ -141,8 +143,7 @@ class Normal(Initializer):
     array([[0.05056171, 0.49995133]])
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = check_not_negative(scale, "scale", self)
+    scale: float = option(check_not_negative, default=1.0, kw_only=False)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -150,6 +151,7 @@ class Normal(Initializer):
 
 
 @register
+@options
 class Uniform(Initializer):
     """The uniform distribution on (-scale, scale).
 
@@ -157,8 +159,7 @@ class Uniform(Initializer):
     True
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = check_not_negative(scale, "scale", self)
+    scale: float = option(check_not_negative, default=1.0, kw_only=False)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:
@@ -264,6 +265,7 @@ class LecunUniform(_Scaled):
 
 
 @register
+@options
 class Orthogonal(Initializer):
     """A random matrix whose rows or columns, whichever are fewer, are orthonormal, times `gain`.
 
@@ -274,8 +276,7 @@ class Orthogonal(Initializer):
     True
     """
 
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = check_number(gain, "gain", self)
+    gain: float = option(check_number, default=1.0, kw_only=False)
 
     @override
     def __call__(self, shape: Shape, rng: RNG) -> Array:

@@ -7,16 +7,15 @@ from typing_extensions import override
 
 from minigrad.data.arrays import Array
 from minigrad.util.config import Configurable, register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_not_negative
 
 
+@options
 class Regularizer(Configurable):
     """A term for one parameter: training adds it to the loss, and its derivative to the gradient.
 
     A subclass defines `value` and `derivative`.
-
-    Args:
-        strength: the factor of the term, at least 0.
 
     >>> class Fourth(Regularizer):
     ...     def value(self, weight):
@@ -27,8 +26,8 @@ class Regularizer(Configurable):
     (8.5, array([ 2., 16.]))
     """
 
-    def __init__(self, strength: float) -> None:
-        self.strength = check_not_negative(strength, "strength", self)
+    strength: float = option(check_not_negative, kw_only=False)
+    """The factor of the term, at least 0."""
 
     def value(self, weight: Array) -> float:
         """Return the term, a float."""

@@ -107,7 +107,7 @@ class ReduceOnPlateau(Monitor):
         reduced = max(self.factor * optimizer.rate, self.min_learning_rate)
         if self._runs_out(epoch, logs) and reduced < optimizer.rate:
             optimizer.learning_rate = reduced
-            epochs = f"{self.patience} epoch{'s' * (self.patience > 1)}"
+            epochs = "1 epoch" if self.patience == 1 else f"{self.patience} epochs"
             trainer.say(
                 f"learning rate {reduced:.4g} after epoch {epoch}: no better {self.monitor} in "
                 f"{epochs}"

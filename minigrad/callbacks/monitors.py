@@ -137,7 +137,8 @@ class EarlyStopping(Monitor):
         text = f"stopped after epoch {self.stopped_epoch}" if self.stopped_epoch else ""
         if self.best is not None and self.best_epoch != trainer.epoch:
             restored = "; its parameters are restored" if self._best_weights else ""
-            text += f"{': ' * bool(text)}best {self.monitor} in epoch {self.best_epoch}{restored}"
+            separator = ": " if text else ""
+            text += f"{separator}best {self.monitor} in epoch {self.best_epoch}{restored}"
         if text:
             trainer.say(text)
         if self._best_weights is not None:

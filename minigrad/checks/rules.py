@@ -203,7 +203,7 @@ class Candidate:
     def x(self, dtype: DType = "float64", *, rows: int = ROWS, seed: int = 1) -> Inputs:
         """Return rows of each input; the same seed gives the same rows."""
         rng = np.random.default_rng(seed)
-        sizes = [(rows, *shape) for shape in self.row_shapes]
+        sizes = [(rows, *shape) for shape in self.input_shapes]
         return tuple(
             rng.normal(size=size).astype(dtype)
             if kind == "numbers"
@@ -212,7 +212,7 @@ class Candidate:
         )
 
     @property
-    def row_shapes(self) -> list[Any]:
+    def input_shapes(self) -> list[Any]:
         shapes = self.input_shape if has_several(self.input_shape) else (self.input_shape,)
         return [tuple(STEPS if n is None else n for n in shape) for shape in shapes]
 
@@ -223,7 +223,7 @@ class Candidate:
         A mask is one of several inputs that has no slope. The checks use ids and masks of 0 and 1.
         """
         model = self.model()
-        ones = tuple(np.ones((1, *shape)) for shape in self.row_shapes)
+        ones = tuple(np.ones((1, *shape)) for shape in self.input_shapes)
         x = [a for _, a in labelled(model.cast(by_name(model, ones), model.dtype), "x")]
         kinds = ["ids" if array.dtype.kind in "iu" else "numbers" for array in x]
         if len(x) > 1:

@@ -17,7 +17,7 @@ from typing_extensions import override
 from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
-from minigrad.util.config import option, options
+from minigrad.util.fields import option, options
 from minigrad.util.names import join, kind_of
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
@@ -86,8 +86,6 @@ class Layer(Cached):
     """Whether a model has the children of this layer as its own."""
     stepwise = False
     """Whether the positions of a row are computed in sequence; such a model needs large blocks."""
-    is_activation = False
-    """Whether messages suggest it as an activation."""
     gives_probabilities = False
     """Whether outputs are probabilities, so that a loss that takes logits must not follow."""
     min_batch_size = 1
@@ -149,8 +147,12 @@ class Layer(Cached):
         """Return a batch of numbers in the dtype that `forward` takes: the model's."""
         return x.astype(dtype, copy=False)
 
-    def check_input(self, x: Array, input_shape: Shape) -> None:
-        """Refuse a batch whose rows don't have this shape."""
+    def check_input(self, x: Array, input_shape: Shape | None = None) -> None:
+        """Refuse a batch whose rows don't have this shape, by default the layer's `input_shape`."""
+        if input_shape is None:
+            input_shape = self.input_shape
+            if input_shape is None:
+                raise AttributeError(f"{self.label} has no input_shape{self._missing_hint()}")
         if (x.shape[1:] != input_shape and not fits(x.shape[1:], input_shape)) or not x.ndim:
             raise ValueError(
                 f"{self.label} expects input of shape {describe(input_shape)}, got {x.shape}"

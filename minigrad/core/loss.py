@@ -12,18 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from minigrad.core.cached import Cached
 from minigrad.data.arrays import Array, Shape, as_array, as_data, as_weights, weighted
 from minigrad.data.targets import like_prediction
-from minigrad.util.config import as_object, option, options
+from minigrad.util.config import as_object
+from minigrad.util.fields import option, options
 from minigrad.util.names import kind_of
-from minigrad.util.options import check_number
+from minigrad.util.options import check_number, one_of
 
 Reduction: TypeAlias = Literal["mean", "sum"]
-
-
-def check_reduction(value: Reduction, name: str, owner: object) -> Reduction:
-    """Return "mean" or "sum"."""
-    if value not in ("mean", "sum"):
-        raise ValueError(f"{type(owner).__name__} expects {name} 'mean' or 'sum', got {value!r}")
-    return value
 
 
 @options
@@ -54,7 +48,7 @@ class Loss(Cached):
 
     losses: Mapping[str, Loss] = option(init=False, default=MappingProxyType({}))
     """The losses of several outputs; see `JointLoss`."""
-    reduction: Reduction = option(check_reduction, default="mean")
+    reduction: Reduction = option(one_of("mean", "sum"), default="mean")
     """"mean" over all elements (the default of PyTorch and Keras), or "sum"."""
     scale: float = option(check_number, default=1.0)
     """A factor of J, finite; 0.5 with "sum" gives the tutorial's Equation 1, 1/2 sum (a_k - t_k)^2,

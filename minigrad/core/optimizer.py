@@ -12,7 +12,8 @@ from typing_extensions import override
 
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, norm
-from minigrad.util.config import As, Configurable, option, options
+from minigrad.util.config import Configurable
+from minigrad.util.fields import As, option, options
 from minigrad.util.options import check_not_negative, check_positive
 
 Schedule: TypeAlias = Callable[[int], float]
@@ -172,8 +173,7 @@ class Optimizer(Configurable):
         if self.clip_norm is not None:
             pieces = [grad for _, _, grad in parameters.trainable_runs()]
             factor = np.minimum(self.clip_norm / (norm(pieces) + 1e-6), 1.0).item()
-            if (factor < 1) is not False:  # a compiled step multiplies by 1, too
-                return lambda grad: factor * grad
+            return lambda grad: factor * grad
         return None
 
     def prepare_state(self, parameters: Parameters, slots: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.explain.arithmetic import Products, derivative_rule, family
 from minigrad.explain.equations import (
@@ -48,7 +49,12 @@ from minigrad.layers import (
     Residual,
 )
 
-MERGES: Final = {Add: "add", Average: "mean", Multiply: "multiply", Concatenate: "concat"}
+MERGES: Final[dict[type[Layer], str]] = {
+    Add: "add",
+    Average: "mean",
+    Multiply: "multiply",
+    Concatenate: "concat",
+}
 AS_BACK: Final = f"as {BACK}"
 _ELEMENTWISE: Final = (Activation.forward, GELU.forward)
 _BY_SLOPE: Final = (Activation.backward, GELU.backward)

@@ -108,7 +108,7 @@ def windows_of(layer: Any) -> tuple[tuple[int, ...], ...]:
 
 def pads_of(layer: Any) -> list[tuple[int, int]] | None:
     """Return the padding of both ends of each axis; None if it depends on an unknown length."""
-    lengths = layer.row_shape[:-1]
+    lengths = layer.input_shape[:-1]
     if isinstance(layer, mg.Conv2DTranspose):  # its padding is the same for any length
         lengths = tuple(n or 64 for n in lengths)
     if layer.padding == "same" and None in lengths:

@@ -56,10 +56,8 @@ class Activation(Layer):
 
 def sigmoid(z: Array) -> Array:
     """Return exp(z) / (1 + exp(z)), accurate for every z, without overflow."""
-    # Usually skipped, to save a pass; a compiled step, where this isn't `True_`, always takes it.
-    if (np.maximum.reduce(z, axis=None, initial=0.0) <= 40) is not np.True_:
-        z = np.minimum(z, 40.0)  # sigmoid(40) rounds to 1; exp(z) overflows at 710
-    a: Array = np.exp(z)
+    a: Array = np.minimum(z, 40.0)  # sigmoid(40) rounds to 1; exp(z) overflows at 710
+    np.exp(a, out=a)
     a /= 1.0 + a
     return a
 

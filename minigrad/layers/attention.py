@@ -11,8 +11,10 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, column_sums, features, fits, size_of
-from minigrad.initializers import InitializerLike, check_initializer, initialize
+from minigrad.initializers import InitializerLike, check_initializer
+from minigrad.layers.weighted import new_parameter
 from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
@@ -20,6 +22,7 @@ _ROLES = ("query", "value", "mask")
 
 
 @register
+@options
 class MultiHeadAttention(Layer):
     r"""Scaled dot-product attention: each query position attends to the positions of the value.
 
@@ -49,13 +52,6 @@ class MultiHeadAttention(Layer):
     This is `torch.nn.MultiheadAttention(features, num_heads, batch_first=True)` with its weights
     transposed. PyTorch's boolean masks are the opposite, True where a query doesn't attend.
 
-    Args:
-        num_heads: divides the number of features.
-        causal: position i of the query attends to positions 0 to i only.
-        use_bias: False leaves `bias` and `output_bias` out.
-        weight_initializer, bias_initializer: a name or an `Initializer`, for both projections.
-        name: see `Layer`.
-
     Raises:
         ValueError: rows that aren't (positions, features), a value with other features than the
             query, or a mask that doesn't fit the two.
@@ -71,27 +67,16 @@ class MultiHeadAttention(Layer):
            [0.33, 0.33, 0.33]])
     """
 
-    weight: Parameter
-    bias: Parameter | None
-    output_weight: Parameter
-    output_bias: Parameter | None
-
-    def __init__(
-        self,
-        num_heads: int,
-        *,
-        causal: bool = False,
-        use_bias: bool = True,
-        weight_initializer: InitializerLike = "glorot_uniform",
-        bias_initializer: InitializerLike = "zeros",
-        name: str = "",
-    ) -> None:
-        super().__init__(name=name)
-        self.num_heads = check_int(num_heads, "num_heads", self)
-        self.causal = check_bool(causal, "causal", self)
-        self.use_bias = check_bool(use_bias, "use_bias", self)
-        self.weight_initializer = check_initializer(weight_initializer, "weight_initializer")
-        self.bias_initializer = check_initializer(bias_initializer, "bias_initializer")
+    num_heads: int = option(check_int, kw_only=False)
+    """The number of heads; it divides the number of features."""
+    causal: bool = option(check_bool, default=False)
+    """True lets position i of the query attend to positions 0 to i only."""
+    use_bias: bool = option(check_bool, default=True)
+    """False leaves `bias` and `output_bias` out."""
+    weight_initializer: InitializerLike = option(check_initializer, default="glorot_uniform")
+    """A name or an `Initializer`, for both projections."""
+    bias_initializer: InitializerLike = option(check_initializer, default="zeros")
+    """The same for both biases."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
@@ -101,7 +86,7 @@ class MultiHeadAttention(Layer):
 
         def parameter(name: str, shape: Shape) -> Parameter:
             source = self.weight_initializer if len(shape) == 2 else self.bias_initializer
-            return Parameter(initialize(source, shape, rng, f"the {name} of {self.label}"))
+            return new_parameter(self, name, shape, rng, source)
 
         self.weight = parameter("weight", (size, 3 * size))
         self.bias = parameter("bias", (3 * size,)) if self.use_bias else None

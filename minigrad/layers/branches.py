@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from typing_extensions import override
@@ -12,21 +12,66 @@ from typing_extensions import override
 from minigrad.core.chain import Chain, as_list, name_layers
 from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape, fits
+from minigrad.layers.merge import MERGES
 from minigrad.util.config import register
+from minigrad.util.fields import As, option, options
 from minigrad.util.frozen import FrozenList
+from minigrad.util.options import one_of
 from minigrad.util.random import RNG
 
 Branch: TypeAlias = Layer | Sequence[Layer]
-Merge: TypeAlias = Literal["add", "mean", "concat"]
+MergeName: TypeAlias = Literal["add", "mean", "concat"]
+
+
+class Branching(Layer):
+    """The base of layers with branches: h merges what they return for x; their deltas add up."""
+
+    merge: MergeName = option(init=False, default="add")
+    shortcut: ClassVar[bool] = False
+    """Whether x itself is merged with the outputs of the branches."""
+
+    @property
+    def branches(self) -> Sequence[Layer]:
+        """The layers that get x."""
+        raise NotImplementedError(f"{self.label} must define branches")
+
+    @override
+    def forward(self, x: Array, *, training: bool = True) -> Array:
+        outputs = [layer.forward(x, training=training) for layer in self.branches]
+        merge, merged = MERGES[self.merge], [x, *outputs] if self.shortcut else outputs
+        if not merge.fit(shapes := [array.shape for array in merged]):
+            for layer, output in zip(self.branches, outputs, strict=True):
+                layer.check_output(output, len(x))
+            raise ValueError(f"{self.label} can't merge arrays of the shapes {shapes}")
+        h = merge.merged(merged)
+        if training:
+            self.cache = merge.kept(merged), h.shape
+        return h
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        parts = self._parts(delta)
+        deltas = parts[: -len(self.branches)]  # that of a shortcut
+        pairs = zip(self.branches, parts[len(deltas) :], strict=True)
+        return reduce(np.add, [*deltas, *(_input_delta(layer, part) for layer, part in pairs)])
+
+    @override
+    def backward_parameters(self, delta: Array) -> None:
+        parts = self._parts(delta)[-len(self.branches) :]
+        for layer, part in zip(self.branches, parts, strict=True):
+            layer.backward_parameters(part)
+
+    def _parts(self, delta: Array) -> Sequence[Array]:
+        """Return the delta of each array that was merged."""
+        kept, shape = self.cache
+        self.check_delta(delta, shape)
+        return MERGES[self.merge].parts(delta, kept)
 
 
 @register
-class Residual(Layer):
+@options
+class Residual(Branching):
     """h = x + f(x), where f is a layer; dJ/dx = delta + f.backward(delta).
-
-    Args:
-        layer: f, whose output has the shape of its input; a list of layers becomes a `Chain`.
-        name: see `Layer`.
 
     Raises:
         TypeError: `layer` is neither a layer nor a list of layers.
@@ -42,9 +87,18 @@ class Residual(Layer):
     array([[1., 2.]])
     """
 
-    def __init__(self, layer: Branch, *, name: str = "") -> None:
-        super().__init__(name=name)
-        self.layer = as_layer(layer)
+    layer: As[Branch, Layer] = option(kw_only=False)
+    """f, whose output has the shape of its input; a list of layers becomes a `Chain`."""
+    shortcut = True
+
+    @property
+    @override
+    def branches(self) -> Sequence[Layer]:
+        return [self.layer]
+
+    @override
+    def __post_init__(self) -> None:
+        self.layer = as_layer(self.layer)
         name_layers([self.layer], self.label)
 
     @override
@@ -57,38 +111,14 @@ class Residual(Layer):
             )
         return output_shape
 
-    @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
-        f = self.layer.forward(x, training=training)
-        if f.shape != x.shape:
-            self.layer.check_output(f, len(x))
-        h = x + f
-        if training:
-            self.cache = h.shape
-        return h
-
-    @override
-    def backward(self, delta: Array) -> Array:
-        self.check_delta(delta, self.cache)
-        return delta + _input_delta(self.layer, delta)
-
-    @override
-    def backward_parameters(self, delta: Array) -> None:
-        self.check_delta(delta, self.cache)
-        self.layer.backward_parameters(delta)
-
 
 @register
-class Parallel(Layer):
+@options
+class Parallel(Branching):
     """h = the sum, the mean, or the concatenation along the last axis, of f_1(x), f_2(x), ...
 
     dJ/dx is the sum of the branches' deltas. Each branch gets delta ("add"), delta divided by
     their number ("mean"), or its own part of delta ("concat").
-
-    Args:
-        layers: the branches, one or more; a list of layers becomes a `Chain`.
-        merge: "add", "mean" or "concat".
-        name: see `Layer`.
 
     Raises:
         TypeError: a branch is neither a layer nor a list of layers.
@@ -104,12 +134,19 @@ class Parallel(Layer):
     array([[ 1., 11.]])
     """
 
-    def __init__(self, layers: Iterable[Branch], *, merge: Merge = "add", name: str = "") -> None:
-        super().__init__(name=name)
-        if merge not in ("add", "mean", "concat"):
-            raise ValueError(f"{self.label} expects merge='add', 'mean' or 'concat', got {merge!r}")
-        self.layers = [as_layer(layer) for layer in as_list(layers, self.label)]
-        self.merge: Merge = merge
+    layers: As[Iterable[Branch], list[Layer]] = option(kw_only=False)
+    """The branches, one or more; a list of layers becomes a `Chain`."""
+    merge: MergeName = option(one_of("add", "mean", "concat"), default="add")
+    """"add", "mean" or "concat"."""
+
+    @property
+    @override
+    def branches(self) -> Sequence[Layer]:
+        return self.layers
+
+    @override
+    def __post_init__(self) -> None:
+        self.layers = [as_layer(layer) for layer in as_list(self.layers, self.label)]
         name_layers(self.layers, self.label)
 
     @override
@@ -117,54 +154,14 @@ class Parallel(Layer):
         name_layers(self.layers, self.label)
         shapes = [build_once(layer, input_shape, rng) for layer in self.layers]
         self.layers = FrozenList(self.layers)
-        concat = self.merge == "concat"
-        if len({shape[:-1] if concat else shape for shape in shapes}) > 1 or (
-            concat and () in shapes
-        ):
+        merge = MERGES[self.merge]
+        if not merge.fit(shapes):
             got = ", ".join(f"{s} of {n.label}" for s, n in zip(shapes, self.layers, strict=True))
             raise ValueError(
                 f"{self.label} with merge={self.merge!r} expects branches with equal output "
-                f"shapes{', except for the last axis' * concat}, got {got}"
+                f"shapes{merge.exception}, got {got}"
             )
-        if not concat:
-            return shapes[0]
-        widths = [shape[-1] for shape in shapes]
-        self._cuts = np.cumsum(widths)[:-1].tolist()
-        return (*shapes[0][:-1], sum(widths))
-
-    @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
-        outputs = [layer.forward(x, training=training) for layer in self.layers]
-        if self.merge == "concat":
-            h: Array = np.concatenate(outputs, axis=-1)
-        else:
-            for layer, output in zip(self.layers, outputs, strict=True):
-                if output.shape != outputs[0].shape:
-                    layer.check_output(output, len(x))
-            h = reduce(np.add, outputs)
-            if self.merge == "mean":
-                h = h / len(outputs)
-        if training:
-            self.cache = h.shape
-        return h
-
-    @override
-    def backward(self, delta: Array) -> Array:
-        pairs = zip(self.layers, self._parts(delta), strict=True)
-        return reduce(np.add, [_input_delta(layer, part) for layer, part in pairs])
-
-    @override
-    def backward_parameters(self, delta: Array) -> None:
-        for layer, part in zip(self.layers, self._parts(delta), strict=True):
-            layer.backward_parameters(part)
-
-    def _parts(self, delta: Array) -> Sequence[Array]:
-        """Return the delta of each branch."""
-        self.check_delta(delta, self.cache)
-        if self.merge == "concat":
-            return np.split(delta, self._cuts, axis=-1)
-        part = delta / len(self.layers) if self.merge == "mean" else delta
-        return [part] * len(self.layers)
+        return merge.merged_shape(shapes)
 
 
 def as_layer(branch: Branch) -> Layer:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from typing_extensions import override
 
-from minigrad.core.layer import build_once
+from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape
-from minigrad.layers.affine import Activated, Affine, as_activation
+from minigrad.layers.affine import Affine, as_activation
 from minigrad.layers.windows import (
     Padding,
     Size,
     Windows,
     check_axes,
     check_padding,
+    check_sizes,
     make_windows,
     per_axis,
 )
-from minigrad.util.config import option, options, register
-from minigrad.util.options import check_int, check_ints
+from minigrad.util.config import register
+from minigrad.util.fields import As, option, options
+from minigrad.util.options import check_int
 from minigrad.util.random import RNG
-
-
-def per_axis_option(value: Any, name: str, owner: Any) -> Any:
-    """Return an int, or one for each axis."""
-    return check_ints(value, name, owner, count=owner.axes)
-
-
-def padding_option(value: Any, name: str, owner: Any) -> Any:
-    """Return a padding that this layer knows."""
-    return check_padding(value, owner, axes=owner.axes, named=owner.paddings)
 
 
 @options
@@ -46,17 +38,17 @@ class Convolution(Affine):
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     filters: int = option(check_int, kw_only=False)
     """The number of output channels, at least 1."""
-    kernel_size: Size = option(per_axis_option, kw_only=False)
+    kernel_size: Size = option(check_sizes, kw_only=False)
     """The kernel's height and width: an int for both, or two ints."""
-    strides: Size = option(per_axis_option, default=1)
+    strides: Size = option(check_sizes, default=1)
     """How far the kernel moves from one output to the next."""
-    padding: Padding = option(padding_option, default="valid")
+    padding: Padding = option(check_padding, default="valid")
     """"valid" for none; "same" for the zeros that make the output as large as the input divided by
     the strides, rounded up, with more of them at the end, as in Keras; an int for so many zeros at
     every end, as in PyTorch, or two ints for height and width."""
-    dilation_rate: Size = option(per_axis_option, default=1)
+    dilation_rate: Size = option(check_sizes, default=1)
     """The distance of the inputs under neighboring numbers of the kernel."""
-    activation: Activated = option(as_activation, default=None)
+    activation: As[str | Layer | None, Layer | None] = option(as_activation, default=None)
     """See `Dense`."""
 
     @override
@@ -66,7 +58,7 @@ class Convolution(Affine):
         kernel = per_axis(self.kernel_size, self.axes)
         self.weight = self.parameter("weight", (*kernel, *self.matrix_shape(channels)), rng)
         self.bias = self.parameter("bias", (self.filters,), rng) if self.use_bias else None
-        self.row_shape = input_shape
+        self.input_shape = input_shape
         return build_once(self.activation, shape, rng) if self.activation else shape
 
     def matrix_shape(self, channels: int) -> Shape:
@@ -102,7 +94,7 @@ class Convolution(Affine):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        self.check_input(x, self.row_shape)
+        self.check_input(x)
         windows = self.windows(x.shape[1:-1])
         z = self.linear(windows, x)
         if self.bias is not None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from minigrad.core.layer import build_once
+from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape, features
-from minigrad.layers.affine import Activated, Affine, as_activation
-from minigrad.util.config import option, options, register
+from minigrad.layers.affine import Affine, as_activation, product, sum_vectors, vectors
+from minigrad.util.config import register
+from minigrad.util.fields import As, option, options
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
-
-_NARROW = 128
-"""With fewer units, the output is laid out with each unit contiguous."""
 
 
 @register
@@ -49,7 +47,9 @@ class Dense(Affine):
 
     units: int = option(check_int, kw_only=False)
     """The number of outputs, at least 1."""
-    activation: Activated = option(as_activation, default=None, kw_only=False)
+    activation: As[str | Layer | None, Layer | None] = option(
+        as_activation, default=None, kw_only=False
+    )
     """A layer, or its name, applied to z: `Dense(3, activation="sigmoid")` computes the same as
     `Dense(3), Sigmoid()`."""
 
@@ -59,38 +59,24 @@ class Dense(Affine):
         self.weight = self.parameter("weight", (inputs, self.units), rng)
         self.bias = self.parameter("bias", (self.units,), rng) if self.use_bias else None
         self.input_shape = input_shape
-        self._turned = len(input_shape) == 1 and self.units < _NARROW
         shape = (*input_shape[:-1], self.units)
         return build_once(self.activation, shape, rng) if self.activation else shape
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         weight = self.weight.value
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         if training:
             self.cache = x
-        if self._turned:
-            # Computed transposed: each unit is contiguous, in long rows for the activation.
-            columns: Array = np.dot(weight.T, x.T)
-            if self.bias is not None:
-                columns += self.bias.value[:, np.newaxis]
-            z = columns.T
-        else:
-            z = np.dot(_vectors(x), weight).reshape(*x.shape[:-1], self.units)
-            if self.bias is not None:
-                z += self.bias.value
+        z = product(x, weight)
+        if self.bias is not None:
+            z += self.bias.value
         return self.activation.forward(z, training=training) if self.activation else z
 
     @override
     def backward(self, delta: Array) -> Array:
         delta = self._parameter_gradients(delta)
-        x, weight = self.cache, self.weight.value
-        if x.ndim == 2 and x.flags.f_contiguous:  # laid out as x is
-            turned: Array = np.dot(weight, delta.T)
-            return turned.T
-        input_delta: Array = np.dot(delta, weight.T).reshape(x.shape)
-        return input_delta
+        return product(delta, self.weight.value.T).reshape(self.cache.shape)
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -100,17 +86,8 @@ class Dense(Affine):
         """Assign dJ/dW and dJ/db, and return delta = dJ/dz as a matrix."""
         x = self.cache
         delta = self.delta_z(delta, (*x.shape[:-1], self.units), x.dtype)
-        if x.ndim > 2:
-            x, delta = _vectors(x), _vectors(delta)
-        np.dot(x.T, delta, out=self.weight.grad)
         if self.bias is not None:
-            if self._turned:
-                np.add.reduce(delta, axis=0, out=self.bias.grad)
-            else:  # a product is the faster sum
-                np.dot(np.ones(len(delta), delta.dtype), delta, out=self.bias.grad)
+            sum_vectors(delta, out=self.bias.grad)
+        x, delta = vectors(x), vectors(delta)
+        np.dot(x.T, delta, out=self.weight.grad)
         return delta
-
-
-def _vectors(array: Array) -> Array:
-    """Return the vectors along the last axis as the rows of a matrix."""
-    return array.reshape(-1, array.shape[-1])

@@ -7,20 +7,18 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_fraction
 from minigrad.util.random import RNG
 
 
 @register
+@options
 class Dropout(Layer):
     """h = x m / (1 - rate), where each m is 0 with probability `rate`, else 1.
 
     Backward multiplies delta by the same factor. Every training pass draws a new m from the model's
     generator. The expected value of h is x, so inference returns a copy of x.
-
-    Args:
-        rate: the fraction to drop, from 0 to below 1.
-        name: see `Layer`.
 
     Source: Srivastava et al., Dropout, JMLR 2014; scaled in training, as in PyTorch and Keras.
 
@@ -38,9 +36,8 @@ class Dropout(Layer):
     equation = "h = x m / (1 - rate)"
     stochastic = True
 
-    def __init__(self, rate: float, *, name: str = "") -> None:
-        super().__init__(name=name)
-        self.rate = check_fraction(rate, "rate", self)
+    rate: float = option(check_fraction, kw_only=False)
+    """The fraction to drop, from 0 to below 1."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from types import NoneType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,18 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.initializers import InitializerLike, Normal, Uniform, check_initializer, initialize
+from minigrad.initializers import InitializerLike, Normal, Uniform, check_initializer
+from minigrad.layers.weighted import Sharing, check_shared, new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
-from minigrad.util.names import kind_of
+from minigrad.util.fields import As, option, options
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
 
 
 @register
-class Embedding(Layer):
+@options
+class Embedding(Sharing):
     """h = W[id]: for each id its row of `weight` W, of shape (input_dim, output_dim).
 
     Ids are whole numbers from 0 to input_dim - 1, in rows of any shape. The output adds an axis.
@@ -33,14 +34,6 @@ class Embedding(Layer):
 
     There is no slope along an id, since it can't move by a small step: `backward` returns zeros, in
     the shape of the ids.
-
-    Args:
-        input_dim: the number of ids.
-        output_dim: the number of features for each id.
-        weight_initializer: None for Keras's `Uniform(0.05)`; PyTorch's is "normal".
-        weight_regularizer: a term added to the loss, such as `L2(1e-4)`.
-        weight: a `Parameter` of another layer to share, as in `Dense`.
-        name: see `Layer`.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -57,51 +50,21 @@ class Embedding(Layer):
             [0. , 0.1]]])
     """
 
-    weight: Parameter
-
-    def __init__(
-        self,
-        input_dim: int,
-        output_dim: int,
-        *,
-        weight_initializer: InitializerLike | None = None,
-        weight_regularizer: Regularizer | None = None,
-        weight: Parameter | None = None,
-        name: str = "",
-    ) -> None:
-        super().__init__(name=name)
-        self.input_dim = check_int(input_dim, "input_dim", self)
-        self.output_dim = check_int(output_dim, "output_dim", self)
-        if weight_initializer is not None:
-            weight_initializer = check_initializer(weight_initializer, "weight_initializer")
-        self.weight_initializer = weight_initializer
-        self.weight_regularizer = check_regularizer(weight_regularizer, "weight_regularizer")
-        if not isinstance(weight, (Parameter, NoneType)):
-            raise TypeError(
-                f"Embedding expects a Parameter of another layer as weight, got {kind_of(weight)}: "
-                "for numbers use weight_initializer"
-            )
-        if weight is not None and weight_regularizer is not None:
-            raise ValueError(
-                "Embedding got a weight to share and a weight_regularizer: pass the regularizer to "
-                "the layer that the parameter is from"
-            )
-        # Not an attribute, where it would be found as a parameter: `build` makes it one.
-        self._shared = SimpleNamespace(weight=weight)
+    input_dim: int = option(check_int, kw_only=False)
+    """The number of ids."""
+    output_dim: int = option(check_int, kw_only=False)
+    """The number of features for each id."""
+    weight_initializer: InitializerLike | None = option(check_initializer, default=None)
+    """None for Keras's `Uniform(0.05)`; PyTorch's is "normal"."""
+    weight_regularizer: Regularizer | None = option(check_regularizer, default=None)
+    """A term added to the loss, such as `L2(1e-4)`."""
+    weight: As[Parameter | None, Parameter] = option(check_shared, default=None)
+    """A `Parameter` of another layer to share, as in `Dense`."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         shape = (self.input_dim, self.output_dim)
-        weight = self._shared.weight
-        if weight is None:
-            source = Uniform(0.05) if self.weight_initializer is None else self.weight_initializer
-            value = initialize(source, shape, rng, f"the weight of {self.label}")
-            weight = Parameter(value, regularizer=self.weight_regularizer)
-        elif weight.shape != shape:
-            raise ValueError(
-                f"{self.label} expects a shared weight of shape {shape}, got {weight!r}"
-            )
-        self.weight = weight
+        self.weight = self.parameter("weight", shape, rng, default=Uniform(0.05))
         self.input_shape = input_shape
         return (*input_shape, self.output_dim)
 
@@ -122,8 +85,7 @@ class Embedding(Layer):
     @override
     def forward(self, x: NDArray[Any], *, training: bool = True) -> Array:
         weight = self.weight.value
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         ids = self.cast(x, weight.dtype)
         if training:
             self.cache = ids
@@ -150,11 +112,6 @@ class Embedding(Layer):
         # Adding at each number's place is several times faster than adding rows.
         places = ids[:, np.newaxis] * width + np.arange(width)
         np.add.at(grad.reshape(-1), places.ravel(), delta.ravel())
-
-    @override
-    def get_config(self) -> dict[str, Any]:
-        names = "input_dim", "output_dim", "weight_initializer", "weight_regularizer", "name"
-        return {name: getattr(self, name) for name in names}
 
 
 @register
@@ -193,8 +150,7 @@ class PositionEmbedding(Layer):
                 f"{self.label} needs a fixed number of positions, got rows of shape {input_shape}: "
                 "use SinusoidalPositions()"
             )
-        value = initialize(Normal(0.02), input_shape, rng, f"the weight of {self.label}")
-        self.weight = Parameter(value)
+        self.weight = new_parameter(self, "weight", input_shape, rng, Normal(0.02))
         return input_shape
 
     @override
@@ -248,8 +204,7 @@ class SinusoidalPositions(Layer):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         if training:
             self.cache = x.shape
         return x + _sinusoids(*x.shape[1:], x.dtype)

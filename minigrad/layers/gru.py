@@ -7,8 +7,8 @@ from typing_extensions import override
 
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.initializers import initialize
 from minigrad.layers.recurrent import Recurrent
+from minigrad.layers.weighted import new_parameter
 from minigrad.util.config import register
 from minigrad.util.random import RNG
 
@@ -59,8 +59,9 @@ class GRU(Recurrent):
         output_shape = super().build(input_shape, rng)
         self.recurrent_bias = None
         if self.use_bias:
-            zeros = initialize("zeros", (self.units,), rng, f"the recurrent_bias of {self.label}")
-            self.recurrent_bias = Parameter(zeros, regularizer=self.bias_regularizer)
+            self.recurrent_bias = new_parameter(
+                self, "recurrent_bias", (self.units,), rng, "zeros", self.bias_regularizer
+            )
         return output_shape
 
     @override

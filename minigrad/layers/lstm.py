@@ -7,7 +7,8 @@ from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape
 from minigrad.layers.recurrent import Recurrent
-from minigrad.util.config import option, options, register
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool
 from minigrad.util.random import RNG
 
@@ -53,7 +54,7 @@ class LSTM(Recurrent):
     states = ("h", "c")
     kept = 7
 
-    unit_forget_bias: bool = option(check_bool, default=True)
+    unit_forget_bias: bool = option(check_bool, default=True, after="use_bias")
     """True adds 1 to the initial bias of the forget gate, as in Keras, so that the cell remembers
     from the start."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from typing_extensions import override
@@ -14,20 +16,58 @@ from minigrad.util.random import RNG
 
 
 class Merge(Layer):
-    """The base of the layers that take two or more inputs of one shape."""
+    """The base of the layers that take two or more inputs; they must have one shape."""
+
+    exception: ClassVar[str] = ""
+    """Where the shapes may differ, for messages."""
+
+    def fit(self, shapes: Sequence[Shape]) -> bool:
+        """Tell whether inputs of these shapes can be merged; NumPy would broadcast others."""
+        return len(set(shapes)) == 1
+
+    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape of h for inputs of these shapes."""
+        return shapes[0]
+
+    def merged(self, inputs: Sequence[Array]) -> Array:
+        """Return h, a new array."""
+        raise NotImplementedError(f"{self.label} must define merged(inputs)")
+
+    def kept(self, inputs: Sequence[Array]) -> Sequence[Any]:
+        """Return what `parts` needs of the inputs."""
+        return [x.shape for x in inputs]
+
+    def parts(self, delta: Array, kept: Sequence[Any]) -> Sequence[Array]:
+        """Return the delta of each input, which may be delta itself or a view of it."""
+        raise NotImplementedError(f"{self.label} must define parts(delta, kept)")
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        shapes = _several(input_shape, self.label)
-        if len(set(shapes)) > 1:
-            raise ValueError(f"{self.label} expects inputs of one shape, got {shapes}")
-        return shapes[0]
-
-    def check_inputs(self, inputs: tuple[Array, ...]) -> None:
-        """Refuse inputs of different shapes, which NumPy would broadcast."""
-        if len({x.shape for x in inputs}) > 1:
+        if not input_shape or not isinstance(input_shape[0], tuple):
             raise ValueError(
-                f"{self.label} expects inputs of one shape, got {[x.shape for x in inputs]}"
+                f"{self.label} expects two or more inputs, got one of shape {input_shape}"
+            )
+        self._check_shapes(input_shape)
+        return self.merged_shape(input_shape)
+
+    @override
+    def forward(self, *inputs: Array, training: bool = True) -> Array:
+        self._check_shapes([x.shape for x in inputs])
+        h = self.merged(inputs)
+        if training:
+            self.cache = self.kept(inputs), h.shape
+        return h
+
+    @override
+    def backward(self, delta: Array) -> tuple[Array, ...]:
+        kept, shape = self.cache
+        self.check_delta(delta, shape)
+        return tuple(part.copy() for part in self.parts(delta, kept))
+
+    def _check_shapes(self, shapes: Sequence[Shape]) -> None:
+        if not self.fit(shapes):
+            raise ValueError(
+                f"{self.label} expects inputs of one shape{self.exception}, got {shapes}"
             )
 
 
@@ -41,22 +81,16 @@ class Add(Merge):
     """
 
     @override
-    def forward(self, *inputs: Array, training: bool = True) -> Array:
-        self.check_inputs(inputs)
-        h = reduce(np.add, inputs)
-        if training:
-            self.cache = len(inputs), h.shape
-        return h
+    def merged(self, inputs: Sequence[Array]) -> Array:
+        return reduce(np.add, inputs)
 
     @override
-    def backward(self, delta: Array) -> tuple[Array, ...]:
-        count, shape = self.cache
-        self.check_delta(delta, shape)
-        return tuple(delta.copy() for _ in range(count))
+    def parts(self, delta: Array, kept: Sequence[Any]) -> Sequence[Array]:
+        return [delta] * len(kept)
 
 
 @register
-class Average(Add):
+class Average(Merge):
     """h = the mean of the n inputs; each input gets delta / n.
 
     >>> layer = Average()
@@ -65,13 +99,12 @@ class Average(Add):
     """
 
     @override
-    def forward(self, *inputs: Array, training: bool = True) -> Array:
-        return super().forward(*inputs, training=training) / len(inputs)
+    def merged(self, inputs: Sequence[Array]) -> Array:
+        return reduce(np.add, inputs) / len(inputs)
 
     @override
-    def backward(self, delta: Array) -> tuple[Array, ...]:
-        parts = super().backward(delta)
-        return tuple(part / len(parts) for part in parts)
+    def parts(self, delta: Array, kept: Sequence[Any]) -> Sequence[Array]:
+        return [delta / len(kept)] * len(kept)
 
 
 @register
@@ -84,24 +117,21 @@ class Multiply(Merge):
     """
 
     @override
-    def forward(self, *inputs: Array, training: bool = True) -> Array:
-        self.check_inputs(inputs)
-        if training:
-            self.cache = inputs
+    def merged(self, inputs: Sequence[Array]) -> Array:
         return reduce(np.multiply, inputs)
 
     @override
-    def backward(self, delta: Array) -> tuple[Array, ...]:
-        inputs: tuple[Array, ...] = self.cache
-        self.check_delta(delta, inputs[0].shape)
-        return tuple(
-            reduce(np.multiply, (x for j, x in enumerate(inputs) if j != i), delta)
-            for i in range(len(inputs))
-        )
+    def kept(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        return inputs
+
+    @override
+    def parts(self, delta: Array, kept: Sequence[Any]) -> Sequence[Array]:
+        others = ([x for j, x in enumerate(kept) if j != i] for i in range(len(kept)))
+        return [reduce(np.multiply, inputs, delta) for inputs in others]
 
 
 @register
-class Concatenate(Layer):
+class Concatenate(Merge):
     """h = the inputs side by side along the last axis; each gets its own part of delta.
 
     >>> layer = Concatenate()
@@ -111,36 +141,31 @@ class Concatenate(Layer):
     (array([[5., 6.]]), array([[7.]]))
     """
 
+    exception = ", except for the last axis"
+
     @override
-    def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        shapes = _several(input_shape, self.label)
-        if () in shapes or len({shape[:-1] for shape in shapes}) > 1:
-            raise ValueError(
-                f"{self.label} expects inputs of one shape but for the last axis, got {shapes}"
-            )
+    def fit(self, shapes: Sequence[Shape]) -> bool:
+        return () not in shapes and len({shape[:-1] for shape in shapes}) == 1
+
+    @override
+    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     @override
-    def forward(self, *inputs: Array, training: bool = True) -> Array:
-        if len({x.shape[:-1] for x in inputs}) > 1:
-            raise ValueError(
-                f"{self.label} expects inputs of one shape but for the last axis, got "
-                f"{[x.shape for x in inputs]}"
-            )
+    def merged(self, inputs: Sequence[Array]) -> Array:
         h: Array = np.concatenate(inputs, axis=-1)
-        if training:
-            self.cache = h.shape, np.cumsum([x.shape[-1] for x in inputs])[:-1]
         return h
 
     @override
-    def backward(self, delta: Array) -> tuple[Array, ...]:
-        shape, cuts = self.cache
-        self.check_delta(delta, shape)
-        return tuple(part.copy() for part in np.split(delta, cuts, axis=-1))
+    def parts(self, delta: Array, kept: Sequence[Any]) -> Sequence[Array]:
+        widths = [shape[-1] for shape in kept]
+        return np.split(delta, np.cumsum(widths)[:-1], axis=-1)
 
 
-def _several(input_shape: Shape, owner: str) -> tuple[Shape, ...]:
-    """Return the shapes of several inputs, and refuse a single one."""
-    if not input_shape or not isinstance(input_shape[0], tuple):
-        raise ValueError(f"{owner} expects two or more inputs, got one of shape {input_shape}")
-    return input_shape
+MERGES: Final[dict[str, Merge]] = {
+    "add": Add(),
+    "mean": Average(),
+    "multiply": Multiply(),
+    "concat": Concatenate(),
+}
+"""The merges by the name that options take."""

@@ -11,7 +11,9 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, column_sums, features, size_of
 from minigrad.initializers import initialize
-from minigrad.util.config import option, options, register
+from minigrad.layers.weighted import new_parameter
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_fraction, check_int, check_positive
 from minigrad.util.random import RNG
 
@@ -36,11 +38,10 @@ class Normalization(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         self.feature_shape: Shape = (features(input_shape, self.label),)
-        shape, label = self.feature_shape, self.label
-        self.gamma = Parameter(initialize("ones", shape, rng, f"the gamma of {label}"))
+        self.gamma = new_parameter(self, "gamma", self.feature_shape, rng, "ones")
         self.beta: Parameter | None = None
         if self.centered:
-            self.beta = Parameter(initialize("zeros", shape, rng, f"the beta of {label}"))
+            self.beta = new_parameter(self, "beta", self.feature_shape, rng, "zeros")
         self.input_shape = input_shape
         return input_shape
 
@@ -71,8 +72,7 @@ class Normalization(Layer):
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
         gamma = self.gamma.value.reshape(self.feature_shape)  # raises if the layer isn't built
-        assert self.input_shape is not None
-        self.check_input(x, self.input_shape)
+        self.check_input(x)
         n, variance = self.deviation(self.arrange(x), training)
         rate = 1 / np.sqrt(variance + (self.epsilon or np.finfo(x.dtype).eps))
         n *= rate

@@ -16,36 +16,35 @@ from minigrad.layers.windows import (
     Windows,
     check_axes,
     check_padding,
+    check_sizes,
     make_windows,
     per_axis,
 )
 from minigrad.util.config import register
-from minigrad.util.options import check_ints
+from minigrad.util.fields import option, options
+from minigrad.util.options import one_of
 from minigrad.util.random import RNG
 
 
+@options
 class Pooling(Layer):
     """The base of pooling: options and shapes."""
 
     axes: ClassVar[int]
     """The number of axes that the window moves along."""
-    row_shape: Shape
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+    pool_size: Size = option(check_sizes, default=2, kw_only=False)
+    """The window's height and width: an int for both, or two ints."""
+    strides: Size | None = option(check_sizes, default=None)
+    """How far the window moves; by default pool_size, so that windows don't overlap."""
+    padding: Padding = option(check_padding, default="valid")
+    """"valid" drops what a last, incomplete window would cover; "same" keeps it, as Keras; an int
+    of at most half the window pads every end, as PyTorch. Padding is never the largest."""
 
-    def __init__(
-        self,
-        pool_size: Size = 2,
-        *,
-        strides: Size | None = None,
-        padding: Padding = "valid",
-        name: str = "",
-    ) -> None:
-        super().__init__(name=name)
-        axes = self.axes
-        self.pool_size = check_ints(pool_size, "pool_size", self, count=axes)
-        self.strides = None if strides is None else check_ints(strides, "strides", self, count=axes)
-        self.padding = check_padding(padding, self, axes=axes, named=("valid", "same"))
+    @override
+    def __post_init__(self) -> None:
         if not isinstance(self.padding, str):
-            sizes = per_axis(self.padding, axes), per_axis(self.pool_size, axes)
+            sizes = per_axis(self.padding, self.axes), per_axis(self.pool_size, self.axes)
             if any(2 * p > size for p, size in zip(*sizes, strict=True)):
                 raise ValueError(
                     f"{self.label} expects padding of at most half of pool_size="
@@ -55,7 +54,7 @@ class Pooling(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         lengths, channels = check_axes(self, input_shape, self.axes)
-        self.row_shape = input_shape
+        self.input_shape = input_shape
         return (*self.windows(lengths).outputs, channels)
 
     def windows(self, lengths: Shape) -> Windows:
@@ -74,7 +73,7 @@ class MaxPooling(Pooling):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        self.check_input(x, self.row_shape)
+        self.check_input(x)
         windows = self.windows(x.shape[1:-1])
         padded = windows.pad(x, -np.inf)
         first, *others = windows.views(padded)
@@ -110,14 +109,6 @@ class MaxPooling2D(MaxPooling):
     """h = max over each window of height and width, channel by channel.
 
     Backward, each delta goes to the largest input of its window; to the first of several.
-
-    Args:
-        pool_size: the window's height and width: an int for both, or two ints.
-        strides: how far the window moves; by default pool_size, so that windows don't overlap.
-        padding: "valid" drops what a last, incomplete window would cover; "same" keeps it, as
-            Keras; an int of at most half the window pads every end, as PyTorch. Padding is never
-            the largest.
-        name: see `Layer`.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -162,7 +153,7 @@ class AveragePooling(Pooling):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        self.check_input(x, self.row_shape)
+        self.check_input(x)
         windows = self.windows(x.shape[1:-1])
         h = windows.total(x)
         count = windows.total(np.ones((1, *x.shape[1:-1], 1), x.dtype))
@@ -218,12 +209,11 @@ class GlobalPooling(Layer):
     """The base of global pooling: one number for each channel."""
 
     axes: ClassVar[int]
-    row_shape: Shape
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         _, channels = check_axes(self, input_shape, self.axes)
-        self.row_shape = input_shape
+        self.input_shape = input_shape
         return (channels,)
 
 
@@ -232,7 +222,7 @@ class GlobalMaxPooling(GlobalPooling):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        self.check_input(x, self.row_shape)
+        self.check_input(x)
         if training:
             self.cache = x
         h: Array = x.max(axis=tuple(range(1, x.ndim - 1)))
@@ -284,7 +274,7 @@ class GlobalAveragePooling(GlobalPooling):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        self.check_input(x, self.row_shape)
+        self.check_input(x)
         if training:
             self.cache = x.shape
         h: Array = x.mean(axis=tuple(range(1, x.ndim - 1)))
@@ -331,17 +321,13 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
 
 
 @register
+@options
 class UpSampling2D(Layer):
     """h = x in a larger size, as weighted means; backward, deltas are added with the same weights.
 
     With "nearest", each number is repeated to a block. With "bilinear", h is interpolated between
     the numbers, which lie at the centers of their blocks; beyond the outer centers it is constant.
     Both are Keras's, and those of `torch.nn.Upsample` with align_corners=False.
-
-    Args:
-        size: the factors of height and width: an int for both, or two ints.
-        interpolation: "nearest" or "bilinear".
-        name: see `Layer`.
 
     Raises:
         TypeError: `size` isn't a number.
@@ -360,27 +346,18 @@ class UpSampling2D(Layer):
     array([3. , 3.5, 4.5, 5. ])
     """
 
-    row_shape: Shape
-
-    def __init__(
-        self,
-        size: Size = 2,
-        *,
-        interpolation: Literal["nearest", "bilinear"] = "nearest",
-        name: str = "",
-    ) -> None:
-        super().__init__(name=name)
-        self.size = check_ints(size, "size", self, count=2)
-        if interpolation not in ("nearest", "bilinear"):
-            raise ValueError(
-                f"UpSampling2D expects interpolation 'nearest' or 'bilinear', got {interpolation!r}"
-            )
-        self.interpolation = interpolation
+    axes = 2
+    size: Size = option(check_sizes, default=2, kw_only=False)
+    """The factors of height and width: an int for both, or two ints."""
+    interpolation: Literal["nearest", "bilinear"] = option(
+        one_of("nearest", "bilinear"), default="nearest"
+    )
+    """"nearest" or "bilinear"."""
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         lengths, channels = check_axes(self, input_shape, 2)
-        self.row_shape = input_shape
+        self.input_shape = input_shape
         return (*self.windows(lengths).lengths, channels)
 
     def windows(self, lengths: Shape) -> Windows:
@@ -400,7 +377,7 @@ class UpSampling2D(Layer):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        self.check_input(x, self.row_shape)
+        self.check_input(x)
         lengths = x.shape[1:-1]
         windows = self.windows(lengths)
         if self.interpolation == "nearest":

@@ -8,6 +8,7 @@ from typing_extensions import override
 from minigrad.data.arrays import Array
 from minigrad.layers.activations import Activation
 from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_not_negative
 
 SELU_ALPHA = 1.6732632423543772
@@ -37,12 +38,9 @@ class ReLU(Activation):
 
 
 @register
+@options
 class LeakyReLU(Activation):
     """a = z where z > 0, else slope * z; g' = 1 where z > 0, else slope.
-
-    Args:
-        slope: the derivative for z < 0, at least 0; PyTorch's default is 0.01, Keras's 0.3.
-        name: see `Layer`.
 
     Source: Maas et al., Rectifier nonlinearities improve neural network acoustic models, 2013.
 
@@ -52,9 +50,8 @@ class LeakyReLU(Activation):
 
     equation = "a = z if z > 0 else slope z; g' = 1 if z > 0 else slope"
 
-    def __init__(self, slope: float = 0.01, *, name: str = "") -> None:
-        super().__init__(name=name)
-        self.slope = check_not_negative(slope, "slope", self)
+    slope: float = option(check_not_negative, default=0.01, kw_only=False)
+    """The derivative for z < 0, at least 0; PyTorch's default is 0.01, Keras's 0.3."""
 
     @override
     def function(self, z: Array) -> Array:
@@ -68,12 +65,9 @@ class LeakyReLU(Activation):
 
 
 @register
+@options
 class ELU(Activation):
     """a = z where z > 0, else alpha (exp(z) - 1); g' = 1 where z > 0, else alpha exp(z).
-
-    Args:
-        alpha: a approaches -alpha for large negative z; at least 0.
-        name: see `Layer`.
 
     Source: Clevert et al., Exponential linear units, ICLR 2016, equation 15.
 
@@ -83,9 +77,8 @@ class ELU(Activation):
 
     equation = "a = z if z > 0 else alpha (exp(z) - 1); g' = 1 if z > 0 else alpha exp(z)"
 
-    def __init__(self, alpha: float = 1.0, *, name: str = "") -> None:
-        super().__init__(name=name)
-        self.alpha = check_not_negative(alpha, "alpha", self)
+    alpha: float = option(check_not_negative, default=1.0, kw_only=False)
+    """a approaches -alpha for large negative z; at least 0."""
 
     @override
     def function(self, z: Array) -> Array:

@@ -11,14 +11,21 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, describe, features, size_of
-from minigrad.initializers import InitializerLike, check_initializer, initialize
-from minigrad.layers.branches import Merge, Parallel
+from minigrad.initializers import InitializerLike, check_initializer
+from minigrad.layers.branches import MergeName, Parallel
+from minigrad.layers.weighted import new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.config import option, options, register
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool, check_int
 from minigrad.util.random import RNG
 
-State: TypeAlias = Array | tuple[Array, ...]
+RecurrentState: TypeAlias = Array | tuple[Array, ...]
+
+_SEQUENCES = (
+    ": for one feature a step, pass x[:, :, np.newaxis]; a recurrent layer before this one needs "
+    "return_sequences=True"
+)
 
 
 @options
@@ -80,13 +87,9 @@ class Recurrent(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         if len(input_shape) != 2 or isinstance(input_shape[0], tuple):
-            hint = (
-                ": for one feature a step, pass x[:, :, np.newaxis]; a recurrent layer before this "
-                "one needs return_sequences=True"
-            ) * (len(input_shape) == 1)
             raise ValueError(
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
-                f"{input_shape}{hint}"
+                f"{input_shape}{_SEQUENCES if len(input_shape) == 1 else ''}"
             )
         columns = self.gates * self.units
         self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
@@ -97,8 +100,8 @@ class Recurrent(Layer):
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
         option = name.removesuffix("_weight")  # of recurrent_weight
         initializer = getattr(self, f"{option}_initializer")
-        value = initialize(initializer, shape, rng, f"the {name} of {self.label}")
-        return Parameter(value, regularizer=getattr(self, f"{option}_regularizer"))
+        regularizer = getattr(self, f"{option}_regularizer")
+        return new_parameter(self, name, shape, rng, initializer, regularizer)
 
     def matrix(self) -> Array:
         """Return [U; W; b], by which a step multiplies [h_(t-1), x_t, 1]."""
@@ -131,13 +134,13 @@ class Recurrent(Layer):
         raise NotImplementedError(f"{self.label} must define backward_steps(delta_h, states, kept)")
 
     @override
-    def check_input(self, x: Array, row_shape: Shape) -> None:
-        if x.ndim == 2 and len(row_shape) == 2:
+    def check_input(self, x: Array, input_shape: Shape | None = None) -> None:
+        if x.ndim == 2 and input_shape is not None and len(input_shape) == 2:
             raise ValueError(
-                f"{self.label} expects input of shape {describe(row_shape)}, got {x.shape}: pass "
+                f"{self.label} expects input of shape {describe(input_shape)}, got {x.shape}: pass "
                 "x[np.newaxis] for one sequence, or x[:, :, np.newaxis] for one feature a step"
             )
-        super().check_input(x, row_shape)
+        super().check_input(x, input_shape)
         if 0 in x.shape[1:]:
             raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
 
@@ -168,7 +171,7 @@ class Recurrent(Layer):
             state[0] = start[index].T if start else 0.0
         return inputs, states, self.forward_steps(inputs, states)
 
-    def step(self, x: Array, state: State | None = None) -> tuple[Array, State]:
+    def step(self, x: Array, state: RecurrentState | None = None) -> tuple[Array, RecurrentState]:
         """Return h for one time step, and the state for the next call; nothing else changes.
 
         Args:
@@ -313,7 +316,7 @@ class Bidirectional(Parallel):
     (5, 6)
     """
 
-    def __init__(self, layer: Recurrent, *, merge: Merge = "concat", name: str = "") -> None:
+    def __init__(self, layer: Recurrent, *, merge: MergeName = "concat", name: str = "") -> None:
         if not isinstance(layer, Recurrent):
             raise TypeError(
                 f"Bidirectional expects a recurrent layer, such as LSTM(8), got {layer!r}"

@@ -12,17 +12,14 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array, Shape
 from minigrad.util.config import register
+from minigrad.util.fields import As, option, options
 from minigrad.util.random import RNG
 
 
 @register
+@options
 class Reshape(Layer):
     """Rows of another shape, with the same numbers in C order.
-
-    Args:
-        shape: the new shape of a row, without the batch axis. One length may be -1: it follows from
-            the others.
-        name: see `Layer`.
 
     Raises:
         ValueError: a length below 1, two lengths of -1, or a shape that doesn't fit the input.
@@ -37,13 +34,17 @@ class Reshape(Layer):
 
     equation = "h = x"
 
-    def __init__(self, shape: Sequence[int], *, name: str = "") -> None:
-        super().__init__(name=name)
+    shape: As[Sequence[int], tuple[int, ...]] = option(kw_only=False)
+    """The new shape of a row, without the batch axis. One length may be -1: it follows from the
+    others."""
+
+    @override
+    def __post_init__(self) -> None:
         try:
-            self.shape = tuple(map(operator.index, shape))
+            self.shape = tuple(map(operator.index, self.shape))
         except TypeError:
             raise TypeError(
-                f"{self.label} expects a tuple of int as shape, got {shape!r}"
+                f"{self.label} expects a tuple of int as shape, got {self.shape!r}"
             ) from None
         if self.shape.count(-1) > 1 or not all(n == -1 or n > 0 for n in self.shape):
             raise ValueError(

@@ -11,9 +11,12 @@ from typing_extensions import override
 from minigrad.data.arrays import Array
 from minigrad.layers.activations import Activation, sigmoid
 from minigrad.util.config import register
+from minigrad.util.fields import option, options
+from minigrad.util.options import one_of
 
 _TANH_RATE = 2 * sqrt(2 / pi)
 _TANH_CUBIC = 0.044715
+_EXACT_FORM = "a = z Phi(z); g' = Phi(z) + z phi(z)"
 _TANH_FORM = (
     "a = z (1 + tanh(0.7978846 (z + 0.044715 z^3))) / 2; "
     "g' = (1 + tanh(0.7978846 (z + 0.044715 z^3))) / 2 + z (0.3989423 + 0.05351615 z^2) "
@@ -73,15 +76,12 @@ class SiLU(Activation):
 
 
 @register
+@options
 class GELU(Activation):
     """a = z Phi(z), with the standard normal distribution Phi; g' = Phi(z) + z phi(z).
 
     `approximate="tanh"` replaces Phi(z) by (1 + tanh(u)) / 2, which is sigmoid(2 u), with
     u = sqrt(2 / pi) (z + 0.044715 z^3); then g' = s (1 + 2 z (1 - s) u'), with s = sigmoid(2 u).
-
-    Args:
-        approximate: "none" for the exact form, the default of PyTorch and Keras, or "tanh".
-        name: see `Layer`.
 
     Source: Hendrycks and Gimpel, Gaussian error linear units, 2016, section 2.
 
@@ -91,13 +91,12 @@ class GELU(Activation):
     array([[0.84119199]])
     """
 
-    def __init__(self, *, approximate: Literal["none", "tanh"] = "none", name: str = "") -> None:
-        super().__init__(name=name)
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"GELU expects approximate='none' or 'tanh', got {approximate!r}")
-        self.approximate: Literal["none", "tanh"] = approximate
-        exact = approximate == "none"
-        self.equation = "a = z Phi(z); g' = Phi(z) + z phi(z)" if exact else _TANH_FORM
+    approximate: Literal["none", "tanh"] = option(one_of("none", "tanh"), default="none")
+    """"none" for the exact form, the default of PyTorch and Keras, or "tanh"."""
+
+    @override
+    def __post_init__(self) -> None:
+        self.equation = _EXACT_FORM if self.approximate == "none" else _TANH_FORM
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -236,8 +235,7 @@ def normal(z: Array) -> tuple[Array, Array]:
 def _normal(z: Array, below: Array, density: Array) -> None:
     """Write Phi(z) and phi(z), with few new arrays."""
     u = np.abs(z)
-    if (np.maximum.reduce(u) <= 40) is not np.True_:  # usually skipped, as in `sigmoid`
-        np.minimum(u, 40, out=u)  # exp(-u^2 / 2) is zero above 40
+    np.minimum(u, 40, out=u)  # exp(-u^2 / 2) is zero above 40
     np.multiply(u, u, out=density)
     density *= -0.5
     with np.errstate(under="ignore"):

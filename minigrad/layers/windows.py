@@ -99,27 +99,17 @@ class Windows:
     def pad(self, x: Array, fill: float = 0.0) -> Array:
         """Return the transposed input with its padding; a view of x where it needs no copy."""
         inner = self.transposed(x)
-        if not any(map(any, self.pads)):
-            return inner
-        padded = self._full(inner.shape[1], len(x), fill, x.dtype)
-        padded[self._inside] = inner
-        return padded
+        return pad(inner, self._transposed_pads, fill) if any(map(any, self.pads)) else inner
 
     def crop(self, padded: Array) -> Array:
         """Return the part of a padded input that `pad` was given, as a view."""
-        return self.restored(padded[self._inside])
+        return self.restored(crop(padded, self._transposed_pads))
 
-    def _full(self, channels: int, rows: int, fill: float, dtype: np.dtype[Any]) -> Array:
-        """Return a transposed padded input that holds one number everywhere."""
-        height, width = self._padded
-        return np.full((width, channels, height, rows), fill, dtype)
-
-    @cached_property
-    def _inside(self) -> tuple[slice, ...]:
-        """The index of the input in its padding, transposed."""
-        ends = zip(self._pads, self._lengths, strict=True)
-        height, width = (slice(first, first + n) for (first, _), n in ends)
-        return width, slice(None), height
+    @property
+    def _transposed_pads(self) -> list[tuple[int, int]]:
+        """The padding of (width, channels, height, batch)."""
+        height, width = self._pads
+        return [width, (0, 0), height, (0, 0)]
 
     def views(self, padded: Array) -> list[Array]:
         """Return a view for each place in the kernel: what lies there in all windows."""
@@ -155,7 +145,8 @@ class Windows:
         Where windows overlap, their numbers are added.
         """
         h = self.transposed(h)
-        padded = self._full(h.shape[1], h.shape[-1], 0, h.dtype)
+        height, width = self._padded
+        padded = np.zeros((width, h.shape[1], height, h.shape[-1]), h.dtype)
         for view in self.views(padded):
             view += h
         return self.crop(padded)
@@ -187,10 +178,11 @@ class Windows:
         around it and between the strides. Along the height the products are added in place.
         """
         delta = self.transposed(delta)
-        before, inside = self._reach[1] - 1, self._inside
+        before = self._reach[1] - 1
         spaced = np.zeros((self._padded[1] + before, *delta.shape[1:]), delta.dtype)
         spaced[before:][self._places[1][0]] = delta
-        spaced = spaced[inside[0].start : inside[0].stop + before]
+        first = self._pads[1][0]
+        spaced = spaced[first : first + self._lengths[1] + before]
         height, channels, rows = self._kernel[0], weight.shape[-2], delta.shape[-1]
         matrix = self._split(weight)[:, ::-1].transpose(0, 2, 1, 3).reshape(height * channels, -1)
         shape = self._lengths[1], channels, self._padded[0], rows
@@ -200,7 +192,7 @@ class Windows:
             products = products.reshape(len(padded), height, channels, -1, rows)
             for i, view in enumerate(self.heights(padded)):
                 view[:, :, block] += products[:, i]
-        return self.restored(padded[:, :, inside[2]])
+        return self.restored(crop(padded, [(0, 0), (0, 0), self._pads[0], (0, 0)]))
 
     def _columns(self, x: Array) -> Iterator[tuple[slice, Array]]:
         """Yield blocks of output rows, each with a matrix for each output column.
@@ -246,6 +238,32 @@ make_windows = lru_cache(256)(Windows)
 """Returns `Windows`, the same ones for the same arguments: each batch asks for them."""
 
 
+def pad(x: Array, pads: Sequence[tuple[int, int]], fill: float = 0.0) -> Array:
+    """Return a new array with zeros, or another number, around x.
+
+    `pads` has for each axis the length before x and after it. `Windows.pads` has those of a kernel,
+    for the axes between the batch and the channels.
+
+    >>> windows = Windows("this layer", (3,), 2, padding="causal")
+    >>> pad(np.array([[[1.0], [2.0], [3.0]]]), [(0, 0), *windows.pads, (0, 0)]).ravel()
+    array([0., 1., 2., 3.])
+    """
+    lengths = (n + before + after for n, (before, after) in zip(x.shape, pads, strict=True))
+    padded = np.full(tuple(lengths), fill, x.dtype)
+    padded[_inside(padded.shape, pads)] = x
+    return padded
+
+
+def crop(padded: Array, pads: Sequence[tuple[int, int]]) -> Array:
+    """Return the part of a padded array that `pad` was given, as a view."""
+    return padded[_inside(padded.shape, pads)]
+
+
+def _inside(shape: Shape, pads: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
+    ends = zip(shape, pads, strict=True)
+    return tuple(slice(before, n - after) for n, (before, after) in ends)
+
+
 def _flat(part: Array) -> Array:
     """Return a view with height and batch in one axis."""
     return part.reshape(*part.shape[:2], -1)
@@ -268,17 +286,22 @@ def _pads(length: int | None, reach: int, stride: int, padding: str | int) -> tu
     return total // 2, total - total // 2
 
 
-def check_padding(padding: Padding, owner: Layer, *, axes: int, named: Sequence[str]) -> Padding:
-    """Return one of the named paddings, an int, or a tuple of ints."""
-    if not isinstance(padding, str):
-        return check_ints(padding, "padding", owner, count=axes, least=0)
-    if padding not in named:
-        names = ", ".join(map(repr, named))
+def check_sizes(value: Size, name: str, owner: Any) -> int | tuple[int, ...]:
+    """Return an int for all axes of a layer, or one for each."""
+    return check_ints(value, name, owner, count=owner.axes)
+
+
+def check_padding(value: Padding, name: str, owner: Any) -> Padding:
+    """Return one of a layer's `paddings`, an int, or one for each axis."""
+    if not isinstance(value, str):
+        return check_ints(value, name, owner, count=owner.axes, least=0)
+    if value not in owner.paddings:
+        names = ", ".join(map(repr, owner.paddings))
         raise ValueError(
-            f"{type(owner).__name__} expects padding {names}, an int or {axes} ints, got "
-            f"{padding!r}"
+            f"{type(owner).__name__} expects {name} {names}, an int or {owner.axes} ints, got "
+            f"{value!r}"
         )
-    return padding
+    return value
 
 
 def check_axes(layer: Layer, input_shape: Shape, axes: int) -> tuple[Shape, int]:

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.core.loss import Loss, Reduction
+from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array, Shape
 from minigrad.data.targets import check_classes, check_range, check_signs
 from minigrad.layers.activations import sigmoid
 from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_fraction
 
 _LEAST_PROBABILITY = 1e-12  # a logarithm of less is replaced by its tangent
@@ -96,6 +97,7 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
 
 
 @register
+@options
 class CrossEntropyLoss(Loss):
     """Cross-entropy of logits z: the term of class y is log(sum over j of exp(z_j)) - z_y.
 
@@ -115,10 +117,6 @@ class CrossEntropyLoss(Loss):
     Source: Bishop 2006, equations 4.108 and 4.109; Szegedy et al., Rethinking the inception
     architecture, 2016, section 7.
 
-    Args:
-        label_smoothing: e, 0 <= e < 1.
-        reduction, scale: see `Loss`; "mean" is over the terms.
-
     Raises:
         TypeError: class indices that are floats.
         ValueError: an index out of range; rows that aren't probabilities; fewer than two classes.
@@ -134,11 +132,8 @@ class CrossEntropyLoss(Loss):
     equation = "s = log(sum(exp(z))); l = s - sum(t z); l' = exp(z - s) - t"
     takes_logits = True
 
-    def __init__(
-        self, *, label_smoothing: float = 0.0, reduction: Reduction = "mean", scale: float = 1.0
-    ) -> None:
-        super().__init__(reduction=reduction, scale=scale)
-        self.label_smoothing = check_fraction(label_smoothing, "label_smoothing", self)
+    label_smoothing: float = option(check_fraction, default=0.0)
+    """e, 0 <= e < 1."""
 
     @override
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:

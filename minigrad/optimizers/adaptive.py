@@ -7,7 +7,8 @@ from typing_extensions import override
 
 from minigrad.core.optimizer import Optimizer, Schedule
 from minigrad.data.arrays import Array
-from minigrad.util.config import option, options, register
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_fraction, check_not_negative, check_positive
 
 
@@ -170,7 +171,7 @@ class AdamW(Adam):
 
     equation = Adam.equation.replace("w - eta", "w - eta weight_decay w - eta")
 
-    weight_decay: float = option(check_not_negative, default=0.01)
+    weight_decay: float = option(check_not_negative, default=0.01, after="epsilon")
 
     @override
     def decay(self, value: Array, grad: Array) -> Array:

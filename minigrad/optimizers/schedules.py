@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from typing_extensions import override
 
 from minigrad.util.config import Configurable, register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_int, check_not_negative, check_positive
 
 
+@options
 class Schedule(Configurable):
     """A learning rate eta(t), where t = 0, 1, 2, ... is the number of steps before.
 
     A step is one update of the parameters, so an epoch has as many steps as batches. Pass a
     schedule to an optimizer instead of a number. A subclass defines `__call__`.
-
-    Args:
-        initial_learning_rate: eta_0, above 0.
 
     >>> from minigrad import SGD
     >>> sgd = SGD(learning_rate=ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.5))
@@ -26,10 +26,8 @@ class Schedule(Configurable):
     0.05
     """
 
-    def __init__(self, *, initial_learning_rate: float) -> None:
-        self.initial_learning_rate = check_positive(
-            initial_learning_rate, "initial_learning_rate", self
-        )
+    initial_learning_rate: float = option(check_positive)
+    """eta_0, above 0."""
 
     def __call__(self, step: int) -> float:
         """Return the learning rate after `step` steps."""
@@ -37,25 +35,20 @@ class Schedule(Configurable):
 
 
 @register
+@options
 class StepDecay(Schedule):
     """eta(t) = eta_0 * r^floor(t / n): multiplied by r every n steps, as PyTorch's StepLR.
-
-    Args:
-        initial_learning_rate: eta_0, above 0.
-        decay_rate: r, above 0.
-        decay_steps: n, a whole number of at least 1.
 
     >>> schedule = StepDecay(initial_learning_rate=0.5, decay_rate=0.5, decay_steps=2)
     >>> [schedule(step) for step in range(5)]
     [0.5, 0.5, 0.25, 0.25, 0.125]
     """
 
-    def __init__(
-        self, *, initial_learning_rate: float, decay_rate: float, decay_steps: int
-    ) -> None:
-        super().__init__(initial_learning_rate=initial_learning_rate)
-        self.decay_rate = check_positive(decay_rate, "decay_rate", self)
-        self.decay_steps = check_int(decay_steps, "decay_steps", self)
+    initial_learning_rate: float = option(check_positive)
+    decay_rate: float = option(check_positive)
+    """r, above 0."""
+    decay_steps: int = option(check_int)
+    """n, a whole number of at least 1."""
 
     @override
     def __call__(self, step: int) -> float:
@@ -63,6 +56,7 @@ class StepDecay(Schedule):
 
 
 @register
+@options
 class ExponentialDecay(Schedule):
     """eta(t) = eta_0 * r^(t / n): multiplied by r over n steps, as Keras's ExponentialDecay.
 
@@ -73,12 +67,9 @@ class ExponentialDecay(Schedule):
     [0.5, 0.25, 0.125, 0.0625]
     """
 
-    def __init__(
-        self, *, initial_learning_rate: float, decay_rate: float, decay_steps: int = 1
-    ) -> None:
-        super().__init__(initial_learning_rate=initial_learning_rate)
-        self.decay_rate = check_positive(decay_rate, "decay_rate", self)
-        self.decay_steps = check_int(decay_steps, "decay_steps", self)
+    initial_learning_rate: float = option(check_positive)
+    decay_rate: float = option(check_positive)
+    decay_steps: int = option(check_int, default=1)
 
     @override
     def __call__(self, step: int) -> float:
@@ -86,6 +77,7 @@ class ExponentialDecay(Schedule):
 
 
 @register
+@options
 class CosineDecay(Schedule):
     """Half a cosine from eta_0 down to eta_1, after w steps of linear warm-up.
 
@@ -95,12 +87,6 @@ class CosineDecay(Schedule):
 
     PyTorch's CosineAnnealingLR rises again after n steps; this one stays at eta_1.
 
-    Args:
-        initial_learning_rate: eta_0, above 0.
-        decay_steps: n, a whole number of at least 1, without the warm-up.
-        warmup_steps: w, a whole number; 0 for no warm-up.
-        final_learning_rate: eta_1, at least 0.
-
     Source: Loshchilov and Hutter, SGDR, ICLR 2017, equation 5; the warm-up: Goyal et al.,
     Accurate, large minibatch SGD, 2017, section 2.2.
 
@@ -109,20 +95,13 @@ class CosineDecay(Schedule):
     [0.25, 0.5, 0.25, 0.0, 0.0]
     """
 
-    def __init__(
-        self,
-        *,
-        initial_learning_rate: float,
-        decay_steps: int,
-        warmup_steps: int = 0,
-        final_learning_rate: float = 0.0,
-    ) -> None:
-        super().__init__(initial_learning_rate=initial_learning_rate)
-        self.decay_steps = check_int(decay_steps, "decay_steps", self)
-        self.warmup_steps = check_int(warmup_steps, "warmup_steps", self, least=0)
-        self.final_learning_rate = check_not_negative(
-            final_learning_rate, "final_learning_rate", self
-        )
+    initial_learning_rate: float = option(check_positive)
+    decay_steps: int = option(check_int)
+    """n, a whole number of at least 1, without the warm-up."""
+    warmup_steps: int = option(partial(check_int, least=0), default=0)
+    """w, a whole number; 0 for no warm-up."""
+    final_learning_rate: float = option(check_not_negative, default=0.0)
+    """eta_1, at least 0."""
 
     @override
     def __call__(self, step: int) -> float:

@@ -6,7 +6,8 @@ from typing_extensions import override
 
 from minigrad.core.optimizer import Optimizer, Schedule
 from minigrad.data.arrays import Array
-from minigrad.util.config import option, options, register
+from minigrad.util.config import register
+from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool, check_fraction
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from typing_extensions import Self, dataclass_transform, override
+from typing_extensions import Self, override
 
+from minigrad.util.fields import arguments, refuse_unknown
 from minigrad.util.names import nearest, snake_case, with_article
 
 T = TypeVar("T")
@@ -22,7 +24,12 @@ class _InitSignature:
     """The signature of `__init__`, which `__new__` would hide."""
 
     def __get__(self, instance: object, cls: type) -> inspect.Signature:
-        return inspect.signature(MethodType(cls.__init__, cls))  # type: ignore[misc]
+        return _signature(cls.__init__)  # type: ignore[misc]
+
+
+@lru_cache(1024)
+def _signature(init: Callable[..., None]) -> inspect.Signature:
+    return inspect.signature(MethodType(init, object()))
 
 
 class Configurable:
@@ -46,18 +53,12 @@ class Configurable:
 
         def __new__(cls, *args: Any, **options: Any) -> Self:
             """Refuse an unknown option, and suggest the nearest known one."""
-            if args:
-                _refuse_extra(cls, args)
-            known = _arguments(cls) if options else {}
-            for name in options:
-                if name not in known:
-                    raise TypeError(
-                        f"{cls.__name__} has no option '{name}': {nearest(name, known)}"
-                    )
+            if args or options:
+                refuse_unknown(cls, args, options)
             return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        """Check the options together; see `options`."""
+        """Check the options together, and set other attributes; see `minigrad.util.fields`."""
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; `type(self)(**config)` makes an equal object.
@@ -66,7 +67,7 @@ class Configurable:
             TypeError: an argument isn't stored as an attribute.
         """
         config = {}
-        for name in _arguments(type(self)):
+        for name in arguments(type(self)):
             if not hasattr(self, name):
                 raise TypeError(
                     f"{type(self).__name__} doesn't store its argument '{name}': "
@@ -79,7 +80,7 @@ class Configurable:
         """Return ("name=", value) for each argument that isn't its default; "" if positional."""
         config = self.get_config()
         shown = []
-        for name, argument in _arguments(type(self)).items():
+        for name, argument in arguments(type(self)).items():
             if name in config and not _same(config[name], default := argument.default):
                 named = argument.kind is argument.KEYWORD_ONLY or default is not argument.empty
                 shown.append((f"{name}=" if named else "", config[name]))
@@ -89,80 +90,6 @@ class Configurable:
     def __repr__(self) -> str:
         shown = ", ".join(f"{prefix}{value!r}" for prefix, value in self.repr_arguments())
         return f"{type(self).__name__}({shown})"
-
-
-G = TypeVar("G")
-V = TypeVar("V")
-_REQUIRED = inspect.Parameter.empty
-
-
-class As(Generic[G, V]):
-    """The type of an option that is given as a G and kept as a V, for type checkers only."""
-
-    if TYPE_CHECKING:
-
-        def __get__(self, instance: object, cls: type) -> V: ...
-        def __set__(self, instance: object, value: G) -> None: ...
-
-
-class _Option:
-    def __init__(self, check: Any, default: Any, kw_only: bool) -> None:
-        self.check, self.default, self.kw_only = check, default, kw_only
-
-
-def option(
-    check: Callable[[Any, str, Any], Any] | None = None,
-    *,
-    default: Any = _REQUIRED,
-    kw_only: bool = True,
-    init: bool = True,
-) -> Any:
-    """Declare an option: `check(value, name, object)` returns what is kept, or raises an error."""
-    return _Option(check, default, kw_only) if init else default
-
-
-@dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(option,))
-def options(cls: type[T]) -> type[T]:
-    """Give a class the constructor of its options and those of its bases, as a dataclass has.
-
-    After the options are set, `__post_init__` checks them together.
-    """
-    own = {name: value for name, value in vars(cls).items() if isinstance(value, _Option)}
-    for name, declared in own.items():
-        delattr(cls, name)
-        if declared.default is not _REQUIRED and declared.default is not None:
-            setattr(cls, name, declared.default)  # for a subclass that doesn't call this `__init__`
-    known: dict[str, _Option] = {**own, **getattr(cls, "_options", {}), **own}
-    order = sorted(known, key=lambda name: known[name].kw_only)
-    places = [name for name in order if not known[name].kw_only]
-
-    def initialize(self: Any, *args: Any, **given: Any) -> None:
-        for name, value in zip(places, args, strict=False):
-            if given.setdefault(name, value) is not value:
-                raise TypeError(f"{type(self).__name__} got {name} twice: by place and by name")
-        for name, declared in known.items():
-            value = given.get(name, declared.default)
-            if value is _REQUIRED:
-                raise TypeError(f"{type(self).__name__} expects {name}: it has no default")
-            if declared.check is not None and not (value is None and declared.default is None):
-                value = declared.check(value, name, self)
-            setattr(self, name, value)
-        self.__post_init__()
-
-    kinds = inspect._ParameterKind
-    arguments = [
-        inspect.Parameter(
-            name,
-            kinds.KEYWORD_ONLY if known[name].kw_only else kinds.POSITIONAL_OR_KEYWORD,
-            default=known[name].default,
-        )
-        for name in order
-    ]
-    self_argument = inspect.Parameter("self", kinds.POSITIONAL_OR_KEYWORD)
-    initialize.__signature__ = inspect.Signature([self_argument, *arguments])  # type: ignore[attr-defined]
-    initialize.__name__, initialize.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
-    cls.__init__, cls._options = initialize, known  # type: ignore[attr-defined, method-assign]
-    return cls
 
 
 def register(cls: C) -> C:
@@ -235,29 +162,6 @@ def as_object(
     except TypeError as error:
         way = f"needs arguments: pass an object, {cls.__name__}(...)"
         raise ValueError(f"{argument}={value!r} {way}") from error
-
-
-def _arguments(cls: type) -> dict[str, inspect.Parameter]:
-    arguments = dict(inspect.signature(cls).parameters)
-    for name, argument in arguments.items():
-        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-            raise TypeError(
-                f"{cls.__name__} takes *{name}: name its arguments, or define get_config"
-            )
-    return arguments
-
-
-def _refuse_extra(cls: type, args: tuple[Any, ...]) -> None:
-    """Refuse more arguments by position than the constructor takes."""
-    arguments = inspect.signature(cls).parameters.values()
-    places = [a.name for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
-    if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in arguments):
-        named = ", ".join(repr(a.name) for a in arguments if a.kind is a.KEYWORD_ONLY)
-        expected = f"only {', '.join(map(repr, places))}" if places else "no argument"
-        raise TypeError(
-            f"{cls.__name__} expects {expected} by position, got {len(args)}: "
-            f"pass options by name: {named}"
-        )
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -68,6 +68,25 @@ def check_bool(value: bool, name: str, owner: object) -> bool:
     return bool(value)
 
 
+def one_of(*choices: str) -> Callable[[Any, str, object], Any]:
+    """Return a check for one of some strings.
+
+    >>> one_of("mean", "sum")("max", "reduction", "MSELoss")
+    Traceback (most recent call last):
+    ...
+    ValueError: MSELoss expects reduction='mean' or 'sum', got 'max'
+    """
+
+    def check(value: Any, name: str, owner: object) -> Any:
+        if value not in choices:
+            *others, last = map(repr, choices)
+            expected = f"{', '.join(others)} or {last}"
+            raise ValueError(f"{_name(owner)} expects {name}={expected}, got {value!r}")
+        return value
+
+    return check
+
+
 def _check(value: Any, expected: str, owner: object, holds: Callable[[Any], bool]) -> Any:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{_name(owner)} expects {expected}, got {value!r}")

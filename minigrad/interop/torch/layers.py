@@ -57,7 +57,7 @@ def check_options(label: str, module: Module, **expected: Any) -> None:
 
 def _to_padding(layer: Any) -> tuple[list[int], list[tuple[int, int]]]:
     """Return the padding that both ends of each axis have, and what is left over."""
-    pads, lengths = pads_of(layer), layer.row_shape[:-1]
+    pads, lengths = pads_of(layer), layer.input_shape[:-1]
     if pads is None and max(windows_of(layer)[1]) > 1:
         raise ValueError(
             f"{layer.label} expects known lengths for padding='same' with strides in torch.nn, "
@@ -127,7 +127,7 @@ def _to_convolution(layer: Any, make: Maker) -> Module:
     if transposed and layer.padding == "same":
         more["output_padding"] = gaps_of(size, strides, dilation)
     convolution = make(
-        layer.row_shape[-1],
+        layer.input_shape[-1],
         kernel_size=size,
         stride=strides,
         padding=tuple(both),
