@@ -23,7 +23,7 @@ several outputs, a check of targets runs for each of them on the network with th
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -143,49 +143,52 @@ def diagnose(
     return Diagnosis(findings, notes=case.notes)
 
 
-_CHECKS = {
-    "constant inputs": data.constant_inputs,
-    "constant targets": data.constant_targets,
-    "finite numbers": units.not_finite,
-    "the range of the outputs": data.unreachable_targets,
-    "activations": units.inactive_units,
-    "equal units": units.identical_units,
-    "deltas": units.fading_gradients,
-    "linear layers": units.linear_stack,
-    "the relation of x and y": data.unrelated_targets,
-    "class numbers": data.class_numbers,
-    "the gradients of custom layers": units.wrong_gradients,
-    "the training of a copy": trials.learning,
-}
-_OF_OUTPUTS = (
-    data.constant_targets, data.unreachable_targets, units.fading_gradients, data.unrelated_targets,
-    data.class_numbers,
-)  # fmt: skip
-_NEED_LOSS = (
-    data.unrelated_targets, data.class_numbers, units.wrong_gradients, trials.learning,
-)  # fmt: skip
+class _Check(NamedTuple):
+    """A check, by what it looks at."""
+
+    name: str
+    find: Callable[[Case], Iterator[Finding]]
+    by_output: bool = False
+    needs_loss: bool = False
+
+
+_CHECKS = (
+    _Check("constant inputs", data.constant_inputs),
+    _Check("constant targets", data.constant_targets, by_output=True),
+    _Check("finite numbers", units.not_finite),
+    _Check("the range of the outputs", data.unreachable_targets, by_output=True),
+    _Check("activations", units.inactive_units),
+    _Check("equal units", units.identical_units),
+    _Check("deltas", units.fading_gradients, by_output=True),
+    _Check("linear layers", units.linear_stack),
+    _Check("the relation of x and y", data.unrelated_targets, by_output=True, needs_loss=True),
+    _Check("class numbers", data.class_numbers, by_output=True, needs_loss=True),
+    _Check("the gradients of custom layers", units.wrong_gradients, needs_loss=True),
+    _Check("the training of a copy", trials.learning, needs_loss=True),
+)
 
 
 def _check(case: Case) -> list[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
     found, looked = list[Finding](), list[str]()
-    for name, check in _CHECKS.items():
+    for check in _CHECKS:
         kinds = [finding.kind for finding in found]
         if "not_finite" in kinds:
             case.notes.append("fix this first: the remaining checks were skipped")
             break
         nothing_varies = kinds.count("constant_targets") == len(case.parts)
         unlearnable = case.loss is None or case.refusal is not None or nothing_varies
-        if check in _NEED_LOSS and unlearnable:
+        if check.needs_loss and unlearnable:
             continue
-        if check is trials.learning and not len(case.model.parameters):
-            case.notes.append("learning was not checked: the model has no parameters")
-            continue
-        if check is trials.learning and "wrong_gradients" in kinds:
-            continue
+        if check.find is trials.learning:
+            if not len(case.model.parameters):
+                case.notes.append("learning was not checked: the model has no parameters")
+                continue
+            if "wrong_gradients" in kinds:
+                continue
         case.reachable = not {"targets_out_of_range", "loss_mismatch"} & {*kinds}
-        found += _each(case, check) if check in _OF_OUTPUTS else check(case)
-        looked.append(name)
+        found += _each(case, check.find) if check.by_output else check.find(case)
+        looked.append(check.name)
     case.notes.append(f"looked at {', '.join(looked)}")
     return found
 
