@@ -1,23 +1,8 @@
 """Find what keeps a network from learning, with the evidence in numbers.
 
-| kind | what is wrong |
-|---|---|
-| not_finite | NaN or infinity, and where it starts |
-| constant_inputs, constant_targets | the data doesn't vary |
-| unrelated_targets | no relation of the targets to the inputs was found |
-| unscaled_inputs, unscaled_targets | with data of the usual scale, a copy learns clearly more |
-| unusable_targets | the loss can't take the targets |
-| targets_out_of_range, loss_mismatch | the last activation can't output what the loss needs |
-| class_numbers | classes learned with a regression loss |
-| saturated_units, dead_units, identical_units | units that don't learn, or learn the same |
-| linear_stack | Dense layers with no activation between them |
-| vanishing_gradients, exploding_gradients | deltas of very different size in different layers |
-| wrong_gradients | a `backward` of a custom layer or loss that isn't the derivative |
-| learning_rate | far too high or too low in a trial |
-| frozen_layers, strong_regularizers | without them, a copy learns clearly more |
-
-Each check is a function of a `Case` that yields findings; `diagnose` calls them in order. For
-several outputs, a check of targets runs for each of them on the network with this output alone.
+The guide "Diagnose a model" lists the kinds of finding. Each check is a function of a `Case` that
+yields findings; `diagnose` calls them in order. For several outputs, a check of targets runs for
+each of them on the network with this output alone.
 """
 
 import copy

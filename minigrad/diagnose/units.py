@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.checks.differences import Differences, Replay, in_double, scale
+from minigrad.checks.differences import Differences, Replay, difference, in_double, scale
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, with_axes
@@ -33,6 +33,7 @@ _EQUAL = 1e-9  # the relative rounding error of numbers that are equal
 _RATIO = 300.0  # between deltas: one learning rate is then far too low or too high for a layer
 _POINTS = 3  # where a slope is compared: one of them may be at a kink
 _NEARBY = 0.01  # the distance of these points, as a share of an array's scale
+_STEP = 1e-5  # of the difference in a message, as a share of an array's scale
 _TOLERANCE = 1e-4  # of a slope: a custom layer may compute parts of it in float32
 
 
@@ -403,16 +404,16 @@ def _wrong_slope(
     for nearby in range(_POINTS):
         distances[:] = _NEARBY * nearby * rng.standard_normal(len(places))
         moved()
-        found = gradients()
-        slopes = np.array(
-            [np.vdot(found[n], way) for n, way in zip(places, directions, strict=True)]
-        )
+        claimed: dict[str, Any] = gradients()
+        pairs = zip(places, directions, strict=True)
+        slopes = np.array([np.vdot(claimed[place], way) for place, way in pairs])
         differences = Differences(moved, distances, slopes, _TOLERANCE)
         for i, place in enumerate(places):
-            error, measured = differences((i,))
+            error, _ = differences((i,))
             if error <= _TOLERANCE:
                 wrong.pop(place, None)
             elif not nearby:
+                measured = difference(moved, distances, (i,), _STEP)
                 wrong[place] = float(slopes[i]), measured
     distances[:] = 0
     moved()
