@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from math import inf, isfinite, prod
+from math import inf, isfinite, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ _MIN_RELATED_ROWS = 100  # fewer don't show a weak relation
 _MIN_OTHER_ROWS = 20  # with another target than the commonest; fewer don't show a relation
 _NEIGHBORS = 5  # whose mean target is the prediction
 _SHUFFLES = 100  # of the targets or the classes, which show what chance gives
-_RELATED = 4.0  # standard deviations, which shuffled targets hardly reach
+_RELATED = 7.0  # standard deviations for all of these rows, which shuffled targets hardly reach
 _RIDGE = 0.01  # of a linear fit of standardized inputs, so that it has one solution
 _FLOOR_NUMBERS = 10_000  # of targets that a floor is computed of, in some milliseconds
 _FLOOR_ROWS = 256  # of wide targets at least: the best constant of a few rows fits them
@@ -201,7 +201,8 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
         excess = np.vdot(y, weights @ y) - np.mean(by_chance)
         strengths.append(float(excess / (np.std(by_chance) or 1.0)))
     near_strength, linear_strength = strengths
-    if max(map(abs, strengths)) >= _RELATED:
+    limit = _RELATED * sqrt(len(rows) / _RELATED_ROWS)  # with fewer rows a relation shows less
+    if max(map(abs, strengths)) >= limit:
         return
     yield Finding(
         "unrelated_targets",
@@ -209,7 +210,7 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
         "no relation of the targets to the inputs was found",
         f"In {number(len(rows))} rows, {_NEIGHBORS} nearest neighbors and a linear fit predict "
         f"the targets no better than shuffled targets: {near_strength:.1f} and "
-        f"{linear_strength:.1f} standard deviations better, where {_RELATED:.1f} would show a "
+        f"{linear_strength:.1f} standard deviations better, where {limit:.1f} would show a "
         "relation.",
         "Check that row i of y belongs to row i of x: whether one of them was shuffled, sorted, "
         "filtered or shifted without the other.",

@@ -22,6 +22,8 @@ from minigrad.optimizers.schedules import Schedule
 
 _NOTHING = 0.95  # of the loss remains: the trial learned nothing
 _SOMETHING = 0.75  # of the loss remains: the trial learned something
+_WORSE = 1.5  # of the loss remains: the trial made it worse
+_ANYTHING = 0.9  # of the loss remains: enough to beat a trial that made it worse
 _LEARNED = 0.25  # of the loss remains: the trial learned the task
 _CLEARLY = 0.5  # of what remains in another trial: this one learns clearly more
 _PEAK = 20.0  # J of a trial that rises to this multiple of its start is unstable
@@ -75,10 +77,11 @@ class TrialResult:
 
     def beats(self, other: "TrialResult") -> bool:
         """Return whether this trial learns clearly more than the other."""
-        if self.remaining > max(_LEARNED, _SOMETHING * self.share(self.start)):
+        enough = _ANYTHING if other.remaining >= _WORSE else _SOMETHING
+        if self.remaining > max(_LEARNED, enough * self.share(self.start)):
             return False
         if other.remaining >= _NOTHING or (self.steady and not other.steady):
-            return self.remaining <= _SOMETHING
+            return self.remaining <= enough
         return self.remaining <= _CLEARLY * other.remaining
 
     def __str__(self) -> str:
