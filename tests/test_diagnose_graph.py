@@ -241,3 +241,19 @@ def test_the_first_number_that_is_not_finite_is_found_with_several_inputs():
     assert trace(model, x).first_not_finite() == "the output of Dense 'second'"
     diagnosis = model.diagnose(X, Y, loss=LOSSES)
     assert diagnosis["not_finite"].layer == "merged"
+
+
+class Halved(Broken):
+    """A sum whose second delta is half of the right one."""
+
+    def backward(self, delta):
+        return delta, delta / 2
+
+
+def test_the_wrong_gradient_of_a_second_input_is_named():
+    left, right = Input((3,), name="left"), Input((4,), name="right")
+    merged = Halved(name="merged")(Dense(2)(left), Dense(2)(right))
+    model = Model(inputs=[left, right], outputs=Dense(1)(merged), rng=0)
+    finding = model.diagnose(X, PRICE, loss=MSELoss(), optimizer=Adam())["wrong_gradients"]
+    assert finding.title == "the gradient of input 2 of Halved 'merged' is wrong"
+    assert finding.evidence["measured"] == pytest.approx(2 * finding.evidence["claimed"])

@@ -35,7 +35,6 @@ from minigrad.blocks import plan
 from minigrad.data.class_weight import weighted_by_class
 from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case
-from minigrad.diagnose.limits import mean_loss
 from minigrad.explain.steps import Limit, number
 from minigrad.graphs.joint_loss import as_losses
 from minigrad.metrics import (
@@ -481,11 +480,10 @@ def test_diagnose_measures_the_weighted_loss(weight) -> None:
     loss, model = CrossEntropyLoss(reduction="sum", scale=0.3), make()
     rows = Rows(X, Y, weight / 2)
     case = Case(model, rows, loss, None, batch_rows=len(X), notes=[])
-    mean = mean_loss(loss.terms(case.trace.prediction, Y)[0], weight)
-    assert mean == pytest.approx(
-        CrossEntropyLoss().forward(model.predict(X), Y, sample_weight=weight)
-    )
-    assert case.trace.j == pytest.approx(case.batch_scale * mean)
+    mean = CrossEntropyLoss().forward(model.predict(X), Y, sample_weight=weight)
+    divided = CrossEntropyLoss().forward(model.predict(X), Y, sample_weight=weight / 2)
+    assert divided == pytest.approx(mean)
+    assert case.trace.j == pytest.approx(case.j(case.trace.prediction))
 
 
 def test_save_and_load_of_unknown_lengths(tmp_path) -> None:

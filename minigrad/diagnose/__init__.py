@@ -1,29 +1,14 @@
 """Find what keeps a network from learning, with the evidence in numbers.
 
-| kind | what is wrong |
-|---|---|
-| not_finite | NaN or infinity, and where it starts |
-| constant_inputs, constant_targets | the data doesn't vary |
-| unrelated_targets | no relation of the targets to the inputs was found |
-| unscaled_inputs, unscaled_targets | with data of the usual scale, a copy learns clearly more |
-| unusable_targets | the loss can't take the targets |
-| targets_out_of_range, loss_mismatch | the last activation can't output what the loss needs |
-| class_numbers | classes learned with a regression loss |
-| saturated_units, dead_units, identical_units | units that don't learn, or learn the same |
-| linear_stack | Dense layers with no activation between them |
-| vanishing_gradients, exploding_gradients | deltas of very different size in different layers |
-| wrong_gradients | a `backward` of a custom layer or loss that isn't the derivative |
-| learning_rate | far too high or too low in a trial |
-| frozen_layers, strong_regularizers | without them, a copy learns clearly more |
-
-Each check is a function of a `Case` that yields findings; `diagnose` calls them in order. For
-several outputs, a check of targets runs for each of them on the network with this output alone.
+The guide "Diagnose a model" lists the kinds of finding. Each check is a function of a `Case` that
+yields findings; `diagnose` calls them in order. For several outputs, a check of targets runs for
+each of them on the network with this output alone.
 """
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -138,49 +123,52 @@ def diagnose(
     return Diagnosis(findings, notes=case.notes)
 
 
-_CHECKS = {
-    "constant inputs": data.constant_inputs,
-    "constant targets": data.constant_targets,
-    "finite numbers": units.not_finite,
-    "the range of the outputs": data.unreachable_targets,
-    "activations": units.inactive_units,
-    "equal units": units.identical_units,
-    "deltas": units.fading_gradients,
-    "linear layers": units.linear_stack,
-    "the relation of x and y": data.unrelated_targets,
-    "class numbers": data.class_numbers,
-    "the gradients of custom layers": units.wrong_gradients,
-    "the training of a copy": trials.learning,
-}
-_OF_OUTPUTS = (
-    data.constant_targets, data.unreachable_targets, units.fading_gradients, data.unrelated_targets,
-    data.class_numbers,
-)  # fmt: skip
-_NEED_LOSS = (
-    data.unrelated_targets, data.class_numbers, units.wrong_gradients, trials.learning,
-)  # fmt: skip
+class _Check(NamedTuple):
+    """A check, by what it looks at."""
+
+    name: str
+    find: Callable[[Case], Iterator[Finding]]
+    by_output: bool = False
+    needs_loss: bool = False
+
+
+_CHECKS = (
+    _Check("constant inputs", data.constant_inputs),
+    _Check("constant targets", data.constant_targets, by_output=True),
+    _Check("finite numbers", units.not_finite),
+    _Check("the range of the outputs", data.unreachable_targets, by_output=True),
+    _Check("activations", units.inactive_units),
+    _Check("equal units", units.identical_units),
+    _Check("deltas", units.fading_gradients, by_output=True),
+    _Check("linear layers", units.linear_stack),
+    _Check("the relation of x and y", data.unrelated_targets, by_output=True, needs_loss=True),
+    _Check("class numbers", data.class_numbers, by_output=True, needs_loss=True),
+    _Check("the gradients of custom layers", units.wrong_gradients, needs_loss=True),
+    _Check("the training of a copy", trials.learning, needs_loss=True),
+)
 
 
 def _check(case: Case) -> list[Finding]:
     """Run the checks in order; a fault that makes later checks meaningless skips them."""
     found, looked = list[Finding](), list[str]()
-    for name, check in _CHECKS.items():
+    for check in _CHECKS:
         kinds = [finding.kind for finding in found]
         if "not_finite" in kinds:
             case.notes.append("fix this first: the remaining checks were skipped")
             break
         nothing_varies = kinds.count("constant_targets") == len(case.parts)
         unlearnable = case.loss is None or case.refusal is not None or nothing_varies
-        if check in _NEED_LOSS and unlearnable:
+        if check.needs_loss and unlearnable:
             continue
-        if check is trials.learning and not len(case.model.parameters):
-            case.notes.append("learning was not checked: the model has no parameters")
-            continue
-        if check is trials.learning and "wrong_gradients" in kinds:
-            continue
+        if check.find is trials.learning:
+            if not len(case.model.parameters):
+                case.notes.append("learning was not checked: the model has no parameters")
+                continue
+            if "wrong_gradients" in kinds:
+                continue
         case.reachable = not {"targets_out_of_range", "loss_mismatch"} & {*kinds}
-        found += _each(case, check) if check in _OF_OUTPUTS else check(case)
-        looked.append(name)
+        found += _each(case, check.find) if check.by_output else check.find(case)
+        looked.append(check.name)
     case.notes.append(f"looked at {', '.join(looked)}")
     return found
 

@@ -1,11 +1,11 @@
-"""What the checks share: a model with rows, its trace and its loss, and trials of training."""
+"""What the checks share: a copy of a model with rows, its trace and its loss."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -16,74 +16,19 @@ from minigrad.data.arrays import Array, Shape, size_of
 from minigrad.data.by_name import Data, labelled, of, take
 from minigrad.data.rows import Rows
 from minigrad.diagnose.findings import number
-from minigrad.diagnose.landscape import Landscape, Vector
-from minigrad.diagnose.limits import least_loss, mean_loss, output_range
-from minigrad.graphs.joint_loss import JointLoss
+from minigrad.diagnose.landscape import Landscape
+from minigrad.diagnose.limits import least_loss, output_range
 from minigrad.losses import Loss
 from minigrad.optimizers import Adam, Optimizer
-from minigrad.optimizers.schedules import Schedule
 from minigrad.trace import Trace, Traced, trace
 
-_AVERAGED_STEPS = 10  # at the end of a trial
-_MIN_ROWS = 320
-_UNIT_COST = 15  # an activation costs as much as this number of parameters
-# The budget of a gradient (rows times parameters) and of a descent (times steps).
-_GRADIENT_COST, _DESCENT_COST = 2_000_000, 300_000_000
-_MIN_STEPS, _MAX_STEPS = 50, 200
-# Shares of the loss that remain.
-_WORSE, NOTHING_LEARNED, _ANYTHING_LEARNED, _SOMETHING_LEARNED = 1.5, 0.95, 0.9, 0.75
-_CLEARLY, _LEARNED = 0.5, 0.25
-_PEAK = 20.0  # J of a trial that rises to this multiple is unstable
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What some steps on a copy come to.
-
-    `remaining` is the share of the loss that remains: 0 at the least possible loss, and 1 at that
-    of the best constant prediction.
-    """
-
-    rate: float
-    start: float  # J before and after
-    end: float
-    highest: float
-    peak: float  # the highest J, as a multiple of the first or of a constant's
-    pace: float  # by which a step lowers J of the sample
-    remaining: float
-    remaining_before: float
-    theta: Vector
-
-    @property
-    def learns(self) -> bool:
-        """Whether little of the loss remains, and J never rose far above its start."""
-        return self.remaining < _LEARNED and self.steady
-
-    @property
-    def steady(self) -> bool:
-        return self.peak < _PEAK
-
-    @property
-    def course(self) -> str:
-        """How J goes on, in words."""
-        rises = f"rise to J = {number(self.highest)} and " if not self.steady else ""
-        return f"{rises}end at J = {number(self.end)}" if isfinite(self.end) else "diverge"
-
-    def beats(self, other: Trial) -> bool:
-        """Return whether this trial learns clearly more than the other."""
-        something = _ANYTHING_LEARNED if other.remaining >= _WORSE else _SOMETHING_LEARNED
-        if self.remaining > max(_LEARNED, something * self.remaining_before):
-            return False
-        if other.remaining >= NOTHING_LEARNED or (self.steady and not other.steady):
-            return self.remaining <= something
-        return self.remaining <= _CLEARLY * other.remaining
-
-    def __str__(self) -> str:
-        if not isfinite(self.end):
-            return "diverge"
-        many = f"{number(round(self.remaining))} times"
-        share = many if self.remaining >= 10 else f"{self.remaining:.0%} of"
-        return f"leave {share} the loss of a constant prediction"
+_MIN_ROWS = 320  # of the sample: ten usual batches
+_UNIT_COST = 15  # an activation takes as long as this number of parameters
+_GRADIENT_COST = 2_000_000  # parameters times rows of the sample: some 10 milliseconds
+_DESCENT_COST = 300_000_000  # parameters times rows times steps of a trial: some seconds
+_MIN_STEPS = 50  # of a trial: with fewer no optimizer gets anywhere
+_MAX_STEPS = 200  # of a trial: a network that learns has shown it by then
+_ROUNDING = 1e-9  # a loss below this share of the best constant's is zero
 
 
 @dataclass(eq=False)
@@ -111,39 +56,11 @@ class Case:
         affordable = _DESCENT_COST // (self.trial_rows * row_cost)
         self.steps = self.patience * min(_MAX_STEPS, max(_MIN_STEPS, affordable))
 
-    def trial(self, rate: float | None = None, *, order: int = 0) -> Trial:
-        """Train a copy for some steps with a new copy of the optimizer, at its rate or another.
-
-        Trials of the same order see the same batches.
-        """
-        optimizer = copy.copy(self.trial_optimizer)
-        optimizer.state = {}
-        if rate is not None:
-            optimizer.learning_rate = rate
-        if not isinstance(optimizer.learning_rate, Schedule):
-            optimizer.steps = 0
-        rate = optimizer.rate
-        landscape, batches = self.landscape(), self.landscape(self.trial_rows)
-        history = batches.descend(optimizer, self.steps, self.trial_rows, order)
-        noisy = self.trial_rows < len(self.sample)
-        end = float(np.mean(history[-(self.steps // 4 if noisy else _AVERAGED_STEPS) :]))
-        end = max(end, self.batch_j(batches.predict())) if isfinite(end) else end
-        theta = batches.parameters.value.astype(np.float64)
-        start, after = (landscape.loss(each) for each in (landscape.start, theta))
-        floor, constant = self.floor_j, self.constant_j
-        if not 0 <= floor < constant < inf:
-            floor, constant = 0.0, abs(start) or 1.0
-        remaining, before = ((j - floor) / (constant - floor) for j in (end, start))
-        pace, peak = (start - after) / self.steps, max(history)
-        return Trial(
-            rate, start, end, peak, peak / max(start, constant), pace, remaining, before, theta
-        )
-
     @property
-    def told(self) -> str:
+    def trials(self) -> str:
         """The steps of a trial in words."""
         name, rows = type(self.trial_optimizer).__name__, number(self.trial_rows)
-        return f"on a copy, {number(self.steps)} steps of {name} with {rows} rows each"
+        return f"{number(self.steps)} steps of {name} with {rows} rows each"
 
     @cached_property
     def parts(self) -> dict[str, Case]:
@@ -152,15 +69,22 @@ class Case:
             return {"": self}
         parts = {}
         for name, y in self.rows.y.items():
-            model: Any = copy.deepcopy(self.model)
+            rows = Rows(self.rows.x, y, of(self.rows.weight, name))
+            counted = counted_rows(rows)
+            if not counted.size:  # an output of weight 0 has no part
+                continue
+            model: Any = copy.deepcopy(self.model)  # a model of a graph
             model.network.outputs = model.network.outputs[name]
             model.output_shape = model.network.output_shape = model.output_shape[name]
-            rows = Rows(self.rows.x, y, of(self.rows.weight, name))
             loss = None if self.loss is None else self.loss.losses[name]
-            counted = counted_rows(rows)
-            if counted.size:  # an output of weight 0 has no part
-                rows = rows.take(counted)
-                parts[name] = replace(self, model=model, rows=rows, loss=loss, notes=[])
+            parts[name] = replace(
+                self,
+                model=model,
+                rows=rows.take(counted),
+                loss=loss,
+                batch_rows=max(1, round(self.batch_rows * len(counted) / len(rows))),
+                notes=[],
+            )
         return parts
 
     @property
@@ -183,16 +107,6 @@ class Case:
             for name, x, kind, delta in zip(names, arrays, kinds, deltas, strict=True)
             if kind == "f" and x.dtype != bool and delta is not None
         }
-
-    @property
-    def weighted(self) -> list[Traced]:
-        """The steps that multiply numbers by a matrix or kernel; ids only choose its rows."""
-        return [
-            step
-            for step in self.trace.steps
-            if any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
-            and step.input.dtype.kind == "f"
-        ]
 
     @cached_property
     def trace(self) -> Trace:
@@ -237,56 +151,47 @@ class Case:
             return -inf, inf
         return output_range([step.layer for step in self.last], self.last[0].input.shape[1:])
 
-    @cached_property
-    def constant_loss(self) -> float:
-        """The mean loss of the best constant prediction; infinite if the loss has none."""
-        if self.loss is None or self.refusal is not None:
-            return inf
-        shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
-        try:
-            return least_loss(self.loss, y, shape, *self.range, constant=True, weight=weight)
-        except ValueError:
-            return inf
+    def batch_loss(self, rows: int) -> Loss:
+        """Return the loss, scaled so that J of so many rows is J of one batch."""
+        loss = copy.copy(self.loss)
+        assert loss is not None
+        for each in loss.losses.values() if loss.losses else [loss]:
+            if each.reduction == "sum":
+                each.scale *= self.batch_rows / rows
+        return loss
 
-    @cached_property
-    def floor(self) -> float:
-        """The least mean loss of predictions in the range of the last activation."""
-        if self.loss is None or self.refusal is not None:
-            return -inf
-        shape, y, weight = self.trace.prediction.shape, self.sample.y, self.sample.weight
-        try:
-            floor = least_loss(self.loss, y, shape, *self.range, weight=weight)
-        except ValueError:
-            return -inf
-        return 0.0 if abs(floor) < 1e-9 * self.constant_loss else floor
-
-    @property
-    def constant_j(self) -> float:
-        """J of one batch for the best constant predictions."""
-        return sum(part.constant_loss * part.batch_scale for part in self.parts.values())
-
-    @property
-    def floor_j(self) -> float:
-        """The least J of one batch."""
-        return sum(part.floor * part.batch_scale for part in self.parts.values())
-
-    def batch_j(self, prediction: Data) -> float:
+    def j(self, prediction: Data) -> float:
         """Return J of one batch, without regularizers, for predictions for the sample."""
-        j, sample = 0.0, self.sample
-        for name, part in self.parts.items():
-            assert part.loss is not None
-            terms = part.loss.terms(of(prediction, name), of(sample.y, name))[0]
-            j += part.batch_scale * mean_loss(terms, of(sample.weight, name))
-        return j
+        loss, sample = self.batch_loss(len(self.sample)), self.sample
+        return loss.measure(prediction, sample.y, sample.weight, training=False)
 
-    def remaining_loss(self, prediction: Data) -> float:
-        """Return the loss of predictions as a share of the best constant's; the worst output's."""
+    @cached_property
+    def least_j(self) -> tuple[float, float]:
+        """J of one batch at its floor, and of the best constant prediction; NaN if unknown.
+
+        No predictions in the range of the last activation come below the floor.
+        """
         if not self.is_single:
-            return max(part.remaining_loss(part.trace.prediction) for part in self.parts.values())
-        if self.loss is None or not 0 < self.constant_loss < inf:
-            return inf
-        terms = self.loss.terms(prediction, self.sample.y)[0]
-        return mean_loss(terms, self.sample.weight) / self.constant_loss
+            floors, constants = zip(*(part.least_j for part in self.parts.values()), strict=True)
+            return sum(floors), sum(constants)
+        if self.loss is None or self.refusal is not None:
+            return nan, nan
+        loss, shape = self.batch_loss(len(self.sample)), self.trace.prediction.shape
+        y, weight = self.sample.y, self.sample.weight
+        try:
+            constant = least_loss(loss, y, shape, *self.range, constant=True, weight=weight)
+            floor = least_loss(loss, y, shape, *self.range, weight=weight)
+        except ValueError:
+            return nan, nan
+        return 0.0 if abs(floor) < _ROUNDING * constant else floor, constant
+
+    @property
+    def loss_share(self) -> float:
+        """The loss as a share of the best constant's, the worst output's; infinite if unknown."""
+        return max(
+            part.j(part.trace.prediction) / part.least_j[1] if part.least_j[1] > 0 else inf
+            for part in self.parts.values()
+        )
 
     @cached_property
     def is_regression(self) -> bool:
@@ -316,32 +221,6 @@ class Case:
             return None
         t = (rows.y.reshape(len(rows), -1) - mean) / deviation
         return replace(self, rows=Rows(rows.x, t.reshape(rows.y.shape), rows.weight))
-
-    @property
-    def sums(self) -> bool:
-        """Whether J grows with the rows of a batch."""
-        losses = [part.loss for part in self.parts.values()]
-        return any(loss is not None and loss.reduction == "sum" for loss in losses)
-
-    @property
-    def batch_scale(self) -> float:
-        """J of one batch for a mean loss of 1."""
-        assert self.loss is not None
-        if self.loss.reduction == "mean":
-            return self.loss.scale
-        terms = self.loss.terms(self.trace.prediction, self.sample.y)[0]
-        weight = self.sample.weight
-        mean_weight = 1.0 if weight is None else float(weight.mean())
-        return self.loss.scale * self.batch_rows * mean_weight * (terms.size / len(terms))
-
-    def batch_loss(self, rows: int) -> Loss:
-        """Return the loss, scaled so that J of so many rows is J of one batch."""
-        loss = copy.copy(self.loss)
-        assert loss is not None
-        for each in loss.losses.values() if isinstance(loss, JointLoss) else [loss]:
-            if each.reduction == "sum":
-                each.scale *= self.batch_rows / rows
-        return loss
 
     def landscape(self, rows: int | None = None) -> Landscape:
         """Return J of a batch as a function of the parameters, for so many rows at a time."""

@@ -1,5 +1,6 @@
 """The data, and whether they fit the loss and the last activation."""
 
+import copy
 from collections.abc import Iterator
 from math import inf, isfinite, prod, sqrt
 from typing import Any
@@ -17,18 +18,28 @@ from minigrad.losses import Loss
 from minigrad.trace import Traced
 
 _ZEROS = 0.25  # a smaller share of inputs that are always zero is usual, as in pictures
-_LARGE, _SMALL, _OFFSET, _RATIO = 30.0, 0.01, 10.0, 1000.0
-_FAR, _LARGE_TARGETS = 10.0, 12.0
-_MIN_SIZE = 0.5  # smaller first predictions are due to small inputs or weights
-_RELATED_ROWS, _MIN_RELATED_ROWS, _NEIGHBOURS, _SHUFFLES = 400, 100, 5, 100
-_MIN_VARIED_ROWS = 20
+_LARGE = 10.0  # of a typical size, or a mean in deviations: the bias's input is 1
+_SMALL = 0.01  # of a typical size: weights would have to be 100 times larger
+_SPREAD = 1000.0  # between inputs: one learning rate can't suit both
+_FAR = 10.0  # of targets, in deviations, or in sizes of the first predictions
+_RELATED_ROWS = 400  # enough for a weak relation, while all distances take a moment
+_MIN_RELATED_ROWS = 100  # fewer don't show a weak relation
+_MIN_OTHER_ROWS = 20  # with another target than the commonest; fewer don't show a relation
+_NEIGHBORS = 5  # whose mean target is the prediction
+_SHUFFLES = 100  # of the targets or the classes, which show what chance gives
 _RELATED = 7.0  # standard deviations for all of these rows, which shuffled targets hardly reach
-_NUMBERS, _MIN_ROWS = 10_000, 256
+_RIDGE = 0.01  # of a linear fit of standardized inputs, so that it has one solution
+_FLOOR_NUMBERS = 10_000  # of targets that a floor is computed of, in some milliseconds
+_FLOOR_ROWS = 256  # of wide targets at least: the best constant of a few rows fits them
 _TOLERANCE = 0.01  # a higher floor is a fault, as a share of the loss of the best constant
-_MAX_CLASSES, _MIN_CLASS_ROWS = 100, 8
-_MAX_ROWS, _MAX_INPUTS, _PERMUTATIONS = 4000, 300, 200
-_ORDERED, _EXPLAINED, _RIDGE = 1.3, 0.1, 0.01
-_MANY_CLASSES, _CHANCE = 5, 0.05
+_MAX_CLASSES = 100  # more numbers are quantities
+_MIN_CLASS_ROWS = 8  # with fewer a fit says little about a class
+_FIT_ROWS = 4000  # enough for a fit that takes a moment
+_FIT_INPUTS = 300  # more are projected on this number, for a fit that takes a moment
+_EXPLAINED = 0.1  # of the variance of numbered classes: with less the inputs say too little
+_ORDERED = 1.3  # times what is explained at random: the numbers have an order
+_MANY_CLASSES = 5  # have enough orders for chance to explain one of them well
+_CHANCE = 0.05  # of the random orders are explained as well by chance
 
 
 def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[Finding]]:
@@ -54,27 +65,25 @@ def not_finite(array: NDArray[Any], name: str) -> tuple[NDArray[np.bool_], list[
 def constant_inputs(case: Case) -> Iterator[Finding]:
     """Find inputs that are the same in all rows."""
     for label, x in case.quantities.items():
-        yield from _constant_inputs(x.reshape(len(x), -1), label.removeprefix("x"))
-
-
-def _constant_inputs(columns: Array, of: str) -> Iterator[Finding]:
-    constant = (columns == columns[0]).all(axis=0)
-    other = constant & (columns[0] != 0)
-    if len(columns) < 2 or not (other.any() or (constant.any() and constant.mean() >= _ZEROS)):
-        return
-    name = f" of x{of}" if of else ""
-    first = int(np.argmax(other if other.any() else constant))
-    count, inputs, value = constant.sum(), constant.size, columns[0, first]
-    yield Finding(
-        "constant_inputs",
-        "error" if constant.all() else "warning",
-        f"{'all' if constant.all() else 'some'} inputs{name} are constant",
-        f"{number(count)} of {number(inputs)} inputs{name} are the same in all "
-        f"{number(len(columns))} rows; input {first} is always {number(value)}. They carry no "
-        "information.",
-        "Drop these inputs, or check how x was made.",
-        evidence(constant=count, inputs=inputs, first=first, value=value),
-    )
+        columns = x.reshape(len(x), -1)
+        constant = (columns == columns[0]).all(axis=0)
+        other = constant & (columns[0] != 0)
+        few = not other.any() and not (constant.any() and constant.mean() >= _ZEROS)
+        if few or len(columns) < 2:
+            continue
+        name = f" of {label}" if label != "x" else ""
+        first = int(np.argmax(other if other.any() else constant))
+        count, inputs, value = constant.sum(), constant.size, columns[0, first]
+        yield Finding(
+            "constant_inputs",
+            "error" if constant.all() else "warning",
+            f"{'all' if constant.all() else 'some'} inputs{name} are constant",
+            f"{number(count)} of {number(inputs)} inputs{name} are the same in all "
+            f"{number(len(columns))} rows; input {first} is always {number(value)}. They carry no "
+            "information.",
+            "Drop these inputs, or check how x was made.",
+            evidence(constant=count, inputs=inputs, first=first, value=value),
+        )
 
 
 def constant_targets(case: Case) -> Iterator[Finding]:
@@ -93,10 +102,15 @@ def constant_targets(case: Case) -> Iterator[Finding]:
         )
 
 
-def input_faults(case: Case) -> tuple[Traced, list[str], dict[str, float]] | None:
-    """Return the first layer with weights if it takes x itself, and what is unusual about x."""
-    step = next(iter(case.weighted), None)
-    x = case.sample.x.ravel()
+def unusual_inputs(case: Case) -> Finding | None:
+    """Find inputs of unusual scale, if the first layer with weights takes x itself."""
+    weighted = (
+        step
+        for step in case.trace.steps
+        if step.input.dtype.kind == "f"  # ids only choose rows of a matrix
+        and any(len(p.shape) > 1 for _, p in step.layer.own_parameters())
+    )
+    step, x = next(weighted, None), case.sample.x.ravel()
     if step is None or not np.array_equal(step.input.ravel(), x.astype(step.input.dtype)):
         return None
     columns = step.input.reshape(-1, step.input.shape[-1]).astype(np.float64)
@@ -104,37 +118,52 @@ def input_faults(case: Case) -> tuple[Traced, list[str], dict[str, float]] | Non
     if not columns.size:
         return None
     size, most = np.sqrt(np.square(columns).mean(axis=0)), np.abs(columns).max(axis=0)
-    largest, ratio = size.max(), most.max() / most.min()
+    largest, spread = size.max(), most.max() / most.min()
     offset = np.median(np.abs(columns.mean(axis=0)) / columns.std(axis=0))
     faults = {
         f"the largest has a typical size of {number(largest)}": largest > _LARGE,
         f"the largest has a typical size of only {number(largest)}": largest < _SMALL,
-        f"the means are {number(offset)} times the standard deviations": offset > _OFFSET,
-        f"the largest is {number(ratio)} times the smallest": ratio > _RATIO,
+        f"the means are {number(offset)} times the standard deviations": offset > _LARGE,
+        f"the largest is {number(spread)} times the smallest": spread > _SPREAD,
     }
-    found = [text for text, wrong in faults.items() if wrong]
-    numbers = evidence(largest_size=largest, smallest_size=size.min(), offset=offset, ratio=ratio)
-    return (step, found, numbers) if found else None
+    if not any(faults.values()):
+        return None
+    return Finding(
+        "unscaled_inputs",
+        "warning",
+        f"the inputs of {step.label} are not scaled",
+        f"Of these inputs {' and '.join(text for text, wrong in faults.items() if wrong)}.",
+        "Standardize each input: std = x_train.std(axis=0); x = (x - x_train.mean(axis=0)) / "
+        "np.where(std > 0, std, 1). Use the mean and std of x_train for later rows, too; or start "
+        "with BatchNorm().",
+        evidence(largest_size=largest, smallest_size=size.min(), offset=offset, ratio=spread),
+        step.path,
+    )
 
 
-def target_faults(case: Case) -> tuple[str, dict[str, float]] | None:
-    """Return what is unusual about targets that are far from the scale of the first predictions."""
+def far_targets(case: Case) -> Finding | None:
+    """Find targets to standardize that are far from the scale of the first predictions."""
+    if case.standardized is None:
+        return None
     p = case.trace.prediction.reshape(len(case.sample), -1).astype(np.float64)
     mean, deviation = case.target_moments
-    away = np.sqrt(np.square(p - case.sample.y.reshape(p.shape)).mean(axis=0)) / deviation
     size = np.sqrt(np.square(p).mean(axis=0))
-    larger = deviation / np.maximum(size, _MIN_SIZE)
-    if away.max() <= _FAR and larger.max() <= _LARGE_TARGETS:
+    away = np.sqrt(np.square(p - case.sample.y.reshape(p.shape)).mean(axis=0)) / deviation
+    far = np.maximum(away, deviation / np.maximum(size, 1))  # smaller weights give smaller ones
+    worst = int(np.argmax(far))
+    if far[worst] <= _FAR:
         return None
-    worst = int(np.argmax(np.maximum(away / _FAR, larger / _LARGE_TARGETS)))
     which = f"Target {worst}, the worst of {len(mean)}, has" if len(mean) > 1 else "They have"
-    text = (
+    return Finding(
+        "unscaled_targets",
+        "warning",
+        "the targets are far from the scale of the first predictions",
         f"{which} a mean of {number(mean[worst])} and a standard deviation of "
         f"{number(deviation[worst])}; the typical size of the first predictions is "
-        f"{number(size[worst])}."
-    )
-    return text, evidence(
-        mean=mean[worst], deviation=deviation[worst], first_predictions=size[worst]
+        f"{number(size[worst])}.",
+        "Train on t = (y - y_train.mean(axis=0)) / y_train.std(axis=0), all rows with the same two "
+        "numbers, and convert predictions back: p * y_train.std(axis=0) + y_train.mean(axis=0).",
+        evidence(mean=mean[worst], deviation=deviation[worst], first_predictions=size[worst]),
     )
 
 
@@ -145,44 +174,41 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
     are compared with those for shuffled targets.
     """
     rows = case.rows.take(slice(_RELATED_ROWS))
-    y, has_ids = rows.y, any(x.dtype.kind != "f" for _, x in labelled(rows.x, "x"))
-    if has_ids:
+    y = rows.y.reshape(len(rows), -1)
+    if any(x.dtype.kind != "f" for _, x in labelled(rows.x, "x")):
         case.notes.append("the relation of x and y was not checked: x has whole numbers")
         return
     if len(rows) < _MIN_RELATED_ROWS or y.dtype.kind not in "fiu":
         return
-    x = standardized(as_columns(rows.x))
-    if y.dtype.kind != "f" and y.reshape(len(y), -1).shape[1] == 1:
-        y = y.reshape(-1, 1) == np.unique(y)
-    y = y.reshape(len(y), -1)
-    if len(y) - np.unique(y, axis=0, return_counts=True)[1].max() < _MIN_VARIED_ROWS:
+    if y.dtype.kind != "f" and y.shape[1] == 1:
+        y = y == np.unique(y)
+    if len(y) - np.unique(y, axis=0, return_counts=True)[1].max() < _MIN_OTHER_ROWS:
         return  # such as a rare class
-    y = standardized(y)
+    x, y = standardized(as_columns(rows.x)), standardized(y)
     square = np.square(x).sum(axis=1)
     distance = square[:, None] - 2 * x @ x.T + square
     np.fill_diagonal(distance, inf)
-    near = np.argpartition(distance, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS]
+    near = np.argpartition(distance, _NEIGHBORS, axis=1)[:, :_NEIGHBORS]
     neighbors = np.zeros_like(distance)
-    np.put_along_axis(neighbors, near, 1 / _NEIGHBOURS, axis=1)
-    gram = x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1])
-    linear = x @ np.linalg.solve(gram, x.T)
+    np.put_along_axis(neighbors, near, 1 / _NEIGHBORS, axis=1)
+    linear = x @ _ridge(x, np.eye(len(x)))
     np.fill_diagonal(linear, 0)
     rng = np.random.default_rng(0)
-    orders = [np.arange(len(y)), *(rng.permutation(len(y)) for _ in range(_SHUFFLES))]
+    shuffles = [rng.permutation(y) for _ in range(_SHUFFLES)]
     strengths = list[float]()
     for weights in (neighbors, linear):
-        agreement = np.array([np.vdot(y[order], weights @ y[order]) for order in orders])
-        shuffled = agreement[1:]
-        strengths.append(float((agreement[0] - shuffled.mean()) / (shuffled.std() or 1.0)))
+        by_chance = [np.vdot(shuffled, weights @ shuffled) for shuffled in shuffles]
+        excess = np.vdot(y, weights @ y) - np.mean(by_chance)
+        strengths.append(float(excess / (np.std(by_chance) or 1.0)))
+    near_strength, linear_strength = strengths
     limit = _RELATED * sqrt(len(rows) / _RELATED_ROWS)  # with fewer rows a relation shows less
     if max(map(abs, strengths)) >= limit:
         return
-    near_strength, linear_strength = strengths
     yield Finding(
         "unrelated_targets",
         "warning",
         "no relation of the targets to the inputs was found",
-        f"In {number(len(rows))} rows, {_NEIGHBOURS} nearest neighbors and a linear fit predict "
+        f"In {number(len(rows))} rows, {_NEIGHBORS} nearest neighbors and a linear fit predict "
         f"the targets no better than shuffled targets: {near_strength:.1f} and "
         f"{linear_strength:.1f} standard deviations better, where {limit:.1f} would show a "
         "relation.",
@@ -190,6 +216,12 @@ def unrelated_targets(case: Case) -> Iterator[Finding]:
         "filtered or shifted without the other.",
         evidence(rows=len(rows), neighbors=near_strength, linear=linear_strength),
     )
+
+
+def _ridge(x: Array, y: Array) -> Array:
+    """Return the weights of a linear fit of y to standardized inputs."""
+    gram = x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1])
+    return np.asarray(np.linalg.solve(gram, x.T @ y))
 
 
 def standardized(a: NDArray[Any]) -> Array:
@@ -227,17 +259,19 @@ def unreachable_targets(case: Case) -> Iterator[Finding]:
 def _floor(case: Case, loss: Loss, last: Traced, numbers: str) -> Iterator[Finding]:
     """Find a loss that remains whatever the weights are."""
     width = case.output_shape
-    rows = case.rows.take(slice(max(_MIN_ROWS, _NUMBERS // prod(width))))
-    shape = (len(rows), *width)
-    floor = least_loss(loss, rows.y, shape, *case.range, weight=rows.weight)
+    rows = case.rows.take(slice(max(_FLOOR_ROWS, _FLOOR_NUMBERS // prod(width))))
+    shape, y, weight, (low, high) = (len(rows), *width), rows.y, rows.weight, case.range
+    mean = copy.copy(loss)
+    mean.reduction, mean.scale = "mean", 1.0
+    floor = least_loss(mean, y, shape, low, high, weight=weight)
     try:
-        free = least_loss(loss, rows.y, shape, weight=rows.weight)
-        constant = least_loss(loss, rows.y, shape, constant=True, weight=rows.weight)
+        free = least_loss(mean, y, shape, weight=weight)
+        constant = least_loss(mean, y, shape, constant=True, weight=weight)
     except ValueError:
         return  # the loss only takes numbers in the range of the network
     if floor - free <= _TOLERANCE * max(constant - free, 1e-9):
         return
-    (low, high), batch_floor = case.range, floor * case.batch_scale
+    batch_floor = least_loss(case.batch_loss(len(rows)), y, shape, low, high, weight=weight)
     network = f"Whatever its weights are, the network outputs {numbers}"
     result = f"the loss can't fall below {number(floor)}"
     if batch_floor != floor:
@@ -296,7 +330,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
     """
     if not case.is_regression or prod(case.output_shape) != 1:
         return
-    rows = case.rows.take(slice(_MAX_ROWS))
+    rows = case.rows.take(slice(_FIT_ROWS))
     values, index, counts = np.unique(rows.y, return_inverse=True, return_counts=True)
     classes = len(values)
     if not 3 <= classes <= _MAX_CLASSES or counts.min() < _MIN_CLASS_ROWS:
@@ -315,7 +349,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
         f"They are the whole numbers from {number(values[0])} to {number(values[-1])}, and the "
         f"inputs don't explain their order: a linear fit on half of the rows explains {given:.0%} "
         f"of the variance of the other half, and with the classes numbered at random {usual:.0%} "
-        f"(median) or {best:.0%} (best of {_PERMUTATIONS}).",
+        f"(median) or {best:.0%} (best of {_SHUFFLES}).",
         f"If they are classes: give the last layer {classes} units without an activation, and use "
         f"CrossEntropyLoss() with y.astype(int){' - 1' if values[0] else ''}.",
         evidence(classes=classes, explained=given, median_at_random=usual, best_at_random=best),
@@ -328,15 +362,14 @@ def _explained(x: Array, index: NDArray[np.intp], classes: int) -> tuple[float, 
     Ridge regression on the inputs fits all classes' indicators to half of the rows.
     """
     rng = np.random.default_rng(0)
-    if x.shape[1] > _MAX_INPUTS:
-        x = x @ rng.standard_normal((x.shape[1], _MAX_INPUTS))
+    if x.shape[1] > _FIT_INPUTS:
+        x = x @ rng.standard_normal((x.shape[1], _FIT_INPUTS))
     x = standardized(x)
     half = len(x) // 2
     one_hot = np.eye(classes)[index]
     mean = one_hot[:half].mean(axis=0)
-    gram = x[:half].T @ x[:half] + _RIDGE * half * np.eye(x.shape[1])
-    fit = x[half:] @ np.linalg.solve(gram, x[:half].T @ (one_hot[:half] - mean)) + mean
-    orders = [np.arange(classes), *(rng.permutation(classes) for _ in range(_PERMUTATIONS))]
+    fit = x[half:] @ _ridge(x[:half], one_hot[:half] - mean) + mean
+    orders = [np.arange(classes), *(rng.permutation(classes) for _ in range(_SHUFFLES))]
     numbers = np.array(orders, float).T
     unexplained = np.square((one_hot[half:] - fit) @ numbers).mean(axis=0)
     explained = 1 - unexplained / (one_hot[half:] @ numbers).var(axis=0)

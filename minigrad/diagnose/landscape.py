@@ -21,9 +21,9 @@ from minigrad.optimizers import Optimizer
 
 Vector: TypeAlias = NDArray[np.float64]
 
-_MAX_PRODUCTS = 30
-_SETTLED_PRODUCTS, _SETTLED = 4, 0.003  # stop if lambda changed by at most this share over them
+_PRODUCTS = 30  # H v of Lanczos's method, which usually settles within 10
 _OFFSET, _STEP = 1e-4, 1e-7  # of theta and of the difference, relative to the largest parameter
+_NO_DIRECTION = 1e-7  # a remaining direction of this size, relative to lambda_max, is rounding
 
 
 class Landscape:
@@ -96,31 +96,24 @@ def largest_curvature(f: Callable[[Vector], tuple[float, Vector]], theta: Vector
     Source: Pearlmutter, Fast exact multiplication by the Hessian, 1994; Golub and Van Loan,
     Matrix computations, 2013, section 10.1.
     """
+    size = float(np.abs(theta).max(initial=0.0)) or 1.0
     # With zero biases a ReLU may be exactly at its kink.
-    theta = theta + _OFFSET * _size(theta) * np.random.default_rng(0).standard_normal(theta.size)
-    h = _STEP * _size(theta)
-    g = f(theta)[1]
+    theta = theta + _OFFSET * size * np.random.default_rng(0).standard_normal(theta.size)
+    h, g = _STEP * size, f(theta)[1]
     v = np.random.default_rng(1).standard_normal(theta.size)
     v /= float(np.linalg.norm(v))
     previous, beta = np.zeros_like(theta), 0.0
-    diagonal, off_diagonal, estimates = list[float](), list[float](), [-inf]
-    while len(diagonal) < min(_MAX_PRODUCTS, theta.size):
+    diagonal, off_diagonal = list[float](), list[float]()
+    for _ in range(min(_PRODUCTS, theta.size)):
         w = (f(theta + h * v)[1] - g) / h - beta * previous
         if not np.isfinite(w).all():
             return nan
         diagonal.append(float(v @ w))
         w -= diagonal[-1] * v
         beta = float(np.linalg.norm(w))
-        beside = np.diag(off_diagonal, 1)
-        eigenvalues = np.linalg.eigvalsh(np.diag(diagonal) + beside + beside.T)
-        estimates.append(float(eigenvalues[-1]))
-        settled = np.ptp(estimates[-_SETTLED_PRODUCTS:]) <= _SETTLED * abs(estimates[-1])
-        if settled or beta <= 1e-7 * float(np.abs(eigenvalues).max()):  # or no direction remains
+        off_diagonal.append(beta)
+        if beta <= _NO_DIRECTION * max(map(abs, diagonal + off_diagonal[:-1])):
             break
         previous, v = v, w / beta
-        off_diagonal.append(beta)
-    return estimates[-1]
-
-
-def _size(theta: Vector) -> float:
-    return float(np.abs(theta).max(initial=0.0)) or 1.0
+    beside = np.diag(off_diagonal[:-1], 1)
+    return float(np.linalg.eigvalsh(np.diag(diagonal) + beside + beside.T)[-1])

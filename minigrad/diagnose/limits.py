@@ -12,10 +12,12 @@ from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array, Shape, with_axes
 from minigrad.losses import Loss
 
-_NUMBERS = 20_000
-# Powers of ten of the inputs; an output that doesn't grow beyond the inner ones is bounded.
-_POWERS, _INNER_POWER = (-2.0, 6.0), 3.0
-_GROWTH, _FAR, _ROUNDS, _SHRINK = 0.01, 30.0, 120, 0.82
+_NUMBERS = 20_000  # enough to meet the ends of a range, in a few milliseconds
+_SMALLEST, _USUAL, _LARGEST = 0.01, 1e3, 1e6  # input sizes: activations bend between the first two
+_GROWTH = 0.01  # an end that moves by less than this share beyond the usual sizes is a limit
+_FAR = 30.0  # stands for infinity: a sigmoid is within 1e-13 of its end there
+_SHRINK = 0.82  # of a step: halved steps can't turn back where predictions share a softmax
+_PRECISION = 1e-10  # of the best prediction, as a share of the range
 
 
 def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, float]:
@@ -24,13 +26,13 @@ def output_range(layers: Sequence[Layer], input_shape: Shape) -> tuple[float, fl
     The layers run on rows of sizes from 0.01 to 1e6. An end that grows above 1e3 is infinite.
     """
     rows = max(64, _NUMBERS // max(1, prod(input_shape)))
-    powers = np.linspace(*_POWERS, rows)
+    sizes = np.geomspace(_SMALLEST, _LARGEST, rows)
     x: Array = np.random.default_rng(0).standard_normal((rows, *input_shape))
-    x *= (10.0**powers).reshape(rows, *[1] * len(input_shape))
+    x *= with_axes(sizes, x.ndim)
     with np.errstate(all="ignore"):
         for layer in layers:
             x = layer.forward(x, training=False)
-    finite, inner = (a[np.isfinite(a)] for a in (x, x[powers <= _INNER_POWER]))
+    finite, inner = (a[np.isfinite(a)] for a in (x, x[sizes <= _USUAL]))
     if not inner.size:
         return -inf, inf
     low, high = float(finite.min()), float(finite.max())
@@ -49,7 +51,7 @@ def least_loss(
     constant: bool = False,
     weight: Array | None = None,
 ) -> float:
-    """Return the least mean loss of predictions from `low` to `high`, or of one for all rows.
+    """Return the least J of predictions from `low` to `high`, or of one for all rows.
 
     Predictions move against the sign of the slope in shrinking steps, which is right for a loss
     that is convex in each prediction. Raises ValueError if the loss refuses them.
@@ -57,9 +59,9 @@ def least_loss(
     far = _FAR + (3 * float(np.abs(target).max()) if target.dtype.kind == "f" else 0.0)
     ends = (low if isfinite(low) else -far, high if isfinite(high) else far)
     p = np.full(shape, np.clip(0.0, *ends))
-    step = ends[1] - ends[0]
+    span = step = ends[1] - ends[0]
     with np.errstate(all="ignore"):
-        for _ in range(_ROUNDS):
+        while step > _PRECISION * span:
             slope = loss.terms(p, target)[1]
             if constant:
                 if weight is not None:
@@ -67,11 +69,4 @@ def least_loss(
                 slope = np.broadcast_to(slope.sum(axis=0), shape)
             p = np.clip(p - step * np.sign(slope), *ends)
             step *= _SHRINK
-        return mean_loss(loss.terms(p, target)[0], weight)
-
-
-def mean_loss(terms: Array, weight: Array | None) -> float:
-    """Return the mean of a loss's terms, weighted by row or by term."""
-    if weight is not None:
-        weight = np.broadcast_to(with_axes(weight, terms.ndim), terms.shape)
-    return float(np.average(terms, weights=weight))
+        return loss.measure(p, target, weight, training=False)

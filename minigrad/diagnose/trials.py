@@ -13,16 +13,109 @@ import numpy as np
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.rows import Rows
-from minigrad.diagnose.case import NOTHING_LEARNED, Case, Trial
-from minigrad.diagnose.data import input_faults, standardized, target_faults
-from minigrad.diagnose.findings import Finding, Severity, evidence, number
-from minigrad.diagnose.landscape import largest_curvature
+from minigrad.diagnose.case import Case
+from minigrad.diagnose.data import far_targets, standardized, unusual_inputs
+from minigrad.diagnose.findings import Finding, evidence, number
+from minigrad.diagnose.landscape import Vector, largest_curvature
 from minigrad.optimizers import SGD, Optimizer
+from minigrad.optimizers.schedules import Schedule
 
-_LOWER_FACTORS = [10.0**-k for k in range(1, 6)]
-_MOST_POWERS = 16
-_HALVING_STEPS = 2e4
-_PATIENCE = 4
+_NOTHING = 0.95  # of the loss remains: the trial learned nothing
+_SOMETHING = 0.75  # of the loss remains: the trial learned something
+_WORSE = 1.5  # of the loss remains: the trial made it worse
+_ANYTHING = 0.9  # of the loss remains: enough to beat a trial that made it worse
+_LEARNED = 0.25  # of the loss remains: the trial learned the task
+_CLEARLY = 0.5  # of what remains in another trial: this one learns clearly more
+_PEAK = 20.0  # J of a trial that rises to this multiple of its start is unstable
+_AVERAGED_STEPS = 10  # at the end of a trial, where J still falls
+_PATIENCE = 4  # times the steps, if a trial and its remedy are too short to tell
+_LOWER_RATES = [10.0**-k for k in range(1, 6)]  # times the own rate
+_MOST_POWERS = 16  # of ten, by which a rate may be too low: beyond it rounds to no step
+_HALVING_STEPS = 20_000  # a rate at which J takes longer to halve may be too low
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What some steps on a copy come to.
+
+    A share of the loss is 0 at the least possible loss, and 1 at that of the best constant.
+    """
+
+    rate: float
+    start: float  # J before and after
+    end: float
+    highest: float
+    pace: float  # by which a step lowers J of the sample
+    floor: float  # the least possible J
+    constant: float  # J of the best constant prediction
+    theta: Vector
+
+    def share(self, j: float) -> float:
+        """Return the share of the loss that J is."""
+        return (j - self.floor) / (self.constant - self.floor)
+
+    @property
+    def remaining(self) -> float:
+        """The share of the loss that remains."""
+        return self.share(self.end)
+
+    @property
+    def steady(self) -> bool:
+        """Whether J never rose far above its start."""
+        return self.highest < _PEAK * max(self.start, self.constant)
+
+    @property
+    def learns(self) -> bool:
+        """Whether little of the loss remains, in a steady course."""
+        return self.remaining < _LEARNED and self.steady
+
+    @property
+    def course(self) -> str:
+        """How J goes on, in words."""
+        rises = "" if self.steady else f"rise to J = {number(self.highest)} and "
+        return f"{rises}end at J = {number(self.end)}" if isfinite(self.end) else "diverge"
+
+    def beats(self, other: "TrialResult") -> bool:
+        """Return whether this trial learns clearly more than the other."""
+        enough = _ANYTHING if other.remaining >= _WORSE else _SOMETHING
+        if self.remaining > max(_LEARNED, enough * self.share(self.start)):
+            return False
+        if other.remaining >= _NOTHING or (self.steady and not other.steady):
+            return self.remaining <= enough
+        return self.remaining <= _CLEARLY * other.remaining
+
+    def __str__(self) -> str:
+        if not isfinite(self.end):
+            return "diverge"
+        many = f"{number(round(self.remaining))} times"
+        share = many if self.remaining >= 10 else f"{self.remaining:.0%} of"
+        return f"leave {share} the loss of a constant prediction"
+
+
+def train(case: Case, rate: float | None = None, *, order: int = 0) -> TrialResult:
+    """Train a copy for some steps with a new copy of the optimizer, at its rate or another.
+
+    Trials of the same order see the same batches.
+    """
+    optimizer = copy.copy(case.trial_optimizer)
+    optimizer.state = {}
+    if rate is not None:
+        optimizer.learning_rate = rate
+    if not isinstance(optimizer.learning_rate, Schedule):
+        optimizer.steps = 0
+    rate = optimizer.rate
+    landscape, batches = case.landscape(), case.landscape(case.trial_rows)
+    history = batches.descend(optimizer, case.steps, case.trial_rows, order)
+    noisy = case.trial_rows < len(case.sample)
+    end = float(np.mean(history[-(case.steps // 4 if noisy else _AVERAGED_STEPS) :]))
+    end = max(end, case.j(batches.predict())) if isfinite(end) else end
+    theta = batches.parameters.value.astype(np.float64)
+    start, after = landscape.loss(landscape.start), landscape.loss(theta)
+    floor, constant = case.least_j
+    if not 0 <= floor < constant < inf:
+        floor, constant = 0.0, abs(start) or 1.0
+    pace = (start - after) / case.steps
+    return TrialResult(rate, start, end, max(history), pace, floor, constant, theta)
 
 
 @dataclass(frozen=True)
@@ -31,207 +124,175 @@ class Remedy:
 
     case: Case
     changed: str
-    kind: str
-    title: str
-    text: str
-    advice: str
-    numbers: dict[str, float]
-    layer: str | None = None
-    severity: Severity = "warning"
-
-    def finding(self, told: str, before: Trial, after: Trial) -> Finding:
-        numbers = evidence(remaining=before.remaining, remaining_if_changed=after.remaining)
-        trials = f"O{told[1:]} at {number(before.rate)} {before}; {self.changed} they {after}."
-        return Finding(
-            self.kind,
-            self.severity,
-            self.title,
-            f"{self.text} {trials}",
-            self.advice,
-            self.numbers | numbers,
-            self.layer,
-        )
+    finding: Finding
 
 
 def learning(case: Case) -> Iterator[Finding]:
     """Train a copy, and look for changes with which it learns clearly more."""
-    trial = case.trial()
+    own = train(case)
     if case.optimizer is None:
         case.notes.append("the learning rate was not checked: no optimizer was given")
-    case.notes.append(f"{case.told} at {number(trial.rate)} {trial}")
-    for make in (_inputs, _targets, _trainable, _regularizers):
-        if (trial.learns and make is not _inputs) or (make is _targets and not case.reachable):
+    case.notes.append(f"on a copy, {case.trials} at {number(own.rate)} {own}")
+    for make in (_scaled_inputs, _scaled_targets, _unfrozen, _unregularized):
+        if own.learns and make is not _scaled_inputs:
             continue
         if (remedy := make(case)) is None:
             continue
-        before, own, changed = case, trial, remedy.case
-        better = changed.trial()
-        if own.remaining >= NOTHING_LEARNED and not better.beats(own):  # too few steps to tell
+        before, changed, better = case, remedy.case, train(remedy.case)
+        if own.remaining >= _NOTHING and not better.beats(own):  # too few steps to tell
             before, changed = (replace(each, patience=_PATIENCE) for each in (before, changed))
-            own, better = before.trial(), changed.trial()
+            own, better = train(before), train(changed)
         if better.beats(own):
-            yield remedy.finding(before.told, own, better)
-            case, trial = changed, better
+            yield replace(
+                remedy.finding,
+                why=f"{remedy.finding.why} On a copy, {before.trials} at {number(own.rate)} {own}; "
+                f"{remedy.changed} they {better}.",
+                evidence={
+                    **remedy.finding.evidence,
+                    "remaining": own.remaining,
+                    "remaining_if_changed": better.remaining,
+                },
+            )
+            case, own = changed, better
             case.notes.append(f"the learning rate was checked {remedy.changed}")
-    if case.optimizer is None or trial.learns:
+    if case.optimizer is None or own.learns:
         return
-    if not case.is_single and any(map(_off_scale, case.parts.values())):
+    if not case.is_single and any(map(far_targets, case.parts.values())):
         case.notes.append("the learning rate was not checked: scale the targets first")
     else:
-        yield from _learning_rate(case, case.optimizer, trial)
+        yield from _learning_rate(case, case.optimizer, own)
 
 
-def _inputs(case: Case) -> Remedy | None:
+def _scaled_inputs(case: Case) -> Remedy | None:
     """Standardize inputs whose scale is unusual."""
     if isinstance(case.rows.x, dict):
         case.notes.append("the scale of the inputs was not checked: there are several")
         return None
-    if (found := input_faults(case)) is None:
+    if (finding := unusual_inputs(case)) is None:
         return None
-    step, faults, numbers = found
     x = standardized(case.rows.x).astype(np.result_type(case.rows.x, np.float32))
-    return Remedy(
-        replace(case, rows=Rows(x, case.rows.y, case.rows.weight)),
-        "with standardized inputs",
-        "unscaled_inputs",
-        f"the inputs of {step.label} are not scaled",
-        f"Of these inputs {' and '.join(faults)}.",
-        "Standardize each input: std = x_train.std(axis=0); x = (x - x_train.mean(axis=0)) / "
-        "np.where(std > 0, std, 1). Use the mean and std of x_train for later rows, too; or start "
-        "with BatchNorm().",
-        numbers,
-        step.path,
-    )
+    other = replace(case, rows=Rows(x, case.rows.y, case.rows.weight))
+    return Remedy(other, "with standardized inputs", finding)
 
 
-def _off_scale(case: Case) -> bool:
-    return case.standardized is not None and target_faults(case) is not None
-
-
-def _targets(case: Case) -> Remedy | None:
+def _scaled_targets(case: Case) -> Remedy | None:
     """Standardize targets that are far from the scale of the first predictions."""
+    if not case.reachable:
+        return None
     if not case.is_single:
         case.notes.append("the scale of the targets was not checked: there are several outputs")
         return None
-    other = case.standardized
-    if other is None or (found := target_faults(case)) is None:
+    if (other := case.standardized) is None or (finding := far_targets(case)) is None:
         return None
-    text, numbers = found
-    return Remedy(
-        other,
-        "with standardized targets",
-        "unscaled_targets",
-        "the targets are far from the scale of the first predictions",
-        text,
-        "Train on t = (y - y_train.mean(axis=0)) / y_train.std(axis=0), all rows with the same two "
-        "numbers, and convert predictions back: p * y_train.std(axis=0) + y_train.mean(axis=0).",
-        numbers,
-    )
+    return Remedy(other, "with standardized targets", finding)
 
 
-def _parameters(model: Layer) -> list[tuple[str, Parameter]]:
-    """Return (path, parameter), of a shared one the first use."""
-    uses = reversed([*model.named_parameters()])
-    return [*{id(p.source): (path, p) for path, p in uses}.values()][::-1]
-
-
-def _trainable(case: Case) -> Remedy | None:
+def _unfrozen(case: Case) -> Remedy | None:
     """Train the frozen parameters too."""
     model = copy.deepcopy(case.model)
-    frozen = [path for path, p in _parameters(model) if not p.trainable]
+    frozen = [path for path, p in _parameters(model).items() if not p.trainable]
     if not frozen:
         return None
     for _, parameter in model.named_parameters():
         parameter.trainable = True
     layer, count, total = frozen[0].rpartition(".")[0], len(frozen), len(model.parameters)
-    return Remedy(
-        replace(case, model=model),
-        "if all parameters are trained",
+    finding = Finding(
         "frozen_layers",
+        "error" if count == total else "warning",
         f"{count} of {total} parameters are frozen",
         f"'{frozen[0]}' is the first one.",
         f"Set trainable = True for the layer '{layer}' and the others.",
         evidence(frozen=count, parameters=total),
         layer,
-        "error" if count == total else "warning",
     )
+    return Remedy(replace(case, model=model), "if all parameters are trained", finding)
 
 
-def _regularizers(case: Case) -> Remedy | None:
+def _unregularized(case: Case) -> Remedy | None:
     """Leave the regularizers out."""
     model = copy.deepcopy(case.model)
-    regularized = [(path, p) for path, p in _parameters(model) if p.regularizer is not None]
+    regularized = {path: p for path, p in _parameters(model).items() if p.regularizer is not None}
     if not regularized:
         return None
-    path, first = regularized[0]
-    text = f"{len(regularized)} parameters have one, such as '{path}': {first.regularizer}."
-    for _, parameter in regularized:
-        parameter.regularizer = None
-    return Remedy(
-        replace(case, model=model),
-        "without the regularizers",
+    path, first = next(iter(regularized.items()))
+    finding = Finding(
         "strong_regularizers",
+        "warning",
         "the regularizers are too strong",
-        text,
+        f"{len(regularized)} parameters have one, such as '{path}': {first.regularizer}.",
         "Make them weaker, for example by a factor of 100.",
         evidence(regularized=len(regularized)),
     )
+    for parameter in regularized.values():
+        parameter.regularizer = None
+    return Remedy(replace(case, model=model), "without the regularizers", finding)
 
 
-def _learning_rate(case: Case, optimizer: Optimizer, own: Trial) -> Iterator[Finding]:
+def _parameters(model: Layer) -> dict[str, Parameter]:
+    """Return the parameters by path, a shared one by that of its first use."""
+    found: dict[int, tuple[str, Parameter]] = {}
+    for path, parameter in model.named_parameters():
+        found.setdefault(id(parameter.source), (path, parameter))
+    return dict(found.values())
+
+
+def _learning_rate(case: Case, optimizer: Optimizer, own: TrialResult) -> Iterator[Finding]:
     """Try lower rates, and also higher ones if J takes more than 2e4 steps to halve.
 
     A finding for SGD also compares the rate with 2 / lambda_max.
     """
-    better, problem, text = _best(case, _LOWER_FACTORS, own), "high", ""
-    numbers = dict[str, float]()
+    better, high, text, numbers = _best(case, _LOWER_RATES, own), True, "", dict[str, float]()
     if better is not None:
-        found = evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
+        numbers = evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
         if isinstance(optimizer, SGD):
-            text, numbers = _limits(case, optimizer, better)
+            text, limits = _limits(case, optimizer, better)
+            numbers |= limits
     elif abs(own.pace) * _HALVING_STEPS < own.start / 2:
         halving = own.start / 2 / own.pace if own.pace > 0 else inf
         first = max(2, int(log10(halving / case.steps)) - 1) if isfinite(halving) else 2
-        factors = (10.0**k for k in range(first, _MOST_POWERS))
-        better, problem = _best(case, factors, own), "low"
-        if better is None:
-            return
-        text = f"At this pace J takes {number(halving)} steps to halve."
-        found = evidence(higher_rate=better.rate, loss_at_higher_rate=better.end)
-        numbers = evidence(steps_to_halve=halving)
-    else:
+        better, high = _best(case, (10.0**k for k in range(first, _MOST_POWERS)), own), False
+        text = f" At this pace J takes {number(halving)} steps to halve."
+        if better is not None:
+            numbers = evidence(higher_rate=better.rate, loss_at_higher_rate=better.end)
+            numbers |= evidence(steps_to_halve=halving)
+    if better is None:
         return
     noisy = case.trial_rows < len(case.sample)  # so that the order of the batches matters
-    certain = min(own.remaining, case.trial(order=1).remaining if noisy else inf)
-    trial = evidence(learning_rate=own.rate, trial_steps=case.steps, loss_before=own.start)
-    trial |= evidence(loss_at_this_rate=own.end, remaining=own.remaining)
+    certain = min(own.remaining, train(case, order=1).remaining if noisy else inf)
     yield Finding(
         "learning_rate",
-        "error" if certain >= NOTHING_LEARNED else "warning",
-        f"the learning rate {number(own.rate)} is too {problem}",
-        f"O{case.told[1:]} at {number(own.rate)} start at J = {number(own.start)}; they "
-        f"{own.course}. At {number(better.rate)} they {better.course}. {text}".rstrip(),
-        f"{'Lower' if problem == 'high' else 'Raise'} it to about {number(better.rate)}, the best "
-        "of those tried.",
-        trial | found | numbers,
+        "error" if certain >= _NOTHING else "warning",
+        f"the learning rate {number(own.rate)} is too {'high' if high else 'low'}",
+        f"On a copy, {case.trials} at {number(own.rate)} start at J = {number(own.start)}; they "
+        f"{own.course}. At {number(better.rate)} they {better.course}.{text}",
+        f"{'Lower' if high else 'Raise'} it to about {number(better.rate)}, the best of those "
+        "tried.",
+        evidence(
+            learning_rate=own.rate,
+            trial_steps=case.steps,
+            loss_before=own.start,
+            loss_at_this_rate=own.end,
+            remaining=own.remaining,
+        )
+        | numbers,
     )
 
 
-def _best(case: Case, factors: Iterable[float], own: Trial) -> Trial | None:
+def _best(case: Case, factors: Iterable[float], own: TrialResult) -> TrialResult | None:
     """Return the best trial at other rates, away from this one, if it learns clearly more."""
-    best: Trial | None = None
+    best: TrialResult | None = None
     for factor in factors:
-        trial = case.trial(own.rate * factor)
-        if best is None or trial.remaining < best.remaining:
-            best = trial
+        other = train(case, own.rate * factor)
+        if best is None or other.remaining < best.remaining:
+            best = other
         elif best.beats(own):
             break
-        if own.remaining < min(NOTHING_LEARNED, trial.remaining) and own.steady:
+        if own.remaining < min(_NOTHING, other.remaining) and own.steady:
             break  # another rate only learns more slowly
     return best if best is not None and best.beats(own) else None
 
 
-def _limits(case: Case, optimizer: SGD, better: Trial) -> tuple[str, dict[str, float]]:
+def _limits(case: Case, optimizer: SGD, better: TrialResult) -> tuple[str, dict[str, float]]:
     """Return the stability limit of SGD at the start and after the better trial, in words too.
 
     Source: Cohen et al., Gradient descent on neural networks typically occurs at the edge of
@@ -247,13 +308,13 @@ def _limits(case: Case, optimizer: SGD, better: Trial) -> tuple[str, dict[str, f
         below = "((1 + 2 m) lambda_max)" if optimizer.nesterov else "lambda_max"
         formula = f"2 (1 + m) / {below} with momentum m = {number(optimizer.momentum)}"
     batches = "Smaller batches have the same curvature on average, plus noise."
-    if case.sums:
+    if any(part.loss and part.loss.reduction == "sum" for part in case.parts.values()):
         batches = (
             f"This holds for batches of {number(case.batch_rows)} rows: the loss is a sum, so "
             "half as many rows have half the curvature and twice the limit."
         )
     text = (
-        f"Gradient descent is unstable above {formula}, where lambda_max is the largest curvature "
+        f" Gradient descent is unstable above {formula}, where lambda_max is the largest curvature "
         f"of J: {number(here)} at the start (limit {number(limit)}), and {number(further)} (limit "
         f"{number(limit_further)}) where the better trial ends. {batches}"
     )

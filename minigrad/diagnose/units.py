@@ -2,17 +2,18 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
-from math import isfinite, nan
+from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.checks.differences import Replay, in_double, scale
-from minigrad.core.layer import Layer, walk
+from minigrad.checks.differences import Differences, Replay, difference, in_double, scale
+from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
-from minigrad.data.arrays import Array, Shape
+from minigrad.data.arrays import Array, Shape, with_axes
 from minigrad.data.by_name import of
 from minigrad.diagnose.case import Case, takes_numbers
 from minigrad.diagnose.findings import Finding, evidence, number, percent
@@ -22,21 +23,18 @@ from minigrad.trace import Traced, trace
 
 Flags: TypeAlias = NDArray[np.bool_]
 
-_SATURATED_SLOPE, _DEAD_SLOPE = 0.01, 1e-6  # as a share of the steepest slope
-_SATURATED, _DEAD = 0.5, 0.75  # in a narrow ReLU network half may die by chance
+_FLAT = 0.01  # a slope below this share of the steepest one passes almost no delta on
+_ZERO = 1e-6  # a slope below this share of the steepest one is zero, as far below a GELU's bend
+_SATURATED = 0.5  # the share of flat values of an activation that is saturated
+_DEAD = 0.75  # the share of dead units that is a fault: in a narrow ReLU layer half die by chance
 _LEARNED = 0.1  # with less of the loss remaining, saturated units are certain rather than stuck
-_PROBED_ROWS, _COMPARED_ROWS, _LINEAR_ROWS, _GRADIENT_ROWS = 8, 64, 16, 64
-_EQUAL = 1e-9
-_SIZES = (0.1, 3.0, 100.0)
-_RATIO = 300.0
-_REMEDIES = {
-    "vanishing": "Use ReLU() with weight_initializer='he_normal' instead of sigmoids, fewer "
-    "layers, or Residual([...]) branches that delta can bypass.",
-    "exploding": "Use smaller initial weights ('he_normal', 'glorot_uniform'), or put LayerNorm() "
-    "between the layers.",
-}
-_STEPS, _TOLERANCE, _POINTS = (1e-4, 1e-5, 1e-6), 1e-4, 3
-_NOISE = 1e-13  # of a sum of outputs, due to rounding
+_ROWS = 64  # enough to tell units apart, and to probe a layer
+_EQUAL = 1e-9  # the relative rounding error of numbers that are equal
+_RATIO = 300.0  # between deltas: one learning rate is then far too low or too high for a layer
+_POINTS = 3  # where a slope is compared: one of them may be at a kink
+_NEARBY = 0.01  # the distance of these points, as a share of an array's scale
+_STEP = 1e-5  # of the difference in a message, as a share of an array's scale
+_TOLERANCE = 1e-4  # of a slope: a custom layer may compute parts of it in float32
 
 
 def inactive_units(case: Case) -> Iterator[Finding]:
@@ -45,15 +43,14 @@ def inactive_units(case: Case) -> Iterator[Finding]:
         if not (takes_numbers(step) and _is_elementwise(step.layer, step.input)):
             continue
         x = step.input.astype(np.float64)
-        grid = np.linspace(-4, 4, 81).reshape(-1, *[1] * (x.ndim - 1))
-        steepest = float(_slope(step.layer, np.broadcast_to(grid, (81, *x.shape[1:])).copy()).max())
+        grid = with_axes(np.linspace(-4, 4, 81), x.ndim) + np.zeros(x.shape[1:])
+        steepest = _slope(step.layer, grid).max()
         slope = _slope(step.layer, x).reshape(len(x), -1)
         low, high = output_range([step.layer], x.shape[1:])
         if isfinite(low) and isfinite(high):
-            flat = slope < _SATURATED_SLOPE * steepest
-            yield from _saturated(case, step, flat, middle=(low + high) / 2)
+            yield from _saturated(case, step, slope < _FLAT * steepest, middle=(low + high) / 2)
         else:
-            yield from _dead(step, slope <= _DEAD_SLOPE * steepest)
+            yield from _dead(step, slope <= _ZERO * steepest)
 
 
 def _saturated(case: Case, step: Traced, flat: Flags, middle: float) -> Iterator[Finding]:
@@ -61,19 +58,19 @@ def _saturated(case: Case, step: Traced, flat: Flags, middle: float) -> Iterator
     counted = np.ones_like(flat)  # of the network's outputs, those that the loss moves off an end
     if case.is_output(step.output) and step.delta is not None:
         counted = ((step.output - middle) * step.delta > 0).reshape(flat.shape)
-    if not counted.any() or case.remaining_loss(case.trace.prediction) < _LEARNED:
-        return
-    share, always = flat[counted].mean(), flat.all(axis=0).sum()
-    if share >= _SATURATED:
+    share = flat[counted].mean() if counted.any() else 0.0
+    if share >= _SATURATED and case.loss_share >= _LEARNED:
         yield Finding(
             "saturated_units",
             "warning",
             f"{step.label} is saturated",
-            f"At {percent(share)} of its values the slope is below {_SATURATED_SLOPE:.0%} of the "
-            "steepest slope. It passes almost no delta on, so the layers before it hardly learn.",
+            f"At {percent(share)} of its values the slope is below {_FLAT:.0%} of the steepest "
+            "slope. It passes almost no delta on, so the layers before it hardly learn.",
             "Scale the inputs, or use smaller initial weights ('glorot_uniform'); if training led "
             "here, start again with a lower learning rate.",
-            evidence(share=share, units=flat.shape[1], always_saturated_units=always),
+            evidence(
+                share=share, units=flat.shape[1], always_saturated_units=flat.all(axis=0).sum()
+            ),
             step.path,
         )
 
@@ -101,7 +98,7 @@ def _is_elementwise(layer: Layer, x: Array) -> bool:
     """Return whether each output of a layer without parameters depends on its own input alone."""
     if layer.children or layer.stochastic or layer.batch_dependent or layer.own_parameters():
         return False
-    rows = x[:_PROBED_ROWS].astype(np.float64, order="C")
+    rows = x[:_ROWS].astype(np.float64, order="C")
     moved = rows.copy()
     moved.reshape(len(rows), -1)[:, ::2] += 1.0
     before, after = (layer.forward(a, training=False) for a in (rows, moved))
@@ -142,10 +139,9 @@ def identical_units(case: Case) -> Iterator[Finding]:
 def _count_copies(step: Traced) -> int:
     """Return the number of units that equal another one in output and delta."""
     arrays = [step.output] if step.delta is None else [step.output, step.delta]
-    units = [a.reshape(-1, a.shape[-1])[:_COMPARED_ROWS].astype(np.float64) for a in arrays]
+    units = [a.reshape(-1, a.shape[-1])[:_ROWS].astype(np.float64) for a in arrays]
     columns = np.concatenate([a / (np.abs(a).max() or 1.0) for a in units])
-    weights = np.random.default_rng(0).standard_normal(len(columns))
-    order = np.argsort(weights @ columns, kind="stable")
+    order = np.argsort(np.random.default_rng(0).standard_normal(len(columns)) @ columns)
     return int((np.abs(np.diff(columns[:, order], axis=1)).max(axis=0) <= _EQUAL).sum())
 
 
@@ -203,20 +199,18 @@ def _matrix(step: Traced) -> Parameter | None:
 
 
 def _is_linear(layer: Layer, input_shape: Shape) -> bool:
-    """Return whether f(a) + f(b) = f(a + b) + f(0) in inference, for inputs of several sizes."""
-    rng = np.random.default_rng(0)
-    for size in _SIZES:
-        a, b = size * rng.standard_normal((2, _LINEAR_ROWS, *input_shape))
-        try:
-            fa, fb, both, zero = (
-                layer.forward(x, training=False).astype(np.float64) for x in (a, b, a + b, 0 * a)
-            )
-        except (ValueError, IndexError, TypeError):  # such as a layer that takes whole numbers only
-            return False
-        error = np.abs(fa + fb - both - zero).max(initial=0.0)
-        if not error <= _EQUAL * max(np.abs(fa).max(initial=0.0), np.abs(zero).max(initial=0.0)):
-            return False
-    return True
+    """Return whether f(a) + f(b) = f(a + b) + f(0) in inference, for rows of several sizes."""
+    a, b = np.random.default_rng(0).standard_normal((2, _ROWS, *input_shape))
+    sizes = with_axes(np.geomspace(0.1, 100, _ROWS), a.ndim)
+    try:
+        fa, fb, both, zero = (
+            layer.forward(x * sizes, training=False).astype(np.float64)
+            for x in (a, b, a + b, 0 * a)
+        )
+    except (ValueError, IndexError, TypeError):  # such as a layer that takes whole numbers only
+        return False
+    largest = max(np.abs(fa).max(initial=0.0), np.abs(zero).max(initial=0.0))
+    return bool(np.abs(fa + fb - both - zero).max(initial=0.0) <= _EQUAL * largest)
 
 
 def not_finite(case: Case) -> Iterator[Finding]:
@@ -252,29 +246,44 @@ def fading_gradients(case: Case) -> Iterator[Finding]:
     A delta of zero doesn't count: a branch with zero weights has it on purpose.
     """
     sizes = [
-        (size, step)
+        (step, size)
         for step in case.trace.steps
         if step.delta is not None and step.layer.own_parameters() and (size := _size(step.delta))
     ]
-    for kind, extreme in (("vanishing", min), ("exploding", max)):
-        if len(sizes) < 2:
-            return
-        place, (size, step) = extreme(enumerate(sizes), key=lambda item: item[1][0])
-        ratio, apart = size / sizes[-1][0], len(sizes) - 1 - place
-        if (1 / ratio if kind == "vanishing" else ratio) <= _RATIO:
+    if len(sizes) < 2:
+        return
+    last, last_size = sizes[-1]
+    for kind, (extreme, remedy) in _EXTREMES.items():
+        step, size = found = extreme(sizes, key=itemgetter(1))
+        ratio, layers = size / last_size, len(sizes) - sizes.index(found)
+        if max(ratio, 1 / ratio) <= _RATIO:
             continue
-        factor = ratio ** (1 / apart)
+        factor = ratio ** (1 / (layers - 1))
         yield Finding(
             f"{kind}_gradients",
             "warning",
             f"{kind} gradients",
-            f"The delta at {step.label} is {number(ratio)} times the delta at "
-            f"{sizes[-1][1].label}, {apart} layers later: a factor of {number(factor)} per layer. "
-            "One learning rate can't suit both.",
-            _REMEDIES[kind],
-            evidence(ratio=ratio, factor_per_layer=factor, layers=apart + 1),
+            f"The delta at {step.label} is {number(ratio)} times the delta at {last.label}, "
+            f"{layers - 1} layers later: a factor of {number(factor)} per layer. One learning rate "
+            "can't suit both.",
+            remedy,
+            evidence(ratio=ratio, factor_per_layer=factor, layers=layers),
             step.path,
         )
+
+
+_EXTREMES: dict[str, tuple[Callable[..., tuple[Traced, float]], str]] = {
+    "vanishing": (
+        min,
+        "Use ReLU() with weight_initializer='he_normal' instead of sigmoids, fewer layers, or "
+        "Residual([...]) branches that delta can bypass.",
+    ),
+    "exploding": (
+        max,
+        "Use smaller initial weights ('he_normal', 'glorot_uniform'), or put LayerNorm() between "
+        "the layers.",
+    ),
+}
 
 
 def _size(delta: Array) -> float:
@@ -285,43 +294,28 @@ def _size(delta: Array) -> float:
 
 
 def wrong_gradients(case: Case) -> Iterator[Finding]:
-    """Compare what `backward` of each custom layer returns with central differences.
+    """Check the gradients of each custom loss, and of the first custom layer where they are wrong.
 
-    Each layer is checked by itself, with the inputs and the delta that it has in the network, at
-    three points nearby. A gradient is wrong if no step matches it at any of them; at a kink,
-    J bends by as much as the miss. A built-in layer isn't checked: the test suite does that.
+    Each is checked by itself, with the inputs and the delta that it has in the network. A built-in
+    one isn't checked: the test suite does that.
     """
     assert case.loss is not None
-    rows = case.sample.take(slice(_GRADIENT_ROWS))
+    rows = case.sample.take(slice(_ROWS))
     twin = in_double(case.model, rows.x)
     x = twin.cast(rows.x, np.dtype(np.float64))
-    prediction = twin.forward(x)
-    for name, loss in (case.loss.losses or {"": case.loss}).items():
-        p, t = of(prediction, name), of(rows.y, name)
-        if is_custom(loss) and (found := _wrong_loss(loss, p, t)):
-            yield found
     recorded = trace(twin, x, rows.y, case.loss, sample_weight=rows.weight)
-    layers = dict(walk(twin))
+    for name, loss in (case.loss.losses or {"": case.loss}).items():
+        if is_custom(loss):
+            yield from _wrong_loss(loss, of(recorded.prediction, name), of(rows.y, name))
     for step in recorded.steps:
         by_name = any(isinstance(array, dict) for array in (*step.inputs, step.delta))
         if is_custom(step.layer) and step.delta is not None and not by_name:
             try:
-                wrong = _wrong_array(layers[step.path], step)
+                found = [*_wrong_layer(step)]
             except (ValueError, IndexError, TypeError):  # it takes certain numbers, such as ids
                 continue
-            if wrong is not None:
-                name, claimed, measured = wrong
-                yield Finding(
-                    "wrong_gradients",
-                    "error",
-                    f"the gradient of {name} of {step.label} is wrong",
-                    f"In a random direction the slope is {number(measured)}, but backward gives "
-                    f"{number(claimed)}.",
-                    "Check its backward: check_layer(layer, input_shape) and "
-                    "check_gradients(layer, x[:5], y[:5], loss) name the wrong numbers.",
-                    evidence(claimed=claimed, measured=measured),
-                    step.path,
-                )
+            if found:
+                yield from found
                 return
 
 
@@ -330,84 +324,97 @@ def is_custom(part: object) -> bool:
     return not type(part).__module__.startswith("minigrad.")
 
 
-def _wrong_array(layer: Layer, step: Traced) -> tuple[str, float, float] | None:
-    """Return the first array of a layer with a wrong gradient, with the two slopes."""
-    delta: Array = np.asarray(step.delta)
+def _wrong_loss(loss: Loss, prediction: Array, target: NDArray[Any]) -> Iterator[Finding]:
+    """Compare the derivative of a loss's terms with central differences."""
+    p = np.array(prediction)
+    wrong = _wrong_slope(
+        {"": p},
+        lambda: float(loss.terms(p, target)[0].sum()),
+        lambda: {"": loss.terms(p, target)[1]},
+    )
+    if wrong is not None:
+        _, claimed, measured = wrong
+        yield Finding(
+            "wrong_gradients",
+            "error",
+            f"the derivative of {type(loss).__name__} is wrong",
+            f"In a random direction the slope of the sum of its terms is {number(measured)}, but "
+            f"its derivative gives {number(claimed)}.",
+            f"Check the second array that terms of {type(loss).__name__} returns.",
+            evidence(claimed=claimed, measured=measured),
+        )
+
+
+def _wrong_layer(step: Traced) -> Iterator[Finding]:
+    """Compare what a layer's `backward` gives with central differences."""
+    layer, delta, replay = step.layer, np.asarray(step.delta), Replay(step.layer)
     inputs = [np.array(a) for a in step.inputs]
-    replay = Replay(layer)
+    own = [(name, p) for name, p in layer.own_parameters() if p.trainable]
 
     def output() -> float:
         replay()
         return float((layer.forward(*inputs) * delta).sum())
 
-    def gradients() -> list[Array | None]:
-        output()
+    def gradients() -> dict[str, Array | None]:
         back = layer.backward(delta)
-        own = [p.grad.copy() for _, p in layer.own_parameters() if p.trainable]
-        return [*own, *(back if isinstance(back, tuple) else (back,))]
+        found = [*(p.grad for _, p in own), *(back if isinstance(back, tuple) else (back,))]
+        return dict(zip(arrays, found, strict=True))
 
-    parameters = [(f"'{name}'", p.value) for name, p in layer.own_parameters() if p.trainable]
-    arrays = [*parameters, *(("the input", a) for a in inputs)]
-    suspects = [place for place, (_, a) in enumerate(arrays) if a.dtype.kind == "f"]
-    slopes = dict[int, tuple[float, float]]()
-    for seed in range(_POINTS):
-        rng = np.random.default_rng(seed)
-        starts = [(arrays[place][1], arrays[place][1].copy()) for place in suspects]
-        for array, start in starts:
-            array += 0.01 * seed * scale(start) * rng.standard_normal(array.shape)
-        claimed = gradients()
-        suspects = [
-            place
-            for place in suspects
-            if (g := claimed[place]) is not None
-            and (wrong := _miss(output, arrays[place][1], g, rng))
-            and slopes.setdefault(place, wrong)
-        ]
-        for array, start in starts:
-            array[...] = start
-    if not suspects:
-        return None
-    return (arrays[suspects[0]][0], *slopes[suspects[0]])
+    arrays = {f"'{name}'": p.value for name, p in own}
+    arrays |= {"the input" if i == 0 else f"input {i + 1}": a for i, a in enumerate(inputs)}
+    wrong = _wrong_slope(arrays, output, gradients)
+    if wrong is not None:
+        name, claimed, measured = wrong
+        yield Finding(
+            "wrong_gradients",
+            "error",
+            f"the gradient of {name} of {step.label} is wrong",
+            f"In a random direction the slope is {number(measured)}, but backward gives "
+            f"{number(claimed)}.",
+            "Check its backward: check_layer(layer, input_shape) and "
+            "check_gradients(layer, x[:5], y[:5], loss) name the wrong numbers.",
+            evidence(claimed=claimed, measured=measured),
+            step.path,
+        )
 
 
-def _miss(
-    f: Callable[[], float], array: Array, gradient: Array, rng: np.random.Generator
-) -> tuple[float, float] | None:
-    """Return the claimed and the measured slope of f in a random direction, if they differ."""
-    direction = rng.standard_normal(array.shape)
-    claimed, start, middle = float(np.vdot(gradient, direction)), array.copy(), f()
-    measured = nan
-    for step in _STEPS:
-        h = step * scale(start)
-        sides = list[float]()
-        for sign in (1, -1):
-            array[...] = start + sign * h * direction
-            sides.append(f())
-        array[...] = start
-        up, down = sides
-        measured = (up - down) / (2 * h)
-        size = max(abs(claimed), abs(measured), float(np.linalg.norm(gradient)))
-        bend, rounding = abs(up - 2 * middle + down) / h, _NOISE * max(abs(up), abs(down)) / h
-        if abs(claimed - measured) <= _TOLERANCE * size + 2 * bend + rounding:
-            return None
-    return claimed, measured
+def _wrong_slope(
+    arrays: Mapping[str, Array],
+    function: Callable[[], float],
+    gradients: Callable[[], dict[str, Array | None]],
+) -> tuple[str, float, float] | None:
+    """Return the first array with a wrong slope in a random direction, and both slopes.
 
-
-def _wrong_loss(loss: Loss, prediction: Array, target: NDArray[Any]) -> Finding | None:
-    """Compare the derivative of a loss's terms with central differences."""
+    `gradients` returns those claimed for the last call of `function`. A slope is wrong if it
+    doesn't match at any of three points nearby; a single one may be at a kink.
+    """
     rng = np.random.default_rng(0)
-    p = np.array(prediction)
-    slope = loss.terms(p, target)[1]
-    wrong = _miss(lambda: float(loss.terms(p, target)[0].sum()), p, slope, rng)
-    if wrong is None:
-        return None
-    claimed, measured = wrong
-    return Finding(
-        "wrong_gradients",
-        "error",
-        f"the derivative of {type(loss).__name__} is wrong",
-        f"In a random direction the slope of the sum of its terms is {number(measured)}, but its "
-        f"derivative gives {number(claimed)}.",
-        f"Check the second array that terms of {type(loss).__name__} returns.",
-        evidence(claimed=claimed, measured=measured),
-    )
+    function()
+    places = [n for n, g in gradients().items() if g is not None and arrays[n].dtype.kind == "f"]
+    starts = [arrays[place].copy() for place in places]
+    directions = [scale(start) * rng.standard_normal(start.shape) for start in starts]
+    distances = np.zeros(len(places))
+
+    def moved() -> float:
+        for place, start, way, by in zip(places, starts, directions, distances, strict=True):
+            arrays[place][...] = start + by * way
+        return function()
+
+    wrong: dict[str, tuple[float, float]] = {}
+    for nearby in range(_POINTS):
+        distances[:] = _NEARBY * nearby * rng.standard_normal(len(places))
+        moved()
+        claimed: dict[str, Any] = gradients()
+        pairs = zip(places, directions, strict=True)
+        slopes = np.array([np.vdot(claimed[place], way) for place, way in pairs])
+        differences = Differences(moved, distances, slopes, _TOLERANCE)
+        for i, place in enumerate(places):
+            error, _ = differences((i,))
+            if error <= _TOLERANCE:
+                wrong.pop(place, None)
+            elif not nearby:
+                measured = difference(moved, distances, (i,), _STEP)
+                wrong[place] = float(slopes[i]), measured
+    distances[:] = 0
+    moved()
+    return next(((place, *slopes) for place, slopes in wrong.items()), None)
