@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -186,6 +187,7 @@ class FakeTrainer:
     """A trainer for ReduceOnPlateau, with given losses."""
 
     reported = ("loss", "val_loss")
+    metrics: ClassVar = {}
 
     def __init__(self, rate: float = 1.0) -> None:
         self.optimizer = SGD(learning_rate=rate)

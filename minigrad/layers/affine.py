@@ -10,7 +10,7 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.initializers import InitializerLike, check_initializer
+from minigrad.initializers.base import InitializerLike, check_initializer
 from minigrad.layers.weighted import Sharing, check_shared
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import as_object

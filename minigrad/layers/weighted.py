@@ -10,7 +10,7 @@ from typing_extensions import override
 from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Shape
-from minigrad.initializers import InitializerLike, initialize
+from minigrad.initializers.base import InitializerLike, initialize
 from minigrad.regularizers import Regularizer
 from minigrad.util.fields import arguments
 from minigrad.util.names import kind_of

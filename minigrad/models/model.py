@@ -115,9 +115,9 @@ class Model(BaseModel):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        for _, inner in walk(self):
+        for _, inner in walk(self) if not isinstance(self.network, Chain) else ():
             if isinstance(inner, Model) and inner.output_shape is None:
-                inner.dtype = self.dtype
+                inner.dtype = self.dtype  # a graph copies it for other uses
         return super().build(input_shape, rng)
 
     @override
