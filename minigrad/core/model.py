@@ -107,7 +107,7 @@ class BaseModel(Layer):
                 )
             seen.add(path)
         for path, p in self.named_parameters():
-            if p.source.start is not None and p.value.dtype != self.dtype:
+            if p.source.vectors is not None and p.value.dtype != self.dtype:
                 raise ValueError(
                     f"'{path}' was built in {p.value.dtype} by another model, and {self.label} has "
                     f"dtype {self.dtype}: give both the same dtype=, or make a new layer and "
@@ -208,7 +208,7 @@ class BaseModel(Layer):
         """Gather the parameters of a copy in one vector of its own."""
         vars(self).update(state)
         self._building = RLock()
-        if any(p.source.start is None for _, p in self.named_parameters()):
+        if any(p.source.vectors is None for _, p in self.named_parameters()):
             self._gather()
         elif self.output_shape is not None:  # a replica, whose values are another model's
             self._parameters = Parameters(p for _, p in self.named_parameters())

@@ -152,7 +152,7 @@ class Optimizer(Configurable):
                     f"update of {type(self).__name__} must change value and the arrays of state in "
                     "place, as in value -= ..., and return None"
                 )
-        self.steps += 1
+        vars(self)["steps"] += 1  # past `__setattr__`, which takes a moment
 
     def check_owner(self, parameters: Iterable[Parameter]) -> None:
         """Refuse parameters other than those whose steps this optimizer remembers."""

@@ -16,6 +16,18 @@ from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.options import check_bool
 
 
+class Vectors:
+    """Two flat arrays: the values of several parameters side by side, and their gradients.
+
+    Attributes:
+        changes: counts the parameters that have moved elsewhere, were frozen, or thawed.
+    """
+
+    def __init__(self, value: Array, grad: Array) -> None:
+        self.value, self.grad = value, grad
+        self.changes = 0
+
+
 class Parameter:
     """A trainable array and the gradient of the loss with respect to it.
 
@@ -53,8 +65,9 @@ class Parameter:
         dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
         self._value: Array = np.array(array, dtype, order="C")
         self._grad: Array = np.zeros_like(self._value)
-        self.start: int | None = None
-        """The place in the flat vectors, which are the bases of value and gradient."""
+        self.vectors: Vectors | None = None
+        """The flat vectors of a model, of which value and gradient are views from `start` on."""
+        self.start = 0
         self.name = name
         self._trainable = check_bool(trainable, "trainable", self)
         self.regularizer = check_regularizer(regularizer, "regularizer")
@@ -91,7 +104,10 @@ class Parameter:
 
     @trainable.setter
     def trainable(self, new: bool) -> None:
-        self.source._trainable = bool(new)
+        source = self.source
+        source._trainable = bool(new)
+        if source.vectors is not None:
+            source.vectors.changes += 1
 
     @property
     def shape(self) -> Shape:
@@ -111,14 +127,19 @@ class Parameter:
             hint = ": sum over the rows with .sum(axis=0)" if per_row else ""
             raise ValueError(f"{owner} expects a {what} of shape {self.shape}, got {given}{hint}")
 
-    def place(self, value: Array, grad: Array, start: int) -> None:
+    def place(self, vectors: Vectors, start: int) -> None:
         """Become a view of flat vectors, from an index on."""
+        if self.vectors is not None:
+            self.vectors.changes += 1
         part, shape = slice(start, start + self.size), self.shape
-        self._value, self._grad = value[part].reshape(shape), grad[part].reshape(shape)
-        self.start = start
+        self._value, self._grad = (
+            vectors.value[part].reshape(shape),
+            vectors.grad[part].reshape(shape),
+        )
+        self.vectors, self.start = vectors, start
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "start": None}
+        return {**self.__dict__, "vectors": None}
 
     @override
     def __repr__(self) -> str:
@@ -158,52 +179,53 @@ class Parameters(Sequence[Parameter]):
             if use.source is not use:
                 self._shared.setdefault(use.source, []).append(use)
         self._dtype = dtype
-        self._placed: tuple[Array, Array] | None = None
-        self._pieces: list[tuple[slice, Array, Array]] = []
-        if not self._items or any(p.start is None for p in self._items):
+        self._find()
+        if any(p.vectors is None for p in self._items):
             self._gather(dtype or np.result_type(*(p.value for p in self._items), np.float32))
-        else:
-            self._current()
+        self._current()
         for source, uses in self._shared.items():
             for use in uses:
                 use._grad = use._grad.astype(source.value.dtype, copy=False)
 
     def _gather(self, dtype: DTypeLike) -> None:
         """Lay all values side by side in a new vector, and all gradients in another."""
-        value, grad = np.empty(self.size, dtype), np.empty(self.size, dtype)
-        for start, p in zip(self._starts, self._items, strict=False):
+        vectors = Vectors(np.empty(self.size, dtype), np.empty(self.size, dtype))
+        for start, p in self._placed():
             old = p.value, p.grad
-            p.place(value, grad, start)
+            p.place(vectors, start)
             p.value, p.grad = old
-        self._placed = value[:], grad[:]
+        self._find()
+
+    def _find(self) -> None:
+        """Look for flat vectors in which the parameters lie side by side."""
+        found = {(p.vectors, p.start - start) for start, p in self._placed()}
+        if not self._items:
+            empty = np.empty(0, self._dtype)
+            found = {(Vectors(empty, empty.copy()), 0)}
+        self._vectors, offset = found.pop() if len(found) == 1 else (None, 0)
+        self._views: tuple[Array, Array] | None = None
+        self._pieces: list[tuple[slice, Array, Array]] = []
+        if self._vectors is not None:
+            place = slice(offset, offset + self.size)
+            self._views = self._vectors.value[place], self._vectors.grad[place]
+            self._changes = self._vectors.changes
+            if self._dtype not in (None, self._views[0].dtype):
+                self._vectors = None
 
     def _current(self) -> tuple[Array, Array] | None:
-        """Return both vectors, if the parameters lie side by side in them.
+        """Return the values and the gradients as flat views, if they lie side by side.
 
         A model gathers its own again where another model has taken some into its vectors.
         """
-        if self._placed is not None:
-            vector = self._placed[0].base
-            if all([p._value.base is vector for p in self._items]):
-                return self._placed
-        self._placed, self._pieces = self._found(), []
-        if self._dtype is not None and (
-            self._placed is None or self._placed[0].dtype != self._dtype
-        ):
-            self._gather(self._dtype)
-        return self._placed
+        if self._vectors is None or self._vectors.changes != self._changes:
+            self._find()
+            if self._vectors is None and self._dtype is not None:
+                self._gather(self._dtype)
+        return self._views
 
-    def _found(self) -> tuple[Array, Array] | None:
-        """Look for vectors that hold the parameters side by side."""
-        bases = {(id(p._value.base), id(p._grad.base)) for p in self._items}
-        offsets = {(p.start or 0) - at for at, p in zip(self._starts, self._items, strict=False)}
-        if len(bases) != 1 or len(offsets) != 1:
-            return None
-        first, offset = self._items[0], offsets.pop()
-        place = slice(offset, offset + self.size)
-        assert first._value.base is not None
-        assert first._grad.base is not None
-        return first._value.base[place], first._grad.base[place]
+    def _placed(self) -> Iterator[tuple[int, Parameter]]:
+        """Yield (start, parameter): where each is if all lie side by side."""
+        return zip(self._starts, self._items, strict=False)
 
     def __reduce__(self) -> tuple[type[Self], tuple[tuple[Parameter, ...]]]:
         """Gather the parameters of a copy in a vector of their own."""
@@ -234,18 +256,16 @@ class Parameters(Sequence[Parameter]):
 
     def split(self, vector: Array) -> dict[Parameter, Array]:
         """Return each parameter's part of a flat vector, such as a slot, as a view in its shape."""
-        placed = zip(self._starts, self._items, strict=False)
-        return {p: vector[start : start + p.size].reshape(p.shape) for start, p in placed}
+        return {p: vector[start : start + p.size].reshape(p.shape) for start, p in self._placed()}
 
     def twins(self) -> list[Parameter]:
         """Return parameters with the same values, shared, and gradients of their own."""
-        grads: dict[int, Array] = {}
+        vectors: dict[Vectors | None, Vectors] = {}
         twins = [copy.copy(p) for p in self._items]
         for twin, p in zip(twins, self._items, strict=True):
-            vector, start = p._value.base, p.start
-            assert vector is not None
-            assert start is not None
-            twin.place(vector, grads.setdefault(id(vector), np.zeros_like(vector)), start)
+            assert p.vectors is not None
+            own = Vectors(p.vectors.value, np.zeros_like(p.vectors.grad))
+            twin.place(vectors.setdefault(p.vectors, own), p.start)
         return twins
 
     def add_up_shared(self) -> None:
@@ -272,35 +292,31 @@ class Parameters(Sequence[Parameter]):
         """
         self._current()
 
-        def run_of(placed: tuple[int, Parameter]) -> tuple[int, int, bool]:
-            start, p = placed  # neighbors in a vector have the same offset
-            return id(p._value.base), (p.start or 0) - start, p.trainable
+        def run_of(placed: tuple[int, Parameter]) -> tuple[Vectors | None, int, bool]:
+            start, p = placed  # neighbors in the vectors have the same offset
+            return p.vectors, p.start - start, p.trainable
 
-        placed = zip(self._starts, self._items, strict=False)
-        for (_, offset, trainable), group in groupby(placed, run_of):
-            run = list(group)
-            (first, p), (last, end) = run[0], run[-1]
-            value, grad = p._value.base, p._grad.base
-            if trainable and value is not None and grad is not None:
+        for (vectors, offset, trainable), group in groupby(self._placed(), run_of):
+            if trainable and vectors is not None:
+                run = list(group)
+                first, (last, end) = run[0][0], run[-1]
                 place = slice(first + offset, last + end.size + offset)
-                yield first, value[place], grad[place]
+                yield first, vectors.value[place], vectors.grad[place]
 
     def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
         """Return (place, value, read-only grad) for the trainable runs, in pieces of `size`."""
-        whole = self._current() is not None and all([p._trainable for p in self._items])
-        if whole and self._pieces:
-            return self._pieces
-        pieces = [
-            (
-                slice(start + first, start + min(first + size, value.size)),
-                value[first : first + size],
-                _read_only(grad[first : first + size]),
-            )
-            for start, value, grad in self.trainable_runs()
-            for first in range(0, value.size, size)
-        ]
-        self._pieces = pieces if whole else []
-        return pieces
+        self._current()
+        if self._vectors is None or not self._pieces:
+            self._pieces = [
+                (
+                    slice(start + first, start + min(first + size, value.size)),
+                    value[first : first + size],
+                    _read_only(grad[first : first + size]),
+                )
+                for start, value, grad in self.trainable_runs()
+                for first in range(0, value.size, size)
+            ]
+        return self._pieces
 
     def _flat(self) -> tuple[Array, Array]:
         views = self._current()

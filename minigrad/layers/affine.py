@@ -46,7 +46,7 @@ def product(a: Array, b: Array) -> Array:
 
 def vectors(array: Array) -> Array:
     """Return the vectors along the last axis as the rows of a matrix."""
-    return array.reshape(-1, array.shape[-1])
+    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
 
 
 def sum_vectors(array: Array, out: Array) -> None:
