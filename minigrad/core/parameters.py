@@ -209,7 +209,7 @@ class Parameters(Sequence[Parameter]):
             place = slice(offset, offset + self.size)
             self._views = self._vectors.value[place], self._vectors.grad[place]
             self._changes = self._vectors.changes
-            if self._dtype not in (None, self._views[0].dtype):
+            if self._dtype is not None and self._dtype != self._vectors.value.dtype:
                 self._vectors = None
 
     def _current(self) -> tuple[Array, Array] | None:
