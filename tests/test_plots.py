@@ -113,10 +113,10 @@ def test_charts_without_axes_make_a_figure(chart: str) -> None:
 
 
 @pytest.mark.parametrize("chart", [*CHARTS, "histograms"])
-def test_charts_without_matplotlib_name_the_extra(chart: str, monkeypatch) -> None:
+def test_charts_without_matplotlib_name_the_package(chart: str, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     draw = CHARTS.get(chart, lambda: plots.histograms(small(), X))
-    with pytest.raises(ImportError, match=rf"{chart} .*pip install 'minigrad\[plot\]'"):
+    with pytest.raises(ImportError, match=rf"{chart} .*pip install matplotlib"):
         draw()
     assert plots.network(small()).startswith("<svg")
 

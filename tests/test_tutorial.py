@@ -109,7 +109,7 @@ def test_main_explains_how_to_get_the_picture(tmp_path, capsys, monkeypatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(builtins, "__import__", missing)
     tutorial.main([])
-    assert "pip install 'minigrad[plot]'" in capsys.readouterr().out
+    assert "pip install matplotlib" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 

@@ -30,7 +30,7 @@ from minigrad.layers.windows import per_axis
 from minigrad.util.atomic import StrPath, atomic_write
 from minigrad.util.optional import optional
 
-onnx = optional("onnx", "minigrad.interop.onnx", extra="onnx", least="1.17")
+onnx = optional("onnx", "minigrad.interop.onnx", packages="onnx onnxruntime", least="1.17")
 
 OPSET = 17
 IR_VERSION = 8

@@ -29,7 +29,7 @@ from minigrad.util.names import kind_of
 from minigrad.util.optional import optional
 from minigrad.util.progress import Verbose
 
-optional("sklearn", "minigrad.interop.sklearn", extra="sklearn", least="1.6")
+optional("sklearn", "minigrad.interop.sklearn", packages="scikit-learn", least="1.6")
 
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_regressor
 from sklearn.preprocessing import LabelEncoder

@@ -11,7 +11,9 @@ from minigrad.core.trainer import Trainer
 from minigrad.util.optional import optional
 from minigrad.util.options import check_bool
 
-optional("tensorboardX", "minigrad.interop.tensorboard", extra="tensorboard", least="2.6")
+optional(
+    "tensorboardX", "minigrad.interop.tensorboard", packages="tensorboard tensorboardX", least="2.6"
+)
 
 from tensorboardX import SummaryWriter
 

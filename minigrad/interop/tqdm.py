@@ -11,7 +11,7 @@ from minigrad.core.trainer import Trainer
 from minigrad.util.optional import optional
 from minigrad.util.options import check_bool
 
-optional("tqdm", "minigrad.interop.tqdm", extra="tqdm", least="4.66")
+optional("tqdm", "minigrad.interop.tqdm", least="4.66")
 
 from tqdm.auto import tqdm
 

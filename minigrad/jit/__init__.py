@@ -31,7 +31,7 @@ Without a fit: `forward` compiles inference, and the gradient alone.
 try:
     import jax  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError("engine='jax' needs JAX: pip install 'minigrad[jax]'") from error
+    raise ImportError("engine='jax' needs JAX: pip install jax") from error
 
 from minigrad.jit.engine import JaxEngine
 from minigrad.jit.program import NotCompilableError

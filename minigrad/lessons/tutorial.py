@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw(curves, path)
         print(f"\nThe picture of the errors over the updates is in {path}")
     except ImportError:
-        print("\nThe picture of the errors needs Matplotlib: pip install 'minigrad[plot]'")
+        print("\nThe picture of the errors needs Matplotlib: pip install matplotlib")
     learned = max(curve[-1] for curve in [*curves.values()][2:]) < 1e-3  # with a linear output
     solved = bool((gate.round() == (0, 1, 1, 1)).all())
     return 0 if learned and solved and not wrong else 1

@@ -239,7 +239,7 @@ class Model(BaseModel):
                 MINIGRAD_THREADS, or one a core.
             engine: "numpy", or "jax" to run the same steps with JAX, on all devices that JAX has;
                 see "The JAX engine" in the docs. `minigrad.jit.JaxEngine(devices=...)` takes
-                fewer. It needs `pip install 'minigrad[jax]'`.
+                fewer. It needs `pip install jax`.
 
         Returns:
             The history of this call; `model.history` holds that of all calls. The loss includes

@@ -230,7 +230,7 @@ def confusion(
 
 def _new_axes(function: str, *shape: int, **options: Any) -> Any:
     """Make a pyplot figure, and return its axes."""
-    pyplot = optional("matplotlib.pyplot", f"plots.{function}", extra="plot")
+    pyplot = optional("matplotlib.pyplot", f"plots.{function}")
     return pyplot.subplots(*shape, layout="constrained", **options)[1]
 
 

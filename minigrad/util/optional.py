@@ -1,4 +1,4 @@
-"""Packages that an extra installs, imported where they are needed."""
+"""Optional packages, imported where they are needed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from importlib import import_module
 from typing import Any
 
 
-def optional(module: str, user: str, *, extra: str, least: str = "0") -> Any:
+def optional(module: str, user: str, *, packages: str = "", least: str = "0") -> Any:
     """Import a module for `user`, or raise ImportError with the command that installs it.
 
     Args:
         module: such as "matplotlib.pyplot".
         user: what needs it, for the message.
-        extra: the extra of minigrad that installs it.
+        packages: what to install; by default the package that the module is in.
         least: the oldest version of the package that serves.
 
-    >>> optional("no_such_package", "plots.history", extra="plot")
+    >>> optional("no_such_package", "plots.history")
     Traceback (most recent call last):
     ...
-    ImportError: plots.history needs no_such_package: pip install 'minigrad[plot]'
+    ImportError: plots.history needs no_such_package: pip install no_such_package
     """
     package = module.partition(".")[0]
-    way = f"pip install 'minigrad[{extra}]'"
+    way = f"pip install {packages or package}"
     try:
         imported = import_module(module)
     except ImportError as error:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from minigrad.util.optional import optional
 
 try:
-    optional("keras", "minigrad.interop.keras", extra="keras", least="3.9")
+    optional("keras", "minigrad.interop.keras", least="3.9")
 except ImportError as missing:
     if find_spec("keras") is None or "expects" in str(missing):
         raise

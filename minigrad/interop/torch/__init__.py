@@ -2,7 +2,7 @@
 
 from minigrad.util.optional import optional
 
-optional("torch", "minigrad.interop.torch", extra="torch", least="2.4")
+optional("torch", "minigrad.interop.torch", least="2.4")
 
 from minigrad.interop.torch.model import from_torch, to_torch, to_torch_training
 from minigrad.interop.torch.modules import (
