@@ -17,9 +17,9 @@ from minigrad.core.trainer import Trainer
 from minigrad.data.batches import Stream
 from minigrad.data.rows import Rows
 from minigrad.jit.calls import PACE, Calls, compile_step
+from minigrad.jit.contents import Contents
 from minigrad.jit.devices import Devices
 from minigrad.jit.feeds import Feed, Feeds, Finished
-from minigrad.jit.fingerprint import fingerprint
 from minigrad.jit.forward import Forward, JittedGradient
 from minigrad.jit.hosts import Hosts, announce_end
 from minigrad.jit.state import State
@@ -76,12 +76,15 @@ class JaxEngine:
         self._stepwise = any(  # these look at the model after each step
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
-        self._watched = bool(callbacks)  # these may change options
+        self._watched = bool(callbacks) or isinstance(data, Stream)  # these may change options
         alone = not callbacks and validation is None
         self._calls: dict[Any, Calls] = {}
         self._options: Any = None
+        self._optimizer: Any = None
         self.by_numpy = self._steps = 0
-        self.feeds = Feeds(data, self.run, self.devices, self.hosts, alone=alone)
+        self.feeds = Feeds(
+            data, self.run, self.devices, self.hosts, alone=alone, model=trainer.model
+        )
         return self.feeds, validation, callbacks
 
     @property
@@ -140,6 +143,8 @@ class JaxEngine:
                 call.jitted.per_step = pace
             reports, count, good = call(feed, start, most, self.trainer.good)
             if good:
+                call.check(feed, start, good, self.gradient)
+            if good:
                 made = min(good, feed.batches - start)
                 cuts = (slice(i, i + made) for i in range(0, good, made))
                 done, *ahead = (feed.finished(start, reports, cut) for cut in cuts)
@@ -176,9 +181,12 @@ class JaxEngine:
         """Return the calls for such batches; a callback may have changed an option."""
         if self._options is None or self._watched:
             trainer, network = self.trainer, self.gradient.network
-            options = fingerprint(network, trainer.loss, trainer.optimizer)
-            if options != self._options:
+            options = Contents(network, trainer.loss, trainer.optimizer)
+            if options != self._options or trainer.optimizer is not self._optimizer:
                 self._options, self._calls = options, {}
+                self._optimizer = trainer.optimizer
+        if self._watched and self._calls:
+            next(iter(self._calls.values())).prepare()
         key = _key(feed)
         if key not in self._calls:
             kept = _JITTED.setdefault(self.trainer.model, {})
@@ -195,6 +203,7 @@ class JaxEngine:
                     self.devices,
                     predicts=self.predicts,
                     targets=self._targets(feed),
+                    known=[c for other, c in kept.items() if other[1:] == whole_key[1:]],
                 )
             self._calls[key] = Calls(state, kept[whole_key])
         return self._calls[key]
