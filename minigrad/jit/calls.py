@@ -27,6 +27,7 @@ from minigrad.jit.comparison import (
     check_close,
     check_state_close,
     close_later,
+    scale_of,
     step_by_numpy,
     unchanged,
 )
@@ -54,7 +55,9 @@ class JittedStep:
 
     `careful` looks in each step whether the gradient is finite; `fast` looks at the end of a call
     whether the parameters are, and is the same loop where that could miss a step. Both make up to
-    `capacity` steps. `per_step` is the time of a step in seconds, as it was measured last.
+    `capacity` steps. `per_step` is the time of a step in seconds, as it was measured last. `scale`
+    is the size of J and of the gradient when they were first compared; `made` steps are made, and
+    at `due` comes the next check.
     """
 
     step: Step
@@ -62,7 +65,7 @@ class JittedStep:
     careful: Any
     capacity: int
     per_step: float = PACE
-    scale: tuple[float, float] | None = None
+    scale: tuple[float, float] = (0.0, 0.0)
     made: int = 0
     due: int = 2
 
@@ -72,7 +75,7 @@ class Calls:
 
     def __init__(self, state: State, jitted: JittedStep) -> None:
         self._state, self.jitted = state, jitted
-        self.kept: Any = None
+        self._keep()
         self._rngs = [draw.generator(state.network) for draw in jitted.step.draws]
 
     def prepare(self) -> None:
@@ -149,21 +152,24 @@ class Calls:
         """
         jitted = self.jitted
         jitted.made += made
-        if jitted.made < jitted.due or jitted.scale is None:
+        if jitted.made < jitted.due:
             return
         jitted.due = 2 * jitted.made
         tries = [start % feed.batches, (start + 1) % feed.batches]
         if any(self._alike(feed, number, gradient) for number in tries):
-            self.kept = copy.deepcopy(self._state.read()), self._state.optimizer.steps
+            self._keep()
             return
-        lost = ""
-        if self.kept is not None:
-            self._state.write(self.kept[0])
-            lost = f"; the parameters are back at step {self.kept[1]}"
+        agreed, steps = self.kept
+        self._state.write(agreed)
         raise NotCompilableError(
-            f"the jitted step differs from NumPy's after {jitted.made} steps{lost}: look for a "
-            "layer that computes with what changes from step to step, or fit with engine='numpy'"
+            f"the jitted step differs from NumPy's after {jitted.made} steps; the parameters are "
+            f"back at step {steps}: look for a layer that computes with what changes from step to "
+            "step, or fit with engine='numpy'"
         )
+
+    def _keep(self) -> None:
+        """Remember a state that agrees with NumPy's."""
+        self.kept = copy.deepcopy(self._state.read()), self._state.optimizer.steps
 
     def _alike(self, feed: Feed, number: int, gradient: BlockGradient) -> bool:
         state = self._state
@@ -178,6 +184,8 @@ class Calls:
         if not good:
             return True
         after["before"] = theta
+        if not any(self.jitted.scale):  # NumPy made the first step
+            self.jitted.scale = scale_of(j, after)
         return close_later((reports["j"][0], found), (j, after), self.jitted.scale)
 
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
@@ -187,8 +195,7 @@ class Calls:
             state, reports, good = self._call(before, feed, 0, 1, rates)
         if good:  # else NumPy will make it
             j, after = expected
-            most = [float(np.abs(g).max(initial=0)) for g in after["grad"]]
-            self.jitted.scale = abs(float(j)), max(most, default=0.0)
+            self.jitted.scale = scale_of(j, after)
             dtype = self._state.parameters.value.dtype
             check_close("the loss", reports["j"][0].astype(dtype), np.array(j, dtype))
             check_state_close(self._state, state, after)

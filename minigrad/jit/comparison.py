@@ -79,6 +79,12 @@ def _beyond_rounding(gradients: list[Array], i: int) -> Any:
     return np.abs(gradients[i]) > _TOLERANCE.get(gradients[i].dtype.name, 1e-3) * largest
 
 
+def scale_of(j: float, state: dict[str, Any]) -> tuple[float, float]:
+    """Return the size of J, and of the largest number in the gradient."""
+    most = [float(np.abs(g).max(initial=0)) for g in state["grad"]]
+    return abs(float(j)), max(most, default=0.0)
+
+
 def close_later(
     found: tuple[Any, dict[str, Any]], expected: tuple[Any, dict[str, Any]], scale: tuple[Any, Any]
 ) -> bool:
@@ -94,9 +100,9 @@ def close_later(
     tolerance = _TOLERANCE.get(by_numpy["theta"][0].dtype.name, 1e-3)
     if not abs(j - right) <= tolerance * max(scale[0], abs(right)):
         return False
-    most = [float(np.abs(g).max(initial=0)) for g in by_numpy["grad"]]
+    largest = max(scale[1], scale_of(j, by_numpy)[1])
     for g, e in zip(after["grad"], by_numpy["grad"], strict=True):
-        if not float(np.abs(g - e).max(initial=0)) <= tolerance * max(scale[1], *most):
+        if not float(np.abs(g - e).max(initial=0)) <= tolerance * largest:
             return False
     size = max([float(np.abs(e).max(initial=0)) for e in by_numpy["theta"]], default=0.0)
     changes = zip(by_numpy["theta"], by_numpy["before"], strict=True)

@@ -54,9 +54,9 @@ class Draw(NamedTuple):
         return getattr(rng, self.method)(*self.arguments, **self.options)
 
 
-def note_draws(network: Layer, recording: Recording) -> list[Draw]:
+def note_draws(network: Layer, recording: Recording) -> Draws:
     """Replace the generators of a network's layers, and return a list that their draws go to."""
-    draws = _Draws()
+    draws = Draws()
     for number, (_, layer) in enumerate(walk(network)):
         for name, rng in [*vars(layer).items()]:
             if is_rng(rng):
@@ -65,21 +65,20 @@ def note_draws(network: Layer, recording: Recording) -> list[Draw]:
     return draws
 
 
-class _Draws(list[Draw]):
+class Draws(list[Draw]):
     """The draws, and the state in which each generator was left."""
 
     def __init__(self) -> None:
-        self._left: dict[Any, tuple[Layer, str]] = {}
-        self._states: dict[Any, str] = {}
+        self._left: dict[Any, tuple[Layer, str, str]] = {}
 
     def leave(self, rng: RNG, layer: Layer, name: str) -> None:
-        self._left[rng] = layer, name
-        self._states[rng] = repr(rng_state(rng))
+        """Remember the state of a layer's generator after a draw that is noted."""
+        self._left[rng] = layer, name, repr(rng_state(rng))
 
     def check(self) -> None:
         """Refuse draws by another way than the layer's attribute, which aren't noted."""
-        for rng, (layer, name) in self._left.items():
-            if repr(rng_state(rng)) != self._states[rng]:
+        for rng, (layer, name, state) in self._left.items():
+            if repr(rng_state(rng)) != state:
                 raise refusal(
                     f"it draws from self.{name} by another name, such as a method that it keeps",
                     f"call a method of self.{name}",
@@ -91,7 +90,7 @@ class _NotingRNG:
     """Stands for a layer's generator: what it draws becomes an input of the program."""
 
     def __init__(
-        self, recording: Recording, draws: list[Draw], place: Any, rng: RNG, owner: Layer
+        self, recording: Recording, draws: Draws, place: Any, rng: RNG, owner: Layer
     ) -> None:
         self._recording, self._draws = recording, draws
         self._place, self._rng, self._owner = place, rng, owner

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
+from os import PathLike, fspath
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -40,6 +41,8 @@ class JaxEngine:
         devices: of this process that share each batch, the first ones of `jax.devices()`; None
             takes all. If `jax.distributed.initialize` has started several processes, all train
             one model, and each gives its share of the rows.
+        cache: a folder in which JAX keeps what it compiles, for later processes. The setting is
+            JAX's own (`jax_compilation_cache_dir`), and holds for the whole process.
 
     Attributes:
         by_numpy: how many steps of the last fit NumPy made.
@@ -48,9 +51,14 @@ class JaxEngine:
     Forward = Forward
     Gradient = JittedGradient
 
-    def __init__(self, *, devices: int | None = None) -> None:
+    def __init__(
+        self, *, devices: int | None = None, cache: str | PathLike[str] | None = None
+    ) -> None:
         if devices is not None:
             check_int(devices, "devices", "JaxEngine")
+        if cache is not None:
+            jax.config.update("jax_compilation_cache_dir", fspath(cache))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         self._count = devices
         announce_end()
 
@@ -82,9 +90,7 @@ class JaxEngine:
         self._options: Any = None
         self._optimizer: Any = None
         self.by_numpy = self._steps = 0
-        self.feeds = Feeds(
-            data, self.run, self.devices, self.hosts, alone=alone, model=trainer.model
-        )
+        self.feeds = Feeds(data, self.run, self.devices, self.hosts, trainer, gradient, alone=alone)
         return self.feeds, validation, callbacks
 
     @property
@@ -170,6 +176,8 @@ class JaxEngine:
 
     def _warn(self) -> None:
         places = {place for calls in self._calls.values() for place in calls.branches}
+        if not places:  # a full batch, which NumPy makes
+            return
         warnings.warn(
             f"NumPy made {self.by_numpy} of {self._steps} steps, since they take another branch "
             f"than the recorded one: use np.where in {', '.join(sorted(places))}, or fit with "

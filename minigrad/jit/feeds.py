@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from minigrad.core.gradient import Gradient
 from minigrad.core.layer import walk
+from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import Array
 from minigrad.data.batches import Stream
 from minigrad.data.by_name import Data, concatenate, labelled, take
@@ -119,6 +121,7 @@ class Feeds:
         run: makes the steps of a feed, and yields its batches.
         devices: hold the arrays.
         hosts: the processes, if there are several.
+        trainer, gradient: of the fit.
         alone: whether no other code runs between the steps, such as a callback. Then the data stay
             as they are, and epochs with the same batches may be made in one call.
 
@@ -134,11 +137,12 @@ class Feeds:
         run: Callable[[Feed], Iterator[Rows]],
         devices: Devices,
         hosts: Hosts | None,
+        trainer: Trainer,
+        gradient: Gradient,
         *,
         alone: bool,
-        model: Any = None,
     ) -> None:
-        self._model = model
+        self._trainer, self._gradient = trainer, gradient
         self._data, self._run, self._alone = data, run, alone
         self.ahead: deque[Finished] = deque()
         self._devices, self._hosts = devices, hosts
@@ -159,6 +163,10 @@ class Feeds:
             feeds = _of_stream(data, 1 if self._reads_model(data) else _MOST_AHEAD)
         else:
             size = min(batch_size or len(data), len(data))
+            if size == len(data) > self._gradient.rows and self._devices.on_one_cpu:
+                self._data = data.for_epochs(batch_size, self._gradient.rows)
+                yield from self._data.batches(batch_size, rng)  # NumPy is as fast in row blocks
+                return
             small = _is_small(data)
             if not small and self._hosts is not None and self._hosts.rows:
                 raise ValueError(
@@ -176,8 +184,8 @@ class Feeds:
     def _reads_model(self, data: Stream) -> bool:
         """Return whether a stream's code may read the model, and so mustn't run ahead."""
         found = Contents(data._source, data._iterator, hashed=False)
-        layers = [layer for _, layer in walk(self._model)]
-        return found.holds([self._model.trainer, *layers, *self._model.parameters])
+        layers = [layer for _, layer in walk(self._trainer.model)]
+        return found.holds([self._trainer, *layers, *self._gradient.parameters])
 
     def _of_memory(self, data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
         """Yield all whole batches at once, then the rest."""

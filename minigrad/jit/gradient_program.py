@@ -58,13 +58,13 @@ class GradientProgram:
             x, y, weight, total = jax.tree.map(recording.given, (*batch, total))
             self.draws = note_draws(network, recording)
             before = {layer: {**vars(layer)} for _, layer in walk(network)}
-            given = [(p, p._value, p._value.value) for p in home]  # type: ignore[attr-defined]
+            given: list[Any] = [(p, p.value, p.value.value) for p in home]  # type: ignore[attr-defined]
             predictions: list[Data] = []
             j = gradient(x, y, weight, predictions, total=total)
             _refuse_changes(before)
             self.draws.check()
             for p, array, value in given:
-                if p._value is not array or array.value is not value:
+                if p.value is not array or array.value is not value:
                     raise refusal(
                         f"forward or backward changes '{p.name}', which no later step would see",
                         "change it in a callback",

@@ -203,7 +203,7 @@ class Recorded(NDArrayOperatorsMixin):
         return int(self._leaving("int", "use array.astype(int)"))
 
     def __index__(self) -> int:
-        return int(self._leaving("an index of", "use np.take_along_axis or np.where"))
+        return int(self._leaving("an index", "use np.take_along_axis or np.where"))
 
     def __complex__(self) -> complex:
         return complex(self._leaving("complex", "compute with real arrays"))

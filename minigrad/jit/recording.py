@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.jit import functions, operations
-from minigrad.jit.program import Program, active
+from minigrad.jit.program import NotCompilableError, Program, active, place
 from minigrad.jit.recorded import Recorded, concrete, is_constant, plain, values
 
 functions.define()
@@ -39,10 +39,17 @@ class Recording:
         active.program = self._program
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         active.program = None
-        self._replaced.__exit__(*error)
+        self._replaced.__exit__(kind, error, traceback)
         _ONE_AT_A_TIME.release()
+        if isinstance(error, Exception) and not isinstance(error, NotCompilableError):
+            while traceback.tb_next is not None:
+                traceback = traceback.tb_next
+            raise NotCompilableError(
+                f"{place(traceback.tb_frame)} can't be compiled: {error}: use other functions of "
+                "NumPy, or engine='numpy', where this code runs"
+            ) from error
 
     def given(self, c: Any) -> Any:
         """Return an input of the program, with an example of it."""
