@@ -20,7 +20,7 @@ A training step as a function of arrays:
 A fit:
 
 9. `state`: what a step changes, read from the model and written back.
-10. `comparison` and `fingerprint`: whether the jitted numbers are NumPy's, and what must be equal
+10. `comparison` and `contents`: whether the jitted numbers are NumPy's, and what must be equal
     for them to stay so.
 11. `feeds`, `calls`, `run` and `engine`: the data, the jitted calls, and what the trainer asks.
 12. `hosts`: several processes that train one model.

@@ -9,6 +9,7 @@ or isn't finite; NumPy makes that step, and says what is wrong, if anything is.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -22,7 +23,14 @@ from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.checks.differences import Replay
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import finite
-from minigrad.jit.comparison import check_close, check_state_close, step_by_numpy
+from minigrad.jit.comparison import (
+    check_close,
+    check_state_close,
+    close_later,
+    scale_of,
+    step_by_numpy,
+    unchanged,
+)
 from minigrad.jit.devices import Devices, precisely
 from minigrad.jit.draws import drawn, draws_taken_back
 from minigrad.jit.feeds import Feed
@@ -47,7 +55,9 @@ class JittedStep:
 
     `careful` looks in each step whether the gradient is finite; `fast` looks at the end of a call
     whether the parameters are, and is the same loop where that could miss a step. Both make up to
-    `capacity` steps. `per_step` is the time of a step in seconds, as it was measured last.
+    `capacity` steps. `per_step` is the time of a step in seconds, as it was measured last. `scale`
+    is the size of J and of the gradient when they were first compared; `made` steps are made, and
+    at `due` comes the next check.
     """
 
     step: Step
@@ -55,6 +65,9 @@ class JittedStep:
     careful: Any
     capacity: int
     per_step: float = PACE
+    scale: tuple[float, float] = (0.0, 0.0)
+    made: int = 0
+    due: int = 2
 
 
 class Calls:
@@ -62,7 +75,14 @@ class Calls:
 
     def __init__(self, state: State, jitted: JittedStep) -> None:
         self._state, self.jitted = state, jitted
+        self._keep()
         self._rngs = [draw.generator(state.network) for draw in jitted.step.draws]
+
+    def prepare(self) -> None:
+        """Make slots that a callback has removed."""
+        state = self._state
+        if slots := state.optimizer.slots:
+            state.optimizer.prepare_state(state.parameters, slots)
 
     @property
     def branches(self) -> list[str]:
@@ -124,6 +144,50 @@ class Calls:
         trial = copy.copy(last_good)
         return all(trial.judge(j) for j in js)
 
+    def check(self, feed: Feed, start: int, made: int, gradient: BlockGradient) -> None:
+        """Compare a step with NumPy's again, after twice as many steps each time.
+
+        One step may differ by a tie, such as a ReLU at 0. If two batches differ, the parameters
+        go back to the last step that agreed, and the fit ends.
+        """
+        jitted = self.jitted
+        jitted.made += made
+        if jitted.made < jitted.due:
+            return
+        jitted.due = 2 * jitted.made
+        tries = [start % feed.batches, (start + 1) % feed.batches]
+        if any(self._alike(feed, number, gradient) for number in tries):
+            self._keep()
+            return
+        agreed, steps = self.kept
+        self._state.write(agreed)
+        raise NotCompilableError(
+            f"the jitted step differs from NumPy's after {jitted.made} steps; the parameters are "
+            f"back at step {steps}: look for a layer that computes with what changes from step to "
+            "step, or fit with engine='numpy'"
+        )
+
+    def _keep(self) -> None:
+        """Remember a state that agrees with NumPy's."""
+        self.kept = copy.deepcopy(self._state.read()), self._state.optimizer.steps
+
+    def _alike(self, feed: Feed, number: int, gradient: BlockGradient) -> bool:
+        state = self._state
+        theta = [p.value.copy() for p in state.parameters]
+        try:
+            j, after = step_by_numpy(state, gradient, feed.batch(number))
+        except NotCompilableError:
+            return False
+        with draws_taken_back(state.network):
+            before, rates = state.read(), self._rates(1)[0]
+            found, reports, good = self._call(before, feed, number, 1, rates)
+        if not good:
+            return True
+        after["before"] = theta
+        if not any(self.jitted.scale):  # NumPy made the first step
+            self.jitted.scale = scale_of(j, after)
+        return close_later((reports["j"][0], found), (j, after), self.jitted.scale)
+
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
         """Refuse a step whose numbers differ from NumPy's by more than rounding."""
         with draws_taken_back(self._state.network):
@@ -131,6 +195,7 @@ class Calls:
             state, reports, good = self._call(before, feed, 0, 1, rates)
         if good:  # else NumPy will make it
             j, after = expected
+            self.jitted.scale = scale_of(j, after)
             dtype = self._state.parameters.value.dtype
             check_close("the loss", reports["j"][0].astype(dtype), np.array(j, dtype))
             check_state_close(self._state, state, after)
@@ -173,13 +238,14 @@ def compile_step(
     *,
     predicts: bool,
     targets: bool,
+    known: Sequence[JittedStep] = (),
 ) -> JittedStep:
     """Record and compile the step for some batches, and compare it with NumPy's own.
 
     `predicts` and `targets` tell whether a call reports the predictions, and y with the weight.
     """
     batch = feed.batch(0)
-    expected = step_by_numpy(state, gradient, batch)  # raises the errors that NumPy's step has
+    step_by_numpy(state, gradient, batch)  # raises the errors that NumPy's step has
     update = partial(UpdateProgram, state.optimizer, gradient.parameters)
 
     def record() -> Step:
@@ -204,6 +270,12 @@ def compile_step(
             "of np.random or of an attribute that changes: draw from the generator that build "
             "receives, and keep what changes in buffers"
         )
+    regularizers = [p.regularizer for p in state.parameters if p.regularizer]
+    objects = gradient.network, loss, state.optimizer, *regularizers
+    expected = unchanged(partial(step_by_numpy, state, gradient, batch), *objects)
+    for jitted in known:  # what has changed isn't part of the program
+        if jitted.step.difference(step) is None:
+            return jitted
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
     make = partial(jitted_loop, step, devices, feed.transposed)
     careful = fast = make(careful=True)

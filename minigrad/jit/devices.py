@@ -53,6 +53,7 @@ class Devices:
         self.processes = len(owned)
         self.count = self._mesh.size
         self.single = self.count == 1
+        self.on_one_cpu = self.single and owned[0][0].platform == "cpu"
 
     def place(self, data: Any, *, kept: bool) -> Any:
         """Place rows, those of this process, which its devices hold.

@@ -18,8 +18,10 @@ from minigrad.checks.differences import Replay
 from minigrad.core.layer import Layer, walk
 from minigrad.data.arrays import Array
 from minigrad.jit import pcg64
+from minigrad.jit.program import refusal
+from minigrad.jit.recorded import Recorded, concrete, is_constant
 from minigrad.jit.recording import Recording
-from minigrad.util.random import RNG, is_rng
+from minigrad.util.random import RNG, is_rng, rng_state
 
 
 class Draw(NamedTuple):
@@ -52,26 +54,67 @@ class Draw(NamedTuple):
         return getattr(rng, self.method)(*self.arguments, **self.options)
 
 
-def note_draws(network: Layer, recording: Recording) -> list[Draw]:
+def note_draws(network: Layer, recording: Recording) -> Draws:
     """Replace the generators of a network's layers, and return a list that their draws go to."""
-    draws: list[Draw] = []
+    draws = Draws()
     for number, (_, layer) in enumerate(walk(network)):
         for name, rng in [*vars(layer).items()]:
             if is_rng(rng):
-                setattr(layer, name, _NotingRNG(recording, draws, (number, name), rng))
+                draws.leave(rng, layer, name)
+                setattr(layer, name, _NotingRNG(recording, draws, (number, name), rng, layer))
     return draws
+
+
+class Draws(list[Draw]):
+    """The draws, and the state in which each generator was left."""
+
+    def __init__(self) -> None:
+        self._left: dict[Any, tuple[Layer, str, str]] = {}
+
+    def leave(self, rng: RNG, layer: Layer, name: str) -> None:
+        """Remember the state of a layer's generator after a draw that is noted."""
+        self._left[rng] = layer, name, repr(rng_state(rng))
+
+    def check(self) -> None:
+        """Refuse draws by another way than the layer's attribute, which aren't noted."""
+        for rng, (layer, name, state) in self._left.items():
+            if repr(rng_state(rng)) != state:
+                raise refusal(
+                    f"it draws from self.{name} by another name, such as a method that it keeps",
+                    f"call a method of self.{name}",
+                    owner=layer.label,
+                )
 
 
 class _NotingRNG:
     """Stands for a layer's generator: what it draws becomes an input of the program."""
 
-    def __init__(self, recording: Recording, draws: list[Draw], place: Any, rng: RNG) -> None:
+    def __init__(
+        self, recording: Recording, draws: Draws, place: Any, rng: RNG, owner: Layer
+    ) -> None:
         self._recording, self._draws = recording, draws
-        self._place, self._rng = place, rng
+        self._place, self._rng, self._owner = place, rng, owner
 
     def __getattr__(self, method: str) -> Any:
         def draw(*arguments: Any, **options: Any) -> Any:
+            target = options.pop("out", None)
+            if not is_constant((arguments, options)):
+                raise refusal(f"rng.{method} of recorded numbers", "draw, and compute with these")
+            arguments, options = concrete((arguments, options))
+            if target is not None:
+                if not isinstance(target, Recorded):
+                    raise refusal(
+                        f"rng.{method}(out=) writes into an array that was made before",
+                        "make it in this method by np.empty(...)",
+                    )
+                options |= {"size": target.shape, "dtype": target.dtype.type}
+                target[...] = draw(*arguments, **options)
+                return target
+            self._draws.check()
             c = getattr(self._rng, method)(*arguments, **options)
+            self._draws.leave(self._rng, self._owner, self._place[1])
+            if not isinstance(c, (np.ndarray, np.generic, int, float)):
+                raise refusal(f"rng.{method} gives no numbers", "draw from the generator itself")
             layer, attribute = self._place
             computed = pcg64.computes(self._rng, method, c)
             self._draws.append(Draw(layer, attribute, method, arguments, options, c, computed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
+from os import PathLike, fspath
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,9 +18,9 @@ from minigrad.core.trainer import Trainer
 from minigrad.data.rows import Rows
 from minigrad.data.stream import Stream
 from minigrad.jit.calls import PACE, Calls, compile_step
+from minigrad.jit.contents import Contents
 from minigrad.jit.devices import Devices
 from minigrad.jit.feeds import Feed, Feeds, Finished
-from minigrad.jit.fingerprint import fingerprint
 from minigrad.jit.forward import Forward, JittedGradient
 from minigrad.jit.hosts import Hosts, announce_end
 from minigrad.jit.run import JaxRun
@@ -41,6 +42,8 @@ class JaxEngine:
         devices: of this process that share each batch, the first ones of `jax.devices()`; None
             takes all. If `jax.distributed.initialize` has started several processes, all train
             one model, and each gives its share of the rows.
+        cache: a folder in which JAX keeps what it compiles, for later processes. The setting is
+            JAX's own (`jax_compilation_cache_dir`), and holds for the whole process.
 
     Attributes:
         by_numpy: how many steps of the last fit NumPy made.
@@ -49,15 +52,20 @@ class JaxEngine:
     Forward = Forward
     Gradient = JittedGradient
 
+    def __init__(
+        self, *, devices: int | None = None, cache: str | PathLike[str] | None = None
+    ) -> None:
+        if devices is not None:
+            check_int(devices, "devices", "JaxEngine")
+        if cache is not None:
+            jax.config.update("jax_compilation_cache_dir", fspath(cache))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        self._count = devices
+        announce_end()
+
     def make_run(self, **parts: Any) -> JaxRun:
         """Return the run of a `fit` with these parts; see `Run`."""
         return JaxRun(self, **parts)
-
-    def __init__(self, *, devices: int | None = None) -> None:
-        if devices is not None:
-            check_int(devices, "devices", "JaxEngine")
-        self._count = devices
-        announce_end()
 
     def begin(
         self,
@@ -82,12 +90,13 @@ class JaxEngine:
         self._stepwise = any(  # these look at the model after each step
             type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
         )
-        self._watched = bool(callbacks)  # these may change options
+        self._watched = bool(callbacks) or isinstance(data, Stream)  # these may change options
         alone = not callbacks and validation is None
         self._calls: dict[Any, Calls] = {}
         self._options: Any = None
+        self._optimizer: Any = None
         self.by_numpy = self._steps = 0
-        self.feeds = Feeds(data, self.run, self.devices, self.hosts, alone=alone)
+        self.feeds = Feeds(data, self.run, self.devices, self.hosts, trainer, gradient, alone=alone)
         return self.feeds, validation, callbacks
 
     @property
@@ -144,6 +153,8 @@ class JaxEngine:
                 call.jitted.per_step = pace
             reports, count, good = call(feed, start, most, self.good)
             if good:
+                call.check(feed, start, good, self.gradient)
+            if good:
                 made = min(good, feed.batches - start)
                 cuts = (slice(i, i + made) for i in range(0, good, made))
                 done, *ahead = (feed.finished(start, reports, cut) for cut in cuts)
@@ -169,6 +180,8 @@ class JaxEngine:
 
     def _warn(self) -> None:
         places = {place for calls in self._calls.values() for place in calls.branches}
+        if not places:  # a full batch, which NumPy makes
+            return
         warnings.warn(
             f"NumPy made {self.by_numpy} of {self._steps} steps, since they take another branch "
             f"than the recorded one: use np.where in {', '.join(sorted(places))}, or fit with "
@@ -180,9 +193,12 @@ class JaxEngine:
         """Return the calls for such batches; a callback may have changed an option."""
         if self._options is None or self._watched:
             trainer, network = self.trainer, self.gradient.network
-            options = fingerprint(network, trainer.loss, trainer.optimizer)
-            if options != self._options:
+            options = Contents(network, trainer.loss, trainer.optimizer)
+            if options != self._options or trainer.optimizer is not self._optimizer:
                 self._options, self._calls = options, {}
+                self._optimizer = trainer.optimizer
+        if self._watched and self._calls:
+            next(iter(self._calls.values())).prepare()
         key = _key(feed)
         if key not in self._calls:
             kept = _JITTED.setdefault(self.trainer.model, {})
@@ -199,6 +215,7 @@ class JaxEngine:
                     self.devices,
                     predicts=self.predicts,
                     targets=self._targets(feed),
+                    known=[c for other, c in kept.items() if other[1:] == whole_key[1:]],
                 )
             self._calls[key] = Calls(state, kept[whole_key])
         return self._calls[key]

@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from minigrad.core.gradient import Gradient
+from minigrad.core.layer import walk
+from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, concatenate, labelled, take
 from minigrad.data.rows import Rows
 from minigrad.data.stream import Stream
+from minigrad.jit.contents import Contents
 from minigrad.jit.devices import Devices
 from minigrad.jit.hosts import Hosts
 from minigrad.util.random import RNG
@@ -117,6 +121,7 @@ class Feeds:
         run: makes the steps of a feed, and yields its batches.
         devices: hold the arrays.
         hosts: the processes, if there are several.
+        trainer, gradient: of the fit.
         alone: whether no other code runs between the steps, such as a callback. Then the data stay
             as they are, and epochs with the same batches may be made in one call.
 
@@ -132,12 +137,16 @@ class Feeds:
         run: Callable[[Feed], Iterator[Rows]],
         devices: Devices,
         hosts: Hosts | None,
+        trainer: Trainer,
+        gradient: Gradient,
         *,
         alone: bool,
     ) -> None:
+        self._trainer, self._gradient = trainer, gradient
         self._data, self._run, self._alone = data, run, alone
         self.ahead: deque[Finished] = deque()
         self._devices, self._hosts = devices, hosts
+        self._kept: Rows | None = None
         self._resident: tuple[Rows, Any, bool] | None = None
 
     def count(self, batch_size: int | None) -> int | None:
@@ -151,9 +160,13 @@ class Feeds:
             return
         data = self._data
         if isinstance(data, Stream):
-            feeds = _of_stream(data)
+            feeds = _of_stream(data, 1 if self._reads_model(data) else _MOST_AHEAD)
         else:
             size = min(batch_size or len(data), len(data))
+            if size == len(data) > self._gradient.rows and self._devices.on_one_cpu:
+                self._data = data.for_epochs(batch_size, self._gradient.rows)
+                yield from self._data.batches(batch_size, rng)  # NumPy is as fast in row blocks
+                return
             small = _is_small(data)
             if not small and self._hosts is not None and self._hosts.rows:
                 raise ValueError(
@@ -168,6 +181,12 @@ class Feeds:
                 feed = feed._replace(arrays=arrays)
             yield from self._run(feed._replace(hosts=self._hosts))
 
+    def _reads_model(self, data: Stream) -> bool:
+        """Return whether a stream's code may read the model, and so mustn't run ahead."""
+        found = Contents(data._source, data._iterator, hashed=False)
+        layers = [layer for _, layer in walk(self._trainer.model)]
+        return found.holds([self._trainer, *layers, *self._gradient.parameters])
+
     def _of_memory(self, data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
         """Yield all whole batches at once, then the rest."""
         order = data.order(size, rng)
@@ -175,7 +194,10 @@ class Feeds:
         on_device = None if picked is None else self._devices.place_on_all(picked.astype(np.int32))
         whole, rest = divmod(len(data), size)
         repeats = self._alone and self._devices.single and picked is None and not rest
+        if self._kept is not None and not _same(data, self._kept):
+            self._resident = None  # a callback has changed the data
         if self._resident is None:
+            self._kept = None if self._alone else _copied(data.take(slice(None)))
             rows = data.take(slice(None))
             full = size == len(rows) and self._devices.single
             transposed = full and rows.features_first() is not rows
@@ -209,7 +231,7 @@ def _of_file(data: Rows, size: int, rng: RNG | None) -> Iterator[Feed]:
             yield _feed([chunk.take(slice(whole * size, None))])
 
 
-def _of_stream(data: Stream) -> Iterator[Feed]:
+def _of_stream(data: Stream, ahead: int) -> Iterator[Feed]:
     """Yield some batches of one shape at a time."""
     waiting: list[Rows] = []
     form: Any = None
@@ -220,7 +242,7 @@ def _of_stream(data: Stream) -> Iterator[Feed]:
             yield _feed(waiting, most)
             waiting = []
         if new != form:
-            form, most = new, max(1, min(_MOST_AHEAD, _STREAM_BYTES // _bytes(batch)))
+            form, most = new, max(1, min(ahead, _STREAM_BYTES // _bytes(batch)))
         waiting.append(_copied(batch) if most > 1 else batch)
         if len(waiting) == most:
             yield _feed(waiting, most)
@@ -241,6 +263,17 @@ def _feed(batches: list[Rows], capacity: int = 1) -> Feed:
 def _copied(batch: Rows) -> Rows:
     """Return a copy, since a stream may write the next batch into the same arrays."""
     return Rows(*jax.tree.map(np.array, (batch.x, batch.y, batch.weight)))
+
+
+def _same(one: Rows, two: Rows) -> bool:
+    pairs = zip(
+        *(
+            [a for part in (r.x, r.y, r.weight) if part is not None for _, a in labelled(part, "")]
+            for r in (one, two)
+        ),
+        strict=True,
+    )
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def _is_small(data: Rows) -> bool:

@@ -10,7 +10,14 @@ import numpy as np
 
 from minigrad.jit import operations
 from minigrad.jit.program import refusal
-from minigrad.jit.recorded import Recorded, concrete, is_constant, record
+from minigrad.jit.recorded import (
+    Recorded,
+    concrete,
+    in_range,
+    is_constant,
+    plain,
+    record,
+)
 
 _DROPPED = ("order", "casting", "subok", "like", "out")
 """Options that decide where or how NumPy stores a result."""
@@ -20,6 +27,8 @@ def _array_ufunc(
     self: Recorded, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = (), **options: Any
 ) -> Any:
     """Return what a ufunc gives, or one of its methods."""
+    if not {"raise", "call"}.isdisjoint(np.geterr().values()):
+        raise refusal("np.errstate(...='raise')", "use np.where to keep numbers in range")
     if method == "at":
         return _at(ufunc, *inputs)
     call = getattr(ufunc, method)
@@ -57,7 +66,13 @@ def _of_ufunc(
     mask = known.pop("where", True)
     if mask is not True:
         raise refusal(f"np.{name}(where=...) without out leaves numbers open", "use np.where")
-    return record(c, operations.apply, name, _dtypes(ufunc, inputs), *inputs)
+    dtypes = _dtypes(ufunc, inputs)
+    if name in _DIVISIONS and np.dtype(dtypes[1]).kind in "iu" and not is_constant(inputs[1]):
+        np.not_equal(inputs[1], 0).all().__bool__()  # by zero: NumPy makes the step
+    return record(c, operations.apply, name, dtypes, *inputs)
+
+
+_DIVISIONS = {"floor_divide", "remainder", "fmod", "divmod"}
 
 
 def _dtypes(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> tuple[str, ...]:
@@ -78,6 +93,7 @@ def _at(ufunc: np.ufunc, target: Any, key: Any, *new: Any) -> None:
         raise _written(f"np.{ufunc.__name__}.at")
     change = {"maximum": "max", "minimum": "min"}.get(ufunc.__name__, ufunc.__name__)
     if not is_constant((target, key, new)):
+        target._choose(key)
         target.write(record(target.c, operations.put_at, target, key, change, *new))
     ufunc.at(*concrete((target, key, *new)))
 
@@ -155,20 +171,30 @@ def _put_along_axis(target: Any, indices: Any, values: Any, axis: int | None) ->
     if not isinstance(target, Recorded):
         raise _written("np.put_along_axis")
     if not is_constant((target, indices, values)):
+        in_range(indices, target.size if axis is None else target.shape[axis])
         arguments = target, indices, values, axis
         target.write(record(target.c, operations.put_along_axis, *arguments))
     np.put_along_axis(target.c, concrete(indices), concrete(values), axis)
 
 
 def _take(x: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "") -> Any:
+    if out is not None or mode not in ("", "raise"):
+        raise refusal("np.take with out or a mode", "use x[indices]")
+    in_range(indices, np.size(x) if axis is None else np.shape(x)[axis])
     c = np.take(concrete(x), concrete(indices), axis=axis)
     return record(c, operations.take, x, indices, axis=axis)
+
+
+def _take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
+    in_range(indices, np.size(x) if axis is None else np.shape(x)[axis])
+    c = np.take_along_axis(concrete(x), concrete(indices), axis)
+    return record(c, jnp.take_along_axis, x, indices, axis=axis)
 
 
 def _split(x: Any, cuts: Any, axis: int = 0) -> list[Any]:
     """Return views, as NumPy does."""
     axis %= x.ndim
-    parts = np.array_split(range(x.shape[axis]), concrete(cuts))
+    parts = np.array_split(range(x.shape[axis]), plain(cuts, "a place of np.split"))
     if isinstance(cuts, int) and x.shape[axis] % cuts:
         raise ValueError("array split does not result in an equal division")
     ends = [(int(part[0]), int(part[-1]) + 1) if len(part) else (0, 0) for part in parts]
@@ -194,6 +220,7 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.copyto: _copyto,
     np.put_along_axis: _put_along_axis,
     np.take: _take,
+    np.take_along_axis: _take_along_axis,
     np.split: _split,
     np.moveaxis: _moveaxis,
     np.expand_dims: _expand_dims,
@@ -203,7 +230,7 @@ _METHODS = {np.transpose, np.ravel, np.reshape, np.swapaxes, np.squeeze, np.copy
 _LIKE = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
 _OF_FORM = {
     np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.shares_memory,
-    np.iscomplexobj, np.isrealobj, np.can_cast, np.min_scalar_type,
+    np.iscomplexobj, np.isrealobj, np.can_cast,
 }  # fmt: skip
 """What depends on shapes and dtypes only."""
 

@@ -58,9 +58,18 @@ class GradientProgram:
             x, y, weight, total = jax.tree.map(recording.given, (*batch, total))
             self.draws = note_draws(network, recording)
             before = {layer: {**vars(layer)} for _, layer in walk(network)}
+            given: list[Any] = [(p, p.value, p.value.value) for p in home]  # type: ignore[attr-defined]
             predictions: list[Data] = []
             j = gradient(x, y, weight, predictions, total=total)
             _refuse_changes(before)
+            self.draws.check()
+            for p, array, value in given:
+                if p.value is not array or array.value is not value:
+                    raise refusal(
+                        f"forward or backward changes '{p.name}', which no later step would see",
+                        "change it in a callback",
+                        owner="the step",
+                    )
             self.gradients = [concrete(p.grad) for p in home]
             self.prediction = concrete(predictions[0])
             self.program = recording.finish(

@@ -156,10 +156,10 @@ def mapped(kinds: Any, function: Callable[[Any], Any], tree: Any) -> Any:
 _OUTSIDE = (dirname(__file__), dirname(np.__file__))
 
 
-def place() -> str:
+def place(frame: FrameType | None = None) -> str:
     """Return where the running step is: the layer, the file and the line."""
     owner, where = "", ""
-    frame: FrameType | None = sys._getframe(1)
+    frame = frame or sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
         if not where and not path.startswith(_OUTSIDE):

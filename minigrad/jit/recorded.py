@@ -35,7 +35,21 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from minigrad.jit import operations
-from minigrad.jit.program import Value, active, mapped, recording, refusal
+from minigrad.jit.program import (
+    NotCompilableError,
+    Value,
+    active,
+    mapped,
+    recording,
+    refusal,
+)
+
+
+class _MissingError(NotCompilableError, AttributeError):
+    """An array lacks an attribute that NumPy's have."""
+
+
+_MissingError.__name__ = NotCompilableError.__name__
 
 
 class Recorded(NDArrayOperatorsMixin):
@@ -46,7 +60,6 @@ class Recorded(NDArrayOperatorsMixin):
     """
 
     __slots__ = ("_base", "_get", "_put", "_seen", "_value", "c")
-    __hash__ = object.__hash__
 
     def __init__(
         self,
@@ -159,6 +172,11 @@ class Recorded(NDArrayOperatorsMixin):
 
     # Numbers that leave: a branch is guarded, others are refused.
 
+    @override
+    def __hash__(self) -> int:
+        self._leaving("a key of a dict or a set", "compare by ==, use np.where, or index a table")
+        return hash(self.c)  # NumPy's error for an array
+
     def __bool__(self) -> bool:
         outcome = bool(self.c)
         if (value := self.value) is not None:
@@ -185,13 +203,34 @@ class Recorded(NDArrayOperatorsMixin):
         return int(self._leaving("int", "use array.astype(int)"))
 
     def __index__(self) -> int:
-        return int(self._leaving("an index of", "use np.take_along_axis or np.where"))
+        return int(self._leaving("an index", "use np.take_along_axis or np.where"))
 
     def __complex__(self) -> complex:
         return complex(self._leaving("complex", "compute with real arrays"))
 
     def tolist(self) -> Any:
         return self._leaving("tolist()", "compute with the array").tolist()
+
+    @override
+    def __str__(self) -> str:
+        return str(self._leaving("the text", "look at numbers with engine='numpy'"))
+
+    @override
+    def __format__(self, form: str) -> str:
+        return format(self._leaving("the text", "look at numbers with engine='numpy'"), form)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return int(self) if digits is None else np.round(self, digits)
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse what only NumPy's arrays have."""
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"an array has no attribute '{name}'")
+        instead = f"use np.{name}" if hasattr(np, name) else "use NumPy's functions"
+        raise _MissingError(str(refusal(f"an array's {name}", instead)))
+
+    def __contains__(self, x: Any) -> bool:
+        return bool((self == x).any())
 
     def _leaving(self, what: str, instead: str) -> Any:
         if self.value is None:
@@ -205,9 +244,27 @@ class Recorded(NDArrayOperatorsMixin):
             raise refusal(
                 "x[mask] has a shape that depends on the data", "use np.where(mask, x, 0)"
             )
+        self._choose(key)
         c = self.c[concrete(key)]
         key = _key_values(key)
         return self._view(c, (operations.index, key), (operations.put, key))
+
+    def _choose(self, key: Any) -> None:
+        """Prepare for a recorded key, if it is one.
+
+        A constant gets a value, since what the key chooses isn't constant. A guard leaves a step
+        with an index out of range to NumPy, and so its error: JAX would take another element.
+        """
+        if is_constant(key):
+            return
+        if self.value is None:
+            self._set(recording().constant(self.c))
+        keys = _keys(key)
+        axis, taken = 0, sum(_axes(k) for k in keys)
+        for k in keys:
+            if isinstance(k, Recorded) and k.value is not None and k.dtype != bool:
+                in_range(k, self.shape[axis])
+            axis += self.ndim - taken if k is Ellipsis else _axes(k)
 
     def __setitem__(self, key: Any, new: Any) -> None:
         if isinstance(new, Recorded) and new._is_at(self, key):
@@ -222,6 +279,7 @@ class Recorded(NDArrayOperatorsMixin):
                 )
             self.write(new, key.reshape(*key.shape, *[1] * (self.ndim - key.ndim)))
         elif not is_constant((self, key, new)):
+            self._choose(key)
             c, there = self.c[concrete(key)], _key_values(key)
             view = Recorded(
                 c, base=self, get=(operations.index, there), put=(operations.put, there)
@@ -231,6 +289,8 @@ class Recorded(NDArrayOperatorsMixin):
 
     def _is_at(self, base: Recorded, key: Any) -> bool:
         """Return whether this is the view base[key]."""
+        if not is_constant(key) and self._get != (operations.index, _key_values(key)):
+            return False
         if self is base or (self._base is base and isinstance(self.c, np.ndarray)):
             there = base.c[concrete(key)]
             mine = self.c.__array_interface__
@@ -296,13 +356,35 @@ class Recorded(NDArrayOperatorsMixin):
         c = np.dtype(dtype).type(self.c) if np.isscalar(self.c) else None
         if c is None:
             c = self.c.astype(dtype, order=order, casting=casting, copy=copy)
+        self._check_cast(c.dtype)
         return self if c is self.c else record(c, operations.converted, self, c.dtype.name)
+
+    def _check_cast(self, dtype: np.dtype[Any]) -> None:
+        """Leave steps to NumPy whose numbers an integer type can't hold: JAX gives others."""
+        if dtype.kind in "iu" and self.dtype.kind in "fc" and self.value is not None:
+            least, most = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+            np.logical_and(self > least - 1, self < most + 1).all().__bool__()
 
     def copy(self, order: Any = "C") -> Any:
         return record(self.c.copy(order), operations.copied, self)
 
     def fill(self, new: Any) -> None:
         self[...] = new
+
+    def sort(self, axis: int = -1) -> None:
+        self[...] = np.sort(self, axis)
+
+    def conj(self) -> Any:
+        return np.conjugate(self)
+
+    conjugate = conj
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        return np.compress(condition, self, axis)
+
+    @property
+    def real(self) -> Any:
+        return np.real(self)
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -335,6 +417,8 @@ for _name in [
     "diagonal",
     "trace",
     "searchsorted",
+    "nonzero",
+    "choose",
 ]:
     setattr(Recorded, _name, _method(_name))
 
@@ -403,6 +487,24 @@ def _key_values(key: Any) -> Any:
         return c.copy() if isinstance(c, np.ndarray) else int(c)
 
     return mapped((Recorded, np.ndarray, np.integer), value_of, key)
+
+
+def in_range(indices: Any, length: int) -> None:
+    """Leave steps with an index out of range to NumPy."""
+    if not is_constant(indices):
+        np.logical_and(indices >= -length, indices < length).all().__bool__()
+
+
+def _axes(k: Any) -> int:
+    """Return how many axes a part of an index stands for."""
+    if k is None or k is Ellipsis:
+        return 0
+    return np.ndim(k) if getattr(k, "dtype", None) == np.dtype(bool) else 1
+
+
+def plain(tree: Any, what: str) -> Any:
+    """Return arguments that must be the same in every step, such as a shape."""
+    return mapped(Recorded, lambda array: array._leaving(what, "use a constant"), tree)
 
 
 def _keys(key: Any) -> tuple[Any, ...]:

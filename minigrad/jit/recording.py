@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.jit import functions, operations
-from minigrad.jit.program import Program, active
-from minigrad.jit.recorded import Recorded, concrete, is_constant, values
+from minigrad.jit.program import NotCompilableError, Program, active, place
+from minigrad.jit.recorded import Recorded, concrete, is_constant, plain, values
 
 functions.define()
 _ONE_AT_A_TIME = Lock()
@@ -39,10 +39,17 @@ class Recording:
         active.program = self._program
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         active.program = None
-        self._replaced.__exit__(*error)
+        self._replaced.__exit__(kind, error, traceback)
         _ONE_AT_A_TIME.release()
+        if isinstance(error, Exception) and not isinstance(error, NotCompilableError):
+            while traceback.tb_next is not None:
+                traceback = traceback.tb_next
+            raise NotCompilableError(
+                f"{place(traceback.tb_frame)} can't be compiled: {error}: use other functions of "
+                "NumPy, or engine='numpy', where this code runs"
+            ) from error
 
     def given(self, c: Any) -> Any:
         """Return an input of the program, with an example of it."""
@@ -73,7 +80,14 @@ _NAMES = [
     "ascontiguousarray",
     "asfortranarray",
 ]
+_BY_SHAPE = {"empty", "zeros", "ones", "eye"}
 _ORDERS = {"ascontiguousarray": "C", "asfortranarray": "F"}
+
+
+def _full(shape: Any, fill_value: Any, *args: Any, **options: Any) -> Any:
+    filled = Recorded(np.full(plain(shape, "a shape"), concrete(fill_value), *args, **options))
+    filled.write(fill_value)
+    return filled
 
 
 def _creator(name: str) -> Callable[..., Any]:
@@ -84,12 +98,11 @@ def _creator(name: str) -> Callable[..., Any]:
         source = args[0] if args else None
         if active.program is None:  # in another thread
             return original(*args, **options)
-        if name == "empty":  # zeros, so that each recording has the same numbers
-            return Recorded(np.zeros(*args, **options))
-        if name == "full" and not is_constant((args, options)):
-            filled = Recorded(original(*concrete(args), **concrete(options)))
-            filled.write(options.get("fill_value", args[-1]))
-            return filled
+        if name == "full":
+            return _full(*args, **options)
+        if name in _BY_SHAPE:  # zeros for "empty", so that each recording has the same numbers
+            make = np.zeros if name == "empty" else original
+            return Recorded(make(*plain(args, "a shape"), **plain(options, "a shape")))
         if isinstance(source, Recorded):  # to be converted
             dtype = options.get("dtype", args[1] if len(args) > 1 else None)
             order = options.get("order") or _ORDERS.get(name, "K")

@@ -104,6 +104,8 @@ def _recorded_optimizer(
     rate = given(float(optimizer.rate))
     own.steps = given(int(optimizer.steps))
     kind = type(optimizer)
+    if not callable(optimizer.learning_rate):
+        vars(own)["learning_rate"] = rate
     own.__class__ = type(kind.__name__, (kind,), {"rate": rate, "__module__": kind.__module__})
     return own, {**vars(own)}
 

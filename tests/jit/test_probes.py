@@ -1,0 +1,394 @@
+"""Ordinary code of users: each gives NumPy's numbers, or a refusal that names layer and line.
+
+A fit that ends at a later check is no silent error either. What no probe may do is to train to
+other numbers.
+"""
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+
+from minigrad import SGD, Adam, Callback, Dense, Layer, Loss, Optimizer, Regularizer, Sequential
+
+pytest.importorskip("jax")
+
+from minigrad.jit import NotCompilableError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(48, 3))
+Y = np.sin(X[:, :2])
+TABLE = RNG.normal(size=(8, 4))
+OPTIONS = {"scale": 1.0}
+COUNTS = {"calls": 0}
+
+
+def layer_of(body: str) -> Layer:
+    """Return a layer whose forward runs some lines, and returns x plus `y`."""
+    lines = "\n".join(f"        {line}" for line in body.split("; "))
+    source = (
+        "class Probe(Layer):\n"
+        "    scale = 0.5\n"
+        "    def build(self, input_shape, rng):\n"
+        "        self.rng, self.draw = rng, rng.normal\n"
+        "        self.n, self.list, self.dict, self.array = 0, [0.0], {'n': 0}, np.zeros(4)\n"
+        "        self.options = OPTIONS\n"
+        "        return input_shape\n"
+        "    def forward(self, x, *, training=True):\n"
+        "        y = 0\n"
+        f"{lines}\n"
+        "        return x + y\n"
+        "    def backward(self, delta):\n"
+        "        return delta.copy()\n"
+    )
+    names = globals()
+    scope = {}
+    exec(compile(source, "probe.py", "exec"), names, scope)
+    kind = scope["Probe"]
+    return kind(name="probe")
+
+
+BODIES = [
+    # constants written at recorded indices
+    "m = np.ones(4); m[self.rng.integers(4)] = 0; y = m",
+    "m = np.ones(x.shape); m[:, self.rng.integers(4)] = 0; y = m",
+    "m = np.ones((4, 4)); m.T[self.rng.integers(4)] = 0; y = m[0]",
+    "m = np.zeros_like(x); m[np.arange(len(x)), x.argmax(1)] = 1; y = m",
+    "m = np.zeros(x.shape); m[np.arange(len(x)), x.argmax(axis=1)] = 1; y = m * x",
+    "m = np.zeros_like(x); np.put_along_axis(m, np.argsort(x, 1)[:, :2], 1, 1); y = m",
+    "m = np.zeros_like(x); m[x > 0] = 1; y = m",
+    "m = np.ones(4); m[x.mean(0) > 0] = 0; y = m",
+    "m = np.ones(4); k = x.mean(0).argmax(); m[k] += 3; y = m",
+    "m = np.zeros(4); np.add.at(m, x.argmax(1), 0.1); y = m",
+    "m = np.zeros((len(x), 4)); r = np.arange(len(x)); m[r, x.argmin(1)] -= 1; y = m",
+    "g = np.zeros_like(x); g[:, x.mean(0).argmax()] = 2.5; y = g",
+    # tables
+    "y = TABLE[x.mean(0).argmax()]",
+    "y = TABLE[x.argmax(1)]",
+    "y = np.eye(4)[x.argmax(1)]",
+    "y = np.eye(8)[self.rng.integers(4)][:4]",
+    "y = np.take(TABLE, x.argmax(1), axis=0)",
+    "y = np.array([1., 2., 3., 4.])[np.argsort(x.mean(0))]",
+    "y = np.take_along_axis(x, np.argsort(x, 1), 1)",
+    "y = TABLE[(x[:, 0] > 0).astype(int)]",
+    "y = TABLE[x.argmax(1), x.argmin(1)][:, None]",
+    "t = TABLE.copy(); y = t[x.mean(0).argmax()]",
+    "y = [TABLE[0], TABLE[1]][int(x.sum() > 0)]",
+    "y = {0: 0.1, 1: 0.2}.get(x.mean(0).argmax().item(), 0.3)",
+    "y = 0.3 if x.mean(0).argmax().item() in {1, 2} else 0.1",
+    "y = 0.3 if x.mean(0).argmax().item() in (1, 2) else 0.1",
+    "y = np.full((4,), x.mean().item())",
+    "y = np.full((x.mean(0).argmax().item() + 1,), 0.5).sum()",
+    "k = x.mean(0).argmax().item(); y = np.split(x, [k], axis=1)[1].sum()",
+    "k = x.mean(0).argmax().item(); y = x[:, :k].sum()",
+    "k = x.mean(0).argmax().item(); y = sum(0.1 for i in range(k))",
+    "y = np.zeros(x.mean(0).argmax()).size",
+    "y = 0.1 * len(f'{x.mean():.3f}')",
+    "y = round(x.mean().item(), 2)",
+    "y = round(x.mean().item() * 10)",
+    "y = float(x.mean())",
+    "y = x.mean().item()",
+    "y = int(x.sum())",
+    "y = x.mean(0).tolist()",
+    "y = hash(x.mean().item()) % 7",
+    "y = max(x[0, 0].item(), x[0, 1].item())",
+    "y = min([v.item() for v in x[0]])",
+    "y = sorted(x[0])[0]",
+    "y = 0.1 if str(x.mean()).startswith('-') else 0.2",
+    # branches
+    "y = 0.5 if x.mean() > 0 else -0.5",
+    "y = 0.0 if np.random.rand() < .1 else 1.1",
+    "y = 0.0 if self.rng.random() < .3 else 1.1",
+    "y = x if np.any(x > 2) else -x",
+    "y = 0.1 * (x.sum() > 0 and x[0, 0] > 0)",
+    "y = 0.1 if not (x > 0).all() else 0.3",
+    "y = 0.1 if x.max() > 2 else 0.2 if x.max() > 1 else 0.3",
+    "v = abs(x.mean()); y = sum(0.1 for i in range(5) if v > 2.0**-i)",
+    # random draws
+    "y = self.draw(size=4)",
+    "y = self.rng.normal(size=x.shape)",
+    "y = self.rng.permutation(4) * 0.1",
+    "y = self.rng.choice(4, 2).sum() * 0.1",
+    "b = np.empty(x.shape); self.rng.random(out=b); y = b",
+    "self.rng.random(out=self.array); y = self.array",
+    "b = np.arange(4.); self.rng.shuffle(b); y = b",
+    "y = self.rng.spawn(1)[0].random()",
+    "y = self.rng.normal(x.mean(), 0.1)",
+    "y = np.random.normal()",
+    "y = np.random.default_rng(3).normal(size=4)",
+    "y = np.random.default_rng().normal(size=4)",
+    "import random; y = random.random()",
+    "y = x[self.rng.permutation(len(x))]",
+    "y = self.rng.integers(3) * TABLE[self.rng.integers(8)]",
+    "y = (self.rng.random(x.shape) < 0.5) * x",
+    # state
+    "self.n += 1; y = self.n",
+    "self.list[0] += 1; y = self.list[0]",
+    "self.list.append(1); y = 0.01 * len(self.list)",
+    "self.dict['n'] += 1; y = 0.1 * self.dict['n']",
+    "self.array[0] += 1; y = self.array",
+    "self.array += 0.1; y = self.array",
+    "COUNTS['calls'] += 1; y = 0.1 * COUNTS['calls']",
+    "type(self).scale *= 0.9; y = self.scale",
+    "self.last = x; y = 0.0",
+    "y = 0.1 * next(COUNTER)",
+    "y = self.options['scale']",
+    "y = self.scale",
+    "import os; y = float(os.environ.get('NO_SUCH', '0.1'))",
+    "import time; y = time.perf_counter() % 1",
+    # NumPy's functions and methods
+    "y = x.copy(); y.sort()",
+    "y = np.sort(x, axis=1)",
+    "y = np.partition(x, 2, axis=1)",
+    "y = x.copy(); y.partition(2)",
+    "y = x.real",
+    "y = x.imag",
+    "y = sum(x.flat)",
+    "y = x.nonzero()[0].sum()",
+    "y = 0.1 * np.count_nonzero(x > 0)",
+    "y = x.conj()",
+    "y = x[x > 0].sum()",
+    "y = np.where(x > 0, x, 0.1 * x)",
+    "y = np.select([x > 1, x < 0], [x, -x], 0)",
+    "y = np.clip(x, -0.5, 0.5)",
+    "y = x.copy(); np.clip(y, -0.5, 0.5, out=y)",
+    "y = np.isin(x > 0, [True]) * 0.1",
+    "y = np.convolve(x[0], [0.5, 0.5], 'same')",
+    "y = x.copy(); np.fill_diagonal(y, 0)",
+    "y = x.copy(); np.put(y, [0, 1], 0)",
+    "y = x.copy(); np.place(y, y > 0, [0.0])",
+    "y = np.array([x[0, 0], x[0, 1], 0, 1], dtype=float)",
+    "y = np.array([r * 2 for r in x], dtype=np.float64)",
+    "y = np.stack([r * 2 for r in x])",
+    "y = x[:, [0, 0, 1, 1]]",
+    "y = x * np.array([True, False, True, True])",
+    "y = x.copy(); y[:, np.array([True, False, True, True])] = 0",
+    "y = x[:, np.array([True, False, True, False])].sum()",
+    "y = np.einsum('ij,ij->i', x, x)[:, None]",
+    "y = np.linalg.norm(x, axis=1, keepdims=True)",
+    "y = np.cumsum(x, axis=1)",
+    "y = np.diff(x, axis=1, prepend=0)",
+    "y = np.pad(x, ((0, 0), (1, 0)))[:, :4]",
+    "y = np.roll(x, 1, axis=1)",
+    "y = np.outer(x.mean(1), np.ones(4))",
+    "y = np.median(x, axis=0)",
+    "y = np.percentile(x, 30, axis=0)",
+    "y = np.unique(x.argmax(1)).size * 0.1",
+    "y = np.histogram(x, 4)[0] * 0.01",
+    "y = np.bincount(x.argmax(1), minlength=4) * 0.01",
+    "y = np.searchsorted(np.sort(x[:, 0]), 0.0) * 0.01",
+    "y = np.apply_along_axis(np.sum, 0, x)",
+    "y = np.vectorize(lambda v: v * 2)(x)",
+    "y = np.interp(x, [0, 1], [0, 1])",
+    "y = np.nan_to_num(x)",
+    "y = np.tile(x.mean(0), (len(x), 1))",
+    "y = np.repeat(x[:, :2], 2, axis=1)",
+    "y = np.triu(x.T @ x)[0]",
+    "y = np.linalg.solve(x.T @ x + np.eye(4), np.ones(4))",
+    "y = np.fft.rfft(x, axis=1).real.sum()",
+    "y = x @ np.ones((4, 4)); y[0] = 1; y[:, ::2] *= 0.5",
+    "y = x.T.copy(); y[0] += 1; y = y.T",
+    "v = np.zeros_like(x); w = v[:, 1:3]; w += x[:, :2]; y = v",
+    "v = np.empty(x.shape); v[:, 0] = x[:, 1]; v[:, 1:] = 0; y = v",
+    "x -= 0.1; y = 0.0",
+    "y = x.astype(int) * 0.1",
+    "y = (x * 3).astype(np.int64) // (x * 3).astype(np.int64).max()",
+    "y = np.floor(x * 3) % 2",
+    "y = (x > 0) & (x < 1)",
+    "y = np.maximum.accumulate(x, axis=1)",
+    "y = np.ldexp(x, 2)",
+    "y = np.array(x, copy=True)",
+    "y = np.ascontiguousarray(x.T).T",
+    "y = memoryview(x)[0, 0]",
+    "y = np.trapezoid(x, axis=1)[:, None] if hasattr(np, 'trapezoid') else 0",
+    "y = np.lib.stride_tricks.sliding_window_view(x, 2, axis=1).sum()",
+]
+COUNTER = itertools.count()
+
+
+class Rate(Optimizer):
+    """Reads `learning_rate` itself."""
+
+    def update(self, value, grad, state):
+        value -= self.learning_rate * grad
+
+
+class Counting(Optimizer):
+    count = 0
+
+    def update(self, value, grad, state):
+        self.count += 1
+        value -= 0.01 * self.count * grad
+
+
+class Momentum(Optimizer):
+    slots = ("v",)
+
+    def update(self, value, grad, state):
+        state["v"] *= 0.9
+        state["v"] += grad
+        value -= self.rate / (1 + 0.1 * self.steps) * state["v"]
+
+
+class Tabled(Optimizer):
+    rates = (0.1, 0.05, 0.01, 0.001)
+
+    def update(self, value, grad, state):
+        value -= self.rates[min(self.steps // 3, 3)] * grad
+
+
+class CountingLoss(Loss):
+    calls = 0
+
+    def terms(self, prediction, target):
+        self.calls += 1
+        error = prediction - target
+        return self.calls * error**2, self.calls * 2 * error
+
+
+class BranchLoss(Loss):
+    def terms(self, prediction, target):
+        error = prediction - target
+        c = 1.0 if np.abs(error).max() < 2 else 0.5
+        return c * error**2, 2 * c * error
+
+
+class Growing(Regularizer):
+    def __init__(self):
+        self.n = 0
+
+    def value(self, weight):
+        self.n += 1
+        return self.n * 0.01 * (weight**2).sum().item()
+
+    def derivative(self, weight):
+        return 0.02 * self.n * weight
+
+
+class Do(Callback):
+    """Does something at the end of each epoch."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        self.action(trainer, epoch)
+
+
+def new_optimizer(trainer, epoch):
+    trainer.optimizer = SGD(learning_rate=0.3 / epoch)
+
+
+def set_rate(trainer, epoch):
+    trainer.optimizer.learning_rate = 0.2 / epoch
+
+
+def set_options(trainer, epoch):
+    trainer.model[1].options["scale"] = float(epoch)
+
+
+def set_class(trainer, epoch):
+    type(trainer.model[1]).scale = float(epoch)
+
+
+def set_frozen(trainer, epoch):
+    trainer.model[0].trainable = epoch % 2 == 0
+
+
+def set_loss(trainer, epoch):
+    trainer.loss.scale = float(epoch)
+
+
+def scale_weights(trainer, epoch):
+    trainer.model[0].weight.value *= 0.9
+
+
+def clear_slots(trainer, epoch):
+    trainer.optimizer.state.clear()
+
+
+def set_regularizer(trainer, epoch):
+    trainer.model[0].weight.regularizer = Growing()
+
+
+def outcome(engine, layer, *, optimizer=None, loss="mse", action=None, regularizer=None, **options):
+    """Return what a fit leaves, or the error that ended it."""
+    OPTIONS["scale"], COUNTS["calls"] = 1.0, 0
+    np.random.seed(0)
+    layers = [Dense(4, weight_regularizer=regularizer), *([layer] if layer else []), Dense(2)]
+    model = Sequential(layers, input_shape=(3,), rng=0)
+    model.compile(optimizer=optimizer or SGD(learning_rate=0.02), loss=loss)
+    callbacks = [Do(action)] if action else []
+    options = {"batch_size": 8, "epochs": 4, "callbacks": callbacks, "verbose": 0, **options}
+    try:
+        model.fit(X.copy(), Y.copy(), engine=engine, **options)
+    except Exception as error:
+        return error
+    return np.array(model.parameters.value)
+
+
+def check(make, **options) -> None:
+    """Compare both engines: the same numbers, the same error, or a refusal that says where."""
+    with np.errstate(all="ignore"):
+        expected = outcome("numpy", make and make(), **copy.deepcopy(options))
+        found = outcome("jax", make and make(), **options)
+    if isinstance(found, NotCompilableError):
+        assert any(part in str(found) for part in (", line ", "probe", "step differs")), found
+        print(found)
+        return
+    if isinstance(expected, Exception):
+        assert type(found) is type(expected), f"{expected!r}, {found!r}"
+        return
+    assert not isinstance(found, Exception), repr(found)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("body", BODIES)
+def test_layers(body: str) -> None:
+    check(lambda: layer_of(body))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": Rate(learning_rate=0.05), "action": set_rate},
+        {"optimizer": Rate(learning_rate=0.05)},
+        {"optimizer": Counting(learning_rate=0.05)},
+        {"optimizer": Momentum(learning_rate=0.05)},
+        {"optimizer": Tabled(learning_rate=0.05)},
+        {"loss": CountingLoss()},
+        {"loss": BranchLoss()},
+        {"regularizer": Growing()},
+        *({"action": action} for action in (new_optimizer, set_rate, set_frozen, set_loss)),
+        {"action": scale_weights},
+        {"action": clear_slots, "optimizer": Adam()},
+        {"action": set_regularizer},
+    ],
+    ids=lambda options: "-".join(
+        getattr(v, "__name__", type(v).__name__) for v in options.values()
+    ),
+)
+def test_optimizers_losses_and_callbacks(options) -> None:
+    check(None, **options)
+
+
+@pytest.mark.parametrize(
+    ("body", "action"), [("y = self.options['scale']", set_options), ("y = self.scale", set_class)]
+)
+def test_a_callback_changes_what_a_layer_reads(body: str, action) -> None:
+    check(lambda: layer_of(body), action=action)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_false_alarm_where_a_gradient_is_rounding(seed: int) -> None:
+    from minigrad import BatchNorm, Dropout, ReLU
+
+    layers = [Dense(16), BatchNorm(), ReLU(), Dropout(0.2), Dense(2)]
+    model = Sequential(layers, input_shape=(3,), rng=seed, dtype="float32")
+    model.compile(optimizer=Adam(learning_rate=0.01), loss="mse")
+    model.fit(X, Y, epochs=5, batch_size=8, verbose=0, engine="jax")
+    assert np.isfinite(model.parameters.value).all()
