@@ -27,10 +27,10 @@ from minigrad.explain.formula import Formula, known_base
 from minigrad.explain.places import NamedParameter, Names, Place, word
 from minigrad.explain.steps import (
     Limit,
+    Quantity,
     Rule,
     Step,
     Sum,
-    Symbol,
     Written,
     at,
     factor,
@@ -65,18 +65,18 @@ def forward(place: Place, names: Names) -> Step:
     """Return the step of a layer's output."""
     if place.affine:
         return _affine_output(place)
-    return Branches(place, names).output() if merges(place) else _layer_output(place)
+    return Merging(place, names).output() if merges(place) else _layer_output(place)
 
 
 def backward(place: Place, names: Names) -> Iterator[Step]:
     """Yield the steps of a layer's gradients and of dJ/dinput; first, of a container's deltas."""
     layer = place.layer
     if (place.inner and not place.enters) or type(layer) in MERGES:
-        yield from Branches(place, names).deltas()
+        yield from Merging(place, names).deltas()
     elif place.affine:
         yield from _affine_backward(place)
     elif merges(place):
-        yield Branches(place, names).input_delta()
+        yield Merging(place, names).input_delta()
     elif isinstance(layer, Activation) and type(layer).backward in _BY_SLOPE:
         yield from _activation_backward(place, layer)
     else:
@@ -216,7 +216,7 @@ def regularized(step: Step, p: NamedParameter) -> Step:
     return replace(step, rule=rule, values=step.values + added)
 
 
-class Branches:
+class Merging:
     """The branches of a container, or the inputs of a merging layer, and the deltas they return."""
 
     def __init__(self, place: Place, names: Names) -> None:
@@ -224,7 +224,7 @@ class Branches:
         self.merge = layer.merge if isinstance(layer, Parallel) else MERGES.get(type(layer), "add")
         outputs = [(names.of(child.output), child.delta) for child in place.inner]
         # Each branch: the symbol of its output, the delta of this, and the name of the delta.
-        self.branches: list[tuple[Symbol, Array | None, str]] = [
+        self.branches: list[tuple[Quantity, Array | None, str]] = [
             (symbol, delta, symbol.delta) for symbol, delta in outputs if symbol is not None
         ]
         if type(layer) in MERGES:

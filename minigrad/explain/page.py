@@ -12,7 +12,7 @@ from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.loss_steps import target_shares
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place, by_label, word
-from minigrad.explain.steps import Limit, Line, Symbol, at, factor, flat_index, number
+from minigrad.explain.steps import Limit, Line, Quantity, at, factor, flat_index, number
 from minigrad.explain.text import opening
 from minigrad.layers import MultiHeadAttention, Residual, Softmax
 from minigrad.layers.recurrent import Recurrent
@@ -141,11 +141,11 @@ class _Row:
             for index in self.shown.units(h.units_of):
                 self._inputs[at(h.name, h.shape, index)] = at(x.name, x.shape, index // each)
 
-    def _shown(self, symbol: Symbol) -> list[str]:
+    def _shown(self, symbol: Quantity) -> list[str]:
         """Return the names of an array's units that are shown."""
         return [at(symbol.name, symbol.shape, i) for i in self.shown.units(symbol.units_of)]
 
-    def _column(self, symbols: list[Symbol], paths: list[str]) -> dict[str, Any]:
+    def _column(self, symbols: list[Quantity], paths: list[str]) -> dict[str, Any]:
         units, targets = [], self._targets(symbols[-1])
         for index in self.shown.units(symbols[0].units_of):
             values = [factor(s.name, s.values[self.shown.row], index) for s in symbols]
@@ -161,7 +161,7 @@ class _Row:
             column |= {key: True} if made and isinstance(made[0], kind) else {}
         return column
 
-    def _targets(self, symbol: Symbol) -> tuple[str, NDArray[Any]] | None:
+    def _targets(self, symbol: Quantity) -> tuple[str, NDArray[Any]] | None:
         """Return the name and the target of a prediction, if it has one number for each unit."""
         for label, target in by_label(self.made.target).items():
             output = self.made.names.outputs[label]

@@ -16,7 +16,7 @@ from minigrad.data.by_name import Data, each, row_count
 from minigrad.explain import layer_steps
 from minigrad.explain.loss_steps import loss_steps
 from minigrad.explain.places import Names, by_label
-from minigrad.explain.steps import Limit, Line, Step, Symbol, flat_index, largest
+from minigrad.explain.steps import Limit, Line, Quantity, Step, flat_index, largest
 from minigrad.explain.update import update_steps
 from minigrad.trace import trace
 
@@ -77,7 +77,7 @@ class Pass:
         )
 
     def _forward(self) -> Iterator[Step]:
-        told = set[Symbol]()
+        told = set[Quantity]()
         for place in self.names.places:
             if not place.enters and place.h not in told:  # a container may return what a layer did
                 told.add(place.h)

@@ -12,7 +12,7 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data
 from minigrad.explain.formula import equation_of, known_base, right_sides
-from minigrad.explain.steps import UNNAMED, Rule, Step, Symbol
+from minigrad.explain.steps import UNNAMED, Quantity, Rule, Step
 from minigrad.graphs.graph import Graph
 from minigrad.layers import Activation, Conv2DTranspose, Dense, Embedding, MultiHeadAttention
 from minigrad.layers.convolution import Convolution
@@ -35,7 +35,7 @@ class Taker(NamedTuple):
 class Output(NamedTuple):
     """A prediction, dJ/dprediction, and the name of this: of the whole delta, or of a part."""
 
-    symbol: Symbol
+    symbol: Quantity
     delta: Array
     delta_name: str
 
@@ -69,8 +69,8 @@ class Place(Traced):
     inner: list[Traced] = field(default_factory=list)
     enters: bool = False
     hidden: bool = False
-    xs: tuple[Symbol, ...] = (UNNAMED,)
-    h: Symbol = UNNAMED
+    xs: tuple[Quantity, ...] = (UNNAMED,)
+    h: Quantity = UNNAMED
     input_delta_names: list[str] = field(default_factory=list)
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class Place(Traced):
         self.activates = isinstance(self.layer, Activation) or "a" in self.sides
 
     @property
-    def x(self) -> Symbol:
+    def x(self) -> Quantity:
         """The symbol of the input, or of the first of several."""
         return self.xs[0]
 
@@ -161,11 +161,11 @@ class Names:
         self.deltas: dict[int, str] = {}  # the name of each dJ/dinput, by the array's id
         self.parameters: dict[str, list[NamedParameter]] = {}  # the uses of each, by name
         self.takers: dict[str, list[Taker]] = {}
-        self._symbols: dict[int, Symbol] = {}
+        self._symbols: dict[int, Quantity] = {}
         self._taken: set[str] = set()
         for label, array in by_label(x).items():
             name = self._free(label if label.isidentifier() else f"x_{word(label)}".strip("_"))
-            self._symbols[id(array)] = Symbol(name, f"∂J/∂{name}", array, name)
+            self._symbols[id(array)] = Quantity(name, f"∂J/∂{name}", array, name)
         networks = (getattr(step.layer, "network", step.layer) for step in recorded.steps)
         self.in_graph = any(isinstance(network, Graph) for network in networks)
         self._name_arrays()
@@ -177,7 +177,7 @@ class Names:
         self._name_deltas()
         self.symbols = {symbol.name: symbol for symbol in self._symbols.values()}
 
-    def of(self, array: Array) -> Symbol | None:
+    def of(self, array: Array) -> Quantity | None:
         return self._symbols.get(id(array))
 
     def taken(self, place: Place) -> str:
@@ -205,14 +205,14 @@ class Names:
         self._taken.add(name)
         return name
 
-    def _give(self, array: Array, name: str, like: Symbol | None = None) -> Symbol:
+    def _give(self, array: Array, name: str, like: Quantity | None = None) -> Quantity:
         """Return the symbol of an array, a new one if necessary; `like` may share its units."""
         if id(array) not in self._symbols:
             name = self._free(name)
             delta = f"δ{name[1:]}" if re.match(r"z\d", name) else f"∂J/∂{name}"
             same = like is not None and like.shape == array.shape[1:]
             first = like.units_of if like is not None and same else name
-            self._symbols[id(array)] = Symbol(name, delta, array, first)
+            self._symbols[id(array)] = Quantity(name, delta, array, first)
         return self._symbols[id(array)]
 
     def _name_arrays(self) -> None:
@@ -274,7 +274,7 @@ class Names:
                 if name:
                     self.deltas.setdefault(id(delta), name)
 
-    def _name_parts(self, symbol: Symbol, uses: list[tuple[Place, int]]) -> None:
+    def _name_parts(self, symbol: Quantity, uses: list[tuple[Place, int]]) -> None:
         """Name what the users of an array return for it; a container's includes its layers'."""
         outer = [use for use in uses if not any(use[0].is_in(place) for place, _ in uses)]
         ends = [label for label, output in self.outputs.items() if output.symbol is symbol]

@@ -20,7 +20,7 @@ Note: TypeAlias = Callable[[int, int], list[str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Symbol:
+class Quantity:
     """The names of an array and of dJ/darray, and the name of the first array with its units."""
 
     name: str
@@ -35,7 +35,7 @@ class Symbol:
 
 _ROUNDING: Final = 1e-6
 """Equations have constants of seven digits, and numbers are printed with six."""
-UNNAMED: Final = Symbol("", "", np.empty(1), "")
+UNNAMED: Final = Quantity("", "", np.empty(1), "")
 
 
 class Term(NamedTuple):
@@ -148,7 +148,7 @@ class Step:
     name: str
     rule: Rule
     values: Array
-    symbol: Symbol | None = None
+    symbol: Quantity | None = None
     sizes: Array | None = None
     sign: str = "="
 

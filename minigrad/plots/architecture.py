@@ -18,7 +18,7 @@ from minigrad.data.by_name import each
 from minigrad.graphs.graph import Graph
 from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.merge import Add, Average, Concatenate, Multiply
-from minigrad.plots.layout import Place
+from minigrad.plots.layout import Spot
 from minigrad.util.names import join
 
 _SIGNS: dict[object, str] = {
@@ -28,7 +28,7 @@ _SIGNS: dict[object, str] = {
 
 
 @dataclass(eq=False)
-class Node(Place):
+class Node(Spot):
     """An input, a layer or a merge, and the layers behind it that are named along with it."""
 
     path: str = ""

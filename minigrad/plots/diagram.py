@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
 from minigrad.plots.architecture import Node, nodes_of
-from minigrad.plots.layout import Layout, Place
+from minigrad.plots.layout import Layout, Spot
 from minigrad.plots.svg import document, fit, text, width_of
 from minigrad.summary import table, totals
 from minigrad.util.markup import element, escape
@@ -120,7 +120,7 @@ def _place(nodes: list[Node], graph: Layout) -> None:
             if node.drop:
                 node.below = node.drop + _LINE * len(node.lines) + 2
 
-        def length(a: Place, b: Place, least: float = 132.0 if spacious else 84.0) -> float:
+        def length(a: Spot, b: Spot, least: float = 132.0 if spacious else 84.0) -> float:
             if not (isinstance(a, Node) and isinstance(b, Node)):
                 return 0.0
             steep = 0.6 * abs(a.y - b.y)

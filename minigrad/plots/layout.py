@@ -21,7 +21,7 @@ _STIFFNESS = (1e-2, 1e-6, 1.0)  # of a line between two points, a point and a no
 
 
 @dataclass(eq=False)
-class Place:
+class Spot:
     """A node, or a point where an edge passes a column."""
 
     half: float = 0.0  # of the width of what edges lead to
@@ -34,8 +34,8 @@ class Place:
     right: float = 0.0
     rank: int = 0  # the number of its column
     row: int = 0
-    before: list[Place] = field(default_factory=list)  # neighbors in the last column
-    after: list[Place] = field(default_factory=list)
+    before: list[Spot] = field(default_factory=list)  # neighbors in the last column
+    after: list[Spot] = field(default_factory=list)
 
 
 class Layout:
@@ -46,18 +46,18 @@ class Layout:
         edges: (source, target), in the order of the targets.
     """
 
-    def __init__(self, nodes: Sequence[Place], edges: Sequence[tuple[Place, Place]]) -> None:
+    def __init__(self, nodes: Sequence[Spot], edges: Sequence[tuple[Spot, Spot]]) -> None:
         for source, target in edges:
             target.rank = max(target.rank, source.rank + 1)
         inner = {target for _, target in edges}
         for node in {source for source, _ in edges} - inner:  # an input is next to its layer
             node.rank = min(target.rank for source, target in edges if source is node) - 1
-        self.columns: list[list[Place]] = [[] for _ in range(max(n.rank for n in nodes) + 1)]
+        self.columns: list[list[Spot]] = [[] for _ in range(max(n.rank for n in nodes) + 1)]
         for node in nodes:
             self.columns[node.rank].append(node)
-        self.ways: dict[tuple[Place, Place], list[Place]] = {}
+        self.ways: dict[tuple[Spot, Spot], list[Spot]] = {}
         for source, target in edges:
-            points = [Place(rank=rank) for rank in range(source.rank + 1, target.rank)]
+            points = [Spot(rank=rank) for rank in range(source.rank + 1, target.rank)]
             self.ways[source, target] = way = [source, *points, target]
             for point in points:
                 self.columns[point.rank].insert(0, point)
@@ -67,11 +67,11 @@ class Layout:
         self._order()
         self.width = self.height = 0.0
 
-    def is_alone(self, a: Place, b: Place) -> bool:
+    def is_alone(self, a: Spot, b: Spot) -> bool:
         """Tell whether no other edge runs between the columns of two neighbors."""
         return len(self.columns[a.rank]) == len(self.columns[b.rank]) == 1
 
-    def arrange(self, length: Callable[[Place, Place], float]) -> None:
+    def arrange(self, length: Callable[[Spot, Spot], float]) -> None:
         """Set the places of nodes whose sizes are set, and the size of the picture.
 
         `length` returns the shortest length of an edge between two neighbors.
@@ -103,7 +103,7 @@ class Layout:
             self.width = max(self.width, x + rooms[end - 1] + _SIDE)
             self.height = max(p.y + p.below for c in self.columns[start:end] for p in c)
 
-    def path(self, source: Place, target: Place) -> str:
+    def path(self, source: Spot, target: Spot) -> str:
         """Return the line of an edge as an SVG path: horizontal at nodes, curved between them."""
         d = f"M{source.x + source.half:.1f} {source.y:.1f}"
         for a, b in pairwise(self.ways[source, target]):
@@ -125,7 +125,7 @@ class Layout:
             forward = sweep % 2 == 0
             for fixed, column in pairwise(self.columns if forward else self.columns[::-1]):
                 index = {place: i for i, place in enumerate(fixed)}
-                means: dict[Place, float] = {}
+                means: dict[Spot, float] = {}
                 for i, place in enumerate(column):
                     near = [index[p] for p in (place.before if forward else place.after)]
                     means[place] = sum(near) / len(near) if near else i
@@ -173,7 +173,7 @@ class Layout:
         return breaks
 
 
-def _crossings(columns: list[list[Place]]) -> int:
+def _crossings(columns: list[list[Spot]]) -> int:
     """Count the pairs of edges that cross."""
     count = 0
     for fixed, column in pairwise(columns):
@@ -187,7 +187,7 @@ def _curve(x1: float, y1: float, middle: float, x2: float, y2: float) -> str:
     return f"H{x1:.1f}C{middle:.1f} {y1:.1f} {middle:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
 
 
-def _settle(column: list[Place], heights: list[float], weights: list[float]) -> None:
+def _settle(column: list[Spot], heights: list[float], weights: list[float]) -> None:
     """Set heights without overlap that are nearest to those given: pool adjacent violators."""
     offsets = [0.0]
     for a, b in pairwise(column):

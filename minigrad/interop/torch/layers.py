@@ -29,7 +29,7 @@ Maker: TypeAlias = Callable[..., Any]
 """Makes a module of a layer, or a layer of a module, with the options that both have."""
 
 
-class Step(NamedTuple):
+class ChainItem(NamedTuple):
     """A module in a chain, with what is beside it."""
 
     module: Module
@@ -81,7 +81,7 @@ def _in_order(*modules: Module) -> Module:
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
 
 
-def _from_padding(step: Step, words: Sequence[str], **windows: Any) -> Any:
+def _from_padding(step: ChainItem, words: Sequence[str], **windows: Any) -> Any:
     """Return the padding of a module and of what is padded before it, as a number or a word.
 
     `words` are those that the layer knows; `windows` are options of `Windows`.
@@ -140,7 +140,7 @@ def _to_convolution(layer: Any, make: Maker) -> Module:
     return _in_order(*_extra(rest, 0.0), convolution)
 
 
-def _from_convolution(step: Step, make: Maker, padding: Any = None) -> Any:
+def _from_convolution(step: ChainItem, make: Maker, padding: Any = None) -> Any:
     module = step.module
     size, strides, dilation = map(one_size, (module.kernel_size, module.stride, module.dilation))
     if padding is None:
@@ -156,7 +156,7 @@ def _from_convolution(step: Step, make: Maker, padding: Any = None) -> Any:
     )
 
 
-def _from_transposed(step: Step, make: Maker) -> Any:
+def _from_transposed(step: ChainItem, make: Maker) -> Any:
     module = step.module
     size, strides, dilation = module.kernel_size, module.stride, module.dilation
     reaches = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
@@ -192,7 +192,7 @@ def _to_pooling(layer: Any, make: Maker) -> Module:
     return make(ceil_mode=more, count_include_pad=False)
 
 
-def _from_pooling(step: Step, make: Maker) -> Any:
+def _from_pooling(step: ChainItem, make: Maker) -> Any:
     module = step.module
     size, strides = one_size(module.kernel_size), one_size(module.stride)
     padding = _from_padding(step, ["same"], kernel=size, strides=strides)
@@ -203,7 +203,7 @@ def _from_pooling(step: Step, make: Maker) -> Any:
     return make(size, strides=strides, padding=padding)
 
 
-def _from_global_pooling(step: Step, make: Maker) -> Any:
+def _from_global_pooling(step: ChainItem, make: Maker) -> Any:
     module = step.module
     if set(per_axis(module.output_size, 1)) != {1}:
         raise ValueError(f"{step.label} expects output_size=1, got {module.output_size}")
@@ -216,7 +216,7 @@ def _to_upsampling(layer: Any, make: Maker) -> Module:
     return make(scale_factor=tuple(map(float, per_axis(layer.size, 2))))
 
 
-def _from_upsampling(step: Step, make: Maker) -> Any:
+def _from_upsampling(step: ChainItem, make: Maker) -> Any:
     module = step.module
     if module.mode != "bilinear":
         step.need(mode="nearest")
@@ -238,12 +238,12 @@ def _to_batch_norm(layer: Any, make: Any) -> Module:
     return make(layer.input_shape[-1])
 
 
-def _from_norm(step: Step, make: Maker) -> Any:
+def _from_norm(step: ChainItem, make: Maker) -> Any:
     step.need(normalized_shape=step.shape[-1:])
     return make()
 
 
-def _from_softmax(step: Step, make: Maker) -> Any:
+def _from_softmax(step: ChainItem, make: Maker) -> Any:
     if step.module.dim not in (-1, len(step.shape)):
         raise ValueError(f"{step.label} expects dim=-1, got {step.module.dim}")
     return make()
@@ -258,7 +258,7 @@ def _to_recurrent(layer: Any, make: Maker) -> Module:
     )
 
 
-def _from_recurrent(step: Step, make: Maker) -> Any:
+def _from_recurrent(step: ChainItem, make: Maker) -> Any:
     rows = step.module
     if not isinstance(rows, modules.RecurrentRows):
         rows = modules.RecurrentRows(rows, sequences=True, backwards=False, restores_order=False)
@@ -272,13 +272,13 @@ def _to_attention(layer: Any, make: Maker) -> Module:
     return make(nn.MultiheadAttention(size, layer.num_heads, bias=layer.use_bias, batch_first=True))
 
 
-def _from_attention(step: Step, make: Maker) -> Any:
+def _from_attention(step: ChainItem, make: Maker) -> Any:
     inner = step.module.inner
     check_options(step.label, inner, dropout=0.0)
     return make(inner.num_heads, use_bias=inner.in_proj_bias is not None)
 
 
-def _from_unflatten(step: Step, make: Maker) -> Any:
+def _from_unflatten(step: ChainItem, make: Maker) -> Any:
     if len(step.shape) != 1:
         raise ValueError(f"{step.label} expects an nn.Flatten before it")
     return make(tuple(step.module.unflattened_size))
@@ -426,7 +426,7 @@ def module_of(layer: Any) -> Module:
     return modules.ChannelsFirst(module) if first else module
 
 
-def layer_of(step: Step) -> Any:
+def layer_of(step: ChainItem) -> Any:
     """Return the layer of a module, not built."""
     module = step.module
     inner = module.inner if isinstance(module, modules.RecurrentRows) else module

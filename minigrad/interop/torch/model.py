@@ -22,7 +22,7 @@ from minigrad.interop.torch.layers import (
     CHANNELS_LAST,
     ELEMENTWISE,
     PAD_VALUES,
-    Step,
+    ChainItem,
     check_options,
     layer_of,
     module_of,
@@ -256,7 +256,7 @@ class _Reader:
             following: Any = waiting[0] if waiting else None
             cuts = type(inner) is nn.ConvTranspose2d and type(following) in _PADS
             cut = waiting.pop(0) if cuts and min(following.padding) < 0 else None
-            layer = self._layer(Step(inner, pad, cut, following, shape, self._label(inner)))
+            layer = self._layer(ChainItem(inner, pad, cut, following, shape, self._label(inner)))
             shape = build_once(layer, shape, np.random.default_rng(0))
             self._fill(layer, inner)
             layers.append(layer)
@@ -285,7 +285,7 @@ class _Reader:
             layers[name] = layer, *sources
         return Graph(module.inputs, layers, module.outputs)
 
-    def _layer(self, step: Step) -> Any:
+    def _layer(self, step: ChainItem) -> Any:
         """Return the layer for one module, not built."""
         module = step.module
         if isinstance(module, modules.Branches):
