@@ -32,7 +32,8 @@ from minigrad.layers import *
 from minigrad.layers.softmax import softmax
 from minigrad.losses import *
 from minigrad.metrics import confusion_matrix
-from minigrad.models.model import Model, Sequential
+from minigrad.models.model import Model
+from minigrad.models.sequential import Sequential
 from minigrad.objective import Objective
 from minigrad.optimizers import *
 from minigrad.regularizers import L1, L1L2, L2, Regularizer

@@ -169,7 +169,7 @@ STUDENT = [*CORE, "layers.dense", "layers.activations", "losses.regression", "op
     [
         ({name: MODULES[name].read_text("utf-8").count("\n") for name in CORE}, 2000),
         (read_with(*STUDENT), 4000),
-        (read_with(*STUDENT, "models.model"), 5500),
+        (read_with(*STUDENT, "models.sequential"), 5500),
     ],
     ids=["core", "with Dense and SGD", "from fit"],
 )

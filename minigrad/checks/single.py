@@ -7,7 +7,8 @@ import copy
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import DType, Shape
 from minigrad.graphs.graph import Input
-from minigrad.models.model import Model, Sequential
+from minigrad.models.model import Model
+from minigrad.models.sequential import Sequential
 
 
 def model_of(layer: Layer, input_shape: Shape | None, dtype: DType = "float64") -> Model:

@@ -22,7 +22,8 @@ from minigrad.layers.dense import Dense
 from minigrad.layers.softmax import softmax
 from minigrad.losses.classification import BCEWithLogitsLoss, CrossEntropyLoss
 from minigrad.losses.regression import MSELoss
-from minigrad.models.model import Model, Sequential
+from minigrad.models.model import Model
+from minigrad.models.sequential import Sequential
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import as_object
 from minigrad.util.names import kind_of

@@ -16,7 +16,8 @@ from minigrad.core.layer import build_once, walk
 from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array, Shape, as_input_shape
 from minigrad.initializers import Substitute
-from minigrad.models.model import Model, Sequential
+from minigrad.models.model import Model
+from minigrad.models.sequential import Sequential
 from minigrad.models.sharing import first_paths, replace
 from minigrad.regularizers import Regularizer
 from minigrad.saving import safetensors
