@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minigrad.jit import operations
-from minigrad.jit.program import refusal
+from minigrad.jit.program import mapped, refusal
 from minigrad.jit.recorded import (
     Recorded,
     concrete,
@@ -119,6 +119,8 @@ def _array_function(self: Recorded, function: Any, types: Any, args: Any, kwargs
         raise refusal(f"np.{name} has no counterpart in JAX", "use other functions of NumPy")
     if out is not None and not isinstance(out, Recorded):
         raise _written(f"np.{name}")
+    if function in _OF_LISTS:
+        args = mapped(list, np.array, args)
     c = function(*concrete(args), **concrete(kwargs))
     known = {key: value for key, value in kwargs.items() if key not in _DROPPED}
     result = record(_alone(c, args), peer, *args, **known)
@@ -177,6 +179,20 @@ def _put_along_axis(target: Any, indices: Any, values: Any, axis: int | None) ->
     np.put_along_axis(target.c, concrete(indices), concrete(values), axis)
 
 
+def _in_place(function: Callable[..., Any]) -> Callable[..., None]:
+    """Return what stands for a function that changes its first argument."""
+
+    def change(target: Any, *args: Any, **options: Any) -> None:
+        if not isinstance(target, Recorded):
+            raise _written(f"np.{function.__name__}")
+        args, c = mapped(list, np.array, args), target.c.copy()
+        function(c, *concrete(args), **concrete(options))
+        peer = getattr(jnp, function.__name__)
+        target[...] = record(c, peer, target, *args, **options, inplace=False)
+
+    return change
+
+
 def _take(x: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "") -> Any:
     if out is not None or mode not in ("", "raise"):
         raise refusal("np.take with out or a mode", "use x[indices]")
@@ -219,6 +235,7 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.dot: _dot,
     np.copyto: _copyto,
     np.put_along_axis: _put_along_axis,
+    **{function: _in_place(function) for function in (np.put, np.place, np.fill_diagonal)},
     np.take: _take,
     np.take_along_axis: _take_along_axis,
     np.split: _split,
@@ -226,6 +243,8 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.expand_dims: _expand_dims,
     np.flip: _flip,
 }
+_OF_LISTS = {np.isin, np.convolve, np.correlate, np.interp, np.searchsorted, np.digitize}
+"""What takes lists of numbers, which JAX's functions don't."""
 _METHODS = {np.transpose, np.ravel, np.reshape, np.swapaxes, np.squeeze, np.copy}
 _LIKE = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
 _OF_FORM = {

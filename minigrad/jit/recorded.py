@@ -44,6 +44,8 @@ from minigrad.jit.program import (
     refusal,
 )
 
+_AS_ARRAY = "compute with NumPy's functions; to index a table, write np.array(table)[index]"
+
 
 class _MissingError(NotCompilableError, AttributeError):
     """An array lacks an attribute that NumPy's have."""
@@ -194,7 +196,7 @@ class Recorded(NDArrayOperatorsMixin):
         return Recorded(c, element.value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self._leaving("np.asarray", "compute with NumPy's functions"), dtype)
+        return np.array(self._leaving("np.asarray", _AS_ARRAY), dtype)
 
     def __float__(self) -> float:
         return float(self._leaving("float", "use array.item(), or compute with the array"))
@@ -484,6 +486,8 @@ def _key_values(key: Any) -> Any:
         if isinstance(k, Recorded) and k.value is not None:
             return k.value
         c = concrete(k)
+        if isinstance(c, np.ndarray) and c.dtype == bool and c.ndim == 1:
+            return np.flatnonzero(c)  # JAX takes no mask whose number of elements it must know
         return c.copy() if isinstance(c, np.ndarray) else int(c)
 
     return mapped((Recorded, np.ndarray, np.integer), value_of, key)
