@@ -451,3 +451,14 @@ def test_parameters_that_move_between_small_and_large_batches() -> None:
         one.fit(batches, epochs=3, threads=2, verbose=0, callbacks=callbacks)
         losses.append(one.history["loss"])
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_step_changes_the_parameters_of_a_part_and_no_others(index: int) -> None:
+    model = Sequential([Dense(3), Dense(2), Dense(4)], input_shape=(2,), rng=0)
+    model.parameters.grad = np.ones(model.parameters.size)
+    before = [p.value.copy() for p in model.parameters]
+    SGD(learning_rate=1.0).step(model[index].parameters)
+    own = {id(p) for p in model[index].parameters}
+    for p, old in zip(model.parameters, before, strict=True):
+        np.testing.assert_array_equal(p.value, old - 1.0 if id(p) in own else old)
