@@ -177,7 +177,7 @@ def _refuse_repeated(layers: Sequence[Layer], owner: str) -> None:
 
 
 def _is_settled(layer: Layer) -> bool:
-    """Whether a layer is built, and isn't a copy that belongs to no model."""
+    """Whether a layer is built, and all its parameters lie in a vector."""
     return layer.output_shape is not None and all(
         p.source.vectors is not None for _, p in layer.named_parameters()
     )

@@ -24,7 +24,7 @@ class Gradient:
     Args:
         network: the layer, built.
         loss: J.
-        parameters: where the gradient goes; by default the network's own.
+        parameters: the network's, by default its own; shared gradients are summed in them.
 
     Attributes:
         rows: the number of rows that are computed at once.
@@ -40,7 +40,7 @@ class Gradient:
         self.use(network.parameters if parameters is None else parameters)
 
     def use(self, parameters: Parameters) -> None:
-        """Leave gradients in these from now on, and add their regularizers."""
+        """Sum shared gradients and add regularizers in these from now on; layers write the rest."""
         self.parameters = parameters
         self._regularized = any(p.regularizer is not None for p in parameters)
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Symbol:
-    """What a layer gives for other symbols, or an `Input`; a graph is described by them."""
+    """A value in a graph: an `Input`, or the output of a layer."""
 
     def __init__(self, layer: Layer | None, sources: tuple[Symbol, ...]) -> None:
         self.layer = layer
@@ -83,7 +83,7 @@ class Layer(Cached):
     stochastic = False
     """Whether `forward` draws random numbers; such a model runs its row blocks in order."""
     transparent = False
-    """Whether a model has the children of this layer as its own."""
+    """Whether a model lists the children of this layer directly, without its name in the path."""
     stepwise = False
     """Whether the positions of a row are computed in sequence; such a model needs large blocks."""
     gives_probabilities = False

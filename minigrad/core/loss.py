@@ -134,7 +134,7 @@ class Loss(Cached):
         return factor * summed
 
     def backward(self) -> Array:
-        """Return dJ/dprediction for the last `forward`, as a new array."""
+        """Return dJ/dprediction for the last training `forward` or `measure`, as a new array."""
         slope, factor = self.cache
         delta: Array = slope * factor
         return delta

@@ -20,7 +20,7 @@ class Vectors:
     """Two flat arrays: the values of several parameters side by side, and their gradients.
 
     Attributes:
-        changes: counts the parameters that have moved elsewhere, were frozen, or thawed.
+        changes: counts each move, freeze and thaw, so that views taken earlier can be checked.
     """
 
     def __init__(self, value: Array, grad: Array) -> None:
@@ -157,7 +157,7 @@ class Parameters(Sequence[Parameter]):
 
     Args:
         parameters: the parameters; of shared ones the source is held, once.
-        dtype: of the model that owns them; None leaves parameters where they are.
+        dtype: of the model that owns them; with None, parameters that lie in a vector stay there.
 
     >>> weight, bias = Parameter(np.ones((2, 3))), Parameter(np.zeros(3))
     >>> parameters = Parameters([weight, bias])

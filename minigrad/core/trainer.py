@@ -68,7 +68,7 @@ class Run:
         gradient: computes J and dJ/dtheta of a batch.
         data: the rows to train with, in batches of `batch_size`.
         rng: draws the order of the rows; None takes them as they lie.
-        metrics: returns what accumulates the loss and the metrics of an epoch.
+        metrics: makes the `RunningMetrics` of an epoch.
         validation: the rows to evaluate after each epoch, by `validate`.
         callbacks: see `Callback`.
     """
@@ -235,7 +235,7 @@ class Trainer:
             for callback in run.callbacks:
                 callback.on_epoch_end(self, self.epoch, logs)
             run.progress.show()
-            run.gradient.use(self.model.parameters)  # they may have shared or regularized one
+            run.gradient.use(self.model.parameters)  # a callback may have shared or regularized one
         run.end_epoch(self)
         if run.ctrl_c.presses and not last and not run.ahead:
             raise KeyboardInterrupt
