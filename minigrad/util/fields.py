@@ -53,7 +53,7 @@ class Option(NamedTuple):
     default: Any
     kw_only: bool
     after: str
-    annotation: str = ""
+    annotation: Any = ""
 
     def parameter(self, name: str) -> inspect.Parameter:
         """Return the option as a parameter of `__init__`."""
@@ -89,7 +89,7 @@ def options(cls: type[T]) -> type[T]:
     own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
     for name, declared in own.items():
         annotation = cls.__annotations__[name]
-        if annotation.startswith("As["):  # the constructor takes the first of both types
+        if str(annotation).startswith("As["):  # the constructor takes the first of both types
             annotation = annotation[3:].split(", ")[0]
         own[name] = declared._replace(annotation=annotation)
         delattr(cls, name)
