@@ -150,6 +150,16 @@ def put(x: Any, key: Any, new: Any) -> Any:
     return jnp.where(mask, jax.lax.pad(new, jnp.zeros((), x.dtype), padding), x)
 
 
+def elements(x: Any, numbers: Any) -> Any:
+    """Return the elements of some numbers, counted through x."""
+    return jnp.reshape(x, -1)[numbers]
+
+
+def put_elements(x: Any, numbers: Any, new: Any) -> Any:
+    """Return x with new elements at some numbers."""
+    return jnp.reshape(x, -1).at[numbers].set(new).reshape(x.shape)
+
+
 def put_at(x: Any, key: Any, change: str, *new: Any) -> Any:
     """Return x after a ufunc's `at`: "add", "multiply", "max" or "min" at each index in turn."""
     if change == "subtract":

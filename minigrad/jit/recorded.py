@@ -44,7 +44,10 @@ from minigrad.jit.program import (
     refusal,
 )
 
-_AS_ARRAY = "compute with NumPy's functions; to index a table, write np.array(table)[index]"
+_AS_ARRAY = (
+    "compute with NumPy's functions; to index a table that lies in a list or a closure, write "
+    "np.array(table)[index]"
+)
 
 
 class _MissingError(NotCompilableError, AttributeError):
@@ -107,11 +110,19 @@ class Recorded(NDArrayOperatorsMixin):
 
     def write(self, new: Any, mask: Any = True) -> None:
         """Give all elements, or those of a mask, new values; `c` changes afterwards."""
+        self._check_writeable()
         if is_constant((self, new, mask)):
             return
         masked = () if mask is True else (self, mask)
         arguments = (new, self.shape, self.dtype, *masked)
         self._set(emit(operations.assigned, arguments, {}, self.shape, self.dtype))
+
+    def _check_writeable(self) -> None:
+        if isinstance(self.c, np.ndarray) and not self.c.flags.writeable:
+            raise refusal(
+                "it writes into an array that was made before, or into a view that is read-only",
+                "make the array in this method, as by np.zeros(...) or x.copy()",
+            )
 
     def _view(self, c: Any, get: tuple[Any, ...], put: tuple[Any, ...]) -> Any:
         """Return what NumPy made of this array: a view where it made one, else a new array."""
@@ -133,6 +144,10 @@ class Recorded(NDArrayOperatorsMixin):
     @property
     def shape(self) -> tuple[int, ...]:
         return np.shape(self.c)
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise refusal("x.shape = ... changes an array in place", "write x = x.reshape(shape)")
 
     @property
     def ndim(self) -> int:
@@ -242,9 +257,11 @@ class Recorded(NDArrayOperatorsMixin):
     # Views and copies.
 
     def __getitem__(self, key: Any) -> Any:
+        key = _without_lists(key)
         if any(isinstance(k, Recorded) and k.dtype == bool and k.value for k in _keys(key)):
             raise refusal(
-                "x[mask] has a shape that depends on the data", "use np.where(mask, x, 0)"
+                "x[mask] has a shape that depends on the data",
+                "use np.where(mask, x, 0); for x[mask] += y, x += np.where(mask, y, 0)",
             )
         self._choose(key)
         c = self.c[concrete(key)]
@@ -269,8 +286,10 @@ class Recorded(NDArrayOperatorsMixin):
             axis += self.ndim - taken if k is Ellipsis else _axes(k)
 
     def __setitem__(self, key: Any, new: Any) -> None:
+        key = _without_lists(key)
         if isinstance(new, Recorded) and new._is_at(self, key):
             return  # as in x[key] += 1, which has changed the view already
+        self._check_writeable()
         if key is Ellipsis or (isinstance(key, slice) and key == slice(None)):
             self.write(new)
         elif isinstance(key, Recorded) and key.dtype == bool:
@@ -343,8 +362,10 @@ class Recorded(NDArrayOperatorsMixin):
     def squeeze(self, axis: Any = None) -> Any:
         return self.reshape(self.c.squeeze(axis).shape)
 
-    def view(self, dtype: Any) -> Any:
-        """Return the same bytes as numbers of another type of the same size."""
+    def view(self, dtype: Any = None) -> Any:
+        """Return the same bytes, as numbers of another type of the same size."""
+        if dtype is None:
+            return self[...]
         c = self.c.view(dtype)
         if c.dtype.itemsize != self.itemsize:
             raise refusal("a view of another item size can't be compiled", "use astype")
@@ -388,6 +409,21 @@ class Recorded(NDArrayOperatorsMixin):
     def real(self) -> Any:
         return np.real(self)
 
+    @property
+    def imag(self) -> Any:
+        return np.imag(self)
+
+    @property
+    def flat(self) -> Any:
+        """The elements one after another; only where they lie so."""
+        if not self.flags.c_contiguous:
+            raise refusal("x.flat of an array that isn't contiguous", "use x.reshape(-1)")
+        return self.reshape(-1)
+
+    @flat.setter
+    def flat(self, new: Any) -> None:
+        self[...] = np.resize(new, self.shape) if is_constant(new) else np.reshape(new, self.shape)
+
 
 def _method(name: str) -> Callable[..., Any]:
     def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
@@ -421,6 +457,10 @@ for _name in [
     "searchsorted",
     "nonzero",
     "choose",
+    "put",
+    "partition",
+    "argpartition",
+    "resize",
 ]:
     setattr(Recorded, _name, _method(_name))
 
@@ -509,6 +549,13 @@ def _axes(k: Any) -> int:
 def plain(tree: Any, what: str) -> Any:
     """Return arguments that must be the same in every step, such as a shape."""
     return mapped(Recorded, lambda array: array._leaving(what, "use a constant"), tree)
+
+
+def _without_lists(key: Any) -> Any:
+    """Return an index with arrays in place of lists, which JAX doesn't take."""
+    if isinstance(key, list):
+        return np.stack(key) if not is_constant(key) else np.array(concrete(key))
+    return tuple(map(_without_lists, key)) if isinstance(key, tuple) else key
 
 
 def _keys(key: Any) -> tuple[Any, ...]:

@@ -99,7 +99,7 @@ class Hidden(Through):
     ("layer", "parts"),
     [
         (Float(), ["Float 'float_1'", "test_behavior.py, line", "float", "item()"]),
-        (Written(), ["Written 'written_1'", "np.asarray", "test_behavior.py, line"]),
+        (Written(), ["Written 'written_1'", "np.zeros", "test_behavior.py, line"]),
         (Masked(), ["Masked 'masked_1'", "x[mask]", "np.where"]),
         (Global(), ["Global 'global_1'", "np.random", "buffers"]),
         (Remembering(), ["Remembering 'remembering_1'", "self.seen", "buffers"]),
