@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,9 @@ import numpy as np
 from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
-from minigrad.jit.contents import Contents
+from minigrad.jit.contents import Contents, is_library
 from minigrad.jit.draws import draws_taken_back
-from minigrad.jit.program import NotCompilableError
+from minigrad.jit.program import NotCompilableError, place
 from minigrad.jit.state import State
 
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
@@ -65,12 +67,42 @@ def unchanged(run: Callable[[], Any], *objects: Any) -> Any:
     before = Contents(*objects, states=True)
     found = run()
     if path := before.difference(Contents(*objects, states=True)):
+        line = _line_that_changes(path, run, *objects)
         raise NotCompilableError(
-            f"the model can't be compiled: its code changes {path}, which jitted code would not: "
-            "keep it in self.cache, name it in buffers or slots, draw from the generator that "
-            "build receives, or use engine='numpy'"
+            f"{line or 'the model'} can't be compiled: its code changes {path}, which jitted code "
+            "would not: keep it in self.cache, name it in buffers or slots, draw from the "
+            "generator that build receives, or use engine='numpy'"
         )
     return found
+
+
+_MOST_LINES = 2000
+"""How many lines of users' code are followed to find one that changes a value."""
+
+
+def _line_that_changes(path: str, run: Callable[[], Any], *objects: Any) -> str:
+    """Run once more, and return where users' code changes a value; "" if it can't be told."""
+    before = Contents(*objects, states=True).leaf(path)
+    found, last, lines = list[str](), "", 0
+
+    def look(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal last, lines
+        if found or lines > _MOST_LINES or is_library(frame.f_globals.get("__name__", "")):
+            return None
+        if event != "call":
+            lines += 1
+            if last and Contents(*objects, states=True).leaf(path) != before:
+                found.append(last)
+            last = place(frame)
+        return look
+
+    traced = sys.gettrace()
+    sys.settrace(look)
+    try:
+        run()
+    finally:
+        sys.settrace(traced)
+    return found[0] if found else ""
 
 
 def _beyond_rounding(gradients: list[Array], i: int) -> Any:

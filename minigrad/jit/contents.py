@@ -86,6 +86,11 @@ class Contents:
             return _text(min(found, key=lambda path: "cache" in _text(path)))
         return _text(max(self.paths, other.paths, key=len)[min(len(self.paths), len(other.paths))])
 
+    def leaf(self, name: str) -> Any:
+        """Return the leaf of a name that `difference` gives; None if there is none."""
+        paths = (i for i, path in enumerate(self.paths) if _text(path) == name)
+        return next((self.leaves[i] for i in paths), None)
+
     def _leaf(self, value: Any, path: Any) -> None:
         self.leaves.append(value)
         self.paths.append(path)

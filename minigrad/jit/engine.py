@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import partial
 from os import PathLike, fspath
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,8 +24,11 @@ from minigrad.jit.devices import Devices
 from minigrad.jit.feeds import Feed, Feeds, Finished
 from minigrad.jit.forward import Forward, JittedGradient
 from minigrad.jit.hosts import Hosts, announce_end
+from minigrad.jit.program import NotCompilableError
 from minigrad.jit.run import JaxRun
 from minigrad.jit.state import State
+from minigrad.jit.step import Step, step_for
+from minigrad.jit.update_program import UpdateProgram
 from minigrad.metrics.running import RunningMetrics
 from minigrad.util.options import check_int
 
@@ -95,7 +99,8 @@ class JaxEngine:
         self._calls: dict[Any, Calls] = {}
         self._options: Any = None
         self._optimizer: Any = None
-        self.by_numpy = self._steps = 0
+        self.by_numpy = self._steps = self._made = 0
+        self._ends: list[int] = []
         self.feeds = Feeds(data, self.run, self.devices, self.hosts, trainer, gradient, alone=alone)
         return self.feeds, validation, callbacks
 
@@ -106,6 +111,7 @@ class JaxEngine:
 
     def end_epoch(self) -> None:
         """Stop if another process does."""
+        self._ends.append(self._made - sum(len(epoch.js) for epoch in self.feeds.ahead))
         if self.hosts is not None:
             trainer = self.trainer
             heard = self.hosts.agree(f"the end of epoch {trainer.epoch}", stop=trainer.stop)
@@ -153,17 +159,56 @@ class JaxEngine:
                 call.jitted.per_step = pace
             reports, count, good = call(feed, start, most, self.good)
             if good:
-                call.check(feed, start, good, self.gradient)
-            if good:
+                self._made += good
+                if not call.check(feed, start, good, self.gradient, self._made):
+                    raise self._difference(call, feed)
                 made = min(good, feed.batches - start)
                 cuts = (slice(i, i + made) for i in range(0, good, made))
                 done, *ahead = (feed.finished(start, reports, cut) for cut in cuts)
                 self.feeds.ahead.extend(ahead)
                 yield done
             if good < count:
+                self._made += 1
                 yield feed.batch(start + good).take(feed.real(start + good))
                 good += 1
             start += good
+
+    def _difference(self, call: Calls, feed: Feed) -> NotCompilableError:
+        """Go back to the last step that agreed, and return the error that says what differs."""
+        trainer, found = self.trainer, call.jitted.step
+        steps, made = call.go_back()
+        epochs = trainer.history.epochs - sum(end > made for end in self._ends)
+        for numbers in trainer.history.values():
+            del numbers[epochs:]
+        trainer.epoch = epochs
+        try:
+            place = found.difference(self._record(call.state, feed)) or ""
+        except NotCompilableError as error:
+            return error
+        return NotCompilableError(
+            f"{place + ': ' if place else ''}the jitted step differs from NumPy's now; the "
+            f"parameters are back at step {steps}, and the history at epoch {epochs}: look for a "
+            "layer that computes with what changes from step to step, or fit with engine='numpy'"
+        )
+
+    def _record(self, state: State, feed: Feed) -> Step:
+        """Record the step for the batches of a feed.
+
+        The rows come in another order, since the comparison must notice if one of their numbers
+        became a constant.
+        """
+        batch, gradient = feed.batch(0), self.gradient
+        other = jax.tree.map(lambda a: a[::-1], (batch.x, batch.y, batch.weight))
+        return step_for(
+            gradient.network,
+            gradient.loss,
+            other,
+            gradient.rows,
+            partial(UpdateProgram, state.optimizer, gradient.parameters),
+            predicts=self.predicts,
+            targets=self._targets(feed),
+            devices=self.devices,
+        )
 
     def _agree(self, hosts: Hosts, feed: Feed, most: int) -> tuple[int, float]:
         """Return how many steps all may make in a call, and how long a step takes the slowest."""
@@ -193,7 +238,7 @@ class JaxEngine:
         """Return the calls for such batches; a callback may have changed an option."""
         if self._options is None or self._watched:
             trainer, network = self.trainer, self.gradient.network
-            options = Contents(network, trainer.loss, trainer.optimizer)
+            options = Contents(network, self.gradient.loss, trainer.optimizer)
             if options != self._options or trainer.optimizer is not self._optimizer:
                 self._options, self._calls = options, {}
                 self._optimizer = trainer.optimizer
@@ -207,17 +252,10 @@ class JaxEngine:
             state = State(gradient.network, gradient.parameters, trainer.optimizer)
             if whole_key not in kept:
                 trainer.say(f"JAX compiles a step for batches of {feed.size} rows")
-                kept[whole_key] = compile_step(
-                    state,
-                    gradient,
-                    trainer.loss,
-                    feed,
-                    self.devices,
-                    predicts=self.predicts,
-                    targets=self._targets(feed),
-                    known=[c for other, c in kept.items() if other[1:] == whole_key[1:]],
-                )
-            self._calls[key] = Calls(state, kept[whole_key])
+                known = [c for other, c in kept.items() if other[1:] == whole_key[1:]]
+                record = partial(self._record, state, feed)
+                kept[whole_key] = compile_step(state, gradient, feed, self.devices, record, known)
+            self._calls[key] = Calls(state, kept[whole_key], self._made)
         return self._calls[key]
 
 
