@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -458,4 +459,24 @@ def test_the_address_has_the_step(browser, explanation, tmp_path):
     assert text(browser, "#count").startswith("Step 4 of")
     browser.js("byId('next').click()")
     assert browser.js("location.hash") == "#step=5"
+    assert troubles(browser) == []
+
+
+def test_a_frame_has_the_height_and_the_theme_of_the_page_around_it(browser, explanation, tmp_path):
+    site = Path(__file__).parents[1] / "docs" / "_static" / "frames.js"
+    around = tmp_path / "around.html"
+    around.write_text(
+        f"<body data-theme=dark><script>{site.read_text()}</script>"
+        f"<div class=cell_output>{explanation._repr_html_()}</div></body>"
+    )
+    browser.show(1280, 900)
+    browser.open(around)
+    wait = "new Promise((done) => setTimeout(done, 300))"
+    height = "parseFloat(document.querySelector('iframe').style.height)"
+    browser.js(wait)
+    wide = browser.js(height)
+    assert wide != 1000
+    browser.show(390, 900)
+    browser.js(wait)
+    assert browser.js(height) > wide
     assert troubles(browser) == []
