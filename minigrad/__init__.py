@@ -39,7 +39,7 @@ from minigrad.optimizers import *
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
-from minigrad.util.names import guess
+from minigrad.util.lookup import unknown_in
 
 if TYPE_CHECKING:
     from minigrad import plots as plots
@@ -105,8 +105,7 @@ def __getattr__(name: str) -> Any:
         return import_module("minigrad.plots")
     if name in ("GradientReport", "LayerReport", "check_gradients", "check_layer"):
         return getattr(import_module("minigrad.checks"), name)
-    meant = "" if name.startswith("_") else guess(name, __all__)
-    raise AttributeError(f"module 'minigrad' has no attribute '{name}'{': ' * bool(meant)}{meant}")
+    return unknown_in(__name__, __all__)(name)
 
 
 def __dir__() -> list[str]:

@@ -109,7 +109,7 @@ def test_wrong_callbacks(callbacks, message: str) -> None:
         ("on_epoch_finish", "on_epoch_end"),
         ("on_epoch_start", "on_epoch_begin"),
         ("on_epoch_ends", "on_epoch_end"),
-        ("on_batch_end", "on_epoch_end"),
+        ("on_batch_end", "on_update_end"),
     ],
 )
 def test_unknown_method_is_refused(name: str, meant: str) -> None:

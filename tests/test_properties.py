@@ -36,6 +36,7 @@ from minigrad.core.layer import build_once, walk
 from registered_examples import LAYERS, LOSSES, OPTIMIZERS
 
 RUNS = pytest.mark.parametrize("examples", [20, pytest.param(250, marks=pytest.mark.slow)])
+pytestmark = pytest.mark.filterwarnings("ignore:.* over 1 unit:UserWarning")  # of random widths
 
 
 @cache

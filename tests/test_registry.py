@@ -31,8 +31,8 @@ from minigrad.checks.single import model_of
 from minigrad.core.layer import walk
 from minigrad.metrics import AtThreshold, TopK
 from minigrad.util.config import Configurable, as_object, registered
-from minigrad.util.names import snake_case
 from minigrad.util.serialization import from_config, to_config
+from minigrad.util.spelling import snake_case
 from registered_examples import GRAPHS, LAYERS
 
 

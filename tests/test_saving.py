@@ -727,7 +727,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "torch": (lambda d, t, m: m.update(format="pt"), "no minigrad model.*load_weights"),
     "newer": (
         lambda d, t, m: m.update(version="2", minigrad="9.1"),
-        "minigrad 9.1 in version 2 .*pip install --upgrade minigrad",
+        "minigrad 9.1 in version 2 .*update minigrad",
     ),
     "no JSON": (lambda d, t, m: m.update(model=""), "Expecting value"),
     "not an object": (put("architecture", 3), "expected a model .* got 3"),

@@ -4,8 +4,11 @@ from minigrad.callbacks.base import Callback
 from minigrad.callbacks.csv_logger import CSVLogger
 from minigrad.callbacks.learning_rate import LearningRateScheduler, ReduceOnPlateau
 from minigrad.callbacks.monitors import EarlyStopping, ModelCheckpoint
+from minigrad.util.lookup import unknown_in
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "LearningRateScheduler", "ModelCheckpoint",
     "ReduceOnPlateau",
 ]  # fmt: skip
+
+__getattr__ = unknown_in(__name__, __all__)

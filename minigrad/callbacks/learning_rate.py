@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 
 from typing_extensions import override
 
@@ -16,7 +17,8 @@ class LearningRateScheduler(Callback):
     """Sets the optimizer's learning rate before each epoch.
 
     Args:
-        schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate.
+        schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate;
+            or takes the epoch and the present learning rate.
 
     Raises:
         TypeError: `schedule` isn't a function; when training begins, an optimizer whose learning
@@ -31,12 +33,13 @@ class LearningRateScheduler(Callback):
     0.125
     """
 
-    def __init__(self, schedule: Callable[[int], float]) -> None:
+    def __init__(self, schedule: Callable[[int], float] | Callable[[int, float], float]) -> None:
         if not callable(schedule):
             raise TypeError(
                 f"LearningRateScheduler expects a function of the epoch, got {schedule!r}"
             )
-        self.schedule = schedule
+        self.schedule: Callable[..., float] = schedule
+        self._takes_rate = _required(schedule) == 2
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -44,7 +47,8 @@ class LearningRateScheduler(Callback):
 
     @override
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        trainer.optimizer.learning_rate = self.schedule(epoch)
+        rate = [trainer.optimizer.rate] * self._takes_rate
+        trainer.optimizer.learning_rate = self.schedule(epoch, *rate)
 
 
 class ReduceOnPlateau(Monitor):
@@ -117,6 +121,15 @@ class ReduceOnPlateau(Monitor):
         """Count an epoch, and return whether patience runs out."""
         self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
         return self._waited == self.patience
+
+
+def _required(function: Callable[..., object]) -> int:
+    """Return the number of arguments that a call must have."""
+    try:
+        arguments = signature(function).parameters.values()
+    except ValueError:  # a function in C
+        return 1
+    return sum(a.default is a.empty and a.kind < a.VAR_POSITIONAL for a in arguments)
 
 
 def _refuse_schedule(callback: Callback, trainer: Trainer) -> None:

@@ -37,9 +37,11 @@ class Cached(Configurable):
                 )
             if name.startswith("__"):  # copy and pickle ask for these before `__init__` has run
                 raise AttributeError(name)
-            raise AttributeError(
-                f"{self.label} has no attribute '{name}'{self._missing_hint()}", name=name, obj=self
-            )
+            from minigrad.util.lookup import hint
+
+            message = f"{self.label} has no attribute '{name}'"
+            message += hint(self, name) or self._missing_hint()
+            raise AttributeError(message, name=name, obj=self)
 
     def _missing_hint(self) -> str:
         """Return what a message adds about a missing attribute."""

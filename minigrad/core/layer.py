@@ -317,6 +317,8 @@ def replica(layer: L) -> L:
 
 def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
     """Build a layer for its input shape, unless it is built, and return its output shape."""
+    if not isinstance(layer, Layer):
+        raise TypeError(f"a layer holds {layer!r} in place of a layer: assign an object")
     if layer.output_shape is not None:
         if layer.input_shape != input_shape:
             raise ValueError(

@@ -88,12 +88,22 @@ class Loss(Cached):
             TypeError, ValueError: arrays of another type or shape, or without rows.
         """
         a = as_data(prediction, "the prediction")
+        t = as_array(target, "y")
         if a.dtype.kind != "f":
+            way = "exchange the two arguments, or " * (t.dtype.kind == "f")
             raise TypeError(
-                f"{self.label} expects predictions that are floats, got dtype {a.dtype}: pass "
+                f"{self.label} expects predictions that are floats, got dtype {a.dtype}: {way}pass "
                 "prediction.astype(float)"
             )
-        t = self.match(as_array(target, "y"), a.shape)
+        try:
+            t = self.match(t, a.shape)
+        except ValueError:
+            one_hot = np.isin(a, (0, 1)).all() and (a.sum(axis=-1) == 1).all()
+            if one_hot and a.shape == t.shape:
+                raise ValueError(
+                    f"{self.label} expects the prediction first, then the target: exchange the two"
+                ) from None
+            raise
         weight = None if sample_weight is None else as_weights(sample_weight, a.shape)
         with np.errstate(under="ignore"):
             return self.measure(a, t, weight, total, training=training)

@@ -40,9 +40,15 @@ class BaseModel(Layer):
         self.rng, self.seed = as_rng(rng)
         self._parameters: Parameters | None = None
         self._places: list[tuple[Any, Any, object]] = []
+        self._sizes: list[tuple[dict[str, Any], int]] = []
         self._building = RLock()
         if input_shape is not None:
             self.build_for(as_input_shape(input_shape, self.label))
+
+    @override
+    def _missing_hint(self) -> str:
+        made = "network" in vars(self)
+        return super()._missing_hint() if made else ": call super().__init__(network) first"
 
     @property
     @override
@@ -79,9 +85,10 @@ class BaseModel(Layer):
         self._parameters = Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
         for inner in layers[1:]:
             if isinstance(inner, BaseModel):
-                inner.dtype, inner._places = self.dtype, []
+                inner.dtype, inner._places, inner._sizes = self.dtype, [], []
                 inner._parameters = Parameters(p for _, p in inner.named_parameters())
         self._places = [place for layer in layers for place in contents(layer)]
+        self._sizes = [(own, len(own) + ("cache" not in own)) for own in map(vars, layers)]
 
     @property
     @override
@@ -90,10 +97,12 @@ class BaseModel(Layer):
         self.check_built()
         try:
             changed = any([container[key] is not item for container, key, item in self._places])
+            changed = changed or any([len(own) > size for own, size in self._sizes])
         except LookupError:
             changed = True
         if self._parameters is None or changed:
-            self._gather()
+            with self._building:
+                self._gather()
         assert self._parameters is not None
         return self._parameters
 
@@ -124,8 +133,6 @@ class BaseModel(Layer):
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = self.cast(self.as_input(x), self.dtype)
         self._build_or_check(x)
-        if training:
-            _ = self.parameters  # gathers again if a parameter was replaced or shared since
         output = self.network.forward(x, training=training)
         self.network.check_output(output, row_count(x))
         if training:
@@ -180,6 +187,7 @@ class BaseModel(Layer):
         if self.output_shape is None:
             self.build_for(self.check_rows(x, None))
         self.check_rows(x, self.input_shape)
+        _ = self.parameters  # gathers again if an attribute was replaced or added since
 
     @property
     @override
@@ -202,7 +210,7 @@ class BaseModel(Layer):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         del state["_building"]
-        return {**state, "_parameters": None, "_places": []}
+        return {**state, "_parameters": None, "_places": [], "_sizes": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Gather the parameters of a copy in one vector of its own."""

@@ -80,6 +80,10 @@ class Optimizer(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "learning_rate" and (isinstance(value, type) or not callable(value)):
             value = check_positive(value, name, self)
+        if not hasattr(self, name):
+            from minigrad.util.attributes import refuse_unknown
+
+            refuse_unknown(self, name)
         object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:

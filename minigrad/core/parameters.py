@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -13,6 +13,7 @@ from typing_extensions import Self, override
 
 from minigrad.data.arrays import Array, Shape, as_array
 from minigrad.regularizers import Regularizer, check_regularizer
+from minigrad.util.names import missing
 from minigrad.util.options import check_bool
 
 
@@ -118,6 +119,15 @@ class Parameter:
     def size(self) -> int:
         """The number of elements."""
         return self.value.size
+
+    if not TYPE_CHECKING:  # a type checker knows that a parameter isn't an array
+
+        def __array__(self, *args: Any, **options: Any) -> NoReturn:
+            """Refuse to be taken for an array."""
+            raise TypeError(f"{self!r} isn't an array: use its value, as in x @ weight.value")
+
+        __getitem__ = __neg__ = __pow__ = __array__
+        __getattr__ = missing
 
     def _check_shape(self, what: str, new: ArrayLike) -> None:
         given = np.shape(new)

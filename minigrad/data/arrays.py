@@ -83,7 +83,9 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
             array = np.array(array.tolist())  # a column of lists
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         ragged = isinstance(error, ValueError)
-        reason = "are its rows of unequal length?" if ragged else str(error)
+        reason = (
+            "are its rows of unequal length? minigrad.pad fills them up" if ragged else str(error)
+        )
         way = f": pass {name}.float()" if "ScalarType" in reason else ""
         raise (ValueError if ragged else TypeError)(
             f"{name} is {kind_of(value)} that NumPy can't convert to an array: {reason}{way}"

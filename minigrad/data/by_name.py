@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.util.names import guess
-
 Arrays: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
 """What users pass as `Data`: what NumPy makes an array of, or a dict of that."""
 Data: TypeAlias = Any
@@ -75,6 +73,8 @@ def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str,
         )
     if data.keys() != set(names):
         unknown = next((str(name) for name in data if name not in names), "")
+        from minigrad.util.lookup import guess
+
         meant = guess(unknown, [name for name in names if name not in data])
         raise ValueError(
             f"{what} expects a dict with {known}, got one with {sorted(data)}"

@@ -24,9 +24,11 @@ def like_prediction(target: NDArray[Any], shape: Shape, owner: str) -> NDArray[A
     if fits((*target.shape, 1), shape):
         return target[..., np.newaxis]
     way = _other_rows(target, shape) or _flatten(target, shape)
-    if target.ndim == 1 and len(shape) == 2 and not way:
-        way = f": give the last layer 1 unit, or y of shape {describe(shape[1:])}"
-        if target.dtype.kind in "iu":
+    columns = target.shape if target.ndim == len(shape) else (*target.shape, 1)
+    if not way and len(shape) > 1 and fits(columns[:-1], shape[:-1]):
+        units = f"{columns[-1]} unit{'s' * (columns[-1] > 1)}"
+        way = f": give the last layer {units}, or y of shape {describe(shape[1:])}"
+        if target.ndim == 1 and target.dtype.kind in "iu":
             way += ", or use CrossEntropyLoss() for class indices"
     raise ValueError(
         f"{owner} expects targets of the predictions' shape {shape}, got {target.shape}{way}"

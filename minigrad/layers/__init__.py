@@ -26,6 +26,7 @@ from minigrad.layers.smooth import GELU, Mish, SiLU, Softplus, Softsign
 from minigrad.layers.softmax import LogSoftmax, Softmax
 # isort: on
 # fmt: on
+from minigrad.util.lookup import unknown_in
 
 __all__ = [
     "ELU", "GELU", "GRU", "LSTM", "SELU", "Activation", "Add", "Average", "AveragePooling1D",
@@ -37,3 +38,5 @@ __all__ = [
     "PositionEmbedding", "RMSNorm", "ReLU", "Reshape", "Residual", "SiLU", "Sigmoid", "SimpleRNN",
     "SinusoidalPositions", "Softmax", "Softplus", "Softsign", "Tanh", "UpSampling2D",
 ]  # fmt: skip
+
+__getattr__ = unknown_in(__name__, __all__)

@@ -22,9 +22,12 @@ from minigrad.metrics.named import (
     named_metrics,
 )
 from minigrad.metrics.regression import huber, mae, mse, r2, rmse
+from minigrad.util.lookup import unknown_in
 
 __all__ = [
     "METRICS", "AtThreshold", "Metric", "Metrics", "OfOutput", "TopK", "accuracy", "as_number",
     "better_of", "binary_accuracy", "confusion_matrix", "f1", "huber", "mae", "metric", "mse",
     "named_metrics", "precision", "r2", "recall", "rmse", "top_k_accuracy",
 ]  # fmt: skip
+
+__getattr__ = unknown_in(__name__, __all__)

@@ -9,7 +9,7 @@ from inspect import signature
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from typing_extensions import Self, override
+from typing_extensions import Never, Self, override
 
 from minigrad.core.chain import Chain
 from minigrad.core.layer import Layer, Symbol, walk
@@ -28,6 +28,7 @@ from minigrad.models.last_good_epoch import LastGoodEpoch
 from minigrad.models.sharing import separate_uses
 from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.display import Display
+from minigrad.util.fields import explained
 from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.random import RNG, RNGLike
 
@@ -122,7 +123,11 @@ class Model(BaseModel):
 
     @override
     def _gather(self) -> None:
-        separate_uses([layer for _, layer in walk(self)])
+        from minigrad.models.assignments import refuse_assignments
+
+        layers = [layer for _, layer in walk(self)]
+        refuse_assignments(self._places, layers, *filter(None, [self.loss]))
+        separate_uses(layers)
         super()._gather()
 
     @override
@@ -143,6 +148,7 @@ class Model(BaseModel):
             twin.optimizer.state = {name: a.astype(twin.dtype) for name, a in state.items()}
         return twin
 
+    @explained
     def compile(
         self,
         *,
@@ -209,6 +215,7 @@ class Model(BaseModel):
         verbose: Verbose = "auto",
         threads: int | None = None,
         engine: EngineName | JaxEngine = "numpy",
+        **_unknown: Never,
     ) -> History:
         """Train for some epochs, or until Ctrl-C; another call continues from there.
 
@@ -254,6 +261,10 @@ class Model(BaseModel):
         from minigrad.blocks.block_gradient import BlockGradient
         from minigrad.callbacks.base import as_callbacks
 
+        if _unknown:
+            from minigrad.util.arguments import refuse_options
+
+            refuse_options(_unknown, self.fit)
         trainer, jax = self._trainer("fit"), _jax_engine(engine)
         loss, metrics = trainer.loss, trainer.metrics
         epochs = check_int(epochs, "epochs", "fit")
@@ -307,6 +318,7 @@ class Model(BaseModel):
         )
         return trainer.fit(run, epochs)
 
+    @explained
     def evaluate(
         self,
         x: Arrays | Batches,
@@ -323,6 +335,7 @@ class Model(BaseModel):
         forward = jax.Forward(self) if jax else None
         return evaluate(self, trainer.loss, trainer.metrics, data, Plan(self).rows, forward)
 
+    @explained
     def predict(
         self, x: Data, *, threads: int | None = None, engine: EngineName | JaxEngine = "numpy"
     ) -> Any:
@@ -606,7 +619,7 @@ def _warn_of_logits(loss: Loss, last: Layer) -> None:
         warnings.warn(
             f"{loss.label} takes logits, and {last.label} turns them into probabilities before: "
             f"leave {last.label} out",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from minigrad.core.chain import Chain, as_list, name_layers
-from minigrad.core.layer import Layer
+from minigrad.core.layer import Layer, Symbol
 from minigrad.data.arrays import DType, Shape
 from minigrad.models.model import Model
 from minigrad.util.config import register
@@ -23,7 +23,8 @@ class Sequential(Model):
     objects with the same weights.
 
     Args:
-        layers: the layers, in order; those without a name get one, such as 'dense_1'.
+        layers: the layers, in order; those without a name get one, such as 'dense_1'. An `Input`
+            before them gives the input shape.
         input_shape, rng, dtype, name: see `Model`.
 
     >>> import numpy as np
@@ -40,7 +41,7 @@ class Sequential(Model):
 
     def __init__(
         self,
-        layers: Iterable[Layer],
+        layers: Iterable[Layer | Symbol],
         *,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
@@ -48,6 +49,11 @@ class Sequential(Model):
         name: str = "",
     ) -> None:
         layers = as_list(layers, type(self).__name__)
+        if layers and isinstance(layers[0], Symbol) and layers[0].layer is None:
+            shape = layers.pop(0).shape  # of an `Input`, as in Keras
+            if input_shape not in (None, shape):
+                raise ValueError(f"Sequential got {input_shape=} and Input({shape}): leave one out")
+            input_shape = shape
         name_layers(layers, type(self).__name__)
         super().__init__(Chain(layers), input_shape=input_shape, rng=rng, dtype=dtype, name=name)
 

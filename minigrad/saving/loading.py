@@ -41,7 +41,7 @@ def load(path: StrPath, custom_objects: CustomObjects) -> Model:
             raise ValueError(
                 f"the file was written by minigrad {metadata.get('minigrad')} in version "
                 f"{metadata.get('version')} of the format, and minigrad {__version__} reads "
-                f"version {VERSION}: pip install --upgrade minigrad"
+                f"version {VERSION}: update minigrad"
             )
         return _Loader(json.loads(metadata["model"]), tensors, custom_objects).model()
 

@@ -22,14 +22,17 @@ ValueError: Circle expects radius > 0, got -1
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from typing_extensions import dataclass_transform
 
 from minigrad.util.names import nearest
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Given = TypeVar("Given")
 Kept = TypeVar("Kept")
 Check: TypeAlias = Callable[[Any, str, Any], Any]
@@ -129,8 +132,8 @@ def options(cls: type[T]) -> type[T]:
     return cls
 
 
-def arguments(cls: type) -> Mapping[str, inspect.Parameter]:
-    """Return the arguments of a class's constructor, each of which has a name."""
+def arguments(cls: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of a class or a method, each of which has a name."""
     found = inspect.signature(cls).parameters
     for name, argument in found.items():
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
@@ -140,17 +143,32 @@ def arguments(cls: type) -> Mapping[str, inspect.Parameter]:
     return found
 
 
-def refuse_unknown(cls: type, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
-    """Refuse arguments that the constructor of a class doesn't take."""
+def explained(method: Callable[P, T]) -> Callable[P, T]:
+    """Name the nearest option if a call has an argument that the method doesn't take."""
+
+    @wraps(method)
+    def call(*args: P.args, **given: P.kwargs) -> T:
+        try:
+            return method(*args, **given)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                refuse_unknown(MethodType(method, args[0]), args[1:], given)  # the call failed
+            raise
+
+    return call
+
+
+def refuse_unknown(cls: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> None:
+    """Refuse arguments that a class or a method doesn't take."""
     known = inspect.signature(cls).parameters.values()
     places = [a.name for a in known if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in known):
+        from minigrad.util.synonyms import HINTS
+
         named = ", ".join(repr(a.name) for a in known if a.kind is a.KEYWORD_ONLY)
         expected = f"only {', '.join(map(repr, places))}" if places else "no argument"
-        raise TypeError(
-            f"{cls.__name__} expects {expected} by position, got {len(args)}: "
-            f"pass options by name: {named}"
-        )
+        way = HINTS.get(cls.__name__) or f"pass options by name: {named}"
+        raise TypeError(f"{cls.__name__} expects {expected} by position, got {len(args)}: {way}")
     for name in given:
         if name not in arguments(cls):
             raise TypeError(

@@ -73,7 +73,7 @@ def write_optimizer(
 
 
 def read_optimizer(there: Any) -> Any:
-    """Return minigrad's Counterpart of an optimizer, without its state."""
+    """Return the counterpart of a PyTorch optimizer, without its state."""
     kinds = {row.kind: kind for kind, (row, _) in _OPTIMIZERS.items()}
     if type(there) not in kinds:
         raise TypeError(
