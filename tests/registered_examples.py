@@ -63,6 +63,7 @@ from minigrad import (
     LeakyReLU,
     LecunNormal,
     LecunUniform,
+    Lion,
     LogSoftmax,
     MaxPooling1D,
     MaxPooling2D,
@@ -71,6 +72,7 @@ from minigrad import (
     MSELoss,
     MultiHeadAttention,
     Multiply,
+    Nadam,
     Normal,
     Ones,
     Orthogonal,
@@ -95,6 +97,7 @@ from minigrad import (
     TripletMarginLoss,
     Uniform,
     UpSampling2D,
+    Warmup,
     Zeros,
 )
 from minigrad.metrics.named import AtThreshold, OfOutput, TopK
@@ -274,6 +277,7 @@ SCHEDULES = [
     StepDecay(initial_learning_rate=0.1, decay_rate=0.5, decay_steps=2),
     ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.9),
     CosineDecay(initial_learning_rate=0.1, decay_steps=8, warmup_steps=2),
+    Warmup(0.1, warmup_steps=2),
 ]
 
 OPTIMIZERS = [
@@ -284,6 +288,10 @@ OPTIMIZERS = [
     Adagrad(),
     Adam(learning_rate=0.1, clip_norm=1.0),
     AdamW(weight_decay=0.1, clip_value=0.5),
+    AdamW(amsgrad=True, learning_rate=Warmup(SCHEDULES[1], warmup_steps=2)),
+    Nadam(learning_rate=0.1, weight_decay=0.1),
+    Lion(),
+    Lion(weight_decay=0.1, clip_norm=1.0),
 ]
 
 METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2), OfOutput("price", "mae")]

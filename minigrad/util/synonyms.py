@@ -36,8 +36,9 @@ SYNONYMS = {
     "xavier": "glorot_uniform glorot_normal", "xavier_normal": "glorot_normal",
     "xavier_uniform": "glorot_uniform",
     # learning rates, callbacks and functions
-    "cosine_annealing_lr": "cosine_decay", "exponential_lr": "exponential_decay",
+    "NAdam": "nadam", "cosine_annealing_lr": "cosine_decay", "exponential_lr": "exponential_decay",
     "gradcheck": "check_gradients", "lambda_lr": "learning_rate_scheduler",
+    "linear_lr": "warmup", "sequential_lr": "warmup",
     "learning_rate_schedule": "schedule", "load_model": "load", "lr_scheduler": "schedule",
     "on_epoch_finish": "on_epoch_end", "on_epoch_start": "on_epoch_begin",
     "on_train_epoch_end": "on_epoch_end", "on_train_epoch_start": "on_epoch_begin",

@@ -24,8 +24,10 @@ from minigrad import (
     FocalWithLogitsLoss,
     Input,
     LayerNorm,
+    Lion,
     Model,
     MultiHeadAttention,
+    Parameter,
     PoissonNLLLoss,
     Residual,
     Sequential,
@@ -277,3 +279,16 @@ def test_losses_are_those_of_keras(theirs: str, options, loss) -> None:
     j = float(getattr(keras.losses, theirs)(**options)(t.astype("f4"), a.astype("f4")))
     shift = 1.0 if theirs == "CosineSimilarity" else 0.0
     assert loss.forward(a, t) == pytest.approx(j + shift, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.9}])
+def test_lion_is_that_of_keras(options) -> None:
+    rng = np.random.default_rng(0)
+    p = Parameter(rng.normal(size=(4, 3)))
+    there = keras.Variable(p.value)
+    ours, theirs = Lion(learning_rate=0.1, **options), keras.optimizers.Lion(0.1, **options)
+    for _ in range(6):
+        p.grad = rng.normal(size=(4, 3))
+        ours.step([p])
+        theirs.apply([keras.ops.convert_to_tensor(p.grad.astype("f4"))], [there])
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(there), p.value, atol=1e-6)
