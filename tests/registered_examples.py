@@ -100,7 +100,7 @@ from minigrad import (
     Warmup,
     Zeros,
 )
-from minigrad.metrics.named import AtThreshold, OfOutput, TopK
+from minigrad.metrics import AtThreshold, OfOutput, OfProbabilities, TopK
 from minigrad.util.config import Configurable
 
 LAYERS = [
@@ -294,7 +294,13 @@ OPTIMIZERS = [
     Lion(weight_decay=0.1, clip_norm=1.0),
 ]
 
-METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2), OfOutput("price", "mae")]
+METRICS = [
+    AtThreshold("precision", threshold=0.9),
+    AtThreshold("f1", labels="micro"),
+    OfProbabilities("roc_auc", labels=2, from_logits=True),
+    TopK(k=2),
+    OfOutput("price", "mae"),
+]
 JOINT = JointLoss({"kind": CrossEntropyLoss(label_smoothing=0.1), "price": MSELoss(scale=0.5)})
 
 ALONE = [JOINT, *INITIALIZERS, *REGULARIZERS, *SCHEDULES, *OPTIMIZERS, *METRICS]

@@ -663,6 +663,38 @@ def test_wrong_class_weights(loss, y, width, weights, message) -> None:
         weighted_by_class(rows, weights, (width,))
 
 
+@pytest.mark.parametrize(
+    ("loss", "y", "width"),
+    [
+        (CrossEntropyLoss(), [0, 2, 2, 2, 0, 2], 3),
+        (CrossEntropyLoss(), np.eye(3)[[0, 2, 2, 2, 0, 2]], 3),
+        (BCELoss(), [0, 1, 1, 1, 0, 1], 1),
+        (HingeLoss(), [[-1], [1], [1], [1], [-1], [1]], 1),
+    ],
+)
+def test_balanced_class_weights(loss, y, width) -> None:
+    rows = as_rows(np.zeros((6, 2)), y, None, Form(loss, (width,)))
+    weight = weighted_by_class(rows, "balanced", (width,)).weight
+    np.testing.assert_array_equal(weight, [1.5, 0.75, 0.75, 0.75, 1.5, 0.75], strict=True)
+    balanced = pytest.importorskip("sklearn.utils.class_weight").compute_sample_weight
+    if np.ndim(y) == 1:
+        np.testing.assert_array_equal(weight, balanced("balanced", y))
+
+
+def test_balanced_class_weights_need_all_rows_and_one_class_each() -> None:
+    model = Sequential([Dense(2)], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss=BCEWithLogitsLoss())
+    x = np.zeros((4, 2))
+    with says(
+        ValueError, "isn't one-hot: pass sample_weight, or BCEWithLogitsLoss(pos_weight=...)"
+    ):
+        model.fit(x, np.ones((4, 2)), class_weight="balanced")
+    with says(ValueError, "class_weight='balanced' needs arrays x and y, got an iterable"):
+        model.fit([(x, np.eye(2)[[0, 1, 1, 1]])], class_weight="balanced")
+    with says(TypeError, "or 'balanced', got 'balance'"):
+        model.fit(x, np.eye(2)[[0, 1, 1, 1]], class_weight="balance")
+
+
 @pytest.mark.parametrize("weight", ["1", None, 1j, True])
 def test_class_weights_that_are_not_numbers(weight) -> None:
     rows = as_rows(np.zeros((4, 2)), [0, 1, 1, 0], None, Form(BCELoss(), (1,)))
