@@ -124,9 +124,7 @@ def test_unknown_method_is_refused(name: str, meant: str) -> None:
 
 
 def test_scheduler_takes_a_function() -> None:
-    with pytest.raises(
-        TypeError, match=r"a function of the epoch, or of \(epoch, rate\), got"
-    ):
+    with pytest.raises(TypeError, match=r"a function of the epoch, or of \(epoch, rate\), got"):
         LearningRateScheduler(0.1)
 
 

@@ -126,10 +126,10 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
     @override
     def equation(self) -> str:  # type: ignore[override]
         if self.pos_weight == 1.0:
-            return "l = log(1 + exp(z)) - t z; l' = sigmoid(z) - t"
+            return "p = sigmoid(z); l = log(1 + exp(z)) - t z; l' = p - t"
         return (
-            "l = (1 - t) softplus(z) + pos_weight t softplus(-z); "
-            "l' = (1 - t) sigmoid(z) - pos_weight t sigmoid(-z)"
+            "p = sigmoid(z); l = (1 - t) softplus(z) + pos_weight t softplus(-z); "
+            "l' = (1 - t) p - pos_weight t (1 - p)"
         )
 
     @override
@@ -185,11 +185,10 @@ class FocalWithLogitsLoss(_Binary):
     @override
     def equation(self) -> str:  # type: ignore[override]
         one, zero = ("alpha ", "(1 - alpha) ") if self.alpha is not None else ("", "")
-        one, zero = f"{one}t sigmoid(-z)^gamma", f"{zero}(1 - t) sigmoid(z)^gamma"
+        one, zero = f"{one}t (1 - p)^gamma", f"{zero}(1 - t) p^gamma"
         return (
-            f"l = {zero} softplus(z) + {one} softplus(-z); "
-            f"l' = {zero} (sigmoid(z) + gamma sigmoid(-z) softplus(z)) "
-            f"- {one} (sigmoid(-z) + gamma sigmoid(z) softplus(-z))"
+            f"p = sigmoid(z); l = {zero} softplus(z) + {one} softplus(-z); "
+            f"l' = {zero} (p + gamma (1 - p) softplus(z)) - {one} (1 - p + gamma p softplus(-z))"
         )
 
     @override
@@ -238,7 +237,7 @@ class CrossEntropyLoss(Loss):
            [ 0.5 , -0.5 ]])
     """
 
-    equation = "s = log(sum(exp(z))); l = s - sum(t z); l' = exp(z - s) - t"
+    equation = "s = log(sum(exp(z))); p = exp(z - s); l = s - sum(t z); l' = p - t"
     takes_logits = True
 
     label_smoothing: float = option(check_fraction, default=0.0)
