@@ -143,21 +143,23 @@ class Optimizer(Configurable):
         if slots:
             self.prepare_state(parameters, slots)
         clip = self._clipping(parameters)
-        for place, theta, g, factor in parameters.trainable_pieces(_PIECE):
-            vars(self)["_factor"] = factor  # past `__setattr__`, which takes a moment
-            if clip is not None:
-                g = clip(g)
-            if self.weight_decay:
-                g = self.decay(theta, g)
-            state = {slot: self.state[slot][place] for slot in slots} if slots else {}
-            given = [*map(id, state.values())] if slots else []
-            result = self.update(theta, g, state)  # type: ignore[func-returns-value]
-            if result is not None or (state and [*map(id, state.values())] != given):
-                raise TypeError(
-                    f"update of {type(self).__name__} must change value and the arrays of state in "
-                    "place, as in value -= ..., and return None"
-                )
-        vars(self)["_factor"] = 1.0
+        try:
+            for place, theta, g, factor in parameters.trainable_pieces(_PIECE):
+                vars(self)["_factor"] = factor  # past `__setattr__`, which takes a moment
+                if clip is not None:
+                    g = clip(g)
+                if self.weight_decay:
+                    g = self.decay(theta, g)
+                state = {slot: self.state[slot][place] for slot in slots} if slots else {}
+                given = [*map(id, state.values())] if slots else []
+                result = self.update(theta, g, state)  # type: ignore[func-returns-value]
+                if result is not None or (state and [*map(id, state.values())] != given):
+                    raise TypeError(
+                        f"update of {type(self).__name__} must change value and the arrays of "
+                        "state in place, as in value -= ..., and return None"
+                    )
+        finally:
+            vars(self)["_factor"] = 1.0
         vars(self)["steps"] += 1
 
     def check_owner(self, parameters: Iterable[Parameter]) -> None:
