@@ -86,6 +86,19 @@ def identity(ax: Axes, target: np.ndarray, prediction: np.ndarray) -> None:
     ax.set(xlabel="target", ylabel="prediction")
 
 
+def multi_label(ns: Names, figure: Figure) -> None:
+    """Draw the recall of each label without and with pos_weight."""
+    ax = figure.subplots()
+    for i, (name, recalls) in enumerate(ns.recalls.items()):
+        ax.bar(np.arange(3) + 0.4 * i - 0.2, recalls, 0.4, label=name)
+    shares = ns.y_train.mean(axis=0)
+    ax.set_xticks(
+        range(3), [f"label {k},\n{share:.0%} of the rows" for k, share in enumerate(shares)]
+    )
+    ax.set(ylabel="recall", ylim=(0, 1))
+    ax.legend(loc="lower right")
+
+
 def diabetes(ns: Names, figure: Figure) -> None:
     """Draw predictions over targets."""
     identity(figure.subplots(), ns.y_test, ns.model.predict(ns.x_test)[:, 0])

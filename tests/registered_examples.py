@@ -33,12 +33,14 @@ from minigrad import (
     Conv2D,
     Conv2DTranspose,
     CosineDecay,
+    CosineSimilarityLoss,
     CrossEntropyLoss,
     Dense,
     Dropout,
     Embedding,
     ExponentialDecay,
     Flatten,
+    FocalWithLogitsLoss,
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
     GlobalMaxPooling1D,
@@ -55,11 +57,13 @@ from minigrad import (
     HuberLoss,
     Identity,
     JointLoss,
+    KLDivLoss,
     L1Loss,
     LayerNorm,
     LeakyReLU,
     LecunNormal,
     LecunUniform,
+    Lion,
     LogSoftmax,
     MaxPooling1D,
     MaxPooling2D,
@@ -68,10 +72,12 @@ from minigrad import (
     MSELoss,
     MultiHeadAttention,
     Multiply,
+    Nadam,
     Normal,
     Ones,
     Orthogonal,
     Parallel,
+    PoissonNLLLoss,
     PositionEmbedding,
     ReLU,
     Reshape,
@@ -88,11 +94,13 @@ from minigrad import (
     Softsign,
     StepDecay,
     Tanh,
+    TripletMarginLoss,
     Uniform,
     UpSampling2D,
+    Warmup,
     Zeros,
 )
-from minigrad.metrics.named import AtThreshold, OfOutput, TopK
+from minigrad.metrics import AtThreshold, OfOutput, OfProbabilities, TopK
 from minigrad.util.config import Configurable
 
 LAYERS = [
@@ -236,6 +244,16 @@ LOSSES = [
     (MSELoss(), _STEPS, _RNG.normal(size=(5, 2, 3))),
     (CrossEntropyLoss(), _STEPS, _RNG.integers(0, 3, size=(5, 2))),
     (CrossEntropyLoss(label_smoothing=0.1), _STEPS, _RNG.dirichlet(np.ones(3), size=(5, 2))),
+    (BCELoss(label_smoothing=0.1), _PROBABILITIES, _LABELS),
+    (BCEWithLogitsLoss(pos_weight=[1, 2.5, 5], label_smoothing=0.1), _LOGITS, _LABELS),
+    (FocalWithLogitsLoss(), _LOGITS, _LABELS),
+    (FocalWithLogitsLoss(gamma=1.5, alpha=0.25), _LOGITS, _LABELS),
+    (KLDivLoss(), np.log(_SHARES[::-1]), _SHARES),
+    (PoissonNLLLoss(), _LOGITS, _RNG.poisson(2, size=(5, 3))),
+    (PoissonNLLLoss(log_input=False), _PROBABILITIES, _RNG.poisson(2, size=(5, 3))),
+    (CosineSimilarityLoss(), _LOGITS, _TARGETS),
+    (CosineSimilarityLoss(), _STEPS, _RNG.normal(size=(5, 2, 3))),
+    (TripletMarginLoss(margin=0.5), _RNG.normal(size=(5, 6)), np.zeros(5)),
 ]
 
 INITIALIZERS = [
@@ -259,6 +277,7 @@ SCHEDULES = [
     StepDecay(initial_learning_rate=0.1, decay_rate=0.5, decay_steps=2),
     ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.9),
     CosineDecay(initial_learning_rate=0.1, decay_steps=8, warmup_steps=2),
+    Warmup(0.1, warmup_steps=2),
 ]
 
 OPTIMIZERS = [
@@ -269,9 +288,19 @@ OPTIMIZERS = [
     Adagrad(),
     Adam(learning_rate=0.1, clip_norm=1.0),
     AdamW(weight_decay=0.1, clip_value=0.5),
+    AdamW(amsgrad=True, learning_rate=Warmup(SCHEDULES[1], warmup_steps=2)),
+    Nadam(learning_rate=0.1, weight_decay=0.1),
+    Lion(),
+    Lion(weight_decay=0.1, clip_norm=1.0),
 ]
 
-METRICS = [AtThreshold("precision", threshold=0.9), TopK(k=2), OfOutput("price", "mae")]
+METRICS = [
+    AtThreshold("precision", threshold=0.9),
+    AtThreshold("f1", labels="micro"),
+    OfProbabilities("roc_auc", labels=2, from_logits=True),
+    TopK(k=2),
+    OfOutput("price", "mae"),
+]
 JOINT = JointLoss({"kind": CrossEntropyLoss(label_smoothing=0.1), "price": MSELoss(scale=0.5)})
 
 ALONE = [JOINT, *INITIALIZERS, *REGULARIZERS, *SCHEDULES, *OPTIMIZERS, *METRICS]

@@ -16,6 +16,7 @@ from minigrad.core.loss import Loss
 from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, concatenate, each, row_count, take
+from minigrad.data.rows import Rows
 from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 
 _FEW_ROWS = 64
@@ -56,6 +57,20 @@ class BlockGradient(Gradient):
         self._replicas: list[Gradient] = []
         self._replicated: Array | None = None
         keep_freed_memory(_LARGEST_FREED if plan.several else 4 * BLOCK_BYTES)
+
+    def accumulate(self, count: int, batch_size: int | None, data: object) -> int:
+        """Return the rows of a step for which the gradients of so many batches are added up.
+
+        The batches become blocks, so that layers that tie rows together see a batch at a time.
+        """
+        if batch_size is None or not isinstance(data, Rows):
+            got = "batch_size=None" if isinstance(data, Rows) else "an iterable of batches"
+            raise ValueError(
+                f"fit(accumulate={count}) needs arrays x and y and a batch_size, got {got}: a "
+                "large batch is computed in blocks already"
+            )
+        self.rows = min(self.rows, batch_size)
+        return count * batch_size
 
     @override
     def in_blocks(

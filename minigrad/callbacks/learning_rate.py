@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from inspect import signature
 
 from typing_extensions import override
 
-from minigrad.callbacks.base import Callback
+from minigrad.callbacks.base import Callback, takes
 from minigrad.callbacks.monitors import Mode, Monitor
 from minigrad.core.trainer import Trainer
 from minigrad.util.options import check_int, check_not_negative, check_positive
@@ -18,7 +17,7 @@ class LearningRateScheduler(Callback):
 
     Args:
         schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate;
-            or takes the epoch and the present learning rate.
+            or takes (epoch, rate), as in Keras, with the rate so far. Keras counts epochs from 0.
 
     Raises:
         TypeError: `schedule` isn't a function; when training begins, an optimizer whose learning
@@ -31,15 +30,19 @@ class LearningRateScheduler(Callback):
     >>> history = model.fit([[0], [1]], [0, 1], epochs=3, callbacks=[halving], verbose=0)
     >>> model.optimizer.learning_rate
     0.125
+    >>> falling = LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+    >>> history = model.fit([[0], [1]], [0, 1], callbacks=[falling], verbose=0)
+    >>> model.optimizer.learning_rate
+    0.0625
     """
 
     def __init__(self, schedule: Callable[[int], float] | Callable[[int, float], float]) -> None:
-        if not callable(schedule):
+        if not callable(schedule) or not (takes(schedule, 1) or takes(schedule, 2)):
             raise TypeError(
-                f"LearningRateScheduler expects a function of the epoch, got {schedule!r}"
+                "LearningRateScheduler expects a function of the epoch, or of (epoch, rate), got "
+                f"{schedule!r}"
             )
         self.schedule: Callable[..., float] = schedule
-        self._takes_rate = _required(schedule) == 2
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -47,8 +50,8 @@ class LearningRateScheduler(Callback):
 
     @override
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        rate = [trainer.optimizer.rate] * self._takes_rate
-        trainer.optimizer.learning_rate = self.schedule(epoch, *rate)
+        given = (epoch,) if takes(self.schedule, 1) else (epoch, trainer.optimizer.rate)
+        trainer.optimizer.learning_rate = self.schedule(*given)
 
 
 class ReduceOnPlateau(Monitor):
@@ -121,21 +124,3 @@ class ReduceOnPlateau(Monitor):
         """Count an epoch, and return whether patience runs out."""
         self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
         return self._waited == self.patience
-
-
-def _required(function: Callable[..., object]) -> int:
-    """Return the number of arguments that a call must have."""
-    try:
-        arguments = signature(function).parameters.values()
-    except ValueError:  # a function in C
-        return 1
-    return sum(a.default is a.empty and a.kind < a.VAR_POSITIONAL for a in arguments)
-
-
-def _refuse_schedule(callback: Callback, trainer: Trainer) -> None:
-    rate = trainer.optimizer.learning_rate
-    if callable(rate):
-        raise TypeError(
-            f"{type(callback).__name__} expects a learning rate that is a number, got {rate!r}: "
-            "use either the callback or the schedule"
-        )

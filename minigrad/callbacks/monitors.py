@@ -150,7 +150,7 @@ class EarlyStopping(Monitor):
 class ModelCheckpoint(Monitor):
     """Saves the model after each epoch, or after each epoch that is the best so far.
 
-    The file holds all that training needs to continue.
+    The file holds all that training needs to continue, unless `save_weights_only`.
 
     Args:
         path: the file. "{epoch}" and names in the logs in braces are replaced by their values, as
@@ -159,6 +159,8 @@ class ModelCheckpoint(Monitor):
         mode: "min", "max", or "auto", as the metric says.
         save_best_only: save only an epoch that is better than all before. If the file exists, the
             earlier epochs in the model's history count too.
+        save_weights_only: write the parameters and buffers alone, as `Model.save_weights` does, for
+            `Model.load_weights`.
 
     Raises:
         ValueError: when training begins, a name that isn't reported.
@@ -184,10 +186,12 @@ class ModelCheckpoint(Monitor):
         monitor: str = "val_loss",
         mode: Mode = "auto",
         save_best_only: bool = False,
+        save_weights_only: bool = False,
     ) -> None:
         super().__init__(monitor=monitor, mode=mode)
         self.path = os.fspath(path)
         self.save_best_only = check_bool(save_best_only, "save_best_only", self)
+        self.save_weights_only = check_bool(save_weights_only, "save_weights_only", self)
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -213,4 +217,5 @@ class ModelCheckpoint(Monitor):
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         if not self.save_best_only or self.improved(epoch, logs):
             model: Any = trainer.model
-            model.save(self.path.format(epoch=epoch, **logs))
+            save = model.save_weights if self.save_weights_only else model.save
+            save(self.path.format(epoch=epoch, **logs))

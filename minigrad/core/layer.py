@@ -19,7 +19,7 @@ from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
 from minigrad.util.fields import option, options
 from minigrad.util.names import join, kind_of
-from minigrad.util.options import check_bool
+from minigrad.util.options import check_bool, check_positive
 from minigrad.util.random import RNG
 
 L = TypeVar("L", bound="Layer")
@@ -93,6 +93,7 @@ class Layer(Cached):
     buffers: tuple[str, ...] = option(init=False, default=())
     """Names of attributes that are arrays, saved with the model but not trained."""
     _frozen = False
+    _factor = 1.0
 
     @override
     def _missing_hint(self) -> str:
@@ -202,6 +203,22 @@ class Layer(Cached):
             layer._frozen = not value
             for _, parameter in layer.own_parameters():
                 parameter.trainable = value
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What an optimizer multiplies its learning rate by for the parameters; above 0.
+
+        Applies to sublayers too. Pretrained layers often have a factor such as 0.1.
+        """
+        return self._factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, value: float) -> None:
+        value = check_positive(value, "learning_rate_factor", self.label)
+        for _, layer in walk(self):
+            layer._factor = value
+            for _, parameter in layer.own_parameters():
+                parameter.learning_rate_factor = value
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -339,9 +356,11 @@ def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
     if not isinstance(output_shape, dict):  # of a graph with several outputs
         output_shape = _as_shape(output_shape, layer.label)
     layer.input_shape, layer.output_shape = input_shape, output_shape
-    if layer._frozen:
-        for _, parameter in layer.own_parameters():
+    for _, parameter in layer.own_parameters():
+        if layer._frozen:
             parameter.trainable = False
+        if layer._factor != 1:
+            parameter.learning_rate_factor = layer._factor
     return output_shape  # type: ignore[no-any-return]
 
 

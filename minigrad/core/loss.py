@@ -45,6 +45,8 @@ class Loss(Cached):
     """Whether the loss computes probabilities from the predictions itself."""
     decision_threshold: ClassVar[float] = 0.5
     """The prediction above which class 1 is predicted: 0 for logits."""
+    several_labels: ClassVar[bool] = False
+    """Whether each of several outputs predicts a label of its own, one of two."""
 
     losses: Mapping[str, Loss] = option(init=False, default=MappingProxyType({}))
     """The losses of several outputs; see `JointLoss`."""

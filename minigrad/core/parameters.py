@@ -14,7 +14,7 @@ from typing_extensions import Self, override
 from minigrad.data.arrays import Array, Shape, as_array
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.names import missing
-from minigrad.util.options import check_bool
+from minigrad.util.options import check_bool, check_positive
 
 
 class Vectors:
@@ -71,6 +71,7 @@ class Parameter:
         self.start = 0
         self.name = name
         self._trainable = check_bool(trainable, "trainable", self)
+        self._factor = 1.0
         self.regularizer = check_regularizer(regularizer, "regularizer")
 
     @property
@@ -107,6 +108,18 @@ class Parameter:
     def trainable(self, new: bool) -> None:
         source = self.source
         source._trainable = bool(new)
+        if source.vectors is not None:
+            source.vectors.changes += 1
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What an optimizer multiplies its learning rate by for this parameter; above 0."""
+        return self.source._factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, new: float) -> None:
+        source = self.source
+        source._factor = check_positive(new, "learning_rate_factor", self)
         if source.vectors is not None:
             source.vectors.changes += 1
 
@@ -214,7 +227,7 @@ class Parameters(Sequence[Parameter]):
             found = {(Vectors(empty, empty.copy()), 0)}
         self._vectors, offset = found.pop() if len(found) == 1 else (None, 0)
         self._views: tuple[Array, Array] | None = None
-        self._pieces: list[tuple[slice, Array, Array]] = []
+        self._pieces: list[tuple[slice, Array, Array, float]] = []
         if self._vectors is not None:
             place = slice(offset, offset + self.size)
             self._views = self._vectors.value[place], self._vectors.grad[place]
@@ -298,30 +311,36 @@ class Parameters(Sequence[Parameter]):
     def trainable_runs(self) -> Iterator[tuple[int, Array, Array]]:
         """Yield (start, value, grad) for the longest runs without a frozen parameter.
 
+        All parameters of a run have the same `learning_rate_factor`.
         `start` counts elements from the first parameter; both arrays are flat views.
         """
         self._current()
 
-        def run_of(placed: tuple[int, Parameter]) -> tuple[Vectors | None, int, bool]:
+        def run_of(placed: tuple[int, Parameter]) -> tuple[Vectors | None, int, bool, float]:
             start, p = placed  # neighbors in the vectors have the same offset
-            return p.vectors, p.start - start, p.trainable
+            return p.vectors, p.start - start, p.trainable, p.learning_rate_factor
 
-        for (vectors, offset, trainable), group in groupby(self._placed(), run_of):
+        for (vectors, offset, trainable, _), group in groupby(self._placed(), run_of):
             if trainable and vectors is not None:
                 run = list(group)
                 first, (last, end) = run[0][0], run[-1]
                 place = slice(first + offset, last + end.size + offset)
                 yield first, vectors.value[place], vectors.grad[place]
 
-    def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
-        """Return (place, value, read-only grad) for the trainable runs, in pieces of `size`."""
+    def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array, float]]:
+        """Return (place, value, read-only grad, learning rate factor) of the trainable runs.
+
+        The pieces have at most `size` elements.
+        """
         self._current()
         if self._vectors is None or not self._pieces:
+            placed = dict(self._placed())
             self._pieces = [
                 (
                     slice(start + first, start + min(first + size, value.size)),
                     value[first : first + size],
                     _read_only(grad[first : first + size]),
+                    placed[start].learning_rate_factor,
                 )
                 for start, value, grad in self.trainable_runs()
                 for first in range(0, value.size, size)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from minigrad.data.by_name import Data, naming
-from minigrad.data.class_weight import weighted_by_class
+from minigrad.data.class_weight import ClassWeight, weighted_by_class
 from minigrad.data.rows import Form, Rows, as_inputs, as_rows
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_int
@@ -43,7 +43,7 @@ class Stream:
             raise TypeError(f"y is missing: x is {kind_of(source)}; pass {_EXPECTED}")
         self.steps = None if steps is None else check_int(steps, "steps_per_epoch", "fit")
         self._source = source
-        self._class_weight: Mapping[Any, Any] | None = None
+        self._class_weight: ClassWeight | None = None
         iterator = iter(_start(source))
         if iterator is source and epochs > 1 and steps is None:
             raise ValueError(
@@ -68,8 +68,14 @@ class Stream:
         self._read(1, self._first)
         return self
 
-    def weighted_by_class(self, class_weight: Mapping[Any, Any]) -> None:
+    def weighted_by_class(self, class_weight: ClassWeight) -> None:
         """Weight the rows of each batch by their classes."""
+        given = class_weight.values() if isinstance(class_weight, Mapping) else [class_weight]
+        if "balanced" in [weight for weight in given if isinstance(weight, str)]:
+            raise ValueError(
+                "class_weight='balanced' needs arrays x and y, got an iterable of batches: pass a "
+                "dict with a weight for each class"
+            )
         self._class_weight = class_weight
         self._read(1, self._first)
 

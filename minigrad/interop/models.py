@@ -79,7 +79,10 @@ def check_built(model: object, function: str) -> dict[str, Shape]:
 
 
 def check_trainable(model: mg.Model, function: str) -> Any:
-    """Return the optimizer of a compiled model; refuse regularizers, which optimizers lack."""
+    """Return the optimizer of a compiled model; refuse what no optimizer there has.
+
+    That are regularizers, and a learning rate factor of a parameter.
+    """
     if model.optimizer is None:
         raise RuntimeError(f"{function} expects a compiled model: call compile first")
     for path, p in model.named_parameters():
@@ -87,6 +90,11 @@ def check_trainable(model: mg.Model, function: str) -> Any:
             raise ValueError(
                 f"{function} expects no regularizers, got {p.regularizer!r} of '{path}': set it to "
                 "None, and add its term to the loss there"
+            )
+        if p.learning_rate_factor != 1:
+            raise ValueError(
+                f"{function} expects one learning rate, got learning_rate_factor="
+                f"{p.learning_rate_factor} of '{path}': set it to 1, and use groups there"
             )
     return model.optimizer
 

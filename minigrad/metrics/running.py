@@ -10,7 +10,8 @@ import numpy as np
 
 from minigrad.data.by_name import Data, concatenate, each, of
 from minigrad.data.rows import Rows
-from minigrad.metrics.named import Metric, as_number
+from minigrad.metrics.averages import spread
+from minigrad.metrics.named import Metric, as_number, measured
 
 
 class RunningMetrics:
@@ -30,7 +31,7 @@ class RunningMetrics:
         self._metrics = metrics
         self.keeps_predictions = bool(metrics or self._losses)
         self._targets: list[Data] = []
-        self._weights: list[Data] = []
+        self._weights: list[Data | None] = []
         self._predictions: list[Data] = []
 
     def add(
@@ -59,10 +60,13 @@ class RunningMetrics:
             self._keep(batches, predictions)
 
     def _keep(self, batch: Rows, predictions: Data) -> None:
-        self._targets.append(each(np.copy, batch.y) if self._reused else batch.y)
+        def kept(data: Data) -> Data:
+            return each(np.copy, data) if self._reused else data
+
+        self._targets.append(kept(batch.y))
         self._predictions.append(predictions)
-        if self._losses and batch.weight is not None:
-            self._weights.append(batch.weight)
+        weight = batch.weight
+        self._weights.append(weight if weight is None else kept(weight))
 
     def logs(self) -> dict[str, float]:
         """Return the loss and the metrics over all rows so far, by name."""
@@ -71,10 +75,11 @@ class RunningMetrics:
             ndim = each(np.ndim, self._predictions[0])
             target = concatenate(self._targets, ndim)
             prediction = concatenate(self._predictions, ndim)
+            weight = self._weight(ndim)
             if self._losses:
-                logs = self._output_losses(target, prediction, ndim)
+                logs = self._output_losses(target, prediction, weight)
             for name, metric in self._metrics.items():
-                logs[name] = as_number(name, metric(target, prediction))
+                logs[name] = as_number(name, measured(metric, target, prediction, weight))
         return logs
 
     def _j(self) -> float:
@@ -94,9 +99,24 @@ class RunningMetrics:
         pairs = zip(numbers, self._totals, strict=True)
         return first + sum((number - first) * weight for number, weight in pairs) / total
 
-    def _output_losses(self, target: Data, prediction: Data, ndim: Data) -> dict[str, float]:
+    def _weight(self, ndim: Data) -> Data | None:
+        """Return the weights of all rows, or of all terms; None if no batch has any."""
+        if all(weight is None for weight in self._weights):
+            return None
+        varies = len({repr(each(lambda a: a.shape[1:], p)) for p in self._predictions}) > 1
+
+        def of_batch(prediction: Any, weight: Any = None) -> Any:
+            weight = np.ones(len(prediction)) if weight is None else weight
+            return spread(weight, prediction.shape[:-1]) if varies else weight
+
+        pairs = zip(self._predictions, self._weights, strict=True)
+        parts = [each(of_batch, p, *(() if w is None else (w,))) for p, w in pairs]
+        return concatenate(parts, ndim)
+
+    def _output_losses(
+        self, target: Data, prediction: Data, weight: Data | None
+    ) -> dict[str, float]:
         """Return J and each output's part: outputs may weigh the batches differently."""
-        weight = concatenate(self._weights, ndim) if self._weights else None
         parts = {
             name: loss.measure(prediction[name], target[name], of(weight, name), training=False)
             for name, loss in self._losses.items()

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from inspect import signature
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import Never, Self, override
@@ -34,6 +33,7 @@ from minigrad.util.random import RNG, RNGLike
 
 if TYPE_CHECKING:
     from minigrad.callbacks.base import Callback, EpochFunction
+    from minigrad.data.class_weight import ClassWeight
     from minigrad.data.stream import Batches, Stream
     from minigrad.diagnose import Diagnosis
     from minigrad.explain import Explanation
@@ -174,7 +174,7 @@ class Model(BaseModel):
         optimizer.check_owner(p for _, p in self.named_parameters())
         loss = self._as_loss(loss)
         losses = loss.losses or loss
-        named = named_metrics(metrics, each(attrgetter("decision_threshold"), losses))
+        named = named_metrics(metrics, losses)
         each(_warn_of_logits, losses, self._output_layers)
         self.trainer = Trainer(self, optimizer, loss, named, self.history)
 
@@ -209,8 +209,9 @@ class Model(BaseModel):
         validation_data: Batches | Sequence[Arrays] | None = None,
         validation_split: float = 0.0,
         sample_weight: Arrays | None = None,
-        class_weight: Mapping[Any, Any] | None = None,
+        class_weight: ClassWeight | None = None,
         steps_per_epoch: int | None = None,
+        accumulate: int = 1,
         callbacks: Sequence[Callback | EpochFunction] = (),
         verbose: Verbose = "auto",
         threads: int | None = None,
@@ -235,9 +236,12 @@ class Model(BaseModel):
             validation_split: or the fraction of the rows that is held out for that, chosen at
                 random; later calls with the same rows and fraction hold out the same.
             sample_weight: a weight for each row, or for each term, of the predictions' first axes,
-                such as (n, time); a mean loss becomes the weighted mean, metrics ignore it.
-            class_weight: a weight for each class, multiplied into the training weights.
+                such as (n, time); means of the loss and of metrics become weighted means.
+            class_weight: a weight for each class, multiplied into the training weights; or
+                "balanced", so that all classes count alike.
             steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
+            accumulate: the batches whose gradients are added up for one step, so that a step has
+                accumulate * batch_size rows, in the memory of batch_size.
             callbacks: `Callback` objects, or functions of (epoch, logs).
             verbose: 1 or "auto" shows a progress bar on a terminal, with batches per second, and
                 elsewhere a line for each epoch, or at most one a second in a run of over 50 epochs;
@@ -293,15 +297,18 @@ class Model(BaseModel):
             else:
                 data.weighted_by_class(class_weight)
         self._gather()
+        gradient = BlockGradient(self._computed, loss, parameters=self.parameters, threads=threads)
+        rows = gradient.rows
+        if check_int(accumulate, "accumulate", "fit") > 1:
+            batch_size = gradient.accumulate(accumulate, batch_size, data)
         if isinstance(data, Rows):
             _check_batches(self, data, batch_size)
-        gradient = BlockGradient(self._computed, loss, parameters=self.parameters, threads=threads)
         if isinstance(data, Rows) and jax is None:
             data = data.for_epochs(batch_size, gradient.rows)
 
         def validate(source: Any) -> dict[str, float]:
             forward = jax.forward() if jax else None
-            return evaluate(self, loss, metrics, source, gradient.rows, forward)
+            return evaluate(self, loss, metrics, source, rows, forward)
 
         make_run = jax.make_run if jax else Run
         run = make_run(

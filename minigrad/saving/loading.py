@@ -116,14 +116,18 @@ class _Loader:
         """Restore what is frozen, the regularizers, and the generators with their sharing."""
         document, layers, parameters = self.document, dict(walk(model)), [*model.named_parameters()]
         frozen, seeds = set(document["frozen_parameters"]), document["entropy"]
+        factors = document.get("factor_parameters", {})
         _check_known([*document["frozen_layers"], *seeds], layers)
-        _check_known([*frozen, *document["penalties"]], dict(parameters))
+        _check_known([*frozen, *factors, *document["penalties"]], dict(parameters))
         generators = [restore_rng(self.make(state)) for state in document["generators"]]
         places = {(path, name): generators[i] for path, name, i in document["generator_places"]}
         for path in document["frozen_layers"]:
             layers[path].trainable = False
+        for path, factor in document.get("factor_layers", {}).items():
+            layers[path].learning_rate_factor = factor
         for path, parameter in parameters:
             parameter.trainable = path not in frozen
+            parameter.learning_rate_factor = factors.get(path, 1.0)
             regularizer = self.make(document["penalties"].get(path))
             if not isinstance(regularizer, Regularizer | None):
                 raise TypeError(f"'{path}' expects a regularizer, got {regularizer!r}")

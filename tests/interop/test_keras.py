@@ -13,15 +13,22 @@ from minigrad import (
     LSTM,
     SGD,
     Adam,
+    BCELoss,
+    BCEWithLogitsLoss,
     Bidirectional,
     Concatenate,
     Conv1D,
+    CosineSimilarityLoss,
     Dense,
     Embedding,
+    FocalWithLogitsLoss,
     Input,
     LayerNorm,
+    Lion,
     Model,
     MultiHeadAttention,
+    Parameter,
+    PoissonNLLLoss,
     Residual,
     Sequential,
     SimpleRNN,
@@ -241,3 +248,47 @@ def test_a_missing_backend_is_named() -> None:
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "KERAS_BACKEND" in ran.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "options", "loss"),
+    [
+        ("BinaryFocalCrossentropy", {"from_logits": True}, FocalWithLogitsLoss()),
+        (
+            "BinaryFocalCrossentropy",
+            {"from_logits": True, "gamma": 1.5, "alpha": 0.3, "apply_class_balancing": True},
+            FocalWithLogitsLoss(gamma=1.5, alpha=0.3),
+        ),
+        (
+            "BinaryCrossentropy",
+            {"from_logits": True, "label_smoothing": 0.2},
+            BCEWithLogitsLoss(label_smoothing=0.2),
+        ),
+        ("BinaryCrossentropy", {"label_smoothing": 0.2}, BCELoss(label_smoothing=0.2)),
+        ("CosineSimilarity", {}, CosineSimilarityLoss()),
+        ("Poisson", {}, PoissonNLLLoss(log_input=False)),
+    ],
+)
+def test_losses_are_those_of_keras(theirs: str, options, loss) -> None:
+    rng = np.random.default_rng(0)
+    a, t = rng.uniform(0.05, 0.95, size=(6, 3)), rng.integers(0, 2, size=(6, 3)).astype(float)
+    if loss.takes_logits:
+        a = np.log(a / (1 - a))
+    if theirs == "CosineSimilarity":
+        t += 0.1
+    j = float(getattr(keras.losses, theirs)(**options)(t.astype("f4"), a.astype("f4")))
+    shift = 1.0 if theirs == "CosineSimilarity" else 0.0
+    assert loss.forward(a, t) == pytest.approx(j + shift, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.9}])
+def test_lion_is_that_of_keras(options) -> None:
+    rng = np.random.default_rng(0)
+    p = Parameter(rng.normal(size=(4, 3)))
+    there = keras.Variable(p.value)
+    ours, theirs = Lion(learning_rate=0.1, **options), keras.optimizers.Lion(0.1, **options)
+    for _ in range(6):
+        p.grad = rng.normal(size=(4, 3))
+        ours.step([p])
+        theirs.apply([keras.ops.convert_to_tensor(p.grad.astype("f4"))], [there])
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(there), p.value, atol=1e-6)

@@ -30,6 +30,7 @@ from minigrad import (
     Model,
     MSELoss,
     MultiHeadAttention,
+    Nadam,
     Parallel,
     PositionEmbedding,
     Residual,
@@ -134,6 +135,8 @@ def same_parameters(model, other) -> None:
         Adagrad(learning_rate=0.1),
         Adam(learning_rate=0.01, weight_decay=0.1),
         AdamW(learning_rate=0.01, weight_decay=0.1),
+        Adam(learning_rate=0.01, amsgrad=True),
+        Nadam(learning_rate=0.01, weight_decay=0.1),
     ],
     ids=repr,
 )
@@ -339,7 +342,7 @@ def test_modules_that_no_layer_holds(module, shape, parts) -> None:
 def test_optimizers_that_have_no_counterpart() -> None:
     module = nn.Linear(2, 2)
     for there, part in (
-        (torch.optim.Adam(module.parameters(), amsgrad=True), "amsgrad=True"),
+        (torch.optim.NAdam(module.parameters(), decoupled_weight_decay=True), "decoupled"),
         (torch.optim.SGD(module.parameters(), momentum=0.9, dampening=0.1), "dampening=0.1"),
         (torch.optim.Rprop(module.parameters()), "Rprop"),
         (torch.optim.SGD([{"params": module.weight}, {"params": module.bias}]), "2"),
@@ -367,11 +370,16 @@ def test_models_that_no_module_holds() -> None:
         to_torch_training(model)
     for options, part in (
         ({"clip_norm": 1.0}, "clip_norm"),
+        ({"momentum": 0.9}, "learning_rate_factor=0.5 of 'dense_1.weight'"),
         ({"learning_rate": ExponentialDecay(initial_learning_rate=0.1, decay_rate=0.9)}, "Decay"),
     ):
         model.compile(optimizer=SGD(**options), loss="mse")
+        model["dense_1"].learning_rate_factor = 0.5 if "momentum" in options else 1.0
         with says(ValueError, part):
             to_torch_training(model)
+    model.compile(optimizer="lion", loss="mse")
+    with says(TypeError, "RMSprop", "Lion"):
+        to_torch_training(model)
     model = Sequential([Dense(2, weight_regularizer=L2(0.1))], input_shape=(2,))
     model.compile(optimizer=SGD(), loss="mse")
     with says(ValueError, "L2", "dense_1.weight"):
