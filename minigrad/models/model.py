@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from typing_extensions import Self, override
 
 from minigrad.core.chain import Chain
-from minigrad.core.layer import Layer, Symbol, walk
+from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.model import BaseModel
 from minigrad.core.optimizer import Optimizer
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from minigrad.explain import Explanation
     from minigrad.film import Film
     from minigrad.graphs.graph import Input
+    from minigrad.graphs.symbol import Symbol
     from minigrad.jit import JaxEngine
     from minigrad.objective import Objective
     from minigrad.util.progress import Verbose
@@ -122,8 +123,29 @@ class Model(BaseModel):
 
     @override
     def _gather(self) -> None:
-        separate_uses([layer for _, layer in walk(self)])
+        from minigrad.graphs.graph import connect
+
+        layers = [layer for _, layer in walk(self)]
+        separate_uses(layers)
         super()._gather()
+        for layer in layers:
+            if isinstance(layer, Model) and layer.network.output_shape is not None:
+                connect(layer)
+
+    @property
+    def input(self) -> Any:
+        """The symbol of the input, of several a list: `Model(inputs=model.input, outputs=...)`."""
+        from minigrad.graphs.graph import connect
+
+        return connect(self)[0]
+
+    @property
+    @override
+    def output(self) -> Any:
+        """The symbol of the network's output, of several a dict of them by name."""
+        from minigrad.graphs.graph import connect
+
+        return connect(self)[1]
 
     @override
     def as_input(self, *inputs: Data) -> Data:
