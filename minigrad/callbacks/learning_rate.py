@@ -124,3 +124,12 @@ class ReduceOnPlateau(Monitor):
         """Count an epoch, and return whether patience runs out."""
         self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
         return self._waited == self.patience
+
+
+def _refuse_schedule(callback: Callback, trainer: Trainer) -> None:
+    rate = trainer.optimizer.learning_rate
+    if callable(rate):
+        raise TypeError(
+            f"{type(callback).__name__} expects a learning rate that is a number, got {rate!r}: "
+            "use either the callback or the schedule"
+        )

@@ -453,7 +453,8 @@ class Candidate:
     def is_created_from_its_config(self) -> None:
         copied, arrays = dict[int, Any](), dict[str, NDArray[Any]]()
         layer = copy.deepcopy(self.layer, copied)
-        known = {type(inner).__name__: type(inner) for _, inner in walk(layer)}
+        known: dict[str, Any] = {type(inner).__name__: type(inner) for _, inner in walk(layer)}
+        known |= {f.__name__: f for f in vars(layer).values() if inspect.isroutine(f)}
         text = json.dumps(to_config(layer, layer.label, arrays))
         again = from_config(json.loads(text), known, arrays)
         need(repr(again) == repr(layer), f"{layer!r} became {again!r}")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from minigrad.util.config import Configurable
 
+_NOT_COPIED = ("cache", "_output", "_symbols")
+
 
 class Cached(Configurable):
     """Base of layers and losses, which keep what `backward` needs in `self.cache`.
@@ -48,4 +50,4 @@ class Cached(Configurable):
         return ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "cache"}
+        return {key: value for key, value in self.__dict__.items() if key not in _NOT_COPIED}

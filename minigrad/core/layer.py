@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from inspect import signature
 from numbers import Integral
 from types import NoneType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +18,15 @@ from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
 from minigrad.util.fields import option, options
-from minigrad.util.names import join, kind_of
+from minigrad.util.names import join
 from minigrad.util.options import check_bool, check_positive
 from minigrad.util.random import RNG
 
+if TYPE_CHECKING:
+    from minigrad.graphs.symbol import Symbol
+
 L = TypeVar("L", bound="Layer")
 T = TypeVar("T")
-
-
-class Symbol:
-    """A value in a graph: an `Input`, or the output of a layer."""
-
-    def __init__(self, layer: Layer | None, sources: tuple[Symbol, ...]) -> None:
-        self.layer = layer
-        self.sources = sources
-
-    @override
-    def __repr__(self) -> str:
-        assert self.layer is not None
-        return f"the output of {self.layer.label}"
 
 
 @options
@@ -106,17 +96,20 @@ class Layer(Cached):
 
     def __call__(self, *inputs: Symbol) -> Symbol:
         """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
-        if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
-            got = ", ".join(map(kind_of, inputs)) or "nothing"
-            way = "for arrays use forward(x)" + " or predict(x)" * hasattr(self, "predict")
-            first: object = inputs[0] if inputs else None
-            if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
-                way = "pass several inputs apart, as in Concatenate()(a, b)"
-            raise TypeError(
-                f"{self.label} can be called on an Input, or on what layers called on one give, "
-                f"got {got}: {way}"
-            )
-        return Symbol(self, inputs)
+        from minigrad.graphs.symbol import call
+
+        return call(self, inputs)
+
+    @property
+    def output(self) -> Symbol:
+        """The symbol of this layer's output in its model, of which a graph can be made.
+
+        A layer that is called twice has that of the first call. `model.output` is the value that
+        the network returns, or a dict of them.
+        """
+        from minigrad.graphs.symbol import output_of
+
+        return output_of(self)
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Create the parameters for this input shape, and return the output shape.

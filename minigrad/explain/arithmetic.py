@@ -39,14 +39,13 @@ from minigrad.explain.steps import (
 from minigrad.layers import (
     GRU,
     LSTM,
-    Conv2DTranspose,
     Embedding,
     MultiHeadAttention,
     SimpleRNN,
     pooling,
 )
 from minigrad.layers.affine import Affine
-from minigrad.layers.convolution import Convolution
+from minigrad.layers.convolution import Convolution, ConvolutionTranspose
 from minigrad.layers.recurrent import Recurrent
 from minigrad.layers.windows import Windows, per_axis
 
@@ -79,7 +78,7 @@ class Products:
         self.place = place
         self.w, self.bias = place.parameters["weight"], place.parameters.get("bias")
         self.weight: Array = self.w.source.value
-        self.turned = isinstance(place.layer, Conv2DTranspose)
+        self.turned = isinstance(place.layer, ConvolutionTranspose)
         self._pairs = cache(self._meeting_in_vectors if place.linear else self._meeting)
         self._write()
 

@@ -14,8 +14,8 @@ from minigrad.data.by_name import Data
 from minigrad.explain.formula import equation_of, known_base, right_sides
 from minigrad.explain.steps import UNNAMED, Quantity, Rule, Step
 from minigrad.graphs.graph import Graph
-from minigrad.layers import Activation, Conv2DTranspose, Dense, Embedding, MultiHeadAttention
-from minigrad.layers.convolution import Convolution
+from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
+from minigrad.layers.convolution import Convolution, ConvolutionTranspose
 from minigrad.layers.pooling import GlobalPooling, Pooling
 from minigrad.layers.recurrent import Recurrent
 from minigrad.trace import Trace, Traced
@@ -75,7 +75,7 @@ class Place(Traced):
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        base = known_base(type(self.layer), (Dense, Convolution, Conv2DTranspose))
+        base = known_base(type(self.layer), (Dense, Convolution, ConvolutionTranspose))
         self.linear, self.affine = base is Dense, base is not None
         self.sides = right_sides(equation_of(self.layer), "h")
         self.activates = isinstance(self.layer, Activation) or "a" in self.sides

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.core.chain import name_layers
-from minigrad.core.layer import Layer, Symbol, build_once
+from minigrad.core.chain import Chain, name_layers
+from minigrad.core.layer import Layer, build_once
 from minigrad.data.arrays import Array, Shape, as_input_shape, describe, fits
 from minigrad.data.by_name import Data, check_names, each, of
+from minigrad.graphs.symbol import Symbol
 from minigrad.util.config import register
 from minigrad.util.names import nearest
 from minigrad.util.random import RNG
@@ -73,6 +74,8 @@ class Graph(Layer):
     """
 
     transparent = True
+    _symbols: dict[str, Symbol]
+    """The symbols that it was made of, by name; `connect` adds those that are missing."""
 
     def __init__(
         self,
@@ -289,10 +292,49 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     shapes = {names[symbol]: symbol.shape for symbol in given}
     if len(shapes) < len(given):
         raise ValueError(f"two inputs of {owner} have the same name: {[s.name for s in given]}")
+    found: Any = [names[end] for end in ends.values()]
     if isinstance(outputs, Mapping):
-        return Graph(shapes, table, {name: names[end] for name, end in ends.items()})
-    found = [names[end] for end in ends.values()]
-    return Graph(shapes, table, found[0] if len(found) == 1 else {name: name for name in found})
+        found = dict(zip(ends, found, strict=True))
+    else:
+        found = found[0] if len(found) == 1 else {name: name for name in found}
+    graph = Graph(shapes, table, found)
+    graph._symbols = {name: symbol for symbol, name in names.items()}
+    return graph
+
+
+def connect(model: Any) -> tuple[Any, Any]:
+    """Give each layer of a built model its `output`; return the symbols of inputs and outputs.
+
+    A layer that another model has connected keeps its own.
+    """
+    network = model.network
+    if network.output_shape is None:
+        raise RuntimeError(f"{model.label} isn't built, so it has no symbols: pass it input_shape=")
+    if isinstance(network, Graph):
+        symbols: dict[str, Symbol] = vars(network).setdefault("_symbols", {})
+        for name, shape in network.inputs.items():
+            symbols.setdefault(name, Input(shape, name=name))
+        for node, layer in network.layers.items():
+            sources = tuple(symbols[source] for source in network.sources[node])
+            _connected(layer, symbols.setdefault(node, Symbol(layer, sources)))
+        inputs = [symbols[name] for name in network.inputs]
+        return inputs if len(inputs) > 1 else inputs[0], each(symbols.__getitem__, network.outputs)
+    layers = network.layers if isinstance(network, Chain) else [network]
+    known, shape = vars(layers[0]).get("_output"), network.input_shape
+    shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
+    ends: tuple[Symbol, ...] = known.sources if known else ()
+    if not ends or not all(isinstance(source, Input) for source in ends):
+        ends = tuple(Input(shape, name=f"input_{i}") for i, shape in enumerate(shapes, start=1))
+    begin = list(ends)
+    for layer in layers:
+        symbol = _connected(layer, Symbol(layer, ends))
+        ends = (symbol if symbol.sources == ends else Symbol(layer, ends),)
+    return begin if len(begin) > 1 else begin[0], ends[0]
+
+
+def _connected(layer: Any, symbol: Symbol) -> Symbol:
+    found: Symbol = vars(layer).setdefault("_output", symbol)
+    return found
 
 
 def _ends(outputs: Any, owner: str) -> dict[Any, Symbol]:

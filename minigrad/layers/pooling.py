@@ -1,15 +1,15 @@
-"""Pooling: the largest or the mean number of each window, channel by channel; and upsampling."""
+"""Pooling: the largest or the mean number of each window, channel by channel."""
 
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
-from minigrad.data.arrays import Array, DType, Shape
+from minigrad.data.arrays import Array, Shape
 from minigrad.layers.windows import (
     Padding,
     Size,
@@ -22,7 +22,6 @@ from minigrad.layers.windows import (
 )
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
-from minigrad.util.options import one_of
 from minigrad.util.random import RNG
 
 
@@ -318,89 +317,3 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
     """
 
     axes = 1
-
-
-@register
-@options
-class UpSampling2D(Layer):
-    """h = x in a larger size, as weighted means; backward, deltas are added with the same weights.
-
-    With "nearest", each number is repeated to a block. With "bilinear", h is interpolated between
-    the numbers, which lie at the centers of their blocks; beyond the outer centers it is constant.
-    Both are Keras's, and those of `torch.nn.Upsample` with align_corners=False.
-
-    Raises:
-        TypeError: `size` isn't a number.
-        ValueError: `size` below 1, or another interpolation; when the layer is built, an input of
-            another rank.
-
-    >>> layer = UpSampling2D((1, 2))
-    >>> layer.build((1, 2, 1), np.random.default_rng(0))
-    (1, 4, 1)
-    >>> layer.forward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1)).ravel()
-    array([3., 3., 5., 5.])
-    >>> layer.backward(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 1, 4, 1)).ravel()
-    array([3., 7.])
-    >>> layer.interpolation = "bilinear"
-    >>> layer.forward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1)).ravel()
-    array([3. , 3.5, 4.5, 5. ])
-    """
-
-    axes = 2
-    size: Size = option(check_sizes, default=2, kw_only=False)
-    """The factors of height and width: an int for both, or two ints."""
-    interpolation: Literal["nearest", "bilinear"] = option(
-        one_of("nearest", "bilinear"), default="nearest"
-    )
-    """"nearest" or "bilinear"."""
-
-    @override
-    def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        lengths, channels = check_axes(self, input_shape, 2)
-        self.input_shape = input_shape
-        return (*self.windows(lengths).lengths, channels)
-
-    def windows(self, lengths: Shape) -> Windows:
-        """Return the blocks of the output for an input with these lengths."""
-        sizes = zip(lengths, per_axis(self.size, 2), strict=True)
-        outputs = tuple(None if n is None else n * size for n, size in sizes)
-        return make_windows(self.label, outputs, self.size, strides=self.size)
-
-    def _weights(self, lengths: Shape, dtype: DType) -> list[Array]:
-        """Return for each axis how much of each input (columns) is in each output (rows)."""
-        found = []
-        for length, size in zip(lengths, per_axis(self.size, 2), strict=True):
-            places = (np.arange(length * size) + 0.5) / size - 0.5
-            distances = places.clip(0, length - 1)[:, np.newaxis] - np.arange(length)
-            found.append(np.maximum(0, 1 - np.abs(distances)).astype(dtype))
-        return found
-
-    @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
-        self.check_input(x)
-        lengths = x.shape[1:-1]
-        windows = self.windows(lengths)
-        if self.interpolation == "nearest":
-            h = windows.repeat(x)
-        else:
-            h = _weighted(windows, x, *self._weights(lengths, x.dtype))
-        if training:
-            self.cache = lengths, h.shape
-        return h
-
-    @override
-    def backward(self, delta: Array) -> Array:
-        lengths, shape = self.cache
-        self.check_delta(delta, shape)
-        windows = self.windows(lengths)
-        if self.interpolation == "nearest":
-            return windows.total(delta)
-        weights = (weight.T for weight in self._weights(lengths, delta.dtype))
-        return _weighted(windows, delta, *weights)
-
-
-def _weighted(windows: Windows, x: Array, rows: Array, columns: Array) -> Array:
-    """Return the sums over height and width with these weights."""
-    h: Array = np.matmul(rows, windows.transposed(x))  # width, channels, height, batch
-    sums = np.dot(columns, h.reshape(len(h), -1))
-    return windows.restored(sums.reshape(len(columns), *h.shape[1:]))

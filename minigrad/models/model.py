@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from typing_extensions import Never, Self, override
 
 from minigrad.core.chain import Chain
-from minigrad.core.layer import Layer, Symbol, walk
+from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.model import BaseModel
 from minigrad.core.optimizer import Optimizer
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from minigrad.explain import Explanation
     from minigrad.film import Film
     from minigrad.graphs.graph import Input
+    from minigrad.graphs.symbol import Symbol
     from minigrad.jit import JaxEngine
     from minigrad.objective import Objective
     from minigrad.util.progress import Verbose
@@ -123,12 +124,31 @@ class Model(BaseModel):
 
     @override
     def _gather(self) -> None:
+        from minigrad.graphs.graph import connect
         from minigrad.models.assignments import refuse_assignments
 
         layers = [layer for _, layer in walk(self)]
         refuse_assignments(self._places, layers, *filter(None, [self.loss]))
         separate_uses(layers)
         super()._gather()
+        for layer in layers:
+            if isinstance(layer, Model) and layer.network.output_shape is not None:
+                connect(layer)
+
+    @property
+    def input(self) -> Any:
+        """The symbol of the input, of several a list: `Model(inputs=model.input, outputs=...)`."""
+        from minigrad.graphs.graph import connect
+
+        return connect(self)[0]
+
+    @property
+    @override
+    def output(self) -> Any:
+        """The symbol of the network's output, of several a dict of them by name."""
+        from minigrad.graphs.graph import connect
+
+        return connect(self)[1]
 
     @override
     def as_input(self, *inputs: Data) -> Data:

@@ -14,6 +14,6 @@ def snake_case(name: str) -> str:
     ('conv2d_transpose', 'simple_rnn', 'rms_norm')
     """
     name = re.sub(r"(?<=[0-9])D", "d", name)
-    for word in ("ReLU", "SiLU", "RMSprop", "AdamW"):
+    for word in ("PReLU", "ReLU", "SiLU", "RMSprop", "AdamW"):
         name = name.replace(word, word.capitalize())
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
