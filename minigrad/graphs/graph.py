@@ -302,6 +302,16 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     return graph
 
 
+def without_input(layers: list[Any], input_shape: Shape | None) -> Shape | None:
+    """Remove an `Input` before the layers of a chain, and return the input shape."""
+    if not isinstance(layers[0], Input):
+        return input_shape
+    shape = layers.pop(0).shape
+    if input_shape not in (None, shape):
+        raise ValueError(f"Sequential got {input_shape=} and Input({shape}): leave one out")
+    return shape
+
+
 def connect(model: Any) -> tuple[Any, Any]:
     """Give each layer of a built model its `output`; return the symbols of inputs and outputs.
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from minigrad.core.chain import Chain, as_list, name_layers
-from minigrad.core.layer import Layer, Symbol
+from minigrad.core.layer import Layer
 from minigrad.data.arrays import DType, Shape
 from minigrad.models.model import Model
 from minigrad.util.config import register
 from minigrad.util.random import RNGLike
+
+if TYPE_CHECKING:
+    from minigrad.graphs.graph import Input
 
 
 @register
@@ -41,7 +44,7 @@ class Sequential(Model):
 
     def __init__(
         self,
-        layers: Iterable[Layer | Symbol],
+        layers: Iterable[Layer | Input],
         *,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
@@ -49,11 +52,10 @@ class Sequential(Model):
         name: str = "",
     ) -> None:
         layers = as_list(layers, type(self).__name__)
-        if layers and isinstance(layers[0], Symbol) and layers[0].layer is None:
-            shape = layers.pop(0).shape  # of an `Input`, as in Keras
-            if input_shape not in (None, shape):
-                raise ValueError(f"Sequential got {input_shape=} and Input({shape}): leave one out")
-            input_shape = shape
+        if layers and not isinstance(layers[0], Layer):
+            from minigrad.graphs.graph import without_input
+
+            input_shape = without_input(layers, input_shape)
         name_layers(layers, type(self).__name__)
         super().__init__(Chain(layers), input_shape=input_shape, rng=rng, dtype=dtype, name=name)
 

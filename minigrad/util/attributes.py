@@ -23,7 +23,8 @@ def refuse_unknown(thing: object, name: str, label: str = "", *, strict: bool = 
     If it isn't `strict`, a name that resembles none of the known ones is accepted.
     """
     cls: type = type(thing)
-    if cls.__module__.startswith("minigrad.") and name not in attributes(cls):
+    ours = cls.__module__.startswith("minigrad.") and not name.startswith("_")
+    if ours and name not in attributes(cls):
         from minigrad.util.lookup import guess
 
         known = {*dir(thing), *getattr(thing, "_options", ())} - {name}
