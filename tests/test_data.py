@@ -122,7 +122,7 @@ class TestArgumentsOfFit:
         with says(ValueError, "validation_data: "):
             make().fit(X, Y, validation_data=data)
 
-    @pytest.mark.parametrize("weight", ["balanced", [1.0, 2.0]])
+    @pytest.mark.parametrize("weight", ["equal", [1.0, 2.0]])
     def test_class_weight_must_be_a_dict(self, weight) -> None:
         with says(TypeError, "class_weight expects a dict"):
             make().fit(X, np.round(Y / 2), class_weight=weight, verbose=0)

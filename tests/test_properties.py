@@ -18,7 +18,9 @@ from minigrad import (
     Dropout,
     Embedding,
     Flatten,
+    KLDivLoss,
     Layer,
+    LogSoftmax,
     Loss,
     Parallel,
     Parameter,
@@ -97,7 +99,9 @@ def cases(draw) -> tuple[Sequential, np.ndarray, np.ndarray, Loss]:
     layers.append(Flatten())
     if axes := prediction.shape[1:-1]:
         layers += [Dense(2 * prod(axes)), Reshape((*axes, 2))]
-    layers += [Dense(3), *([Sigmoid()] if isinstance(loss, BCELoss) else [])]
+    positive = isinstance(loss, BCELoss) or not getattr(loss, "log_input", True)
+    last = [Sigmoid()] if positive else [LogSoftmax()] if isinstance(loss, KLDivLoss) else []
+    layers += [Dense(3), *last]
     seed = draw(st.integers(0, 9))
     dtype = draw(st.sampled_from(["float64", "float64", "float32"]))
     model = Sequential(layers, input_shape=first, rng=seed, dtype=dtype)
