@@ -100,11 +100,9 @@ class Loss(Cached):
         try:
             t = self.match(t, a.shape)
         except ValueError:
-            one_hot = np.isin(a, (0, 1)).all() and (a.sum(axis=-1) == 1).all()
-            if one_hot and a.shape == t.shape:
-                raise ValueError(
-                    f"{self.label} expects the prediction first, then the target: exchange the two"
-                ) from None
+            from minigrad.data.exchanged import refuse_exchanged
+
+            refuse_exchanged(a, t, self.label)
             raise
         weight = None if sample_weight is None else as_weights(sample_weight, a.shape)
         with np.errstate(under="ignore"):

@@ -126,14 +126,18 @@ def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
     # The layers of a chain or a graph take its inputs, and return its outputs.
     skipped = inner and all(_ids(*child.inputs) <= known for child in inner)
     skipped = skipped and _ids(step.output) <= _ids(*made) and not step.layer.own_parameters()
-    if inner and place.affine:
+    activation = getattr(step.layer, "activation", None)
+    activated = [child.layer for child in inner] == [activation] and bool(
+        step.layer.own_parameters()
+    )
+    if inner and (place.affine or activated):
         place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
         yield place
     elif inner and not skipped:
         yield Place(**vars(step), inner=place.inner, enters=True)
     for child in inner:
         yield from _in_order(child.path, steps)
-    if not inner or not (place.affine or skipped):
+    if not inner or not (place.affine or activated or skipped):
         yield place
 
 

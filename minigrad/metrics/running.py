@@ -10,7 +10,6 @@ import numpy as np
 
 from minigrad.data.by_name import Data, concatenate, each, of
 from minigrad.data.rows import Rows
-from minigrad.metrics.averages import spread
 from minigrad.metrics.named import Metric, as_number, measured
 
 
@@ -103,6 +102,8 @@ class RunningMetrics:
         """Return the weights of all rows, or of all terms; None if no batch has any."""
         if all(weight is None for weight in self._weights):
             return None
+        from minigrad.metrics.averages import spread
+
         varies = len({repr(each(lambda a: a.shape[1:], p)) for p in self._predictions}) > 1
 
         def of_batch(prediction: Any, weight: Any = None) -> Any:

@@ -601,12 +601,9 @@ class Model(BaseModel):
     @override
     def __repr__(self) -> str:
         """Return the code that makes it, with comments for what the code doesn't say."""
-        from minigrad.summary import notes
-        from minigrad.util.repr import pretty
+        from minigrad.summary import code
 
-        planned = self.trainer.epochs if self.trainer else 0
-        found = notes(self, done=self.history.epochs, planned=planned)
-        return "\n".join([pretty(self), *(f"# {note}" for note in found)])
+        return code(self, done=self.history.epochs, planned=getattr(self.trainer, "epochs", 0))
 
     def _repr_html_(self) -> str:
         """Return the diagram and the table of the layers, for a notebook."""
@@ -625,18 +622,12 @@ def _display(verbose: Verbose) -> Display:
 
 
 def _jax_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
-    """Return the room of the JAX engine; None for NumPy's."""
+    """Return the engine of JAX; None for NumPy's."""
     if isinstance(engine, str) and engine == "numpy":
         return None
-    if isinstance(engine, str) and engine != "jax":
-        raise ValueError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
-    from minigrad.jit import JaxEngine
+    from minigrad.models.engines import jax_engine
 
-    if isinstance(engine, str):
-        return JaxEngine()
-    if not isinstance(engine, JaxEngine):
-        raise TypeError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
-    return engine
+    return jax_engine(engine)
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:

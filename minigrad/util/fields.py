@@ -163,12 +163,9 @@ def refuse_unknown(cls: Callable[..., Any], args: Sequence[Any], given: Mapping[
     known = inspect.signature(cls).parameters.values()
     places = [a.name for a in known if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in known):
-        from minigrad.util.synonyms import HINTS
+        from minigrad.util.arguments import refuse_places
 
-        named = ", ".join(repr(a.name) for a in known if a.kind is a.KEYWORD_ONLY)
-        expected = f"only {', '.join(map(repr, places))}" if places else "no argument"
-        way = HINTS.get(cls.__name__) or f"pass options by name: {named}"
-        raise TypeError(f"{cls.__name__} expects {expected} by position, got {len(args)}: {way}")
+        refuse_places(cls, places, len(args))
     for name in given:
         if name not in arguments(cls):
             raise TypeError(
