@@ -13,6 +13,7 @@ from minigrad.layers.dropout import Dropout
 from minigrad.layers.embedding import Embedding, PositionEmbedding, SinusoidalPositions
 from minigrad.layers.gru import GRU
 from minigrad.layers.lstm import LSTM
+from minigrad.layers.masks import Mask
 from minigrad.layers.merge import Add, Average, Concatenate, Multiply
 from minigrad.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from minigrad.layers.pooling import (
@@ -32,7 +33,7 @@ __all__ = [
     "AveragePooling2D", "BatchNorm", "Bidirectional", "Chain", "Concatenate", "Conv1D", "Conv2D",
     "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling1D",
     "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNorm",
-    "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm", "LeakyReLU", "LogSoftmax",
+    "Hardsigmoid", "Hardtanh", "Identity", "Layer", "LayerNorm", "LeakyReLU", "LogSoftmax", "Mask",
     "MaxPooling1D", "MaxPooling2D", "Mish", "MultiHeadAttention", "Multiply", "Parallel",
     "PositionEmbedding", "RMSNorm", "ReLU", "Reshape", "Residual", "SiLU", "Sigmoid", "SimpleRNN",
     "SinusoidalPositions", "Softmax", "Softplus", "Softsign", "Tanh", "UpSampling2D",
