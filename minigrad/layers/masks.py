@@ -89,7 +89,7 @@ class RealSteps:
         """Move the real steps to the front, with zeros after them."""
         place = np.where(self.real, self.count[1:], 0)  # padding goes to place 0, and is cut off
         moved = np.zeros((len(x) + 1, *x.shape[1:]), x.dtype)
-        np.put_along_axis(moved, place[:, np.newaxis], x, axis=0)
+        np.put_along_axis(moved, np.broadcast_to(place[:, np.newaxis], x.shape), x, axis=0)
         return moved[1:]
 
     def back(self, moved: Array) -> Array:
