@@ -242,7 +242,7 @@ class MultiHeadAttention(Layer):
 
     def _check_inputs(self, query: Array, value: Array | None, mask: Array | None) -> Any:
         """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
-        if self._roles == ("query", "mask") and mask is None:
+        if self.masked_query and mask is None:
             value, mask = None, value
         named = zip(_ROLES, (query, value, mask), strict=True)
         given = {role: x for role, x in named if x is not None}
@@ -304,6 +304,11 @@ class MultiHeadAttention(Layer):
             raise ValueError(
                 f"{self.label} expects a mask with rows of shape {one} or {each}, got {shape}"
             )
+
+    @property
+    def masked_query(self) -> bool:
+        """Whether the second of two inputs is a mask, not a value."""
+        return self._roles == ("query", "mask")
 
     @property
     def _value_shape(self) -> Shape:
