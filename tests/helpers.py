@@ -19,6 +19,16 @@ from minigrad.checks.rules import Candidate, by_name
 from minigrad.core.layer import walk
 
 
+def masked(layer: Layer, shape: Any) -> bool:
+    """Whether an example takes or gives a mask that PyTorch and Keras have no layer for."""
+    several = bool(shape) and isinstance(shape[0], tuple)
+    attention = isinstance(layer, minigrad.MultiHeadAttention) and len(shape) == 3
+    merging = isinstance(layer, (minigrad.Multiply, minigrad.Add, minigrad.Concatenate))
+    graph = isinstance(layer, (minigrad.Graph, minigrad.Model))
+    takes = several and len(shape[-1]) == 1 and not (attention or merging or graph)
+    return isinstance(layer, minigrad.Mask) or (takes and not isinstance(layer, minigrad.Average))
+
+
 @contextmanager
 def says(error: type[Exception] | tuple[type[Exception], ...], *parts: str) -> Iterator[Any]:
     """Expect an error whose message contains all parts: names, numbers, and what to do."""

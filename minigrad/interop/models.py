@@ -12,6 +12,7 @@ import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.data.by_name import each, of
+from minigrad.layers.masks import shapes_of
 from minigrad.layers.windows import per_axis
 
 MERGES: dict[type[Layer], str] = {
@@ -76,6 +77,20 @@ def check_built(model: object, function: str) -> dict[str, Shape]:
         )
     network = model.network
     return network.inputs if isinstance(network, mg.Graph) else {"input": model.input_shape}
+
+
+def check_masks(layer: Any, function: str) -> None:
+    """Refuse a mask, and dropout inside a layer, that the conversion has no counterpart for."""
+    shapes = shapes_of(layer.input_shape)
+    alone = isinstance(layer, mg.MultiHeadAttention) and not layer.masked_query
+    if isinstance(layer, mg.Mask) or (len(shapes) > 1 and len(shapes[-1]) == 1 and not alone):
+        if not isinstance(layer, tuple(MERGES)):
+            raise ValueError(f"{function} expects layers without a mask, got {layer.label}")
+    for name in ("dropout", "recurrent_dropout"):
+        if rate := getattr(layer, name, 0.0):
+            raise ValueError(
+                f"{function} expects {layer.label} with {name}=0, got {rate}: put Dropout before it"
+            )
 
 
 def check_trainable(model: mg.Model, function: str) -> Any:
