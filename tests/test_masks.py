@@ -1,9 +1,12 @@
 """Masks: their layer, padding, and equality with single sequences, PyTorch and Keras."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from helpers import says
+from helpers import says, torch_script
 from minigrad import (
     GRU,
     LSTM,
@@ -22,8 +25,8 @@ from minigrad import (
     pad_sequences,
 )
 from minigrad.checks.single import model_of
-from minigrad.interop.layouts import TORCH, split_arrays
 
+KEPT = json.loads(Path(__file__).with_name("reference").joinpath("masks.json").read_text())["cases"]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 6, 3))
 LENGTHS = np.array([6, 3, 1, 4])
@@ -72,29 +75,32 @@ def test_padding_holds_the_state(cell) -> None:
     assert (h[GAPS] != before[GAPS]).all()
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.__name__)
-def test_packed_sequences_of_pytorch(cell) -> None:
-    torch = pytest.importorskip("torch")
-    rnn = torch.nn.utils.rnn
+def compare(cell, case) -> None:
+    """Run our layer through a case of PyTorch's packed sequences, with its parameters."""
+
+    def close(ours, theirs) -> None:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
     both = built(Bidirectional(cell(2, return_sequences=True)))
-    kind = {SimpleRNN: torch.nn.RNN, GRU: torch.nn.GRU, LSTM: torch.nn.LSTM}[cell]
-    there = kind(3, 2, batch_first=True, bidirectional=True).double()
-    for layer, suffix in zip(both.layers, ("", "_reverse"), strict=True):
-        for name, (array, _) in split_arrays(layer, TORCH).items():
-            getattr(there, name + suffix).data = torch.tensor(array.copy())
-    x = torch.tensor(X, requires_grad=True)
-    packed = rnn.pack_padded_sequence(x, LENGTHS, batch_first=True, enforce_sorted=False)
-    outputs = rnn.pad_packed_sequence(there(packed)[0], batch_first=True)[0]
-    h = both.forward(X, MASK)
-    np.testing.assert_allclose(h[MASK], outputs.detach().numpy()[MASK], rtol=1e-12, atol=1e-13)
-    delta = RNG.normal(size=h.shape) * MASK[:, :, np.newaxis]
-    outputs.backward(torch.tensor(delta))
-    input_delta, _ = both.backward(delta)
-    np.testing.assert_allclose(input_delta, x.grad, rtol=1e-12, atol=1e-13)
-    for layer, suffix in zip(both.layers, ("", "_reverse"), strict=True):
-        grad = getattr(there, f"weight_hh_l0{suffix}").grad
-        ours = layer.recurrent_weight.grad.T
-        np.testing.assert_allclose(ours, grad, rtol=1e-12, atol=1e-12)
+    for p, value in zip(both.parameters, case["parameters"], strict=True):
+        p.value = value
+    mask = np.arange(5) < np.array(case["lengths"])[:, np.newaxis]
+    output = both.forward(np.array(case["input"]), mask)
+    close(output[mask], np.array(case["output"])[mask])
+    input_delta, _ = both.backward(np.array(case["delta"]))
+    close(input_delta, case["input_delta"])
+    for p, gradient in zip(both.parameters, case["gradients"], strict=True):
+        close(p.grad, gradient)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.__name__)
+def test_recorded_packed_sequences_of_pytorch(cell) -> None:
+    compare(cell, KEPT[cell.__name__])
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.__name__)
+def test_live_packed_sequences_of_pytorch(cell) -> None:
+    compare(cell, torch_script("masks").cases("float64")[cell.__name__])
 
 
 def test_pooling_counts_real_steps_alone() -> None:

@@ -13,6 +13,8 @@ from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.data.by_name import each, of
 from minigrad.layers.masks import shapes_of
+from minigrad.layers.pooling import GlobalPooling
+from minigrad.layers.recurrent import Recurrent
 from minigrad.layers.windows import per_axis
 
 MERGES: dict[type[Layer], str] = {
@@ -81,11 +83,11 @@ def check_built(model: object, function: str) -> dict[str, Shape]:
 
 def check_masks(layer: Any, function: str) -> None:
     """Refuse a mask, and dropout inside a layer, that the conversion has no counterpart for."""
-    shapes = shapes_of(layer.input_shape)
-    alone = isinstance(layer, mg.MultiHeadAttention) and not layer.masked_query
-    if isinstance(layer, mg.Mask) or (len(shapes) > 1 and len(shapes[-1]) == 1 and not alone):
-        if not isinstance(layer, tuple(MERGES)):
-            raise ValueError(f"{function} expects layers without a mask, got {layer.label}")
+    second = shapes_of(layer.input_shape)[1:]
+    takes = isinstance(layer, (Recurrent, GlobalPooling, mg.Bidirectional)) and bool(second)
+    beside_query = isinstance(layer, mg.MultiHeadAttention) and layer.masked_query
+    if takes or beside_query or isinstance(layer, mg.Mask):
+        raise ValueError(f"{function} expects layers without a mask, got {layer.label}")
     for name in ("dropout", "recurrent_dropout"):
         if rate := getattr(layer, name, 0.0):
             raise ValueError(

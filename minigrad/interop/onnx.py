@@ -469,7 +469,9 @@ _GATES = {mg.SimpleRNN: ("RNN", [0]), mg.GRU: ("GRU", [1, 0, 2]), mg.LSTM: ("LST
 
 def _mask(to: _Writer, layer: mg.Mask, x: str) -> str:
     value = to.op("Cast", x, to=onnx.helper.np_dtype_to_tensor_dtype(to.dtype))
-    real = to.op("Cast", to.op("Not", to.op("Equal", value, layer.mask_value)), to=onnx.TensorProto.FLOAT)
+    real = to.op(
+        "Cast", to.op("Not", to.op("Equal", value, layer.mask_value)), to=onnx.TensorProto.FLOAT
+    )
     if len(layer.input_shape or ()) == 2:
         real = to.op("ReduceMax", real, axes=[2], keepdims=0)
     return to.op("Cast", real, to=onnx.helper.np_dtype_to_tensor_dtype(to.dtype))

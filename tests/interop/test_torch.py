@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from helpers import masked, Scale, rows_for, says, tensors, varied
+from helpers import Scale, masked, rows_for, says, tensors, varied
 from minigrad import (
     GRU,
     L2,
