@@ -292,13 +292,13 @@ def _attention(place: Place) -> Rule:
     """Write h = m w + b, where m is the mean of the values v by the attention weights."""
     *_, (weights, _), mixed = place.layer.cache
     w, bias = place.parameters["output_weight"], place.parameters.get("output_bias")
-    features = place.h.shape[-1]
+    features, inner = place.h.shape[-1], len(w.source.value)
 
     def parts(row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, features)
-        m, values, each = mixed[row].reshape(-1, features), w.source.value, np.arange(features)
+        m, values, each = mixed[row].reshape(-1, inner), w.source.value, np.arange(inner)
         return sum_of_products(
-            Operand("m", m, position * features + each),
+            Operand("m", m, position * inner + each),
             Operand(w.name, values, each * features + unit),
             first=(factor(bias.name, bias.source.value, unit),) if bias else (),
         )
