@@ -252,6 +252,27 @@ def pretrained_layers(ns: Names, figure: Figure) -> None:
         ax.set_title("even" if answer else "odd", color=color, fontsize=10, pad=2)
 
 
+def reviews(ns: Names, figure: Figure) -> None:
+    """Draw padded sequences, and the probability that each is good."""
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1), sharey=True)
+    rows = ns.x_test[:18]
+    left.imshow(np.where(rows > 0, rows, np.nan), cmap="Blues", aspect="auto")
+    left.set(xlabel="step", ylabel="sequence")
+    probabilities = 1 / (1 + np.exp(-ns.model.predict(rows)[:, 0]))
+    right.barh(range(18), probabilities, color=np.where(ns.good_test[:18], "C0", "C1"))
+    right.set(xlabel="good", xlim=(0, 1))
+
+
+def frozen_base(ns: Names, figure: Figure) -> None:
+    """Draw the points of the second question by the answer."""
+    ax = figure.subplots()
+    found = ns.second.predict(ns.other)[:, 0] > 0
+    for answer, label in (True, "inside"), (False, "outside"):
+        ax.plot(*ns.other[found == answer].T, ".", markersize=4, label=label)
+    ax.set(aspect="equal", xlim=(-4, 5), ylim=(-3, 4))
+    ax.legend()
+
+
 def draw(name: str) -> None:
     """Run an example, and write its picture."""
     sys.argv = [name]

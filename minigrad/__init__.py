@@ -10,6 +10,7 @@ from minigrad import callbacks, layers, losses, optimizers
 from minigrad.callbacks import *
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
+from minigrad.data.sequences import pad_sequences
 from minigrad.graphs.graph import Graph, Input
 from minigrad.graphs.joint_loss import JointLoss
 from minigrad.history import History
@@ -52,8 +53,8 @@ __all__ = [
     "GlorotUniform", "GradientReport", "Graph", "HeNormal", "HeUniform", "History", "Initializer",
     "Input", "JointLoss", "LayerReport", "LecunNormal", "LecunUniform", "Model", "Normal",
     "Objective", "Ones", "Orthogonal", "Parameter", "Parameters", "Regularizer", "Sequential",
-    "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load", "register",
-    "softmax",
+    "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load",
+    "pad_sequences", "register", "softmax",
 ]  # fmt: skip
 __all__ += callbacks.__all__
 __all__ += layers.__all__

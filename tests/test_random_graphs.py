@@ -34,6 +34,7 @@ from minigrad import (
     LayerNorm,
     LeakyReLU,
     Loss,
+    Mask,
     Model,
     MSELoss,
     MultiHeadAttention,
@@ -183,6 +184,11 @@ def attention(t: Any, layer: Any, query: Any, value: Any = None) -> Any:
     return h.transpose(1, 2).flatten(2) @ t[layer.output_weight] + t[layer.output_bias]
 
 
+def torch_mask(x: Any) -> Any:
+    real = x != 0
+    return (real if real.ndim == 2 else real.any(dim=2)).to(x.dtype)
+
+
 def group_norm(t: Any, layer: Any, x: Any) -> Any:
     gamma, beta = t[layer.gamma], t[layer.beta]
     h = t.f.group_norm(x.movedim(-1, 1), layer.groups, gamma, beta, layer.epsilon)
@@ -285,6 +291,7 @@ OPS = {
         lambda query, value: len(value) == 2 and query[-1] == value[-1],
     ),
     "Embedding": Op(lambda rng, shape: Embedding(7, 3), lambda t, layer, ids: t[layer.weight][ids]),
+    "Mask": Op(lambda rng, shape: Mask(), lambda t, layer, x: torch_mask(x)),
     "PositionEmbedding": Op(
         lambda rng, shape: PositionEmbedding(), lambda t, layer, x: x + t[layer.weight]
     ),

@@ -78,8 +78,10 @@ def test_live_numbers(code: str, dtype: str, live) -> None:
 
 
 LIVE = {
-    "Conv1DTranspose", "Cropping1D", "Cropping2D", "DepthwiseConv2D", "Dot", "GaussianNoise", "Lambda",
-    "Maximum", "Minimum", "PReLU", "Permute", "RepeatVector", "Rescaling", "SeparableConv2D", "Slice",
+    "Conv1DTranspose", "Cropping1D", "Cropping2D", "DepthwiseConv2D", "Dot", "GaussianNoise",
+    "Lambda",
+    "Maximum", "Minimum", "PReLU", "Permute", "RepeatVector", "Rescaling", "SeparableConv2D",
+    "Slice",
     "SpatialDropout1D", "SpatialDropout2D", "Subtract", "UpSampling1D", "ZeroPadding1D",
     "ZeroPadding2D",
 }  # fmt: skip

@@ -68,6 +68,11 @@ class Chain(Layer):
         shape = input_shape
         for layer in self.layers:
             shape = build_once(layer, shape, rng)
+            if layer.gives_mask and layer is not self.layers[-1]:
+                raise ValueError(
+                    f"a chain such as Sequential has no masks, got {layer.label}: call the layers "
+                    "on an Input, as in LSTM(8)(h, mask), and make a Model"
+                )
         self.layers = FrozenList(self.layers)
         return shape
 

@@ -78,6 +78,10 @@ class Layer(Cached):
     """Whether the positions of a row are computed in sequence; such a model needs large blocks."""
     gives_probabilities = False
     """Whether outputs are probabilities, so that a loss that takes logits must not follow."""
+    gives_mask = False
+    """Whether the output is a mask, which only a graph can pass to a layer beside its input."""
+    chooses_dtype = True
+    """Whether the layer decides the dtype of its input; else another one that takes it does."""
     min_batch_size = 1
     """The fewest rows a batch may have in training."""
     buffers: tuple[str, ...] = option(init=False, default=())

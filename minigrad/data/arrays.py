@@ -82,10 +82,9 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
         if array.dtype.kind == "O" and isinstance(next(iter(array.flat), 0), (list, np.ndarray)):
             array = np.array(array.tolist())  # a column of lists
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        ragged = isinstance(error, ValueError)
-        reason = (
-            "are its rows of unequal length? minigrad.pad fills them up" if ragged else str(error)
-        )
+        ragged, reason = isinstance(error, ValueError), str(error)
+        if ragged:
+            reason = "are its rows of unequal length? minigrad.pad_sequences fills them up"
         way = f": pass {name}.float()" if "ScalarType" in reason else ""
         raise (ValueError if ragged else TypeError)(
             f"{name} is {kind_of(value)} that NumPy can't convert to an array: {reason}{way}"

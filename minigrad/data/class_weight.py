@@ -17,6 +17,13 @@ ClassWeight: TypeAlias = Mapping[Any, Any] | Literal["balanced"]
 """A weight for each class, or "balanced"; for several outputs a dict of these."""
 
 
+def weighted(data: Any, class_weight: ClassWeight, output_shape: Any) -> Any:
+    """Return rows, or a stream, with the weights of `weighted_by_class`."""
+    if isinstance(data, Rows):
+        return weighted_by_class(data, class_weight, output_shape)
+    return data.weighted_by_class(class_weight)
+
+
 def weighted_by_class(rows: Rows, class_weight: ClassWeight, output_shape: Any) -> Rows:
     """Return the rows with each weight multiplied by the weight of its class.
 

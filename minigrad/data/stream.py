@@ -68,8 +68,8 @@ class Stream:
         self._read(1, self._first)
         return self
 
-    def weighted_by_class(self, class_weight: ClassWeight) -> None:
-        """Weight the rows of each batch by their classes."""
+    def weighted_by_class(self, class_weight: ClassWeight) -> Stream:
+        """Weight the rows of each batch by their classes; return this stream."""
         given = class_weight.values() if isinstance(class_weight, Mapping) else [class_weight]
         if "balanced" in [weight for weight in given if isinstance(weight, str)]:
             raise ValueError(
@@ -78,6 +78,7 @@ class Stream:
             )
         self._class_weight = class_weight
         self._read(1, self._first)
+        return self
 
     def count(self, batch_size: int | None) -> int | None:
         """Return the number of batches in an epoch, None if it isn't known."""

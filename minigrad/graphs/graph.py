@@ -155,7 +155,7 @@ class Graph(Layer):
                 layer = self.layers[node] = _other_use(layer, node, rng)
             seen.add(id(layer))
             given = tuple(shapes[source] for source in self.sources[node])
-            _check_count(layer, self.sources[node])
+            _check_count(layer, self.sources[node], self.layers)
             shapes[node] = build_once(layer, given if len(given) > 1 else given[0], rng)
             if isinstance(shapes[node], dict):
                 raise ValueError(
@@ -226,7 +226,7 @@ class Graph(Layer):
         for node, sources in self.sources.items():
             layer = self.layers[node]
             inner = getattr(layer, "network", layer)
-            if sources == (name,):
+            if sources == (name,) and layer.chooses_dtype:
                 return layer.cast(x, dtype)
             if name in sources and isinstance(inner, Graph):
                 return inner._cast_input([*inner.inputs][sources.index(name)], x, dtype)
@@ -375,13 +375,15 @@ def _ordered(ends: Iterable[Symbol]) -> Iterator[Symbol]:
                 yield symbol
 
 
-def _check_count(layer: Layer, sources: tuple[str, ...]) -> None:
+def _check_count(layer: Layer, sources: tuple[str, ...], layers: Mapping[str, Layer]) -> None:
     try:
         signature(layer.forward).bind(*sources)
     except TypeError:
+        way = "merge several first, as in Concatenate()(...)"
+        if masks := [name for name in sources if name in layers and layers[name].gives_mask]:
+            way = f"it takes no mask, leave '{masks[0]}' out"
         raise TypeError(
-            f"{layer.label} doesn't take {len(sources)} inputs, got {', '.join(sources)}: merge "
-            "several first, as in Concatenate()(...)"
+            f"{layer.label} doesn't take {len(sources)} inputs, got {', '.join(sources)}: {way}"
         ) from None
 
 

@@ -15,6 +15,7 @@ from minigrad.layers.embedding import Embedding, PositionEmbedding, SinusoidalPo
 from minigrad.layers.function import Lambda
 from minigrad.layers.gru import GRU
 from minigrad.layers.lstm import LSTM
+from minigrad.layers.masks import Mask
 from minigrad.layers.merge import (
     Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract,
 )
@@ -42,7 +43,7 @@ __all__ = [
     "DepthwiseConv2D", "Dot", "Dropout", "Embedding", "Flatten", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
     "GroupNorm", "Hardsigmoid", "Hardtanh", "Identity", "Lambda", "Layer", "LayerNorm", "LeakyReLU",
-    "LogSoftmax", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Mish",
+    "LogSoftmax", "Mask", "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Mish",
     "MultiHeadAttention", "Multiply", "PReLU", "Parallel", "Permute", "PositionEmbedding",
     "RMSNorm", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Residual", "SeparableConv2D",
     "SiLU", "Sigmoid", "SimpleRNN", "SinusoidalPositions", "Slice", "Softmax", "Softplus",

@@ -310,25 +310,20 @@ class Model(BaseModel):
                 self.validation_seed = int(self.rng.bytes(4).hex(), 16)
             data, validation = split(data, fraction, self.validation_seed)
         if class_weight is not None:
-            if isinstance(data, Rows):
-                from minigrad.data.class_weight import weighted_by_class
+            from minigrad.data.class_weight import weighted
 
-                data = weighted_by_class(data, class_weight, self.output_shape or ())
-            else:
-                data.weighted_by_class(class_weight)
+            data = weighted(data, class_weight, self.output_shape or ())
         self._gather()
         gradient = BlockGradient(self._computed, loss, parameters=self.parameters, threads=threads)
-        rows = gradient.rows
         if check_int(accumulate, "accumulate", "fit") > 1:
             batch_size = gradient.accumulate(accumulate, batch_size, data)
         if isinstance(data, Rows):
             _check_batches(self, data, batch_size)
-        if isinstance(data, Rows) and jax is None:
-            data = data.for_epochs(batch_size, gradient.rows)
+            data = data if jax else data.for_epochs(batch_size, gradient.rows)
 
         def validate(source: Any) -> dict[str, float]:
             forward = jax.forward() if jax else None
-            return evaluate(self, loss, metrics, source, rows, forward)
+            return evaluate(self, loss, metrics, source, gradient.rows, forward)
 
         make_run = jax.make_run if jax else Run
         run = make_run(
