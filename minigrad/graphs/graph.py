@@ -306,7 +306,7 @@ def without_input(layers: list[Any], input_shape: Shape | None) -> Shape | None:
     """Remove an `Input` before the layers of a chain, and return the input shape."""
     if not isinstance(layers[0], Input):
         return input_shape
-    shape = layers.pop(0).shape
+    shape: Shape = layers.pop(0).shape
     if input_shape not in (None, shape):
         raise ValueError(f"Sequential got {input_shape=} and Input({shape}): leave one out")
     return shape
