@@ -106,7 +106,8 @@ def __getattr__(name: str) -> Any:
     if name in ("GradientReport", "LayerReport", "check_gradients", "check_layer"):
         return getattr(import_module("minigrad.checks"), name)
     meant = "" if name.startswith("_") else guess(name, __all__)
-    raise AttributeError(f"module 'minigrad' has no attribute '{name}'{': ' * bool(meant)}{meant}")
+    hint = f": {meant}" if meant else ""
+    raise AttributeError(f"module 'minigrad' has no attribute '{name}'{hint}")
 
 
 def __dir__() -> list[str]:

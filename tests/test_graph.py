@@ -538,7 +538,7 @@ ONES = np.ones((2, 4))
         # data
         (lambda: make().fit(X["a"], Y), TypeError, ["x", "'a', 'b'", "ndarray"]),
         (lambda: make().fit({"a": X["a"]}, Y), ValueError, ["x", "'a', 'b'", "['a']"]),
-        (lambda: make().predict([X["a"], X["b"]]), TypeError, ["x", "'a', 'b'", "list"]),
+        (lambda: make().predict([X["a"]] * 3), TypeError, ["x", "'a', 'b'", "list of 3"]),
         (lambda: make().forward(X["a"]), TypeError, ["x", "'a', 'b'", "ndarray"]),
         (lambda: make().forward(ONES, ONES, ONES), TypeError, ["Model", "2 inputs", "3"]),
         (
@@ -721,9 +721,9 @@ ONES = np.ones((2, 4))
         ),
         # arrays in a pass
         (
-            lambda: make().fit([X["a"], X["b"]], Y),
+            lambda: make().fit([X["a"]], Y),
             TypeError,
-            ["x expects a dict", "got list: pass {'a': ..., 'b': ...}"],
+            ["x expects a dict", "got list of 1: pass {'a': ..., 'b': ...}"],
         ),
         (
             lambda: make().fit(X, {"kindd": Y["kind"], "price": Y["price"]}),

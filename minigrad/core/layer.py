@@ -107,7 +107,7 @@ class Layer(Cached):
         """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
         if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
             got = ", ".join(map(kind_of, inputs)) or "nothing"
-            way = "for arrays use forward(x)" + " or predict(x)" * hasattr(self, "predict")
+            way = "for arrays use forward(x), or predict(x) of a model"
             first: object = inputs[0] if inputs else None
             if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
                 way = "pass several inputs apart, as in Concatenate()(a, b)"
@@ -207,6 +207,11 @@ class Layer(Cached):
     def input_names(self) -> tuple[str, ...]:
         """The names of several inputs; none for a single one."""
         return ()
+
+    @property
+    def output_layers(self) -> Any:
+        """The layer that gives the output: itself; of several outputs a dict of them by name."""
+        return self
 
     @property
     def stored(self) -> int:
@@ -312,7 +317,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 def replica(layer: L) -> L:
     """Return a copy that shares the layer's values, and has gradients and caches of its own."""
     parameters = layer.parameters
-    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.twins(), strict=True)))
+    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.replicas(), strict=True)))
 
 
 def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
@@ -354,8 +359,10 @@ def _as_shape(shape: Any, owner: str) -> Shape:
 
 def _reshape_hint(shape: Shape, input_shape: Shape) -> str:
     if shape == input_shape:
-        batch = f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
-        return ": a single row needs a batch axis, x[np.newaxis]" + batch * (len(shape) > 1)
+        way = ": a single row needs a batch axis, x[np.newaxis]"
+        if len(shape) > 1:
+            way += f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
+        return way
     if len(shape) == 1 and input_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
     if input_shape[:1] == (None,) != input_shape and shape[1:] == input_shape[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
@@ -18,6 +18,9 @@ from minigrad.util.names import kind_of
 from minigrad.util.options import check_number, one_of
 
 Reduction: TypeAlias = Literal["mean", "sum"]
+
+Losses: TypeAlias = "Loss | str | Mapping[str, Loss | str] | Sequence[Loss | str]"
+"""A loss or its name; for several outputs a dict of them, or a list in the outputs' order."""
 
 
 @options
@@ -158,6 +161,8 @@ class Loss(Cached):
         return target if target.dtype == dtype else target.astype(dtype)
 
 
-def as_loss(loss: Loss | str) -> Loss:
+def as_loss(loss: Losses) -> Loss:
     """Return the loss, or create it from its name, such as "mse"."""
-    return as_object(Loss, "l1" if loss == "mae" else loss, "loss")
+    given: Any = "l1" if loss == "mae" else loss
+    found: Loss = as_object(Loss, given, "loss")
+    return found

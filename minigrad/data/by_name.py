@@ -33,6 +33,11 @@ def of(data: Any, name: str) -> Any:
     return data[name] if isinstance(data, dict) else data
 
 
+def names_of(data: Any) -> tuple[str, ...]:
+    """Return the names of several; none of a single one."""
+    return tuple(data) if isinstance(data, dict) else ()
+
+
 def take(data: Data | None, rows: NDArray[np.intp] | slice) -> Any:
     """Return some rows; nothing of nothing."""
     if isinstance(data, dict):
@@ -66,12 +71,15 @@ def labelled(data: Data, what: str) -> Iterator[tuple[str, Any]]:
 
 
 def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str, Any]:
-    """Return a dict with exactly these names, and refuse anything else."""
+    """Return a dict with exactly these names; a list has an item for each name, in their order."""
+    if isinstance(data, (list, tuple)) and len(data) == len(names):
+        return dict(zip(names, data, strict=True))
     known = ", ".join(map(repr, names))
     if not isinstance(data, Mapping):
         way = ", ".join(f"{name!r}: ..." for name in names)
         raise TypeError(
-            f"{what} expects a dict with {known}, got {type(data).__name__}: pass {{{way}}}"
+            f"{what} expects a dict with {known}, or a list in this order, got {_given(data)}: "
+            f"pass {{{way}}}"
         )
     if data.keys() != set(names):
         unknown = next((str(name) for name in data if name not in names), "")
@@ -81,6 +89,11 @@ def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str,
             + (f": {meant}" if meant else "")
         )
     return data
+
+
+def _given(data: object) -> str:
+    count = f" of {len(data)}" if isinstance(data, (list, tuple)) else ""
+    return type(data).__name__ + count
 
 
 def check_single(data: object, what: str) -> None:

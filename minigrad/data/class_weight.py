@@ -14,13 +14,15 @@ from minigrad.data.rows import Rows
 from minigrad.util.options import check_not_negative
 
 
-def weighted_by_class(rows: Rows, class_weight: Mapping[Any, Any], output_shape: Any) -> Rows:
-    """Return the rows with each weight multiplied by the weight of its class.
+def weighted_by_class(rows: Any, class_weight: Mapping[Any, Any], output_shape: Any) -> Any:
+    """Return `Rows`, or a `Stream`, with each weight multiplied by the weight of its class.
 
     The class is y, or the position of the 1 in a one-hot row if y has as many axes as the
     predictions. Each row has a class, or each step of time has one. If y is a dict by output, the
     class weights are, too; an output without any keeps its weight.
     """
+    if not isinstance(rows, Rows):
+        return rows.weighted_by_class(class_weight)
     ones = np.ones(len(rows))
     weight: Data = ones if rows.weight is None else rows.weight
     if isinstance(rows.y, dict):

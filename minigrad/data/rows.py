@@ -47,13 +47,12 @@ class Network(Protocol):
 class Form(NamedTuple):
     """What a built model takes: data are validated and converted by it.
 
-    `output_shape` is that of a row, or a dict of shapes, and `input_names` are those of several
-    inputs. Without a network, inputs are neither compared with a shape nor converted.
+    `output_shape` is that of a row, or a dict of shapes. Without a network, inputs are neither
+    compared with a shape nor converted.
     """
 
     loss: Targets
     output_shape: Any
-    input_names: tuple[str, ...] = ()
     network: Network | None = None
     input_shape: Shape | None = None
     dtype: np.dtype[Any] | None = None
@@ -154,13 +153,12 @@ class Rows:
         return random_permutation(len(self), rng)
 
 
-def as_rows(x: Data, y: Data, sample_weight: Data | None, form: Form) -> Rows:
-    """Validate a whole data set without copying it."""
-    inputs, targets = as_pair(x, y, form.input_names)
+def as_rows(inputs: Data, targets: Data, sample_weight: Data | None, form: Form) -> Rows:
+    """Validate what `as_pair` returned, and weights, for a model; nothing is copied."""
     if form.network is not None:
         form.network.check_rows(inputs, form.input_shape)
     if not isinstance(form.output_shape, dict):
-        check_single(y, "y")
+        check_single(targets, "y")
         check_single(sample_weight, "sample_weight")
     rows = row_count(inputs)
     for label, array in labelled(inputs, "x"):
@@ -186,9 +184,16 @@ def as_rows(x: Data, y: Data, sample_weight: Data | None, form: Form) -> Rows:
     return Rows(inputs, targets, weight, form)
 
 
-def as_pair(x: Data, y: Data, names: tuple[str, ...] = ()) -> tuple[Data, Data]:
-    """Return x and y as arrays with the same number of rows; x holds numbers."""
+def as_pair(
+    x: Data, y: Data, names: tuple[str, ...] = (), outputs: tuple[str, ...] = ()
+) -> tuple[Data, Data]:
+    """Return x and y as arrays with the same number of rows; x holds numbers.
+
+    `names` are those of several inputs, and `outputs` those of several outputs.
+    """
     inputs = as_inputs(x, names)
+    if outputs:
+        y = check_names(y, outputs, "y")
     targets = each(lambda target: as_array(target, "y"), dict(y) if isinstance(y, Mapping) else y)
     _check_rows(inputs, targets)
     return inputs, targets

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from minigrad.core.chain import name_layers
 from minigrad.core.layer import Layer, Symbol, build_once
+from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array, Shape, as_input_shape, describe, fits
 from minigrad.data.by_name import Data, check_names, each, of
 from minigrad.util.config import register
@@ -138,6 +139,7 @@ class Graph(Layer):
         return tuple(self.inputs) if len(self.inputs) > 1 else ()
 
     @property
+    @override
     def output_layers(self) -> Any:
         return each(self.layers.__getitem__, self.outputs)
 
@@ -222,7 +224,7 @@ class Graph(Layer):
         """Let the first layer that takes this input alone choose its dtype, or a graph inside."""
         for node, sources in self.sources.items():
             layer = self.layers[node]
-            inner = getattr(layer, "network", layer)
+            inner = layer.network if isinstance(layer, BaseModel) else layer
             if sources == (name,):
                 return layer.cast(x, dtype)
             if name in sources and isinstance(inner, Graph):

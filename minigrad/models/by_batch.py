@@ -1,0 +1,124 @@
+"""Training by hand: the step of `fit`, and the loss, for a batch that the caller chose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from typing_extensions import override
+
+from minigrad.blocks.block_gradient import BlockGradient
+from minigrad.core.layer import Layer, walk
+from minigrad.core.trainer import DivergedError, Run, Trainer
+from minigrad.data.rows import Rows
+from minigrad.metrics.running import RunningMetrics
+from minigrad.models.evaluation import Evaluation
+from minigrad.models.last_good_epoch import LastGoodEpoch
+
+
+def train(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
+    """Make one training step with a batch, and return its loss.
+
+    The step is that of `fit`, in the same bits: the optimizer's state, Dropout's random numbers and
+    the running statistics of BatchNorm go on, and a saved model continues. `fit` and
+    `train_on_batch` may take turns. The history counts epochs, so it doesn't change, and callbacks
+    aren't called.
+
+    Args:
+        x, y, sample_weight: a batch; see `fit`.
+        return_dict: return the loss and the metrics of the batch by name, as `evaluate` does. By
+            default the loss alone is returned, and no metric is computed.
+
+    Returns:
+        The loss before the step, regularizers included: a float, or a dict of floats.
+
+    Raises:
+        RuntimeError: the model isn't compiled, or its `fit` is running.
+        TypeError, ValueError: unusable data.
+        DivergedError: the loss, the gradient or a parameter isn't finite. The model and the
+            optimizer are those before this step.
+
+    >>> from minigrad import SGD, Dense, Sequential
+    >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(1,))
+    >>> model.compile(optimizer=SGD(learning_rate=0.25), loss="mse", metrics=["mae"])
+    >>> model.train_on_batch([[1.0]], [3.0])
+    4.0
+    >>> model.test_on_batch([[1.0]], [3.0], return_dict=True)
+    {'loss': 0.0, 'mae': 0.0}
+    """
+    if trainer.run is not None:
+        raise RuntimeError("train_on_batch can't run inside fit of the same model: call it after")
+    run = _run_of(trainer, network, rows)
+    return _loss_of(run.train(trainer, rows, metrics=return_dict), return_dict=return_dict)
+
+
+def test(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
+    """Return the loss of a batch in inference, as `evaluate` does; no layer changes.
+
+    The arguments are those of `train`, and so is what is returned.
+    """
+    run = _run_of(trainer, network, rows)
+    return _loss_of(run.evaluation(rows), return_dict=return_dict)
+
+
+class BeforeStep(LastGoodEpoch):
+    """Goes back to the model and the optimizer before the latest step."""
+
+    @override
+    def take(self, when: str) -> None:
+        super().take(when)
+        self._good = self._latest
+
+
+class BatchRun(Run):
+    """A run whose batches come from the caller, one at a time; kept from call to call."""
+
+    def __init__(self, trainer: Trainer, network: Layer, rows: Rows) -> None:
+        model, loss = trainer.model, trainer.loss
+        gradient = BlockGradient(network, loss, parameters=model.parameters)
+        super().__init__(
+            gradient=gradient,
+            data=rows,
+            batch_size=None,
+            rng=None,
+            good=BeforeStep(model, trainer.optimizer),
+            evaluation=Evaluation(model, loss, trainer.metrics, gradient.rows),
+        )
+        self._large = [layer for _, layer in walk(model) if layer.min_batch_size > 1]
+
+    @override
+    def place(self, trainer: Trainer, number: int) -> str:
+        return f"step {trainer.optimizer.steps + 1}"
+
+    def train(self, trainer: Trainer, rows: Rows, *, metrics: bool) -> dict[str, float]:
+        """Make a step, and return the loss, and the metrics where asked."""
+        for layer in self._large:
+            if len(rows) < layer.min_batch_size:
+                raise ValueError(
+                    f"{layer.label} expects at least {layer.min_batch_size} rows in a training "
+                    f"batch, got {len(rows)}"
+                )
+        gradient, place = self.gradient, self.place(trainer, 1)
+        gradient.use(gradient.parameters)  # a parameter may have got a regularizer
+        running = RunningMetrics(trainer.loss, trainer.metrics if metrics else {})
+        self.good.take(f"what they were before {place}")
+        try:
+            with gradient, np.errstate(all="ignore"):
+                self.step(trainer, rows, 1, running)
+            trainer.check_parameters(self, place)
+        except DivergedError as error:
+            raise self.go_back(error) from None
+        return running.logs()
+
+
+def _run_of(trainer: Trainer, network: Layer, rows: Rows) -> BatchRun:
+    """Return the run of this model, a new one if its parameters have moved."""
+    run, parameters = trainer.by_batch, trainer.model.parameters
+    if not isinstance(run, BatchRun) or run.gradient.parameters is not parameters:
+        trainer.optimizer.check_owner(parameters)
+        run = trainer.by_batch = BatchRun(trainer, network, rows)
+    return run
+
+
+def _loss_of(logs: dict[str, float], *, return_dict: bool) -> Any:
+    return logs if return_dict else logs["loss"]
