@@ -600,7 +600,7 @@ ONES = np.ones((2, 4))
         ),
         # losses and metrics
         (
-            lambda: make().compile(optimizer="sgd", loss=["mse", "mse"]),
+            lambda: make().compile(optimizer="sgd", loss=["mse"]),
             TypeError,
             ["loss", "'kind', 'price'", "list"],
         ),

@@ -590,8 +590,14 @@ class TestContents:
         assert list(loaded.metrics) == ["mae", "f1", "bias", "partial", "Quantile"]
         with pytest.raises(FileFormatError, match=r"'start'.*custom_objects=\{'start': start\}"):
             load(path)
-        with pytest.raises(FileFormatError, match=r"function 'bias'.*custom_objects=\{'bias'"):
-            load(path, custom_objects={"start": start})
+        with pytest.warns(UserWarning, match=r"'bias'.*custom_objects=\{'bias': bias\}") as caught:
+            loaded = load(
+                path, custom_objects={"start": start, "partial": half, "Quantile": Quantile}
+            )
+        assert caught[0].filename == __file__
+        assert list(loaded.metrics) == ["mae", "f1", "partial", "Quantile"]
+        assert loaded.history["bias"] == model.history["bias"]
+        loaded.fit(X, np.round(Y / 4), verbose=0)
 
     def test_registered_and_custom_classes(self, path: Path) -> None:
         model = Sequential([Filled(2.0), Private(3.0)], input_shape=(4,), rng=1)

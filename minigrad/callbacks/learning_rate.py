@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isnan, nan
 
 from typing_extensions import override
 
@@ -114,7 +115,9 @@ class ReduceOnPlateau(Monitor):
             )
 
     def _runs_out(self, epoch: int, logs: Mapping[str, float]) -> bool:
-        """Count an epoch, and return whether patience runs out."""
+        """Count an epoch that reports a number, and return whether patience runs out."""
+        if isnan(logs.get(self.monitor, nan)):
+            return False
         self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
         return self._waited == self.patience
 

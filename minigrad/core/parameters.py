@@ -333,6 +333,10 @@ class Parameters(Sequence[Parameter]):
         return self._items[index]
 
     @override
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._items)
+
+    @override
     def __len__(self) -> int:
         return len(self._items)
 

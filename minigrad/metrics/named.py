@@ -140,7 +140,7 @@ def named_metrics(
 
     Args:
         metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction); for
-            several outputs a dict of such lists.
+            several outputs a dict of such lists, or a list with one or several for each output.
         threshold: the threshold of the loss, which metrics of this package take; or of each output.
 
     Raises:
@@ -153,6 +153,8 @@ def named_metrics(
     if of_outputs:
         threshold = 0.5
     if isinstance(threshold, Mapping):
+        if isinstance(metrics, (list, tuple)) and len(metrics) == len(threshold):
+            metrics = dict(zip(threshold, map(_as_list, metrics), strict=True))
         if not isinstance(metrics, Mapping):
             way = f"metrics={{'{next(iter(threshold))}': [...]}}"
             raise TypeError(
@@ -186,6 +188,10 @@ def named_metrics(
             raise ValueError(f"the metric name '{name}' is taken: set another __name__")
         found[name] = metric
     return found
+
+
+def _as_list(metrics: Any) -> Any:
+    return metrics if isinstance(metrics, (list, tuple)) else [metrics]
 
 
 def better_of(metric: Metric) -> str | None:

@@ -25,7 +25,9 @@ def train(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) ->
     aren't called.
 
     Args:
-        x, y, sample_weight: a batch; see `fit`.
+        trainer: the model's.
+        network: what computes its outputs.
+        rows: x, y and `sample_weight` of a batch, validated as in `fit`.
         return_dict: return the loss and the metrics of the batch by name, as `evaluate` does. By
             default the loss alone is returned, and no metric is computed.
 
