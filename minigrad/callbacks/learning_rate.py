@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isnan, nan
+from math import isnan
 
 from typing_extensions import override
 
@@ -100,7 +100,8 @@ class ReduceOnPlateau(Monitor):
         _refuse_schedule(self, trainer)
         self.best, self.best_epoch, self._waited = None, 0, 0
         for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
-            self._runs_out(epoch, {self.monitor: value})
+            if not isnan(value):  # an epoch that wasn't validated
+                self._runs_out(epoch, {self.monitor: value})
 
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
@@ -115,8 +116,8 @@ class ReduceOnPlateau(Monitor):
             )
 
     def _runs_out(self, epoch: int, logs: Mapping[str, float]) -> bool:
-        """Count an epoch that reports a number, and return whether patience runs out."""
-        if isnan(logs.get(self.monitor, nan)):
+        """Count an epoch that reports the name, and return whether patience runs out."""
+        if self.monitor not in logs:
             return False
         self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
         return self._waited == self.patience

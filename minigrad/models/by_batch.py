@@ -16,7 +16,7 @@ from minigrad.models.evaluation import Evaluation
 from minigrad.models.last_good_epoch import LastGoodEpoch
 
 
-def train(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
+def step(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
     """Make one training step with a batch, and return its loss.
 
     The step is that of `fit`, in the same bits: the optimizer's state, Dropout's random numbers and
@@ -37,8 +37,8 @@ def train(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) ->
     Raises:
         RuntimeError: the model isn't compiled, or its `fit` is running.
         TypeError, ValueError: unusable data.
-        DivergedError: the loss, the gradient or a parameter isn't finite. The model and the
-            optimizer are those before this step.
+        DivergedError: the loss, the gradient or a parameter isn't finite. The parameters, the
+            buffers and the optimizer are those before this step.
 
     >>> from minigrad import SGD, Dense, Sequential
     >>> model = Sequential([Dense(1, weight_initializer="ones")], input_shape=(1,))
@@ -54,10 +54,10 @@ def train(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) ->
     return _loss_of(run.train(trainer, rows, metrics=return_dict), return_dict=return_dict)
 
 
-def test(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
+def measure(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
     """Return the loss of a batch in inference, as `evaluate` does; no layer changes.
 
-    The arguments are those of `train`, and so is what is returned.
+    The arguments are those of `step`, and so is what is returned.
     """
     run = _run_of(trainer, network, rows)
     return _loss_of(run.evaluation(rows), return_dict=return_dict)
@@ -102,6 +102,8 @@ class BatchRun(Run):
                 )
         gradient, place = self.gradient, self.place(trainer, 1)
         gradient.use(gradient.parameters)  # a parameter may have got a regularizer
+        if len(rows) <= gradient.rows:  # else each block is converted
+            rows = rows.take(slice(None))
         running = RunningMetrics(trainer.loss, trainer.metrics if metrics else {})
         self.good.take(f"what they were before {place}")
         try:

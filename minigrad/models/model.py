@@ -318,12 +318,12 @@ class Model(BaseModel):
         sample_weight: Arrays | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Make one training step, and return the loss; see `minigrad.models.by_batch.train`."""
-        from minigrad.models.by_batch import train
+        """Make one training step, and return the loss; see `minigrad.models.by_batch.step`."""
+        from minigrad.models.by_batch import step
 
         trainer = self._trainer("train_on_batch")
         rows = self._rows(x, y, sample_weight, loss=trainer.loss)
-        return train(trainer, self._computed, rows, return_dict=return_dict)
+        return step(trainer, self._computed, rows, return_dict=return_dict)
 
     def test_on_batch(
         self,
@@ -333,12 +333,12 @@ class Model(BaseModel):
         sample_weight: Arrays | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Return the loss of a batch; see `minigrad.models.by_batch.test`."""
-        from minigrad.models.by_batch import test
+        """Return the loss of a batch; see `minigrad.models.by_batch.measure`."""
+        from minigrad.models.by_batch import measure
 
         trainer = self._trainer("test_on_batch")
         rows = self._rows(x, y, sample_weight, loss=trainer.loss)
-        return test(trainer, self._computed, rows, return_dict=return_dict)
+        return measure(trainer, self._computed, rows, return_dict=return_dict)
 
     def evaluate(
         self,
