@@ -294,7 +294,8 @@ class Program:
 
     def _repr_html_(self) -> str:
         height = 860 if len(self.films) == 1 else 1200
-        return framed(self._page(0, _NOTEBOOK_PAGES), repr(self), height)
+        title = "A film of a training run" if len(self.films) == 1 else "Films of training runs"
+        return framed(self._page(0, _NOTEBOOK_PAGES), title, height)
 
     @override
     def __repr__(self) -> str:
