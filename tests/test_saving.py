@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ from minigrad import (
     Dropout,
     Embedding,
     FileFormatError,
+    Input,
     Layer,
     Loss,
     Model,
@@ -1101,3 +1103,44 @@ class TestAtomic:
             assert (loaded.parameters.value == number).all()
             seen.add(number)
         assert seen
+
+
+def test_without_its_training(path: Path) -> None:
+    class Known(Loss):  # isn't registered, and has an array among its options
+        def __init__(self, factor: Any) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def terms(self, prediction: Any, target: Any) -> Any:
+            return (prediction - target) ** 2, 2 * (prediction - target)
+
+    model = Sequential([Dense(3, name="history"), Dense(1, name="optimizer")], rng=1)
+    model.compile(optimizer="adam", loss=Known(np.ones(3)), metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.save(path)
+    with pytest.raises(FileFormatError, match="class 'Known'"):
+        load(path)
+    with warnings.catch_warnings(action="error"):
+        loaded = load(path, compile=False)
+    assert loaded.optimizer is None
+    assert loaded.loss is None
+    assert not loaded.history
+    assert_array_equal(loaded.predict(X), model.predict(X))
+    loaded.compile(optimizer="sgd", loss="mse")
+    loaded.fit(X, Y, verbose=0)
+    with pytest.raises(TypeError, match="load expects compile"):
+        load(path, compile="no")  # type: ignore[arg-type]
+
+
+def test_a_metric_of_one_output_that_is_a_function(path: Path) -> None:
+    def bias(target: Any, prediction: Any) -> float:
+        return float((prediction - target).mean())
+
+    a = Input((4,), name="a")
+    model = Model(inputs=a, outputs=[Dense(1, name="p")(a), Dense(1, name="q")(a)], rng=0)
+    model.compile(optimizer="sgd", loss=["mse", "mse"], metrics={"p": [bias, "mae"]})
+    model.save(path)
+    with pytest.warns(UserWarning, match="'bias'"):
+        loaded = load(path)
+    assert list(loaded.metrics) == ["p_mae"]
+    assert list(load(path, custom_objects={"bias": bias}).metrics) == ["p_bias", "p_mae"]

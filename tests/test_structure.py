@@ -60,7 +60,7 @@ DOORS = {
         "summary",
         "trace",
     )
-} | {("core.trainer", "trace"), ("history", "plots")}
+} | {("core.trainer", "trace"), ("history", "plots"), ("models.engines", "jit")}
 """Imports inside a method of `Model`, `Trainer` or `History`, against the order of the rooms."""
 
 

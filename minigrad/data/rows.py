@@ -211,8 +211,6 @@ def as_inputs(x: Data, names: tuple[str, ...]) -> Data:
 
 
 def _check_rows(x: Data, y: Data | None = None) -> None:
-    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and x.shape[:1] == y.shape[:1]:
-        return
     arrays = [*labelled(x, "x"), *(() if y is None else labelled(y, "y"))]
     if len({array.shape[:1] for _, array in arrays}) > 1:
         names = " and ".join(label for label, _ in arrays)

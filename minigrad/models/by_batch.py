@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,23 @@ from typing_extensions import override
 from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.core.layer import Layer, walk
 from minigrad.core.trainer import DivergedError, Run, Trainer
+from minigrad.data.by_name import Arrays
 from minigrad.data.rows import Rows
 from minigrad.metrics.running import RunningMetrics
 from minigrad.models.evaluation import Evaluation
 from minigrad.models.last_good_epoch import LastGoodEpoch
 
 
-def step(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
+def step(
+    trainer: Trainer,
+    network: Layer,
+    validate: Callable[..., Rows],
+    x: Arrays,
+    y: Arrays,
+    *,
+    sample_weight: Arrays | None = None,
+    return_dict: bool = False,
+) -> Any:
     """Make one training step with a batch, and return its loss.
 
     The step is that of `fit`, in the same bits: the optimizer's state, Dropout's random numbers and
@@ -27,7 +38,10 @@ def step(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> 
     Args:
         trainer: the model's.
         network: what computes its outputs.
-        rows: x, y and `sample_weight` of a batch, validated as in `fit`.
+        validate: makes rows of x, y and the weight.
+        x: the rows of a batch; see `fit`.
+        y: their targets.
+        sample_weight: their weights.
         return_dict: return the loss and the metrics of the batch by name, as `evaluate` does. By
             default the loss alone is returned, and no metric is computed.
 
@@ -50,15 +64,26 @@ def step(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> 
     """
     if trainer.run is not None:
         raise RuntimeError("train_on_batch can't run inside fit of the same model: call it after")
+    rows = validate(x, y, sample_weight, loss=trainer.loss)
     run = _run_of(trainer, network, rows)
     return _loss_of(run.train(trainer, rows, metrics=return_dict), return_dict=return_dict)
 
 
-def measure(trainer: Trainer, network: Layer, rows: Rows, *, return_dict: bool) -> Any:
+def measure(
+    trainer: Trainer,
+    network: Layer,
+    validate: Callable[..., Rows],
+    x: Arrays,
+    y: Arrays,
+    *,
+    sample_weight: Arrays | None = None,
+    return_dict: bool = False,
+) -> Any:
     """Return the loss of a batch in inference, as `evaluate` does; no layer changes.
 
     The arguments are those of `step`, and so is what is returned.
     """
+    rows = validate(x, y, sample_weight, loss=trainer.loss)
     run = _run_of(trainer, network, rows)
     return _loss_of(run.evaluation(rows), return_dict=return_dict)
 

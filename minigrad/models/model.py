@@ -310,35 +310,17 @@ class Model(BaseModel):
         )
         return trainer.fit(run, epochs)
 
-    def train_on_batch(
-        self,
-        x: Arrays,
-        y: Arrays,
-        *,
-        sample_weight: Arrays | None = None,
-        return_dict: bool = False,
-    ) -> Any:
+    def train_on_batch(self, x: Arrays, y: Arrays, **options: Any) -> Any:
         """Make one training step, and return the loss; see `minigrad.models.by_batch.step`."""
         from minigrad.models.by_batch import step
 
-        trainer = self._trainer("train_on_batch")
-        rows = self._rows(x, y, sample_weight, loss=trainer.loss)
-        return step(trainer, self._computed, rows, return_dict=return_dict)
+        return step(self._trainer("train_on_batch"), self._computed, self._rows, x, y, **options)
 
-    def test_on_batch(
-        self,
-        x: Arrays,
-        y: Arrays,
-        *,
-        sample_weight: Arrays | None = None,
-        return_dict: bool = False,
-    ) -> Any:
+    def test_on_batch(self, x: Arrays, y: Arrays, **options: Any) -> Any:
         """Return the loss of a batch; see `minigrad.models.by_batch.measure`."""
         from minigrad.models.by_batch import measure
 
-        trainer = self._trainer("test_on_batch")
-        rows = self._rows(x, y, sample_weight, loss=trainer.loss)
-        return measure(trainer, self._computed, rows, return_dict=return_dict)
+        return measure(self._trainer("test_on_batch"), self._computed, self._rows, x, y, **options)
 
     def evaluate(
         self,
@@ -533,17 +515,12 @@ class Model(BaseModel):
         self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
-        inputs, targets = as_pair(x, y, *self._names)
+        inputs, targets = as_pair(x, y, self.input_names, names_of(self.output_layers))
         self._build_if_needed(inputs)
         return as_rows(inputs, targets, sample_weight, self._form(loss))
 
     def _form(self, loss: Loss) -> Form:
         return Form(loss, self.output_shape, self.network, self.input_shape, self.dtype)
-
-    @property
-    def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names of several inputs, and those of several outputs."""
-        return self.input_names, names_of(self.output_layers)
 
     def _data(
         self,
@@ -566,7 +543,8 @@ class Model(BaseModel):
             raise TypeError("sample_weight needs x and y: batches are (x, y, sample_weight)")
         from minigrad.data.stream import Stream
 
-        stream = Stream(x, self._names, epochs=epochs, steps=steps)
+        names = self.input_names, names_of(self.output_layers)
+        stream = Stream(x, names, epochs=epochs, steps=steps)
         self._build_if_needed(stream.first_inputs)
         return stream.of(self._form(loss))
 
@@ -641,15 +619,9 @@ def _jax_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:
     """Return the room of the JAX engine; None for NumPy's."""
     if isinstance(engine, str) and engine == "numpy":
         return None
-    if isinstance(engine, str) and engine != "jax":
-        raise ValueError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
-    from minigrad.jit import JaxEngine
+    from minigrad.models.engines import jax_engine
 
-    if isinstance(engine, str):
-        return JaxEngine()
-    if not isinstance(engine, JaxEngine):
-        raise TypeError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
-    return engine
+    return jax_engine(engine)
 
 
 def _warn_of_logits(loss: Loss, last: Layer) -> None:
