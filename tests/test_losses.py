@@ -30,7 +30,7 @@ from minigrad import (
     check_gradients,
 )
 from minigrad.data.class_weight import weighted_by_class
-from minigrad.data.rows import Form, as_rows
+from minigrad.data.rows import Form, as_pair, as_rows
 from minigrad.graphs.joint_loss import as_losses
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
@@ -637,7 +637,7 @@ def test_unknown_name() -> None:
 )
 def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> None:
     def weight(sample_weight=None):
-        rows = as_rows(np.zeros((4, 2)), y, sample_weight, Form(loss, (width,)))
+        rows = as_rows(*as_pair(np.zeros((4, 2)), y), sample_weight, Form(loss, (width,)))
         return weighted_by_class(rows, weights, (width,)).weight
 
     np.testing.assert_array_equal(weight(), np.array(expected, float), strict=True)
@@ -658,7 +658,7 @@ def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> 
     ],
 )  # fmt: skip
 def test_wrong_class_weights(loss, y, width, weights, message) -> None:
-    rows = as_rows(np.zeros((4, 2)), y, None, Form(loss, (width,)))
+    rows = as_rows(*as_pair(np.zeros((4, 2)), y), None, Form(loss, (width,)))
     with says(ValueError, message):
         weighted_by_class(rows, weights, (width,))
 
@@ -697,7 +697,7 @@ def test_balanced_class_weights_need_all_rows_and_one_class_each() -> None:
 
 @pytest.mark.parametrize("weight", ["1", None, 1j, True])
 def test_class_weights_that_are_not_numbers(weight) -> None:
-    rows = as_rows(np.zeros((4, 2)), [0, 1, 1, 0], None, Form(BCELoss(), (1,)))
+    rows = as_rows(*as_pair(np.zeros((4, 2)), [0, 1, 1, 0]), None, Form(BCELoss(), (1,)))
     with says(TypeError, "class_weight[1] >= 0, got"):
         weighted_by_class(rows, {0: 1.0, 1: weight}, (1,))
 

@@ -106,11 +106,7 @@ class Layer(Cached):
 
     @property
     def output(self) -> Symbol:
-        """The symbol of this layer's output in its model, of which a graph can be made.
-
-        A layer that is called twice has that of the first call. `model.output` is the value that
-        the network returns, or a dict of them.
-        """
+        """The symbol of this layer's output in its model, of which a graph can be made."""
         from minigrad.graphs.symbol import output_of
 
         return output_of(self)
@@ -326,7 +322,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 def replica(layer: L) -> L:
     """Return a copy that shares the layer's values, and has gradients and caches of its own."""
     parameters = layer.parameters
-    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.twins(), strict=True)))
+    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.replicas(), strict=True)))
 
 
 def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
@@ -372,8 +368,10 @@ def _as_shape(shape: Any, owner: str) -> Shape:
 
 def _reshape_hint(shape: Shape, input_shape: Shape) -> str:
     if shape == input_shape:
-        batch = f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
-        return ": a single row needs a batch axis, x[np.newaxis]" + batch * (len(shape) > 1)
+        way = ": a single row needs a batch axis, x[np.newaxis]"
+        if len(shape) > 1:
+            way += f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
+        return way
     if len(shape) == 1 and input_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
     if input_shape[:1] == (None,) != input_shape and shape[1:] == input_shape[1:]:

@@ -245,7 +245,8 @@ class Names:
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")
                 name = names[id(source)]
-                total, part = f"∂J/∂{name}", f"|{word(place.path)}" * (uses[id(source)] > 1)
+                total = f"∂J/∂{name}"
+                part = f"|{word(place.path)}" if uses[id(source)] > 1 else ""
                 grad = (place.gradients or {}).get(attribute)
                 p = NamedParameter(path, name, total + part, total, source, grad)
                 place.parameters[attribute] = p

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import Array
-from minigrad.metrics.named import METRICS, PATTERNS, Metric, better_of
+from minigrad.metrics.named import METRICS, PATTERNS, better_of
+from minigrad.metrics.running import Metric
 from minigrad.util.config import Configurable, register
 from minigrad.util.names import nearest
 from minigrad.util.options import check_bool, check_int, check_number
