@@ -914,14 +914,16 @@ class TestMalformedFiles:
         self, layer_example: tuple[Layer, tuple[int, ...]], path: Path
     ) -> None:
         layer, shape = layer_example
+        if isinstance(layer, Lambda):
+            pytest.skip("the caller's own function is tried on a row")
         model = Sequential([layer], input_shape=shape, rng=1)
         model.save(path)
         edit(path, put("architecture/config/input_shape", [*shape[:-1], 6 * 10**10]))
         with memory(1_000_000):
             try:
-                loaded = load(path, custom_objects=FUNCTIONS)
+                loaded = load(path)
             except FileFormatError:
-                assert model.parameters.size or isinstance(layer, (Lambda, Reshape))
+                assert model.parameters.size or isinstance(layer, Reshape)
             else:
                 assert loaded.parameters.size == model.parameters.size
 
