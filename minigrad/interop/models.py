@@ -88,11 +88,19 @@ def check_masks(layer: Any, function: str) -> None:
     beside_query = isinstance(layer, mg.MultiHeadAttention) and layer.masked_query
     if takes or beside_query or isinstance(layer, mg.Mask):
         raise ValueError(f"{function} expects layers without a mask, got {layer.label}")
+    check_states(layer, function)
     for name in ("dropout", "recurrent_dropout"):
         if rate := getattr(layer, name, 0.0):
             raise ValueError(
                 f"{function} expects {layer.label} with {name}=0, got {rate}: put Dropout before it"
             )
+
+
+def check_states(layer: Any, function: str) -> None:
+    """Refuse a recurrent layer whose state comes from another layer, or goes to one."""
+    for name in ("initial_state", "return_state"):
+        if getattr(layer, name, False):
+            raise ValueError(f"{function} expects {layer.label} with {name}=False, got True")
 
 
 def check_trainable(model: mg.Model, function: str) -> Any:

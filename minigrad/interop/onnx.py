@@ -19,6 +19,7 @@ from minigrad.interop.models import (
     CONTAINERS,
     MERGES,
     check_built,
+    check_states,
     gaps_of,
     integer_inputs,
     kind_of_layer,
@@ -505,6 +506,7 @@ def _held(to: _Writer, h: str, count: str) -> str:
 
 
 def _recurrent(to: _Writer, layer: Any, x: str, mask: str = "") -> str:
+    check_states(layer, "export")
     kind, order = _GATES[type(layer)]
 
     def arranged(parameter: Any) -> Array:
