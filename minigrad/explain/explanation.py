@@ -204,7 +204,8 @@ class Explanation:
         atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
-        return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self), 1000)
+        title = f"A training step in equations, J = {number(self.j)}"
+        return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), title, 1000)
 
     def _shown(self, row: int, most: int) -> Selection:
         return Selection(self._pass, self._row(row), Limit(most))

@@ -112,6 +112,14 @@ class Formula:
 
         return write(self.text, name, call)
 
+    def values(self) -> Array:
+        """Compute it for all numbers of the arrays; it has no sum and no option."""
+        code, _ = _compiled(self.text)
+        held = {word: values for word, (_, values) in self._arrays.items()}
+        with np.errstate(over="ignore"):
+            values: Array = eval(code, _FUNCTIONS, {"n": held})
+        return values
+
     def numbers(self, row: int, index: int, limit: Limit) -> Written:
         """Write it for one unit of a row with numbers; nothing if it can't be evaluated."""
         shape = next(iter(self._arrays.values()))[1].shape
@@ -126,6 +134,7 @@ class Formula:
         def known(word: str, unit: int = place) -> float | None:
             held: Any = rows[word] if word in rows else getattr(self._owner, word, None)
             held = getattr(held, "value", held)
+            held = np.array(held) if isinstance(held, tuple) else held
             if isinstance(held, np.ndarray) and held.size in (1, units):
                 held = float(held.flat[unit if held.size > 1 else 0])
             plain = isinstance(held, (int, float)) and not isinstance(held, bool)

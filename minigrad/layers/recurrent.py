@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from typing_extensions import override
@@ -13,11 +13,12 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, describe, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.branches import MergeName, Parallel
+from minigrad.layers.masks import RealSteps, check_mask_shape, real_steps, shapes_of
 from minigrad.layers.weighted import new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
-from minigrad.util.options import check_bool, check_int
+from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.random import RNG
 
 RecurrentState: TypeAlias = Array | tuple[Array, ...]
@@ -34,7 +35,16 @@ class Recurrent(Layer):
 
     `weight` W has shape (features, gates * units), `recurrent_weight` U (units, gates * units), and
     `bias` b (gates * units,). Rows have the shape (time, features), where the time may be None: a
-    length that varies from batch to batch. In each batch the state starts at zero.
+    length that varies from batch to batch. In each batch the state starts at zero, or with
+    `initial_state` at the last input.
+
+    A mask as the second input, with rows of shape (time,), is 1 for real steps and 0 for padding,
+    where the state stays as it is: h_t = h_(t-1). The last output is that of the last real step.
+    With several inputs, `backward` returns a delta for each, None for the mask.
+
+    In training, `dropout` sets features of x_t to 0 before W, and `recurrent_dropout` units of
+    h_(t-1) before U; the others are divided by 1 - rate. Each row draws its own, once for all steps
+    and gates (Gal and Ghahramani, NeurIPS 2016).
 
     Backward through time, from the last step to the first, with delta_t = dJ/dz_t, which a subclass
     computes from dJ/dh_t:
@@ -69,6 +79,14 @@ class Recurrent(Layer):
     go_backwards: bool = option(check_bool, default=False)
     """True reads the sequence from its end; as in Keras, the outputs are in the order in which they
     are computed."""
+    dropout: float = option(check_fraction, default=0.0)
+    """The fraction of the features of x_t to drop in training, from 0 to below 1."""
+    recurrent_dropout: float = option(check_fraction, default=0.0)
+    """The same for the units of h_(t-1) before U."""
+    return_state: bool = option(check_bool, default=False)
+    """True returns all that a step passes on in place of h: [h, c] side by side for an `LSTM`."""
+    initial_state: bool = option(check_bool, default=False)
+    """True takes the first state as the last input, in the form that `return_state` gives."""
     use_bias: bool = option(check_bool, default=True)
     """False leaves b out."""
     weight_initializer: InitializerLike = option(check_initializer, default="glorot_uniform")
@@ -85,17 +103,48 @@ class Recurrent(Layer):
     """The same for b."""
 
     @override
+    def __post_init__(self) -> None:
+        self.stochastic = self.dropout > 0 or self.recurrent_dropout > 0
+
+    @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if len(input_shape) != 2 or isinstance(input_shape[0], tuple):
+        self.rng = rng
+        input_shape, *others = shapes_of(input_shape)
+        if len(input_shape) != 2:
             raise ValueError(
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
                 f"{input_shape}{_SEQUENCES if len(input_shape) == 1 else ''}"
+            )
+        mask, start = self._others(others)
+        if mask is not None:
+            check_mask_shape(mask, input_shape[0], self.label)
+        if start not in (None, (self._size,)):
+            raise ValueError(
+                f"{self.label} expects a first state with rows of shape ({self._size},), got "
+                f"{start}"
             )
         columns = self.gates * self.units
         self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
         self.recurrent_weight = self._parameter("recurrent_weight", (self.units, columns), rng)
         self.bias = self._parameter("bias", (columns,), rng) if self.use_bias else None
-        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+        width = self._size if self.return_state else self.units
+        return (input_shape[0], width) if self.return_sequences else (width,)
+
+    @property
+    def _size(self) -> int:
+        """The length of the state: of h, or of [h, c]."""
+        return len(self.states) * self.units
+
+    def _others(self, others: Sequence[Any]) -> tuple[Any, Any]:
+        """Return what was given for the mask and for the first state, or None."""
+        if self.initial_state > len(others) or len(others) > 1 + self.initial_state:
+            names = "x, a mask and the first state" if self.initial_state else "x and a mask"
+            raise TypeError(
+                f"{self.label} expects {names}, got {1 + len(others)} inputs: only the mask may be "
+                "left out, and only with initial_state=True is there a first state"
+            )
+        mask, start = (*others, None, None)[:2]
+        return (mask, start) if len(others) == 2 or not self.initial_state else (None, mask)
 
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
         option = name.removesuffix("_weight")  # of recurrent_weight
@@ -117,21 +166,32 @@ class Recurrent(Layer):
         if self.bias is not None:
             self.bias.grad = gradient[-1]
 
-    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+    def forward_steps(
+        self, inputs: Array, states: list[Array], factor: Array | None
+    ) -> tuple[Array, ...]:
         """Compute each state[t + 1] from inputs[t] and state[t], and return what backward needs.
 
         The batch is the last axis, which makes each gate contiguous: inputs[t] is [h_(t-1), x_t, 1]
         of shape (units + features + 1, batch), and state[t] has the shape (units, batch). The first
-        state, h, is a view of `inputs`.
+        state, h, is a view of `inputs`. Dropout multiplies inputs[t] by a factor.
         """
-        raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states)")
+        raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states, factor)")
 
-    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+    def backward_steps(
+        self,
+        deltas: list[Array],
+        states: list[Array],
+        kept: tuple[Array, ...],
+        factor: Array | None,
+    ) -> Array:
         """Return delta_t of all steps, (time, gates * units, batch), to which a GRU adds delta_k.
 
-        delta_h[t] is the delta of the output h[t]; step t + 1 adds its own part of dJ/dh[t] to it.
+        `deltas` has an array for each state: delta_h[t] is the delta of the output h[t], and step
+        t + 1 adds its own part of dJ/dh[t] to it. The factor is that of h[t].
         """
-        raise NotImplementedError(f"{self.label} must define backward_steps(delta_h, states, kept)")
+        raise NotImplementedError(
+            f"{self.label} must define backward_steps(deltas, states, kept, factor)"
+        )
 
     @override
     def check_input(self, x: Array, input_shape: Shape | None = None) -> None:
@@ -145,31 +205,66 @@ class Recurrent(Layer):
             raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
 
     @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
-        time, _ = self.input_shape or (None, None)
+    def forward(self, x: Array, *others: Array, training: bool = True) -> Array:
+        mask, start = self._others(others)
+        time = self._input_shape[0]
         self.check_input(x, (time, len(self.weight.value)))
-        inputs, states, kept = self._run(x)
+        real = None if mask is None else self._real_steps(mask, x)
+        factor = self._draw(*x.shape[::2]) if training and self.stochastic else None
+        inputs, states, kept = self._run(x, self._parts(start, len(x)), real, factor)
         if training:
-            self.cache = inputs, states, kept
-        h = states[0]
+            self.cache = inputs, states, kept, factor, real
+        returned = states if self.return_state else states[:1]
+        if real is not None:
+            returned = [real.held(state) for state in returned]
+        state = returned[0] if len(returned) == 1 else np.concatenate(returned, axis=1)
         if self.return_sequences:
-            return _rows_first(h[1:], backwards=self.restores_order)
-        last: Array = h[-1].T.copy()
+            return _rows_first(state[1:], backwards=self.restores_order)
+        last: Array = state[-1].T.copy()
         return last
 
+    def _parts(self, start: Array | None, rows: int) -> list[Array] | None:
+        """Return h, and c, of a first state."""
+        if start is None:
+            return None
+        if start.shape != (rows, self._size):
+            raise ValueError(
+                f"{self.label} expects a first state of shape {(rows, self._size)}, got "
+                f"{start.shape}"
+            )
+        return np.split(start, len(self.states), axis=1)
+
+    def _real_steps(self, mask: Array, x: Array) -> RealSteps:
+        real = real_steps(mask, x, self.label)
+        return RealSteps((real[:, ::-1] if self.go_backwards else real).T)
+
+    def _draw(self, rows: int, width: int) -> Array:
+        """Return the factors of [h_(t-1), x_t, 1]: 0, or 1 / (1 - rate)."""
+        sizes, rates = (self.units, width, 1), (self.recurrent_dropout, self.dropout, 0.0)
+        parts = [
+            (self.rng.random((size, rows)) >= rate) / (1 - rate) if rate else np.ones((size, rows))
+            for size, rate in zip(sizes, rates, strict=True)
+        ]
+        return np.concatenate(parts).astype(self.weight.value.dtype)
+
     def _run(
-        self, x: Array, start: Sequence[Array] | None = None
+        self,
+        x: Array,
+        start: Sequence[Array] | None = None,
+        real: RealSteps | None = None,
+        factor: Array | None = None,
     ) -> tuple[Array, list[Array], tuple[Array, ...]]:
-        """Run all steps from a state, zero by default."""
+        """Run the steps, or the real ones, from a state, zero by default."""
         rows, steps, width = x.shape
         dtype = self.weight.value.dtype
         inputs = np.ones((steps + 1, self.units + width + 1, rows), dtype)
-        inputs[:-1, self.units : -1] = _steps_first(x, backwards=self.go_backwards)
+        x = _steps_first(x, backwards=self.go_backwards)
+        inputs[:-1, self.units : -1] = x if real is None else real.moved(x)
         h = inputs[:, : self.units]
         states = [h, *(np.empty(h.shape, dtype) for _ in self.states[1:])]
         for index, state in enumerate(states):
             state[0] = start[index].T if start else 0.0
-        return inputs, states, self.forward_steps(inputs, states)
+        return inputs, states, self.forward_steps(inputs, states, factor)
 
     def step(self, x: Array, state: RecurrentState | None = None) -> tuple[Array, RecurrentState]:
         """Return h for one time step, and the state for the next call; nothing else changes.
@@ -204,38 +299,59 @@ class Recurrent(Layer):
 
     @override
     @np.errstate(over="ignore", invalid="ignore")  # deltas may explode on the way back in time
-    def backward(self, delta: Array) -> Array:
-        weight = self.weight.value
-        delta_z = self._parameter_gradients(delta)
+    def backward(self, delta: Array) -> Any:
+        weight, (*_, factor, real) = self.weight.value, self.cache
+        delta_z, start_delta = self._parameter_gradients(delta)
         delta_z = delta_z[:, : weight.shape[1]]  # without a GRU's delta_k
         input_delta = np.matmul(weight, delta_z)
-        return _rows_first(input_delta, backwards=self.go_backwards)
+        if factor is not None:
+            input_delta *= factor[self.units : -1]
+        if real is not None:
+            input_delta = real.back(input_delta)
+        delta_x = _rows_first(input_delta, backwards=self.go_backwards)
+        others = [*([] if real is None else [None]), *([start_delta] if self.initial_state else [])]
+        return (delta_x, *others) if others else delta_x
 
     @override
     @np.errstate(over="ignore", invalid="ignore")
     def backward_parameters(self, delta: Array) -> None:
         self._parameter_gradients(delta)
 
-    def _parameter_gradients(self, delta: Array) -> Array:
-        """Assign dJ/dW, dJ/dU and dJ/db, and return delta_t of all steps."""
-        inputs, states, kept = self.cache
+    def _parameter_gradients(self, delta: Array) -> tuple[Array, Array]:
+        """Assign dJ/dW, dJ/dU and dJ/db; return delta_t of all steps, and of the first state."""
+        inputs, states, kept, factor, real = self.cache
         steps, rows = len(inputs) - 1, inputs.shape[2]
-        delta_h = np.zeros((steps + 1, self.units, rows), inputs.dtype)
+        width = self._size if self.return_state else self.units
+        of_state = np.zeros((steps + 1, self._size, rows), inputs.dtype)
         if self.return_sequences:
-            self.check_delta(delta, (rows, steps, self.units))
-            delta_h[1:] = _steps_first(delta, backwards=self.restores_order)
+            self.check_delta(delta, (rows, steps, width))
+            of_state[1:, :width] = _steps_first(delta, backwards=self.restores_order)
         else:
-            self.check_delta(delta, (rows, self.units))
-            delta_h[-1] = delta.T
-        delta_z = self.backward_steps(delta_h, states, kept)
-        self.assign_gradients(inputs[:-1], delta_z)
-        return delta_z
+            self.check_delta(delta, (rows, width))
+            of_state[-1, :width] = delta.T
+        if real is not None:
+            of_state = real.gathered(of_state)
+        of_h = None if factor is None else factor[: self.units]
+        deltas = np.split(of_state, len(states), axis=1)  # views: the steps add to them
+        delta_z = self.backward_steps(deltas, states, kept, of_h)
+        self.assign_gradients(dropped(inputs[:-1], factor), delta_z)
+        return delta_z, of_state[0].T.copy()
+
+    @property
+    def _input_shape(self) -> Shape:
+        """The shape of a row of x, without those of other inputs."""
+        return shapes_of(self.input_shape)[0] or (None, 0)
 
     @property
     @override
     def stored(self) -> int:
-        time, width = self.input_shape or (0, 0)
+        time, width = self._input_shape
         return size_of((time, width + 1 + self.kept * self.units))
+
+
+def dropped(x: Array, factor: Array | None) -> Array:
+    """Return x after dropout by a factor, if there is one."""
+    return x if factor is None else x * factor
 
 
 def _steps_first(rows: Array, *, backwards: bool) -> Array:
@@ -273,21 +389,29 @@ class SimpleRNN(Recurrent):
     """
 
     @override
-    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+    def forward_steps(
+        self, inputs: Array, states: list[Array], factor: Array | None
+    ) -> tuple[Array, ...]:
         matrix, (h,) = self.matrix().T, states
         for t in range(len(h) - 1):
-            z = np.matmul(matrix, inputs[t], out=h[t + 1])
+            z = np.matmul(matrix, dropped(inputs[t], factor), out=h[t + 1])
             np.tanh(z, out=z)
         return ()
 
     @override
-    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
-        (h,) = states
+    def backward_steps(
+        self,
+        deltas: list[Array],
+        states: list[Array],
+        kept: tuple[Array, ...],
+        factor: Array | None,
+    ) -> Array:
+        (delta_h,), (h,) = deltas, states
         weight = self.recurrent_weight.value
         delta = 1 - h[1:] * h[1:]
         for t in reversed(range(len(delta))):
             delta[t] *= delta_h[t + 1]
-            delta_h[t] += np.dot(weight, delta[t])
+            delta_h[t] += dropped(np.dot(weight, delta[t]), factor)
         return delta
 
 
@@ -303,6 +427,8 @@ class Bidirectional(Parallel):
         layer: the forward layer; a second one is made from its options, with `go_backwards`.
         merge: "concat", "add" or "mean"; see `Parallel`.
         name: see `Layer`.
+
+    A mask as the second input goes to both.
 
     Raises:
         TypeError: `layer` isn't a recurrent layer.
@@ -326,6 +452,10 @@ class Bidirectional(Parallel):
                 f"Bidirectional expects a layer that goes forwards, got {layer!r}: leave out "
                 "go_backwards, which the second layer has"
             )
+        if layer.initial_state:
+            raise ValueError(
+                f"Bidirectional starts both layers at zero, got {layer!r}: leave out initial_state"
+            )
         layer.name = layer.name or "forward"
         options = {**layer.get_config(), "go_backwards": True, "name": "backward"}
         second = type(layer)(**options)
@@ -336,3 +466,14 @@ class Bidirectional(Parallel):
     def layer(self) -> Layer:
         """The layer that goes forwards."""
         return self.layers[0]
+
+    @override
+    def forward(self, x: Array, mask: Array | None = None, *, training: bool = True) -> Array:
+        return self.run(x, *(() if mask is None else (mask,)), training=training)
+
+    @override
+    def backward(self, delta: Array) -> Any:
+        deltas = [n.backward(part) for n, part in zip(self.layers, self._parts(delta), strict=True)]
+        if isinstance(deltas[0], tuple):  # with a mask
+            return deltas[0][0] + deltas[1][0], None
+        return deltas[0] + deltas[1]
