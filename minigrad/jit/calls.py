@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -71,11 +71,20 @@ class JittedStep:
     again: float = 0.0
 
 
+class Agreed(NamedTuple):
+    """The state after `made` steps of a fit, when a step was NumPy's."""
+
+    state: State
+    arrays: dict[str, Any]
+    made: int
+
+
 class Calls:
     """Calls of a jitted step in a fit, many steps in one call."""
 
     def __init__(self, state: State, jitted: JittedStep, made: int = 0) -> None:
         self.state, self.jitted = state, jitted
+        self.unchecked: tuple[Feed, int] | None
         self._keep(made)
         self._rngs = [draw.generator(state.network) for draw in jitted.step.draws]
 
@@ -149,35 +158,41 @@ class Calls:
         """Compare a step with NumPy's again, if it is due, and return False if they differ.
 
         It is due after twice as many steps each time, and in a long fit whenever the checks have
-        taken less than half a percent of the time. A number that the steps made give chooses the
-        batch. One step may differ by a tie, such as a ReLU at 0, so a second batch decides.
+        taken less than half a percent of the time: at steps that no code can foresee.
 
         `made` is the number of steps in the fit so far, and `good` that of this call.
         """
         jitted, began = self.jitted, perf_counter()
         jitted.made += good
+        self.unchecked = feed, start
         # Several processes check together, and so by the number of steps alone.
         if jitted.made < jitted.due and (feed.hosts is not None or began < jitted.again):
             return True
+        agrees = self.check_now(gradient, made)
+        ended = perf_counter()
+        jitted.again = ended + (ended - began) / _CHECKS_SHARE
+        return agrees
+
+    def check_now(self, gradient: BlockGradient, made: int) -> bool:
+        """Compare a step with NumPy's, if steps were made since; return False if they differ.
+
+        One step may differ by a tie, such as a ReLU at 0, so a second batch decides.
+        """
+        if self.unchecked is None:
+            return True
+        (feed, start), jitted = self.unchecked, self.jitted
         jitted.due = 2 * jitted.made
         first = hash((jitted.made, start)) % feed.batches
         tries = first, (first + 1) % feed.batches
         if not any(self._alike(feed, number, gradient) for number in tries):
             return False
         self._keep(made)
-        ended = perf_counter()
-        jitted.again = ended + (ended - began) / _CHECKS_SHARE
         return True
 
-    def go_back(self) -> tuple[int, int]:
-        """Give the model the last state that agreed, and return its steps: of all, of the fit."""
-        agreed, made = self._kept
-        self.state.write(agreed)
-        return self.state.optimizer.steps, made
-
     def _keep(self, made: int) -> None:
-        """Remember a state that agrees with NumPy's."""
-        self._kept = copy.deepcopy(self.state.read()), made
+        """Remember a state that agrees with NumPy's, and the number of steps in the fit."""
+        self.agreed = Agreed(self.state, copy.deepcopy(self.state.read()), made)
+        self.unchecked = None
 
     def _alike(self, feed: Feed, number: int, gradient: BlockGradient) -> bool:
         state = self.state
@@ -263,6 +278,7 @@ def compile_step(
     expected = unchanged(partial(step_by_numpy, state, gradient, batch), *objects)
     for jitted in known:  # what has changed isn't part of the program
         if jitted.step.difference(step) is None:
+            jitted.due = 0  # a check follows
             return jitted
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
     make = partial(jitted_loop, step, devices, feed.transposed)

@@ -34,7 +34,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.jit import operations
+from minigrad.jit import operations, parts
 from minigrad.jit.program import (
     NotCompilableError,
     Value,
@@ -61,10 +61,11 @@ class Recorded(NDArrayOperatorsMixin):
     """A NumPy array, or a number, and the value that stands for it in the program.
 
     `base`, `get` and `put` are those of a view: get(base value, *key) is its value, and
-    put(base value, *key, new value) the base's after a write.
+    put(base value, *key, new value) the base's after a write. `axes` are the base's axes that a
+    part has: a part of a part is a part of the base.
     """
 
-    __slots__ = ("_base", "_get", "_put", "_seen", "_value", "c")
+    __slots__ = ("_axes", "_base", "_get", "_put", "_seen", "_value", "c")
 
     def __init__(
         self,
@@ -74,10 +75,12 @@ class Recorded(NDArrayOperatorsMixin):
         base: Recorded | None = None,
         get: tuple[Any, ...] = (),
         put: tuple[Any, ...] = (),
+        axes: tuple[int, ...] | None = None,
     ) -> None:
         self.c = c
         self._value = value
         self._base = base
+        self._axes = axes
         self._get = get
         self._put = put
         self._seen: tuple[Value | None, Value] | None = None
@@ -265,8 +268,35 @@ class Recorded(NDArrayOperatorsMixin):
             )
         self._choose(key)
         c = self.c[concrete(key)]
+        there = self._at(c, key)
+        assert there._base is not None
+        if isinstance(c, np.ndarray) and np.may_share_memory(c, self.c):
+            return there
+        return record(c, there._get[0], there._base, *there._get[1:])
+
+    def _at(self, c: Any, key: Any) -> Recorded:
+        """Return the view at a key, which NumPy found to be c."""
         key = _key_values(key)
-        return self._view(c, (operations.index, key), (operations.put, key))
+        if any(type(k) is not int and not isinstance(k, slice) and k is not None
+               and k is not Ellipsis for k in _keys(key)):  # fmt: skip
+            return Recorded(c, base=self, get=(operations.index, key), put=(operations.put, key))
+        keys = [k for k in _keys(key) if k is not None]
+        at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+        missing = self.ndim - len(keys) + (Ellipsis in keys)
+        keys[at : at + 1] = [slice(None)] * missing
+        base, own = self, [range(length) for length in self.shape]
+        axes: tuple[int, ...] | None = tuple(range(self.ndim))
+        if self._axes is not None and self._base is not None:
+            base, axes = self._base, self._axes
+            own = [range(n, n + m * d, d) for n, m, d in zip(*self._get[1:4], strict=True)]
+        for axis, k in zip(axes or (), keys, strict=True):
+            own[axis] = own[axis][k if isinstance(k, slice) else slice(k, k + 1 or None)]
+        kept = tuple(a for a, k in zip(axes or (), keys, strict=True) if isinstance(k, slice))
+        axes = kept if len(kept) == np.ndim(c) else None
+        starts = tuple(operations.Start(r.start) for r in own)
+        place = starts, tuple(map(len, own)), tuple(r.step for r in own)
+        get = operations.part, *place, np.shape(c)
+        return Recorded(c, base=base, axes=axes, get=get, put=(operations.put_part, *place))
 
     def _choose(self, key: Any) -> None:
         """Prepare for a recorded key, if it is one.
@@ -301,22 +331,23 @@ class Recorded(NDArrayOperatorsMixin):
             self.write(new, key.reshape(*key.shape, *[1] * (self.ndim - key.ndim)))
         elif not is_constant((self, key, new)):
             self._choose(key)
-            c, there = self.c[concrete(key)], _key_values(key)
-            view = Recorded(
-                c, base=self, get=(operations.index, there), put=(operations.put, there)
-            )
-            view.write(new)
+            self._at(self.c[concrete(key)], key).write(new)
         self.c[concrete(key)] = concrete(new)
 
     def _is_at(self, base: Recorded, key: Any) -> bool:
         """Return whether this is the view base[key]."""
         if not is_constant(key) and self._get != (operations.index, _key_values(key)):
             return False
-        if self is base or (self._base is base and isinstance(self.c, np.ndarray)):
-            there = base.c[concrete(key)]
-            mine = self.c.__array_interface__
-            return isinstance(there, np.ndarray) and mine == there.__array_interface__
-        return False
+        if self._root is not base._root or not isinstance(self.c, np.ndarray):
+            return False
+        there = base.c[concrete(key)]
+        mine = self.c.__array_interface__
+        return isinstance(there, np.ndarray) and mine == there.__array_interface__
+
+    @property
+    def _root(self) -> Recorded:
+        """The array of which this is a view, or of which its base is one."""
+        return self if self._base is None else self._base._root
 
     def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Any:
         if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
@@ -488,7 +519,8 @@ def emit(
     dtype: np.dtype[Any] | None = None,
 ) -> Value:
     """Append an instruction to the program; recorded arguments become their values."""
-    return recording().append(function, values(arguments), values(options), shape, dtype)
+    taken = values(arguments), values(options)
+    return parts.append(recording(), function, *taken, (shape, dtype))
 
 
 def is_constant(tree: Any) -> bool:

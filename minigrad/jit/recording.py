@@ -14,6 +14,7 @@ from minigrad.jit import functions, operations
 from minigrad.jit.contents import is_library
 from minigrad.jit.program import NotCompilableError, Program, active, place
 from minigrad.jit.recorded import Recorded, concrete, is_constant, plain, values
+from minigrad.jit.rolling import find_loops
 
 functions.define()
 _ONE_AT_A_TIME = Lock()
@@ -66,6 +67,8 @@ class Recording:
         for guard, outcome in program.guards:
             ok = program.append(operations.same, (ok, guard, outcome), {}, (), np.dtype(bool))
         program.outputs = values({**outputs, "ok": ok})
+        program.prune()
+        program.loops = find_loops(program.instructions, program.outputs)
         return program
 
 
