@@ -22,6 +22,18 @@ _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """How much the first jitted numbers may differ from NumPy's, relative to the largest one."""
 
 
+class Doubling:
+    """Says at calls 1, 2, 4, 8, ... that a check is due."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def __call__(self) -> bool:
+        """Return whether this call is one of them."""
+        self._calls += 1
+        return self._calls & (self._calls - 1) == 0
+
+
 def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) -> None:
     """Refuse numbers of a jitted step that differ from NumPy's by more than rounding.
 
@@ -34,7 +46,7 @@ def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) 
     tolerance = _TOLERANCE.get(expected.dtype.name, 1e-3)
     if not error <= tolerance:
         raise NotCompilableError(
-            f"the first jitted step differs from NumPy's: {what} by {error:.1e}, more than "
+            f"the jitted step differs from NumPy's: {what} by {error:.1e}, more than "
             f"{tolerance:.0e}: look for a layer that computes with what is neither its input nor "
             "a parameter or a buffer, or with several rows where batch_dependent is False, or fit "
             "with engine='numpy'"
@@ -129,7 +141,8 @@ def close_later(
     (j, after), (right, by_numpy) = found, expected
     if not abs(right) <= 10 * scale[0]:  # it diverges: rounding grows, too
         return True
-    tolerance = _TOLERANCE.get(by_numpy["theta"][0].dtype.name, 1e-3)
+    theta = by_numpy["theta"]
+    tolerance = _TOLERANCE.get(theta[0].dtype.name if theta else "", 1e-3)
     if not abs(j - right) <= tolerance * max(scale[0], abs(right)):
         return False
     largest = max(scale[1], scale_of(j, by_numpy)[1])

@@ -123,6 +123,7 @@ def _array_function(self: Recorded, function: Any, types: Any, args: Any, kwargs
         args = mapped(list, np.array, args)
     c = function(*concrete(args), **concrete(kwargs))
     known = {key: value for key, value in kwargs.items() if key not in _DROPPED}
+    known |= _OPTIONS.get(function, {})
     if (views := _views(c, function, args, kwargs)) is not None:
         return views
     if peer is None:
@@ -289,14 +290,16 @@ _OF_LISTS = {np.isin, np.convolve, np.correlate, np.interp, np.searchsorted, np.
 """What takes lists of numbers, which JAX's functions don't."""
 _REFUSED = {
     **dict.fromkeys(
-        ("unique", "unique_values", "nonzero", "flatnonzero", "argwhere", "extract", "union1d",
-         "intersect1d", "setdiff1d", "trim_zeros"),
+        ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "nonzero",
+         "flatnonzero", "argwhere", "extract", "union1d", "intersect1d", "setdiff1d", "trim_zeros"),
         "its shape depends on the data: use masks and np.where, or np.bincount(x, minlength=n)",
     ),
     **dict.fromkeys(("partition", "argpartition"), "NumPy leaves an order open: use np.sort"),
     "putmask": "use np.copyto(x, array, where=mask)",
     "resize": "use np.tile, or x.reshape",
 }  # fmt: skip
+_OPTIONS = {f: {"symmetrize_input": False} for f in (np.linalg.eigh, np.linalg.eigvalsh)}
+"""Options with which JAX's function is NumPy's."""
 _METHODS = {np.transpose, np.ravel, np.reshape, np.swapaxes, np.squeeze, np.copy}
 _LIKE = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
 _OF_FORM = {
