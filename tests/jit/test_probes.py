@@ -634,25 +634,30 @@ def test_streams(data) -> None:
     check(None, data=data, batch_size=32)
 
 
-def worst(prediction, target):
+def worst(target, prediction):
     return np.abs(prediction - target).max().item()
 
 
-def counted(prediction, target):
+def counted(target, prediction):
     COUNTS["calls"] += 1
     return float(COUNTS["calls"])
 
 
-def drawn(prediction, target):
+def drawn(target, prediction):
     return float((prediction[np.random.permutation(len(target))] * target).mean())
 
 
-def in_place(prediction, target):
+def into_target(target, prediction):
+    target -= prediction
+    return float(np.abs(target).mean())
+
+
+def into_prediction(target, prediction):
     prediction -= target
     return float(np.abs(prediction).mean())
 
 
-@pytest.mark.parametrize("metric", [worst, counted, drawn, in_place])
+@pytest.mark.parametrize("metric", [worst, counted, drawn, into_target, into_prediction])
 def test_metrics(metric) -> None:
     check(None, metrics=[metric], shuffle=False)
 
