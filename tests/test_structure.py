@@ -60,8 +60,9 @@ DOORS = {
         "summary",
         "trace",
     )
-} | {("core.trainer", "trace"), ("history", "plots")}
-"""Imports inside a method of `Model`, `Trainer` or `History`, against the order of the rooms."""
+} | {("core.trainer", "trace"), ("history", "plots"), ("core.layer", "graphs.symbol")}
+"""Imports inside a method of `Model`, `Trainer`, `History` or `Layer`, against the order of the
+rooms."""
 
 
 def module_name(path: Path) -> str:
