@@ -211,6 +211,7 @@ def test_the_signatures_of_methods_are_their_own() -> None:
         "optimizer",
         "loss",
         "metrics",
+        "loss_weights",
     ]
     assert Model.compile.__doc__.startswith("Set how")
 
