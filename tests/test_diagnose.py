@@ -528,6 +528,28 @@ def test_high_rate_of_adam_is_found_on_digits() -> None:
     assert not model.diagnose(x / 16, y, loss=CrossEntropyLoss(), optimizer=Adam(), batch_size=32)
 
 
+@pytest.mark.filterwarnings("ignore:Softmax 'softmax_1' over 1 unit")
+@pytest.mark.parametrize("loss", [BCELoss(), MSELoss()], ids=str)
+def test_softmax_over_one_unit_is_a_constant(loss: Loss) -> None:
+    found = yes_or_no(Softmax()).diagnose(X, LABELS, loss=loss, optimizer=Adam())
+    assert found.kinds == ["loss_mismatch"]
+    assert found[0].layer == "softmax_1"
+    assert "always outputs 1" in found[0].title
+
+
+@pytest.mark.parametrize("weight_initializer", ["zeros", Normal(scale=1e-8)], ids=str)
+def test_activation_near_zero_is_no_linear_layer(weight_initializer) -> None:
+    model = net(Dense(8, "tanh", weight_initializer=weight_initializer), Dense(1))
+    before = model.parameters.value.copy()
+    assert not model.diagnose(X, Y, loss=MSELoss(), optimizer=Adam(learning_rate=0.01))
+    np.testing.assert_array_equal(model.parameters.value, before)
+
+
+def test_share_of_the_loss_is_that_above_the_floor() -> None:
+    _, diagnosis, _ = diagnose_tutorial()
+    assert "above the least possible" in diagnosis.notes[1]
+
+
 def test_vanishing_ratio_is_that_of_delta_norms() -> None:
     model = deep(Sigmoid, 8)
     loss = MSELoss()
@@ -593,6 +615,23 @@ def test_curvature_at_tutorial_solution_matches_dense_hessian() -> None:
     landscape = Landscape(model, tutorial.half_squared_error(), rows)
     found = largest_curvature(landscape, landscape.start)
     assert found == pytest.approx(largest_eigenvalue(model, rows), rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learning_rate", [0.001, 0.003, 0.01])
+def test_rate_at_which_a_trained_network_leaves_its_minimum_is_found(learning_rate) -> None:
+    rng = np.random.RandomState(4)
+    x, t = tutorial.sum_of_two(rng)
+    model, loss = tutorial.network(rng), tutorial.half_squared_error()
+    tutorial.train(model, x, t, learning_rate=0.001, epochs=2000)
+    found = model.diagnose(x, t, loss=loss, optimizer=SGD(learning_rate=learning_rate))
+    limit = 2 / largest_eigenvalue(model, Rows(x, t))
+    assert ("learning_rate" in found.kinds) == (learning_rate > limit)
+    if learning_rate > limit:
+        numbers = found["learning_rate"].evidence
+        assert numbers["limit"] == pytest.approx(limit, rel=0.01)
+        assert numbers["loss_at_lower_rate"] < numbers["loss_before"]
+        assert numbers["loss_before"] < numbers["loss_at_this_rate"]
 
 
 @pytest.mark.slow

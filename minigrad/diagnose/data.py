@@ -254,6 +254,18 @@ def unreachable_targets(case: Case) -> Iterator[Finding]:
             evidence(lowest_output=low, highest_output=high),
             last.path if last else None,
         )
+    elif last is not None and low == high:
+        yield Finding(
+            "loss_mismatch",
+            "error",
+            f"{last.label} always outputs {number(low)}",
+            "It gives the same for every input, such as a softmax over one unit. The network "
+            "outputs a constant, and no delta passes.",
+            "For two classes use Sigmoid() over one unit with BCELoss(), or two units without an "
+            "activation with CrossEntropyLoss().",
+            evidence(lowest_output=low, highest_output=high),
+            last.path,
+        )
     elif last is not None and (isfinite(low) or isfinite(high)):
         yield from _floor(case, loss, last, numbers)
 

@@ -48,6 +48,7 @@ class TrialResult:
     pace: float  # by which a step lowers J of the sample
     floor: float  # the least possible J
     constant: float  # J of the best constant prediction
+    whole: str  # the difference of both in words
     theta: Vector
 
     def share(self, j: float) -> float:
@@ -70,6 +71,11 @@ class TrialResult:
         return self.remaining < _LEARNED and self.steady
 
     @property
+    def unlearns(self) -> bool:
+        """Whether clearly more of the loss remains than at the start."""
+        return self.share(self.start) <= _CLEARLY * self.remaining
+
+    @property
     def course(self) -> str:
         """How J goes on, in words."""
         rises = "" if self.steady else f"rise to J = {number(self.highest)} and "
@@ -89,7 +95,7 @@ class TrialResult:
             return "diverge"
         many = f"{number(round(self.remaining))} times"
         share = many if self.remaining >= 10 else f"{self.remaining:.0%} of"
-        return f"leave {share} the loss of a constant prediction"
+        return f"leave {share} {self.whole}"
 
 
 def train(case: Case, rate: float | None = None, *, order: int = 0) -> TrialResult:
@@ -112,10 +118,11 @@ def train(case: Case, rate: float | None = None, *, order: int = 0) -> TrialResu
     theta = batches.parameters.value.astype(np.float64)
     start, after = landscape.loss(landscape.start), landscape.loss(theta)
     floor, constant = case.least_j
+    whole = "a constant prediction's loss above the least possible"
     if not 0 <= floor < constant < inf:
-        floor, constant = 0.0, abs(start) or 1.0
+        floor, constant, whole = 0.0, abs(start) or 1.0, "the loss at the start"
     pace = (start - after) / case.steps
-    return TrialResult(rate, start, end, max(history), pace, floor, constant, theta)
+    return TrialResult(rate, start, end, max(history), pace, floor, constant, whole, theta)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def learning(case: Case) -> Iterator[Finding]:
             )
             case, own = changed, better
             case.notes.append(f"the learning rate was checked {remedy.changed}")
-    if case.optimizer is None or own.learns:
+    if case.optimizer is None or (own.learns and not _leaves_minimum(case, own)):
         return
     if not case.is_single and any(map(far_targets, case.parts.values())):
         case.notes.append("the learning rate was not checked: scale the targets first")
@@ -290,6 +297,15 @@ def _best(case: Case, factors: Iterable[float], own: TrialResult) -> TrialResult
         if own.remaining < min(_NOTHING, other.remaining) and own.steady:
             break  # another rate only learns more slowly
     return best if best is not None and best.beats(own) else None
+
+
+def _leaves_minimum(case: Case, own: TrialResult) -> bool:
+    """Return whether SGD is above its stability limit at the start, and J rises from there."""
+    sgd = case.optimizer
+    if not (own.unlearns and isinstance(sgd, SGD)):
+        return False
+    landscape = case.landscape()
+    return own.rate > stability_limit(sgd, largest_curvature(landscape, landscape.start))
 
 
 def _limits(case: Case, optimizer: SGD, better: TrialResult) -> tuple[str, dict[str, float]]:
