@@ -545,6 +545,58 @@ def test_activation_near_zero_is_no_linear_layer(weight_initializer) -> None:
     np.testing.assert_array_equal(model.parameters.value, before)
 
 
+RARE = (X[:, 0] > np.sort(X[:, 0])[-9]).astype(int)  # 8 of 300
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "loss", "title"),
+    [
+        (yes_or_no, RARE, BCEWithLogitsLoss(), "class 1 is"),
+        (lambda: yes_or_no(Sigmoid()), 1 - RARE, BCELoss(), "class 0 is"),
+        (classifier, 2 * RARE + (1 - RARE) * (X[:, 1] > 0), CrossEntropyLoss(), "class 2 is"),
+        (
+            lambda: net(Dense(2)),
+            np.column_stack([LABELS, RARE]), BCEWithLogitsLoss(), "class 1 of label 1 is",
+        ),
+    ],
+)  # fmt: skip
+def test_rare_class_that_is_never_predicted_is_found(model, y, loss, title) -> None:
+    sgd = SGD(learning_rate=0.01)
+    found = model().diagnose(X, y, loss=loss, optimizer=sgd)["rare_class"]
+    assert title in found.title
+    assert found.evidence == {"count": 8, "share": 8 / 300, "recall": 0}
+
+
+@pytest.mark.parametrize("options", [{"class_weight": "balanced"}, {"class_weight": {0: 1, 1: 40}}])
+def test_rare_class_with_a_weight_is_no_finding(options) -> None:
+    found = yes_or_no().diagnose(X, RARE, loss=BCEWithLogitsLoss(), optimizer=SLOW, **options)
+    assert not found, str(found)
+
+
+def test_terms_of_weight_0_have_no_class() -> None:
+    weight = np.ones((300, 2))
+    weight[:, 1] = 1 - RARE
+    y = np.column_stack([LABELS, RARE])
+    found = diagnose(
+        net(Dense(2)), X, y, loss=BCEWithLogitsLoss(), optimizer=SLOW, sample_weight=weight
+    )
+    assert "rare_class" not in found.kinds
+
+
+def dropping(rate: float) -> Sequential:
+    return net(Dense(32, "relu"), Dropout(rate), Dense(1))
+
+
+@pytest.mark.parametrize(("rate", "kinds"), [(0.99, ["strong_dropout"]), (0.5, [])])
+def test_dropout_that_prevents_learning_is_found(rate: float, kinds: list[str]) -> None:
+    found = dropping(rate).diagnose(X, Y, loss=MSELoss(), optimizer=Adam())
+    assert found.kinds == kinds
+    for finding in found:
+        assert finding.layer == "dropout_1"
+        assert finding.evidence["rate"] == rate
+        assert finding.evidence["remaining"] > 0.5 > finding.evidence["remaining_if_changed"]
+
+
 def test_share_of_the_loss_is_that_above_the_floor() -> None:
     _, diagnosis, _ = diagnose_tutorial()
     assert "above the least possible" in diagnosis.notes[1]

@@ -6,7 +6,7 @@ each of them on the network with this output alone.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
 from minigrad.data.by_name import Arrays, each, labelled, names_of, row_count, take
-from minigrad.data.class_weight import weighted_by_class
+from minigrad.data.class_weight import ClassWeight, weighted_by_class
 from minigrad.data.rows import Form, Rows, as_pair, as_rows
 from minigrad.data.several import check_names
 from minigrad.diagnose import data, trials, units
@@ -40,7 +40,7 @@ def diagnose(
     optimizer: Optimizer | str | None = None,
     batch_size: int | None = None,
     sample_weight: Arrays | None = None,
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: ClassWeight | None = None,
 ) -> Diagnosis:
     """Find what keeps a model from learning these rows; see `Model.diagnose`.
 

@@ -45,6 +45,7 @@ class Case:
     batch_rows: int
     notes: list[str]
     patience: int = 1  # a factor of the steps
+    in_inference: bool = False  # whether trials are judged by their predictions alone
     reachable: bool = True  # whether the last activation can output the targets
 
     def __post_init__(self) -> None:
