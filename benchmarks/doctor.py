@@ -202,29 +202,40 @@ class Setup:
     skill: float = 0.0
     frozen: tuple[int, ...] = field(default=())
     """The layers to freeze, by position."""
+    trained: Setup | None = None
+    """The set-up whose training, of as many steps, comes before."""
 
     def model(self) -> Sequential:
         """Return the compiled model."""
-        layers = copy.deepcopy([*self.hidden, *self.last])
-        shape = self.data.x.shape[1:]
-        model = Sequential(layers, input_shape=shape, rng=self.seed, dtype=self.dtype)
+        if self.trained is None:
+            layers = copy.deepcopy([*self.hidden, *self.last])
+            shape = self.data.x.shape[1:]
+            model = Sequential(layers, input_shape=shape, rng=self.seed, dtype=self.dtype)
+        else:
+            model = self.trained.model()
+            self.trained.fit(model)
         for place in self.frozen:
             model.layers[place].trainable = False
         model.compile(optimizer=copy.deepcopy(self.optimizer), loss=self.loss)
         return model
 
-    def train(self, order: int | None = None) -> float:
-        """Return the skill after a plain `fit`, with the rows in another order if asked."""
-        model, (x, y) = self.model(), (self.data.x, self.data.y)
+    def fit(self, model: Sequential) -> mg.History:
+        """Train the model for about `STEPS` steps."""
+        x, y = self.data.x, self.data.y
         steps = math.ceil(len(x) / (self.batch_size or len(x)))
         epochs = math.ceil(STEPS / steps)
+        return model.fit(x, y, epochs=epochs, batch_size=self.batch_size, verbose=0)
+
+    def train(self, order: int | None = None) -> float:
+        """Return the skill after a plain `fit`, with the rows in another order if asked."""
+        model = self.model()
         if order is not None:
             model.rng = np.random.default_rng(order)
         try:
-            model.fit(x, y, epochs=epochs, batch_size=self.batch_size, verbose=0)
+            self.fit(model)
         except mg.DivergedError:
             return 0.0
-        return skill(self, model.predict(x))
+        return skill(self, model.predict(self.data.x))
 
     def examine(self) -> tuple[list[tuple[str, str]], float, str]:
         """Return the kinds and severities found, the CPU seconds, and the text."""
@@ -539,6 +550,49 @@ def regularized(setup: Setup, rng: RNG) -> Setup:
     return rebuilt(setup, weight_regularizer=kind(log_uniform(rng, 0.3, 10)))
 
 
+def constant_softmax(setup: Setup, rng: RNG) -> Setup | None:
+    """A softmax over one unit, for a loss of probabilities."""
+    if setup.data.task != "labels" or isinstance(setup.loss, mg.HingeLoss):
+        return None
+    loss = pick(rng, [mg.BCELoss(), mg.MSELoss()])
+    return replace(setup, last=[setup.last[0], mg.Softmax()], loss=loss)
+
+
+def rare_class(setup: Setup, rng: RNG) -> Setup | None:
+    """Eight rows of one of two classes that overlap, if `fit` predicts it for no row."""
+    if setup.data.task != "labels" or isinstance(setup.loss, mg.MSELoss):
+        return None
+    x, y = setup.data.x, setup.data.y
+    rare = y == pick(rng, [y.min(), y.max()])
+    kept = np.sort(np.append(np.flatnonzero(rare)[:8], np.flatnonzero(~rare)))
+    noisy = x[kept] + rng.normal(size=(len(kept), x.shape[1])) * x.std(axis=0)
+    changed = with_data(setup, x=noisy, y=y[kept])
+    return None if len(kept) <= 160 or changed.train() else changed
+
+
+def strong_dropout(setup: Setup, rng: RNG) -> Setup | None:
+    if setup.hidden[0].units < 16:  # type: ignore[attr-defined]
+        return None
+    dropout = mg.Dropout(pick(rng, [0.95, 0.98, 0.99]))
+    layers = [layer for layer in setup.hidden if not isinstance(layer, mg.Dropout)]
+    return replace(setup, hidden=[*layers, dropout])
+
+
+def rises_again(setup: Setup, rng: RNG) -> Setup | None:
+    """A trained network at a rate of SGD at which J more than doubles and stays there."""
+    stochastic = any(isinstance(layer, mg.Dropout) for layer in setup.hidden)
+    if stochastic or not isinstance(setup.optimizer, mg.SGD):
+        return None
+    before = replace(setup, batch_size=None)
+    changed = with_rate(before, setup.optimizer.rate * log_uniform(rng, 2, 30))
+    changed.trained = before
+    try:
+        course = changed.fit(changed.model())["loss"]
+    except mg.DivergedError:
+        return None
+    return changed if np.min(course[100:]) > 2 * course[0] else None
+
+
 FAULTS: dict[str, Fault] = {
     "learning rate too high, SGD": Fault(rate_too_high(False), ("learning_rate",), False),
     "learning rate too high, adaptive": Fault(rate_too_high(True), ("learning_rate",), False),
@@ -563,6 +617,10 @@ FAULTS: dict[str, Fault] = {
     "wrong gradient": Fault(wrong_gradient, ("wrong_gradients",)),
     "frozen layers": Fault(frozen, ("frozen_layers",), False),
     "regularizer too strong": Fault(regularized, ("strong_regularizers",), False),
+    "softmax over one unit": Fault(constant_softmax, ("loss_mismatch",)),
+    "rare class": Fault(rare_class, ("rare_class",)),
+    "dropout too strong": Fault(strong_dropout, ("strong_dropout",), False),
+    "rate too high after training": Fault(rises_again, ("learning_rate",)),
 }
 
 

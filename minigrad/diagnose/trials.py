@@ -189,12 +189,13 @@ def learning(case: Case) -> Iterator[Finding]:
             )
             case, own = changed, better
             case.notes.append(f"the learning rate was checked {remedy.changed}")
-    if case.optimizer is None or (own.learns and not _leaves_minimum(case, own)):
+    rises = _rises_above_limit(case, own)
+    if case.optimizer is None or (own.learns and not rises):
         return
     if not case.is_single and any(map(far_targets, case.parts.values())):
         case.notes.append("the learning rate was not checked: scale the targets first")
     else:
-        yield from _learning_rate(case, case.optimizer, own)
+        yield from _learning_rate(case, case.optimizer, own, rises)
 
 
 def _scaled_inputs(case: Case) -> Remedy | None:
@@ -349,12 +350,18 @@ def _parameters(model: Layer) -> dict[str, Parameter]:
     return dict(found.values())
 
 
-def _learning_rate(case: Case, optimizer: Optimizer, own: TrialResult) -> Iterator[Finding]:
+def _learning_rate(
+    case: Case, optimizer: Optimizer, own: TrialResult, rises: bool
+) -> Iterator[Finding]:
     """Try lower rates, and also higher ones if J takes more than 2e4 steps to halve.
 
-    A finding for SGD also compares the rate with 2 / lambda_max.
+    Where J rises above the limit, a rate at which it falls is enough. A finding for SGD also
+    compares the rate with 2 / lambda_max.
     """
     better, high, text, numbers = _best(case, _LOWER_RATES, own), True, "", dict[str, float]()
+    if better is None and rises:
+        lower = (train(case, own.rate * factor) for factor in _LOWER_RATES)
+        better = next((trial for trial in lower if trial.end < trial.start), None)
     if better is not None:
         numbers = evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
         if isinstance(optimizer, SGD):
@@ -405,8 +412,8 @@ def _best(case: Case, factors: Iterable[float], own: TrialResult) -> TrialResult
     return best if best is not None and best.beats(own) else None
 
 
-def _leaves_minimum(case: Case, own: TrialResult) -> bool:
-    """Return whether SGD is above its stability limit at the start, and J rises from there."""
+def _rises_above_limit(case: Case, own: TrialResult) -> bool:
+    """Return whether J rises, and SGD is above its stability limit at the start."""
     sgd = case.optimizer
     if not (own.unlearns and isinstance(sgd, SGD)):
         return False
