@@ -597,6 +597,76 @@ def test_dropout_that_prevents_learning_is_found(rate: float, kinds: list[str]) 
         assert finding.evidence["remaining"] > 0.5 > finding.evidence["remaining_if_changed"]
 
 
+TRAINING, HELD = (X[:200], Y[:200]), (X[200:], Y[200:])
+GATE = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])[RNG.integers(0, 4, 300)]
+
+
+def trained(model: Sequential, x, y, epochs: int = 100, loss: Loss | None = None) -> Sequential:
+    model.compile(optimizer=Adam(learning_rate=0.01), loss=loss or MSELoss())
+    model.fit(x, y, epochs=epochs, verbose=0)
+    return model
+
+
+def wide() -> Sequential:
+    return net(Dense(64), Tanh(), Dense(64), Tanh(), Dense(1))
+
+
+@pytest.mark.parametrize(
+    ("training", "held", "kind", "numbers"),
+    [
+        ((X[:250], Y[:250]), HELD, "leaked_rows", {"copies": 50, "share": 0.5}),
+        (TRAINING, (X[200:] * [1, 1, 20, 1], Y[200:]), "shifted_validation", {"column": 2}),
+        (TRAINING, (X[200:] + np.eye(4)[1] * 5, Y[200:]), "shifted_validation", {"column": 1}),
+        (TRAINING, (X[200:], 10 * Y[200:]), "shifted_validation", {"column": 0}),
+        (
+            TRAINING, (with_nan(X)[:100], Y[200:]), "not_finite", {"rows": 2, "first_row": 7},
+        ),
+    ],
+)  # fmt: skip
+def test_validation_rows_are_compared(training, held, kind, numbers) -> None:
+    found = diagnose(fine(), *training, loss=MSELoss(), validation_data=held)
+    assert {key: found[kind].evidence[key] for key in numbers} == numbers
+
+
+def test_sorted_classes_are_a_shift() -> None:
+    order = np.argsort(CLASSES, kind="stable")
+    x, y = X[order], CLASSES[order]
+    model = classifier()
+    held = x[220:], y[220:]
+    found = diagnose(model, x[:220], y[:220], loss=CrossEntropyLoss(), validation_data=held)
+    assert any(f.kind == "shifted_validation" and f.title.startswith("y of") for f in found)
+
+
+@pytest.mark.parametrize("rows", [(X, Y), (GATE, GATE.sum(axis=1) % 2)], ids=["numbers", "gate"])
+@pytest.mark.parametrize("epochs", [1, 100])
+def test_validation_rows_like_the_others_are_no_finding(rows, epochs: int) -> None:
+    x, y = rows
+    model = trained(net(Dense(16), Tanh(), Dense(1), width=x.shape[1]), x[:200], y[:200], epochs)
+    found = model.diagnose(x[:200], y[:200], validation_data=(x[200:], y[200:]))
+    assert not found, str(found)
+
+
+def test_overfitting_is_found_in_a_trained_network() -> None:
+    y = Y + 2 * np.random.default_rng(1).normal(size=300)
+    x, few = X[:60], y[:60]
+    found = trained(wide(), x, few, 400).diagnose(x, few, validation_data=(X[60:], y[60:]))
+    assert "overfitting" in found.kinds
+    numbers = found["overfitting"].evidence
+    assert numbers["remaining"] < 0.25 < 0.5 < numbers["validation_remaining"]
+    untrained = diagnose(wide(), x, few, loss=MSELoss(), validation_data=(X[60:], y[60:]))
+    assert "overfitting" not in untrained.kinds
+    assert any("overfitting was not checked" in note for note in untrained.notes)
+
+
+def test_invalid_validation_data_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"validation_data.*\(x, y\)"):
+        diagnose(fine(), X, Y, loss=MSELoss(), validation_data=(X,))
+    with pytest.raises(ValueError, match=r"validation_data"):
+        diagnose(fine(), X, Y, loss=MSELoss(), validation_data=(X, Y[:7]))
+    with pytest.raises(ValueError, match=r"validation_data"):
+        diagnose(fine(), X, Y, loss=MSELoss(), validation_data=(X[:, :2], Y))
+
+
 def test_share_of_the_loss_is_that_above_the_floor() -> None:
     _, diagnosis, _ = diagnose_tutorial()
     assert "above the least possible" in diagnosis.notes[1]

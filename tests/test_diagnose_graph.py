@@ -30,6 +30,7 @@ from minigrad import (
     Sequential,
 )
 from minigrad.core.layer import Layer
+from minigrad.data.by_name import take
 from minigrad.graphs.joint_loss import JointLoss
 from minigrad.trace import trace
 
@@ -63,6 +64,20 @@ def test_weights_by_output_and_classes_are_taken():
     options = {"sample_weight": weight, "class_weight": {"kind": {0: 1.0, 1: 2.0}}}
     diagnosis = two_outputs().diagnose(X, Y, loss=LOSSES, optimizer=Adam(), **options)
     assert not diagnosis, diagnosis
+
+
+def test_validation_rows_of_a_graph_are_compared():
+    x, y = (take(data, slice(0, 60)) for data in (X, Y))
+    x2, y2 = (take(data, slice(60, None)) for data in (X, Y))
+    options = {"loss": LOSSES, "optimizer": Adam()}
+    found = two_outputs().diagnose(x, y, validation_data=(x2, y2), **options)
+    assert not found, found
+    found = two_outputs().diagnose(x, y, validation_data=(x, y), **options)
+    assert found["leaked_rows"].evidence["copies"] == 60
+    x2 = {**x2, "right": 9 + x2["right"]}
+    found = two_outputs().diagnose(x, y, validation_data=(x2, y2), **options)
+    assert found.kinds == ["shifted_validation"]
+    assert found[0].title.startswith("x['right'] of the validation rows")
 
 
 def test_each_output_has_its_own_findings():

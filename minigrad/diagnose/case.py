@@ -46,6 +46,7 @@ class Case:
     notes: list[str]
     patience: int = 1  # a factor of the steps
     in_inference: bool = False  # whether trials are judged by their predictions alone
+    validation: Rows | None = None
     reachable: bool = True  # whether the last activation can output the targets
 
     def __post_init__(self) -> None:
@@ -185,6 +186,15 @@ class Case:
         except ValueError:
             return nan, nan
         return 0.0 if abs(floor) < _ROUNDING * constant else floor, constant
+
+    @property
+    def remaining(self) -> float:
+        """The share of the loss above the floor of the best constant's, in inference, or NaN."""
+        floor, constant = self.least_j
+        if not 0 <= floor < constant < inf:
+            return nan
+        prediction = self.model.forward(self.sample.x, training=False)
+        return (self.j(prediction) - floor) / (constant - floor)
 
     @property
     def loss_share(self) -> float:
