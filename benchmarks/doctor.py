@@ -204,6 +204,8 @@ class Setup:
     """The layers to freeze, by position."""
     trained: Setup | None = None
     """The set-up whose training, of as many steps, comes before."""
+    held: tuple[Numbers, Numbers] | None = None
+    """The validation rows."""
 
     def model(self) -> Sequential:
         """Return the compiled model."""
@@ -241,7 +243,9 @@ class Setup:
         """Return the kinds and severities found, the CPU seconds, and the text."""
         model = self.model()
         start = time.process_time()
-        found = model.diagnose(self.data.x, self.data.y, batch_size=self.batch_size)
+        found = model.diagnose(
+            self.data.x, self.data.y, batch_size=self.batch_size, validation_data=self.held
+        )
         seconds = time.process_time() - start
         return [(f.kind, f.severity) for f in found], seconds, str(found)
 
@@ -345,6 +349,28 @@ def healthy(seed: int) -> Setup | None:
         skills = [setup.train(order) for order in (None, 1)]
     setup.skill = min(skills)
     return setup if setup.skill >= setup.data.goal else None
+
+
+def split(setup: Setup, rng: RNG, share: float = 0.75) -> Setup:
+    """Return the set-up, trained on some rows, with the others for validation."""
+    order = rng.permutation(len(setup.data.x))
+    x, y = setup.data.x[order], setup.data.y[order]
+    first = round(share * len(x))
+    part = with_data(setup, x=x[:first], y=y[:first])
+    return replace(part, trained=part, held=(x[first:], y[first:]))
+
+
+def held_skill(setup: Setup) -> float:
+    """Return the skill of the trained model on the validation rows."""
+    assert setup.held is not None
+    x, y = setup.held
+    return skill(with_data(setup, x=x, y=y), setup.model().predict(x))
+
+
+def generalizing(setup: Setup) -> Setup | None:
+    """Return a healthy set-up trained on three quarters of its rows, if it learned the others."""
+    changed = split(setup, np.random.default_rng(setup.seed))
+    return changed if held_skill(changed) >= setup.data.goal else None
 
 
 # The faults
@@ -584,13 +610,52 @@ def rises_again(setup: Setup, rng: RNG) -> Setup | None:
     if stochastic or not isinstance(setup.optimizer, mg.SGD):
         return None
     before = replace(setup, batch_size=None)
-    changed = with_rate(before, setup.optimizer.rate * log_uniform(rng, 2, 30))
-    changed.trained = before
-    try:
-        course = changed.fit(changed.model())["loss"]
-    except mg.DivergedError:
+    for factor in rng.permutation([3.0, 6.0, 12.0, 24.0]):
+        changed = replace(with_rate(before, setup.optimizer.rate * factor), trained=before)
+        try:
+            course = changed.fit(changed.model())["loss"]
+        except mg.DivergedError:
+            continue
+        if np.min(course[100:]) > 2 * course[0]:
+            return changed
+    return None
+
+
+def leaked(setup: Setup, rng: RNG) -> Setup | None:
+    """Some rows of the training set among those for validation."""
+    changed = split(setup, rng)
+    assert changed.held is not None
+    (x, y), count = changed.held, int(rng.integers(10, 40))
+    x = np.concatenate([x, changed.data.x[:count]])
+    return replace(changed, trained=None, held=(x, np.concatenate([y, changed.data.y[:count]])))
+
+
+def shifted(setup: Setup, rng: RNG) -> Setup | None:
+    """Validation rows in another unit, of a later time, or all of one class."""
+    changed = split(setup, rng)
+    assert changed.held is not None
+    x, y = changed.held
+    how = pick(rng, ["unit", "offset", "class"])
+    if how == "unit":
+        x = x * pick(rng, [0.01, 10.0, 255.0])
+    elif how == "offset":
+        x = x + 3 * changed.data.x.std(axis=0)
+    elif changed.data.task == "quantity" or y.ndim > 1:
         return None
-    return changed if np.min(course[100:]) > 2 * course[0] else None
+    else:
+        x, y = (a[y == y.max()] for a in (x, y))
+    return None if len(x) < 20 else replace(changed, trained=None, held=(x, y))
+
+
+def overfitted(setup: Setup, rng: RNG) -> Setup | None:
+    """A wide network that learned few rows with noise, and little for the others."""
+    x = setup.data.x + rng.normal(size=setup.data.x.shape) * setup.data.x.std(axis=0)
+    changed = split(with_data(setup, x=x), rng, 0.15)
+    hidden: list[Layer] = [Dense(128), mg.ReLU(), Dense(128), mg.ReLU()]
+    changed = replace(changed, hidden=hidden, optimizer=mg.Adam(learning_rate=0.01), frozen=())
+    changed.trained = replace(changed, trained=None)
+    here = skill(changed, changed.model().predict(changed.data.x))
+    return changed if here > 0.9 and held_skill(changed) < HARM * here else None
 
 
 FAULTS: dict[str, Fault] = {
@@ -621,6 +686,9 @@ FAULTS: dict[str, Fault] = {
     "rare class": Fault(rare_class, ("rare_class",)),
     "dropout too strong": Fault(strong_dropout, ("strong_dropout",), False),
     "rate too high after training": Fault(rises_again, ("learning_rate",)),
+    "training rows for validation": Fault(leaked, ("leaked_rows",)),
+    "validation rows unlike the others": Fault(shifted, ("shifted_validation",)),
+    "overfitting": Fault(overfitted, ("overfitting",)),
 }
 
 
@@ -659,7 +727,9 @@ def trial(count: int, each: int, *, processes: int = 1) -> tuple[list[Case], int
             if len(setups) >= count:
                 break
         setups = setups[:count]
+        others = [*filter(None, run(generalizing, setups[: count // 5]))]
         work = [("", setups[i : i + 10], 0) for i in range(0, count, 10)]
+        work += [("", others[i : i + 10], 0) for i in range(0, len(others), 10)]
         work += [(name, setups, each) for name in FAULTS]
         return [case for cases in run(case_of, work) for case in cases], setups[-1].seed + 1
 
