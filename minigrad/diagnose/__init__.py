@@ -22,7 +22,7 @@ from minigrad.data.validation import as_validation
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case, counted_rows
 from minigrad.diagnose.findings import Diagnosis, Finding, number
-from minigrad.diagnose.validation import leaked_rows, validation
+from minigrad.diagnose.held_out import held_out, leaked_rows
 from minigrad.graphs.joint_loss import as_losses
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
@@ -178,7 +178,7 @@ _CHECKS = (
     _Check("the relation of x and y", data.unrelated_targets, by_output=True, needs_loss=True),
     _Check("class numbers", data.class_numbers, by_output=True, needs_loss=True),
     _Check("the gradients of custom layers", units.wrong_gradients, needs_loss=True),
-    _Check("the validation rows", validation, needs_loss=True),
+    _Check("the validation rows", held_out, needs_loss=True),
     _Check("the training of a copy", trials.learning, needs_loss=True),
 )
 
@@ -195,7 +195,7 @@ def _check(case: Case) -> list[Finding]:
         unlearnable = case.loss is None or case.refusal is not None or nothing_varies
         if check.needs_loss and unlearnable:
             continue
-        if check.find is validation and case.validation is None:
+        if check.find is held_out and case.validation is None:
             continue
         if check.find is trials.learning:
             if not len(case.model.parameters):

@@ -54,7 +54,7 @@ def _keys(rows: Rows) -> Iterator[int]:
         yield from (hash(row.tobytes()) for row in columns.astype(np.float64) + 0.0)  # no -0.0
 
 
-def validation(case: Case) -> Iterator[Finding]:
+def held_out(case: Case) -> Iterator[Finding]:
     """Compare the distributions of both sets; only if they are alike, look for overfitting."""
     assert case.validation is not None
     held = case.validation
