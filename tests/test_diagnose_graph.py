@@ -17,17 +17,23 @@ from minigrad import (
     Conv2D,
     CrossEntropyLoss,
     Dense,
+    DepthwiseConv2D,
     Embedding,
     Flatten,
     GlobalAveragePooling1D,
     Input,
+    Lambda,
     LayerNorm,
+    Mask,
     MaxPooling2D,
     Model,
     MSELoss,
     MultiHeadAttention,
     Multiply,
+    Permute,
+    PReLU,
     Sequential,
+    SpatialDropout1D,
 )
 from minigrad.core.layer import Layer
 from minigrad.data.by_name import take
@@ -203,6 +209,54 @@ def test_a_graph_without_a_parameter_is_diagnosed():
     x = {"a": X["left"][:, :2], "b": X["right"][:, :2]}
     diagnosis = model.diagnose(x, x["a"] + x["b"] + 1, loss=MSELoss(), optimizer=Adam())
     assert any("the model has no parameters" in note for note in diagnosis.notes)
+
+
+def test_a_mask_as_the_output_is_no_constant():
+    model = Sequential([Mask(0)], input_shape=(4,))
+    x = np.arange(ROWS * 4).reshape(ROWS, 4) % 3
+    assert not model.diagnose(x, model.predict(x), loss=MSELoss(), optimizer=Adam())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (PReLU(), (4,)),
+        (DepthwiseConv2D(3), (6, 6, 2)),
+        (Lambda(np.square, lambda delta, x: 2 * x * delta), (4,)),
+        (LSTM(4, dropout=0.2, recurrent_dropout=0.2, return_sequences=True), (5, 3)),
+        (Permute((2, 1)), (5, 3)),
+        (SpatialDropout1D(0.3), (5, 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_layers_have_no_wrong_findings(layer, shape):
+    x = RNG.normal(size=(ROWS, *shape))
+    first = [Dense(4)] if len(shape) == 1 else []
+    model = Sequential(
+        [*first, copy.deepcopy(layer), Flatten(), Dense(1)], input_shape=shape, rng=0
+    )
+    y = np.tanh(x.reshape(ROWS, -1)[:, :1])
+    half = ROWS // 2
+    found = model.diagnose(
+        x[:half],
+        y[:half],
+        loss=MSELoss(),
+        optimizer=Adam(learning_rate=0.01),
+        validation_data=(x[half:], y[half:]),
+    )
+    assert not found, found
+
+
+def test_a_mask_of_a_graph_is_no_quantity():
+    ids = Input((6,), name="ids")
+    h = LSTM(4)(Embedding(20, 4)(ids), Mask(0)(ids))
+    model = Model(inputs=ids, outputs=Dense(2)(h), rng=0)
+    x = RNG.integers(0, 20, (ROWS, 6))
+    y = (x[:, 0] > 9).astype(int)
+    found = model.diagnose(
+        x, y, loss=CrossEntropyLoss(), optimizer=Adam(), validation_data=(x[::-1] + 0, y[::-1])
+    )
+    assert set(found.kinds) == {"leaked_rows"}, found
 
 
 def test_an_output_of_weight_0_is_left_out():

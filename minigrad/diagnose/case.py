@@ -149,7 +149,7 @@ class Case:
     @cached_property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest prediction, whatever the parameters are."""
-        if not self.last:
+        if not self.last or not len(self.model.parameters):
             return -inf, inf
         return output_range([step.layer for step in self.last], self.last[0].input.shape[1:])
 
