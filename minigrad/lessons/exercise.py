@@ -20,7 +20,7 @@ from minigrad.core.loss import Loss
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.lessons.comparison import ROWS, agree, compare, separate_causes, summed_causes
+from minigrad.lessons.mistakes import ROWS, agree, compare, separate_causes, summed_causes
 from minigrad.util.names import kind_of
 
 FEATURES = 3
@@ -93,16 +93,16 @@ class LayerExercise(Exercise):
 
     >>> square = LayerExercise(
     ...     "square", "a square without its derivative", lambda x: x**2,
-    ...     mistakes={"x": lambda n: {"is delta x: a factor 2 is missing": n.delta * n.x}},
+    ...     mistakes={"x": lambda n: {"lacks the factor x": 2 * n.delta}},
     ... )
     >>> class Square(Layer):
     ...     def forward(self, x, *, training=True):
     ...         self.cache = x
     ...         return x**2
     ...     def backward(self, delta):
-    ...         return delta
+    ...         return 2 * delta
     >>> square.check(Square())
-    ['the result of backward, dJ/dx, is -0.3719 at index (4, 2), expected -0.9266']
+    ['the result of backward, dJ/dx, lacks the factor x']
     """
 
     forward: Callable[..., Array]
@@ -117,7 +117,9 @@ class LayerExercise(Exercise):
         x, expected = numbers.x, numbers.forward(numbers.x)
         wrong = self.mistakes.get("output", _none)(numbers)
         for training, mode in ((True, "training"), (False, "inference")):
-            if found := compare(layer.forward(x.copy(), training=training), expected, mistakes=wrong):
+            if found := compare(
+                layer.forward(x.copy(), training=training), expected, mistakes=wrong
+            ):
                 return [f"the result of forward in {mode} {found}"]
         return self._check_backward(layer, numbers)
 

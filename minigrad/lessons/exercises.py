@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.data.arrays import Array
-from minigrad.lessons.comparison import ROWS
 from minigrad.lessons.exercise import (
     FEATURES,
     DropoutExercise,
@@ -20,6 +19,7 @@ from minigrad.lessons.exercise import (
     Pair,
     Update,
 )
+from minigrad.lessons.mistakes import ROWS
 
 _EPSILON = 1e-5
 _M = 0.9  # the momentum
@@ -32,7 +32,7 @@ def _sigmoid(z: Array) -> Array:
 
 def _softmax(z: Array) -> Array:
     powers = np.exp(z - z.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _one_row(terms: Array) -> dict[str, Array]:

@@ -7,8 +7,8 @@ import re
 import traceback
 from pathlib import Path
 
-from minigrad.lessons.comparison import shape_hint
 from minigrad.lessons.exercise import Exercise, WrongParametersError
+from minigrad.lessons.mistakes import shape_hint
 
 _HERE = Path(__file__).parent
 _METHODS = {"__init__", "build", "forward", "backward", "terms", "update", "slots"}

@@ -86,16 +86,8 @@ def _library_classes(
 ) -> Iterator[type]:
     """Yield the layers, losses and optimizers of minigrad that a class inherits from or names."""
     own = {*exercise.base.__mro__, *exercise.allowed}
-    found: list[Any] = [*cls.__mro__]
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Name):
-            found.append(defined.get(node.id))
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            module = defined.get(node.value.id)
-            found.append(
-                getattr(module, node.attr, None) if isinstance(module, ModuleType) else None
-            )
-    for thing in found:
+    named = (_value(node, defined) for node in ast.walk(ast.parse(path.read_bytes())))
+    for thing in (*cls.__mro__, *named):
         if (
             isinstance(thing, type)
             and issubclass(thing, (Layer, Loss, Optimizer))
@@ -103,3 +95,13 @@ def _library_classes(
             and thing not in own
         ):
             yield thing
+
+
+def _value(node: ast.AST, defined: Mapping[str, Any]) -> Any:
+    """Return what a name stands for, or a dotted name that begins with a module; else None."""
+    if isinstance(node, ast.Name):
+        return defined.get(node.id)
+    if isinstance(node, ast.Attribute):
+        module = _value(node.value, defined)
+        return getattr(module, node.attr, None) if isinstance(module, ModuleType) else None
+    return None

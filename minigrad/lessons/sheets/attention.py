@@ -6,8 +6,8 @@ Each row is a sequence of positions with f features. Query, key and value of a p
     a_ij = exp(s_ij) / (sum over j of exp(s_ij))
     m_i  = sum over j of a_ij x_j
 
-x therefore gets three parts in backward: as the value, as the query, and as the key. The part of the
-key is missing. Fix backward.
+x therefore gets three parts in backward: as the value, as the query, and as the key. The part of
+the key is missing. Fix backward.
 """
 
 import numpy as np

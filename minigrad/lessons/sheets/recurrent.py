@@ -1,8 +1,8 @@
 """Exercise "recurrent": a recurrent unit that doesn't look back.
 
-h_t = tanh(w x_t + u h_(t-1)) at each step t of a row, from h = 0. The output is all h, and delta holds
-dJ/dh of each step, as far as it comes from outside. But h_t also changes h_(t+1), by the weight u.
-Fix backward: what comes back from step t + 1 is added to delta before the slope.
+h_t = tanh(w x_t + u h_(t-1)) at each step t of a row, from h = 0. The output is all h, and delta
+holds dJ/dh of each step, as far as it comes from outside. But h_t also changes h_(t+1), by the
+weight u. Fix backward: what comes back from step t + 1 is added to delta before the slope.
 """
 
 import numpy as np

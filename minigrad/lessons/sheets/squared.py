@@ -1,7 +1,7 @@
 """Exercise "squared": a squared error whose derivative lacks a factor.
 
-The term of an output a with the target t is (a - t)^2. `terms` returns all terms, and the derivative
-of each by its a. The class `Loss` takes the mean of both. Fix the derivative.
+The term of an output a with the target t is (a - t)^2. `terms` returns all terms, and the
+derivative of each by its a. The class `Loss` takes the mean of both. Fix the derivative.
 """
 
 from minigrad import Loss
