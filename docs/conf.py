@@ -58,6 +58,7 @@ extensions = [
     "mathml",
     "plaintext",
     "signatures",
+    "social",
 ]
 exclude_patterns = ["_build", "_ipython"]
 default_role = "literal"
@@ -80,6 +81,8 @@ nb_output_stderr = "warn"
 
 html_theme = "furo"
 html_title = "minigrad"
+html_favicon = "_static/favicon.svg"
+html_baseurl = os.environ.get("DOCS_URL", "")  # of the published site, for the cards of links to it
 html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -1,7 +1,11 @@
 """Draw the pictures of the tutorials: python docs/pictures.py writes docs/_static/NAME.svg."""
 
 from pathlib import Path
+from textwrap import wrap
 
+import numpy as np
+
+from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
 from minigrad.plots.svg import document, element, text
 
 Point = tuple[float, float]
@@ -89,8 +93,85 @@ def attention() -> str:
     return document(500, 270, body, title="Two weighted means", description=description)
 
 
+CARD = 300, 190  # the size of the pictures of the first page
+
+
+def number() -> str:
+    """Write the gradient of a weight between two units as a product of their numbers."""
+    model = Sequential([Dense(3), Sigmoid(), Dense(1), Sigmoid()], input_shape=(2,), rng=4)
+    x, loss = np.array([[0.5, 1.0]]), MSELoss()
+    loss.forward(model.forward(x), np.array([[1.0]]))
+    hidden, output = (layer.forward for layer in model.layers[1::2])
+    a = hidden(model.layers[0].forward(x))
+    k = output(model.layers[2].forward(a))
+    model.backward(loss.backward())
+    weight = model.layers[2].weight
+    gradient = weight.grad[0, 0]
+    delta = gradient / a[0, 0]
+    ends: list[Point] = [(70, 78), (230, 78)]
+    body = line(*ends, f"w = {weight.value[0, 0]:.3f}", 0, width=4, part=0.5, offset=(0, -10))
+    body += unit(ends[0], f"{a[0, 0]:.3f}", "a", (0, 46), 30)
+    body += unit(ends[1], f"{k[0, 0]:.3f}", f"δ = {delta:.3f}".replace("-", "−"), (0, 46), 30)
+    equation = f"∂J/∂w = δ a = {delta:.3f} × {a[0, 0]:.3f} = {gradient:.4f}".replace("-", "−")
+    body.append(text(150, 168, equation, "body strong fill-ink"))
+    title = "One weight"
+    return document(*CARD, body, title=title, description=equation)
+
+
+def finding() -> str:
+    """Write what a diagnosis says of a learning rate that is too high."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(200, 2))
+    model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
+    found = model.diagnose(x, x.sum(axis=1), loss="mse", optimizer=SGD(learning_rate=5.0))
+    (rate,) = (f for f in found if f.kind == "learning_rate")
+    end = rate.evidence["loss_at_lower_rate"]
+    lines = [
+        (f"ERROR: {rate.title}", "strong fill-series-1"),
+        (f"It diverges. At {rate.evidence['lower_rate']:g} the loss", "fill-ink"),
+        (f"falls from {rate.evidence['loss_before']:.2g} to {end:.1g}.", "fill-ink"),
+        *((f"{part}", "strong fill-ink") for part in wrap(f"To do: {rate.remedy}", 40)),
+    ]
+    body = [
+        text(20, 70 + 25 * i, words, f"body {look}", anchor="start")
+        for i, (words, look) in enumerate(lines)
+    ]
+    description = f"{rate.title}: {rate.remedy}"
+    return document(*CARD, body, title="model.diagnose(x, y)", description=description)
+
+
+def layer() -> str:
+    """Write a layer's equations beside its code."""
+    rows = [
+        ("Z = X W", "x @ w"),
+        ("∂J/∂W = Xᵀ Δ", "x.T @ delta"),
+        ("∂J/∂X = Δ Wᵀ", "delta @ w.T"),
+    ]
+    body = []
+    for i, (equation, code) in enumerate(rows):
+        y = 74 + 40 * i
+        body.append(text(20, y, equation, "title strong fill-series-0", anchor="start"))
+        body.append(text(170, y, code, "title fill-ink", anchor="start"))
+    description = "; ".join(f"{equation} is {code}" for equation, code in rows)
+    return document(*CARD, body, title="A dense layer", description=description)
+
+
+def favicon() -> str:
+    """Draw three units and their weights in a square."""
+    paths = [((12, 16), (48, 32), "#0a5fc0"), ((12, 48), (48, 32), "#c2410c")]
+    lines = "".join(
+        f'<line x1="{a}" y1="{b}" x2="{c}" y2="{d}" stroke="{color}" stroke-width="8"/>'
+        for (a, b), (c, d), color in paths
+    )
+    dots = "".join(
+        f'<circle cx="{x}" cy="{y}" r="{r}" fill="#eef1f5" stroke="#57606a" stroke-width="4"/>'
+        for x, y, r in ((12, 16, 9), (12, 48, 9), (48, 32, 13))
+    )
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">{lines}{dots}</svg>'
+
+
 if __name__ == "__main__":
     folder = Path(__file__).parent / "_static"
-    for draw in convolution, recurrence, attention:
+    for draw in convolution, recurrence, attention, number, finding, layer, favicon:
         path = folder / f"{draw.__name__}.svg"
         path.write_text(draw() + "\n", encoding="utf-8")

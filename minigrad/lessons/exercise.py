@@ -39,13 +39,13 @@ class Exercise(ABC):
     Attributes:
         name: a word, which names its sheet.
         about: what the sheet holds, for the list of exercises.
-        base: the class that the sheet's class derives from.
         allowed: other classes of minigrad that a solution may use.
     """
 
     name: str
     about: str
     base: ClassVar[type] = Layer
+    """The class that the sheet's class derives from."""
     allowed: tuple[type, ...] = field(default=(), kw_only=True)
 
     def make(self, cls: type) -> Any:
