@@ -93,6 +93,54 @@ def attention() -> str:
     return document(500, 270, body, title="Two weighted means", description=description)
 
 
+def boxes(
+    names: list[tuple[str, Point]], arrows: list[tuple[int, int, str, str]], radius: float = 26
+) -> list[str]:
+    """Draw quantities, and arrows between them: (from, to, above, below), the slope in blue."""
+    body = []
+    for start, end, above, below in arrows:
+        (x1, y1), (x2, y2) = names[start][1], names[end][1]
+        body.append(
+            element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="stroke-edge", stroke_width=2)
+        )
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        body.append(text(x, y - 10, above, "body halo fill-muted"))
+        body.append(text(x, y + 24, below, "body strong halo fill-series-0"))
+    for name, (x, y) in names:
+        body.append(element("circle", cx=x, cy=y, r=radius, class_="fill-panel stroke-edge"))
+        body.append(text(x, y + 5, name, "body strong fill-ink"))
+    return body
+
+
+def output_weight() -> str:
+    """Draw what a weight of the output layer changes, with the factors of Equation 4."""
+    places: list[Point] = [(60, 110), (230, 110), (400, 110), (570, 110)]
+    names = list(zip(("wⱼₖ", "zₖ", "aₖ", "J"), places, strict=True))
+    arrows = [(0, 1, "times aⱼ", "aⱼ"), (1, 2, "g", "g′(zₖ)"), (2, 3, "loss", "aₖ − tₖ")]
+    body = boxes(names, arrows)
+    body.append(text(315, 186, "∂J/∂wⱼₖ = (aₖ − tₖ) g′(zₖ) aⱼ", "title strong fill-ink"))
+    description = "w_jk changes z_k, z_k changes a_k, and a_k changes J; the slopes are multiplied."
+    return document(630, 210, body, title="A weight of the output layer", description=description)
+
+
+def hidden_weight() -> str:
+    """Draw what a weight of a hidden layer changes, with the factors of Equation 10."""
+    places: list[Point] = [(50, 150), (180, 150), (310, 150), (460, 90), (460, 210), (590, 150)]
+    names = list(zip(("wᵢⱼ", "zⱼ", "aⱼ", "z₁", "z₂", "J"), places, strict=True))
+    arrows = [
+        (0, 1, "times aᵢ", "aᵢ"), (1, 2, "g", "g′(zⱼ)"), (2, 3, "", "wⱼ₁"), (2, 4, "", "wⱼ₂"),
+        (3, 5, "", "δ₁"), (4, 5, "", "δ₂"),
+    ]  # fmt: skip
+    body = boxes(names, arrows)
+    equation = "∂J/∂wᵢⱼ = aᵢ g′(zⱼ) (δ₁ wⱼ₁ + δ₂ wⱼ₂)"
+    body.append(text(320, 282, equation, "title strong fill-ink"))
+    description = (
+        "w_ij changes z_j and a_j, and a_j changes both outputs. Each way to J has the product of "
+        "its slopes, and the ways are added."
+    )
+    return document(640, 305, body, title="A weight of a hidden layer", description=description)
+
+
 CARD = 300, 190  # the size of the pictures of the first page
 
 
@@ -172,6 +220,16 @@ def favicon() -> str:
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "_static"
-    for draw in convolution, recurrence, attention, number, finding, layer, favicon:
+    for draw in (
+        convolution,
+        recurrence,
+        attention,
+        output_weight,
+        hidden_weight,
+        number,
+        finding,
+        layer,
+        favicon,
+    ):
         path = folder / f"{draw.__name__}.svg"
         path.write_text(draw() + "\n", encoding="utf-8")
