@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from myst_nb.core.config import NbParserConfig
 from myst_nb.core.read import read_myst_markdown_notebook
+from myst_parser.config.main import MdParserConfig
 from sphinx.application import Sphinx
 
 FOLDER = "tutorial/"
@@ -23,7 +23,7 @@ def plain(text: str) -> str:
     """Return the Markdown of a page as a notebook shows it."""
     text = IMAGE.sub(r"**Picture:** \2", text)
     text = re.sub(
-        r":::\{dropdown\} (.*)\n(.*?):::",
+        r":::\{dropdown\} ([^\n]*)\n(.*?):::",
         r"<details><summary>\1</summary>\n\n\2\n</details>",
         text,
         flags=re.S,
@@ -34,7 +34,7 @@ def plain(text: str) -> str:
 
 def notebook(source: str) -> nbformat.NotebookNode:
     """Return the notebook of a page."""
-    made = read_myst_markdown_notebook(source, NbParserConfig(), add_source_map=False)
+    made = read_myst_markdown_notebook(source, MdParserConfig(), add_source_map=False)
     for cell in made.cells:
         cell.metadata.pop("mystnb", None)
         if cell.cell_type == "markdown":
