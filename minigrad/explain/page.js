@@ -37,6 +37,7 @@ function showStep() {
   follow();
   mark();
   reveal();
+  ask();
 }
 
 // The panel stays if what is selected is in this step; else it shows the first that is.

@@ -23,7 +23,7 @@ _MOST_CHARACTERS: Final = 1_500_000
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
 _FILES: Final = (
     "page.css", "page.html",
-    "typeset.js", "graph.js", "lines.js", "network.js", "pick.js", "page.js",
+    "typeset.js", "graph.js", "lines.js", "network.js", "pick.js", "predict.js", "page.js",
 )  # fmt: skip
 
 
