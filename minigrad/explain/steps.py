@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, reduce
 from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -124,6 +124,17 @@ class Rule(NamedTuple):
     note: Note | None = None
 
 
+class Grid(NamedTuple):
+    """An array that a page draws as a matrix; `values` have the shape (rows, ...) or (1, ...).
+
+    A part of an array begins at the index `origin` of it.
+    """
+
+    name: str
+    values: Array
+    origin: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
     """One array of the computation, and how each number in it is computed.
@@ -139,6 +150,7 @@ class Step:
         symbol: of the array with the same units, if it has units: of z1 for z1 and δ1.
         sizes: an array of the same shape whose largest numbers are shown, by default `values`.
         sign: what stands between a number's name and its value.
+        grids: the matrices that its numbers are computed from, and last their own.
     """
 
     phase: Literal["forward", "loss", "backward", "update"]
@@ -151,6 +163,11 @@ class Step:
     symbol: Quantity | None = None
     sizes: Array | None = None
     sign: str = "="
+    grids: tuple[Grid, ...] = ()
+
+    def drawn(self, *grids: Grid) -> Step:
+        """Return the step with matrices, its own after those that it is computed from."""
+        return replace(self, grids=(*grids, Grid(self.name, self.values)))
 
     @property
     def equation(self) -> str:
@@ -263,6 +280,33 @@ def sum_of_products(*operands: Operand, first: Factors = ()) -> Sum:
     """Return the sum of the operands' products, element by element."""
     products: Array = reduce(np.multiply, [one.values.ravel()[one.places] for one in operands])
     return Sum(products, lambda i: tuple(one.factor(i) for one in operands), first)
+
+
+def over_rows(name: str, values: Array, places: NDArray[np.intp]) -> Operand:
+    """Return the operand of these numbers of all rows; of one row, without its number."""
+    if len(values) == 1:
+        return Operand(name, values[0], places)
+    starts = np.arange(len(values))[:, np.newaxis] * values[0].size
+    return Operand(name, values, (starts + places).ravel(), of_rows=True)
+
+
+def times(scale: float, made: Sum) -> Sum:
+    """Return a sum in which each product has one more factor."""
+    return made._replace(
+        products=scale * made.products,
+        factors=lambda i: (("factor", scale), *made.factors(i)),
+    )
+
+
+def joined(*sums: Sum) -> Sum:
+    """Return the sum of the products of several sums."""
+    every = [(made, i) for made in sums for i in range(made.products.size)]
+
+    def factors(place: int) -> Factors:
+        made, i = every[place]
+        return made.factors(i)
+
+    return Sum(np.concatenate([made.products for made in sums]), factors)
 
 
 def product(*arrays: tuple[str, Array]) -> Rule:
