@@ -22,6 +22,7 @@ from minigrad.explain.steps import (
     Step,
     Sum,
     Written,
+    at,
     factor,
     joined,
     largest,
@@ -171,7 +172,10 @@ class Attention:
         if not self.seen[row].reshape(self.heads, *scores.shape[-2:])[n, i].any():
             return Written("0", 0.0)
         arrays = {"z": (scores.name, scores.values)}
-        return Formula("exp(z) / sum(exp(z))", arrays, None, {}).numbers(row, index, limit)
+        made = Formula("exp(z) / sum(exp(z))", arrays, None, {}).numbers(row, index, limit)
+        keys = scores.shape[-1]
+        used = range(index - index % keys, index - index % keys + keys)
+        return made._replace(uses=tuple(at(scores.name, scores.shape, i) for i in used))
 
     def _mean(self, row: int, index: int, _: Limit) -> Sum:
         i, c = divmod(index, self.inner)

@@ -61,6 +61,7 @@ class Line(NamedTuple):
     formula: str = ""
     sign: str = "="
     refuted: bool = False
+    uses: tuple[str, ...] = ()
 
 
 class Limit(NamedTuple):
@@ -83,11 +84,15 @@ class Sum(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A formula with numbers, its value, and its largest number; without a text it is unknown."""
+    """A formula with numbers, its value, and its largest number; without a text it is unknown.
+
+    `uses` has the names of its numbers, where they are in matrices.
+    """
 
     text: str = ""
     value: float = np.nan
     size: float = 0.0
+    uses: tuple[str, ...] = ()
 
 
 class Operand(NamedTuple):
@@ -127,12 +132,14 @@ class Rule(NamedTuple):
 class Grid(NamedTuple):
     """An array that a page draws as a matrix; `values` have the shape (rows, ...) or (1, ...).
 
-    A part of an array begins at the index `origin` of it.
+    A part of an array begins at the index `origin` of it. The rows and columns are the last two
+    axes, or those of an `image`, the first two.
     """
 
     name: str
     values: Array
     origin: tuple[int, ...] = ()
+    image: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -214,7 +221,7 @@ class Step:
             if isinstance(parts, Written):
                 if parts.text and not self._agrees(line.value, parts.value, parts.size):
                     return line._replace(refuted=True)
-                return line._replace(formula=parts.text)
+                return line._replace(formula=parts.text, uses=parts.uses)
             products, factors, first, last = parts
             added = np.append(products, [value for _, value in first + last])
             if not self._agrees(line.value, added.sum(), np.abs(added).sum()):
