@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from minigrad import (
+    GRU,
+    LSTM,
+    Bidirectional,
     Dense,
     Flatten,
     Input,
@@ -13,6 +18,7 @@ from minigrad import (
     MSELoss,
     MultiHeadAttention,
     Sequential,
+    SimpleRNN,
 )
 from minigrad.explain.steps import Limit
 from test_explain import ALL, adds_up
@@ -150,3 +156,88 @@ def test_the_mask_switches_scores_off():
     text = ATTENTIONS["causal"]().text(most=ALL)
     assert "  S[0,0,1] = masked = -inf\n" in text
     assert "exp(-inf)" in text
+
+
+def recurrent(layer, **options):
+    """A recurrent layer in a chain; in a graph, with a mask or a first state."""
+    mask, start = options.get("mask"), options.get("start")
+    inputs = {"x": Input((4, 2), name="x")}
+    x = {"x": RNG.normal(size=(ROWS, 4, 2))}
+    if mask is not None:
+        inputs["mask"], x["mask"] = Input((4,), name="mask"), mask
+    if start is not None:
+        inputs["start"], x["start"] = Input((start,), name="start"), RNG.normal(size=(ROWS, start))
+    h = layer(*inputs.values())
+    h = Flatten()(h) if layer.return_sequences else h
+    model = Model(inputs=list(inputs.values()), outputs=Dense(2)(h), rng=1)
+    return model.explain(x if len(x) > 1 else x["x"], np.ones((ROWS, 2)), loss=MSELoss())
+
+
+STEPS = np.array([[1.0, 0, 1, 0], [0, 1, 1, 1]])
+OPTIONS = {
+    "last": {},
+    "sequences": {"return_sequences": True},
+    "backwards": {"go_backwards": True, "return_sequences": True},
+    "dropout": {"dropout": 0.3, "recurrent_dropout": 0.3, "return_sequences": True},
+    "no bias": {"use_bias": False},
+    "state": {"return_state": True},
+    "states": {"return_state": True, "return_sequences": True},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
+@pytest.mark.parametrize("mask", [None, STEPS], ids=["whole", "masked"])
+def test_every_number_of_an_unrolled_layer_is_what_its_equation_says(kind, options, mask):
+    explanation = recurrent(kind(2, **OPTIONS[options]), mask=mask)
+    assert refuted(explanation) == []
+    names = {step.name for step in explanation.steps}
+    assert {"z", "h", "∂J/∂h", "∂J/∂z", "∂J/∂W", "∂J/∂U"} <= names
+    text = explanation.text(row=1, most=ALL)
+    assert adds_up(re.sub(r"^.* = h_before = .*$", "", text, flags=re.M)) > 40
+    assert max(map(len, text.splitlines())) <= 80
+    assert ("the mask switches off the steps 0: h stays" in text) == (mask is not None)
+    open_names = without_equation(
+        explanation, f"{kind.__name__.lower().replace('simple', 'simple_')}_1"
+    )
+    assert open_names <= ({"lstm_1", "gru_1", "simple_rnn_1"} if "state" in options else set())
+
+
+@pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
+def test_an_unrolled_layer_takes_a_first_state(kind):
+    size = 4 if kind is LSTM else 2
+    explanation = recurrent(kind(2, initial_state=True), start=size, mask=STEPS)
+    assert refuted(explanation) == []
+    assert "start[" in explanation.to_latex() or "start" in str(explanation)
+
+
+def test_the_layers_of_a_bidirectional_have_names_of_their_own():
+    model = Sequential([Bidirectional(GRU(2)), Dense(1)], input_shape=(3, 2), rng=0)
+    explanation = model.explain(RNG.normal(size=(1, 3, 2)), np.ones((1, 1)), loss=MSELoss())
+    names = [step.name for step in explanation.steps]
+    assert len(names) == len({*names})
+    assert {"h_forward", "h_backward", "∂J/∂U_backward"} <= {*names}
+    unknown = [name for name in refuted(explanation) if "bidirectional" not in name]
+    assert unknown == []  # how the container splits its delta isn't known
+
+
+@pytest.mark.parametrize("kind", [SimpleRNN, LSTM, GRU])
+def test_the_delta_of_each_step_is_the_slope_of_the_loss(kind):
+    """Start at step 2 from a state shifted by a little, and compare."""
+    explanation = recurrent(kind(2))
+    told = {step.name: step.values for step in explanation.steps}
+    path = kind.__name__.lower().replace("simple", "simple_") + "_1"
+    layer, dense = explanation[path].layer, explanation["dense_1"].layer
+
+    def loss(shift):
+        h = told["h"][:, 1].copy()
+        h[0, 1] += shift
+        state = (h, told["c"][:, 1]) if kind is LSTM else h
+        for t in (2, 3):
+            h, state = layer.step(explanation.x[:, t], state)
+        return np.square(h @ dense.weight.value + dense.bias.value - 1).mean()
+
+    slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    expected = told["∂J/∂h"][0, 1, 1]
+    assert expected == pytest.approx(slope, rel=1e-6, abs=1e-10)
+    assert "by which it vanishes or explodes" in str(explanation)

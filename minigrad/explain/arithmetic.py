@@ -57,7 +57,7 @@ _MOST_PASSES: Final = 4096
 """Derivatives that take more numbers, or more calls of `backward`, are not computed."""
 _LSTM = "i = sigmoid(z_i); f = sigmoid(z_f); g = tanh(z_g); o = sigmoid(z_o); c = f c_0 + i g"
 _GRU = "r = sigmoid(z_r); u = sigmoid(z_u); k = z_k; n = tanh(z_n + r k); h = (1 - u) n + u h_0"
-_GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
+GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
     LSTM: ("ifgo", "o tanh(c), c = f c + i g", right_sides(f"{_LSTM}; h = o tanh(c)")),
     GRU: ("runk", "(1 - u) n + u h", right_sides(_GRU)),
     SimpleRNN: ("h", "tanh(b + Σ x w + Σ h u)", right_sides("h = tanh(z_h)")),
@@ -232,7 +232,7 @@ def _recurrent(place: Place) -> Rule | None:
         return None
     inputs, states, kept, factor, real = layer.cache
     units, steps, matrix = layer.units, len(inputs) - 1, layer.matrix()
-    names, right, sides = next(known for kind, known in _GATES.items() if isinstance(layer, kind))
+    names, right, sides = next(known for kind, known in GATES.items() if isinstance(layer, kind))
 
     def unit_at(index: int) -> tuple[int, int]:
         step, unit = divmod(index, units) if layer.return_sequences else (steps - 1, index)

@@ -14,7 +14,7 @@ function cellsOf(shape, origin) {
 }
 
 // The panels of an array: its numbers by rows, for each index of the other axes.
-function panelsOf({ name, shape, origin, values, image }) {
+function panelsOf({ name, shape, origin, values, image, across }) {
   const cells = cellsOf(shape, origin).map((index, i) => [index.split(","), `${name}[${index}]`, values[i]]);
   const inner = image ? [0, 2] : [Math.max(0, shape.length - 2), shape.length];
   const panels = new Map();
@@ -23,7 +23,9 @@ function panelsOf({ name, shape, origin, values, image }) {
     if (!panels.has(rest)) panels.set(rest, []);
     panels.get(rest).push([full, value]);
   }
-  return [...panels.values()];
+  if (!across) return [...panels.values()];
+  const [time, many] = shape;
+  return [...panels.values()].map((own) => own.map((_, i) => own[(i % time) * many + Math.floor(i / time)]));
 }
 
 function showGrids(step) {
@@ -37,9 +39,9 @@ function showGrids(step) {
 }
 
 function drawGrid(grid, result) {
-  const { name, shape, of, image, values } = grid;
-  const many = image ? shape[1] ?? 1 : shape.at(-1);
-  const inside = shape.length < 2 ? many : many * (image ? shape[0] : shape.at(-2));
+  const { name, shape, of, image, across, values } = grid;
+  const many = across ? shape[0] : image ? shape[1] ?? 1 : shape.at(-1);
+  const inside = shape.length < 2 ? many : image ? many * shape[0] : shape.at(-1) * shape.at(-2);
   const sizes = values.map((value) => Math.abs(Number(value))).filter(Number.isFinite);
   const largest = Math.max(...sizes) || 1;
   const written = many <= WIDEST && inside <= LARGEST;
@@ -51,7 +53,7 @@ function drawGrid(grid, result) {
     return made;
   });
   const cut = String(shape) === String(of) ? "" : `, the first ${shape.join(" × ")} of ${of.join(" × ")}`;
-  const caption = make("figcaption", {}, typeset(name), cut);
+  const caption = make("figcaption", {}, typeset(name), cut, across ? ", time →" : "");
   return make("figure", { className: result ? "made" : "" }, caption, make("div", { className: "panels" }, ...panels));
 }
 

@@ -38,8 +38,11 @@ from minigrad.explain.steps import (
     product,
     sum_of,
 )
+from minigrad.explain.unrolled import Unrolled
 from minigrad.layers import (
     GELU,
+    GRU,
+    LSTM,
     Activation,
     Add,
     Average,
@@ -49,6 +52,7 @@ from minigrad.layers import (
     Multiply,
     Parallel,
     Residual,
+    SimpleRNN,
 )
 
 MERGES: Final[dict[type[Layer], str]] = {
@@ -65,6 +69,9 @@ _BY_SLOPE: Final = (Activation.backward, GELU.backward)
 
 MECHANISMS: Final[dict[type[Layer], Callable[[Place, Names], Mechanism]]] = {
     MultiHeadAttention: Attention,
+    SimpleRNN: Unrolled,
+    LSTM: Unrolled,
+    GRU: Unrolled,
 }
 """Layers that show more arrays than their output."""
 
@@ -73,7 +80,10 @@ def forward(place: Place, names: Names) -> Iterator[Step]:
     """Yield the steps of the arrays inside a layer, and last that of its output."""
     if base := known_base(type(place.layer), MECHANISMS):
         place.mechanism = MECHANISMS[base](place, names)
-        yield from place.mechanism.forward()
+        steps = list(place.mechanism.forward())
+        yield from steps
+        if steps[-1].name != place.h.name:
+            yield _layer_output(place)
     elif place.affine:
         yield _affine_output(place)
     else:

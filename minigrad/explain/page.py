@@ -106,11 +106,12 @@ class _Row:
                 if grid.image
                 else [*[_PANELS] * whole.ndim, *sides]
             )
-            most = most[: whole.ndim] if grid.image else most[-whole.ndim :]
+            most = most[: whole.ndim] if grid.image else most[len(most) - whole.ndim :]
             part = whole[tuple(map(slice, most))]
             self._grids[key] = {
                 "name": grid.name, "shape": part.shape, "of": whole.shape,
-                "origin": grid.origin or [0] * whole.ndim, "image": grid.image,
+                "origin": grid.origin or [0] * whole.ndim,
+                "image": grid.image, "across": grid.across,
                 "values": [f"{value + 0.0:.4g}" for value in part.ravel().tolist()],
             }  # fmt: skip
         return key

@@ -24,6 +24,7 @@ _NAMED: Final = (Embedding, GlobalPooling, MultiHeadAttention, Pooling, Recurren
 """Layers whose outputs have their names in chains, too."""
 _LETTERS: Final = {"weight": "Wi", "bias": "bi", "output_weight": "Wo", "output_bias": "bo"}
 """The parameters of attention."""
+_RECURRENT: Final = {"weight": "W", "recurrent_weight": "U", "bias": "b", "recurrent_bias": "d"}
 
 
 class Taker(NamedTuple):
@@ -246,6 +247,7 @@ class Names:
         names: dict[int, str] = {}
         count, layers = 0, [place.layer for place in self.places if not place.enters]
         attentions = [id(one) for one in layers if isinstance(one, MultiHeadAttention)]
+        recurrent = [id(one) for one in layers if isinstance(one, Recurrent)]
         uses = Counter(id(p.source) for layer in layers for _, p in layer.own_parameters())
         for place in self.places:
             count += place.affine
@@ -266,6 +268,9 @@ class Names:
             if letters:  # short names, since many stand in a line
                 level = str(1 + attentions.index(id(place.layer))) if len(attentions) > 1 else ""
                 name = name if self.in_graph else f"H{level}"
+            elif id(place.layer) in recurrent:
+                letters = _RECURRENT
+                level = f"_{word(place.path.rpartition('.')[2])}" if len(recurrent) > 1 else ""
             place.h = self._give(place.output, name, like)
             for attribute, parameter in place.layer.own_parameters():
                 source, path = parameter.source, f"{place.path}.{attribute}".lstrip(".")

@@ -133,13 +133,15 @@ class Grid(NamedTuple):
     """An array that a page draws as a matrix; `values` have the shape (rows, ...) or (1, ...).
 
     A part of an array begins at the index `origin` of it. The rows and columns are the last two
-    axes, or those of an `image`, the first two.
+    axes, or those of an `image`, the first two. `across` draws the first axis, the time, from left
+    to right.
     """
 
     name: str
     values: Array
     origin: tuple[int, ...] = ()
     image: bool = False
+    across: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -172,9 +174,9 @@ class Step:
     sign: str = "="
     grids: tuple[Grid, ...] = ()
 
-    def drawn(self, *grids: Grid) -> Step:
+    def drawn(self, *grids: Grid, own: Grid | None = None) -> Step:
         """Return the step with matrices, its own after those that it is computed from."""
-        return replace(self, grids=(*grids, Grid(self.name, self.values)))
+        return replace(self, grids=(*grids, own or Grid(self.name, self.values)))
 
     @property
     def equation(self) -> str:
@@ -314,6 +316,12 @@ def joined(*sums: Sum) -> Sum:
         return made.factors(i)
 
     return Sum(np.concatenate([made.products for made in sums]), factors)
+
+
+def sum_of_factors(products: Sequence[Factors], first: Factors = ()) -> Sum:
+    """Return the sum of products that are given by their factors."""
+    values = [prod(value for _, value in factors) for factors in products]
+    return Sum(np.array(values, float), lambda i: products[i], first)
 
 
 def product(*arrays: tuple[str, Array]) -> Rule:
