@@ -294,6 +294,14 @@ def test_cross_entropy_of_extreme_logits(smoothing: float, dtype: str) -> None:
         np.testing.assert_allclose(loss.backward(), expected.astype(dtype), atol=1e-7, strict=True)
 
 
+@pytest.mark.parametrize("kind", [BCELoss, BCEWithLogitsLoss])
+def test_smoothed_labels(kind) -> None:
+    a, t = np.array([[0.2, 0.9, 0.4]]), np.array([[0.0, 1.0, 0.3]])
+    smoothed, plain = kind(label_smoothing=0.3), kind()
+    assert smoothed.forward(a, t) == pytest.approx(plain.forward(a, 0.7 * t + 0.15), rel=1e-14)
+    np.testing.assert_allclose(smoothed.backward(), plain.backward(), rtol=1e-13)
+
+
 @pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize(
     ("p", "step"), [(0.0, 1e-14), (5e-13, 1e-15), (3e-12, 1e-14), (1.0, -1e-13)]

@@ -29,8 +29,8 @@ SURVIVORS = Path(__file__).with_name("survivors.txt")
 """Those that change nothing, with the reason: `path function: mutation  # why`."""
 TESTS = {
     "core": "parameters model errors divergence by_batch sharing names graph losses optimizers",
-    "losses": "losses equations",
-    "optimizers": "optimizers schedules",
+    "losses": "losses equations explain_families",
+    "optimizers": "optimizers schedules explain_update",
     "metrics": "metrics",
     "layers": "registry ranks activations normalization recurrent attention embedding convolution",
     "data": "data by_batch",
