@@ -153,8 +153,8 @@ class Trial:
         """Return the figures."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         return (
-            f"{self.kind}: {tried} files, {self.refused} refused, {self.models} loaded; at most "
-            f"{self.slowest:.2f} s and {peak} MB; nothing imported, opened or run"
+            f"{self.kind}: {tried} changes, {self.refused} files refused, {self.models} loaded; "
+            f"at most {self.slowest:.2f} s and {peak} MB; nothing imported, opened or run"
         )
 
 
@@ -282,7 +282,13 @@ def guided(kind: str, runs: int, seed: int) -> None:
     def mutate(data: bytes, size: int, seed: int) -> bytes:
         return trial.changed(data, random.Random(seed))
 
-    options = [f"-atheris_runs={runs}", f"-seed={seed + 1}", "-max_len=20000", "-rss_limit_mb=4000"]
+    options = [
+        f"-atheris_runs={runs}",
+        f"-seed={seed + 1}",
+        "-max_len=20000",
+        "-rss_limit_mb=4000",
+        "-verbosity=0",
+    ]
     atheris.Setup([sys.argv[0], *options, str(corpus)], one, custom_mutator=mutate)
     atheris.Fuzz()
 
