@@ -147,10 +147,11 @@ def by_differences(loss: Loss, prediction, target, step: float = 1e-6, **options
 
 @EVERY
 @pytest.mark.parametrize("width", [1, 2, 5])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("scale", [1.0, 0.3])
-@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
-@pytest.mark.parametrize("total", [None, 7.5])
+@pytest.mark.parametrize(
+    ("reduction", "scale", "weight", "total"),
+    [("mean", 1.0, None, None), ("mean", 0.3, WEIGHT, None), ("sum", 0.3, WEIGHT, 7.5)],
+    ids=["mean", "weighted mean", "weighted sum"],
+)
 def test_backward_is_the_derivative_of_forward(kind, width, reduction, scale, weight, total):
     least = 2 if kind[0] in (CrossEntropyLoss, KLDivLoss) else 1
     loss, prediction, target = prepare(kind, max(width, least), reduction=reduction, scale=scale)

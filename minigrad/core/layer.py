@@ -172,8 +172,8 @@ class Layer(Cached):
 
     def check_delta(self, delta: Array, shape: Shape) -> None:
         """Refuse a delta that doesn't have the shape of the output."""
-        if delta.shape != shape:
-            raise ValueError(f"{self.label} expects delta of shape {shape}, got {delta.shape}")
+        if (given := getattr(delta, "shape", type(delta).__name__)) != shape:
+            raise ValueError(f"{self.label} expects delta of shape {shape}, got {given}")
 
     @property
     def label(self) -> str:
