@@ -133,7 +133,7 @@ function start() {
   document.addEventListener("keydown", key);
   byId("app").hidden = false;
   showRow(0);
-  pick(...owners.get(row.steps[0].lines[0]));
+  pick(...(owners.get(DATA.opened) ?? owners.get(row.steps[0].lines[0])));
   new ResizeObserver(() => {
     if (byId("scroll").clientWidth !== row.drawn) redraw();
   }).observe(byId("app"));
