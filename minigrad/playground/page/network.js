@@ -26,7 +26,7 @@ export class Network {
 
   // Make the units for a problem and the shapes of the weights.
   build(data, settings, shapes) {
-    Object.assign(this, { data, settings, shapes });
+    Object.assign(this, { data, settings, shapes, picture: null });
     this.scale = 1;
     const picture = data.kind === "pictures";
     const inputs = picture ? 1 : Math.min(MOST, data.inputs);
