@@ -5,12 +5,17 @@ A page's code for another library contains the source of the function that it ca
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from minigrad.data.arrays import Array
 
+Rows: TypeAlias = tuple[Array, NDArray[Any]]
 
-def moons(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+
+def moons(*, rows: int, noise: float, seed: int) -> Rows:
     """Return two half circles that interlock, one of each class.
 
     >>> x, y = moons(rows=6, noise=0.0, seed=0)
@@ -24,7 +29,7 @@ def moons(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
     return x + rng.normal(0, noise, x.shape), y.astype(float).reshape(-1, 1)
 
 
-def circles(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+def circles(*, rows: int, noise: float, seed: int) -> Rows:
     """Return a circle of class 1 within one of class 0."""
     rng = np.random.default_rng(seed)
     y, angle = np.arange(rows) % 2, rng.uniform(0, 2 * np.pi, rows)
@@ -33,7 +38,7 @@ def circles(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
     return x + rng.normal(0, noise, x.shape), y.astype(float).reshape(-1, 1)
 
 
-def xor(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+def xor(*, rows: int, noise: float, seed: int) -> Rows:
     """Return points of a square; the class is whether both inputs have the same sign."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-1, 1, (rows, 2))
@@ -41,7 +46,7 @@ def xor(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
     return x + rng.normal(0, noise, x.shape), y.astype(float).reshape(-1, 1)
 
 
-def spiral(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+def spiral(*, rows: int, noise: float, seed: int) -> Rows:
     """Return two arms of a spiral, one of each class."""
     rng = np.random.default_rng(seed)
     y, along = np.arange(rows) % 2, np.sqrt(rng.uniform(0.01, 1, rows))
@@ -50,7 +55,7 @@ def spiral(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
     return x + rng.normal(0, 0.5 * noise, x.shape), y.astype(float).reshape(-1, 1)
 
 
-def blobs(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+def blobs(*, rows: int, noise: float, seed: int) -> Rows:
     """Return three groups of points, whose class is 0, 1 or 2."""
     rng = np.random.default_rng(seed)
     y = np.arange(rows) % 3
@@ -59,15 +64,15 @@ def blobs(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
     return x + rng.normal(0, noise, x.shape), y
 
 
-def wave(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+def wave(*, rows: int, noise: float, seed: int) -> Rows:
     """Return one input, and a wave over it to predict."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-1, 1, (rows, 1))
-    y = 0.8 * np.sin(2.5 * np.pi * x) * np.exp(-0.4 * x)
+    y = 0.8 * np.sin(1.5 * np.pi * x) * np.exp(-0.4 * x)
     return x, y + rng.normal(0, noise, x.shape)
 
 
-def total(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+def total(*, rows: int, noise: float, seed: int) -> Rows:
     """Return two inputs from 0 to 1, and their sum to predict, as in the tutorial."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(size=(rows, 2))
@@ -75,7 +80,7 @@ def total(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
     return x, y + rng.normal(0, noise, y.shape)
 
 
-def digits(*, rows: int, noise: float, seed: int) -> tuple[Array, Array]:
+def digits(*, rows: int, noise: float, seed: int) -> Rows:
     """Return digits of 8 x 8 pixels from 0 to 1, moved by up to a pixel, with noise."""
     glyphs = """
         .###. ..#.. .###. ####. ...#. ##### .###. ##### .###. .###.

@@ -72,7 +72,7 @@ class Server(ThreadingHTTPServer):
         return folder.joinpath(name).read_bytes()
 
     def open_session(self) -> str:
-        """Return the name of a new session; of too many, the one that is unused for longest ends."""
+        """Return the name of a new session; of too many, the one longest unused ends."""
         name = secrets.token_urlsafe(12)
         with self._lock:
             self._sessions[name] = Session()

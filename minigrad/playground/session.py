@@ -411,9 +411,9 @@ _ACTIONS: Final[dict[Any, Callable[..., Any]]] = {
 
 
 def read_table(text: str) -> list[list[float]]:
-    """Return the rows of comma-separated values; a first line of names is left out.
+    r"""Return the rows of comma-separated values; a first line of names is left out.
 
-    >>> read_table("a,b,target\\n1,2,0\\n3,4,1\\n")
+    >>> read_table("a,b,target\n1,2,0\n3,4,1\n")
     [[1.0, 2.0, 0.0], [3.0, 4.0, 1.0]]
     """
     lines = text.strip().splitlines()

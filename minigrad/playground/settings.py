@@ -187,7 +187,8 @@ class Problem:
 
     def targets(self, y: Array) -> Sequence[float]:
         """Return targets as plain numbers."""
-        return np.asarray(y, float).ravel().tolist()  # type: ignore[no-any-return]
+        numbers: list[float] = np.asarray(y, float).ravel().tolist()
+        return numbers
 
 
 def _kind(y: Array, own: bool) -> tuple[Kind, int]:

@@ -174,12 +174,14 @@ def keras_source(script: Script) -> str:
     rate = f"learning_rate={s.learning_rate}"
     optimizers = {
         "SGD": f"SGD({rate})", "Momentum": f"SGD({rate}, momentum=0.9)",
-        "Adam": f"Adam({rate}, epsilon=1e-8)", "RMSprop": f"RMSprop({rate}, rho=0.99, epsilon=1e-8)",
+        "Adam": f"Adam({rate}, epsilon=1e-8)",
+        "RMSprop": f"RMSprop({rate}, rho=0.99, epsilon=1e-8)",
         "Adagrad": f"Adagrad({rate}, initial_accumulator_value=0.0, epsilon=1e-10)",
     }  # fmt: skip
     metrics = ""
     if Problem(s).kind == "binary":
-        metrics = f", metrics=[keras.metrics.BinaryAccuracy(threshold={0.0 if 'Logits' in s.loss else 0.5})]"
+        threshold = 0.0 if "Logits" in s.loss else 0.5
+        metrics = f", metrics=[keras.metrics.BinaryAccuracy(threshold={threshold})]"
     elif Problem(s).kind == "classes":
         metrics = ', metrics=["accuracy"]'
     lines += [
@@ -254,6 +256,8 @@ def torch_source(script: Script) -> str:
         "equal": "nn.init.constant_(layer.weight, 0.5)",
     }
     size = {"L1": "abs", "L2": "square"}.get(s.regularizer)
+    penalty = f"{s.strength} * sum(layer.weight.{size}().sum() for layer in linear)"
+    tested = '    print("test", loss_function(model(x_test), y_test).item())'
     lines = [
         "import numpy as np", "import torch", "from torch import nn", "",
         f"torch.manual_seed({s.seed})", "torch.set_default_dtype(torch.float64)", "", "",
@@ -273,14 +277,13 @@ def torch_source(script: Script) -> str:
         f"for epoch in range({epochs}):",
         f"    for batch in torch.randperm(len(x)).split({s.batch_size}):",
         "        loss = loss_function(model(x[batch]), y[batch])",
-        *([f"        loss = loss + {s.strength} * sum(layer.weight.{size}().sum() for layer in linear)"]
-          if size else []),
+        *([f"        loss = loss + {penalty}"] if size else []),
         "        optimizer.zero_grad()",
         "        loss.backward()",
         "        optimizer.step()", "",
         "model.eval()", "with torch.no_grad():",
         '    print("training", loss_function(model(x), y).item())',
-        *(['    print("test", loss_function(model(x_test), y_test).item())'] if s.test_share else []),
+        *([tested] if s.test_share else []),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 

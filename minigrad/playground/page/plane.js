@@ -11,7 +11,7 @@ export const CAPTIONS = {
   classes: "The areas are the predicted classes. Hollow points are test rows.",
   regression: "The color is the prediction, of a point its target. Hollow points are test rows.",
   curve: "The line is the prediction. Hollow points are test rows.",
-  pictures: "Some rows with the class that the network answers; the wrong ones are framed.",
+  pictures: "Some rows, with the answer of the network below; the wrong ones are framed.",
   table: "Across: the target. Up: the answer of the network.",
 };
 
@@ -149,7 +149,7 @@ function drawPictures(context, width, height, data, picture) {
     context.fillStyle = right ? color.muted : color["series-1"];
     context.font = `${right ? "" : "bold "}12px system-ui, sans-serif`;
     context.textAlign = "center";
-    context.fillText(right ? answer : `${answer}, not ${data[part].y[k]}`, left + wide / 2, top + tall - 6);
+    context.fillText(answer, left + wide / 2, top + tall - 6);
     if (right) return;
     context.strokeStyle = color["series-1"];
     context.lineWidth = 2;
