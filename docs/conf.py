@@ -83,6 +83,7 @@ html_title = "minigrad"
 html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["frames.js"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -327,9 +327,12 @@ def test_the_sum_over_the_classes_is_written_once(size):
     assert printed["s"][0].count("exp(") == 10
     assert printed["l"][1] == pytest.approx(s - z[3], rel=1e-5)
     for k in range(10):
-        formula, value, _ = printed[f"∂J/∂a0[{k}]"]
-        assert formula == f"exp({z[k]:.6g} - {s:.6g}) - {t[k]:.6g}"
-        assert evaluate(formula) == pytest.approx(value, abs=1e-3)
+        formula, p, _ = printed[f"p[{k}]"]
+        assert formula == f"exp({z[k]:.6g} - {s:.6g})"
+        assert evaluate(formula) == pytest.approx(p, abs=1e-3)
+        formula, slope, _ = printed[f"∂J/∂a0[{k}]"]
+        assert formula == f"{p:.6g} - {t[k]:.6g}"
+        assert evaluate(formula) == pytest.approx(slope, abs=1e-5)
 
 
 @pytest.mark.parametrize("cls", [*registered(Activation).values(), *registered(Loss).values()])

@@ -224,4 +224,4 @@ def test_an_explanation_of_a_graph_can_be_copied_and_written(explained, tmp_path
     assert twin.to_latex() == explained.to_latex()
     assert all(ord(c) < 128 for c in explained.to_latex())
     explained.to_html(tmp_path / "page.html")
-    assert repr(explained).startswith("Explanation(rows=3, layers=9, steps=43, J=1.1")
+    assert repr(explained).startswith("Explanation(rows=3, layers=9, steps=44, J=1.1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -418,4 +419,64 @@ def test_a_window_stands_beside_its_kernel(browser, tmp_path):
     assert "its window of x, and the kernel" in text(browser, "#note")
     browser.press("ArrowRight")
     assert browser.js("document.getElementById('note').hidden")
+    assert troubles(browser) == []
+
+
+def test_the_probabilities_of_a_loss_are_on_the_outputs(browser, tmp_path):
+    model = Sequential([Dense(3)], input_shape=(2,), rng=2)
+    x = np.array([[0.5, -1.0]])
+    open_page(browser, model.explain(x, np.array([2]), loss=CrossEntropyLoss()), tmp_path)
+    widths = "[...document.querySelectorAll('.share span')].map((e) => parseFloat(e.style.width))"
+    browser.js("goTo(row.steps.findIndex(({ title }) => title === 'the probabilities'))")
+    share = np.exp(model.predict(x)[0])
+    assert browser.js(widths) == pytest.approx(100 * share / share.sum(), rel=1e-4)
+    assert signs(browser, ".unit.now .name") == ["p[0]", "p[1]", "p[2]"]
+    assert browser.js("row.edges.length") == 2 * 3 + 3
+    assert troubles(browser) == []
+
+
+def test_dots_follow_values_forward_and_deltas_backward(browser, explanation, tmp_path):
+    ways = (
+        "[...new Set([...document.querySelectorAll('circle animateMotion')]"
+        ".map((e) => e.getAttribute('keyPoints')))]"
+    )
+    open_page(browser, explanation, tmp_path)
+    assert signs(browser, "circle.dot") == [""] * 6
+    assert browser.js(ways) == []  # for who prefers reduced motion
+    browser.show(1280, 900, still=False)
+    browser.js("goTo(0)")
+    assert browser.js(ways) == ["0;1"]
+    browser.js("goTo(row.steps.findIndex(({ title }) => title.startsWith('back through the w')))")
+    assert browser.js(ways) == ["1;0"]
+    assert signs(browser, "circle.dot.delta") == [""] * 3
+    browser.show(1280, 900)
+    assert troubles(browser) == []
+
+
+def test_the_address_has_the_step(browser, explanation, tmp_path):
+    open_page(browser, explanation, tmp_path)
+    browser.js("location.hash = '#step=4'; new Promise((done) => setTimeout(done, 50))")
+    assert text(browser, "#count").startswith("Step 4 of")
+    browser.js("byId('next').click()")
+    assert browser.js("location.hash") == "#step=5"
+    assert troubles(browser) == []
+
+
+def test_a_frame_has_the_height_and_the_theme_of_the_page_around_it(browser, explanation, tmp_path):
+    site = Path(__file__).parents[1] / "docs" / "_static" / "frames.js"
+    around = tmp_path / "around.html"
+    around.write_text(
+        f"<body data-theme=dark><script>{site.read_text()}</script>"
+        f"<div class=cell_output>{explanation._repr_html_()}</div></body>"
+    )
+    browser.show(1280, 900)
+    browser.open(around)
+    wait = "new Promise((done) => setTimeout(done, 300))"
+    height = "parseFloat(document.querySelector('iframe').style.height)"
+    browser.js(wait)
+    wide = browser.js(height)
+    assert wide != 1000
+    browser.show(390, 900)
+    browser.js(wait)
+    assert browser.js(height) > wide
     assert troubles(browser) == []

@@ -80,7 +80,7 @@ class Products:
         self.w, self.bias = place.parameters["weight"], place.parameters.get("bias")
         self.weight: Array = self.w.source.value
         self.turned = isinstance(place.layer, Conv2DTranspose)
-        self._pairs = cache(self._meeting)
+        self._pairs = cache(self._meeting_in_vectors if place.linear else self._meeting)
         self._write()
 
     def _meeting(self, one: str, index: int) -> tuple[_Places, _Places]:
@@ -106,6 +106,18 @@ class Products:
         met = input_delta if one == "w" else layer.weight.grad
         found = np.flatnonzero(met)
         return found, met.flat[found].astype(np.intp) - 1
+
+    def _meeting_in_vectors(self, one: str, index: int) -> tuple[_Places, _Places]:
+        """Return the same for a `Dense`, whose products are known; a pass asks for thousands."""
+        inputs, units = self.weight.shape
+        if one == "w":
+            j, k = divmod(index, units)
+            vectors = np.arange(prod(self.place.x.shape[:-1]))
+            return vectors * inputs + j, vectors * units + k
+        vector, unit = divmod(index, units if one == "z" else inputs)
+        if one == "z":
+            return np.arange(inputs) * units + unit, vector * inputs + np.arange(inputs)
+        return unit * units + np.arange(units), vector * units + np.arange(units)
 
     def _write(self) -> None:
         """Write the equations with letters for the positions, in the input and in the output."""

@@ -216,7 +216,8 @@ class Explanation:
         atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
-        return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), repr(self), 1000)
+        title = f"A training step in equations, J = {number(self.j)}"
+        return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), title, 1000)
 
     def _name_of(self, path: str, part: str, index: Index) -> tuple[str, int]:
         """Return the name of a unit or of a number of a parameter, and the unit that it is of."""

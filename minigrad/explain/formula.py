@@ -112,6 +112,14 @@ class Formula:
 
         return write(self.text, name, call)
 
+    def values(self) -> Array:
+        """Compute it for all numbers of the arrays; it has no sum and no option."""
+        code, _ = _compiled(self.text)
+        held = {word: values for word, (_, values) in self._arrays.items()}
+        with np.errstate(over="ignore"):
+            values: Array = eval(code, _FUNCTIONS, {"n": held})
+        return values
+
     def numbers(self, row: int, index: int, limit: Limit) -> Written:
         """Write it for one unit of a row with numbers; nothing if it can't be evaluated."""
         shape = next(iter(self._arrays.values()))[1].shape

@@ -146,6 +146,35 @@ function showWeights(named) {
   }
 }
 
+// Dots on the lines of a step: values move to the right and deltas to the left, each by its size.
+function showFlow(step) {
+  for (const dot of row.dots ?? []) dot.remove();
+  const back = step.phase === "backward";
+  const sizeOf = ([from, to]) => {
+    const unit = units.get(back ? to : from);
+    const name = known(back ? unit.deltas : unit.values);
+    return isLoss(unit.values[0]) ? 1 : Math.abs(Number(row.lines[name]?.value)) || 0;
+  };
+  const lines = step.phase === "update" ? [] : row.edges.filter(({ path }) => path.matches(".now"));
+  const moving = lines.filter(sizeOf);
+  const largest = Math.max(...moving.map(sizeOf));
+  row.dots = moving.map((edge) => {
+    const r = (2 + 3.5 * sizeOf(edge) / largest).toFixed(1);
+    const dot = svgElement("circle", { r, class: back ? "dot delta" : "dot" });
+    row.edges.at(-1).path.after(dot); // above all lines, below their numbers
+    if (still.matches) {
+      const [x, y] = along(edge, back ? 0.2 : 0.8);
+      dot.setAttribute("transform", `translate(${x} ${y})`);
+    } else {
+      dot.append(svgElement("animateMotion", {
+        path: edge.path.getAttribute("d"), dur: "1.6s", repeatCount: "indefinite",
+        keyPoints: back ? "1;0" : "0;1", keyTimes: "0;1", calcMode: "linear",
+      }));
+    }
+    return dot;
+  });
+}
+
 function nearestLine(event, most) {
   const box = byId("graph").getBoundingClientRect();
   const [px, py] = [event.clientX - box.left, event.clientY - box.top];

@@ -81,6 +81,13 @@ def _steps_of(
         )  # fmt: skip
         values["s"] = s, np.broadcast_to(log_sum[..., np.newaxis], prediction.shape)
         parameters["s"] = s, shape  # it has the shape of the terms
+    if "p" in sides:
+        share = Formula(sides["p"], values, loss, parameters)
+        values["p"] = f"p{by}", share.values()
+        yield Step(
+            phase="loss", path=label, title="the probabilities", tag=lead + ERROR,
+            name=f"p{by}", rule=share.rule(), values=values["p"][1], symbol=symbol,
+        )  # fmt: skip
     term, slope = (Formula(sides.get(side, ""), values, loss, parameters) for side in ("l", "l'"))
 
     def total(_: int, __: int, ___: Limit) -> Sum | Written:

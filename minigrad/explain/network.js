@@ -224,6 +224,7 @@ function mark() {
     if (row.lines[name].step === state.step) named.push(...factorsOf(name));
   }
   showWeights(new Set(named));
+  showFlow(step);
   if (byId("words").open) describe();
 }
 
@@ -248,7 +249,7 @@ function fill(unit) {
   );
   const aim = small ? "t" : "target";
   if (target) button.append(make("span", { className: "target" }, `${aim} ${written(target[1])}`));
-  const share = value === unit.values.at(-1) ? number : 0;
+  const share = unit.values.slice(-unit.column.shares).includes(value) ? number : 0;
   if (unit.column.shares) button.append(shareBar(share, target?.[1]));
   button.classList.toggle("waiting", !value);
   const words = [value ? `${shown} is ${number}` : `${shown}, not computed yet`];

@@ -49,8 +49,13 @@ function follow() {
 
 function goTo(step) {
   state.step = Math.min(Math.max(step, 0), row.steps.length - 1);
+  // A frame in another page has no address of its own.
+  if (window === window.top) history.replaceState(null, "", `#step=${state.step + 1}`);
   showStep();
 }
+
+// The step that the page's address asks for, as in page.html#step=12.
+const stepInAddress = () => Number(/^#step=(\d+)$/u.exec(location.hash)?.[1] ?? 1) - 1;
 
 function redraw() {
   const focused = [...units.values()].find((unit) => unit.button === document.activeElement);
@@ -132,8 +137,11 @@ function start() {
   byId("words").addEventListener("toggle", describe);
   document.addEventListener("keydown", key);
   byId("app").hidden = false;
+  state.step = stepInAddress();
   showRow(0);
-  pick(...(owners.get(DATA.opened) ?? owners.get(row.steps[0].lines[0])));
+  const [first] = row.steps[state.step].lines;
+  pick(...(owners.get(DATA.opened) ?? owners.get(first) ?? owners.get(row.steps[0].lines[0])));
+  addEventListener("hashchange", () => goTo(stepInAddress()));
   new ResizeObserver(() => {
     if (byId("scroll").clientWidth !== row.drawn) redraw();
   }).observe(byId("app"));

@@ -12,7 +12,7 @@ from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.loss_steps import target_shares
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place, by_label, word
-from minigrad.explain.steps import Limit, Line, Quantity, at, factor, flat_index, number
+from minigrad.explain.steps import Limit, Line, Quantity, Step, at, factor, flat_index, number
 from minigrad.explain.text import opening
 from minigrad.layers import MultiHeadAttention, Residual, Softmax
 from minigrad.layers.recurrent import Recurrent
@@ -122,8 +122,10 @@ class _Row:
                 groups.append((depth, [place.h], [place.path]))
             depths[place.h.name] = depth
             self._link(place)
+        shares = {s.symbol: s for s in self.made.steps if s.phase == "loss" and s.symbol}
         columns = [
-            self._column(symbols, paths) | {"depth": depth} for depth, symbols, paths in groups
+            self._column(symbols, paths, shares.get(symbols[-1])) | {"depth": depth}
+            for depth, symbols, paths in groups
         ]
         last, ends = 1 + max(depths.values()), list[str]()
         for label, loss in losses.items():
@@ -148,20 +150,31 @@ class _Row:
         """Return the names of an array's units that are shown."""
         return [at(symbol.name, symbol.shape, i) for i in self.shown.units(symbol.units_of)]
 
-    def _column(self, symbols: list[Quantity], paths: list[str]) -> dict[str, Any]:
+    def _column(
+        self, symbols: list[Quantity], paths: list[str], shares: Step | None
+    ) -> dict[str, Any]:
+        """Return a column; `shares` are the probabilities that a loss makes of its units.
+
+        "shares" counts which of a unit's values are probabilities, from the last.
+        """
         units, targets = [], self._targets(symbols[-1])
         for index in self.shown.units(symbols[0].units_of):
             values = [factor(s.name, s.values[self.shown.row], index) for s in symbols]
             self._lines |= {name: Line(name, value) for name, value in values}
             deltas = [at(symbol.delta, symbol.shape, index) for symbol in reversed(symbols)]
             units.append({"values": [name for name, _ in values], "deltas": deltas})
+            if shares is not None:
+                share = at(shares.name, shares.shape, index)
+                self._inputs[share] = values[-1][0]
+                units[-1]["values"].append(share)
             if targets is not None:
                 name, target = factor(targets[0], targets[1], index)
                 units[-1]["target"] = [name, number(target)]
         column = {"title": paths, "size": prod(symbols[0].shape), "units": units}
         made = [p.layer for p in self.made.names.places if p.h == symbols[-1] and not p.enters]
-        for key, kind in (("shares", Softmax), ("residual", Residual)):
-            column |= {key: True} if made and isinstance(made[0], kind) else {}
+        probabilities = bool(made) and isinstance(made[0], Softmax)
+        column |= {"shares": count} if (count := probabilities + (shares is not None)) else {}
+        column |= {"residual": True} if made and isinstance(made[0], Residual) else {}
         return column
 
     def _targets(self, symbol: Quantity) -> tuple[str, NDArray[Any]] | None:

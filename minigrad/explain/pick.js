@@ -102,7 +102,7 @@ function ownersOf(shown) {
   }
   const ofLoss = ({ phase, path }) => phase === "loss" || (phase === "update" && !path);
   for (const step of shown.steps.filter(ofLoss)) {
-    for (const name of step.lines) {
+    for (const name of step.lines.filter((one) => !found.has(one))) {
       const own = `J${/\|[\w.]+/u.exec(name)?.[0] ?? ""}`; // that of its output
       found.set(name, ["unit", units.has(own) ? own : "J"]);
     }

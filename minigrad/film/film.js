@@ -228,10 +228,12 @@ async function start() {
   byId("play").addEventListener("click", () => play(!state.playing));
   byId("close").addEventListener("click", () => byId("dialog").close());
   document.addEventListener("keydown", key);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  const recolor = () => {
     readColors();
     draw();
-  });
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
+  addEventListener("theme", recolor); // of the page around this one
   byId("app").hidden = false;
   show(0);
   addEventListener("hashchange", goToHash);

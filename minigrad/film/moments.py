@@ -27,8 +27,8 @@ def moments(
         return chosen, folded([made[i] for i in chosen])
 
     (few, first), (chosen, text) = fold(_FIRST), fold(2 * _FIRST)
-    if len(chosen) > len(few):  # each page adds about as much
-        room = (most - len(text)) * (len(chosen) - len(few)) // (len(text) - len(first))
+    if len(chosen) > len(few):  # each page adds about as much; a tenth is left to be sure
+        room = (most - len(text)) * (len(chosen) - len(few)) * 9 // (len(text) - len(first)) // 10
         chosen, text = fold(len(chosen) + max(0, room))
     while len(text) > most and len(chosen) > 1:
         chosen, text = fold(len(chosen) * 3 // 4)
@@ -61,11 +61,13 @@ def folded(pages: Sequence[str]) -> str:
 
 
 def _template(rows: Sequence[list[str]]) -> tuple[list[str | int], list[tuple[str, ...]]]:
-    template: list[str | int] = [""]
+    template: list[str | int] = []
+    same: list[str] = []
     columns: dict[tuple[str, ...], int] = {}
     for column in zip(*rows, strict=True):
-        if len({*column}) > 1:
-            template += [columns.setdefault(column, len(columns)), ""]
+        if column.count(column[0]) == len(column):
+            same.append(column[0])
         else:
-            template[-1] = str(template[-1]) + column[0]
-    return template, list(columns)
+            template += ["".join(same), columns.setdefault(column, len(columns))]
+            same = []
+    return [*template, "".join(same)], list(columns)

@@ -31,7 +31,7 @@ _ROWS: Final = 2000
 """The most rows over which a film computes its loss."""
 _BYTES: Final = 2**28
 """The most memory for parameters."""
-_PAGES: Final = 1_200_000
+_PAGES: Final = 500_000
 """The most characters of the explanations on a page."""
 _NOTEBOOK_PAGES: Final = 300_000
 """The most in a notebook, which keeps them in its file."""
@@ -304,7 +304,8 @@ class Program:
 
     def _repr_html_(self) -> str:
         height = 860 if len(self.films) == 1 else 1200
-        return framed(self._page(0, _NOTEBOOK_PAGES), repr(self), height)
+        title = "A film of a training run" if len(self.films) == 1 else "Films of training runs"
+        return framed(self._page(0, _NOTEBOOK_PAGES), title, height)
 
     @override
     def __repr__(self) -> str:

@@ -84,7 +84,7 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
     (500.3466, array([[-0.25,  0.5 ]]))
     """
 
-    equation = "l = log(1 + exp(z)) - t z; l' = sigmoid(z) - t"
+    equation = "p = sigmoid(z); l = log(1 + exp(z)) - t z; l' = p - t"
     takes_logits = True
     decision_threshold = 0.0
 
@@ -129,7 +129,7 @@ class CrossEntropyLoss(Loss):
            [ 0.5 , -0.5 ]])
     """
 
-    equation = "s = log(sum(exp(z))); l = s - sum(t z); l' = exp(z - s) - t"
+    equation = "s = log(sum(exp(z))); p = exp(z - s); l = s - sum(t z); l' = p - t"
     takes_logits = True
 
     label_smoothing: float = option(check_fraction, default=0.0)
