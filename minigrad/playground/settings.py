@@ -86,8 +86,8 @@ class Settings(Configurable):
     Raises:
         TypeError, ValueError: an unknown setting, or a value out of its range.
 
-    >>> Settings(data="xor", hidden=[4])
-    Settings(data='xor', hidden=[4])
+    >>> Settings(data="wave", hidden=[4]).loss
+    'MSELoss'
     >>> Settings(noise=7)
     Traceback (most recent call last):
     ...
