@@ -21,7 +21,7 @@ PRESETS: Final = {
         "Targets out of range",
         "The targets go up to 2, and a sigmoid ends at 1. The loss has a floor above 0.",
         {"data": "total", "noise": 0.0, "hidden": [3], "activation": "sigmoid",
-         "output": "sigmoid", "learning_rate": 1.0},
+         "output": "sigmoid", "learning_rate": 0.3},
     ),
     "high_rate": Preset(
         "Rate above 2 / λmax",

@@ -61,10 +61,9 @@ async function ask(message, aside = false) {
 
 // What is shown
 
-function summary() {
-  const { scores, epoch } = state.frame;
+function summary({ scores, epoch, at_epoch: past } = state.frame) {
   const of = (name) => (scores[name] ? `${name === "train" ? "training" : "test"} loss ${short(scores[name].loss)}` : "");
-  return `Epoch ${whole(epoch)}: ${[of("train"), of("test")].filter(Boolean).join(", ")}.`;
+  return `Epoch ${whole(epoch ?? past)}: ${[of("train"), of("test")].filter(Boolean).join(", ")}.`;
 }
 
 function showScores({ scores }) {
@@ -86,6 +85,9 @@ function draw() {
   drawPlane(byId("plane"), data, shown, state.row, state.version);
   drawLosses(byId("losses"), frame.curve, state.kept, past ? past.at_epoch : null);
   showScores(shown);
+  const inWords = `${CAPTIONS[data.kind === "map" ? data.targets : data.kind]} ${summary(shown)}`;
+  byId("plane").ariaLabel = inWords;
+  byId("losses").ariaLabel = `The losses over ${whole(frame.epoch)} epochs. ${summary(shown)}`;
   byId("epoch").textContent = whole(past ? past.at_epoch : frame.epoch);
   byId("steps").textContent = whole(past ? past.update : frame.steps);
   byId("speed").textContent = state.speed ? whole(Math.round(state.speed)) : "–";
