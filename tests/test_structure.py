@@ -40,6 +40,7 @@ ROOMS = [
     "film",
     "typing",
     "lessons",
+    "playground",
     "interop",
     "minigrad",
 ]
