@@ -1,9 +1,9 @@
 """A page on which a network trains: change anything, and see every number.
 
-`python -m minigrad.playground` serves it on this machine. In reading order: `problems` (rows to
-learn), `settings`, `networks`, `script` (what was done, so that it can be done again), `sources`
-(the program of a run), `views` (what the page draws), `remedies`, `session` (a page's session,
-driven by messages), `server`. The page draws, and Python computes.
+`python -m minigrad.playground` serves it on this machine. The page draws, and Python computes. In
+reading order: `problems` (rows to learn), `settings`, `networks`, `script` (what was done, so that
+it can be done again), `sources` (the program of a run), `recording` (its film), `views` (what the
+page draws), `remedies`, `session` (a page's session, driven by messages), `server`.
 """
 
 from minigrad.playground.session import Session

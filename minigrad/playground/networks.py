@@ -125,10 +125,10 @@ def matrices(model: Sequential) -> list[Parameter]:
     return [block.dense.weight for block in blocks_of(model)]
 
 
-def outputs_of(model: Sequential, x: Array) -> list[Array]:
+def outputs_of(model: Sequential, blocks: list[Block], x: Array) -> list[Array]:
     """Return what each block of units outputs in inference."""
     found, start = list[Array](), 0
-    for block in blocks_of(model):
+    for block in blocks:
         for layer in model.layers[start : block.end]:
             x = layer.forward(x, training=False)
         start = block.end

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import sys
 import webbrowser
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -63,6 +64,12 @@ class Server(ThreadingHTTPServer):
         self._page = files("minigrad.playground").joinpath("page")
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = Lock()
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a page that was closed while it waited for an answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def file(self, name: str) -> bytes | None:
         """Return a file of the page, or None; its first style is that of all pages."""

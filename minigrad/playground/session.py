@@ -25,7 +25,6 @@ from typing_extensions import override
 from minigrad.core.trainer import DivergedError
 from minigrad.diagnose import diagnose
 from minigrad.explain import Explanation
-from minigrad.film import Film
 from minigrad.history import History
 from minigrad.playground.networks import (
     blocks_of,
@@ -34,6 +33,7 @@ from minigrad.playground.networks import (
     make_regularizer,
     matrices,
 )  # fmt: skip
+from minigrad.playground.recording import Recording
 from minigrad.playground.remedies import PRESETS, remedy
 from minigrad.playground.script import Script
 from minigrad.playground.settings import (
@@ -127,7 +127,7 @@ class Session:
         self.model.trainer.history = EpochCount()
         self.view, self.curve = View(settings, self.problem), Curve()
         self.script = Script(settings)
-        self.film = Film(self.problem.x, self.problem.y, frames=_FRAMES)
+        self.film = Recording(self.problem.x, self.problem.y, frames=_FRAMES)
         self.ended, self.trained = "", 0.0
         self._waiting: list[tuple[Any, ...]] = []
         self._measure()

@@ -63,20 +63,22 @@ class View:
     def picture(self, model: Sequential, row: int) -> dict[str, Any]:
         """Return what the present parameters make of the data; `row` is one to train with."""
         with np.errstate(all="ignore"):
-            x = self.problem.x
-            one = outputs_of(model, x[row % len(x)][np.newaxis])
+            x, blocks = self.problem.x, blocks_of(model)
+            one = outputs_of(model, blocks, x[row % len(x)][np.newaxis])
             made: dict[str, Any] = {
-                "layers": [_layer(block.dense, block.path) for block in blocks_of(model)],
+                "layers": [_layer(block.dense, block.path) for block in blocks],
                 "values": [_numbers(values[0]) for values in one],
             }
             if self.kind in ("map", "curve"):
-                *hidden, last = outputs_of(model, self.grid)
+                *hidden, last = outputs_of(model, blocks, self.grid)
                 made["units"] = _encoded([self._unit_maps(values) for values in hidden])
                 made["plane"] = self._plane(last)
             else:
                 shown = {"train": x, "test": self.problem.x_test}
                 made["predicted"] = {
-                    name: self._answers(outputs_of(model, rows[:_SAMPLES])[-1]) if len(rows) else []
+                    name: self._answers(outputs_of(model, blocks, rows[:_SAMPLES])[-1])
+                    if len(rows)
+                    else []
                     for name, rows in shown.items()
                 }
         return made
