@@ -2,7 +2,7 @@
 
 `python -m minigrad.playground` serves it on this machine. The page draws, and Python computes. In
 reading order: `problems` (rows to learn), `settings`, `networks`, `script` (what was done, so that
-it can be done again), `sources` (the program of a run), `recording` (its film), `views` (what the
+it can be done again), `sources` (the program of a run), `long_film`, `views` (what the
 page draws), `remedies`, `session` (a page's session, driven by messages), `server`.
 """
 

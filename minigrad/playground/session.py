@@ -26,6 +26,7 @@ from minigrad.core.trainer import DivergedError
 from minigrad.diagnose import diagnose
 from minigrad.explain import Explanation
 from minigrad.history import History
+from minigrad.playground.long_film import Recording
 from minigrad.playground.networks import (
     blocks_of,
     compile_model,
@@ -33,7 +34,6 @@ from minigrad.playground.networks import (
     make_regularizer,
     matrices,
 )  # fmt: skip
-from minigrad.playground.recording import Recording
 from minigrad.playground.remedies import PRESETS, remedy
 from minigrad.playground.script import Script
 from minigrad.playground.settings import (

@@ -27,6 +27,9 @@ from minigrad.util.atomic import StrPath
 from minigrad.util.names import join
 from minigrad.util.serialization import Arrays, CustomObjects, from_config, restore_rng
 
+_DEEPEST = 500
+"""Of the brackets in a model's description, where a layer in a layer has four more."""
+
 
 def load(path: StrPath, custom_objects: CustomObjects) -> Model:
     """Return the model in a file; see `minigrad.load`."""
@@ -43,6 +46,7 @@ def load(path: StrPath, custom_objects: CustomObjects) -> Model:
                 f"{metadata.get('version')} of the format, and minigrad {__version__} reads "
                 f"version {VERSION}: pip install --upgrade minigrad"
             )
+        safetensors.check_depth(metadata["model"], _DEEPEST, "model")
         return _Loader(json.loads(metadata["model"]), tensors, custom_objects).model()
 
 
