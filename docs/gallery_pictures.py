@@ -86,6 +86,19 @@ def identity(ax: Axes, target: np.ndarray, prediction: np.ndarray) -> None:
     ax.set(xlabel="target", ylabel="prediction")
 
 
+def multi_label(ns: Names, figure: Figure) -> None:
+    """Draw the recall of each label without and with pos_weight."""
+    ax = figure.subplots()
+    for i, (name, recalls) in enumerate(ns.recalls.items()):
+        ax.bar(np.arange(3) + 0.4 * i - 0.2, recalls, 0.4, label=name)
+    shares = ns.y_train.mean(axis=0)
+    ax.set_xticks(
+        range(3), [f"label {k},\n{share:.0%} of the rows" for k, share in enumerate(shares)]
+    )
+    ax.set(ylabel="recall", ylim=(0, 1))
+    ax.legend(loc="lower right")
+
+
 def diabetes(ns: Names, figure: Figure) -> None:
     """Draw predictions over targets."""
     identity(figure.subplots(), ns.y_test, ns.model.predict(ns.x_test)[:, 0])
@@ -183,6 +196,15 @@ def siamese(ns: Names, figure: Figure) -> None:
         ax.set_title("same" if found[row] else "different", color=color, fontsize=11)
 
 
+def gan(ns: Names, figure: Figure) -> None:
+    """Draw real points and those of the generator."""
+    ax = figure.subplots()
+    for points, label in (ns.ring(500), "real"), (ns.points[:500], "generated"):
+        ax.plot(*points.T, ".", markersize=4, label=label)
+    ax.set_aspect("equal")
+    ax.legend(loc="center")
+
+
 def two_inputs(ns: Names, figure: Figure) -> None:
     """Draw an order form, and predictions over targets."""
     x, y = ns.form(ns.test)
@@ -237,6 +259,27 @@ def pretrained_layers(ns: Names, figure: Figure) -> None:
         ax.imshow(image[:, :, 0], cmap="Greys")
         color = "#000000" if even == answer else "C3"
         ax.set_title("even" if answer else "odd", color=color, fontsize=10, pad=2)
+
+
+def reviews(ns: Names, figure: Figure) -> None:
+    """Draw padded sequences, and the probability that each is good."""
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1), sharey=True)
+    rows = ns.x_test[:18]
+    left.imshow(np.where(rows > 0, rows, np.nan), cmap="Blues", aspect="auto")
+    left.set(xlabel="step", ylabel="sequence")
+    probabilities = 1 / (1 + np.exp(-ns.model.predict(rows)[:, 0]))
+    right.barh(range(18), probabilities, color=np.where(ns.good_test[:18], "C0", "C1"))
+    right.set(xlabel="good", xlim=(0, 1))
+
+
+def frozen_base(ns: Names, figure: Figure) -> None:
+    """Draw the points of the second question by the answer."""
+    ax = figure.subplots()
+    found = ns.second.predict(ns.other)[:, 0] > 0
+    for answer, label in (True, "inside"), (False, "outside"):
+        ax.plot(*ns.other[found == answer].T, ".", markersize=4, label=label)
+    ax.set(aspect="equal", xlim=(-4, 5), ylim=(-3, 4))
+    ax.legend()
 
 
 def draw(name: str) -> None:

@@ -10,6 +10,7 @@ from minigrad import callbacks, layers, losses, optimizers
 from minigrad.callbacks import *
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.core.trainer import DivergedError
+from minigrad.data.sequences import pad_sequences
 from minigrad.graphs.graph import Graph, Input
 from minigrad.graphs.joint_loss import JointLoss
 from minigrad.history import History
@@ -39,7 +40,8 @@ from minigrad.optimizers import *
 from minigrad.regularizers import L1, L1L2, L2, Regularizer
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
-from minigrad.util.names import guess
+from minigrad.util.lookup import unknown_in
+from minigrad.util.options import check_bool
 
 if TYPE_CHECKING:
     from minigrad import plots as plots
@@ -52,8 +54,8 @@ __all__ = [
     "GlorotUniform", "GradientReport", "Graph", "HeNormal", "HeUniform", "History", "Initializer",
     "Input", "JointLoss", "LayerReport", "LecunNormal", "LecunUniform", "Model", "Normal",
     "Objective", "Ones", "Orthogonal", "Parameter", "Parameters", "Regularizer", "Sequential",
-    "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load", "register",
-    "softmax",
+    "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load",
+    "pad_sequences", "register", "softmax",
 ]  # fmt: skip
 __all__ += callbacks.__all__
 __all__ += layers.__all__
@@ -65,6 +67,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     custom_objects: Mapping[str, Function[..., Any]] | None = None,
+    compile: bool = True,  # noqa: A002 (Keras's name)
 ) -> Model:
     """Return the model that `save` wrote; `fit` then continues in the same bits.
 
@@ -76,7 +79,9 @@ def load(
     Args:
         path: the file.
         custom_objects: classes that aren't registered, and functions that were metrics or
-            initializers, by name.
+            initializers, by name. A metric that isn't among them is left out, with a UserWarning.
+        compile: False leaves out the optimizer, the loss, the metrics and the history; their
+            classes needn't be known then.
 
     Raises:
         TypeError: `path` isn't a path.
@@ -96,7 +101,7 @@ def load(
     """
     from minigrad.saving.loading import load
 
-    return load(path, custom_objects or {})
+    return load(path, custom_objects or {}, compiled=check_bool(compile, "compile", "load"))
 
 
 def __getattr__(name: str) -> Any:
@@ -105,8 +110,7 @@ def __getattr__(name: str) -> Any:
         return import_module("minigrad.plots")
     if name in ("GradientReport", "LayerReport", "check_gradients", "check_layer"):
         return getattr(import_module("minigrad.checks"), name)
-    meant = "" if name.startswith("_") else guess(name, __all__)
-    raise AttributeError(f"module 'minigrad' has no attribute '{name}'{': ' * bool(meant)}{meant}")
+    return unknown_in(__name__, __all__)(name)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from minigrad.util.names import nearest
+from minigrad.util.names import missing, nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +35,9 @@ class History(dict[str, list[float]]):
         1  0.50000
         2  0.25000
     """
+
+    if not TYPE_CHECKING:
+        __getattr__ = missing
 
     def __missing__(self, name: str) -> list[float]:
         raise KeyError(f"the history has no {name!r}: {nearest(str(name), self)}")

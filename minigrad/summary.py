@@ -11,6 +11,7 @@ from minigrad.data.arrays import describe
 from minigrad.graphs.graph import Graph
 from minigrad.models.sharing import first_paths
 from minigrad.util.names import join
+from minigrad.util.repr import pretty
 from minigrad.util.table import Table
 from minigrad.util.terminal import Terminal
 
@@ -51,7 +52,13 @@ def table(model: Layer) -> Table:
     return Table([row if takes else row[:-1] for row in (head, *rows)], right=[3])
 
 
-def notes(model: Layer, *, done: int, planned: int) -> Iterator[str]:
+def code(model: Layer, *, done: int, planned: int) -> str:
+    """Return the code that makes a model, with comments for what the code doesn't say."""
+    found = _notes(model, done=done, planned=planned)
+    return "\n".join([pretty(model), *(f"# {note}" for note in found)])
+
+
+def _notes(model: Layer, *, done: int, planned: int) -> Iterator[str]:
     """Yield what a model's repr lacks: interrupted training, shared and frozen parameters."""
     if planned > done:
         yield f"in the middle of training: {done} of {planned} epochs are done"

@@ -17,6 +17,15 @@ import minigrad
 from minigrad import Layer, Parameter
 from minigrad.checks.rules import Candidate, by_name
 from minigrad.core.layer import walk
+from minigrad.layers.pooling import GlobalPooling
+from minigrad.layers.recurrent import Recurrent
+
+
+def masked(layer: Layer, shape: Any) -> bool:
+    """Whether an example takes or gives a mask that PyTorch and Keras have no layer for."""
+    kinds = Recurrent, GlobalPooling, minigrad.Bidirectional, minigrad.MultiHeadAttention
+    takes = isinstance(layer, kinds) and isinstance(shape[0], tuple) and len(shape) == 2
+    return isinstance(layer, minigrad.Mask) or (takes and len(shape[1]) == 1)
 
 
 @contextmanager

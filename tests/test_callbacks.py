@@ -17,6 +17,8 @@ from minigrad import (
     Dense,
     EarlyStopping,
     ExponentialDecay,
+    ExponentialMovingAverage,
+    LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceOnPlateau,
@@ -109,7 +111,7 @@ def test_wrong_callbacks(callbacks, message: str) -> None:
         ("on_epoch_finish", "on_epoch_end"),
         ("on_epoch_start", "on_epoch_begin"),
         ("on_epoch_ends", "on_epoch_end"),
-        ("on_batch_end", "on_epoch_end"),
+        ("on_batch_end", "on_update_end"),
     ],
 )
 def test_unknown_method_is_refused(name: str, meant: str) -> None:
@@ -122,7 +124,7 @@ def test_unknown_method_is_refused(name: str, meant: str) -> None:
 
 
 def test_scheduler_takes_a_function() -> None:
-    with pytest.raises(TypeError, match="expects a function of the epoch, got"):
+    with pytest.raises(TypeError, match=r"a function of the epoch, or of \(epoch, rate\), got"):
         LearningRateScheduler(0.1)
 
 
@@ -488,3 +490,87 @@ def test_repr() -> None:
     assert repr(EarlyStopping(patience=3)) == "EarlyStopping(patience=3)"
     assert repr(CSVLogger("log.csv")) == "CSVLogger('log.csv')"
     assert repr(Forgetful(3)) == "Forgetful(...)"
+
+
+def test_lambda_callback_calls_its_functions() -> None:
+    calls: list[str] = []
+    whole, record = {}, Record()
+    for name in ("on_train_begin", "on_update_end", "on_train_end"):
+        whole[name] = lambda trainer, name=name: calls.append(name)
+    whole["on_epoch_begin"] = lambda trainer, epoch: calls.append(f"begin {epoch}")
+    whole["on_epoch_end"] = lambda trainer, epoch, logs: calls.append(f"end {epoch} {[*logs]}")
+    make().fit(X, Y, batch_size=20, callbacks=[LambdaCallback(**whole), record], verbose=0)
+    updates = ["on_update_end"] * 2
+    expected = ["on_train_begin", "begin 1", *updates, "end 1 ['loss']", "on_train_end"]
+    assert calls == expected
+    assert "on_epoch_end=" not in repr(LambdaCallback(on_train_begin=print))
+    assert repr(LambdaCallback()) == "LambdaCallback()"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_epoch_end": lambda epoch, logs: 0}, "a function of (trainer, epoch, logs) as on_epo"),
+        ({"on_epoch_begin": 3}, "a function of (trainer, epoch) as on_epoch_begin, got 3"),
+        ({"on_train_batch_end": print}, "LambdaCallback has no option 'on_train_batch_end'"),
+    ],
+)
+def test_wrong_functions_of_lambda_callback(options, message: str) -> None:
+    with says(TypeError, message):
+        LambdaCallback(**options)
+
+
+def test_scheduler_takes_the_epoch_and_the_rate() -> None:
+    seen = []
+
+    def halve(epoch: int, rate: float) -> float:
+        seen.append((epoch, rate))
+        return rate / 2
+
+    model = make(rate=0.8)
+    for _ in range(2):
+        model.fit(X, Y, epochs=2, callbacks=[LearningRateScheduler(halve)], verbose=0)
+    assert seen == [(1, 0.8), (2, 0.4), (3, 0.2), (4, 0.1)]
+    assert model.optimizer.learning_rate == 0.05
+    with says(TypeError, "a function of the epoch, or of (epoch, rate), got <function"):
+        LearningRateScheduler(lambda: 0.1)
+
+
+def test_checkpoint_of_weights(tmp_path: Path) -> None:
+    model, path = make(), tmp_path / "net-{epoch}.safetensors"
+    model.fit(X, Y, callbacks=[ModelCheckpoint(path, save_weights_only=True)], verbose=0)
+    twin = make(rng=9)
+    twin.load_weights(tmp_path / "net-1.safetensors")
+    np.testing.assert_array_equal(twin.parameters.value, model.parameters.value, strict=True)
+    with says(minigrad.FileFormatError, "no minigrad model"):
+        minigrad.load(tmp_path / "net-1.safetensors")
+
+
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("jax", marks=pytest.mark.slow)])
+def test_moving_average_of_the_weights(engine: str) -> None:
+    model, mean, steps = make(), ExponentialMovingAverage(decay=0.75), []
+    model[0].trainable = False
+    expected = start = model.parameters.value.copy()
+
+    def take(trainer) -> None:
+        steps.append(trainer.model.parameters.value.copy())
+
+    callbacks = [mean, LambdaCallback(on_update_end=take)]
+    model.fit(X, Y, epochs=3, batch_size=16, callbacks=callbacks, verbose=0, engine=engine)
+    assert len(steps) == 9
+    for value in steps:
+        expected = 0.75 * expected + 0.25 * value
+    np.testing.assert_allclose(model.parameters.value, expected, rtol=1e-12)
+    frozen = model[0].parameters.size
+    np.testing.assert_array_equal(model.parameters.value[:frozen], start[:frozen])
+    assert np.abs(expected - steps[-1]).max() > 1e-3
+    with says(ValueError, "ExponentialMovingAverage expects 0 <= decay < 1, got 1"):
+        ExponentialMovingAverage(decay=1)
+
+
+def test_moving_average_of_a_run_that_diverges() -> None:
+    model = make(rate=1e9)
+    before = model.parameters.value.copy()
+    with pytest.raises(minigrad.DivergedError):
+        model.fit(X, Y, epochs=30, callbacks=[ExponentialMovingAverage()], verbose=0)
+    np.testing.assert_array_equal(model.parameters.value, before)

@@ -17,7 +17,7 @@ from minigrad import (
 )
 from minigrad.initializers import GlorotUniform, HeUniform, LecunUniform, Orthogonal
 from minigrad.layers import windows
-from minigrad.util.names import snake_case
+from minigrad.util.spelling import snake_case
 
 
 def built(layer, *input_shape, dtype="float64"):

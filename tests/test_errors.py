@@ -231,13 +231,13 @@ def test_custom_loss_without_super_init_is_a_mean() -> None:
     [
         (lambda: Dense(3, ReLU), "activation expects a Layer, got <class"),
         (lambda: Dense(3, ReLU), "pass an object, ReLU()"),
-        (lambda: Dense(3, np.tanh), "got <ufunc 'tanh'>: pass an object, or a name"),
+        (lambda: Dense(3, np.tanh), "got <ufunc 'tanh'>: pass an object, Tanh()"),
         (lambda: Dense("3"), "Dense expects a whole number units >= 1, got '3'"),
         (
             lambda: Dense(3, weight=np.ones((2, 3))),
             "got an ndarray: for numbers use weight_initializer",
         ),
-        (lambda: Dense(3, 8), "activation expects a Layer, got 8: pass an object"),
+        (lambda: Dense(3, 8), "activation expects a Layer, got 8: the data gives the number of in"),
         (
             lambda: Dense(3, bias=False),
             "got a bool: for numbers use bias_initializer, for none use_bias",

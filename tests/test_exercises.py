@@ -176,7 +176,7 @@ def test_solution_passes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
             "np.ones(input_shape)",
             "one Parameter, got 0",
         ),
-        ("scale", "x * self.factor.value", "x * self.factor", "in .value"),
+        ("scale", "x * self.factor.value", "x * self.factor", "use its value"),
         ("scale", "self.factor.grad =", "self.factor =", "gradient to .grad"),
         (
             "product",

@@ -136,13 +136,13 @@ class Cubed(MSELoss):
 
 
 class Linear(SimpleRNN):
-    def forward_steps(self, inputs, states):
+    def forward_steps(self, inputs, states, factor):
         matrix, (h,) = self.matrix().T, states
         for t in range(len(h) - 1):
             np.matmul(matrix, inputs[t], out=h[t + 1])
         return ()
 
-    def backward_steps(self, delta_h, states, kept):
+    def backward_steps(self, delta_h, states, kept, factor):
         delta = np.ones_like(delta_h[1:])
         for t in reversed(range(len(delta))):
             delta[t] *= delta_h[t + 1]

@@ -14,18 +14,23 @@ from minigrad import (
     SGD,
     BCELoss,
     BCEWithLogitsLoss,
+    CosineSimilarityLoss,
     CrossEntropyLoss,
     Dense,
+    FocalWithLogitsLoss,
     HingeLoss,
     HuberLoss,
+    KLDivLoss,
     L1Loss,
     Loss,
     MSELoss,
+    PoissonNLLLoss,
     Sequential,
+    TripletMarginLoss,
     check_gradients,
 )
 from minigrad.data.class_weight import weighted_by_class
-from minigrad.data.rows import Form, as_rows
+from minigrad.data.rows import Form, as_pair, as_rows
 from minigrad.graphs.joint_loss import as_losses
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
@@ -63,6 +68,22 @@ def shares(rng, width: int):
     return rng.dirichlet(np.ones(width), size=ROWS)
 
 
+def logarithms(rng, width: int):
+    return np.log(shares(rng, width))
+
+
+def triplets(rng, width: int):
+    return logits(rng, 3 * math.ceil(width / 3))
+
+
+def no_targets(rng, width: int):
+    return np.zeros(ROWS)
+
+
+def counts(rng, width: int):
+    return rng.poisson(2, size=(ROWS, width))
+
+
 # (loss, its options, what makes predictions, what makes targets)
 KINDS = [
     (MSELoss, {}, logits, logits),
@@ -79,11 +100,28 @@ KINDS = [
     (CrossEntropyLoss, {}, logits, shares),
     (CrossEntropyLoss, {"label_smoothing": 0.3}, logits, indices),
     (CrossEntropyLoss, {"label_smoothing": 0.3}, logits, shares),
+    (BCELoss, {"label_smoothing": 0.3}, chances, labels),
+    (BCEWithLogitsLoss, {"label_smoothing": 0.3}, logits, labels),
+    (BCEWithLogitsLoss, {"label_smoothing": 0.1, "pos_weight": 5}, logits, chances),
+    (FocalWithLogitsLoss, {}, logits, labels),
+    (FocalWithLogitsLoss, {"gamma": 1.5, "alpha": 0.25}, logits, chances),
+    (KLDivLoss, {}, logarithms, shares),
+    (KLDivLoss, {}, logarithms, one_hot),
+    (PoissonNLLLoss, {}, logits, counts),
+    (PoissonNLLLoss, {"log_input": False}, chances, counts),
+    (CosineSimilarityLoss, {}, logits, logits),
+    (TripletMarginLoss, {}, triplets, no_targets),
+    (TripletMarginLoss, {"margin": 4}, triplets, no_targets),
 ]
+OF_VECTORS = KLDivLoss, CosineSimilarityLoss, TripletMarginLoss
+OF_ROWS = CrossEntropyLoss, *OF_VECTORS
+"""These have a term for each row, not for each output."""
+EVERY_LOSS = pytest.mark.parametrize(
+    "loss", [made() for made in {kind[0]: 0 for kind in KINDS} if made not in OF_VECTORS]
+)
 EVERY = pytest.mark.parametrize(
     "kind", KINDS, ids=lambda k: f"{k[0].__name__}-{k[1]}-{k[3].__name__}"
 )
-EVERY_LOSS = pytest.mark.parametrize("loss", [made() for made in {kind[0]: 0 for kind in KINDS}])
 
 
 def prepare(kind, width: int = 3, dtype: str = "float64", **options):
@@ -114,7 +152,7 @@ def by_differences(loss: Loss, prediction, target, step: float = 1e-6, **options
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
 @pytest.mark.parametrize("total", [None, 7.5])
 def test_backward_is_the_derivative_of_forward(kind, width, reduction, scale, weight, total):
-    least = 2 if kind[0] is CrossEntropyLoss else 1
+    least = 2 if kind[0] in (CrossEntropyLoss, KLDivLoss) else 1
     loss, prediction, target = prepare(kind, max(width, least), reduction=reduction, scale=scale)
     options = {"sample_weight": weight, "total": total}
     loss.forward(prediction, target, **options)
@@ -132,7 +170,7 @@ def test_mean_is_sum_divided_by_number_of_terms(kind) -> None:
     loss, prediction, target = prepare(kind)
     matched = loss.match(np.asarray(target), prediction.shape)
     terms, _ = loss.terms(prediction, loss.cast(matched, prediction.dtype))
-    assert terms.shape == ((ROWS,) if kind[0] is CrossEntropyLoss else (ROWS, 3))
+    assert terms.shape == ((ROWS,) if kind[0] in OF_ROWS else (ROWS, 3))
     assert loss.forward(prediction, target) == pytest.approx(terms.mean(), rel=1e-14)
     for reduction, expected in (("sum", terms.sum()), ("mean", terms.mean())):
         scaled, *_ = prepare(kind, reduction=reduction, scale=0.3)
@@ -446,10 +484,73 @@ def test_wrong_predictions() -> None:
         CrossEntropyLoss().forward(np.zeros(2), np.zeros(2, int))
 
 
-@EVERY_LOSS
-def test_nan_predictions_give_nan(loss: Loss) -> None:
-    target = np.array([1, 0]) if isinstance(loss, CrossEntropyLoss) else np.ones((2, 2))
-    assert math.isnan(loss.forward(np.array([[0.5, np.nan], [0.5, 0.5]]), target))
+@EVERY
+def test_nan_predictions_give_nan(kind) -> None:
+    loss, prediction, _ = prepare(kind)
+    target = np.full_like(prediction, 1.0) if kind[3] in (labels, counts) else prepare(kind)[2]
+    prediction[0, 1] = np.nan
+    target = np.eye(3)[np.ones(ROWS, int)] if kind[3] is one_hot else target
+    assert math.isnan(loss.forward(prediction, target))
+
+
+@pytest.mark.parametrize(
+    ("loss", "prediction", "target", "message"),
+    [
+        (KLDivLoss(), shares, shares, "KLDivLoss expects -inf to 0: end the model with LogSoftmax"),
+        (KLDivLoss(), logarithms, logits, "KLDivLoss expects one-hot rows or probabilities"),
+        (KLDivLoss(), logarithms, indices, "KLDivLoss expects targets of the predictions' shape"),
+        (PoissonNLLLoss(), logits, logits, "PoissonNLLLoss expects 0 to inf: counts"),
+        (PoissonNLLLoss(log_input=False), logits, counts, "expects 0 to inf: end the model with S"),
+        (FocalWithLogitsLoss(), logits, signs, "FocalWithLogitsLoss expects 0 to 1"),
+        (
+            KLDivLoss(),
+            lambda rng, _: logits(rng, 1),
+            no_targets,
+            "KLDivLoss expects predictions of",
+        ),
+        (CosineSimilarityLoss(), no_targets, no_targets, "(batch, ..., features), got (6,)"),
+        (CosineSimilarityLoss(), logits, no_targets, "shape (6, 3), got (6,)"),
+        (TripletMarginLoss(), lambda rng, _: logits(rng, 4), no_targets, "(6, 4): join an anchor"),
+        (TripletMarginLoss(), triplets, indices, "expects zeros of shape (6,) as y"),
+        (TripletMarginLoss(), triplets, logits, "got float64 of shape (6, 3): pass np.zeros((6,))"),
+        (BCEWithLogitsLoss(pos_weight=[1, 2]), logits, labels, "each of 3 units, got 2"),
+    ],
+)
+def test_unsuitable_predictions_and_targets(loss, prediction, target, message: str) -> None:
+    rng = np.random.default_rng(0)
+    with says(ValueError, message):
+        loss.forward(prediction(rng, 3), target(rng, 3))
+
+
+def test_impossible_classes_have_no_share_in_the_kl_divergence() -> None:
+    loss = KLDivLoss(reduction="sum")
+    with np.errstate(all="raise"):
+        assert loss.forward(np.array([[0.0, -np.inf]]), np.array([[1.0, 0.0]])) == 0.0
+    np.testing.assert_array_equal(loss.backward(), np.array([[-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_vectors_of_zeros_have_finite_slopes(dtype: str) -> None:
+    zeros = np.zeros((2, 6), dtype)
+    for loss, target in ((CosineSimilarityLoss(), zeros + 1), (TripletMarginLoss(), zeros[:, 0])):
+        with np.errstate(all="raise"):
+            assert loss.forward(zeros, target) == 1.0
+        assert np.isfinite(loss.backward()).all()
+    triplet = np.full((1, 3), 0, dtype)
+    triplet[0, 1] = 1e-6  # its distance to the anchor, with what is added, is zero
+    TripletMarginLoss().forward(triplet, [0])
+    assert np.isfinite(TripletMarginLoss().terms(triplet, zeros[:1, 0])[1]).all()
+
+
+@pytest.mark.parametrize("weight", [3.0, (0.5, 3.0, 7.0)], ids=repr)
+def test_pos_weight_repeats_the_positive_labels(weight) -> None:
+    rng = np.random.default_rng(0)
+    z, t = logits(rng, 3), labels(rng, 3)
+    plain, heavy = BCEWithLogitsLoss(), BCEWithLogitsLoss(pos_weight=weight)
+    terms, slope = plain.terms(z, t)
+    factor = np.where(t == 1, weight, 1.0)
+    for ours, theirs in zip(heavy.terms(z, t), (factor * terms, factor * slope), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -460,6 +561,14 @@ def test_nan_predictions_give_nan(loss: Loss) -> None:
         (CrossEntropyLoss, {"label_smoothing": 1.0}, ValueError),
         (CrossEntropyLoss, {"label_smoothing": -0.1}, ValueError),
         (MSELoss, {"reduction": "none"}, ValueError),
+        (BCELoss, {"label_smoothing": 1}, ValueError),
+        (BCEWithLogitsLoss, {"pos_weight": 0}, ValueError),
+        (BCEWithLogitsLoss, {"pos_weight": [1, -2]}, ValueError),
+        (BCEWithLogitsLoss, {"pos_weight": [[1]]}, TypeError),
+        (FocalWithLogitsLoss, {"gamma": -1}, ValueError),
+        (FocalWithLogitsLoss, {"alpha": 1}, ValueError),
+        (PoissonNLLLoss, {"log_input": 1}, TypeError),
+        (TripletMarginLoss, {"margin": 0}, ValueError),
     ],
 )
 def test_options_out_of_range(made, options, error) -> None:
@@ -478,6 +587,11 @@ def test_options_out_of_range(made, options, error) -> None:
         ("bce_with_logits", BCEWithLogitsLoss),
         ("cross_entropy", CrossEntropyLoss),
         ("hinge_loss", HingeLoss),
+        ("focal_with_logits", FocalWithLogitsLoss),
+        ("kl_div", KLDivLoss),
+        ("poisson_nll", PoissonNLLLoss),
+        ("cosine_similarity", CosineSimilarityLoss),
+        ("triplet_margin", TripletMarginLoss),
     ],
 )
 def test_names(name: str, made: type[Loss]) -> None:
@@ -523,7 +637,7 @@ def test_unknown_name() -> None:
 )
 def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> None:
     def weight(sample_weight=None):
-        rows = as_rows(np.zeros((4, 2)), y, sample_weight, Form(loss, (width,)))
+        rows = as_rows(*as_pair(np.zeros((4, 2)), y), sample_weight, Form(loss, (width,)))
         return weighted_by_class(rows, weights, (width,)).weight
 
     np.testing.assert_array_equal(weight(), np.array(expected, float), strict=True)
@@ -544,14 +658,46 @@ def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> 
     ],
 )  # fmt: skip
 def test_wrong_class_weights(loss, y, width, weights, message) -> None:
-    rows = as_rows(np.zeros((4, 2)), y, None, Form(loss, (width,)))
+    rows = as_rows(*as_pair(np.zeros((4, 2)), y), None, Form(loss, (width,)))
     with says(ValueError, message):
         weighted_by_class(rows, weights, (width,))
 
 
+@pytest.mark.parametrize(
+    ("loss", "y", "width"),
+    [
+        (CrossEntropyLoss(), [0, 2, 2, 2, 0, 2], 3),
+        (CrossEntropyLoss(), np.eye(3)[[0, 2, 2, 2, 0, 2]], 3),
+        (BCELoss(), [0, 1, 1, 1, 0, 1], 1),
+        (HingeLoss(), [[-1], [1], [1], [1], [-1], [1]], 1),
+    ],
+)
+def test_balanced_class_weights(loss, y, width) -> None:
+    rows = as_rows(np.zeros((6, 2)), y, None, Form(loss, (width,)))
+    weight = weighted_by_class(rows, "balanced", (width,)).weight
+    np.testing.assert_array_equal(weight, [1.5, 0.75, 0.75, 0.75, 1.5, 0.75], strict=True)
+    balanced = pytest.importorskip("sklearn.utils.class_weight").compute_sample_weight
+    if np.ndim(y) == 1:
+        np.testing.assert_array_equal(weight, balanced("balanced", y))
+
+
+def test_balanced_class_weights_need_all_rows_and_one_class_each() -> None:
+    model = Sequential([Dense(2)], input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss=BCEWithLogitsLoss())
+    x = np.zeros((4, 2))
+    with says(
+        ValueError, "isn't one-hot: pass sample_weight, or BCEWithLogitsLoss(pos_weight=...)"
+    ):
+        model.fit(x, np.ones((4, 2)), class_weight="balanced")
+    with says(ValueError, "class_weight='balanced' needs arrays x and y, got an iterable"):
+        model.fit([(x, np.eye(2)[[0, 1, 1, 1]])], class_weight="balanced")
+    with says(TypeError, "or 'balanced', got 'balance'"):
+        model.fit(x, np.eye(2)[[0, 1, 1, 1]], class_weight="balance")
+
+
 @pytest.mark.parametrize("weight", ["1", None, 1j, True])
 def test_class_weights_that_are_not_numbers(weight) -> None:
-    rows = as_rows(np.zeros((4, 2)), [0, 1, 1, 0], None, Form(BCELoss(), (1,)))
+    rows = as_rows(*as_pair(np.zeros((4, 2)), [0, 1, 1, 0]), None, Form(BCELoss(), (1,)))
     with says(TypeError, "class_weight[1] >= 0, got"):
         weighted_by_class(rows, {0: 1.0, 1: weight}, (1,))
 

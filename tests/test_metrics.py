@@ -4,23 +4,43 @@ import numpy as np
 import pytest
 
 from helpers import says
-from minigrad import SGD, BCEWithLogitsLoss, Dense, HingeLoss, MSELoss, Sequential, metrics
+from minigrad import (
+    SGD,
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Dense,
+    HingeLoss,
+    Input,
+    Model,
+    MSELoss,
+    Sequential,
+    Sigmoid,
+    metrics,
+    softmax,
+)
+from minigrad.layers.activations import sigmoid
 from minigrad.metrics import (
     METRICS,
     AtThreshold,
+    OfOutput,
+    OfProbabilities,
     TopK,
     accuracy,
     binary_accuracy,
     confusion_matrix,
     f1,
     huber,
+    log_loss,
     mae,
     mse,
     named_metrics,
+    pr_auc,
     precision,
     r2,
     recall,
     rmse,
+    roc_auc,
     top_k_accuracy,
 )
 
@@ -126,7 +146,8 @@ def test_several_labels_per_row() -> None:
     t, p = np.array([[1, 1, 0], [0, 1, 0]]), np.array([[0.9, 0.4, 0.2], [0.1, 0.7, 0.6]])
     assert binary_accuracy(t, p) == pytest.approx(4 / 6)
     for metric in CLASSES:
-        with says(ValueError, "adds up to 2"):
+        way = "'binary_accuracy'" if metric is accuracy else "labels='macro'"
+        with says(ValueError, metric.__name__, "2 labels in row 0", way):
             metric(t, p)
 
 
@@ -157,7 +178,8 @@ def test_top_k_of_any_dtype(dtype: str, k: int) -> None:
     assert expected == np.mean((ranked == y[:, None]).any(axis=1))
 
 
-EVERY = [*REGRESSION, *CLASSES, binary_accuracy, top_k_accuracy, confusion_matrix]
+SCORED = [roc_auc, pr_auc, log_loss]
+EVERY = [*REGRESSION, *CLASSES, binary_accuracy, top_k_accuracy, confusion_matrix, *SCORED]
 EVERY_METRIC = pytest.mark.parametrize("metric", EVERY)
 
 
@@ -359,6 +381,15 @@ def test_unknown_metrics(given, error, message: str) -> None:
 def test_options_out_of_range() -> None:
     with says(ValueError, "AtThreshold('mae') is not known"):
         AtThreshold("mae", threshold=0.5)
+    with says(ValueError, "OfProbabilities('f1') is not known"):
+        OfProbabilities("f1")
+    for labels in ("each", "all"):
+        with says(ValueError, "AtThreshold", f"labels='{labels}'" if labels == "each" else "'all'"):
+            AtThreshold("f1", labels=labels)
+    with says(ValueError, "AtThreshold('accuracy') reports one number, and can't have labels=1"):
+        AtThreshold("accuracy", labels=1)
+    with says(ValueError, "f1 expects a label from 0 to 2, got 3"):
+        f1(np.eye(3), np.eye(3), labels=3)
     with says(ValueError, "TopK expects a whole number k >= 1, got 0"):
         TopK(k=0)
 
@@ -367,9 +398,14 @@ def test_names_of_functions() -> None:
     functions = {**METRICS, "mae": METRICS["l1"]}
     del functions["l1"]
     assert all(getattr(metrics, name) is function for name, function in functions.items())
-    found = named_metrics(list(METRICS), threshold=HingeLoss.decision_threshold)
+    found = named_metrics(list(METRICS), HingeLoss())
     assert list(found) == list(METRICS)
-    assert repr(found["f1"]) == "AtThreshold('f1', threshold=0.0)"
+    assert repr(found["accuracy"]) == "AtThreshold('accuracy', threshold=0.0)"
+    assert repr(found["f1"]) == "AtThreshold('f1', threshold=0.0, labels='macro')"
+    found = named_metrics(list(METRICS), CrossEntropyLoss())
+    assert repr(found["f1"]) == "AtThreshold('f1')"
+    assert repr(found["log_loss"]) == "OfProbabilities('log_loss', from_logits=True)"
+    assert named_metrics(list(METRICS)) == METRICS
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -396,6 +432,15 @@ def test_scikit_learn(seed: int, classes: int) -> None:
         assert ours(labels, p, threshold=0.3) == pytest.approx(score)
     t, a = rng.normal(size=(15, classes)), rng.normal(size=(15, classes))
     t[:, 0] = 0.1
+    weight = rng.integers(0, 4, size=15) / 2
+    for ours, name in ((precision, "precision"), (recall, "recall"), (f1, "f1")):
+        score = getattr(theirs, f"{name}_score")
+        given = score(y, meant, sample_weight=weight, **options)
+        assert ours(y, scores, sample_weight=weight) == pytest.approx(given)
+    given = theirs.confusion_matrix(y, meant, labels=range(classes), sample_weight=weight)
+    np.testing.assert_allclose(confusion_matrix(y, scores, sample_weight=weight), given)
+    given = theirs.r2_score(t[:, 1:], a[:, 1:], sample_weight=weight)
+    assert r2(t[:, 1:], a[:, 1:], sample_weight=weight) == pytest.approx(given)
     assert mae(t, a) == pytest.approx(theirs.mean_absolute_error(t, a))
     assert mse(t, a) == pytest.approx(theirs.mean_squared_error(t, a))
     assert rmse(t, a) == pytest.approx(theirs.mean_squared_error(t, a) ** 0.5)
@@ -410,3 +455,220 @@ def test_confusion_matrix_of_logits_needs_a_threshold() -> None:
     np.testing.assert_array_equal(confusion_matrix(target, logits, threshold=0), expected)
     signs = np.array([-1.0, 1.0, 1.0])
     np.testing.assert_array_equal(confusion_matrix(signs, logits), expected)
+
+
+@pytest.mark.parametrize("weight", [None, np.arange(40) % 4 / 2], ids=["plain", "weighted"])
+@pytest.mark.parametrize("seed", range(3))
+def test_scikit_learn_for_several_labels(seed: int, weight) -> None:
+    theirs = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(seed)
+    y, p = rng.integers(0, 2, size=(40, 4)), rng.integers(0, 11, size=(40, 4)) / 10
+    p[:, 3] *= 0.4  # this label is never predicted
+    options = {"zero_division": 0, "sample_weight": weight}
+    for ours, name in ((precision, "precision"), (recall, "recall"), (f1, "f1")):
+        score = getattr(theirs, f"{name}_score")
+        for labels, average in (("macro", "macro"), ("micro", "micro"), ("each", None)):
+            expected = score(y, p > 0.5, average=average, **options)
+            found = ours(y, p, labels=labels, sample_weight=weight)
+            np.testing.assert_allclose(found, expected, rtol=1e-13)
+        assert ours(y, p, labels=2, sample_weight=weight) == pytest.approx(expected[2])
+    for ours, score in ((roc_auc, theirs.roc_auc_score), (pr_auc, theirs.average_precision_score)):
+        for labels, average in (("macro", "macro"), ("micro", "micro"), ("each", None)):
+            expected = score(y, p, average=average, sample_weight=weight)
+            found = ours(y, p, labels=labels, sample_weight=weight)
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+        single = ours(y[:, 1], p[:, 1:2], sample_weight=weight)
+        assert single == pytest.approx(score(y[:, 1], p[:, 1], sample_weight=weight))
+        assert single == pytest.approx(ours(2 * y[:, 1] - 1, p[:, 1], sample_weight=weight))
+        logit = np.log(p[:, 1] + 0.01)
+        assert single == pytest.approx(ours(y[:, 1], logit, from_logits=True, sample_weight=weight))
+    each = [theirs.log_loss(y[:, k], p[:, k], sample_weight=weight) for k in range(4)]
+    found = log_loss(y, p, labels="each", sample_weight=weight)
+    np.testing.assert_allclose(found, each, rtol=1e-12)
+    assert log_loss(y, p, labels="macro", sample_weight=weight) == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize("weight", [None, np.arange(30) % 4 / 2], ids=["plain", "weighted"])
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_scikit_learn_for_probabilities_of_classes(classes: int, weight) -> None:
+    theirs = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(classes)
+    y, z = rng.integers(0, classes, size=30), rng.normal(size=(30, classes))
+    p, rows = softmax(z), np.eye(classes)[y]
+    area = theirs.roc_auc_score
+    expected = [
+        area(y, p, multi_class="ovr")
+        if weight is None and classes > 2
+        else np.mean([area(rows[:, k], p[:, k], sample_weight=weight) for k in range(classes)]),
+        np.mean(
+            [
+                theirs.average_precision_score(rows[:, k], p[:, k], sample_weight=weight)
+                for k in range(classes)
+            ]
+        ),
+        theirs.log_loss(y, p, sample_weight=weight),
+    ]
+    for metric, value in zip(SCORED, expected, strict=True):
+        for target in (y, rows):
+            assert metric(target, p, sample_weight=weight) == pytest.approx(value, rel=1e-12)
+            found = metric(target, z, from_logits=True, sample_weight=weight)
+            assert found == pytest.approx(value, rel=1e-12)
+
+
+def test_areas_by_hand() -> None:
+    y, p = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.8])
+    assert roc_auc(y, p) == (0.5 + 1 + 1 + 1) / 4
+    assert pr_auc(y, p) == 0.5 * 1 + 0.5 * 2 / 3
+    assert roc_auc(y, 0 * p) == 0.5
+    assert pr_auc(y, 0 * p) == 0.5
+    assert np.isnan(roc_auc(np.ones(4), p))
+    assert np.isnan(pr_auc(np.zeros(4), p))
+    both = np.stack([y, 0 * y], axis=1), np.stack([p, p], axis=1)
+    assert roc_auc(*both, labels="macro") == roc_auc(y, p)  # the second label never occurs
+    assert np.isnan(roc_auc(*both, labels=1))
+
+
+def test_log_loss_of_sure_predictions() -> None:
+    for dtype in (np.float32, np.float64):
+        p = np.array([1, 0], dtype)
+        assert log_loss(np.array([0, 1]), p) == pytest.approx(-np.log(np.finfo(dtype).eps))
+    assert log_loss(np.array([0, 1]), np.array([1000.0, -900.0]), from_logits=True) == 950.0
+    with says(ValueError, "log_loss expects 0 to 1: pass from_logits=True"):
+        log_loss(np.array([0, 1]), np.array([1.5, 0.0]))
+
+
+@EVERY_METRIC
+def test_integer_weights_repeat_rows(metric) -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 4, size=30)
+    index = np.repeat(np.arange(30), counts)
+    forms = [(rng.integers(0, 2, size=30).astype(float), rng.uniform(size=(30, 1)), {})]
+    if metric not in REGRESSION:
+        forms.append((rng.integers(0, 6, size=30), rng.dirichlet(np.ones(6), size=30), {}))
+    if metric in (*AVERAGED, *SCORED):
+        labels = rng.integers(0, 2, size=(30, 3)), rng.uniform(size=(30, 3))
+        forms += [(*labels, {"labels": labels_}) for labels_ in ("macro", "micro", "each", 1)]
+    forms = forms[1:2] if metric is top_k_accuracy else forms
+    forms = forms[:1] if metric is binary_accuracy else forms
+    for target, prediction, options in forms:
+        expected = metric(target[index], prediction[index], **options)
+        found = metric(target, prediction, sample_weight=counts, **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        found = metric(target, prediction, sample_weight=np.ones(30), **options)
+        np.testing.assert_allclose(found, metric(target, prediction, **options), rtol=1e-12)
+        with says(ValueError, "sample_weight expects shape (30,)"):
+            metric(target, prediction, sample_weight=counts[:-1], **options)
+
+
+@EVERY_METRIC
+def test_masked_steps_do_not_count(metric) -> None:
+    rng = np.random.default_rng(0)
+    mask = rng.integers(0, 2, size=(7, 5))
+    p = rng.dirichlet(np.ones(6), size=(7, 5))
+    y = rng.integers(0, 6, size=(7, 5)) if metric not in REGRESSION else rng.normal(size=p.shape)
+    if metric is binary_accuracy:
+        y = rng.integers(0, 2, size=p.shape)
+    kept = mask == 1
+    if metric is r2:  # each step is an output
+        y, p, mask, kept = y[:, 0], p[:, 0], mask[:, 0], kept[:, 0]
+    found = metric(y, p, sample_weight=mask)
+    np.testing.assert_allclose(found, metric(y[kept], p[kept]), rtol=1e-12)
+
+
+def test_weights_that_are_all_zero_give_no_number() -> None:
+    y, p, none = np.array([0, 1]), np.array([[0.2], [0.7]]), np.zeros(2)
+    for metric in (*REGRESSION, accuracy, *SCORED):
+        assert np.isnan(metric(y, p, sample_weight=none)), metric.__name__
+
+
+def test_named_metrics_of_several_labels() -> None:
+    rng = np.random.default_rng(1)
+    y = (rng.uniform(size=(50, 3)) < [0.2, 0.5, 0.8]).astype(int)
+    names = ["f1", "micro_f1", "macro_recall", "roc_auc", "micro_pr_auc", "log_loss"]
+    given = [*names, AtThreshold("recall", threshold=0, labels=2)]
+    z, measured = fitted("bce_with_logits", y, *given, units=3)
+    assert list(measured) == ["loss", *names, "recall_2"]
+    assert measured["f1"] == f1(y, z, threshold=0, labels="macro")
+    assert measured["micro_f1"] == f1(y, z, threshold=0, labels="micro")
+    assert measured["macro_recall"] == recall(y, z, threshold=0, labels="macro")
+    assert measured["recall_2"] == recall(y[:, 2], z[:, 2], threshold=0)
+    assert measured["roc_auc"] == roc_auc(y, sigmoid(z), labels="macro")
+    assert measured["micro_pr_auc"] == pytest.approx(pr_auc(y, sigmoid(z), labels="micro"))
+    assert measured["log_loss"] == pytest.approx(measured["loss"], rel=1e-12)
+    with says(ValueError, "accuracy expects one class per row, and y has", "'binary_accuracy'"):
+        fitted("bce_with_logits", y, "accuracy", units=3)
+
+
+def test_named_metrics_of_probabilities() -> None:
+    y = np.random.default_rng(1).integers(0, 3, size=50)
+    z, measured = fitted("cross_entropy", y, "roc_auc", "pr_auc", "log_loss", units=3)
+    assert measured["roc_auc"] == roc_auc(y, softmax(z))
+    assert measured["log_loss"] == pytest.approx(measured["loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("jax", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_fit_and_evaluate_weight_the_metrics(jax: bool) -> None:
+    engine = "jax" if jax else "numpy"
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 2)), rng.integers(0, 2, size=50)
+    weight = rng.integers(0, 3, size=50).astype(float)
+    model = Sequential([Dense(1), Sigmoid()], input_shape=(2,), rng=0)
+
+    def own(target, prediction, *, sample_weight=None):
+        return 0.0 if sample_weight is None else sample_weight.sum()
+
+    def plain(target, prediction):
+        return len(target)
+
+    names = ["accuracy", "roc_auc", "log_loss", "mae", own, plain]
+    model.compile(optimizer=SGD(learning_rate=1e-9), loss=BCELoss(), metrics=names)
+    p = model.predict(x)
+    expected = {
+        "accuracy": accuracy(y, p, sample_weight=weight),
+        "roc_auc": roc_auc(y, p, sample_weight=weight),
+        "log_loss": log_loss(y, p, sample_weight=weight),
+        "mae": mae(y, p, sample_weight=weight),
+        "own": weight.sum(),
+        "plain": 50,
+    }
+    found = model.evaluate(x, y, sample_weight=weight, engine=engine)
+    assert found == pytest.approx({"loss": expected["log_loss"], **expected}, rel=1e-6)
+    options = {"batch_size": 7, "verbose": 0, "engine": engine}
+    logs = model.fit(x, y, sample_weight=weight, validation_data=(x, y, weight), **options)
+    for name, value in expected.items():
+        assert logs[name][0] == pytest.approx(value, rel=1e-6)
+        assert logs[f"val_{name}"][0] == pytest.approx(value, rel=1e-6)
+    logs = model.fit(x, y, class_weight={0: 1, 1: 3}, validation_data=(x, y), **options)
+    weighted = accuracy(y, p, sample_weight=1 + 2 * y)
+    assert logs["accuracy"][0] == pytest.approx(weighted, rel=1e-6)
+    assert logs["val_accuracy"][0] == accuracy(y, p) != pytest.approx(weighted, rel=1e-3)
+
+
+def test_weights_of_some_batches_and_of_other_lengths() -> None:
+    rng = np.random.default_rng(0)
+    batches = []
+    for steps, weighted in ((3, True), (5, False), (4, True)):
+        x, y = rng.normal(size=(2, steps, 2)), rng.integers(0, 3, size=(2, steps))
+        batches.append((x, y, np.array([1.0, 0.0])) if weighted else (x, y))
+    model = Sequential([Dense(3)], input_shape=(None, 2), rng=0)
+    model.compile(optimizer="sgd", loss="cross_entropy", metrics=["accuracy"])
+    found = model.evaluate(batches)["accuracy"]
+    right = [model.predict(x).argmax(-1) == y for x, y, *_ in batches]
+    counted = [right[0][0], *right[1], right[2][0]]
+    assert found == pytest.approx(np.concatenate(counted).mean())
+
+
+def test_outputs_have_weights_of_their_own() -> None:
+    a = Input((2,), name="a")
+    model = Model(inputs=a, outputs={"kind": Dense(3)(a), "price": Dense(1)(a)}, rng=0)
+    losses = {"kind": "cross_entropy", "price": "mse"}
+    given = {"kind": ["accuracy"], "price": ["mae"]}
+    model.compile(optimizer="sgd", loss=losses, metrics=given)
+    rng = np.random.default_rng(0)
+    x, kind, price = rng.normal(size=(9, 2)), rng.integers(0, 3, size=9), rng.normal(size=9)
+    weight = {"kind": np.arange(9.0), "price": np.arange(9.0)[::-1]}
+    found = model.evaluate(x, {"kind": kind, "price": price}, sample_weight=weight)
+    p = model.predict(x)
+    assert found["kind_accuracy"] == accuracy(kind, p["kind"], sample_weight=weight["kind"])
+    assert found["price_mae"] == mae(price, p["price"], sample_weight=weight["price"])
+    assert OfOutput("kind", "micro_f1").__name__ == "kind_micro_f1"

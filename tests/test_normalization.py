@@ -16,6 +16,7 @@ from minigrad import (
     RMSNorm,
     Sequential,
     Tanh,
+    check_gradients,
 )
 
 RNG = np.random.default_rng(0)
@@ -70,11 +71,20 @@ def test_batch_that_is_not_finite_keeps_the_running_statistics() -> None:
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_frozen_batch_norm_updates_the_running_statistics() -> None:
-    layer = built(BatchNorm())
-    layer.trainable = False
-    layer.forward(X)
-    assert (layer.running_mean != 0).all()
+def test_a_frozen_batch_norm_uses_its_running_statistics_and_keeps_them() -> None:
+    model = Sequential([Dense(3), BatchNorm(), Dense(2)], input_shape=(3,), rng=0)
+    x, y = np.random.default_rng(0).normal(size=(6, 3)), np.zeros((6, 2))
+    norm = model.layers[1]
+    model.forward(x)
+    mean, variance = norm.running_mean.copy(), norm.running_variance.copy()
+    norm.trainable = False
+    np.testing.assert_array_equal(model.forward(x), model.predict(x))
+    for rows in (6, 1):
+        report = check_gradients(model, x[:rows], y[:rows], MSELoss())
+        assert report.passed, report
+    np.testing.assert_array_equal(norm.running_mean, mean)
+    np.testing.assert_array_equal(norm.running_variance, variance)
+    assert "running_mean" in norm.equation
 
 
 def test_a_constant_feature_becomes_beta() -> None:

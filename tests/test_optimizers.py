@@ -17,6 +17,8 @@ from minigrad import (
     AdamW,
     CosineDecay,
     Dense,
+    Lion,
+    Nadam,
     Optimizer,
     Parameter,
     Parameters,
@@ -39,6 +41,10 @@ EXAMPLES = [
     Adagrad(weight_decay=0.1),
     Adam(weight_decay=0.1, clip_norm=1.0),
     AdamW(clip_norm=1.0),
+    Adam(amsgrad=True),
+    AdamW(amsgrad=True, clip_value=0.5),
+    Nadam(weight_decay=0.1),
+    Lion(weight_decay=0.1),
 ]
 
 
@@ -173,7 +179,7 @@ def test_config_and_repr_round_trip(optimizer: Optimizer) -> None:
         np.testing.assert_array_equal(ours.value, theirs.value, strict=True)
 
 
-@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adagrad", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "lion"])
 def test_each_trains_by_name(name: str) -> None:
     x = np.linspace(-1, 1, 64)[:, None]
     model = Sequential([Dense(8), Tanh(), Dense(1)], input_shape=(1,), rng=0)
@@ -183,7 +189,9 @@ def test_each_trains_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SGD(momentum=0.9), RMSprop(), Adagrad(), Adam(), AdamW()], ids=repr
+    "optimizer",
+    [SGD(momentum=0.9), RMSprop(), Adagrad(), Adam(), AdamW(), Nadam(), Lion()],
+    ids=repr,
 )
 def test_model_of_another_size_or_dtype_is_refused(optimizer: Optimizer) -> None:
     optimizer.step(some_parameters(13))
@@ -398,6 +406,9 @@ def test_adamw_decouples_weight_decay() -> None:
         (lambda: AdamW(beta_2=np.nan), ValueError, "AdamW expects 0 <= beta_2 < 1, got nan"),
         (lambda: Adam(clip_norm=0), ValueError, "Adam expects clip_norm > 0, got 0"),
         (lambda: Adam(clip_value=-1), ValueError, "Adam expects clip_value > 0, got -1"),
+        (lambda: Adam(amsgrad=1), TypeError, "Adam expects amsgrad True or False, got 1"),
+        (lambda: Nadam(momentum_decay=-1), ValueError, "Nadam expects momentum_decay >= 0, got -1"),
+        (lambda: Lion(beta_2=1), ValueError, "Lion expects 0 <= beta_2 < 1, got 1"),
         (lambda: SGD(clip_norm=1, clip_value=1), ValueError, "clip_norm or clip_value, got both"),
     ],
 )
@@ -449,3 +460,48 @@ def test_other_type_errors_are_not_changed() -> None:
 def test_optimizer_without_update() -> None:
     with pytest.raises(NotImplementedError, match="Optimizer must define update"):
         Optimizer(learning_rate=1.0).step(some_parameters())
+
+
+@pytest.mark.parametrize("optimizer", EXAMPLES, ids=repr)
+@pytest.mark.parametrize("chunk", [1000, 4])
+def test_a_learning_rate_factor_is_another_learning_rate(
+    optimizer: Optimizer, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "_PIECE", chunk)
+    if not isinstance(optimizer.learning_rate, float):
+        optimizer = type(optimizer)(**{**optimizer.get_config(), "learning_rate": 0.1})
+    whole, slow, both = some_parameters(), some_parameters(), some_parameters()
+    both[1].learning_rate_factor = 0.25
+    makes = [fresh(optimizer) for _ in range(3)]
+    makes[1].learning_rate *= 0.25
+    for _ in range(3):
+        for one, parameters in zip(makes, (whole, slow, both), strict=True):
+            one.step(parameters)
+    assert makes[2].rate == optimizer.rate
+    np.testing.assert_array_equal(both[0].value, whole[0].value)
+    np.testing.assert_array_equal(both[1].value, slow[1].value)
+    both[1].learning_rate_factor = 1
+    assert len(both.trainable_pieces(1000)) == 1
+
+
+def test_a_layer_has_a_learning_rate_factor(tmp_path) -> None:
+    layers = [Dense(4, name="first"), Sequential([Dense(3), Tanh()], name="inner"), Dense(1)]
+    layers[1].learning_rate_factor = 0.5  # before it is built
+    model = Sequential(layers, input_shape=(2,), rng=0)
+    model["first"].learning_rate_factor = 2
+    model[2].bias.learning_rate_factor = 0.125
+    factors = [2.0, 2.0, 0.5, 0.5, 1.0, 0.125]
+    assert [p.learning_rate_factor for p in model.parameters] == factors
+    model.compile(optimizer=Adam(learning_rate=0.1), loss="mse")
+    model.save(tmp_path / "net.safetensors")
+    again = minigrad.load(tmp_path / "net.safetensors")
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 2))
+    for one in (model, again):
+        assert [p.learning_rate_factor for p in one.parameters] == factors
+        assert [layer.learning_rate_factor for layer in one.layers] == [2.0, 0.5, 1.0]
+        one.fit(x, y[:, :1], epochs=3, batch_size=3, verbose=0)
+    np.testing.assert_array_equal(again.parameters.value, model.parameters.value)
+    with pytest.raises(ValueError, match=r"Dense 'first' expects learning_rate_factor > 0, got 0"):
+        model["first"].learning_rate_factor = 0
+    with pytest.raises(TypeError, match="Parameter expects learning_rate_factor > 0, got '1'"):
+        model[2].bias.learning_rate_factor = "1"

@@ -20,38 +20,59 @@ from minigrad import (
     Bidirectional,
     Chain,
     Concatenate,
+    Conv1DTranspose,
     Conv2DTranspose,
+    Cropping1D,
+    Cropping2D,
     CrossEntropyLoss,
     Dense,
+    DepthwiseConv2D,
+    Dot,
     Dropout,
     Embedding,
     Flatten,
+    GaussianNoise,
     Graph,
     GroupNorm,
     HuberLoss,
     Input,
+    Lambda,
     Layer,
     LayerNorm,
     LeakyReLU,
     Loss,
+    Mask,
     Model,
     MSELoss,
     MultiHeadAttention,
     Parallel,
     Parameter,
+    Permute,
     PositionEmbedding,
+    PReLU,
+    RepeatVector,
+    Rescaling,
     Reshape,
     Residual,
     RMSNorm,
+    SeparableConv2D,
     Sequential,
     SinusoidalPositions,
+    Slice,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    Subtract,
     Tanh,
+    UpSampling1D,
     UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
     check_gradients,
 )
 from minigrad.core.layer import build_once
 from minigrad.data.by_name import each, of
 from minigrad.util.config import registered
+from registered_examples import squares, squares_back
 
 ROWS = 5
 SHAPES = [(3,), (4, 3), (3, 3, 2)]
@@ -115,6 +136,25 @@ def transposed(t: Any, layer: Any, x: Any) -> Any:
     weight = t[layer.weight].movedim((-1, -2), (0, 1)).contiguous()
     z = t.f.conv_transpose2d(x.movedim(-1, 1), weight, None, layer.strides, layer.padding)
     return activated(t, layer, z.movedim(1, -1))
+
+
+def transposed_along_time(t: Any, layer: Any, x: Any) -> Any:
+    weight = t[layer.weight].movedim((-1, -2), (0, 1)).contiguous()
+    z = t.f.conv_transpose1d(x.movedim(-1, 1), weight, None, layer.strides, layer.padding)
+    return activated(t, layer, z.movedim(1, -1))
+
+
+def by_channel(t: Any, layer: Any, x: Any) -> Any:
+    height, width, channels, _ = layer.weight.shape
+    weight = t[layer.weight].permute(2, 3, 0, 1).reshape(-1, 1, height, width)
+    options = layer.strides, layer.padding, layer.dilation_rate
+    return t.f.conv2d(x.movedim(-1, 1), weight, None, *options, channels).movedim(1, -1)
+
+
+def dot(t: Any, layer: Any, a: Any, b: Any) -> Any:
+    if layer.normalize:
+        a, b = t.f.normalize(a, dim=-1), t.f.normalize(b, dim=-1)
+    return (a * b).sum(-1, keepdim=True) if a.ndim == 2 else a @ b.mT
 
 
 def pooling(name: str, torch: str) -> Op:
@@ -181,6 +221,11 @@ def attention(t: Any, layer: Any, query: Any, value: Any = None) -> Any:
     q, k, v = heads(query, 0), heads(value, 1), heads(value, 2)
     h = t.f.scaled_dot_product_attention(q, k, v, is_causal=layer.causal)
     return h.transpose(1, 2).flatten(2) @ t[layer.output_weight] + t[layer.output_bias]
+
+
+def torch_mask(x: Any) -> Any:
+    real = x != 0
+    return (real if real.ndim == 2 else real.any(dim=2)).to(x.dtype)
 
 
 def group_norm(t: Any, layer: Any, x: Any) -> Any:
@@ -266,6 +311,39 @@ OPS = {
     "GlobalMaxPooling2D": global_pooling("GlobalMaxPooling2D", "adaptive_max_pool2d"),
     "GlobalAveragePooling1D": global_pooling("GlobalAveragePooling1D", "adaptive_avg_pool1d"),
     "GlobalAveragePooling2D": global_pooling("GlobalAveragePooling2D", "adaptive_avg_pool2d"),
+    "Conv1DTranspose": Op(
+        lambda rng, shape: Conv1DTranspose(
+            units(rng), 2, strides=int(rng.integers(1, 3)), padding=int(rng.integers(2))
+        ),
+        transposed_along_time,
+    ),
+    "DepthwiseConv2D": Op(
+        lambda rng, shape: DepthwiseConv2D(
+            2, depth_multiplier=int(rng.integers(1, 3)), padding=int(rng.integers(2))
+        ),
+        lambda t, layer, x: activated(t, layer, by_channel(t, layer, x)),
+    ),
+    "SeparableConv2D": Op(
+        lambda rng, shape: SeparableConv2D(units(rng), 2, depth_multiplier=int(rng.integers(1, 3))),
+        lambda t, layer, x: activated(
+            t, layer, by_channel(t, layer, x) @ t[layer.pointwise_weight]
+        ),
+    ),
+    "ZeroPadding1D": Op(
+        lambda rng, shape: ZeroPadding1D((1, 2)),
+        lambda t, layer, x: t.f.pad(x, (0, 0, 1, 2)),
+    ),
+    "ZeroPadding2D": Op(
+        lambda rng, shape: ZeroPadding2D(((1, 0), (0, 2))),
+        lambda t, layer, x: t.f.pad(x, (0, 0, 0, 2, 1, 0)),
+    ),
+    "Cropping1D": Op(lambda rng, shape: Cropping1D((1, 0)), lambda t, layer, x: x[:, 1:]),
+    "Cropping2D": Op(
+        lambda rng, shape: Cropping2D(((1, 0), (0, 1))), lambda t, layer, x: x[:, 1:, :-1]
+    ),
+    "UpSampling1D": Op(
+        lambda rng, shape: UpSampling1D(2), lambda t, layer, x: x.repeat_interleave(2, 1)
+    ),
     "UpSampling2D": Op(
         lambda rng, shape: UpSampling2D((1, 2)), lambda t, layer, x: x.repeat_interleave(2, 2)
     ),
@@ -285,6 +363,7 @@ OPS = {
         lambda query, value: len(value) == 2 and query[-1] == value[-1],
     ),
     "Embedding": Op(lambda rng, shape: Embedding(7, 3), lambda t, layer, ids: t[layer.weight][ids]),
+    "Mask": Op(lambda rng, shape: Mask(), lambda t, layer, x: torch_mask(x)),
     "PositionEmbedding": Op(
         lambda rng, shape: PositionEmbedding(), lambda t, layer, x: x + t[layer.weight]
     ),
@@ -297,6 +376,26 @@ OPS = {
     "BatchNorm": Op(lambda rng, shape: BatchNorm(epsilon=0.1), batch_norm),
     "LayerNorm": Op(lambda rng, shape: LayerNorm(epsilon=0.1), layer_norm),
     "Dropout": Op(lambda rng, shape: Dropout(0), lambda t, layer, x: x),
+    "SpatialDropout1D": Op(lambda rng, shape: SpatialDropout1D(0), lambda t, layer, x: x),
+    "SpatialDropout2D": Op(lambda rng, shape: SpatialDropout2D(0), lambda t, layer, x: x),
+    "GaussianNoise": Op(lambda rng, shape: GaussianNoise(0), lambda t, layer, x: x),
+    "PReLU": Op(
+        lambda rng, shape: PReLU(slope_initializer=rng.uniform(0.1, 0.5, shape)),
+        lambda t, layer, x: x.clamp(min=0) + t[layer.slope] * x.clamp(max=0),
+    ),
+    "Lambda": Op(lambda rng, shape: Lambda(squares, squares_back), lambda t, layer, x: x * x),
+    "Rescaling": Op(
+        lambda rng, shape: Rescaling(float(rng.uniform(0.5, 2)), offset=-1.0),
+        lambda t, layer, x: layer.scale * x + layer.offset,
+    ),
+    "Permute": Op(
+        lambda rng, shape: Permute((*range(len(shape), 0, -1),)),
+        lambda t, layer, x: x.permute(0, *layer.dims),
+    ),
+    "RepeatVector": Op(
+        lambda rng, shape: RepeatVector(3), lambda t, layer, x: x[:, None].repeat(1, 3, 1)
+    ),
+    "Slice": Op(lambda rng, shape: Slice("..., :2"), lambda t, layer, x: x[..., :2]),
     "Flatten": Op(lambda rng, shape: Flatten(), lambda t, layer, x: x.flatten(1)),
     "Reshape": Op(
         lambda rng, shape: Reshape((-1, *shape[:-1])),
@@ -326,6 +425,14 @@ OPS = {
     ),
     "Add": merging("Add", lambda *xs: sum(xs)),
     "Average": merging("Average", lambda *xs: sum(xs) / len(xs)),
+    "Subtract": Op(lambda rng, shape: Subtract(), lambda t, layer, a, b: a - b, (2,)),
+    "Maximum": merging("Maximum", lambda *xs: reduce(lambda a, b: a.maximum(b), xs)),
+    "Minimum": merging("Minimum", lambda *xs: reduce(lambda a, b: a.minimum(b), xs)),
+    "Dot": Op(
+        lambda rng, shape: Dot(-1, normalize=bool(rng.integers(2))),
+        dot,
+        (2,),
+    ),
     "Multiply": merging("Multiply", lambda *xs: math.prod(xs)),
     "Concatenate": Op(
         lambda rng, shape: Concatenate(),

@@ -262,7 +262,7 @@ def test_batches_of_an_iterable_have_masks() -> None:
     expected = arrays.evaluate(X, Y, sample_weight=WEIGHT)
     assert {name: logs[f"val_{name}"][0] for name in expected} == pytest.approx(expected)
     assert batches.evaluate(given) == pytest.approx(expected)
-    assert expected["accuracy"] == accuracy(Y, arrays.predict(X))  # of all terms, masked or not
+    assert expected["accuracy"] == accuracy(Y, arrays.predict(X), sample_weight=WEIGHT)
 
 
 def test_batches_of_different_lengths() -> None:
@@ -273,8 +273,9 @@ def test_batches_of_different_lengths() -> None:
     flat = [np.concatenate([part[i].reshape(-1, *axes) for part in parts]) for i, axes in
             enumerate([(CLASSES,), (), ()])]  # fmt: skip
     found = model.evaluate(given)
-    assert found["accuracy"] == accuracy(flat[1], flat[0])
-    assert found["top_2_accuracy"] == top_k_accuracy(flat[1], flat[0], k=2)
+    assert found["accuracy"] == accuracy(flat[1], flat[0], sample_weight=flat[2])
+    expected = top_k_accuracy(flat[1], flat[0], k=2, sample_weight=flat[2])
+    assert found["top_2_accuracy"] == expected
     loss = CrossEntropyLoss().forward(flat[0], flat[1], sample_weight=flat[2])
     assert found["loss"] == pytest.approx(loss, rel=1e-12)
 

@@ -31,9 +31,9 @@ from minigrad.checks.single import model_of
 from minigrad.core.layer import walk
 from minigrad.metrics import AtThreshold, TopK
 from minigrad.util.config import Configurable, as_object, registered
-from minigrad.util.names import snake_case
 from minigrad.util.serialization import from_config, to_config
-from registered_examples import GRAPHS, LAYERS
+from minigrad.util.spelling import snake_case
+from registered_examples import FUNCTIONS, GRAPHS, LAYERS
 
 
 def locked(array: np.ndarray, dtype: str = "float64") -> np.ndarray:
@@ -56,14 +56,14 @@ def test_the_public_layers_and_losses_are_registered() -> None:
 def test_config_round_trip(example) -> None:
     arrays: dict[str, np.ndarray] = {}
     text = json.dumps(to_config(example, "example", arrays))
-    again = from_config(json.loads(text), arrays=arrays)
+    again = from_config(json.loads(text), FUNCTIONS, arrays)
     assert repr(again) == repr(example)
     assert type(again) is type(example)
 
 
 def test_repr_is_code_that_makes_an_equal_object(example) -> None:
     known = {cls.__name__: cls for cls in registered(Configurable).values()}
-    again = eval(repr(example), {"np": np, **known})
+    again = eval(repr(example), {"np": np, **FUNCTIONS, **known})
     assert repr(again) == repr(example)
     assert type(again) is type(example)
 
@@ -111,7 +111,7 @@ def test_a_saved_layer_computes_the_same(any_layer_example, dtype: str, tmp_path
     x = rows_for(*any_layer_example)
     model.forward(x)
     model.save(tmp_path / "net.safetensors")
-    twin = minigrad.load(tmp_path / "net.safetensors")
+    twin = minigrad.load(tmp_path / "net.safetensors", custom_objects=FUNCTIONS)
     assert repr(twin) == repr(model)
     np.testing.assert_array_equal(twin.predict(x), model.predict(x), strict=True)
     np.testing.assert_array_equal(twin.forward(x), model.forward(x), strict=True)

@@ -22,6 +22,7 @@ from minigrad import (
     Schedule,
     Sequential,
     StepDecay,
+    Warmup,
     register,
 )
 from minigrad.util.serialization import from_config, to_config
@@ -33,6 +34,8 @@ EXAMPLES = [
     ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.9, decay_steps=4),
     CosineDecay(initial_learning_rate=0.5, decay_steps=7),
     CosineDecay(initial_learning_rate=0.5, decay_steps=7, warmup_steps=3, final_learning_rate=0.1),
+    Warmup(0.5, warmup_steps=3),
+    Warmup(ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.9), warmup_steps=2),
 ]
 X, Y = np.linspace(0, 1, 12)[:, None], np.linspace(0, 1, 12)
 
@@ -42,7 +45,17 @@ def close(ours, theirs) -> None:
 
 
 def make(name: str, options) -> Schedule:
+    if name == "Warmup":
+        return Warmup(0.5, **options)
     return getattr(minigrad, name)(initial_learning_rate=0.5, **options)
+
+
+def test_warmup_before_a_schedule() -> None:
+    cosine = CosineDecay(initial_learning_rate=0.5, decay_steps=7)
+    both = CosineDecay(initial_learning_rate=0.5, decay_steps=7, warmup_steps=3)
+    warm = Warmup(cosine, warmup_steps=3)
+    assert [warm(step) for step in range(12)] == [both(step) for step in range(12)]
+    assert warm.initial_learning_rate == Warmup(0.5, warmup_steps=1).initial_learning_rate == 0.5
 
 
 @pytest.mark.parametrize(
@@ -62,7 +75,7 @@ def test_installed_pytorch() -> None:
 
 
 def test_formulas() -> None:
-    step, one, four, cosine, warm = EXAMPLES
+    step, one, four, cosine, warm = EXAMPLES[:5]
     for t in range(15):
         close(step(t), 0.5 * 0.3 ** math.floor(t / 3))
         close(one(t), 0.5 * 0.9**t)
@@ -139,6 +152,16 @@ def test_custom_schedule() -> None:
             lambda: StepDecay(initial_learning_rate=0, decay_rate=0.5, decay_steps=1),
             ValueError,
             "StepDecay expects initial_learning_rate > 0, got 0",
+        ),
+        (
+            lambda: Warmup(0, warmup_steps=1),
+            ValueError,
+            "Warmup expects learning_rate > 0, got 0",
+        ),
+        (
+            lambda: Warmup(0.1, warmup_steps=0),
+            ValueError,
+            "Warmup expects a whole number warmup_steps >= 1, got 0",
         ),
         (
             lambda: StepDecay(initial_learning_rate=1, decay_rate=0.5, decay_steps=0),

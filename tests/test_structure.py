@@ -61,8 +61,13 @@ DOORS = {
         "summary",
         "trace",
     )
-} | {("core.trainer", "trace"), ("history", "plots")}
-"""Imports inside a method of `Model`, `Trainer` or `History`, against the order of the rooms."""
+} | {
+    ("core.layer", "graphs.symbol"),
+    ("core.trainer", "trace"),
+    ("history", "plots"),
+    ("models.engines", "jit"),
+}
+"""Imports inside a method, against the order of the rooms."""
 
 
 def module_name(path: Path) -> str:

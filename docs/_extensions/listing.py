@@ -22,7 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import minigrad
 from minigrad.util.config import as_object, registered
-from minigrad.util.names import snake_case
+from minigrad.util.spelling import snake_case
 
 NAMED = minigrad.Activation, minigrad.Loss, minigrad.Optimizer, minigrad.Initializer
 SIGNS = {

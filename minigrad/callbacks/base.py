@@ -100,6 +100,69 @@ class EpochCallback(Callback):
         self.function(epoch, logs)
 
 
+class LambdaCallback(Callback):
+    """A callback made of functions, one for each method that `Callback` has.
+
+    Args:
+        on_train_begin, on_epoch_begin, on_update_end, on_epoch_end, on_train_end: functions with
+            the arguments of the methods, as in `lambda trainer, epoch: ...` for `on_epoch_begin`.
+
+    Raises:
+        TypeError: something that isn't a function, or takes other arguments.
+
+    >>> from minigrad import Dense, Sequential
+    >>> model = Sequential([Dense(1)], input_shape=(1,), rng=0)
+    >>> model.compile(optimizer="sgd", loss="mse")
+    >>> shout = LambdaCallback(on_epoch_begin=lambda trainer, epoch: print("epoch", epoch))
+    >>> history = model.fit([[0], [1]], [0, 1], epochs=2, callbacks=[shout], verbose=0)
+    epoch 1
+    epoch 2
+    """
+
+    def __init__(
+        self,
+        *,
+        on_train_begin: Callable[[Trainer], Any] | None = None,
+        on_epoch_begin: Callable[[Trainer, int], Any] | None = None,
+        on_update_end: Callable[[Trainer], Any] | None = None,
+        on_epoch_end: Callable[[Trainer, int, dict[str, float]], Any] | None = None,
+        on_train_end: Callable[[Trainer], Any] | None = None,
+    ) -> None:
+        given = {
+            "on_train_begin": on_train_begin,
+            "on_epoch_begin": on_epoch_begin,
+            "on_update_end": on_update_end,
+            "on_epoch_end": on_epoch_end,
+            "on_train_end": on_train_end,
+        }
+        for name, function in given.items():
+            if function is None:
+                continue
+            expected = [*signature(getattr(Callback, name)).parameters][1:]
+            if not callable(function) or not takes(function, len(expected)):
+                raise TypeError(
+                    f"LambdaCallback expects a function of ({', '.join(expected)}) as {name}, got "
+                    f"{function!r}"
+                )
+            vars(self)[name] = function  # hides the method
+
+    @override
+    def get_config(self) -> dict[str, Any]:
+        """Return the functions that were given."""
+        return {**vars(self)}
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Return whether a function can be called with so many arguments by position."""
+    try:
+        signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # a built-in function doesn't say
+        return True
+    return True
+
+
 def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
     """Return callbacks, with functions of (epoch, logs) wrapped in one."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):

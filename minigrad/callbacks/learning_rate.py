@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isnan
 
 from typing_extensions import override
 
-from minigrad.callbacks.base import Callback
+from minigrad.callbacks.base import Callback, takes
 from minigrad.callbacks.monitors import Mode, Monitor
 from minigrad.core.trainer import Trainer
 from minigrad.util.options import check_int, check_not_negative, check_positive
@@ -16,7 +17,8 @@ class LearningRateScheduler(Callback):
     """Sets the optimizer's learning rate before each epoch.
 
     Args:
-        schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate.
+        schedule: takes the epoch, from 1 and on over several fits, and returns its learning rate;
+            or takes (epoch, rate), as in Keras, with the rate so far. Keras counts epochs from 0.
 
     Raises:
         TypeError: `schedule` isn't a function; when training begins, an optimizer whose learning
@@ -29,14 +31,19 @@ class LearningRateScheduler(Callback):
     >>> history = model.fit([[0], [1]], [0, 1], epochs=3, callbacks=[halving], verbose=0)
     >>> model.optimizer.learning_rate
     0.125
+    >>> falling = LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+    >>> history = model.fit([[0], [1]], [0, 1], callbacks=[falling], verbose=0)
+    >>> model.optimizer.learning_rate
+    0.0625
     """
 
-    def __init__(self, schedule: Callable[[int], float]) -> None:
-        if not callable(schedule):
+    def __init__(self, schedule: Callable[[int], float] | Callable[[int, float], float]) -> None:
+        if not callable(schedule) or not (takes(schedule, 1) or takes(schedule, 2)):
             raise TypeError(
-                f"LearningRateScheduler expects a function of the epoch, got {schedule!r}"
+                "LearningRateScheduler expects a function of the epoch, or of (epoch, rate), got "
+                f"{schedule!r}"
             )
-        self.schedule = schedule
+        self.schedule: Callable[..., float] = schedule
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -44,7 +51,8 @@ class LearningRateScheduler(Callback):
 
     @override
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        trainer.optimizer.learning_rate = self.schedule(epoch)
+        given = (epoch,) if takes(self.schedule, 1) else (epoch, trainer.optimizer.rate)
+        trainer.optimizer.learning_rate = self.schedule(*given)
 
 
 class ReduceOnPlateau(Monitor):
@@ -99,7 +107,8 @@ class ReduceOnPlateau(Monitor):
         _refuse_schedule(self, trainer)
         self.best, self.best_epoch, self._waited = None, 0, 0
         for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
-            self._runs_out(epoch, {self.monitor: value})
+            if not isnan(value):  # an epoch that wasn't validated
+                self._runs_out(epoch, {self.monitor: value})
 
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
@@ -114,7 +123,9 @@ class ReduceOnPlateau(Monitor):
             )
 
     def _runs_out(self, epoch: int, logs: Mapping[str, float]) -> bool:
-        """Count an epoch, and return whether patience runs out."""
+        """Count an epoch that reports the name, and return whether patience runs out."""
+        if self.monitor not in logs:
+            return False
         self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
         return self._waited == self.patience
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from minigrad.util.config import Configurable
 
+_NOT_COPIED = ("cache", "_output", "_symbols")
+
 
 class Cached(Configurable):
     """Base of layers and losses, which keep what `backward` needs in `self.cache`.
@@ -37,13 +39,15 @@ class Cached(Configurable):
                 )
             if name.startswith("__"):  # copy and pickle ask for these before `__init__` has run
                 raise AttributeError(name)
-            raise AttributeError(
-                f"{self.label} has no attribute '{name}'{self._missing_hint()}", name=name, obj=self
-            )
+            from minigrad.util.lookup import hint
+
+            message = f"{self.label} has no attribute '{name}'"
+            message += hint(self, name) or self._missing_hint()
+            raise AttributeError(message, name=name, obj=self)
 
     def _missing_hint(self) -> str:
         """Return what a message adds about a missing attribute."""
         return ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "cache"}
+        return {key: value for key, value in self.__dict__.items() if key not in _NOT_COPIED}

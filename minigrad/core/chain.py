@@ -12,10 +12,11 @@ from typing_extensions import override
 
 from minigrad.core.layer import Layer, build_once, walk
 from minigrad.data.arrays import Array, Shape
-from minigrad.util.config import register
+from minigrad.util.config import register, registered
 from minigrad.util.frozen import FrozenList
-from minigrad.util.names import is_default_name, nearest, snake_case
+from minigrad.util.names import is_default_name, nearest
 from minigrad.util.random import RNG
+from minigrad.util.spelling import snake_case
 
 
 @register
@@ -67,6 +68,11 @@ class Chain(Layer):
         shape = input_shape
         for layer in self.layers:
             shape = build_once(layer, shape, rng)
+            if layer.gives_mask and layer is not self.layers[-1]:
+                raise ValueError(
+                    f"a chain such as Sequential has no masks, got {layer.label}: call the layers "
+                    "on an Input, as in LSTM(8)(h, mask), and make a Model"
+                )
         self.layers = FrozenList(self.layers)
         return shape
 
@@ -142,8 +148,10 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
         raise ValueError(f"{owner} needs at least one layer")
     for index, layer in enumerate[object](layers):
         if not isinstance(layer, Layer):
-            hint = f": pass an object, {layer.__name__}(...)" if isinstance(layer, type) else ""
-            raise TypeError(f"{owner} expects a Layer as layers[{index}], got {layer!r}{hint}")
+            from minigrad.util.lookup import instead
+
+            way = instead("layers", layer, registered(Layer).values()) or "pass an object"
+            raise TypeError(f"{owner} expects a Layer as layers[{index}], got {layer!r}: {way}")
     _refuse_repeated(layers, owner)
     taken: dict[str, Layer] = {}
     for layer in sorted(layers, key=lambda layer: not _is_settled(layer)):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from inspect import signature
 from numbers import Integral
 from types import NoneType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +18,15 @@ from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
 from minigrad.util.fields import option, options
-from minigrad.util.names import join, kind_of
-from minigrad.util.options import check_bool
+from minigrad.util.names import join
+from minigrad.util.options import check_bool, check_positive
 from minigrad.util.random import RNG
+
+if TYPE_CHECKING:
+    from minigrad.graphs.symbol import Symbol
 
 L = TypeVar("L", bound="Layer")
 T = TypeVar("T")
-
-
-class Symbol:
-    """A value in a graph: an `Input`, or the output of a layer."""
-
-    def __init__(self, layer: Layer | None, sources: tuple[Symbol, ...]) -> None:
-        self.layer = layer
-        self.sources = sources
-
-    @override
-    def __repr__(self) -> str:
-        assert self.layer is not None
-        return f"the output of {self.layer.label}"
 
 
 @options
@@ -88,11 +78,16 @@ class Layer(Cached):
     """Whether the positions of a row are computed in sequence; such a model needs large blocks."""
     gives_probabilities = False
     """Whether outputs are probabilities, so that a loss that takes logits must not follow."""
+    gives_mask = False
+    """Whether the output is a mask, which only a graph can pass to a layer beside its input."""
+    chooses_dtype = True
+    """Whether the layer decides the dtype of its input; else another one that takes it does."""
     min_batch_size = 1
     """The fewest rows a batch may have in training."""
     buffers: tuple[str, ...] = option(init=False, default=())
     """Names of attributes that are arrays, saved with the model but not trained."""
     _frozen = False
+    _factor = 1.0
 
     @override
     def _missing_hint(self) -> str:
@@ -105,17 +100,16 @@ class Layer(Cached):
 
     def __call__(self, *inputs: Symbol) -> Symbol:
         """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
-        if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
-            got = ", ".join(map(kind_of, inputs)) or "nothing"
-            way = "for arrays use forward(x)" + " or predict(x)" * hasattr(self, "predict")
-            first: object = inputs[0] if inputs else None
-            if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
-                way = "pass several inputs apart, as in Concatenate()(a, b)"
-            raise TypeError(
-                f"{self.label} can be called on an Input, or on what layers called on one give, "
-                f"got {got}: {way}"
-            )
-        return Symbol(self, inputs)
+        from minigrad.graphs.symbol import call
+
+        return call(self, inputs)
+
+    @property
+    def output(self) -> Symbol:
+        """The symbol of this layer's output in its model, of which a graph can be made."""
+        from minigrad.graphs.symbol import output_of
+
+        return output_of(self)
 
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         """Create the parameters for this input shape, and return the output shape.
@@ -202,6 +196,22 @@ class Layer(Cached):
             layer._frozen = not value
             for _, parameter in layer.own_parameters():
                 parameter.trainable = value
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What an optimizer multiplies its learning rate by for the parameters; above 0.
+
+        Applies to sublayers too. Pretrained layers often have a factor such as 0.1.
+        """
+        return self._factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, value: float) -> None:
+        value = check_positive(value, "learning_rate_factor", self.label)
+        for _, layer in walk(self):
+            layer._factor = value
+            for _, parameter in layer.own_parameters():
+                parameter.learning_rate_factor = value
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -312,11 +322,13 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 def replica(layer: L) -> L:
     """Return a copy that shares the layer's values, and has gradients and caches of its own."""
     parameters = layer.parameters
-    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.twins(), strict=True)))
+    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.replicas(), strict=True)))
 
 
 def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
     """Build a layer for its input shape, unless it is built, and return its output shape."""
+    if not isinstance(layer, Layer):
+        raise TypeError(f"a layer holds {layer!r} in place of a layer: assign an object")
     if layer.output_shape is not None:
         if layer.input_shape != input_shape:
             raise ValueError(
@@ -337,9 +349,11 @@ def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
     if not isinstance(output_shape, dict):  # of a graph with several outputs
         output_shape = _as_shape(output_shape, layer.label)
     layer.input_shape, layer.output_shape = input_shape, output_shape
-    if layer._frozen:
-        for _, parameter in layer.own_parameters():
+    for _, parameter in layer.own_parameters():
+        if layer._frozen:
             parameter.trainable = False
+        if layer._factor != 1:
+            parameter.learning_rate_factor = layer._factor
     return output_shape  # type: ignore[no-any-return]
 
 
@@ -354,8 +368,10 @@ def _as_shape(shape: Any, owner: str) -> Shape:
 
 def _reshape_hint(shape: Shape, input_shape: Shape) -> str:
     if shape == input_shape:
-        batch = f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
-        return ": a single row needs a batch axis, x[np.newaxis]" + batch * (len(shape) > 1)
+        way = ": a single row needs a batch axis, x[np.newaxis]"
+        if len(shape) > 1:
+            way += f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
+        return way
     if len(shape) == 1 and input_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
     if input_shape[:1] == (None,) != input_shape and shape[1:] == input_shape[1:]:

@@ -45,6 +45,8 @@ class Loss(Cached):
     """Whether the loss computes probabilities from the predictions itself."""
     decision_threshold: ClassVar[float] = 0.5
     """The prediction above which class 1 is predicted: 0 for logits."""
+    several_labels: ClassVar[bool] = False
+    """Whether each of several outputs predicts a label of its own, one of two."""
 
     losses: Mapping[str, Loss] = option(init=False, default=MappingProxyType({}))
     """The losses of several outputs; see `JointLoss`."""
@@ -88,12 +90,20 @@ class Loss(Cached):
             TypeError, ValueError: arrays of another type or shape, or without rows.
         """
         a = as_data(prediction, "the prediction")
+        t = as_array(target, "y")
         if a.dtype.kind != "f":
+            way = "exchange the two arguments, or " * (t.dtype.kind == "f")
             raise TypeError(
-                f"{self.label} expects predictions that are floats, got dtype {a.dtype}: pass "
+                f"{self.label} expects predictions that are floats, got dtype {a.dtype}: {way}pass "
                 "prediction.astype(float)"
             )
-        t = self.match(as_array(target, "y"), a.shape)
+        try:
+            t = self.match(t, a.shape)
+        except ValueError:
+            from minigrad.data.exchanged import refuse_exchanged
+
+            refuse_exchanged(a, t, self.label)
+            raise
         weight = None if sample_weight is None else as_weights(sample_weight, a.shape)
         with np.errstate(under="ignore"):
             return self.measure(a, t, weight, total, training=training)

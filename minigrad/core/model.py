@@ -40,9 +40,15 @@ class BaseModel(Layer):
         self.rng, self.seed = as_rng(rng)
         self._parameters: Parameters | None = None
         self._places: list[tuple[Any, Any, object]] = []
+        self._sizes: list[tuple[dict[str, Any], int]] = []
         self._building = RLock()
         if input_shape is not None:
             self.build_for(as_input_shape(input_shape, self.label))
+
+    @override
+    def _missing_hint(self) -> str:
+        made = "network" in vars(self)
+        return super()._missing_hint() if made else ": call super().__init__(network) first"
 
     @property
     @override
@@ -79,9 +85,10 @@ class BaseModel(Layer):
         self._parameters = Parameters((p for _, p in self.named_parameters()), dtype=self.dtype)
         for inner in layers[1:]:
             if isinstance(inner, BaseModel):
-                inner.dtype, inner._places = self.dtype, []
+                inner.dtype, inner._places, inner._sizes = self.dtype, [], []
                 inner._parameters = Parameters(p for _, p in inner.named_parameters())
         self._places = [place for layer in layers for place in contents(layer)]
+        self._sizes = [(own, len(own) + ("cache" not in own)) for own in map(vars, layers)]
 
     @property
     @override
@@ -90,10 +97,12 @@ class BaseModel(Layer):
         self.check_built()
         try:
             changed = any([container[key] is not item for container, key, item in self._places])
+            changed = changed or any([len(own) > size for own, size in self._sizes])
         except LookupError:
             changed = True
         if self._parameters is None or changed:
-            self._gather()
+            with self._building:
+                self._gather()
         assert self._parameters is not None
         return self._parameters
 
@@ -123,13 +132,13 @@ class BaseModel(Layer):
         x = inputs[0] if len(inputs) == 1 else self.as_input(*inputs)
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = self.cast(self.as_input(x), self.dtype)
-        self._build_or_check(x)
-        if training:
-            _ = self.parameters  # gathers again if a parameter was replaced or shared since
-        output = self.network.forward(x, training=training)
+        self._build_if_needed(x)
+        self.check_rows(x, self.input_shape)
+        _ = self.parameters  # gathers again if an attribute was replaced or added since
+        output: Data = self.network.forward(x, training=training)
         self.network.check_output(output, row_count(x))
         if training:
-            self.cache = getattr(output, "shape", None)
+            self.cache = None if isinstance(output, dict) else output.shape
         return output
 
     def as_input(self, *inputs: Data) -> Data:
@@ -175,16 +184,20 @@ class BaseModel(Layer):
         plain = cls.forward is BaseModel.forward and cls.backward is BaseModel.backward
         return self.network if plain else self
 
-    def _build_or_check(self, x: Data) -> None:
-        """Refuse rows of another shape; an unbuilt model is built for them."""
+    def _build_if_needed(self, x: Data) -> None:
+        """Build an unbuilt model for these rows."""
         if self.output_shape is None:
             self.build_for(self.check_rows(x, None))
-        self.check_rows(x, self.input_shape)
 
     @property
     @override
     def input_names(self) -> tuple[str, ...]:
         return self.network.input_names
+
+    @property
+    def output_layers(self) -> Any:
+        """The network that gives the output; of several outputs a dict of layers by name."""
+        return getattr(self.network, "output_layers", self.network)
 
     @override
     def check_rows(self, x: Data, input_shape: Shape | None) -> Shape:
@@ -202,7 +215,7 @@ class BaseModel(Layer):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         del state["_building"]
-        return {**state, "_parameters": None, "_places": []}
+        return {**state, "_parameters": None, "_places": [], "_sizes": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Gather the parameters of a copy in one vector of its own."""

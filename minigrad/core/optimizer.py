@@ -75,28 +75,36 @@ class Optimizer(Configurable):
         self.steps = 0
         self.state: dict[str, Array] = {}
         self._first: ref[Parameter] | None = None
+        self._factor = 1.0  # of the parameters whose update is in progress
 
     @override
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "learning_rate" and (isinstance(value, type) or not callable(value)):
             value = check_positive(value, name, self)
+        if not hasattr(self, name):
+            from minigrad.util.attributes import refuse_unknown
+
+            refuse_unknown(self, name)
         object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_first": None}
+        return {**self.__dict__, "_first": None, "_factor": 1.0}
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step, or of the one in progress."""
+        """The learning rate of the next step.
+
+        In `update` it is that of the parameters in hand: times their `learning_rate_factor`.
+        """
         if isinstance(self.learning_rate, float):
-            return self.learning_rate
+            return self.learning_rate * self._factor
         rate = float(self.learning_rate(self.steps))
         if not 0 <= rate < inf:
             raise ValueError(
                 f"{type(self).__name__} expects a learning rate of at least 0, got {rate} from "
                 f"{self.learning_rate!r} at step {self.steps}"
             )
-        return rate
+        return rate * self._factor
 
     @property
     def equation(self) -> str:
@@ -139,20 +147,24 @@ class Optimizer(Configurable):
         if slots:
             self.prepare_state(parameters, slots)
         clip = self._clipping(parameters)
-        for place, theta, g in parameters.trainable_pieces(_PIECE):
-            if clip is not None:
-                g = clip(g)
-            if self.weight_decay:
-                g = self.decay(theta, g)
-            state = {slot: self.state[slot][place] for slot in slots} if slots else {}
-            given = [*map(id, state.values())] if slots else []
-            result = self.update(theta, g, state)  # type: ignore[func-returns-value]
-            if result is not None or (state and [*map(id, state.values())] != given):
-                raise TypeError(
-                    f"update of {type(self).__name__} must change value and the arrays of state in "
-                    "place, as in value -= ..., and return None"
-                )
-        vars(self)["steps"] += 1  # past `__setattr__`, which takes a moment
+        try:
+            for place, theta, g, factor in parameters.trainable_pieces(_PIECE):
+                vars(self)["_factor"] = factor  # past `__setattr__`, which takes a moment
+                if clip is not None:
+                    g = clip(g)
+                if self.weight_decay:
+                    g = self.decay(theta, g)
+                state = {slot: self.state[slot][place] for slot in slots} if slots else {}
+                given = [*map(id, state.values())] if slots else []
+                result = self.update(theta, g, state)  # type: ignore[func-returns-value]
+                if result is not None or (state and [*map(id, state.values())] != given):
+                    raise TypeError(
+                        f"update of {type(self).__name__} must change value and the arrays of "
+                        "state in place, as in value -= ..., and return None"
+                    )
+        finally:
+            vars(self)["_factor"] = 1.0
+        vars(self)["steps"] += 1
 
     def check_owner(self, parameters: Iterable[Parameter]) -> None:
         """Refuse parameters other than those whose steps this optimizer remembers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -13,7 +13,8 @@ from typing_extensions import Self, override
 
 from minigrad.data.arrays import Array, Shape, as_array
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.options import check_bool
+from minigrad.util.names import missing
+from minigrad.util.options import check_bool, check_positive
 
 
 class Vectors:
@@ -70,6 +71,7 @@ class Parameter:
         self.start = 0
         self.name = name
         self._trainable = check_bool(trainable, "trainable", self)
+        self._factor = 1.0
         self.regularizer = check_regularizer(regularizer, "regularizer")
 
     @property
@@ -110,6 +112,18 @@ class Parameter:
             source.vectors.changes += 1
 
     @property
+    def learning_rate_factor(self) -> float:
+        """What an optimizer multiplies its learning rate by for this parameter; above 0."""
+        return self.source._factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, new: float) -> None:
+        source = self.source
+        source._factor = check_positive(new, "learning_rate_factor", self)
+        if source.vectors is not None:
+            source.vectors.changes += 1
+
+    @property
     def shape(self) -> Shape:
         """The shape of the value."""
         return self.value.shape
@@ -118,6 +132,15 @@ class Parameter:
     def size(self) -> int:
         """The number of elements."""
         return self.value.size
+
+    if not TYPE_CHECKING:  # a type checker knows that a parameter isn't an array
+
+        def __array__(self, *args: Any, **options: Any) -> NoReturn:
+            """Refuse to be taken for an array."""
+            raise TypeError(f"{self!r} isn't an array: use its value, as in x @ weight.value")
+
+        __getitem__ = __neg__ = __pow__ = __array__
+        __getattr__ = missing
 
     def _check_shape(self, what: str, new: ArrayLike) -> None:
         given = np.shape(new)
@@ -179,10 +202,10 @@ class Parameters(Sequence[Parameter]):
             if use.source is not use:
                 self._shared.setdefault(use.source, []).append(use)
         self._dtype = dtype
-        self._find()
+        self._find_vectors()
         if any(p.vectors is None for p in self._items):
             self._gather(dtype or np.result_type(*(p.value for p in self._items), np.float32))
-        self._current()
+        self._current_views()
         for source, uses in self._shared.items():
             for use in uses:
                 use._grad = use._grad.astype(source.value.dtype, copy=False)
@@ -194,9 +217,9 @@ class Parameters(Sequence[Parameter]):
             old = p.value, p.grad
             p.place(vectors, start)
             p.value, p.grad = old
-        self._find()
+        self._find_vectors()
 
-    def _find(self) -> None:
+    def _find_vectors(self) -> None:
         """Look for flat vectors in which the parameters lie side by side."""
         found = {(p.vectors, p.start - start) for start, p in self._placed()}
         if not self._items:
@@ -204,7 +227,7 @@ class Parameters(Sequence[Parameter]):
             found = {(Vectors(empty, empty.copy()), 0)}
         self._vectors, offset = found.pop() if len(found) == 1 else (None, 0)
         self._views: tuple[Array, Array] | None = None
-        self._pieces: list[tuple[slice, Array, Array]] = []
+        self._pieces: list[tuple[slice, Array, Array, float]] = []
         if self._vectors is not None:
             place = slice(offset, offset + self.size)
             self._views = self._vectors.value[place], self._vectors.grad[place]
@@ -212,13 +235,13 @@ class Parameters(Sequence[Parameter]):
             if self._dtype is not None and self._dtype != self._vectors.value.dtype:
                 self._vectors = None
 
-    def _current(self) -> tuple[Array, Array] | None:
+    def _current_views(self) -> tuple[Array, Array] | None:
         """Return the values and the gradients as flat views, if they lie side by side.
 
         A model gathers its own again where another model has taken some into its vectors.
         """
         if self._vectors is None or self._vectors.changes != self._changes:
-            self._find()
+            self._find_vectors()
             if self._vectors is None and self._dtype is not None:
                 self._gather(self._dtype)
         return self._views
@@ -258,15 +281,15 @@ class Parameters(Sequence[Parameter]):
         """Return each parameter's part of a flat vector, such as a slot, as a view in its shape."""
         return {p: vector[start : start + p.size].reshape(p.shape) for start, p in self._placed()}
 
-    def twins(self) -> list[Parameter]:
+    def replicas(self) -> list[Parameter]:
         """Return parameters with the same values, shared, and gradients of their own."""
         vectors: dict[Vectors | None, Vectors] = {}
-        twins = [copy.copy(p) for p in self._items]
-        for twin, p in zip(twins, self._items, strict=True):
+        replicas = [copy.copy(p) for p in self._items]
+        for replica, p in zip(replicas, self._items, strict=True):
             assert p.vectors is not None
             own = Vectors(p.vectors.value, np.zeros_like(p.vectors.grad))
-            twin.place(vectors.setdefault(p.vectors, own), p.start)
-        return twins
+            replica.place(vectors.setdefault(p.vectors, own), p.start)
+        return replicas
 
     def add_up_shared(self) -> None:
         """Add up the gradients of all uses of each shared parameter."""
@@ -288,30 +311,36 @@ class Parameters(Sequence[Parameter]):
     def trainable_runs(self) -> Iterator[tuple[int, Array, Array]]:
         """Yield (start, value, grad) for the longest runs without a frozen parameter.
 
+        All parameters of a run have the same `learning_rate_factor`.
         `start` counts elements from the first parameter; both arrays are flat views.
         """
-        self._current()
+        self._current_views()
 
-        def run_of(placed: tuple[int, Parameter]) -> tuple[Vectors | None, int, bool]:
+        def run_of(placed: tuple[int, Parameter]) -> tuple[Vectors | None, int, bool, float]:
             start, p = placed  # neighbors in the vectors have the same offset
-            return p.vectors, p.start - start, p.trainable
+            return p.vectors, p.start - start, p.trainable, p.learning_rate_factor
 
-        for (vectors, offset, trainable), group in groupby(self._placed(), run_of):
+        for (vectors, offset, trainable, _), group in groupby(self._placed(), run_of):
             if trainable and vectors is not None:
                 run = list(group)
                 first, (last, end) = run[0][0], run[-1]
                 place = slice(first + offset, last + end.size + offset)
                 yield first, vectors.value[place], vectors.grad[place]
 
-    def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
-        """Return (place, value, read-only grad) for the trainable runs, in pieces of `size`."""
-        self._current()
+    def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array, float]]:
+        """Return (place, value, read-only grad, learning rate factor) of the trainable runs.
+
+        The pieces have at most `size` elements.
+        """
+        self._current_views()
         if self._vectors is None or not self._pieces:
+            placed = dict(self._placed())
             self._pieces = [
                 (
                     slice(start + first, start + min(first + size, value.size)),
                     value[first : first + size],
                     _read_only(grad[first : first + size]),
+                    placed[start].learning_rate_factor,
                 )
                 for start, value, grad in self.trainable_runs()
                 for first in range(0, value.size, size)
@@ -319,7 +348,7 @@ class Parameters(Sequence[Parameter]):
         return self._pieces
 
     def _flat(self) -> tuple[Array, Array]:
-        views = self._current()
+        views = self._current_views()
         if views is None:
             raise ValueError(
                 "these parameters aren't side by side in their model's vector, since others lie "
@@ -331,6 +360,10 @@ class Parameters(Sequence[Parameter]):
     @override
     def __getitem__(self, index: Any) -> Any:
         return self._items[index]
+
+    @override
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._items)
 
     @override
     def __len__(self) -> int:

@@ -69,6 +69,8 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
     It refuses masked and sparse arrays, lists of unequal length, and tensors that require gradients
     or aren't on the CPU.
     """
+    if type(value) is np.ndarray and value.dtype != object:
+        return value
     items = value if isinstance(value, (list, tuple)) else ()
     for kind in {type(value), *map(type, items)}:
         for method, way in _CONVERSIONS.items():
@@ -82,8 +84,9 @@ def as_array(value: ArrayLike, name: str) -> NDArray[Any]:
         if array.dtype.kind == "O" and isinstance(next(iter(array.flat), 0), (list, np.ndarray)):
             array = np.array(array.tolist())  # a column of lists
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        ragged = isinstance(error, ValueError)
-        reason = "are its rows of unequal length?" if ragged else str(error)
+        ragged, reason = isinstance(error, ValueError), str(error)
+        if ragged:
+            reason = "are its rows of unequal length? minigrad.pad_sequences fills them up"
         way = f": pass {name}.float()" if "ScalarType" in reason else ""
         raise (ValueError if ragged else TypeError)(
             f"{name} is {kind_of(value)} that NumPy can't convert to an array: {reason}{way}"
@@ -122,7 +125,7 @@ def as_weights(value: ArrayLike, shape: Shape) -> NDArray[np.float64]:
     """
     weight = as_numbers(value, "sample_weight")
     if not weight.ndim or not fits(weight.shape, shape[: weight.ndim]):
-        terms = f", or the first axes of {shape}, a weight for each term" * (len(shape) > 2)
+        terms = f", or the first axes of {shape}, a weight for each term" if len(shape) > 2 else ""
         raise ValueError(
             f"sample_weight expects shape {shape[:1]}, a weight for each row{terms}, got "
             f"{weight.shape}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,22 @@ from minigrad.data.by_name import Data, of
 from minigrad.data.rows import Rows
 from minigrad.util.options import check_not_negative
 
+ClassWeight: TypeAlias = Mapping[Any, Any] | Literal["balanced"]
+"""A weight for each class, or "balanced"; for several outputs a dict of these."""
 
-def weighted_by_class(rows: Rows, class_weight: Mapping[Any, Any], output_shape: Any) -> Rows:
-    """Return the rows with each weight multiplied by the weight of its class.
+
+def weighted_by_class(rows: Any, class_weight: ClassWeight, output_shape: Any) -> Any:
+    """Return `Rows`, or a `Stream`, with each weight multiplied by the weight of its class.
+
+    "balanced" weighs a class by rows / (classes * rows of this class), so that all classes have
+    the same sum of weights, as in scikit-learn.
 
     The class is y, or the position of the 1 in a one-hot row if y has as many axes as the
     predictions. Each row has a class, or each step of time has one. If y is a dict by output, the
     class weights are, too; an output without any keeps its weight.
     """
+    if not isinstance(rows, Rows):
+        return rows.weighted_by_class(class_weight)
     ones = np.ones(len(rows))
     weight: Data = ones if rows.weight is None else rows.weight
     if isinstance(rows.y, dict):
@@ -47,12 +55,16 @@ def _product(weight: NDArray[Any], factor: NDArray[Any]) -> NDArray[Any]:
 
 
 def _class_weights(
-    class_weight: Mapping[int, float], y: NDArray[Any], output_shape: Shape
+    class_weight: ClassWeight, y: NDArray[Any], output_shape: Shape
 ) -> NDArray[np.float64]:
+    classes = _classes(y, output_shape)
+    if class_weight == "balanced":
+        labels, counts = np.unique(classes, return_counts=True)
+        class_weight = dict(zip(labels, classes.size / (len(labels) * counts), strict=True))
     if not isinstance(class_weight, Mapping):
         raise TypeError(
             "class_weight expects a dict with a weight for each class, such as {0: 1.0, 1: 5.0}, "
-            f"got {class_weight!r}"
+            f"or 'balanced', got {class_weight!r}"
         )
     weights = {
         label: check_not_negative(weight, f"class_weight[{label!r}]", "fit")
@@ -62,14 +74,6 @@ def _class_weights(
         raise ValueError(
             f"class_weight expects a positive weight for some class, got {class_weight}"
         )
-    classes = y[..., 0] if y.ndim == 1 + len(output_shape) > 1 else y
-    if y.size > classes.size:
-        if not (((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all()):
-            raise ValueError(
-                f"class_weight expects one class per row, and y of shape {y.shape} isn't one-hot: "
-                "pass sample_weight"
-            )
-        classes = y.argmax(axis=-1)
     weight = np.empty(classes.shape)
     for label in np.unique(classes):
         if label not in weights:
@@ -79,3 +83,16 @@ def _class_weights(
             )
         weight[classes == label] = weights[label]
     return weight
+
+
+def _classes(y: NDArray[Any], output_shape: Shape) -> NDArray[Any]:
+    """Return the class of each row, or of each step of time."""
+    classes: NDArray[Any] = y[..., 0] if y.ndim == 1 + len(output_shape) > 1 else y
+    if y.size > classes.size:
+        if not (((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all()):
+            raise ValueError(
+                f"class_weight expects one class per row, and y of shape {y.shape} isn't one-hot: "
+                "pass sample_weight, or BCEWithLogitsLoss(pos_weight=...) for several labels"
+            )
+        classes = y.argmax(axis=-1)
+    return classes

@@ -14,9 +14,10 @@ import numpy as np
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
-from minigrad.data.by_name import Arrays, check_names, each, labelled, row_count, take
+from minigrad.data.by_name import Arrays, each, labelled, names_of, row_count, take
 from minigrad.data.class_weight import weighted_by_class
 from minigrad.data.rows import Form, Rows, as_pair, as_rows
+from minigrad.data.several import check_names
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case, counted_rows
 from minigrad.diagnose.findings import Diagnosis, Finding, number
@@ -67,7 +68,9 @@ def diagnose(
         own_optimizer = as_object(Optimizer, optimizer, "optimizer")
     if batch_size is not None:
         batch_size = check_int(batch_size, "batch_size", "diagnose")
-    inputs, targets = as_pair(x, y, getattr(model, "input_names", ()))
+    inputs, targets = as_pair(
+        x, y, model.input_names, names_of(getattr(model, "output_layers", None))
+    )
     for label, target in labelled(targets, "y"):
         if not target.size:
             raise ValueError(
@@ -104,8 +107,7 @@ def diagnose(
         findings.append(Finding("unusable_targets", "error", title, why, remedy))
         rows, taken = Rows(inputs, targets), None
     else:
-        form = Form(own_loss, shape, getattr(model, "input_names", ()))
-        rows = as_rows(inputs, targets, sample_weight, form)
+        rows = as_rows(inputs, targets, sample_weight, Form(own_loss, shape))
         if class_weight is not None:
             rows = weighted_by_class(rows, class_weight, shape)
     numbers = each(lambda t: t.astype(np.int64) if t.dtype == bool else t, rows.y)

@@ -14,7 +14,7 @@ from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case, as_columns
 from minigrad.diagnose.findings import Finding, evidence, number, percent
 from minigrad.diagnose.limits import least_loss
-from minigrad.losses import Loss
+from minigrad.losses import Loss, TripletMarginLoss
 from minigrad.trace import Traced
 
 _ZEROS = 0.25  # a smaller share of inputs that are always zero is usual, as in pictures
@@ -89,6 +89,8 @@ def constant_inputs(case: Case) -> Iterator[Finding]:
 def constant_targets(case: Case) -> Iterator[Finding]:
     """Find targets that are the same in all rows."""
     y = case.rows.y
+    if isinstance(case.loss, TripletMarginLoss):  # it has no targets
+        return
     if y.dtype.kind in "fiub" and len(y) > 1 and (y == y[0]).all():
         value = float(y[0].ravel()[0])
         yield Finding(

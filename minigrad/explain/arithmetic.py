@@ -39,14 +39,13 @@ from minigrad.explain.steps import (
 from minigrad.layers import (
     GRU,
     LSTM,
-    Conv2DTranspose,
     Embedding,
     MultiHeadAttention,
     SimpleRNN,
     pooling,
 )
 from minigrad.layers.affine import Affine
-from minigrad.layers.convolution import Convolution
+from minigrad.layers.convolution import Convolution, ConvolutionTranspose
 from minigrad.layers.recurrent import Recurrent
 from minigrad.layers.windows import Windows, per_axis
 
@@ -79,7 +78,7 @@ class Products:
         self.place = place
         self.w, self.bias = place.parameters["weight"], place.parameters.get("bias")
         self.weight: Array = self.w.source.value
-        self.turned = isinstance(place.layer, Conv2DTranspose)
+        self.turned = isinstance(place.layer, ConvolutionTranspose)
         self._pairs = cache(self._meeting_in_vectors if place.linear else self._meeting)
         self._write()
 
@@ -238,7 +237,7 @@ def family(place: Place) -> Rule | None:
 def _recurrent(place: Place) -> Rule:
     """Write the gates of one unit at one step; each z is b + Σ x w + Σ h u."""
     layer = cast("Recurrent", place.layer)
-    inputs, states, kept = layer.cache
+    inputs, states, kept, factor, real = layer.cache
     units, steps, matrix = layer.units, len(inputs) - 1, layer.matrix()
     names, right, sides = next(known for kind, known in _GATES.items() if isinstance(layer, kind))
 
@@ -247,10 +246,16 @@ def _recurrent(place: Place) -> Rule:
         backwards = layer.return_sequences and layer.restores_order
         return (steps - 1 - step if backwards else step), unit
 
+    def masked(row: int, step: int) -> bool:
+        return real is not None and not real.real[step, row]
+
     def gates(row: int, index: int) -> list[tuple[str, Written, float]]:
         """Return (name, formula, value) of each gate, of the state, and of h."""
         step, unit = unit_at(index)
-        products = inputs[step, :, row] * matrix[:, unit::units].T
+        if real is not None:  # real steps are computed first, one after another
+            step = max(int(real.count[step + 1, row]) - 1, 0)
+        given = inputs[step, :, row] if factor is None else inputs[step, :, row] * factor[:, row]
+        products = given * matrix[:, unit::units].T
         z = [[p[-1], p[units:-1].sum(), p[:units].sum()] for p in products]
         if isinstance(layer, GRU):  # k is apart from the rest of z_n
             z.append(
@@ -272,6 +277,8 @@ def _recurrent(place: Place) -> Rule:
     def note(row: int, index: int) -> list[str]:
         step, unit = unit_at(index)
         name = at(place.h.name, place.h.shape, index)
+        if masked(row, step):
+            return [f"{name} is unit {unit} of step {step}, which the mask switches off: h stays"]
         told = [
             (gate, formula.text, value)
             for gate, formula, value in gates(row, index)
@@ -283,20 +290,26 @@ def _recurrent(place: Place) -> Rule:
         )
         return [head, *(f"  {gate} = {f:{width}} = {number(v)}" for gate, f, v in told)]
 
-    return Rule(right, lambda row, index, _: gates(row, index)[-1][1], note=note)
+    def parts(row: int, index: int, _: Limit) -> Sum | Written:
+        step, unit = unit_at(index)
+        if masked(row, step):  # the state of the last real step, or the first state
+            return sum_of([("h_before", float(states[0][real.count[step + 1, row], unit, row]))])
+        return gates(row, index)[-1][1]
+
+    return Rule(right, parts, note=note)
 
 
 def _attention(place: Place) -> Rule:
     """Write h = m w + b, where m is the mean of the values v by the attention weights."""
-    *_, weights, mixed = place.layer.cache
+    *_, (weights, _), mixed = place.layer.cache
     w, bias = place.parameters["output_weight"], place.parameters.get("output_bias")
-    features = place.h.shape[-1]
+    features, inner = place.h.shape[-1], len(w.source.value)
 
     def parts(row: int, index: int, _: Limit) -> Sum:
         position, unit = divmod(index, features)
-        m, values, each = mixed[row].reshape(-1, features), w.source.value, np.arange(features)
+        m, values, each = mixed[row].reshape(-1, inner), w.source.value, np.arange(inner)
         return sum_of_products(
-            Operand("m", m, position * features + each),
+            Operand("m", m, position * inner + each),
             Operand(w.name, values, each * features + unit),
             first=(factor(bias.name, bias.source.value, unit),) if bias else (),
         )
@@ -340,12 +353,18 @@ def _pooling(place: Place) -> Rule:
     layer, x, channels = place.layer, place.x, place.h.shape[-1]
     means = isinstance(layer, (pooling.AveragePooling, pooling.GlobalAveragePooling))
     under = np.arange(prod(x.shape[:-1])).reshape(-1, 1)  # one window: all positions
+    mask = place.inputs[1] if len(place.inputs) > 1 else None
     if isinstance(layer, pooling.Pooling):
         under = _under_kernel(layer.cache[0])
 
     def parts(row: int, index: int, limit: Limit) -> Sum | Written:
         position, channel = divmod(index, channels)
-        taken = [int(i) * channels + channel for i in under[:, position] if i >= 0]
+        counted = under[under[:, position] >= 0, position]
+        if mask is not None:
+            counted = counted[np.asarray(mask[row], bool)[counted]]
+        taken = [int(i) * channels + channel for i in counted]
+        if not taken:
+            return Written("0", 0.0)
         values = place.input[row].ravel()[taken]
         if not means:
             largest_first = np.sort(values)[::-1]
@@ -365,7 +384,9 @@ FAMILIES: Final[dict[type[Layer], Callable[[Place], Rule]]] = {
     pooling.MaxPooling: _pooling,
     pooling.AveragePooling: _pooling,
     pooling.GlobalMaxPooling: _pooling,
+    pooling.GlobalMaxPooling1D: _pooling,
     pooling.GlobalAveragePooling: _pooling,
+    pooling.GlobalAveragePooling1D: _pooling,
 }
 
 

@@ -134,6 +134,7 @@ class Formula:
         def known(word: str, unit: int = place) -> float | None:
             held: Any = rows[word] if word in rows else getattr(self._owner, word, None)
             held = getattr(held, "value", held)
+            held = np.array(held) if isinstance(held, tuple) else held
             if isinstance(held, np.ndarray) and held.size in (1, units):
                 held = float(held.flat[unit if held.size > 1 else 0])
             plain = isinstance(held, (int, float)) and not isinstance(held, bool)

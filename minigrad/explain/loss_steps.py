@@ -122,9 +122,10 @@ def _steps_of(
 
 
 def target_shares(loss: Loss, output: Output, target: NDArray[Any]) -> NDArray[Any]:
-    """Return t of the loss's equation; for classes, the share of each class."""
+    """Return t of the loss's equation, smoothed; for classes, the share of each class."""
     if not isinstance(loss, CrossEntropyLoss):
-        return target
+        smooth = getattr(loss, "smoothed", None)
+        return target if smooth is None else np.asarray(smooth(target))
     prediction = output.symbol.values
     classes, smoothing = prediction.shape[-1], loss.label_smoothing
     if target.ndim < prediction.ndim:

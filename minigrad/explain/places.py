@@ -14,8 +14,8 @@ from minigrad.data.by_name import Data
 from minigrad.explain.formula import equation_of, known_base, right_sides
 from minigrad.explain.steps import UNNAMED, Quantity, Rule, Step
 from minigrad.graphs.graph import Graph
-from minigrad.layers import Activation, Conv2DTranspose, Dense, Embedding, MultiHeadAttention
-from minigrad.layers.convolution import Convolution
+from minigrad.layers import Activation, Dense, Embedding, MultiHeadAttention
+from minigrad.layers.convolution import Convolution, ConvolutionTranspose
 from minigrad.layers.pooling import GlobalPooling, Pooling
 from minigrad.layers.recurrent import Recurrent
 from minigrad.trace import Trace, Traced
@@ -75,7 +75,7 @@ class Place(Traced):
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        base = known_base(type(self.layer), (Dense, Convolution, Conv2DTranspose))
+        base = known_base(type(self.layer), (Dense, Convolution, ConvolutionTranspose))
         self.linear, self.affine = base is Dense, base is not None
         self.sides = right_sides(equation_of(self.layer), "h")
         self.activates = isinstance(self.layer, Activation) or "a" in self.sides
@@ -126,14 +126,18 @@ def _in_order(path: str, steps: dict[str, Traced]) -> Iterator[Place]:
     # The layers of a chain or a graph take its inputs, and return its outputs.
     skipped = inner and all(_ids(*child.inputs) <= known for child in inner)
     skipped = skipped and _ids(step.output) <= _ids(*made) and not step.layer.own_parameters()
-    if inner and place.affine:
+    activation = getattr(step.layer, "activation", None)
+    activated = [child.layer for child in inner] == [activation] and bool(
+        step.layer.own_parameters()
+    )
+    if inner and (place.affine or activated):
         place.inner, place.output, place.delta = [], inner[0].input, inner[0].input_delta
         yield place
     elif inner and not skipped:
         yield Place(**vars(step), inner=place.inner, enters=True)
     for child in inner:
         yield from _in_order(child.path, steps)
-    if not inner or not (place.affine or skipped):
+    if not inner or not (place.affine or activated or skipped):
         yield place
 
 
@@ -241,7 +245,8 @@ class Names:
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")
                 name = names[id(source)]
-                total, part = f"∂J/∂{name}", f"|{word(place.path)}" * (uses[id(source)] > 1)
+                total = f"∂J/∂{name}"
+                part = f"|{word(place.path)}" if uses[id(source)] > 1 else ""
                 grad = (place.gradients or {}).get(attribute)
                 p = NamedParameter(path, name, total + part, total, source, grad)
                 place.parameters[attribute] = p

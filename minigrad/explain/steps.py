@@ -181,8 +181,9 @@ class Step:
         """The tag in words: 'Equations 4, 6' or 'as Equation 8'."""
         if not self.tag:
             return ""
-        lead, numbers = self.tag[:3] * self.tag.startswith("as "), self.tag.removeprefix("as ")
-        return f"{lead}Equation{'s' * (',' in numbers)} {numbers}"
+        numbers = self.tag.removeprefix("as ")
+        lead = "as " if numbers != self.tag else ""
+        return f"{lead}{'Equations' if ',' in numbers else 'Equation'} {numbers}"
 
     def row(self, row: int) -> Array:
         return np.asarray(self.values[min(row, len(self.values) - 1)])

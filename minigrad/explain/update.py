@@ -104,7 +104,8 @@ def _parameter_steps(
     sides, used = right_sides(equation_of(optimizer), "w"), _gradient_used(optimizer, update.norm)
     if sides and used != "gradient":
         sides, arrays["g"] = {"g": used} | sides, (f"g_{name}", gradient)
-    options = {"eta": optimizer.rate, "t": optimizer.steps + 1, "norm": update.norm}
+    rate = optimizer.rate * p.learning_rate_factor
+    options = {"eta": rate, "t": optimizer.steps + 1, "norm": update.norm}
     options = {word.lstrip("_"): value for word, value in vars(optimizer).items()} | options
     constants = {word: (shown, ()) for word, shown in _CONSTANTS.items()}
     index = ",".join("fhijk"[-len(p.shape) :]) if p.shape else ""
@@ -120,7 +121,7 @@ def _parameter_steps(
         formula = Formula(side, dict(arrays), SimpleNamespace(**options), constants)
         title = f"the {slots.get(letter, 'gradient')} that {kind} uses"
         if letter == "w":
-            title = f"update by {kind}, learning rate {number(optimizer.rate)}"
+            title = f"update by {kind}, learning rate {number(rate)}"
         rule = formula.rule(index) if side else _changed(left, before, after - before, index)
         yield Step(
             phase="update", path=named.path, title=title, name=left, rule=rule, values=after,

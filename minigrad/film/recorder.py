@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from typing_extensions import override
@@ -23,7 +23,9 @@ from minigrad.film.moments import moments
 from minigrad.film.player import page, summary
 from minigrad.film.scenes import Scenes, spread
 from minigrad.models.last_good_epoch import weights_of
+from minigrad.util.arguments import refuse_options
 from minigrad.util.atomic import StrPath, atomic_write
+from minigrad.util.names import missing
 from minigrad.util.options import check_int, check_number
 from minigrad.util.webpage import framed
 
@@ -59,6 +61,7 @@ def film(
     Training that diverges ends the film without an error. The other options are those of `fit`.
     """
     made = Film(x, y, frames=frames, title=title, lines=lines)
+    refuse_options(options, film, model.fit)
     try:
         model.fit(x, y, callbacks=[*callbacks, made], **options)
     except DivergedError as error:
@@ -118,6 +121,9 @@ class Film(Callback):
         self.lines = {k: check_number(v, f"lines[{k!r}]", self) for k, v in (lines or {}).items()}
         self.ended = ""
         self._frames: list[Frame] = []
+
+    if not TYPE_CHECKING:
+        __getattr__ = missing
 
     @override
     def on_train_begin(self, trainer: Trainer) -> None:

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.core.chain import name_layers
-from minigrad.core.layer import Layer, Symbol, build_once
+from minigrad.core.chain import Chain, name_layers
+from minigrad.core.layer import Layer, build_once
+from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array, Shape, as_input_shape, describe, fits
-from minigrad.data.by_name import Data, check_names, each, of
+from minigrad.data.by_name import Data, each, of
+from minigrad.data.several import check_names
+from minigrad.graphs.symbol import Symbol
 from minigrad.util.config import register
 from minigrad.util.names import nearest
 from minigrad.util.random import RNG
@@ -73,6 +76,8 @@ class Graph(Layer):
     """
 
     transparent = True
+    _symbols: dict[str, Symbol]
+    """The symbols that it was made of, by name; `connect` adds those that are missing."""
 
     def __init__(
         self,
@@ -139,6 +144,7 @@ class Graph(Layer):
 
     @property
     def output_layers(self) -> Any:
+        """The layer that gives the output; of several outputs a dict of them by name."""
         return each(self.layers.__getitem__, self.outputs)
 
     @override
@@ -152,7 +158,7 @@ class Graph(Layer):
                 layer = self.layers[node] = _other_use(layer, node, rng)
             seen.add(id(layer))
             given = tuple(shapes[source] for source in self.sources[node])
-            _check_count(layer, self.sources[node])
+            _check_count(layer, self.sources[node], self.layers)
             shapes[node] = build_once(layer, given if len(given) > 1 else given[0], rng)
             if isinstance(shapes[node], dict):
                 raise ValueError(
@@ -222,8 +228,8 @@ class Graph(Layer):
         """Let the first layer that takes this input alone choose its dtype, or a graph inside."""
         for node, sources in self.sources.items():
             layer = self.layers[node]
-            inner = getattr(layer, "network", layer)
-            if sources == (name,):
+            inner = layer.network if isinstance(layer, BaseModel) else layer
+            if sources == (name,) and layer.chooses_dtype:
                 return layer.cast(x, dtype)
             if name in sources and isinstance(inner, Graph):
                 return inner._cast_input([*inner.inputs][sources.index(name)], x, dtype)
@@ -260,7 +266,8 @@ class Graph(Layer):
 def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     """Return the graph between inputs and outputs, which are symbols: one, a list or a dict."""
     if isinstance(inputs, Layer) or inputs is None or outputs is None:
-        raise TypeError(f"{owner} expects a layer, or inputs= and outputs=, got {inputs!r}")
+        way = ": a subclass passes its layers, as in super().__init__(Chain([...]))" * (not inputs)
+        raise TypeError(f"{owner} expects a layer, or inputs= and outputs=, got {inputs!r}{way}")
     given: list[Any] = [*inputs] if isinstance(inputs, (list, tuple)) else [inputs]
     for place, symbol in enumerate(given):
         if not isinstance(symbol, Input):
@@ -288,10 +295,59 @@ def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     shapes = {names[symbol]: symbol.shape for symbol in given}
     if len(shapes) < len(given):
         raise ValueError(f"two inputs of {owner} have the same name: {[s.name for s in given]}")
+    found: Any = [names[end] for end in ends.values()]
     if isinstance(outputs, Mapping):
-        return Graph(shapes, table, {name: names[end] for name, end in ends.items()})
-    found = [names[end] for end in ends.values()]
-    return Graph(shapes, table, found[0] if len(found) == 1 else {name: name for name in found})
+        found = dict(zip(ends, found, strict=True))
+    else:
+        found = found[0] if len(found) == 1 else {name: name for name in found}
+    graph = Graph(shapes, table, found)
+    graph._symbols = {name: symbol for symbol, name in names.items()}
+    return graph
+
+
+def without_input(layers: list[Any], input_shape: Shape | None) -> Shape | None:
+    """Remove an `Input` before the layers of a chain, and return the input shape."""
+    if not isinstance(layers[0], Input):
+        return input_shape
+    shape: Shape = layers.pop(0).shape
+    if input_shape not in (None, shape):
+        raise ValueError(f"Sequential got {input_shape=} and Input({shape}): leave one out")
+    return shape
+
+
+def connect(model: Any) -> tuple[Any, Any]:
+    """Give each layer of a built model its `output`; return the symbols of inputs and outputs.
+
+    A layer that another model has connected keeps its own.
+    """
+    network = model.network
+    if network.output_shape is None:
+        raise RuntimeError(f"{model.label} isn't built, so it has no symbols: pass it input_shape=")
+    if isinstance(network, Graph):
+        symbols: dict[str, Symbol] = vars(network).setdefault("_symbols", {})
+        for name, shape in network.inputs.items():
+            symbols.setdefault(name, Input(shape, name=name))
+        for node, layer in network.layers.items():
+            sources = tuple(symbols[source] for source in network.sources[node])
+            _connected(layer, symbols.setdefault(node, Symbol(layer, sources)))
+        inputs = [symbols[name] for name in network.inputs]
+        return inputs if len(inputs) > 1 else inputs[0], each(symbols.__getitem__, network.outputs)
+    layers = network.layers if isinstance(network, Chain) else [network]
+    known, shape = vars(layers[0]).get("_output"), network.input_shape
+    shapes = shape if shape and isinstance(shape[0], tuple) else (shape,)
+    ends: tuple[Symbol, ...] = known.sources if known else ()
+    if not ends or not all(isinstance(source, Input) for source in ends):
+        ends = tuple(Input(shape, name=f"input_{i}") for i, shape in enumerate(shapes, start=1))
+    begin = list(ends)
+    for layer in layers:
+        symbol = _connected(layer, Symbol(layer, ends))
+        ends = (symbol if symbol.sources == ends else Symbol(layer, ends),)
+    return begin if len(begin) > 1 else begin[0], ends[0]
+
+
+def _connected(layer: Any, symbol: Symbol) -> Symbol:
+    found: Symbol = vars(layer).setdefault("_output", symbol)
+    return found
 
 
 def _ends(outputs: Any, owner: str) -> dict[Any, Symbol]:
@@ -322,13 +378,15 @@ def _ordered(ends: Iterable[Symbol]) -> Iterator[Symbol]:
                 yield symbol
 
 
-def _check_count(layer: Layer, sources: tuple[str, ...]) -> None:
+def _check_count(layer: Layer, sources: tuple[str, ...], layers: Mapping[str, Layer]) -> None:
     try:
         signature(layer.forward).bind(*sources)
     except TypeError:
+        way = "merge several first, as in Concatenate()(...)"
+        if masks := [name for name in sources if name in layers and layers[name].gives_mask]:
+            way = f"it takes no mask, leave '{masks[0]}' out"
         raise TypeError(
-            f"{layer.label} doesn't take {len(sources)} inputs, got {', '.join(sources)}: merge "
-            "several first, as in Concatenate()(...)"
+            f"{layer.label} doesn't take {len(sources)} inputs, got {', '.join(sources)}: {way}"
         ) from None
 
 

@@ -21,9 +21,12 @@ from minigrad.initializers.distributions import (
     Uniform,
     Zeros,
 )
+from minigrad.util.lookup import unknown_in
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
     "InitializerLike", "LecunNormal", "LecunUniform", "Normal", "Ones", "Orthogonal", "Substitute",
     "Uniform", "Zeros", "check_initializer", "initialize",
 ]  # fmt: skip
+
+__getattr__ = unknown_in(__name__, __all__)

@@ -208,7 +208,7 @@ def _keras_gru(layer: mg.GRU) -> list[Weight]:
 
 def _keras_attention(layer: Any) -> list[Weight]:
     """Keras keeps query, key and value apart, with an axis of the heads."""
-    heads, size = layer.num_heads, len(layer.weight.value)
+    heads, size, features = layer.num_heads, layer.num_heads * layer.width, len(layer.weight.value)
     projections = "_query_dense", "_key_dense", "_value_dense"
 
     def join(*parts: Array) -> Array:
@@ -225,8 +225,8 @@ def _keras_attention(layer: Any) -> list[Weight]:
         Weight(
             "output_weight",
             ("_output_dense.kernel",),
-            lambda a: a.reshape(size, size),
-            lambda a: (a.reshape(heads, size // heads, size),),
+            lambda a: a.reshape(size, features),
+            lambda a: (a.reshape(heads, size // heads, features),),
         ),
         _same("output_bias", "_output_dense.bias"),
     ]

@@ -12,6 +12,9 @@ import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.data.by_name import each, of
+from minigrad.layers.masks import shapes_of
+from minigrad.layers.pooling import GlobalPooling
+from minigrad.layers.recurrent import Recurrent
 from minigrad.layers.windows import per_axis
 
 MERGES: dict[type[Layer], str] = {
@@ -78,8 +81,25 @@ def check_built(model: object, function: str) -> dict[str, Shape]:
     return network.inputs if isinstance(network, mg.Graph) else {"input": model.input_shape}
 
 
+def check_masks(layer: Any, function: str) -> None:
+    """Refuse a mask, and dropout inside a layer, that the conversion has no counterpart for."""
+    second = shapes_of(layer.input_shape)[1:]
+    takes = isinstance(layer, (Recurrent, GlobalPooling, mg.Bidirectional)) and bool(second)
+    beside_query = isinstance(layer, mg.MultiHeadAttention) and layer.masked_query
+    if takes or beside_query or isinstance(layer, mg.Mask):
+        raise ValueError(f"{function} expects layers without a mask, got {layer.label}")
+    for name in ("dropout", "recurrent_dropout"):
+        if rate := getattr(layer, name, 0.0):
+            raise ValueError(
+                f"{function} expects {layer.label} with {name}=0, got {rate}: put Dropout before it"
+            )
+
+
 def check_trainable(model: mg.Model, function: str) -> Any:
-    """Return the optimizer of a compiled model; refuse regularizers, which optimizers lack."""
+    """Return the optimizer of a compiled model; refuse what no optimizer there has.
+
+    That are regularizers, and a learning rate factor of a parameter.
+    """
     if model.optimizer is None:
         raise RuntimeError(f"{function} expects a compiled model: call compile first")
     for path, p in model.named_parameters():
@@ -87,6 +107,11 @@ def check_trainable(model: mg.Model, function: str) -> Any:
             raise ValueError(
                 f"{function} expects no regularizers, got {p.regularizer!r} of '{path}': set it to "
                 "None, and add its term to the loss there"
+            )
+        if p.learning_rate_factor != 1:
+            raise ValueError(
+                f"{function} expects one learning rate, got learning_rate_factor="
+                f"{p.learning_rate_factor} of '{path}': set it to 1, and use groups there"
             )
     return model.optimizer
 

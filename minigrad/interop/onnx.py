@@ -329,8 +329,18 @@ def _convolution(to: _Writer, layer: Any, x: str) -> str:
     return _activated(to, layer, _windowed(kind, to, layer, x, *weights, **more))
 
 
-def _global_pooling(kind: str, to: _Writer, layer: Any, x: str) -> str:
+def _global_pooling(kind: str, to: _Writer, layer: Any, x: str, mask: str = "") -> str:
     rank = layer.axes + 2
+    if mask:
+        real = to.op("Unsqueeze", to.op("Cast", mask, to=onnx.TensorProto.BOOL), [2])
+        number = onnx.helper.np_dtype_to_tensor_dtype(to.dtype)
+        count = to.op("ReduceSum", to.op("Cast", real, to=number), [1], keepdims=0)
+        if kind == "ReduceMean":
+            total = to.op("ReduceSum", to.op("Where", real, x, 0.0), [1], keepdims=0)
+            return to.op("Div", total, to.op("Max", count, 1.0))
+        lowest = float(np.finfo(to.dtype).min)
+        largest = to.op("ReduceMax", to.op("Where", real, x, lowest), axes=[1], keepdims=0)
+        return to.op("Where", to.op("Greater", count, 0.0), largest, 0.0)
     return to.op(kind, to.channels_first(x, rank), axes=list(range(2, rank)), keepdims=0)
 
 
@@ -413,17 +423,20 @@ def _sinusoidal_positions(to: _Writer, layer: Any, x: str) -> str:
 def _attention(
     to: _Writer, layer: mg.MultiHeadAttention, query: str, value: str = "", mask: str = ""
 ) -> str:
-    size, heads = len(layer.weight.value), layer.num_heads
+    heads, width = layer.num_heads, layer.width
+    size = heads * width
+    if layer.masked_query:
+        value, mask = query, value
     value = value or query
 
     def projected(x: str, part: int, axes: list[int]) -> str:
         columns = slice(part * size, (part + 1) * size)
         bias = None if layer.bias is None else layer.bias.value[columns]
         z = _affine(to, x, layer.weight.value[:, columns], bias)
-        split = to.op("Reshape", z, [0, 0, heads, size // heads])
+        split = to.op("Reshape", z, [0, 0, heads, width])
         return to.op("Transpose", split, perm=axes)
 
-    q = to.op("Mul", projected(query, 0, [0, 2, 1, 3]), (size // heads) ** -0.5)
+    q = to.op("Mul", projected(query, 0, [0, 2, 1, 3]), width**-0.5)
     scores = to.op("MatMul", q, projected(value, 1, [0, 2, 3, 1]))
     attends = _attends(to, layer, query, value, mask)
     if attends:
@@ -443,7 +456,7 @@ def _attends(to: _Writer, layer: Any, query: str, value: str, mask: str) -> str:
         keys, queries = _positions(to, value), to.op("Unsqueeze", _positions(to, query), [1])
         attends = to.op("LessOrEqual", keys, queries)
     if mask:
-        axes = [1, 2] if len(layer.input_shape[2]) == 1 else [1]
+        axes = [1, 2] if len(layer.input_shape[-1]) == 1 else [1]
         seen = to.op("Cast", mask, to=onnx.TensorProto.BOOL)
         seen = to.op("Unsqueeze", seen, axes)
         attends = to.op("And", attends, seen) if attends else seen
@@ -454,7 +467,44 @@ _GATES = {mg.SimpleRNN: ("RNN", [0]), mg.GRU: ("GRU", [1, 0, 2]), mg.LSTM: ("LST
 """The operator of a recurrent layer, and ONNX's order of our blocks."""
 
 
-def _recurrent(to: _Writer, layer: Any, x: str) -> str:
+def _mask(to: _Writer, layer: mg.Mask, x: str) -> str:
+    value = to.op("Cast", x, to=onnx.helper.np_dtype_to_tensor_dtype(to.dtype))
+    real = to.op(
+        "Cast", to.op("Not", to.op("Equal", value, layer.mask_value)), to=onnx.TensorProto.FLOAT
+    )
+    if len(layer.input_shape or ()) == 2:
+        real = to.op("ReduceMax", real, axes=[2], keepdims=0)
+    return to.op("Cast", real, to=onnx.helper.np_dtype_to_tensor_dtype(to.dtype))
+
+
+def _count(to: _Writer, mask: str, *, backwards: bool) -> tuple[str, str]:
+    """Return which steps are real, and the number of real steps up to each, as (time, batch)."""
+    real = to.op("Cast", mask, to=onnx.TensorProto.INT64)
+    if backwards:
+        real = to.op("Slice", real, [-1], [np.iinfo(np.int64).min + 1], [1], [-1])
+    real = to.op("Transpose", real, perm=[1, 0])
+    return real, to.op("CumSum", real, np.int64(0))
+
+
+def _moved(to: _Writer, steps: str, real: str, count: str) -> str:
+    """Return (time, batch, features) with the real steps at the front, then zeros."""
+    shape = to.op("Shape", steps)
+    place = to.op("Expand", to.op("Unsqueeze", to.op("Mul", real, count), [2]), shape)
+    first = to.op("Mul", to.op("Slice", steps, [0], [1], [0]), 0.0)
+    zeros = to.op("Concat", first, to.op("Mul", steps, 0.0), axis=0)
+    moved = to.op("ScatterElements", zeros, place, steps, axis=0)
+    return to.op("Slice", moved, [1], [np.iinfo(np.int64).max], [0])
+
+
+def _held(to: _Writer, h: str, count: str) -> str:
+    """Return the state after each step, (time, batch, units), of those after the real ones."""
+    first = to.op("Mul", to.op("Slice", h, [0], [1], [0]), 0.0)
+    states = to.op("Concat", first, h, axis=0)
+    place = to.op("Expand", to.op("Unsqueeze", count, [2]), to.op("Shape", h))
+    return to.op("GatherElements", states, place, axis=0)
+
+
+def _recurrent(to: _Writer, layer: Any, x: str, mask: str = "") -> str:
     kind, order = _GATES[type(layer)]
 
     def arranged(parameter: Any) -> Array:
@@ -469,6 +519,9 @@ def _recurrent(to: _Writer, layer: Any, x: str) -> str:
             recurrent[0, 2 * layer.units :] = layer.recurrent_bias.value
         bias = [np.concatenate([arranged(layer.bias), recurrent], axis=1)]
     steps = to.op("Transpose", _flipped(to, x) if layer.go_backwards else x, perm=[1, 0, 2])
+    if mask:
+        real, count = _count(to, mask, backwards=layer.go_backwards)
+        steps = _moved(to, steps, real, count)
     h = to.op(
         kind,
         steps,
@@ -476,13 +529,23 @@ def _recurrent(to: _Writer, layer: Any, x: str) -> str:
         arranged(layer.recurrent_weight),
         *bias,
         hidden_size=layer.units,
-        output=0 if layer.return_sequences else 1,
+        output=0 if layer.return_sequences or mask else 1,
         **({"linear_before_reset": 1} if kind == "GRU" else {}),
     )
-    if not layer.return_sequences:
+    if mask:
+        h = _held(to, to.op("Squeeze", h, [1]), count)
+        if not layer.return_sequences:
+            return to.op("Gather", h, np.int64(-1))
+    elif not layer.return_sequences:
         return to.op("Squeeze", h, [0])
-    rows = to.op("Transpose", to.op("Squeeze", h, [1]), perm=[1, 0, 2])
+    else:
+        h = to.op("Squeeze", h, [1])
+    rows = to.op("Transpose", h, perm=[1, 0, 2])
     return _flipped(to, rows) if layer.restores_order else rows
+
+
+def _bidirectional(to: _Writer, layer: Any, *inputs: str) -> str:
+    return to.merge(layer, layer.merge, [to.write(one, *inputs) for one in layer.layers])
 
 
 def _flipped(to: _Writer, x: str) -> str:
@@ -516,10 +579,11 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.Embedding: _embedding,
     mg.PositionEmbedding: lambda to, layer, x: to.op("Add", x, layer.weight),
     mg.SinusoidalPositions: _sinusoidal_positions,
+    mg.Mask: _mask,
     mg.MultiHeadAttention: _attention,
     **dict.fromkeys(_GATES, _recurrent),
     **dict.fromkeys(MERGES, lambda to, layer, *xs: to.merge(layer, MERGES[type(layer)], xs)),
     **CONTAINERS,
-    mg.Bidirectional: CONTAINERS[mg.Parallel],
+    mg.Bidirectional: _bidirectional,
 }
 """The function of (writer, layer, *inputs) that adds a layer; yours can be added."""

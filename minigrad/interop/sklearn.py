@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,7 @@ from minigrad.models.model import Model
 from minigrad.models.sequential import Sequential
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import as_object
+from minigrad.util.fields import refuse_unknown
 from minigrad.util.names import kind_of
 from minigrad.util.optional import optional
 from minigrad.util.progress import Verbose
@@ -40,6 +42,17 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 ModelFunction: TypeAlias = Callable[[Shape, int, int], Model]
 """A function of (input_shape, outputs, rng) that returns a new model."""
+
+
+def _explained_init(init: Callable[..., None]) -> Callable[..., None]:
+    """Name the nearest option if an estimator is called with an unknown one."""
+
+    @wraps(init)
+    def initialize(self: object, *args: Any, **options: Any) -> None:
+        refuse_unknown(type(self), args, options)
+        init(self, **options)
+
+    return initialize
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -108,10 +121,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """Return a compiled model with new layers and a new optimizer."""
         outputs, loss = self._learn(y)
         name, make = type(self).__name__, self.model or self._default_model
-        if not callable(make):
+        if isinstance(make, Model) or not callable(make):
             raise TypeError(
-                f"{name} expects model as a function of (input_shape, outputs, rng), got "
-                f"{kind_of(make)}"
+                f"{name} expects model as a function of (input_shape, outputs, rng) that returns "
+                f"a new Model, since each fit trains a new one, got {kind_of(make)}"
             )
         given = self.random_state
         random = np.random.RandomState() if given is None else check_random_state(given)
@@ -149,6 +162,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _output(self, X: ArrayLike) -> Any:
         check_is_fitted(self)
         return self.model_.predict(validate_data(self, _readable(X, "X"), reset=False))
+
+
+_Estimator.__init__ = _explained_init(_Estimator.__init__)  # type: ignore[method-assign]
 
 
 class MinigradRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]

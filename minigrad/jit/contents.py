@@ -121,7 +121,7 @@ class Contents:
                 self._value(key, (path, "keys"))
                 self._value(item, (path, key))
         elif isinstance(x, Parameter):
-            self._leaf((x.shape, x.trainable, Same(x.source)), path)
+            self._leaf((x.shape, x.trainable, x.learning_rate_factor, Same(x.source)), path)
             self._value(x.regularizer, (path, "regularizer"))
         elif is_rng(x):
             self._leaf(repr(rng_state(x)) if self.states else kind, path)

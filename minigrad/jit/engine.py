@@ -88,7 +88,8 @@ class JaxEngine:
                 raise
         self.predicts = bool(trainer.metrics or trainer.loss.losses)
         self._stepwise = any(  # these look at the model after each step
-            type(callback).on_update_end is not Callback.on_update_end for callback in callbacks
+            getattr(callback.on_update_end, "__func__", None) is not Callback.on_update_end
+            for callback in callbacks
         )
         self._watched = bool(callbacks) or isinstance(data, Stream)  # these may change options
         alone = not callbacks and validation is None
@@ -202,8 +203,8 @@ class JaxEngine:
         key = _key(feed)
         if key not in self._calls:
             kept = _JITTED.setdefault(self.trainer.model, {})
-            whole_key = self._options, self.predicts, self._count, *key
             gradient, trainer = self.gradient, self.trainer
+            whole_key = self._options, self.predicts, self._count, gradient.rows, *key
             state = State(gradient.network, gradient.parameters, trainer.optimizer)
             if whole_key not in kept:
                 trainer.say(f"JAX compiles a step for batches of {feed.size} rows")

@@ -66,6 +66,8 @@ class _SeparateParameters(Parameters):
             Parameter(p.value, name=p.name, trainable=p.trainable, regularizer=p.regularizer)
             for p in parameters
         )
+        for own, p in zip(self._items, parameters, strict=True):
+            own.learning_rate_factor = p.learning_rate_factor
         self._starts = [*accumulate((p.size for p in self._items), initial=0)]
 
     @override
@@ -75,8 +77,12 @@ class _SeparateParameters(Parameters):
                 yield start, p.value.reshape(-1), p.grad.reshape(-1)
 
     @override
-    def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array]]:
-        return [(slice(start, start + v.size), v, g) for start, v, g in self.trainable_runs()]
+    def trainable_pieces(self, size: int) -> list[tuple[slice, Array, Array, float]]:
+        return [
+            (slice(start, start + p.size), p.value.reshape(-1), p.grad.reshape(-1), p._factor)
+            for start, p in zip(self._starts, self._items, strict=False)
+            if p.trainable
+        ]
 
 
 class _CutSlot(dict[int, Any]):
@@ -106,14 +112,15 @@ def _recorded_optimizer(
     kind = type(optimizer)
     if not callable(optimizer.learning_rate):
         vars(own)["learning_rate"] = rate
-    own.__class__ = type(kind.__name__, (kind,), {"rate": rate, "__module__": kind.__module__})
+    scaled = property(lambda self: rate if self._factor == 1 else rate * self._factor)
+    own.__class__ = type(kind.__name__, (kind,), {"rate": scaled, "__module__": kind.__module__})
     return own, {**vars(own)}
 
 
 def _refuse_changes(optimizer: Optimizer, held: dict[str, Any]) -> None:
     """Refuse an optimizer that changes another attribute than its state and its steps."""
     for name, value in vars(optimizer).items():
-        if name not in ("state", "steps", "_first") and value is not held.get(name):
+        if name not in ("state", "steps", "_first", "_factor") and value is not held.get(name):
             raise refusal(
                 f"update changes self.{name}, which would be the same in every step",
                 "keep it in a slot",

@@ -15,8 +15,8 @@ from minigrad.layers.weighted import Sharing, check_shared
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import as_object
 from minigrad.util.fields import As, option, options
-from minigrad.util.names import snake_case
 from minigrad.util.options import check_bool
+from minigrad.util.spelling import snake_case
 
 
 def as_activation(value: str | Layer, name: str, owner: object) -> Layer:

@@ -12,10 +12,11 @@ from minigrad.core.layer import Layer
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, column_sums, features, fits, size_of
 from minigrad.initializers import InitializerLike, check_initializer
+from minigrad.layers.masks import as_mask, shapes_of
 from minigrad.layers.weighted import new_parameter
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
-from minigrad.util.options import check_bool, check_int
+from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.random import RNG
 
 _ROLES = ("query", "value", "mask")
@@ -26,8 +27,9 @@ _ROLES = ("query", "value", "mask")
 class MultiHeadAttention(Layer):
     r"""Scaled dot-product attention: each query position attends to the positions of the value.
 
-    `weight` (features, 3 features) and `bias` project the query to q, and the value to k and v.
-    Each head has `width` = features / num_heads columns of q, k and v for itself:
+    `weight` (features, 3 num_heads width) and `bias` project the query to q, and the value to k
+    and v. Each head has `width` columns of q, k and v for itself. This is `key_dim`, by default
+    features / num_heads:
 
         s_ji = k_j q_i / sqrt(width)
         a_ji = exp(s_ji) / (sum over j of exp(s_ji))
@@ -43,11 +45,14 @@ class MultiHeadAttention(Layer):
         dJ/ds_ji = a_ji (v_j delta_m_i - m_i delta_m_i)
         dJ/dq_i  = sum over j of dJ/ds_ji k_j / sqrt(width), and dJ/dk_j in the same way
 
-    The inputs are query; query and value; or query, value and mask, with rows of shape (positions,
-    features). A query alone is its own value: self-attention. The mask is 1 where a query attends
-    and 0 elsewhere, in rows of shape (value positions,) or (query positions, value positions). A
-    query that attends to nothing gets m = 0. For several inputs `backward` returns a tuple, with
-    None for the mask.
+    The inputs are query; query and value; query and mask; or query, value and mask. Query and value
+    have rows of shape (positions, features). A query alone is its own value: self-attention. The
+    mask is 1 where a query attends and 0 elsewhere, in rows of shape (value positions,), or beside
+    a value also (query positions, value positions). A query that attends to nothing gets m = 0. For
+    several inputs `backward` returns a tuple, with None for the mask.
+
+    In training, `dropout` sets each a_ji to 0 with this probability, and divides the others by
+    1 - dropout.
 
     This is `torch.nn.MultiheadAttention(features, num_heads, batch_first=True)` with its weights
     transposed. PyTorch's boolean masks are the opposite, True where a query doesn't attend.
@@ -68,7 +73,11 @@ class MultiHeadAttention(Layer):
     """
 
     num_heads: int = option(check_int, kw_only=False)
-    """The number of heads; it divides the number of features."""
+    """The number of heads; without `key_dim` it divides the number of features."""
+    key_dim: int | None = option(check_int, default=None, kw_only=False)
+    """The width of a head, at least 1; by default features / num_heads."""
+    dropout: float = option(check_fraction, default=0.0)
+    """The fraction of the attention weights to drop in training, from 0 to below 1."""
     causal: bool = option(check_bool, default=False)
     """True lets position i of the query attend to positions 0 to i only."""
     use_bias: bool = option(check_bool, default=True)
@@ -79,18 +88,24 @@ class MultiHeadAttention(Layer):
     """The same for both biases."""
 
     @override
+    def __post_init__(self) -> None:
+        self.stochastic = self.dropout > 0
+
+    @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        several = bool(input_shape) and isinstance(input_shape[0], tuple)
-        self._shapes: tuple[Shape, ...] = input_shape if several else (input_shape,)
+        self._shapes = shapes_of(input_shape)
         size = self._check_shapes()
+        self.rng = rng
+        self.width = size // self.num_heads if self.key_dim is None else self.key_dim
+        inner = self.num_heads * self.width
 
         def parameter(name: str, shape: Shape) -> Parameter:
             source = self.weight_initializer if len(shape) == 2 else self.bias_initializer
             return new_parameter(self, name, shape, rng, source)
 
-        self.weight = parameter("weight", (size, 3 * size))
-        self.bias = parameter("bias", (3 * size,)) if self.use_bias else None
-        self.output_weight = parameter("output_weight", (size, size))
+        self.weight = parameter("weight", (size, 3 * inner))
+        self.bias = parameter("bias", (3 * inner,)) if self.use_bias else None
+        self.output_weight = parameter("output_weight", (inner, size))
         self.output_bias = parameter("output_bias", (size,)) if self.use_bias else None
         return self._shapes[0]
 
@@ -104,15 +119,23 @@ class MultiHeadAttention(Layer):
         training: bool = True,
     ) -> Array:
         inputs, projected, (q, k, v), a = self._attend(query, value, mask)
+        factor = self._draw(a) if training and self.dropout else None
+        kept = a if factor is None else a * factor
         rows, heads, _, width = v.shape
         mixed = np.empty((rows, query.shape[1], heads, width), v.dtype)
-        np.matmul(a.swapaxes(-1, -2), v, out=mixed.swapaxes(1, 2))
+        np.matmul(kept.swapaxes(-1, -2), v, out=mixed.swapaxes(1, 2))
         h: Array = np.dot(mixed.reshape(-1, heads * width), self.output_weight.value)
         if self.output_bias is not None:
             h += self.output_bias.value
         if training:
-            self.cache = inputs, projected, (q, k, v), a, mixed
+            self.cache = inputs, projected, (q, k, v), (a, factor), mixed
         return h.reshape(query.shape)
+
+    def _draw(self, a: Array) -> Array:
+        """Return the factors of dropout: 0, or 1 / (1 - dropout)."""
+        factor = (self.rng.random(a.shape) >= self.dropout).astype(a.dtype)
+        factor /= 1 - self.dropout
+        return factor
 
     def _attend(self, query: Array, value: Array | None, mask: Array | None) -> Any:
         """Return the inputs, their projections, these by head, and the weights a by key and query.
@@ -143,11 +166,13 @@ class MultiHeadAttention(Layer):
     def backward(self, delta: Array) -> Any:
         deltas = self._parameter_gradients(delta)
         inputs, weight = self.cache[0], self._scaled(self.weight.value)
-        back = [
+        back: list[Array | None] = [
             np.dot(dz, weight[:, columns].T).reshape(x.shape)
             for dz, columns, x in zip(deltas, self._columns(inputs), inputs, strict=True)
         ]
-        return back[0] if len(self._shapes) == 1 else (*back, None)[: len(self._shapes)]
+        if "mask" in self._roles:
+            back.append(None)
+        return tuple(back) if len(back) > 1 else back[0]
 
     @override
     def backward_parameters(self, delta: Array) -> None:
@@ -155,11 +180,11 @@ class MultiHeadAttention(Layer):
 
     def _parameter_gradients(self, delta: Array) -> list[Array]:
         """Assign the parameters' gradients, and return dJ/dz for each input's projection z."""
-        inputs, projected, (q, k, v), a, mixed = self.cache
+        inputs, projected, (q, k, v), (a, factor), mixed = self.cache
         self.check_delta(delta, inputs[0].shape)
-        size, width = delta.shape[-1], mixed.shape[-1]
+        size, width = delta.shape[-1], self.width
         delta = delta.reshape(-1, size)
-        self.output_weight.grad = np.dot(mixed.reshape(-1, size).T, delta)
+        self.output_weight.grad = np.dot(mixed.reshape(len(delta), -1).T, delta)
         if self.output_bias is not None:
             self.output_bias.grad = column_sums(delta)
         delta = np.dot(delta, self.output_weight.value.T).reshape(mixed.shape)
@@ -169,8 +194,10 @@ class MultiHeadAttention(Layer):
 
         deltas = [np.empty_like(z) for z in projected]
         dq, dk, dv = self._heads(inputs, deltas)
-        np.matmul(a, delta, out=dv)
+        np.matmul(a if factor is None else a * factor, delta, out=dv)
         ds: Array = v @ delta.swapaxes(-1, -2)
+        if factor is not None:
+            ds *= factor
         ds -= along
         ds *= a
         np.matmul(ds, q, out=dk)
@@ -195,33 +222,33 @@ class MultiHeadAttention(Layer):
 
         As a part of the weight it costs less than on q, which is as long as the batch.
         """
-        size = len(self.weight.value)
         scaled = columns.copy()
-        scaled[..., :size] *= (size // self.num_heads) ** -0.5
+        scaled[..., : self.num_heads * self.width] *= self.width**-0.5
         return scaled
 
     def _columns(self, inputs: Sequence[Array]) -> list[slice]:
         """Return each input's columns of the weight: of q, k and v, or of q and of k and v."""
-        size = len(self.weight.value)
+        size = self.num_heads * self.width
         return [slice(None)] if len(inputs) == 1 else [slice(size), slice(size, None)]
 
     def _heads(self, inputs: Sequence[Array], projected: Sequence[Array]) -> list[Array]:
         """Return q, k and v as views of the projections, (batch, heads, positions, width)."""
         heads: list[Array] = []
         for x, z in zip(inputs, projected, strict=True):
-            rows, positions, size = x.shape
-            split = z.reshape(rows, positions, -1, self.num_heads, size // self.num_heads)
+            rows, positions, _ = x.shape
+            split = z.reshape(rows, positions, -1, self.num_heads, self.width)
             heads.extend(split.transpose(2, 0, 3, 1, 4))
         return heads
 
     def _check_inputs(self, query: Array, value: Array | None, mask: Array | None) -> Any:
         """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
-        roles = zip(_ROLES, (query, value, mask), strict=True)
-        given = {role: x for role, x in roles if x is not None}
-        known = _ROLES[: len(self._shapes)]
-        if tuple(given) != known:
+        if self.masked_query and mask is None:
+            value, mask = None, value
+        named = zip(_ROLES, (query, value, mask), strict=True)
+        given = {role: x for role, x in named if x is not None}
+        if tuple(given) != self._roles:
             raise ValueError(
-                f"{self.label} was built for {', '.join(known)}, got {', '.join(given)}"
+                f"{self.label} was built for {', '.join(self._roles)}, got {', '.join(given)}"
             )
         for (role, x), shape in zip(given.items(), self._shapes, strict=True):
             if role != "mask":  # it has one of two shapes
@@ -237,9 +264,7 @@ class MultiHeadAttention(Layer):
         if mask is None:
             return inputs, attends
         self._check_mask(mask.shape[1:], queries, keys)
-        seen = mask.astype(bool)
-        if not (seen == mask).all():
-            raise ValueError(f"{self.label} expects a mask of 0 and 1, got other numbers")
+        seen = as_mask(mask, self.label)
         seen = (seen[:, :, np.newaxis] if mask.ndim == 2 else seen.swapaxes(1, 2))[:, np.newaxis]
         return inputs, seen if attends is None else seen & attends
 
@@ -249,25 +274,28 @@ class MultiHeadAttention(Layer):
             raise ValueError(
                 f"{self.label} expects query, value and mask, got {len(self._shapes)} inputs"
             )
-        for role, shape in zip(_ROLES[:2], self._shapes, strict=False):
-            if len(shape) != 2:
+        masked = len(self._shapes) == 2 and len(self._shapes[1]) == 1
+        self._roles = ("query", "mask") if masked else _ROLES[: len(self._shapes)]
+        for role, shape in zip(self._roles, self._shapes, strict=True):
+            if role != "mask" and len(shape) != 2:
                 raise ValueError(
                     f"{self.label} expects a {role} of shape (batch, positions, features), got "
                     f"rows of shape {shape}"
                 )
-        query, value = self._shapes[0], self._shapes[1 % len(self._shapes)]
+        query, value = self._shapes[0], self._value_shape
         size = features(query, self.label)
-        if size % self.num_heads:
+        if size % self.num_heads and self.key_dim is None:
             raise ValueError(
-                f"{self.label} expects features that its {self.num_heads} heads divide, got {size}"
+                f"{self.label} expects features that its {self.num_heads} heads divide, got "
+                f"{size}: pass key_dim, the width of a head"
             )
         if value[1] != size:
             raise ValueError(
                 f"{self.label} expects a value with the {size} features of the query, got "
                 f"{value[1]}: put Dense({size}) before it"
             )
-        if len(self._shapes) == 3:
-            self._check_mask(self._shapes[2], query[0], value[0])
+        if "mask" in self._roles:
+            self._check_mask(self._shapes[-1], query[0], value[0])
         return size
 
     def _check_mask(self, shape: Shape, queries: int | None, keys: int | None) -> None:
@@ -278,12 +306,22 @@ class MultiHeadAttention(Layer):
             )
 
     @property
+    def masked_query(self) -> bool:
+        """Whether the second of two inputs is a mask, not a value."""
+        return self._roles == ("query", "mask")
+
+    @property
+    def _value_shape(self) -> Shape:
+        return self._shapes[self._roles.index("value") if "value" in self._roles else 0]
+
+    @property
     @override
     def stored(self) -> int:
         """The projections q, k and v, the weights of each head, m, and the output."""
-        (queries, size), (keys, _) = self._shapes[0], self._shapes[1 % len(self._shapes)]
+        (queries, size), (keys, _) = self._shapes[0], self._value_shape
+        inner = self.num_heads * self.width
         return (
-            size_of((queries, 3 * size))
-            + size_of((keys, 2 * size))
+            size_of((queries, 2 * inner + size))
+            + size_of((keys, 2 * inner))
             + size_of((self.num_heads, queries, keys))
         )

@@ -37,7 +37,11 @@ class Branching(Layer):
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
-        outputs = [layer.forward(x, training=training) for layer in self.branches]
+        return self.run(x, training=training)
+
+    def run(self, x: Array, *others: Array, training: bool) -> Array:
+        """Return the merged outputs of the branches, each of which gets all inputs."""
+        outputs = [layer.forward(x, *others, training=training) for layer in self.branches]
         merge, merged = MERGES[self.merge], [x, *outputs] if self.shortcut else outputs
         if not merge.fit(shapes := [array.shape for array in merged]):
             for layer, output in zip(self.branches, outputs, strict=True):

@@ -26,8 +26,8 @@ from minigrad.util.random import RNG
 
 
 @options
-class Convolution(Affine):
-    """The base of convolutions: options, parameters, and both passes.
+class Kernel(Affine):
+    """The base of layers with a kernel that moves: options, parameters, and both passes.
 
     The cache holds x only: both passes copy the rows under the kernel, which takes a tenth of the
     time and saves memory of the size of the kernel's height times x.
@@ -36,8 +36,6 @@ class Convolution(Affine):
     axes: ClassVar[int]
     """The number of axes that the kernel moves along."""
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
-    filters: int = option(check_int, kw_only=False)
-    """The number of output channels, at least 1."""
     kernel_size: Size = option(check_sizes, kw_only=False)
     """The kernel's height and width: an int for both, or two ints."""
     strides: Size = option(check_sizes, default=1)
@@ -54,16 +52,20 @@ class Convolution(Affine):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         lengths, channels = check_axes(self, input_shape, self.axes)
-        shape = (*self.output_lengths(lengths), self.filters)
+        shape = (*self.output_lengths(lengths), self.output_channels(channels))
         kernel = per_axis(self.kernel_size, self.axes)
         self.weight = self.parameter("weight", (*kernel, *self.matrix_shape(channels)), rng)
-        self.bias = self.parameter("bias", (self.filters,), rng) if self.use_bias else None
+        self.bias = self.parameter("bias", shape[-1:], rng) if self.use_bias else None
         self.input_shape = input_shape
         return build_once(self.activation, shape, rng) if self.activation else shape
 
+    def output_channels(self, channels: int) -> int:
+        """Return the number of output channels."""
+        raise NotImplementedError(f"{self.label} must define output_channels(channels)")
+
     def matrix_shape(self, channels: int) -> Shape:
         """Return the shape of the weight at one place of the kernel."""
-        return channels, self.filters
+        raise NotImplementedError(f"{self.label} must define matrix_shape(channels)")
 
     def output_lengths(self, lengths: Shape) -> Shape:
         """Return the lengths of the output's axes without batch and filters."""
@@ -82,15 +84,15 @@ class Convolution(Affine):
 
     def linear(self, windows: Windows, x: Array) -> Array:
         """Return z without the bias."""
-        return windows.correlate(x, self.weight.value)
+        raise NotImplementedError(f"{self.label} must define linear(windows, x)")
 
     def weight_gradient(self, windows: Windows, x: Array, delta: Array) -> Array:
         """Return dJ/dW."""
-        return windows.weight_gradient(x, delta)
+        raise NotImplementedError(f"{self.label} must define weight_gradient(windows, x, delta)")
 
     def input_delta(self, windows: Windows, delta: Array) -> Array:
         """Return dJ/dx."""
-        return windows.spread(delta, self.weight.value)
+        raise NotImplementedError(f"{self.label} must define input_delta(windows, delta)")
 
     @override
     def forward(self, x: Array, *, training: bool = True) -> Array:
@@ -119,6 +121,34 @@ class Convolution(Affine):
         if self.bias is not None:
             self.bias.grad = delta.sum(axis=tuple(range(delta.ndim - 1)))
         return delta
+
+
+@options
+class Convolution(Kernel):
+    """The base of convolutions: each filter sums over all channels."""
+
+    filters: int = option(check_int, kw_only=False)
+    """The number of output channels, at least 1."""
+
+    @override
+    def output_channels(self, channels: int) -> int:
+        return self.filters
+
+    @override
+    def matrix_shape(self, channels: int) -> Shape:
+        return channels, self.filters
+
+    @override
+    def linear(self, windows: Windows, x: Array) -> Array:
+        return windows.correlate(x, self.weight.value)
+
+    @override
+    def weight_gradient(self, windows: Windows, x: Array, delta: Array) -> Array:
+        return windows.weight_gradient(x, delta)
+
+    @override
+    def input_delta(self, windows: Windows, delta: Array) -> Array:
+        return windows.spread(delta, self.weight.value)
 
 
 @register
@@ -182,35 +212,8 @@ class Conv1D(Convolution):
     paddings = ("valid", "same", "causal")
 
 
-@register
-class Conv2DTranspose(Convolution):
-    r"""z as dJ/dx of a `Conv2D`: each input adds its multiple of the kernel to the output.
-
-    W has the shape (height, width, filters, channels). With stride s and dilation d:
-
-        z[m, n, f] = b[f] + sum of x[u, v, c] W[i, j, f, c]
-        over u, v, i, j, c with s u + d i = m and s v + d j = n
-
-    `padding` is that of the `Conv2D`: "same" multiplies height and width by the stride; an int
-    removes so many numbers at every end. Backward is the forward pass of the `Conv2D`:
-
-        dJ/dx[u, v, c] = sum over i, j, f of delta[s u + d i, s v + d j, f] W[i, j, f, c]
-
-    Equals `torch.nn.ConvTranspose2d`; Keras's "valid" output is longer if strides are longer than
-    the kernel. See `Conv2D` for the options.
-
-    Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, chapter
-    4.
-
-    >>> import numpy as np
-    >>> layer = Conv2DTranspose(1, (1, 2), strides=2, weight_initializer="ones")
-    >>> layer.build((1, 2, 1), np.random.default_rng(0))
-    (1, 4, 1)
-    >>> layer.forward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1)).ravel()
-    array([3., 3., 5., 5.])
-    """
-
-    axes = 2
+class ConvolutionTranspose(Convolution):
+    """The base of transposed convolutions: forward and backward of a convolution, exchanged."""
 
     @override
     def matrix_shape(self, channels: int) -> Shape:
@@ -250,3 +253,51 @@ class Conv2DTranspose(Convolution):
     @override
     def input_delta(self, windows: Windows, delta: Array) -> Array:
         return windows.correlate(delta, self.weight.value)
+
+
+@register
+class Conv2DTranspose(ConvolutionTranspose):
+    r"""z as dJ/dx of a `Conv2D`: each input adds its multiple of the kernel to the output.
+
+    W has the shape (height, width, filters, channels). With stride s and dilation d:
+
+        z[m, n, f] = b[f] + sum of x[u, v, c] W[i, j, f, c]
+        over u, v, i, j, c with s u + d i = m and s v + d j = n
+
+    `padding` is that of the `Conv2D`: "same" multiplies height and width by the stride; an int
+    removes so many numbers at every end. Backward is the forward pass of the `Conv2D`:
+
+        dJ/dx[u, v, c] = sum over i, j, f of delta[s u + d i, s v + d j, f] W[i, j, f, c]
+
+    Equals `torch.nn.ConvTranspose2d`; Keras's "valid" output is longer if strides are longer than
+    the kernel. See `Conv2D` for the options.
+
+    Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, chapter
+    4.
+
+    >>> import numpy as np
+    >>> layer = Conv2DTranspose(1, (1, 2), strides=2, weight_initializer="ones")
+    >>> layer.build((1, 2, 1), np.random.default_rng(0))
+    (1, 4, 1)
+    >>> layer.forward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1)).ravel()
+    array([3., 3., 5., 5.])
+    """
+
+    axes = 2
+
+
+@register
+class Conv1DTranspose(ConvolutionTranspose):
+    r"""z as dJ/dx of a `Conv1D`; W has the shape (steps, filters, channels).
+
+    The number of steps may vary (None). See `Conv2DTranspose` for the equations and the options.
+
+    >>> import numpy as np
+    >>> layer = Conv1DTranspose(1, 2, strides=2, weight_initializer="ones")
+    >>> layer.build((None, 1), np.random.default_rng(0))
+    (None, 1)
+    >>> layer.forward(np.array([[[3.0], [5.0]]])).ravel()
+    array([3., 3., 5., 5.])
+    """
+
+    axes = 1

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape
-from minigrad.layers.recurrent import Recurrent
+from minigrad.layers.recurrent import Recurrent, dropped
 from minigrad.layers.weighted import new_parameter
 from minigrad.util.config import register
 from minigrad.util.random import RNG
@@ -76,16 +76,19 @@ class GRU(Recurrent):
             self.recurrent_bias.grad = delta[:, 3 * units :].sum(axis=(0, 2))
 
     @override
-    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+    def forward_steps(
+        self, inputs: Array, states: list[Array], factor: Array | None
+    ) -> tuple[Array, ...]:
         (h,), units = states, self.units
         d = 0.0 if self.recurrent_bias is None else self.recurrent_bias.value[:, np.newaxis]
         matrix = self.matrix().T
         matrix[: 2 * units] *= 0.5  # sigmoid(z) = (1 + tanh(z / 2)) / 2
         z = np.empty((len(h) - 1, 4 * units, h.shape[2]), h.dtype)
-        np.matmul(matrix[:, units:], inputs[:-1, units:], out=z[:, : 3 * units])
+        of_h, of_x = (None, None) if factor is None else (factor[:units], factor[units:])
+        np.matmul(matrix[:, units:], dropped(inputs[:-1, units:], of_x), out=z[:, : 3 * units])
         gates = z.reshape(len(z), 4, units, -1)
         for t in range(len(z)):
-            product = np.matmul(matrix[:, :units], h[t]).reshape(gates[t, :3].shape)
+            product = np.matmul(matrix[:, :units], dropped(h[t], of_h)).reshape(gates[t, :3].shape)
             r_u, (r, u, n, k) = gates[t, :2], gates[t]
             r_u += product[:2]
             np.tanh(r_u, out=r_u)
@@ -100,7 +103,9 @@ class GRU(Recurrent):
         return (gates,)
 
     @override
-    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+    def backward_steps(
+        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+    ) -> Array:
         (h,), (gates,), units = states, kept, self.units
         r, u, n, k = gates.swapaxes(0, 1)
         delta = np.empty_like(gates)  # the factors of delta_h, by which each step multiplies
@@ -114,6 +119,6 @@ class GRU(Recurrent):
         for t in reversed(range(len(delta))):
             delta[t] *= delta_h[t + 1]
             delta_h[t] += delta_h[t + 1] * u[t]
-            delta_h[t] += np.dot(weight_r_u, columns[t, : 2 * units])
-            delta_h[t] += np.dot(weight_n, columns[t, 3 * units :])
+            delta_h[t] += dropped(np.dot(weight_r_u, columns[t, : 2 * units]), factor)
+            delta_h[t] += dropped(np.dot(weight_n, columns[t, 3 * units :]), factor)
         return columns

@@ -6,7 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.data.arrays import Array, Shape
-from minigrad.layers.recurrent import Recurrent
+from minigrad.layers.recurrent import Recurrent, dropped
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool
@@ -66,7 +66,9 @@ class LSTM(Recurrent):
         return output_shape
 
     @override
-    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+    def forward_steps(
+        self, inputs: Array, states: list[Array], factor: Array | None
+    ) -> tuple[Array, ...]:
         h, c = states
         tanh_c = np.empty_like(c[1:])
         z = np.empty((len(tanh_c), 4 * self.units, h.shape[2]), h.dtype)
@@ -76,7 +78,7 @@ class LSTM(Recurrent):
         shift = 1 - scale
         matrix = self.matrix().T * scale[:, :1]
         for t in range(len(z)):
-            np.matmul(matrix, inputs[t], out=z[t])
+            np.matmul(matrix, dropped(inputs[t], factor), out=z[t])
             np.tanh(z[t], out=z[t])
             z[t] *= scale
             z[t] += shift
@@ -88,7 +90,9 @@ class LSTM(Recurrent):
         return gates, tanh_c
 
     @override
-    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+    def backward_steps(
+        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+    ) -> Array:
         c, (gates, tanh_c), weight = states[1], kept, self.recurrent_weight.value
         i, f, g, o = gates.swapaxes(0, 1)
         delta = 1 - gates  # the factors of delta_c and delta_h, by which each step multiplies
@@ -106,5 +110,5 @@ class LSTM(Recurrent):
             delta[t, :3] *= delta_c
             delta[t, 3] *= delta_h[t + 1]
             delta_c *= f[t]
-            delta_h[t] += np.dot(weight, columns[t])
+            delta_h[t] += dropped(np.dot(weight, columns[t]), factor)
         return columns

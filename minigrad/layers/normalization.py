@@ -243,8 +243,10 @@ class BatchNorm(Normalization):
     this one, its epsilon is 1e-3, and its running variance is biased.
 
     A batch whose statistics aren't finite doesn't change the running statistics, nor does
-    `momentum=0`. Freezing the layer freezes gamma and beta only: training still uses and updates
-    the statistics. (In Keras, a frozen layer runs as in inference.)
+    `momentum=0`. A frozen layer (`trainable = False`) uses the running statistics in training, too,
+    and doesn't change them, as in Keras. They are constants there:
+
+        dJ/dx = gamma delta / sqrt(running variance + epsilon)
 
     Raises:
         ValueError: training on a single row, which has no variance; rows that are single numbers.
@@ -261,8 +263,6 @@ class BatchNorm(Normalization):
     (array([0.2, 2. ]), array([ 1.1, 20.9]))
     """
 
-    equation = LayerNorm.equation
-
     batch_dependent = True
     buffers = ("running_mean", "running_variance")
     momentum: float = option(check_fraction, default=0.1)
@@ -274,8 +274,20 @@ class BatchNorm(Normalization):
         shape, label = self.gamma.shape, self.label
         self.running_mean = initialize("zeros", shape, rng, f"the running_mean of {label}")
         self.running_variance = initialize("ones", shape, rng, f"the running_variance of {label}")
-        self.min_batch_size = 2 if size_of(input_shape[:-1]) == 1 else 1
         return output_shape
+
+    @property
+    def equation(self) -> str:  # type: ignore[override]
+        """That of training, with the statistics that it uses."""
+        if self.trainable:
+            return LayerNorm.equation
+        return "h = gamma (x - running_mean) / sqrt(running_variance + epsilon) + beta"
+
+    @property
+    def min_batch_size(self) -> int:  # type: ignore[override]
+        """2 where each row is one number of a feature, which has no variance alone."""
+        single = self.input_shape is not None and size_of(self.input_shape[:-1]) == 1
+        return 2 if single and self.trainable else 1
 
     @override
     def arrange(self, x: Array) -> Array:
@@ -288,7 +300,7 @@ class BatchNorm(Normalization):
 
     @override
     def deviation(self, x: Array, training: bool) -> tuple[Array, Array]:
-        if not training:
+        if not training or not self.trainable:
             return x - self.running_mean, self.running_variance
         count = x.size // x.shape[-1]
         if count < 2:
@@ -305,3 +317,11 @@ class BatchNorm(Normalization):
             self.running_mean = old * self.running_mean + new * mean.ravel()
             self.running_variance = old * self.running_variance + new * unbiased
         return deviation, variance
+
+    @override
+    def backward(self, delta: Array) -> Array:
+        _, rate, shape = self.cache
+        if rate.ndim > 1:  # of the batch: it has all axes
+            return super().backward(delta)
+        delta = self._parameter_gradients(delta) * (self.gamma.value * rate)
+        return delta.reshape(shape)

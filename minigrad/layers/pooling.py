@@ -1,15 +1,16 @@
-"""Pooling: the largest or the mean number of each window, channel by channel; and upsampling."""
+"""Pooling: the largest or the mean number of each window, channel by channel."""
 
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from typing_extensions import override
 
 from minigrad.core.layer import Layer
-from minigrad.data.arrays import Array, DType, Shape
+from minigrad.data.arrays import Array, Shape
+from minigrad.layers.masks import check_mask_shape, real_steps, shapes_of
 from minigrad.layers.windows import (
     Padding,
     Size,
@@ -22,7 +23,6 @@ from minigrad.layers.windows import (
 )
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
-from minigrad.util.options import one_of
 from minigrad.util.random import RNG
 
 
@@ -212,9 +212,16 @@ class GlobalPooling(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        _, channels = check_axes(self, input_shape, self.axes)
+        shape, *masks = shapes_of(input_shape)
+        lengths, channels = check_axes(self, shape, self.axes)
+        for mask in masks:
+            check_mask_shape(mask, lengths[0], self.label)
         self.input_shape = input_shape
         return (channels,)
+
+    @override
+    def check_input(self, x: Array, input_shape: Shape | None = None) -> None:
+        super().check_input(x, input_shape or shapes_of(self.input_shape)[0] or None)
 
 
 class GlobalMaxPooling(GlobalPooling):
@@ -230,7 +237,10 @@ class GlobalMaxPooling(GlobalPooling):
 
     @override
     def backward(self, delta: Array) -> Array:
-        x = self.cache
+        return self.spread(self.cache, delta)
+
+    def spread(self, x: Array, delta: Array) -> Array:
+        """Return dJ/dx: each delta goes to the first largest number of its channel."""
         self.check_delta(delta, (len(x), x.shape[-1]))
         values = x.reshape(len(x), -1, x.shape[-1])
         input_delta = np.zeros(values.shape, delta.dtype)
@@ -257,16 +267,38 @@ class GlobalMaxPooling2D(GlobalMaxPooling):
 class GlobalMaxPooling1D(GlobalMaxPooling):
     """h = max of each channel over the steps; the first largest number gets its delta.
 
-    The number of steps may vary (None).
+    The number of steps may vary (None). A mask as the second input, with rows of shape (steps,), is
+    1 for the steps that count and 0 elsewhere. A row without such a step has h = 0. With a mask,
+    `backward` returns (dJ/dx, None).
 
     >>> layer = GlobalMaxPooling1D()
     >>> layer.build((None, 1), np.random.default_rng(0))
     (1,)
-    >>> layer.forward(np.array([[[1.0], [3.0], [2.0]]]))
-    array([[3.]])
+    >>> x = np.array([[[1.0], [3.0], [2.0]]])
+    >>> layer.forward(x), layer.forward(x, np.array([[1, 0, 1]]))
+    (array([[3.]]), array([[2.]]))
     """
 
     axes = 1
+
+    @override
+    def forward(self, x: Array, mask: Array | None = None, *, training: bool = True) -> Array:
+        if mask is None:
+            return super().forward(x, training=training)
+        self.check_input(x)
+        real = real_steps(mask, x, self.label)[:, :, np.newaxis]
+        x = np.where(real, x, x.dtype.type(-np.inf))
+        h = np.where(real.any(axis=1), x.max(axis=1), x.dtype.type(0))
+        if training:
+            self.cache = x, real
+        return h
+
+    @override
+    def backward(self, delta: Array) -> Any:
+        if not isinstance(self.cache, tuple):
+            return super().backward(delta)
+        x, real = self.cache
+        return np.where(real, self.spread(x, delta), delta.dtype.type(0)), None
 
 
 class GlobalAveragePooling(GlobalPooling):
@@ -308,99 +340,41 @@ class GlobalAveragePooling2D(GlobalAveragePooling):
 class GlobalAveragePooling1D(GlobalAveragePooling):
     """h = mean of each channel over the steps; backward, dJ/dx = delta / steps.
 
-    The number of steps may vary (None).
+    The number of steps may vary (None). A mask m as the second input, with rows of shape (steps,),
+    is 1 for the steps that count and 0 elsewhere:
+
+        h = (sum over t of m_t x_t) / (sum over t of m_t)
+        dJ/dx_t = m_t delta / (sum over t of m_t)
+
+    A row without a step that counts has h = 0. With a mask, `backward` returns (dJ/dx, None).
 
     >>> layer = GlobalAveragePooling1D()
     >>> layer.build((None, 1), np.random.default_rng(0))
     (1,)
-    >>> layer.forward(np.array([[[1.0], [3.0], [2.0]]]))
-    array([[2.]])
+    >>> x = np.array([[[1.0], [3.0], [2.0]]])
+    >>> layer.forward(x), layer.forward(x, np.array([[0, 1, 1]]))
+    (array([[2.]]), array([[2.5]]))
     """
 
     axes = 1
 
-
-@register
-@options
-class UpSampling2D(Layer):
-    """h = x in a larger size, as weighted means; backward, deltas are added with the same weights.
-
-    With "nearest", each number is repeated to a block. With "bilinear", h is interpolated between
-    the numbers, which lie at the centers of their blocks; beyond the outer centers it is constant.
-    Both are Keras's, and those of `torch.nn.Upsample` with align_corners=False.
-
-    Raises:
-        TypeError: `size` isn't a number.
-        ValueError: `size` below 1, or another interpolation; when the layer is built, an input of
-            another rank.
-
-    >>> layer = UpSampling2D((1, 2))
-    >>> layer.build((1, 2, 1), np.random.default_rng(0))
-    (1, 4, 1)
-    >>> layer.forward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1)).ravel()
-    array([3., 3., 5., 5.])
-    >>> layer.backward(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 1, 4, 1)).ravel()
-    array([3., 7.])
-    >>> layer.interpolation = "bilinear"
-    >>> layer.forward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1)).ravel()
-    array([3. , 3.5, 4.5, 5. ])
-    """
-
-    axes = 2
-    size: Size = option(check_sizes, default=2, kw_only=False)
-    """The factors of height and width: an int for both, or two ints."""
-    interpolation: Literal["nearest", "bilinear"] = option(
-        one_of("nearest", "bilinear"), default="nearest"
-    )
-    """"nearest" or "bilinear"."""
-
     @override
-    def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        lengths, channels = check_axes(self, input_shape, 2)
-        self.input_shape = input_shape
-        return (*self.windows(lengths).lengths, channels)
-
-    def windows(self, lengths: Shape) -> Windows:
-        """Return the blocks of the output for an input with these lengths."""
-        sizes = zip(lengths, per_axis(self.size, 2), strict=True)
-        outputs = tuple(None if n is None else n * size for n, size in sizes)
-        return make_windows(self.label, outputs, self.size, strides=self.size)
-
-    def _weights(self, lengths: Shape, dtype: DType) -> list[Array]:
-        """Return for each axis how much of each input (columns) is in each output (rows)."""
-        found = []
-        for length, size in zip(lengths, per_axis(self.size, 2), strict=True):
-            places = (np.arange(length * size) + 0.5) / size - 0.5
-            distances = places.clip(0, length - 1)[:, np.newaxis] - np.arange(length)
-            found.append(np.maximum(0, 1 - np.abs(distances)).astype(dtype))
-        return found
-
-    @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
+    def forward(self, x: Array, mask: Array | None = None, *, training: bool = True) -> Array:
+        if mask is None:
+            return super().forward(x, training=training)
         self.check_input(x)
-        lengths = x.shape[1:-1]
-        windows = self.windows(lengths)
-        if self.interpolation == "nearest":
-            h = windows.repeat(x)
-        else:
-            h = _weighted(windows, x, *self._weights(lengths, x.dtype))
+        real = real_steps(mask, x, self.label)[:, :, np.newaxis]
+        count = np.maximum(real.sum(axis=1), 1).astype(x.dtype)
         if training:
-            self.cache = lengths, h.shape
+            self.cache = real, count
+        h: Array = np.where(real, x, x.dtype.type(0)).sum(axis=1)
+        h /= count
         return h
 
     @override
-    def backward(self, delta: Array) -> Array:
-        lengths, shape = self.cache
-        self.check_delta(delta, shape)
-        windows = self.windows(lengths)
-        if self.interpolation == "nearest":
-            return windows.total(delta)
-        weights = (weight.T for weight in self._weights(lengths, delta.dtype))
-        return _weighted(windows, delta, *weights)
-
-
-def _weighted(windows: Windows, x: Array, rows: Array, columns: Array) -> Array:
-    """Return the sums over height and width with these weights."""
-    h: Array = np.matmul(rows, windows.transposed(x))  # width, channels, height, batch
-    sums = np.dot(columns, h.reshape(len(h), -1))
-    return windows.restored(sums.reshape(len(columns), *h.shape[1:]))
+    def backward(self, delta: Array) -> Any:
+        if len(self.cache) != 2:  # without a mask, the shape of x
+            return super().backward(delta)
+        real, count = self.cache
+        self.check_delta(delta, (len(real), shapes_of(self.input_shape)[0][-1]))
+        return np.where(real, (delta / count)[:, np.newaxis], delta.dtype.type(0)), None

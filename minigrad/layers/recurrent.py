@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from typing_extensions import override
@@ -13,11 +13,12 @@ from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array, Shape, describe, features, size_of
 from minigrad.initializers import InitializerLike, check_initializer
 from minigrad.layers.branches import MergeName, Parallel
+from minigrad.layers.masks import RealSteps, check_mask_shape, real_steps, shapes_of
 from minigrad.layers.weighted import new_parameter
 from minigrad.regularizers import Regularizer, check_regularizer
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
-from minigrad.util.options import check_bool, check_int
+from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.random import RNG
 
 RecurrentState: TypeAlias = Array | tuple[Array, ...]
@@ -35,6 +36,14 @@ class Recurrent(Layer):
     `weight` W has shape (features, gates * units), `recurrent_weight` U (units, gates * units), and
     `bias` b (gates * units,). Rows have the shape (time, features), where the time may be None: a
     length that varies from batch to batch. In each batch the state starts at zero.
+
+    A mask as the second input, with rows of shape (time,), is 1 for real steps and 0 for padding,
+    where the state stays as it is: h_t = h_(t-1). The last output is that of the last real step.
+    With a mask, `backward` returns (dJ/dx, None).
+
+    In training, `dropout` sets features of x_t to 0 before W, and `recurrent_dropout` units of
+    h_(t-1) before U; the others are divided by 1 - rate. Each row draws its own, once for all steps
+    and gates (Gal and Ghahramani, NeurIPS 2016).
 
     Backward through time, from the last step to the first, with delta_t = dJ/dz_t, which a subclass
     computes from dJ/dh_t:
@@ -69,6 +78,10 @@ class Recurrent(Layer):
     go_backwards: bool = option(check_bool, default=False)
     """True reads the sequence from its end; as in Keras, the outputs are in the order in which they
     are computed."""
+    dropout: float = option(check_fraction, default=0.0)
+    """The fraction of the features of x_t to drop in training, from 0 to below 1."""
+    recurrent_dropout: float = option(check_fraction, default=0.0)
+    """The same for the units of h_(t-1) before U."""
     use_bias: bool = option(check_bool, default=True)
     """False leaves b out."""
     weight_initializer: InitializerLike = option(check_initializer, default="glorot_uniform")
@@ -85,12 +98,20 @@ class Recurrent(Layer):
     """The same for b."""
 
     @override
+    def __post_init__(self) -> None:
+        self.stochastic = self.dropout > 0 or self.recurrent_dropout > 0
+
+    @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        if len(input_shape) != 2 or isinstance(input_shape[0], tuple):
+        self.rng = rng
+        input_shape, *masks = shapes_of(input_shape)
+        if len(input_shape) != 2:
             raise ValueError(
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
                 f"{input_shape}{_SEQUENCES if len(input_shape) == 1 else ''}"
             )
+        for mask in masks:
+            check_mask_shape(mask, input_shape[0], self.label)
         columns = self.gates * self.units
         self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
         self.recurrent_weight = self._parameter("recurrent_weight", (self.units, columns), rng)
@@ -117,21 +138,28 @@ class Recurrent(Layer):
         if self.bias is not None:
             self.bias.grad = gradient[-1]
 
-    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+    def forward_steps(
+        self, inputs: Array, states: list[Array], factor: Array | None
+    ) -> tuple[Array, ...]:
         """Compute each state[t + 1] from inputs[t] and state[t], and return what backward needs.
 
         The batch is the last axis, which makes each gate contiguous: inputs[t] is [h_(t-1), x_t, 1]
         of shape (units + features + 1, batch), and state[t] has the shape (units, batch). The first
-        state, h, is a view of `inputs`.
+        state, h, is a view of `inputs`. Dropout multiplies inputs[t] by a factor.
         """
-        raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states)")
+        raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states, factor)")
 
-    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+    def backward_steps(
+        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+    ) -> Array:
         """Return delta_t of all steps, (time, gates * units, batch), to which a GRU adds delta_k.
 
         delta_h[t] is the delta of the output h[t]; step t + 1 adds its own part of dJ/dh[t] to it.
+        The factor is that of h[t].
         """
-        raise NotImplementedError(f"{self.label} must define backward_steps(delta_h, states, kept)")
+        raise NotImplementedError(
+            f"{self.label} must define backward_steps(delta_h, states, kept, factor)"
+        )
 
     @override
     def check_input(self, x: Array, input_shape: Shape | None = None) -> None:
@@ -145,31 +173,51 @@ class Recurrent(Layer):
             raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
 
     @override
-    def forward(self, x: Array, *, training: bool = True) -> Array:
-        time, _ = self.input_shape or (None, None)
+    def forward(self, x: Array, mask: Array | None = None, *, training: bool = True) -> Array:
+        time = self._input_shape[0]
         self.check_input(x, (time, len(self.weight.value)))
-        inputs, states, kept = self._run(x)
+        real = None if mask is None else self._real_steps(mask, x)
+        factor = self._draw(*x.shape[::2]) if training and self.stochastic else None
+        inputs, states, kept = self._run(x, real=real, factor=factor)
         if training:
-            self.cache = inputs, states, kept
-        h = states[0]
+            self.cache = inputs, states, kept, factor, real
+        h = states[0] if real is None else real.held(states[0])
         if self.return_sequences:
             return _rows_first(h[1:], backwards=self.restores_order)
         last: Array = h[-1].T.copy()
         return last
 
+    def _real_steps(self, mask: Array, x: Array) -> RealSteps:
+        real = real_steps(mask, x, self.label)
+        return RealSteps((real[:, ::-1] if self.go_backwards else real).T)
+
+    def _draw(self, rows: int, width: int) -> Array:
+        """Return the factors of [h_(t-1), x_t, 1]: 0, or 1 / (1 - rate)."""
+        sizes, rates = (self.units, width, 1), (self.recurrent_dropout, self.dropout, 0.0)
+        parts = [
+            (self.rng.random((size, rows)) >= rate) / (1 - rate) if rate else np.ones((size, rows))
+            for size, rate in zip(sizes, rates, strict=True)
+        ]
+        return np.concatenate(parts).astype(self.weight.value.dtype)
+
     def _run(
-        self, x: Array, start: Sequence[Array] | None = None
+        self,
+        x: Array,
+        start: Sequence[Array] | None = None,
+        real: RealSteps | None = None,
+        factor: Array | None = None,
     ) -> tuple[Array, list[Array], tuple[Array, ...]]:
-        """Run all steps from a state, zero by default."""
+        """Run the steps, or the real ones, from a state, zero by default."""
         rows, steps, width = x.shape
         dtype = self.weight.value.dtype
         inputs = np.ones((steps + 1, self.units + width + 1, rows), dtype)
-        inputs[:-1, self.units : -1] = _steps_first(x, backwards=self.go_backwards)
+        x = _steps_first(x, backwards=self.go_backwards)
+        inputs[:-1, self.units : -1] = x if real is None else real.moved(x)
         h = inputs[:, : self.units]
         states = [h, *(np.empty(h.shape, dtype) for _ in self.states[1:])]
         for index, state in enumerate(states):
             state[0] = start[index].T if start else 0.0
-        return inputs, states, self.forward_steps(inputs, states)
+        return inputs, states, self.forward_steps(inputs, states, factor)
 
     def step(self, x: Array, state: RecurrentState | None = None) -> tuple[Array, RecurrentState]:
         """Return h for one time step, and the state for the next call; nothing else changes.
@@ -204,12 +252,16 @@ class Recurrent(Layer):
 
     @override
     @np.errstate(over="ignore", invalid="ignore")  # deltas may explode on the way back in time
-    def backward(self, delta: Array) -> Array:
-        weight = self.weight.value
+    def backward(self, delta: Array) -> Any:
+        weight, (*_, factor, real) = self.weight.value, self.cache
         delta_z = self._parameter_gradients(delta)
         delta_z = delta_z[:, : weight.shape[1]]  # without a GRU's delta_k
         input_delta = np.matmul(weight, delta_z)
-        return _rows_first(input_delta, backwards=self.go_backwards)
+        if factor is not None:
+            input_delta *= factor[self.units : -1]
+        if real is None:
+            return _rows_first(input_delta, backwards=self.go_backwards)
+        return _rows_first(real.back(input_delta), backwards=self.go_backwards), None
 
     @override
     @np.errstate(over="ignore", invalid="ignore")
@@ -218,7 +270,7 @@ class Recurrent(Layer):
 
     def _parameter_gradients(self, delta: Array) -> Array:
         """Assign dJ/dW, dJ/dU and dJ/db, and return delta_t of all steps."""
-        inputs, states, kept = self.cache
+        inputs, states, kept, factor, real = self.cache
         steps, rows = len(inputs) - 1, inputs.shape[2]
         delta_h = np.zeros((steps + 1, self.units, rows), inputs.dtype)
         if self.return_sequences:
@@ -227,15 +279,28 @@ class Recurrent(Layer):
         else:
             self.check_delta(delta, (rows, self.units))
             delta_h[-1] = delta.T
-        delta_z = self.backward_steps(delta_h, states, kept)
-        self.assign_gradients(inputs[:-1], delta_z)
+        if real is not None:
+            delta_h = real.gathered(delta_h)
+        of_h = None if factor is None else factor[: self.units]
+        delta_z = self.backward_steps(delta_h, states, kept, of_h)
+        self.assign_gradients(dropped(inputs[:-1], factor), delta_z)
         return delta_z
+
+    @property
+    def _input_shape(self) -> Shape:
+        """The shape of a row, without that of a mask."""
+        return shapes_of(self.input_shape)[0] or (None, 0)
 
     @property
     @override
     def stored(self) -> int:
-        time, width = self.input_shape or (0, 0)
+        time, width = self._input_shape
         return size_of((time, width + 1 + self.kept * self.units))
+
+
+def dropped(x: Array, factor: Array | None) -> Array:
+    """Return x after dropout by a factor, if there is one."""
+    return x if factor is None else x * factor
 
 
 def _steps_first(rows: Array, *, backwards: bool) -> Array:
@@ -273,21 +338,25 @@ class SimpleRNN(Recurrent):
     """
 
     @override
-    def forward_steps(self, inputs: Array, states: list[Array]) -> tuple[Array, ...]:
+    def forward_steps(
+        self, inputs: Array, states: list[Array], factor: Array | None
+    ) -> tuple[Array, ...]:
         matrix, (h,) = self.matrix().T, states
         for t in range(len(h) - 1):
-            z = np.matmul(matrix, inputs[t], out=h[t + 1])
+            z = np.matmul(matrix, dropped(inputs[t], factor), out=h[t + 1])
             np.tanh(z, out=z)
         return ()
 
     @override
-    def backward_steps(self, delta_h: Array, states: list[Array], kept: tuple[Array, ...]) -> Array:
+    def backward_steps(
+        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+    ) -> Array:
         (h,) = states
         weight = self.recurrent_weight.value
         delta = 1 - h[1:] * h[1:]
         for t in reversed(range(len(delta))):
             delta[t] *= delta_h[t + 1]
-            delta_h[t] += np.dot(weight, delta[t])
+            delta_h[t] += dropped(np.dot(weight, delta[t]), factor)
         return delta
 
 
@@ -303,6 +372,8 @@ class Bidirectional(Parallel):
         layer: the forward layer; a second one is made from its options, with `go_backwards`.
         merge: "concat", "add" or "mean"; see `Parallel`.
         name: see `Layer`.
+
+    A mask as the second input goes to both.
 
     Raises:
         TypeError: `layer` isn't a recurrent layer.
@@ -336,3 +407,14 @@ class Bidirectional(Parallel):
     def layer(self) -> Layer:
         """The layer that goes forwards."""
         return self.layers[0]
+
+    @override
+    def forward(self, x: Array, mask: Array | None = None, *, training: bool = True) -> Array:
+        return self.run(x, *(() if mask is None else (mask,)), training=training)
+
+    @override
+    def backward(self, delta: Array) -> Any:
+        deltas = [n.backward(part) for n, part in zip(self.layers, self._parts(delta), strict=True)]
+        if isinstance(deltas[0], tuple):  # with a mask
+            return deltas[0][0] + deltas[1][0], None
+        return deltas[0] + deltas[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from typing_extensions import override
 
@@ -36,7 +38,7 @@ class Softmax(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        features(input_shape, self.label)
+        _warn_of_one_unit(features(input_shape, self.label), self.label)
         return input_shape
 
     @override
@@ -76,7 +78,7 @@ class LogSoftmax(Layer):
 
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
-        features(input_shape, self.label)
+        _warn_of_one_unit(features(input_shape, self.label), self.label)
         return input_shape
 
     @override
@@ -91,6 +93,14 @@ class LogSoftmax(Layer):
         self.check_delta(delta, x.shape)
         total: Array = delta.sum(axis=-1, keepdims=True)
         return delta - softmax(x) * total
+
+
+def _warn_of_one_unit(units: int, label: str) -> None:
+    if units == 1:
+        warnings.warn(
+            f"{label} over 1 unit gives the same for every row: use Sigmoid for one unit",
+            stacklevel=3,
+        )
 
 
 def softmax(z: Array) -> Array:

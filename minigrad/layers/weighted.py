@@ -58,6 +58,7 @@ class Sharing(Layer):
         The default takes the place of an initializer that is None.
         """
         shared: Parameter | None = getattr(self._shared, name)
+        check_shared(vars(self).get(name), name, self)  # assigned since the construction
         regularizer = getattr(self, f"{name}_regularizer")
         if shared is None:
             initializer = getattr(self, f"{name}_initializer")

@@ -1,7 +1,8 @@
-"""Losses for classification: the cross-entropies and the hinge loss."""
+"""Losses for classification: the cross-entropies, the focal loss and the hinge loss."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,17 +11,26 @@ from typing_extensions import override
 
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array, Shape
-from minigrad.data.targets import check_classes, check_range, check_signs
+from minigrad.data.labels import check_classes, check_range, check_signs
 from minigrad.layers.activations import sigmoid
 from minigrad.util.config import register
-from minigrad.util.fields import option, options
-from minigrad.util.options import check_fraction
+from minigrad.util.fields import As, option, options
+from minigrad.util.options import check_fraction, check_not_negative, check_positive
 
 _LEAST_PROBABILITY = 1e-12  # a logarithm of less is replaced by its tangent
 
 
-class _BinaryCrossEntropy(Loss):
-    """Base of both forms: a target from 0 to 1 for each unit."""
+def _check_weights(value: Any, name: str, owner: object) -> float | tuple[float, ...]:
+    """Return a number above zero, or a tuple of them for the units."""
+    if np.ndim(value) != 1:
+        return check_positive(value, name, owner)
+    return tuple(check_positive(v, f"{name}[{i}]", owner) for i, v in enumerate([*value]))
+
+
+class _Binary(Loss):
+    """Base of the losses with a target from 0 to 1 for each unit."""
+
+    several_labels = True
 
     @override
     def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
@@ -30,7 +40,21 @@ class _BinaryCrossEntropy(Loss):
         return target
 
 
+@options
+class _BinaryCrossEntropy(_Binary):
+    """Base of both forms."""
+
+    label_smoothing: float = option(check_fraction, default=0.0)
+    """e, 0 <= e < 1: (1 - e) t + e / 2 replaces t, as in Keras."""
+
+    def smoothed(self, target: NDArray[Any]) -> NDArray[Any]:
+        """Return the targets with label smoothing."""
+        e = self.label_smoothing
+        return (1 - e) * target + e / 2 if e else target
+
+
 @register
+@options
 class BCELoss(_BinaryCrossEntropy):
     """Binary cross-entropy of probabilities p: the terms are -(t log p + (1 - t) log(1 - p)).
 
@@ -62,11 +86,13 @@ class BCELoss(_BinaryCrossEntropy):
         q_safe = np.maximum(q, _LEAST_PROBABILITY)
         log_p = np.log(p_safe) + (prediction - p_safe) / _LEAST_PROBABILITY
         log_q = np.log(q_safe) + (q - q_safe) / _LEAST_PROBABILITY
+        target = self.smoothed(target)
         terms = -target * log_p - (1 - target) * log_q
         return terms, (1 - target) / q_safe - target / p_safe
 
 
 @register
+@options
 class BCEWithLogitsLoss(_BinaryCrossEntropy):
     """Binary cross-entropy of logits z: the terms are log(1 + exp(z)) - t z.
 
@@ -74,26 +100,108 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
     layer is a `Dense` without an activation: one unit, or one unit for each of several independent
     labels. Targets are those of `BCELoss`. `predict` returns logits: class 1 is z > 0. Metrics
     named in `compile` use that threshold.
+
+    `pos_weight` c makes the positive class heavier, where it is rare: the terms are
+    -(c t log p + (1 - t) log(1 - p)), and dterm/dz = (1 - t) p - c t (1 - p). This is PyTorch's
+    option. A `class_weight` of `fit` also changes the divisor of a mean.
     Source: Bishop 2006, equations 4.90 and 4.91.
 
     Raises:
-        ValueError: targets outside [0, 1].
+        ValueError: targets outside [0, 1]; more or fewer weights than units.
 
     >>> loss = BCEWithLogitsLoss()
     >>> round(loss.forward(np.array([[0.0, 1000.0]]), np.array([[1, 0]])), 4), loss.backward()
     (500.3466, array([[-0.25,  0.5 ]]))
     """
 
-    equation = "p = sigmoid(z); l = log(1 + exp(z)) - t z; l' = p - t"
     takes_logits = True
     decision_threshold = 0.0
 
+    pos_weight: As[float | Sequence[float], float | tuple[float, ...]] = option(
+        _check_weights, default=1.0
+    )
+    """c, above 0: a number, or one for each unit; (negatives / positives) balances both classes."""
+
+    @property
+    @override
+    def equation(self) -> str:  # type: ignore[override]
+        if self.pos_weight == 1.0:
+            return "p = sigmoid(z); l = log(1 + exp(z)) - t z; l' = p - t"
+        return (
+            "p = sigmoid(z); l = (1 - t) softplus(z) + pos_weight t softplus(-z); "
+            "l' = (1 - t) p - pos_weight t (1 - p)"
+        )
+
+    @override
+    def match(self, target: NDArray[Any], shape: Shape) -> NDArray[Any]:
+        if not isinstance(self.pos_weight, float) and len(self.pos_weight) != shape[-1]:
+            raise ValueError(
+                f"{self.label} expects a pos_weight for each of {shape[-1]} units, got "
+                f"{len(self.pos_weight)}"
+            )
+        return super().match(target, shape)
+
     @override
     def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
-        z = prediction
-        # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), where exp can't overflow.
-        terms = np.maximum(z, 0.0) - target * z + np.log1p(np.exp(-np.abs(z)))
-        return terms, sigmoid(z) - target
+        z, t = prediction, self.smoothed(target)
+        p, rest = sigmoid(z), np.log1p(np.exp(-np.abs(z)))
+        if self.pos_weight == 1.0:
+            # log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), where exp can't overflow.
+            return np.maximum(z, 0.0) - t * z + rest, p - t
+        c = np.asarray(self.pos_weight, z.dtype)
+        negative, positive = np.maximum(z, 0.0) + rest, np.maximum(-z, 0.0) + rest
+        slope = (1 - t) * p - c * t * sigmoid(-z)
+        return (1 - t) * negative + c * t * positive, slope
+
+
+@register
+@options
+class FocalWithLogitsLoss(_Binary):
+    """Focal loss of logits z: the binary cross-entropy, less of it where the prediction is right.
+
+    With p = sigmoid(z), the terms are -t (1 - p)^g log p - (1 - t) p^g log(1 - p), g = `gamma`.
+    Many easy rows then count less than a few hard ones, as in detection with a rare class.
+    `alpha` multiplies the first part, and 1 - alpha the second. The last layer and the targets are
+    those of `BCEWithLogitsLoss`, which is gamma = 0. This is torchvision's sigmoid_focal_loss,
+    whose alpha is 0.25 by default; Keras has it as BinaryFocalCrossentropy(from_logits=True).
+    Source: Lin et al., Focal loss for dense object detection, 2017, equations 4 and 5.
+
+    Raises:
+        ValueError: targets outside [0, 1].
+
+    >>> loss = FocalWithLogitsLoss()
+    >>> round(loss.forward(np.array([[0.0, 1000.0]]), np.array([[1, 1]])), 4), loss.backward()
+    (0.0866, array([[-0.1491434,  0.       ]]))
+    """
+
+    takes_logits = True
+    decision_threshold = 0.0
+    gamma: float = option(check_not_negative, default=2.0)
+    """g, at least 0; the larger, the less a right prediction counts."""
+    alpha: float | None = option(check_fraction, default=None)
+    """The weight of class 1, 0 <= alpha < 1; None gives both classes the weight 1."""
+
+    @property
+    @override
+    def equation(self) -> str:  # type: ignore[override]
+        one, zero = ("alpha ", "(1 - alpha) ") if self.alpha is not None else ("", "")
+        one, zero = f"{one}t (1 - p)^gamma", f"{zero}(1 - t) p^gamma"
+        return (
+            f"p = sigmoid(z); l = {zero} softplus(z) + {one} softplus(-z); "
+            f"l' = {zero} (p + gamma (1 - p) softplus(z)) - {one} (1 - p + gamma p softplus(-z))"
+        )
+
+    @override
+    def terms(self, prediction: Array, target: NDArray[Any]) -> tuple[Array, Array]:
+        z, g = prediction, self.gamma
+        p, q = sigmoid(z), sigmoid(-z)
+        rest = np.log1p(np.exp(-np.abs(z)))
+        log_p, log_q = -np.maximum(-z, 0.0) - rest, -np.maximum(z, 0.0) - rest
+        one, zero = target * q**g, (1 - target) * p**g
+        if self.alpha is not None:
+            one, zero = self.alpha * one, (1 - self.alpha) * zero
+        slope = zero * (p - g * q * log_q) - one * (q - g * p * log_p)
+        return -one * log_p - zero * log_q, slope
 
 
 @register
@@ -195,6 +303,7 @@ class HingeLoss(Loss):
     """
 
     equation = "l = max(0, 1 - t a); l' = -t if t a < 1 else 0"
+    several_labels = True
     decision_threshold = 0.0
 
     @override

@@ -1,4 +1,4 @@
-"""Metrics for classification, computed from the confusion matrix or from ranks."""
+"""Metrics of predicted classes and labels, computed from the confusion matrix or from ranks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import as_array, as_data, check_finite
-from minigrad.data.targets import check_classes, check_range, like_prediction
+from minigrad.data.labels import check_classes, check_range
+from minigrad.data.targets import like_prediction
+from minigrad.metrics.averages import average, spread
 from minigrad.metrics.named import metric
+from minigrad.metrics.with_options import Labels, check_labels, for_loss
 from minigrad.util.options import check_int, check_number
 from minigrad.util.table import Table
 
 
-@metric("max", has_threshold=True)
-def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
+@metric("max", for_loss=for_loss)
+def accuracy(
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    threshold: float | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Share of the rows whose class is predicted correctly.
 
     All metrics for classification take what the losses take, and return NaN if a prediction is NaN.
 
     Predictions may have more axes, as in (n, time, classes): each step of time counts as a row.
-    Sample weights don't count.
+    For several labels per row take `binary_accuracy`, `precision`, `recall` or `f1`.
 
     Args:
         target: for several classes, indices of shape (n,) or one-hot rows; for two classes, labels
@@ -32,6 +41,8 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | Non
         threshold: for two classes, class 1 is predicted above it. By default it is halfway between
             the labels: 0 if a target is negative, else 0.5. For logits pass 0. A metric named in
             `compile` takes the threshold of the loss.
+        sample_weight: how much each row counts, of shape (n,), or each step of time, (n, time): 0
+            for none. A metric named in `compile` takes the weights of `fit` and `evaluate`.
 
     Raises:
         TypeError: class indices that are floats; something other than real numbers.
@@ -44,12 +55,16 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, *, threshold: float | Non
     """
     scores = as_data(prediction, "the prediction")
     true, predicted, _ = _classes(target, scores, threshold, "accuracy")
-    return _or_nan(scores, np.mean(true == predicted))
+    return _or_nan(scores, average(true == predicted, sample_weight))
 
 
-@metric("max", has_threshold=True)
+@metric("max", for_loss=for_loss)
 def binary_accuracy(
-    target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    threshold: float | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """Share of the labels, one or several per row, that are predicted correctly.
 
@@ -60,11 +75,17 @@ def binary_accuracy(
     """
     scores = as_data(prediction, "the prediction")
     true, predicted = _labels(target, scores, threshold, "binary_accuracy")
-    return _or_nan(scores, np.mean(true == predicted))
+    return _or_nan(scores, average(true == predicted, sample_weight))
 
 
 @metric("max")
-def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> float:
+def top_k_accuracy(
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    k: int = 5,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Share of the rows whose class is among the k largest scores.
 
     Of equal scores the first counts as larger, as in `accuracy`, which is k = 1. In `compile` the
@@ -74,32 +95,54 @@ def top_k_accuracy(target: ArrayLike, prediction: ArrayLike, *, k: int = 5) -> f
     1.0
     """
     scores = as_data(prediction, "the prediction")
-    true = _indices(target, scores, "top_k_accuracy")[:, None]
+    true = _indices(target, scores, "top_k_accuracy")[..., None]
     classes = scores.shape[-1]
-    scores = scores.reshape(-1, classes)
     if check_int(k, "k", "top_k_accuracy") > classes:
         raise ValueError(f"top_k_accuracy expects k from 1 to {classes} classes, got {k}")
-    own = np.take_along_axis(scores, true, axis=1)
+    own = np.take_along_axis(scores, true, axis=-1)
     ahead = (scores > own) | ((scores == own) & (np.arange(classes) < true))
-    return _or_nan(scores, np.mean(ahead.sum(axis=1) < k))
+    return _or_nan(scores, average(ahead.sum(axis=-1) < k, sample_weight))
 
 
-@metric("max", has_threshold=True)
-def precision(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
+@metric("max", for_loss=for_loss)
+def precision(
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    threshold: float | None = None,
+    labels: Labels = None,
+    sample_weight: ArrayLike | None = None,
+) -> Any:
     """Share of the rows predicted as a class that are of this class: TP / (TP + FP).
 
     For two classes it is that of class 1. For several it is the mean over the classes that occur
     in the targets or the predictions; one that is never predicted counts 0. This is scikit-learn's
     average="macro" with zero_division=0. Arguments and errors are those of `accuracy`.
 
+    For several labels per row, targets and predictions of shape (n, labels), pass `labels`: "macro"
+    is the mean over the labels, "micro" counts all labels as one, "each" gives an array with a
+    number for each label, and a number is that label alone. A metric named in `compile` with
+    `BCELoss`, `BCEWithLogitsLoss`, `FocalWithLogitsLoss` or `HingeLoss` takes "macro"; "micro_f1"
+    and the like take "micro".
+
     >>> precision(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
+    >>> y, p = np.array([[1, 0], [0, 1], [1, 1]]), np.array([[0.9, 0.8], [0.7, 0.9], [0.1, 0.6]])
+    >>> precision(y, p, labels="each").round(2), precision(y, p, labels="micro")
+    (array([0.5 , 0.67]), 0.6)
     """
-    return _macro(target, prediction, threshold, "precision")
+    return _shares(target, prediction, threshold, "precision", labels, sample_weight)
 
 
-@metric("max", has_threshold=True)
-def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
+@metric("max", for_loss=for_loss)
+def recall(
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    threshold: float | None = None,
+    labels: Labels = None,
+    sample_weight: ArrayLike | None = None,
+) -> Any:
     """Share of the rows of a class that are predicted as this class: TP / (TP + FN).
 
     Classes are treated as in `precision`. A class without a target counts 0.
@@ -107,11 +150,18 @@ def recall(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None 
     >>> recall(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
     """
-    return _macro(target, prediction, threshold, "recall")
+    return _shares(target, prediction, threshold, "recall", labels, sample_weight)
 
 
-@metric("max", has_threshold=True)
-def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None) -> float:
+@metric("max", for_loss=for_loss)
+def f1(
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    threshold: float | None = None,
+    labels: Labels = None,
+    sample_weight: ArrayLike | None = None,
+) -> Any:
     """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
 
     Classes are treated as in `precision`: it is the mean of the classes' F1, not the F1 of the
@@ -120,7 +170,7 @@ def f1(target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = No
     >>> f1(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     0.5
     """
-    return _macro(target, prediction, threshold, "f1")
+    return _shares(target, prediction, threshold, "f1", labels, sample_weight)
 
 
 class ConfusionMatrix(np.ndarray[Any, np.dtype[Any]]):
@@ -138,19 +188,24 @@ class ConfusionMatrix(np.ndarray[Any, np.dtype[Any]]):
 
 
 def confusion_matrix(
-    target: ArrayLike, prediction: ArrayLike, *, threshold: float | None = None
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    threshold: float | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> ConfusionMatrix:
     """Return the number of rows of class i that are predicted as class j, in row i and column j.
 
-    Arguments and errors are those of `accuracy`; for two classes it is 2 by 2. Predictions that
-    look like logits, outside 0 to 1 for labels 0 and 1, need threshold=0. NaN is refused.
+    With weights it is the sum of the rows' weights. Arguments and errors are those of `accuracy`;
+    for two classes it is 2 by 2. Predictions that look like logits, outside 0 to 1 for labels 0 and
+    1, need threshold=0. NaN is refused.
 
     >>> confusion_matrix(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1]))
     ConfusionMatrix([[0, 1],
                      [1, 1]])
     """
     scores = as_data(prediction, "the prediction")
-    counted = _count(target, scores, threshold, "confusion_matrix")
+    counted = _count(target, scores, threshold, "confusion_matrix", sample_weight)
     check_finite(scores, "the prediction")
     labels = np.asarray(target)
     if threshold is None and (scores.ndim == 1 or scores.shape[-1] == 1) and labels.min() >= 0:
@@ -159,27 +214,76 @@ def confusion_matrix(
     return counted.view(ConfusionMatrix)
 
 
-def _macro(target: ArrayLike, prediction: ArrayLike, threshold: float | None, owner: str) -> float:
-    """Return the mean over the classes that occur; 0 / 0 counts 0."""
+def _shares(
+    target: ArrayLike,
+    prediction: ArrayLike,
+    threshold: float | None,
+    owner: str,
+    labels: Labels,
+    sample_weight: ArrayLike | None,
+) -> Any:
+    """Return precision, recall or F1 of classes, or of labels; 0 / 0 counts 0."""
     scores = as_data(prediction, "the prediction")
-    counted = _count(target, scores, threshold, owner)
-    hits, actual, predicted = counted.diagonal(), counted.sum(axis=1), counted.sum(axis=0)
-    if scores.ndim == 1 or scores.shape[-1] == 1:
-        hits, actual, predicted = hits[1:], actual[1:], predicted[1:]
+    if check_labels(labels, owner) is None:
+        counted = _count(target, scores, threshold, owner, sample_weight)
+        hits, actual, predicted = counted.diagonal(), counted.sum(axis=1), counted.sum(axis=0)
+        if scores.ndim == 1 or scores.shape[-1] == 1:
+            hits, actual, predicted = hits[1:], actual[1:], predicted[1:]
+    else:
+        hits, actual, predicted = _label_counts(target, scores, threshold, owner, sample_weight)
+    if labels == "micro":
+        hits, actual, predicted = (
+            counts.sum(keepdims=True) for counts in (hits, actual, predicted)
+        )
     whole = {"precision": predicted, "recall": actual, "f1": actual + predicted}[owner]
-    shares = (2 if owner == "f1" else 1) * hits / np.maximum(whole, 1)
-    return _or_nan(scores, shares.sum() / max(1, np.count_nonzero(actual + predicted)))
+    shares = (2 if owner == "f1" else 1) * hits / np.where(whole > 0, whole, 1)
+    if labels is None:
+        return _or_nan(scores, shares.sum() / max(1, np.count_nonzero(actual + predicted)))
+    return of_labels(np.where(np.isnan(scores).any(), nan, shares), labels, owner)
+
+
+def _label_counts(
+    target: ArrayLike,
+    scores: NDArray[Any],
+    threshold: float | None,
+    owner: str,
+    sample_weight: ArrayLike | None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return for each label how often it is right, how often it holds, and is predicted."""
+    true, predicted = _labels(target, scores, threshold, owner)
+    weight = np.ones(()) if sample_weight is None else spread(sample_weight, scores.shape)
+    last = scores.shape[-1] if scores.ndim > 1 else 1
+    hits, actual, claimed = (
+        (weight * found).reshape(-1, last).sum(axis=0)
+        for found in (true & predicted, true, predicted)
+    )
+    return hits, actual, claimed
+
+
+def of_labels(values: NDArray[Any], labels: Labels, owner: str) -> Any:
+    """Return the numbers of the labels as the option `labels` says; NaN doesn't count in a mean."""
+    if labels == "each":
+        return values
+    if isinstance(labels, int) and labels >= len(values):
+        raise ValueError(f"{owner} expects a label from 0 to {len(values) - 1}, got {labels}")
+    chosen = values[[labels]] if isinstance(labels, int) else values[~np.isnan(values)]
+    return float(chosen.mean()) if chosen.size else nan
 
 
 def _count(
-    target: ArrayLike, scores: NDArray[Any], threshold: float | None, owner: str
-) -> NDArray[np.intp]:
+    target: ArrayLike,
+    scores: NDArray[Any],
+    threshold: float | None,
+    owner: str,
+    sample_weight: ArrayLike | None,
+) -> NDArray[Any]:
     true, predicted, classes = _classes(target, scores, threshold, owner)
-    pairs = np.bincount(true * classes + predicted, minlength=classes**2)
+    weight = None if sample_weight is None else spread(sample_weight, true.shape).ravel()
+    pairs = np.bincount((true * classes + predicted).ravel(), weight, minlength=classes**2)
     return pairs.reshape(classes, classes)
 
 
-def _or_nan(scores: NDArray[Any], value: np.floating[Any]) -> float:
+def _or_nan(scores: NDArray[Any], value: float) -> float:
     return nan if np.isnan(scores).any() else float(value)
 
 
@@ -188,17 +292,28 @@ def _classes(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
     """Return the class and the predicted class of each row, and the number of classes."""
     if scores.ndim > 1 and scores.shape[-1] > 1:
-        return _indices(target, scores, owner), scores.argmax(axis=-1).ravel(), scores.shape[-1]
+        return _indices(target, scores, owner), scores.argmax(axis=-1), scores.shape[-1]
     true, predicted = _labels(target, scores, threshold, owner)
-    return true.ravel().astype(np.intp), predicted.ravel().astype(np.intp), 2
+    return true.astype(np.intp), predicted.astype(np.intp), 2
 
 
 def _indices(target: ArrayLike, scores: NDArray[Any], owner: str) -> NDArray[np.intp]:
     """Return the class of each row, from class indices or one-hot rows."""
     true = as_array(target, "y")
+    if true.shape == scores.shape and true.dtype.kind in "fiub":
+        counts = true.sum(axis=-1)
+        if (counts != 1).any() and ((true == 0) | (true == 1)).all():
+            row = int(np.argmax(counts != 1))
+            way = "pass labels='macro' or 'micro'"
+            if "accuracy" in owner:
+                way = "take 'binary_accuracy', the share of the labels, or 'f1'"
+            raise ValueError(
+                f"{owner} expects one class per row, and y has {counts.ravel()[row]:g} labels in "
+                f"row {row}: {way}"
+            )
     check_classes(true, scores.shape, owner)
     check_finite(true, "y")
-    return (true.astype(np.intp) if true.ndim < scores.ndim else true.argmax(axis=-1)).ravel()
+    return true.astype(np.intp) if true.ndim < scores.ndim else true.argmax(axis=-1)
 
 
 def _labels(

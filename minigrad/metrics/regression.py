@@ -10,15 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import as_array, as_data
 from minigrad.data.targets import like_prediction
+from minigrad.metrics.averages import average, spread
 from minigrad.metrics.named import METRICS, metric
 from minigrad.util.options import check_positive
 
 
 @metric("min")
-def mae(target: ArrayLike, prediction: ArrayLike) -> float:
+def mae(
+    target: ArrayLike, prediction: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Mean absolute error: the mean of |a - t|, in the unit of the targets.
 
-    All metrics for regression return NaN if a target or a prediction is NaN.
+    All metrics for regression return NaN if a target or a prediction is NaN. `sample_weight` has a
+    weight for each row, or for each term, as in the losses; the mean is the weighted mean then.
 
     Raises:
         TypeError: something other than real numbers.
@@ -27,11 +31,13 @@ def mae(target: ArrayLike, prediction: ArrayLike) -> float:
     >>> mae(np.array([1.0, 2.0]), np.array([[1.5], [2.0]]))
     0.25
     """
-    return float(np.mean(np.abs(_error(target, prediction, "mae")), dtype=np.float64))
+    return average(np.abs(_error(target, prediction, "mae")), sample_weight)
 
 
 @metric("min")
-def mse(target: ArrayLike, prediction: ArrayLike) -> float:
+def mse(
+    target: ArrayLike, prediction: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Mean squared error: the mean of (a - t)^2.
 
     Raises as `mae` does.
@@ -39,11 +45,13 @@ def mse(target: ArrayLike, prediction: ArrayLike) -> float:
     >>> mse(np.array([1.0, 2.0]), np.array([[1.5], [2.0]]))
     0.125
     """
-    return float(np.mean(np.square(_error(target, prediction, "mse")), dtype=np.float64))
+    return average(np.square(_error(target, prediction, "mse")), sample_weight)
 
 
 @metric("min")
-def rmse(target: ArrayLike, prediction: ArrayLike) -> float:
+def rmse(
+    target: ArrayLike, prediction: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Root mean squared error: the root of the mean of (a - t)^2, in the unit of the targets.
 
     Raises as `mae` does.
@@ -51,11 +59,17 @@ def rmse(target: ArrayLike, prediction: ArrayLike) -> float:
     >>> rmse(np.array([1.0, 2.0]), np.array([[2.0], [3.0]]))
     1.0
     """
-    return math.sqrt(np.mean(np.square(_error(target, prediction, "rmse")), dtype=np.float64))
+    return math.sqrt(average(np.square(_error(target, prediction, "rmse")), sample_weight))
 
 
 @metric("min")
-def huber(target: ArrayLike, prediction: ArrayLike, *, delta: float = 1.0) -> float:
+def huber(
+    target: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    delta: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Mean Huber error: the mean of the terms of `HuberLoss`.
 
     Raises as `mae` does.
@@ -66,11 +80,13 @@ def huber(target: ArrayLike, prediction: ArrayLike, *, delta: float = 1.0) -> fl
     delta = check_positive(delta, "delta", "huber")
     error = _error(target, prediction, "huber")
     clipped = np.clip(error, -delta, delta)
-    return float(np.mean(clipped * (error - clipped / 2), dtype=np.float64))
+    return average(clipped * (error - clipped / 2), sample_weight)
 
 
 @metric("max")
-def r2(target: ArrayLike, prediction: ArrayLike) -> float:
+def r2(
+    target: ArrayLike, prediction: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> float:
     """Coefficient of determination: 1 - sum (t - a)^2 / sum (t - mean t)^2.
 
     1 is perfect, 0 is no better than predicting the mean. Several outputs are averaged. An output
@@ -84,10 +100,16 @@ def r2(target: ArrayLike, prediction: ArrayLike) -> float:
     if not np.isfinite(error).all():
         return math.nan
     t = np.asarray(target, dtype=np.float64).reshape(error.shape)
-    unexplained = np.square(error).sum(axis=0)
-    spread = np.square(t - t.mean(axis=0)).sum(axis=0)
-    varies = (np.ptp(t, axis=0) > 0) & (spread > 0)  # the mean of equal numbers may be rounded
-    share = np.where(varies, unexplained, unexplained > 0) / np.where(varies, spread, 1)
+    weight = np.ones(error.shape) if sample_weight is None else spread(sample_weight, error.shape)
+    total = weight.sum(axis=0)
+    if not np.all(total):
+        return math.nan
+    unexplained = (weight * np.square(error)).sum(axis=0)
+    variation = (weight * np.square(t - (weight * t).sum(axis=0) / total)).sum(axis=0)
+    counted = np.where(weight > 0, t, np.nan)
+    # The mean of equal numbers may be rounded.
+    varies = (np.nanmax(counted, axis=0) > np.nanmin(counted, axis=0)) & (variation > 0)
+    share = np.where(varies, unexplained, unexplained > 0) / np.where(varies, variation, 1)
     return float(np.mean(1 - share))
 
 

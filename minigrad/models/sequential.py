@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -14,6 +14,9 @@ from minigrad.models.model import Model
 from minigrad.util.config import register
 from minigrad.util.random import RNGLike
 
+if TYPE_CHECKING:
+    from minigrad.graphs.graph import Input
+
 
 @register
 class Sequential(Model):
@@ -23,7 +26,8 @@ class Sequential(Model):
     objects with the same weights.
 
     Args:
-        layers: the layers, in order; those without a name get one, such as 'dense_1'.
+        layers: the layers, in order; those without a name get one, such as 'dense_1'. An `Input`
+            before them gives the input shape.
         input_shape, rng, dtype, name: see `Model`.
 
     >>> import numpy as np
@@ -40,7 +44,7 @@ class Sequential(Model):
 
     def __init__(
         self,
-        layers: Iterable[Layer],
+        layers: Iterable[Layer | Input],
         *,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
@@ -48,6 +52,10 @@ class Sequential(Model):
         name: str = "",
     ) -> None:
         layers = as_list(layers, type(self).__name__)
+        if layers and not isinstance(layers[0], Layer):
+            from minigrad.graphs.graph import without_input
+
+            input_shape = without_input(layers, input_shape)
         name_layers(layers, type(self).__name__)
         super().__init__(Chain(layers), input_shape=input_shape, rng=rng, dtype=dtype, name=name)
 

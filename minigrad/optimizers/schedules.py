@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from typing_extensions import override
 
@@ -110,3 +112,47 @@ class CosineDecay(Schedule):
         progress = min(1.0, (step - self.warmup_steps) / self.decay_steps)
         height = self.initial_learning_rate - self.final_learning_rate
         return self.final_learning_rate + height * (1 + math.cos(math.pi * progress)) / 2
+
+
+@register
+class Warmup(Schedule):
+    """A linear rise over the first w steps, to a learning rate or to another schedule's start.
+
+        t < w: eta(t) = eta_0 (t + 1) / (w + 1)
+        later: eta(t) = eta_0, or what the other schedule gives for t - w
+
+    Args:
+        learning_rate: eta_0, above 0, or a schedule, which starts with eta_0.
+        warmup_steps: w, a whole number of at least 1.
+
+    Source: Goyal et al., Accurate, large minibatch SGD, 2017, section 2.2.
+
+    >>> schedule = Warmup(0.5, warmup_steps=3)
+    >>> [schedule(step) for step in range(5)]
+    [0.125, 0.25, 0.375, 0.5, 0.5]
+    >>> decay = ExponentialDecay(initial_learning_rate=0.5, decay_rate=0.5)
+    >>> schedule = Warmup(decay, warmup_steps=1)
+    >>> [schedule(step) for step in range(4)]
+    [0.25, 0.5, 0.25, 0.125]
+    """
+
+    def __init__(self, learning_rate: float | Callable[[int], float], *, warmup_steps: int) -> None:
+        given: Any = learning_rate
+        constant = isinstance(given, type) or not callable(given)
+        self.learning_rate: float | Callable[[int], float] = (
+            check_positive(given, "learning_rate", self) if constant else given
+        )
+        self.warmup_steps = check_int(warmup_steps, "warmup_steps", self)
+
+    @property
+    def initial_learning_rate(self) -> float:  # type: ignore[override]
+        """eta_0."""
+        return self.learning_rate(0) if callable(self.learning_rate) else self.learning_rate
+
+    @override
+    def __call__(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return self.initial_learning_rate * (step + 1) / (self.warmup_steps + 1)
+        if callable(self.learning_rate):
+            return self.learning_rate(step - self.warmup_steps)
+        return self.learning_rate

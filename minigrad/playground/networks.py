@@ -18,7 +18,7 @@ from minigrad.models.sequential import Sequential
 from minigrad.optimizers import SGD, Adagrad, Adam, RMSprop
 from minigrad.playground.settings import Problem, Settings
 from minigrad.regularizers import L1, L2, Regularizer
-from minigrad.util.names import snake_case
+from minigrad.util.spelling import snake_case
 
 _OPTIMIZERS: Final[dict[str, type[Optimizer]]] = {
     "SGD": SGD, "Momentum": SGD, "Adam": Adam, "RMSprop": RMSprop, "Adagrad": Adagrad

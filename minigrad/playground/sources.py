@@ -24,8 +24,8 @@ from minigrad.playground.networks import (
 from minigrad.playground.problems import PROBLEMS, hold_out, standardized
 from minigrad.playground.script import Script
 from minigrad.playground.settings import Problem, Settings
-from minigrad.util.names import snake_case
 from minigrad.util.repr import pretty
+from minigrad.util.spelling import snake_case
 
 _ROOMS: Final = ("minigrad", "minigrad.initializers", "minigrad.regularizers")
 _DATA: Final = {"data", "rows", "noise", "test_share", "scale", "standardize", "points"}

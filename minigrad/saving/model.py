@@ -70,6 +70,10 @@ def _describe(
         "penalties": {path: p.regularizer for path, p in parameters if p.regularizer is not None},
         "frozen_layers": [path for path, layer in layers if not layer.trainable],
         "frozen_parameters": [path for path, p in parameters if not p.trainable],
+        "factor_layers": {path: m.learning_rate_factor for path, m in layers if m._factor != 1},
+        "factor_parameters": {
+            path: p.learning_rate_factor for path, p in parameters if p.learning_rate_factor != 1
+        },
         "compiled": _training(trainer, tensors) if trainer else None,
         "generators": generators,
         "generator_places": [(path, name, generators.index(rng)) for path, name, rng in places],

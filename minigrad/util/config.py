@@ -12,7 +12,8 @@ import numpy as np
 from typing_extensions import Self, override
 
 from minigrad.util.fields import arguments, refuse_unknown
-from minigrad.util.names import nearest, snake_case, with_article
+from minigrad.util.names import nearest, with_article
+from minigrad.util.spelling import snake_case
 
 T = TypeVar("T")
 C = TypeVar("C", bound="type[Configurable]")
@@ -52,8 +53,8 @@ class Configurable:
     if not TYPE_CHECKING:  # type checkers read the signature of __init__
 
         def __new__(cls, *args: Any, **options: Any) -> Self:
-            """Refuse an unknown option, and suggest the nearest known one."""
-            if args or options:
+            """Refuse an unknown option; an `__init__` that `options` made does it itself."""
+            if (args or options) and "_options" not in vars(cls):
                 refuse_unknown(cls, args, options)
             return super().__new__(cls)
 
@@ -149,9 +150,11 @@ def as_object(
     if isinstance(value, kind):
         return value
     if not isinstance(value, str):
-        way = f"{value.__name__}()" if isinstance(value, type) else "or a name"
+        from minigrad.util.lookup import instead
+
         what = with_article(kind.__name__)
-        raise TypeError(f"{argument} expects {what}, got {value!r}: pass an object, {way}")
+        way = instead(argument, value, registered(kind).values()) or "pass an object, or a name"
+        raise TypeError(f"{argument} expects {what}, got {value!r}: {way}")
     known = {snake_case(name): cls for name, cls in registered(kind).items()}
     cls = known.get(value) or known.get(f"{value}_loss")
     if cls is None:

@@ -22,14 +22,17 @@ ValueError: Circle expects radius > 0, got -1
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from typing_extensions import dataclass_transform
 
 from minigrad.util.names import nearest
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Given = TypeVar("Given")
 Kept = TypeVar("Kept")
 Check: TypeAlias = Callable[[Any, str, Any], Any]
@@ -105,6 +108,8 @@ def options(cls: type[T]) -> type[T]:
     places = [name for name in order if not known[name].kw_only]
 
     def initialize(self: Any, *args: Any, **given: Any) -> None:
+        if len(args) > len(places) or not given.keys() <= known.keys():
+            refuse_unknown(cls, args, given)
         for name, value in zip(places, args, strict=False):
             if name in given:
                 raise TypeError(f"{type(self).__name__} got {name} twice: by position and by name")
@@ -117,8 +122,6 @@ def options(cls: type[T]) -> type[T]:
             if check is not None and (value is not None or default is not None):
                 value = check(value, name, self)
             setattr(self, name, value)
-        if given or len(args) > len(places):
-            refuse_unknown(cls, args, given)
         self.__post_init__()
 
     parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
@@ -129,8 +132,8 @@ def options(cls: type[T]) -> type[T]:
     return cls
 
 
-def arguments(cls: type) -> Mapping[str, inspect.Parameter]:
-    """Return the arguments of a class's constructor, each of which has a name."""
+def arguments(cls: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of a class or a method, each of which has a name."""
     found = inspect.signature(cls).parameters
     for name, argument in found.items():
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
@@ -140,17 +143,29 @@ def arguments(cls: type) -> Mapping[str, inspect.Parameter]:
     return found
 
 
-def refuse_unknown(cls: type, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
-    """Refuse arguments that the constructor of a class doesn't take."""
+def explained(method: Callable[P, T]) -> Callable[P, T]:
+    """Name the nearest option if a call has an argument that the method doesn't take."""
+
+    @wraps(method)
+    def call(*args: P.args, **given: P.kwargs) -> T:
+        try:
+            return method(*args, **given)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                refuse_unknown(MethodType(method, args[0]), args[1:], given)  # the call failed
+            raise
+
+    return call
+
+
+def refuse_unknown(cls: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> None:
+    """Refuse arguments that a class or a method doesn't take."""
     known = inspect.signature(cls).parameters.values()
     places = [a.name for a in known if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in known):
-        named = ", ".join(repr(a.name) for a in known if a.kind is a.KEYWORD_ONLY)
-        expected = f"only {', '.join(map(repr, places))}" if places else "no argument"
-        raise TypeError(
-            f"{cls.__name__} expects {expected} by position, got {len(args)}: "
-            f"pass options by name: {named}"
-        )
+        from minigrad.util.arguments import refuse_places
+
+        refuse_places(cls, places, len(args))
     for name in given:
         if name not in arguments(cls):
             raise TypeError(

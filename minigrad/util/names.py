@@ -1,23 +1,12 @@
-"""Names of classes and options: spelling, paths, and suggestions for unknown names."""
+"""Names of layers and types in messages, and doors to the suggestions for unknown names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any, NoReturn
 
-
-def snake_case(name: str) -> str:
-    """Turn a class name into the name that an option takes.
-
-    >>> snake_case("GlorotUniform"), snake_case("LeakyReLU"), snake_case("MSELoss")
-    ('glorot_uniform', 'leaky_relu', 'mse_loss')
-    >>> snake_case("Conv2DTranspose"), snake_case("SimpleRNN"), snake_case("RMSNorm")
-    ('conv2d_transpose', 'simple_rnn', 'rms_norm')
-    """
-    name = re.sub(r"(?<=[0-9])D", "d", name)
-    for word in ("ReLU", "SiLU", "RMSprop", "AdamW"):
-        name = name.replace(word, word.capitalize())
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+from minigrad.util.spelling import snake_case
 
 
 def is_default_name(name: str, kind: str) -> bool:
@@ -42,31 +31,15 @@ def kind_of(value: object) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: a guess, and the known names."""
-    known = sorted(known)
-    names = ", ".join(map(repr, known))
-    meant = guess(name, known)
-    return f"{meant} Known: {names}" if meant else f"the known ones are {names}"
+    from minigrad.util.lookup import nearest
+
+    return nearest(name, known)
 
 
-def guess(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name that another library spells `name`, or the most similar one.
+def missing(thing: Any, name: str) -> NoReturn:
+    """Explain that an object has no such attribute: the `__getattr__` of a class."""
+    from minigrad.util.lookup import hint
 
-    >>> guess("LayerNormalization", ["LayerNorm", "Normal"])
-    "did you mean 'LayerNorm'?"
-    """
-    import difflib
-
-    from minigrad.util.synonyms import SYNONYMS
-
-    here = {snake_case(other): other for other in known}
-    full = snake_case(name)
-    short = full.removesuffix("_loss")
-    if spellings := [n for n in (name, full, short) if n in SYNONYMS]:
-        meant = SYNONYMS[spellings[0]].split()
-    elif short in here or f"{short}_loss" in here:
-        meant = [short]
-    else:
-        meant = difflib.get_close_matches(full, here, n=1)
-    found = [here.get(f"{n}_loss") or here.get(n) for n in meant]
-    asked = " or ".join(repr(n) for n in found if n)
-    return f"did you mean {asked}?" if asked else ""
+    way = "" if name.startswith("_") else hint(thing, name)
+    kind = type(thing).__name__
+    raise AttributeError(f"{kind} has no attribute '{name}'{way}", name=name, obj=thing)

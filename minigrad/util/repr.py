@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minigrad.util.config import Configurable, registered
-from minigrad.util.names import snake_case
+from minigrad.util.spelling import snake_case
 
 _WIDTH = 88
 _LARGEST_ARRAY = 100

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.util.config import Configurable, registered, same_class
-from minigrad.util.names import guess, kind_of
+from minigrad.util.lookup import guess
+from minigrad.util.names import kind_of
 from minigrad.util.random import RNG, rng_state, set_rng_state
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]

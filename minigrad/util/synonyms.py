@@ -1,4 +1,4 @@
-"""Other libraries' names of classes and constructor options, and the names here."""
+"""Other libraries' names of classes, options and attributes, and what takes their place here."""
 
 # fmt: off
 SYNONYMS = {
@@ -6,9 +6,9 @@ SYNONYMS = {
     "Linear": "dense", "adaptive_avg_pool1d": "global_average_pooling1d",
     "adaptive_avg_pool2d": "global_average_pooling2d",
     "adaptive_max_pool1d": "global_max_pooling1d", "adaptive_max_pool2d": "global_max_pooling2d",
-    "add": "parallel", "average": "parallel", "avg_pool1d": "average_pooling1d",
+    "avg_pool1d": "average_pooling1d",
     "avg_pool2d": "average_pooling2d", "batch_norm1d": "batch_norm", "batch_norm2d": "batch_norm",
-    "batch_normalization": "batch_norm", "concatenate": "parallel",
+    "batch_normalization": "batch_norm",
     "conv_transpose2d": "conv2d_transpose", "fully_connected": "dense",
     "hard_sigmoid": "hardsigmoid", "hard_tanh": "hardtanh", "layer_normalization": "layer_norm",
     "linear": "identity", "max_pool1d": "max_pooling1d", "max_pool2d": "max_pooling2d",
@@ -17,13 +17,18 @@ SYNONYMS = {
     # losses and metrics
     "acc": "accuracy", "bce_loss_with_logits": "bce_with_logits",
     "binary_cross_entropy": "bce bce_with_logits", "binary_crossentropy": "bce bce_with_logits",
+    "binary_focal_crossentropy": "focal_with_logits",
     "categorical_accuracy": "accuracy", "categorical_crossentropy": "cross_entropy",
-    "f1_score": "f1", "mae": "l1", "mean_absolute_error": "l1 mae", "mean_squared_error": "mse",
-    "nll": "cross_entropy", "r2_score": "r2", "root_mean_squared_error": "rmse",
+    "cosine": "cosine_similarity", "cosine_embedding": "cosine_similarity",
+    "f1_score": "f1", "focal": "focal_with_logits", "kl_divergence": "kl_div",
+    "kld": "kl_div", "kullback_leibler_divergence": "kl_div", "mae": "l1",
+    "mean_absolute_error": "l1 mae", "mean_squared_error": "mse",
+    "nll": "cross_entropy", "poisson": "poisson_nll", "r2_score": "r2",
+    "root_mean_squared_error": "rmse",
     "smooth_l1": "huber", "sparse_categorical_accuracy": "accuracy",
     "sparse_categorical_crossentropy": "cross_entropy", "val_acc": "val_accuracy",
-    "sparse_top_k_categorical_accuracy": "top_5_accuracy",
-    "top_k_categorical_accuracy": "top_5_accuracy",
+    "sigmoid_focal": "focal_with_logits", "sparse_top_k_categorical_accuracy": "top_5_accuracy",
+    "top_k_categorical_accuracy": "top_5_accuracy", "triplet": "triplet_margin",
     # initializers
     "glorot": "glorot_uniform glorot_normal", "he": "he_uniform he_normal",
     "kaiming": "he_uniform he_normal", "kaiming_normal": "he_normal",
@@ -31,9 +36,13 @@ SYNONYMS = {
     "xavier": "glorot_uniform glorot_normal", "xavier_normal": "glorot_normal",
     "xavier_uniform": "glorot_uniform",
     # learning rates, callbacks and functions
-    "cosine_annealing_lr": "cosine_decay", "exponential_lr": "exponential_decay",
+    "NAdam": "nadam", "cosine_annealing_lr": "cosine_decay", "exponential_lr": "exponential_decay",
     "gradcheck": "check_gradients", "lambda_lr": "learning_rate_scheduler",
+    "linear_lr": "warmup", "sequential_lr": "warmup",
     "learning_rate_schedule": "schedule", "load_model": "load", "lr_scheduler": "schedule",
+    "on_batch_begin": "", "on_batch_end": "on_update_end", "on_predict_begin": "",
+    "on_predict_end": "", "on_test_begin": "", "on_test_end": "", "on_train_batch_begin": "",
+    "on_train_batch_end": "on_update_end", "on_update_begin": "", "on_update_start": "",
     "on_epoch_finish": "on_epoch_end", "on_epoch_start": "on_epoch_begin",
     "on_train_epoch_end": "on_epoch_end", "on_train_epoch_start": "on_epoch_begin",
     "on_train_finish": "on_train_end", "on_train_start": "on_train_begin",
@@ -47,6 +56,8 @@ SYNONYMS = {
     "out_features": "units",
     "p": "rate", "scale_factor": "size", "std": "scale", "stddev": "scale", "stride": "strides",
     "target_shape": "shape",
+    # attributes
+    "requires_grad": "trainable",
     # options of models and losses
     "beta": "delta", "generator": "rng", "random_state": "rng", "seed": "rng",
     "size_average": "reduction",
@@ -55,7 +66,70 @@ SYNONYMS = {
     "betas": "beta_1 beta_2", "clipnorm": "clip_norm", "clipvalue": "clip_value",
     "eta_min": "final_learning_rate", "filename": "path", "filepath": "path",
     "gamma": "decay_rate", "global_clipnorm": "clip_norm",
-    "learning_rate": "initial_learning_rate", "lr": "learning_rate initial_learning_rate",
+    "learning_rate": "initial_learning_rate",
+    "learning_rate_init": "learning_rate", "max_iter": "epochs", "nb_epoch": "epochs",
+    "criterion": "loss", "solver": "optimizer", "lr": "learning_rate initial_learning_rate",
     "min_lr": "min_learning_rate", "step_size": "decay_steps", "threshold": "min_delta",
 }
-"""Class names in snake case, and several meanings separated by a space."""
+"""Class names in snake case, and several meanings separated by a space; "" suggests nothing."""
+
+_MODEL_SHAPE = "the model takes it, as in Sequential([...], input_shape=(2,))"
+_BY_NAME = 'metrics go by name, as in compile(..., metrics=["recall"])'
+_HERE = "all names are in minigrad itself, as in minigrad.ReLU"
+
+HINTS = {
+    "Activation": "it is a base class: use ReLU(), or Dense(3, activation='relu')",
+    # attributes of Keras's and PyTorch's models and layers
+    "add": "pass the layers as a list, Sequential([...]), or use model.layers.append(layer)",
+    "add_weight": "in build, assign a Parameter, as in self.weight = Parameter(array)",
+    "count_params": "read model.parameters.size",
+    "cpu": "all arrays are NumPy's", "cuda": "all arrays are NumPy's",
+    "eval": "leave it out: predict, and forward(x, training=False), run in inference",
+    "fit_generator": "pass the generator function to fit",
+    "get_layer": 'index the model, as in model["dense_1"] or model[0]',
+    "get_weights": "read model.parameters.value, or the value of each parameter",
+    "kernel": "the parameter is named weight",
+    "load_state_dict": "use model.load_weights(path)",
+    "modules": "iterate over model.children",
+    "pop": "use model.layers.pop(), before the model is built",
+    "predict_classes": "use model.predict(x).argmax(axis=1)",
+    "predict_proba": "use model.predict(x), the output of the last layer",
+    "set_weights": "assign to model.parameters.value, or to the value of each parameter",
+    "state_dict": "use model.save_weights(path), or dict(model.named_parameters())",
+    "numpy": "use its value, a NumPy array",
+    "to": "use model.astype(dtype) for another dtype",
+    "train": "use fit, or forward(x, training=True)",
+    "trainable_variables": "read model.parameters",
+    "trainable_weights": "read model.parameters", "weights": "read model.parameters",
+    "zero_grad": "leave it out: backward assigns the gradients anew",
+    # attributes of what `fit` and `film` return
+    "history": 'the history is a dict itself, as in history["loss"]',
+    "show": "end a notebook cell with the film, or use film.to_html(path)",
+    # options
+    "batch_first": "leave it out: the batch axis comes first",
+    "early_stopping": "use callbacks=[EarlyStopping()]",
+    "initial_epoch": "leave it out: fit continues from the last epoch",
+    "input_dim": _MODEL_SHAPE, "input_shape": _MODEL_SHAPE,
+    "mask_zero": "masks are explicit: pass Mask(0)(ids) to the layers that take a mask",
+    "return_dict": "leave it out: evaluate returns a dict",
+    # public names
+    "Accuracy": _BY_NAME, "Precision": _BY_NAME, "Recall": _BY_NAME,
+    "DataLoader": "pass arrays to fit, or an iterable of batches",
+    "Tensor": "use NumPy arrays", "tensor": "use NumPy arrays",
+    "functional": _HERE, "nn": _HERE, "optim": _HERE,
+    "load_weights": "use model.load_weights(path)",
+    "no_grad": "leave it out: predict and forward(..., training=False) keep nothing for backward",
+    "to_categorical": "leave it out: CrossEntropyLoss takes class indices",
+}
+"""What to do instead, for names that no single name here replaces."""
+
+INSTEAD = {
+    "activation=function": "derive a class from Activation with function(z) and derivative(z)",
+    "activation=int": "the data gives the number of inputs, so pass the number of outputs only",
+    "layers=Input": "an Input comes first; a graph is Model(inputs=..., outputs=...)",
+    "layers=Symbol": "a graph is Model(inputs=..., outputs=...)",
+    "layers=list": "pass Chain([...])",
+    "loss=function": "derive a class from Loss with terms(prediction, target)",
+    "optimizer=function": "derive a class from Optimizer with update(value, grad, state)",
+}
+"""What to pass in place of a value, by the argument and the type that came."""

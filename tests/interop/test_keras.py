@@ -4,24 +4,34 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from operator import attrgetter
 
 import numpy as np
 import pytest
 
-from helpers import Scale, rows_for, says, tensors, varied
+from helpers import Scale, masked, rows_for, says, tensors, varied
 from minigrad import (
+    GRU,
     LSTM,
     SGD,
     Adam,
+    BCELoss,
+    BCEWithLogitsLoss,
     Bidirectional,
     Concatenate,
     Conv1D,
+    CosineSimilarityLoss,
     Dense,
     Embedding,
+    FocalWithLogitsLoss,
+    GlobalAveragePooling1D,
     Input,
     LayerNorm,
+    Lion,
     Model,
     MultiHeadAttention,
+    Parameter,
+    PoissonNLLLoss,
     Residual,
     Sequential,
     SimpleRNN,
@@ -33,6 +43,7 @@ os.environ["KERAS_BACKEND"] = "torch"  # Keras reads it when it is imported
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
 from minigrad.interop.keras import from_keras, to_keras, to_keras_training
+from minigrad.interop.layouts import KERAS, split_arrays
 
 # PyTorch's tensors don't know NumPy's copy keyword, and Keras converts them.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -84,12 +95,42 @@ def test_every_layer(any_layer_example) -> None:
         with says((TypeError, ValueError), type(layer).__name__, found[0]):
             to_keras(model)
         return
+    if masked(layer, shape) or getattr(layer, "dropout", 0):
+        with says(ValueError, type(layer).__name__):
+            to_keras(model)
+        return
     there = to_keras(model)
     if repr(layer) == WRONG_THERE:
         return
     assert_equal(model, there, x)
     if shape != MASKED:  # Keras has no 1-d mask: to_keras reshapes it
         assert_equal(from_keras(there), there, x)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("cell", [SimpleRNN, GRU, LSTM], ids=lambda c: c.__name__)
+def test_masks_are_those_of_keras(cell, sequences, backwards) -> None:
+    options = {"return_sequences": sequences, "go_backwards": backwards}
+    layer = varied(model_of(cell(2, **options), ((6, 3), (6,)), "float32")).children[0]
+    rng = np.random.default_rng(0)
+    x, mask = rng.normal(size=(4, 6, 3)).astype("float32"), rng.integers(2, size=(4, 6))
+    there = getattr(keras.layers, cell.__name__)(2, **options)
+    given = torch.from_numpy(x), torch.from_numpy(mask.astype(bool))
+    there(given[0])
+    for name, (array, _) in split_arrays(layer, KERAS).items():
+        attrgetter(name)(there).assign(array)
+    expected = there(given[0], mask=given[1]).detach()
+    np.testing.assert_allclose(layer.forward(x, mask), expected, rtol=0, atol=1e-6)
+
+
+def test_masked_means_are_those_of_keras() -> None:
+    layer = model_of(GlobalAveragePooling1D(), ((6, 3), (6,)), "float32").children[0]
+    x = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
+    mask = np.array([[1, 1, 1, 0, 0, 0], [0, 1, 0, 1, 1, 1]])
+    there = keras.layers.GlobalAveragePooling1D()
+    expected = there(torch.from_numpy(x), mask=torch.from_numpy(mask.astype(bool)))
+    np.testing.assert_allclose(layer.forward(x, mask), expected, rtol=0, atol=1e-6)
 
 
 def trained(**compiled):
@@ -241,3 +282,47 @@ def test_a_missing_backend_is_named() -> None:
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "KERAS_BACKEND" in ran.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "options", "loss"),
+    [
+        ("BinaryFocalCrossentropy", {"from_logits": True}, FocalWithLogitsLoss()),
+        (
+            "BinaryFocalCrossentropy",
+            {"from_logits": True, "gamma": 1.5, "alpha": 0.3, "apply_class_balancing": True},
+            FocalWithLogitsLoss(gamma=1.5, alpha=0.3),
+        ),
+        (
+            "BinaryCrossentropy",
+            {"from_logits": True, "label_smoothing": 0.2},
+            BCEWithLogitsLoss(label_smoothing=0.2),
+        ),
+        ("BinaryCrossentropy", {"label_smoothing": 0.2}, BCELoss(label_smoothing=0.2)),
+        ("CosineSimilarity", {}, CosineSimilarityLoss()),
+        ("Poisson", {}, PoissonNLLLoss(log_input=False)),
+    ],
+)
+def test_losses_are_those_of_keras(theirs: str, options, loss) -> None:
+    rng = np.random.default_rng(0)
+    a, t = rng.uniform(0.05, 0.95, size=(6, 3)), rng.integers(0, 2, size=(6, 3)).astype(float)
+    if loss.takes_logits:
+        a = np.log(a / (1 - a))
+    if theirs == "CosineSimilarity":
+        t += 0.1
+    j = float(getattr(keras.losses, theirs)(**options)(t.astype("f4"), a.astype("f4")))
+    shift = 1.0 if theirs == "CosineSimilarity" else 0.0
+    assert loss.forward(a, t) == pytest.approx(j + shift, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.9}])
+def test_lion_is_that_of_keras(options) -> None:
+    rng = np.random.default_rng(0)
+    p = Parameter(rng.normal(size=(4, 3)))
+    there = keras.Variable(p.value)
+    ours, theirs = Lion(learning_rate=0.1, **options), keras.optimizers.Lion(0.1, **options)
+    for _ in range(6):
+        p.grad = rng.normal(size=(4, 3))
+        ours.step([p])
+        theirs.apply([keras.ops.convert_to_tensor(p.grad.astype("f4"))], [there])
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(there), p.value, atol=1e-6)

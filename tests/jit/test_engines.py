@@ -18,6 +18,7 @@ from minigrad import (
     Dropout,
     Input,
     Layer,
+    LogSoftmax,
     Loss,
     Model,
     MSELoss,
@@ -101,7 +102,8 @@ def test_layers(any_layer_example, dtype: str) -> None:
 @pytest.mark.parametrize(("loss", "prediction", "target"), LOSSES, ids=lambda e: str(e)[:30])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_losses(loss: Loss, prediction, target, weighted: bool) -> None:
-    layers = [Dense(3), *([Sigmoid()] if prediction.min() > 0 else [])]
+    last = [Sigmoid()] if prediction.min() > 0 else [LogSoftmax()] if prediction.max() <= 0 else []
+    layers = [Dense(3), *last]
     model = Sequential(layers, input_shape=prediction.shape[1:], rng=1)
     model.compile(optimizer=SGD(learning_rate=0.1), loss=copy.deepcopy(loss))
     weight = np.array([1.0, 0.0, 2.0, 0.5, 3.0]) if weighted else None

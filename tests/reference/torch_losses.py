@@ -4,6 +4,7 @@ Run it by hand where PyTorch is installed: python tests/reference/torch_losses.p
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,27 @@ def cases(seed):
                 ("CrossEntropyLoss", smoothing, logits, shares, None),
                 ("CrossEntropyLoss", smoothing, logits, indices, weights),
             ]
+    for width in (1, 3):
+        prediction, target = numbers(ROWS, width), numbers(ROWS, width)
+        labels = rng.integers(0, 2, size=(ROWS, width)).astype(float).tolist()
+        counts = rng.poisson(2, size=(ROWS, width)).astype(float).tolist()
+        found += [
+            ("BCEWithLogitsLoss", {"pos_weight": 5.0}, prediction, labels, None),
+            ("BCEWithLogitsLoss", {"pos_weight": chances(width)}, prediction, labels, weights),
+            ("PoissonNLLLoss", {}, prediction, counts, None),
+            ("PoissonNLLLoss", {"log_input": False}, chances(ROWS, width), counts, weights),
+            ("CosineSimilarityLoss", {}, prediction, target, None),
+            ("CosineSimilarityLoss", {}, prediction, target, weights),
+        ]
+    none = [0] * ROWS
+    for width in (3, 6):
+        shares, logs = rng.dirichlet(np.ones(width), size=(2, ROWS))
+        shares[0] = np.eye(width)[1]
+        found += [
+            ("KLDivLoss", {}, np.log(logs).tolist(), shares.tolist(), None),
+            ("TripletMarginLoss", {}, numbers(ROWS, width), none, None),
+            ("TripletMarginLoss", {"margin": 3.0}, numbers(ROWS, width), none, weights),
+        ]
     keys = ["name", "options", "prediction", "target", "sample_weight"]
     made = [dict(zip(keys, case, strict=True)) for case in found]
     return [
@@ -61,18 +83,45 @@ def cases(seed):
     ]
 
 
+def loss_of(name, a, t, **options):
+    """Return what the class of this name gives."""
+    return getattr(torch.nn, name)(**options)(a, t)
+
+
+def kl(name, a, t, **options):
+    """Divide a mean by the number of rows."""
+    reduction = options.pop("reduction").replace("mean", "batchmean")
+    return loss_of(name, a, t, reduction=reduction, **options)
+
+
+def cosine(name, a, t, **options):
+    """Return 1 minus the cosine of each row."""
+    return torch.nn.CosineEmbeddingLoss(**options)(a, t, torch.ones(len(a)))
+
+
+def triplet(name, a, t, **options):
+    """Take the three vectors apart."""
+    return torch.nn.TripletMarginLoss(**options)(*a.tensor_split(3, dim=1))
+
+
+THEIRS = {"KLDivLoss": kl, "CosineSimilarityLoss": cosine, "TripletMarginLoss": triplet}
+
+
 def compute(case, dtype):
     """Return J and dJ/dprediction."""
     kind = getattr(torch, dtype)
     a = torch.tensor(case["prediction"], dtype=kind, requires_grad=True)
     indices = isinstance(case["target"][0], int)
     t = torch.tensor(case["target"], dtype=torch.int64 if indices else kind)
-    made = getattr(torch.nn, case["name"])
+    made = partial(THEIRS.get(case["name"], loss_of), case["name"])
+    options = dict(case["options"])
+    if "pos_weight" in options:
+        options["pos_weight"] = torch.tensor(options["pos_weight"], dtype=kind)
     if case["sample_weight"] is None:
-        j = made(**case["options"])(a, t)
+        j = made(a, t, **options)
     else:
         w = torch.tensor(case["sample_weight"], dtype=kind)
-        terms = made(**{**case["options"], "reduction": "none"})(a, t)
+        terms = made(a, t, **{**options, "reduction": "none"})
         w = w.reshape(-1, *[1] * (terms.ndim - 1))
         j = (w * terms).sum()
         if case["options"]["reduction"] == "mean":

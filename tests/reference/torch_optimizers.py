@@ -29,8 +29,12 @@ OPTIMIZERS = [
     ("Adam", {**ADAM, "weight_decay": 0.05, "clip_norm": 1.5}),
     ("AdamW", {}),
     ("AdamW", {**ADAM, "weight_decay": 0.3, "clip_value": 0.4}),
+    ("Adam", {**ADAM, "amsgrad": True, "weight_decay": 0.05}),
+    ("AdamW", {**ADAM, "amsgrad": True, "weight_decay": 0.3}),
+    ("Nadam", {}),
+    ("Nadam", {**ADAM, "momentum_decay": 0.3, "weight_decay": 0.05, "clip_norm": 1.5}),
 ]
-RENAMED = {"learning_rate": "lr", "rho": "alpha", "epsilon": "eps"}
+RENAMED = {"learning_rate": "lr", "rho": "alpha", "epsilon": "eps", "Nadam": "NAdam"}
 
 # Each with PyTorch's schedulers, one after another, and the steps at which they change.
 SCHEDULES = [
@@ -48,6 +52,7 @@ SCHEDULES = [
         [("LinearLR", [1 / 4, 1.0, 3]), ("CosineAnnealingLR", [8, 0.01])],
         [3],
     ),
+    ("Warmup", {"warmup_steps": 3}, [("LinearLR", [1 / 4, 1.0, 3])], []),
 ]
 
 
@@ -74,8 +79,10 @@ def run(name, options, start, gradients, dtype):
     if "beta_1" in theirs:
         theirs["betas"] = theirs.pop("beta_1"), theirs.pop("beta_2")
     parameters = [torch.nn.Parameter(piece) for piece in shaped(start)]
-    optimizer = getattr(torch.optim, name)(parameters, **theirs)
+    optimizer = getattr(torch.optim, RENAMED.get(name, name))(parameters, **theirs)
     values = []
+    kept = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # the product of NAdam has the default type
     for gradient in gradients:
         for parameter, piece in zip(parameters, shaped(gradient), strict=True):
             parameter.grad = piece
@@ -85,6 +92,7 @@ def run(name, options, start, gradients, dtype):
             torch.nn.utils.clip_grad_value_(parameters, clip_value)
         optimizer.step()
         values.append(torch.cat([p.detach().ravel() for p in parameters]).tolist())
+    torch.set_default_dtype(kept)
     return values
 
 

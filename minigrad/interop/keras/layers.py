@@ -170,12 +170,12 @@ def _to_attention(
         if len(mask.shape) == 2:
             mask = layers.Reshape((1, -1), **to.options(layer, "_mask"))(mask)
         how["attention_mask"] = mask
-    return call(query, value, how=how, key_dim=len(layer.weight.value) // layer.num_heads)
+    return call(query, value, how=how, key_dim=layer.width)
 
 
 def _from_attention(there: Any, c: dict[str, Any], make: Maker) -> Any:
     check_options(there, c, value_dim=c["key_dim"])
-    return make(causal=c["causal"])
+    return make(key_dim=c["key_dim"], causal=c["causal"])
 
 
 _convolution = partial(Counterpart, to=_to_convolution, back=_from_convolution)

@@ -29,6 +29,7 @@ from minigrad.interop.models import (
     CONTAINERS,
     MERGES,
     check_built,
+    check_masks,
     check_trainable,
     integer_inputs,
     kind_of_layer,
@@ -116,6 +117,8 @@ class _Writer:
         kind = kind_of_layer(layer)
         if kind in CONTAINERS:
             return CONTAINERS[kind](self, layer, *inputs)
+        for one in (layer, *layer.children):
+            check_masks(one, "to_keras")
         if kind not in LAYERS:
             raise TypeError(f"to_keras expects layers that Keras has, got {layer.label}")
         row = LAYERS[kind]

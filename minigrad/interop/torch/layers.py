@@ -269,6 +269,11 @@ def _from_recurrent(step: ChainItem, make: Maker) -> Any:
 
 def _to_attention(layer: Any, make: Maker) -> Module:
     size = len(layer.weight.value)
+    if layer.num_heads * layer.width != size:
+        raise ValueError(
+            f"{layer.label} expects heads of {size} features together in torch.nn, got "
+            f"{layer.num_heads} of key_dim={layer.width}"
+        )
     return make(nn.MultiheadAttention(size, layer.num_heads, bias=layer.use_bias, batch_first=True))
 
 
@@ -415,6 +420,7 @@ _FIXED: dict[str, Any] = {
 def module_of(layer: Any) -> Module:
     """Return the module of a layer without its activation; the weights aren't assigned."""
     kind = type(layer)
+    models.check_masks(layer, "to_torch")
     if kind not in MODULES:
         raise TypeError(
             f"to_torch expects layers of minigrad, got {layer.label}: write a torch.nn.Module"

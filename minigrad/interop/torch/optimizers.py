@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 import minigrad as mg
@@ -13,7 +14,7 @@ from minigrad.interop.layouts import Part, Weight, join_state, split_state
 from minigrad.interop.models import Counterpart, check_trainable
 from minigrad.interop.torch.modules import Tensor
 
-_ADAM = {"mean": "exp_avg", "square": "exp_avg_sq"}
+_ADAM = {"mean": "exp_avg", "square": "exp_avg_sq", "largest": "max_exp_avg_sq"}
 
 _OPTIMIZERS: dict[type, tuple[Counterpart, dict[str, str]]] = {
     mg.SGD: (
@@ -25,8 +26,12 @@ _OPTIMIZERS: dict[type, tuple[Counterpart, dict[str, str]]] = {
         {"square": "square_avg", "velocity": "momentum_buffer"},
     ),
     mg.Adagrad: (Counterpart(torch.optim.Adagrad, epsilon="eps"), {"sum": "sum"}),
-    mg.Adam: (Counterpart(torch.optim.Adam, epsilon="eps"), _ADAM),
-    mg.AdamW: (Counterpart(torch.optim.AdamW, epsilon="eps"), _ADAM),
+    mg.Adam: (Counterpart(torch.optim.Adam, "amsgrad", epsilon="eps"), _ADAM),
+    mg.AdamW: (Counterpart(torch.optim.AdamW, "amsgrad", epsilon="eps"), _ADAM),
+    mg.Nadam: (
+        Counterpart(torch.optim.NAdam, "momentum_decay", epsilon="eps"),
+        {**_ADAM, "correction": "mu_product"},
+    ),
 }
 """The class in torch.optim with its options, and the names there of our slots."""
 
@@ -35,8 +40,10 @@ def check_convertible(model: mg.Model, function: str) -> None:
     """Refuse a model that isn't compiled, and training that torch.optim lacks."""
     optimizer = check_trainable(model, function)
     if type(optimizer) not in _OPTIMIZERS:
+        known = ", ".join(kind.__name__ for kind in _OPTIMIZERS)
         raise TypeError(
-            f"{function} expects an optimizer of minigrad, got {type(optimizer).__name__}"
+            f"{function} expects an optimizer that torch.optim has, one of {known}, got "
+            f"{type(optimizer).__name__}"
         )
     for option in ("clip_norm", "clip_value"):
         if getattr(optimizer, option) is not None:
@@ -58,7 +65,7 @@ def write_optimizer(
     ours: Any = model.optimizer
     row, slots = _OPTIMIZERS[type(ours)]
     options = row.theirs(ours)
-    if isinstance(ours, mg.Adam):  # and AdamW
+    if isinstance(ours, (mg.Adam, mg.Nadam)):
         options["betas"] = ours.beta_1, ours.beta_2
     tensors = [*tensors]
     there = row.kind(tensors, lr=ours.rate, weight_decay=ours.weight_decay, **options)
@@ -68,12 +75,14 @@ def write_optimizer(
                 there.state[tensor]["step"] = torch.tensor(float(ours.steps))
             for slot in ours.slots:
                 array = split_state(model, ours.state[slot], parts[id(tensor)])
-                there.state[tensor][slots[slot]] = torch.from_numpy(array.copy())
+                if slot == "correction":  # one number, and 0 where a tensor isn't trained
+                    array = 1 - array.max()
+                there.state[tensor][slots[slot]] = torch.tensor(array)
     return there
 
 
 def read_optimizer(there: Any) -> Any:
-    """Return minigrad's Counterpart of an optimizer, without its state."""
+    """Return the counterpart of a PyTorch optimizer, without its state."""
     kinds = {row.kind: kind for kind, (row, _) in _OPTIMIZERS.items()}
     if type(there) not in kinds:
         raise TypeError(
@@ -87,7 +96,9 @@ def read_optimizer(there: Any) -> Any:
             f"{len(there.param_groups)}"
         )
     group = there.param_groups[0]
-    for option in ("amsgrad", "maximize", "dampening", "centered", "lr_decay"):
+    lacking = ["maximize", "dampening", "centered", "lr_decay"]
+    lacking += ["decoupled_weight_decay"] if kind is mg.Nadam else []
+    for option in lacking:
         if group.get(option):
             raise ValueError(
                 f"{kind.__name__} of minigrad has no {option}, got {option}={group[option]}"
@@ -112,6 +123,10 @@ def read_state(
         raise ValueError(f"from_torch expects as many steps of all parameters, got {steps}")
     ours.steps = max(steps, default=1)
     for slot in ours.slots:
+        if slot == "correction":
+            product = next(iter(states.values()))[slots[slot]]
+            ours.state[slot] = np.full_like(model.parameters.value, 1 - product.item())
+            continue
 
         def state_of(tensor: Tensor, name: str = slots[slot]) -> Any:
             state = states.get(id(tensor), {})
