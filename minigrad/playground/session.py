@@ -225,11 +225,12 @@ class Session:
         """Return what a frame shows."""
         optimizer = self.model.optimizer
         scores = {k: {n: finite(v) for n, v in s.items()} for k, s in self.scores.items()}
+        waiting = sum(step[1] if step[0] == "fit" else 1 for step in self._waiting)
         last = [self.epoch, *(scores.get(k, {}).get("loss") for k in ("train", "test"))]
         return {
             "epoch": self.epoch, "steps": optimizer.steps if optimizer else 0,
             "scores": scores, "curve": [*self.curve.points, last],
-            "ended": self.ended, "waiting": sum(s[1] for s in self._waiting if s[0] == "fit"),
+            "ended": self.ended, "waiting": waiting,
             "moments": len(self.film.updates), "learning_rate": self.settings.learning_rate,
             **self.view.picture(self.model, row),
         }  # fmt: skip

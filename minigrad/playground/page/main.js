@@ -252,6 +252,10 @@ async function play(playing) {
     const answer = await next;
     if (!answer) { state.playing = false; break; }
     take(answer);
+    if (state.replaying && !answer.waiting) { // the link's run is complete
+      state.playing = state.replaying = false;
+      say(summary());
+    }
     if (!state.playing) { next = null; break; }
     next = ask({ do: "frame", budget: BUDGET, row: state.row });
     await frameOfScreen();
@@ -709,7 +713,7 @@ async function start() {
   take(answer);
   for (const button of byId("problems").children) drawThumbnail(button.querySelector("canvas"), button.value);
   if (wrong) say(wrong, true);
-  else if (answer.waiting) play(true);
+  else if (answer.waiting) { state.replaying = true; play(true); }
   else say(answer.preset ? answer.presets[answer.preset].about : "Press Train. Everything can be changed while it trains.");
   lookSoon(1000);
   addEventListener("hashchange", () => location.reload());
