@@ -55,6 +55,7 @@ extensions = [
     "sphinx_design",
     "gallery",
     "listing",
+    "live",
     "mathml",
     "plaintext",
     "signatures",

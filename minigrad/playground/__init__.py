@@ -2,8 +2,9 @@
 
 `python -m minigrad.playground` serves it on this machine. The page draws, and Python computes. In
 reading order: `problems` (rows to learn), `settings`, `networks`, `script` (what was done, so that
-it can be done again), `sources` (the program of a run), `long_film`, `views` (what the
-page draws), `remedies`, `session` (a page's session, driven by messages), `server`.
+it can be done again), `sources` (the program of a run), `long_film`, `views` (what the page draws),
+`remedies`, `session` (a page's session, driven by messages), `site` (the page with Python in the
+browser), `server`.
 """
 
 from minigrad.playground.session import Session

@@ -17,12 +17,14 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
 from typing_extensions import override
 
 from minigrad.playground.session import Session
+from minigrad.playground.site import PYODIDE, write_site
 
 _SESSIONS: Final = 16
 _LONGEST: Final = 4_000_000
@@ -188,8 +190,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("link", nargs="?", default="", help="a copied link, or the part after #")
     parser.add_argument("--port", type=int, default=0, help="the port; by default a free one")
+    parser.add_argument(
+        "--site",
+        metavar="FOLDER",
+        help="write the page as files in which Python runs in the browser",
+    )
+    parser.add_argument(
+        "--pyodide", default=PYODIDE, help="where such a page loads Pyodide from; %(default)s"
+    )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     given = parser.parse_args(arguments)
+    if given.site:
+        write_site(Path(given.site), pyodide=given.pyodide)
+        return 0
     with Server(given.port) as server:
         link = given.link.rpartition("#")[2]
         address = server.address + (f"#{link}" if link else "")

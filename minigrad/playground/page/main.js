@@ -1,7 +1,7 @@
 // The page: what it shows of the session, and what a reader changes. Python computes; this draws.
 
 import { byId, classColor, color, make, readColors, short, whole } from "./tools.js";
-import { connect, Gone } from "./transport.js";
+import { connect, Gone, inWorker } from "./transport.js";
 import { drawLosses } from "./chart.js";
 import { CAPTIONS, drawPlane, drawThumbnail, placeOf } from "./plane.js";
 import { Network } from "./network.js";
@@ -689,11 +689,27 @@ function showPresets(presets) {
   }));
 }
 
+// On a site nothing is loaded before a reader asks for it.
+async function pressed() {
+  const button = byId("play");
+  say("Python runs in your browser. About 9 MB are loaded when you press the button.");
+  Object.assign(button, { textContent: "Load and start", disabled: false });
+  await new Promise((done) => button.addEventListener("click", done, { once: true }));
+  Object.assign(button, { textContent: "Train", disabled: true });
+  byId("loading").hidden = false;
+}
+
 async function start() {
   try {
-    python = await connect(({ stage }) => say(`Loading ${stage}…`));
+    if (inWorker()) await pressed();
+    python = await connect(({ stage, share }) => {
+      say(`Loading ${stage}…`);
+      byId("loading").value = share;
+    });
   } catch (error) {
     return fail(error);
+  } finally {
+    byId("loading").hidden = true;
   }
   readColors();
   network = new Network(byId("graph"), {
@@ -712,9 +728,11 @@ async function start() {
   for (const name of ["play", "step", "restart"]) byId(name).disabled = false;
   take(answer);
   for (const button of byId("problems").children) drawThumbnail(button.querySelector("canvas"), button.value);
+  state.replaying = answer.waiting > 0;
+  if (!wrong && (answer.waiting || inWorker())) play(true);
   if (wrong) say(wrong, true);
-  else if (answer.waiting) { state.replaying = true; play(true); }
-  else say(answer.preset ? answer.presets[answer.preset].about : "Press Train. Everything can be changed while it trains.");
+  else if (answer.preset) say(answer.presets[answer.preset].about);
+  else if (!state.playing) say("Press Train. Everything can be changed while it trains.");
   lookSoon(1000);
   addEventListener("hashchange", () => location.reload());
   document.documentElement.dataset.ready = "true";

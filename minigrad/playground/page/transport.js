@@ -1,17 +1,20 @@
 // How messages reach the session in Python: over the local server, or to Pyodide in a worker.
 
+import { startPython } from "./python.js";
+
 // Each message is answered before the next is sent; `aside` lets one overtake the others.
 export async function connect(loading) {
-  const worker = document.documentElement.dataset.transport === "worker";
-  const send = await (worker ? toWorker(loading) : toServer());
+  const send = await (inWorker() ? toWorker(loading) : toServer());
   let last = Promise.resolve();
   const ask = (message) => {
     const answer = last.then(() => send(message));
     last = answer.catch(() => {});
     return answer;
   };
-  return { ask, aside: worker ? ask : send };
+  return { ask, aside: inWorker() ? ask : send };
 }
+
+export const inWorker = () => document.documentElement.dataset.transport === "worker";
 
 export class Gone extends Error {}
 
@@ -32,20 +35,10 @@ async function toServer() {
   return (message) => post(`ask/${session}`, JSON.stringify(message));
 }
 
-function toWorker(loading) {
-  const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-  const waiting = [];
-  return new Promise((ready, failed) => {
-    const send = (message) => new Promise((done) => {
-      waiting.push(done);
-      worker.postMessage(JSON.stringify(message));
-    });
-    worker.onmessage = ({ data }) => {
-      const answer = JSON.parse(data);
-      if (answer.did !== "loading") waiting.shift()(answer);
-      else if (answer.error) failed(new Gone(`Python didn't start: ${answer.error}`));
-      else if (answer.share === 1) ready(send);
-      else loading(answer);
-    };
-  });
+async function toWorker(loading) {
+  const { pyodide, packages } = document.documentElement.dataset;
+  const gone = (error) => { throw new Gone(`${error.message}. Load the page again.`); };
+  const places = { pyodide, packages, archive: "minigrad.zip", session: "Session" };
+  const { send } = await startPython(places, loading).catch(gone);
+  return (message) => send(message).catch(gone);
 }
