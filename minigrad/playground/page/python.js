@@ -2,8 +2,8 @@
 
 // `places` has the addresses of Pyodide, of its packages and of the archive with the library, and
 // the name of the session's class. Returns what sends a message, and what ends the worker.
-export async function startPython({ pyodide, packages, archive, session }, loading) {
-  const at = (address) => new URL(address, document.baseURI).href;
+export async function startPython({ pyodide, packages, archive, session }, loading, base = document.baseURI) {
+  const at = (address) => new URL(address, base).href;
   const names = packages.split(" ").map((name) => (name.endsWith(".whl") ? at(name) : name));
   const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   const waiting = [];

@@ -12,14 +12,22 @@ async function start({ pyodide, packages, archive, session }) {
   say("minigrad", 0.85);
   const folder = python.runPython("import site; site.getsitepackages()[0]");
   python.unpackArchive(new Uint8Array(await source), "zip", { extractDir: folder });
-  return python.runPython(`from minigrad.playground import ${session}; ${session}().handle`);
+  const answer = python.runPython(`from minigrad.playground import ${session}; ${session}().handle`);
+  return async (message) => {
+    const first = answer(message);
+    if (!first.startsWith('{"needs"')) return first;
+    const { needs } = JSON.parse(first);
+    say(needs.join(", "), 0.9);
+    await python.loadPackage(needs, { messageCallback: () => {} }).catch(() => {}); // the code says it
+    return answer(message);
+  };
 }
 
 let handle;
 
 onmessage = async ({ data }) => {
   try {
-    if (handle) postMessage(handle(data));
+    if (handle) postMessage(await handle(data));
     else {
       handle = await start(JSON.parse(data));
       postMessage("{}");
