@@ -391,7 +391,9 @@ def test_it_listens_on_this_machine_only(server):
 def wait(browser: Browser, what: str, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not browser.js(f"Boolean({what})"):
-        assert time.monotonic() < end, f"{what}: {text(browser, '#notice')}"
+        assert time.monotonic() < end, (
+            f"{what}: {browser.js('document.body?.innerText.slice(0, 400)')}"
+        )
         time.sleep(0.05)
 
 

@@ -3,8 +3,8 @@
 The code of a page gets a "Run" button, unless the page needs what no browser has. The directive
 `exercises` shows the sheets of the exercises, to be solved and graded on the page.
 
-`live_pyodide` is the address of Pyodide, and `live_packages` names what it loads. By default these
-are in Pyodide's own network; a school can have a copy.
+`live_pyodide` is the address of Pyodide, and `live_packages` are the names of what it loads. By
+default both are in Pyodide's own network; a school can have a copy.
 """
 
 import json
@@ -51,7 +51,7 @@ def add_code(app: Sphinx, page: str, _: str, context: dict[str, Any], doctree: A
     written = json.dumps(found).replace("<", "\\u003c")
     context["body"] += f'<script type="application/json" id="live-cells">{written}</script>'
     places = {"data-pyodide": app.config.live_pyodide}
-    places["data-packages"] = " ".join(app.config.live_packages)
+    places["data-packages"] = app.config.live_packages
     app.add_js_file("live.js", type="module", **places)
     app.add_css_file("live.css")
 
@@ -78,14 +78,14 @@ def write_playground(app: Sphinx, error: Exception | None) -> None:
     """Write the playground beside the pages."""
     if error is None and app.builder.name == "html":
         folder, config = Path(app.outdir, "playground"), app.config
-        write_site(folder, pyodide=config.live_pyodide, packages=config.live_packages)
+        write_site(folder, pyodide=config.live_pyodide, packages=config.live_packages.split())
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directive and the options, and write the playground at the end."""
     app.add_directive("exercises", Exercises)
     app.add_config_value("live_pyodide", PYODIDE, "html", types=(str,))
-    app.add_config_value("live_packages", PACKAGES, "html", types=(tuple, list))
+    app.add_config_value("live_packages", " ".join(PACKAGES), "html", types=(str,))
     app.connect("html-page-context", add_code)
     app.connect("build-finished", write_playground)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
