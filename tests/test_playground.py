@@ -31,6 +31,7 @@ NETWORKS = [
     {"data": "blobs", "regularizer": "L2", "optimizer": "Momentum", "standardize": True},
     {"data": "digits", "hidden": [6], "optimizer": "RMSprop", "initializer": "he_normal"},
     {"data": "total", "output": "sigmoid", "scale": 10.0, "loss": "L1Loss", "hidden": []},
+    {"data": "spiral", "features": ["x1", "x0*x1", "sin(pi x0)"], "standardize": True},
     {"data": "wave", "regularizer": "L1", "initial_bias": -0.5, "initializer": "large"},
     {"data": "own", "points": [[0, 1, 2, 0.5], [1, 0, 3, 1.5], [2, 2, 4, 0], [1, 1, 1, 3]] * 5},
 ]
@@ -267,6 +268,18 @@ def test_the_model_as_a_file(ask, tmp_path):
     assert loaded.evaluate(p.x, p.y) == ask.session.model.evaluate(p.x, p.y)
 
 
+def test_features_change_what_the_network_gets_and_not_what_is_shown(ask):
+    shown = ask("open", settings={"data": "moons"})["data"]
+    chosen = ask("change", settings={"features": ["x0*x1", "x0"]})
+    assert chosen["data"]["names"] == ["x0", "x0*x1"]
+    assert chosen["data"]["train"] == shown["train"]
+    x0, x1 = chosen["data"]["train"]["x"][0]
+    assert chosen["inputs"] == pytest.approx([x0, x0 * x1], abs=1e-4)
+    assert ask("change", settings={"data": "wave"})["settings"]["features"] == ["x0", "x1"]
+    assert "features" in ask.error("change", settings={"features": []})
+    assert "features" in ask.error("change", settings={"features": ["x7"]})
+
+
 def test_a_table_is_read():
     assert read_table("1;2\n3;4\n") == [[1, 2], [3, 4]]
     with pytest.raises(ValueError, match="line 2"):
@@ -483,6 +496,25 @@ class TestPage:
             wait(page, f"playground.settings.data === '{name}' && !playground.changing")
             click(page, "#step")
             wait(page, "playground.frame.epoch > 0")
+
+    def test_features_are_chosen(self, page):
+        click(page, "#problems [value=xor]")
+        wait(page, "playground.settings.data === 'xor' && !playground.changing")
+        click(page, "#feature-buttons [value='x0*x1']")
+        wait(page, "playground.settings.features.length === 3 && !playground.changing")
+        for name in ("x0", "x1"):
+            click(page, f"#feature-buttons [value={name}]")
+            wait(page, f"!playground.settings.features.includes('{name}') && !playground.changing")
+        click(page, "#feature-buttons [value='x0*x1']")
+        assert "needs an input" in text(page, "#notice")
+        assert page.js("document.querySelector('.unit').ariaLabel").startswith("Input x0*x1")
+        for _ in range(3):
+            click(page, "#fewer-layers")
+            wait(page, "!playground.changing")
+        click(page, "#play")
+        wait(page, "playground.frame.scores.train.accuracy > 0.95")
+        click(page, "#play")
+        wait(page, "!playground.playing")
 
     def test_changes_reach_a_running_training(self, page):
         click(page, "#play")

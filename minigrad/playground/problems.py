@@ -119,6 +119,20 @@ def standardized(x: Array, x_test: Array) -> tuple[Array, Array]:
     return (x - mean) / deviation, (x_test - mean) / deviation
 
 
+def with_features(x: Array, names: list[str]) -> Array:
+    """Return the inputs that a network gets: functions of the two columns of x, by name.
+
+    >>> with_features(np.array([[2.0, 3.0]]), ["x1", "x0^2", "x0*x1"])
+    array([[3., 4., 6.]])
+    """
+    x0, x1 = x.T
+    computed = {
+        "x0": x0, "x1": x1, "x0^2": x0**2, "x1^2": x1**2, "x0*x1": x0 * x1,
+        "sin(pi x0)": np.sin(np.pi * x0), "sin(pi x1)": np.sin(np.pi * x1),
+    }  # fmt: skip
+    return np.stack([computed[name] for name in names], axis=1)
+
+
 PROBLEMS = {
     made.__name__: made for made in (moons, circles, xor, spiral, blobs, wave, total, digits)
 }

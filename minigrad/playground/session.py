@@ -38,6 +38,7 @@ from minigrad.playground.remedies import PRESETS, remedy
 from minigrad.playground.script import Script
 from minigrad.playground.settings import (
     ACTIVATIONS,
+    FEATURES,
     INITIALIZERS,
     LOSSES,
     MOST_LAYERS,
@@ -263,7 +264,7 @@ class Session:
         choices = {
             "activation": ACTIVATIONS, "output": OUTPUTS, "initializer": INITIALIZERS,
             "optimizer": OPTIMIZERS, "regularizer": REGULARIZERS, "loss": LOSSES,
-            "layers": MOST_LAYERS, "units": MOST_UNITS,
+            "features": FEATURES, "layers": MOST_LAYERS, "units": MOST_UNITS,
         }  # fmt: skip
         presets = {
             name: {"title": p.title, "about": p.about, "settings": p.settings}
@@ -401,7 +402,9 @@ class Session:
         return self.change({"data": "own", "points": read_table(text)}, row)
 
 
-_DATA: Final = {"data", "rows", "noise", "test_share", "scale", "standardize", "points", "seed"}
+_DATA: Final = {
+    "data", "rows", "noise", "test_share", "scale", "standardize", "features", "points", "seed"
+}  # fmt: skip
 
 _ACTIONS: Final[dict[Any, Callable[..., Any]]] = {
     "open": Session.open, "change": Session.change, "restart": Session.restart,

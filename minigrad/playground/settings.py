@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from minigrad.data.arrays import Array
-from minigrad.playground.problems import PROBLEMS, hold_out, standardized
+from minigrad.playground.problems import PROBLEMS, hold_out, standardized, with_features
 from minigrad.util.config import Configurable
 from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool, check_int, check_number, check_positive, one_of
@@ -26,6 +26,7 @@ OUTPUTS = ("linear", "sigmoid", "tanh")
 INITIALIZERS = ("glorot_uniform", "he_normal", "large", "equal")
 OPTIMIZERS = ("SGD", "Momentum", "Adam", "RMSprop", "Adagrad")
 REGULARIZERS = ("none", "L1", "L2")
+FEATURES = ("x0", "x1", "x0^2", "x1^2", "x0*x1", "sin(pi x0)", "sin(pi x1)")
 LOSSES: Final[dict[Kind, tuple[str, ...]]] = {
     "binary": ("BCEWithLogitsLoss", "MSELoss"),
     "classes": ("CrossEntropyLoss",),
@@ -64,6 +65,14 @@ def check_hidden(value: Any, name: str, owner: object) -> list[int]:
         expected = f"{name} as a list of up to {MOST_LAYERS} numbers of units"
         raise ValueError(f"{type(owner).__name__} expects {expected}, got {value!r}")
     return [whole(1, MOST_UNITS)(units, name, owner) for units in value]
+
+
+def check_features(value: Any, name: str, owner: object) -> list[str]:
+    """Return names of features, in their order."""
+    if not isinstance(value, (list, tuple)) or not value or not {*map(str, value)} <= {*FEATURES}:
+        expected = f"{name} as a list of some of {', '.join(FEATURES)}"
+        raise ValueError(f"{type(owner).__name__} expects {expected}, got {value!r}")
+    return [feature for feature in FEATURES if feature in value]
 
 
 def check_points(value: Any, name: str, owner: object) -> list[list[float]]:
@@ -105,6 +114,8 @@ class Settings(Configurable):
     """A factor of the inputs, as another unit of measurement."""
     standardize: bool = option(check_bool, default=False)
     """Whether the inputs are standardized."""
+    features: list[str] = option(check_features, default=("x0", "x1"))
+    """What the network gets of two inputs."""
     points: list[list[float]] = option(check_points, default=())
     """Rows of inputs and a target, drawn or pasted."""
     hidden: list[int] = option(check_hidden, default=(8, 8))
@@ -133,7 +144,10 @@ class Settings(Configurable):
     def __post_init__(self) -> None:
         if self.data == "own" and len(self.points) < 4:
             raise ValueError(f"own data needs at least 4 rows, got {len(self.points)}")
-        kind = Problem(self).kind
+        problem = Problem(self)
+        if problem.axes != 2:
+            self.features = ["x0", "x1"]
+        kind = problem.kind
         if kind == "classes":  # the loss takes logits
             self.output = "linear"
         known = [loss for loss in LOSSES[kind] if "Logits" not in loss or self.output == "linear"]
@@ -157,6 +171,7 @@ class Problem:
         kind: "binary" for classes 0 and 1, "classes" for several, or "regression".
         x, y: the rows to train with.
         x_test, y_test: those held out.
+        shown, shown_test: the inputs before features are computed of them.
         outputs: the number of outputs that a network for them has.
     """
 
@@ -174,6 +189,20 @@ class Problem:
         self.x, self.y, self.x_test, self.y_test = hold_out(x, y, share=s.test_share, seed=s.seed)
         if s.standardize:
             self.x, self.x_test = standardized(self.x, self.x_test)
+        self.shown, self.shown_test = self.x, self.x_test
+        self._features = s.features if self.axes == 2 else []
+        self.x, self.x_test = self.features(self.x), self.features(self.x_test)
+
+    def features(self, shown: Array) -> Array:
+        """Return the inputs of the network."""
+        if not self._features or self._features == ["x0", "x1"]:
+            return shown
+        return with_features(shown, self._features)
+
+    @property
+    def axes(self) -> int:
+        """The number of columns before features are computed of them."""
+        return int(self.shown.shape[1])
 
     @property
     def inputs(self) -> int:

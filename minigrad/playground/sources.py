@@ -21,7 +21,7 @@ from minigrad.playground.networks import (
     make_regularizer,
     metrics_of,
 )  # fmt: skip
-from minigrad.playground.problems import PROBLEMS, hold_out, standardized
+from minigrad.playground.problems import PROBLEMS, hold_out, standardized, with_features
 from minigrad.playground.script import Script
 from minigrad.playground.settings import Problem, Settings
 from minigrad.util.repr import pretty
@@ -72,6 +72,8 @@ def _data_lines(s: Settings) -> Iterator[str]:
     yield f"x, y, x_test, y_test = hold_out(x, y, share={s.test_share}, seed={s.seed})"
     if s.standardize:
         yield "x, x_test = standardized(x, x_test)"
+    if s.features != ["x0", "x1"]:
+        yield f"x, x_test = (with_features(rows, {s.features}) for rows in (x, x_test))"
 
 
 def _compiled(s: Settings) -> str:
@@ -119,7 +121,8 @@ def _imports(body: str) -> str:
         found = sorted(name for name in used if hasattr(import_module(room), name))
         used -= {*found}
         lines += [f"from {room} import {', '.join(found)}"] if found else []
-    made = [name for name in (*PROBLEMS, "hold_out", "standardized") if f"= {name}(" in body]
+    functions = (*PROBLEMS, "hold_out", "standardized", "with_features")
+    made = [name for name in functions if re.search(rf"[=(] ?{name}\(", body)]
     return "\n".join(
         [*lines, f"from minigrad.playground.problems import {', '.join(sorted(made))}"]
     )
@@ -140,6 +143,7 @@ def _standalone(s: Settings) -> str:
     functions: list[Callable[..., Any]] = [hold_out]
     functions += [PROBLEMS[s.data]] if s.data != "own" else []
     functions += [standardized] if s.standardize else []
+    functions += [with_features] if s.features != ["x0", "x1"] else []
     texts = [_without_docstring(function) for function in functions]
     return "\n\n\n".join([*texts, "\n".join(_data_lines(s))])
 

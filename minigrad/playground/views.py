@@ -31,12 +31,12 @@ class View:
     """
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
-        self.problem, inputs = problem, problem.inputs
+        self.problem, inputs = problem, problem.axes
         self.kind = {1: "curve", 2: "map"}.get(inputs, "table")
         if settings.data == "digits":
             self.kind = "pictures"
         self.logits = "Logits" in settings.loss
-        both = np.concatenate([problem.x, problem.x_test])
+        both = np.concatenate([problem.shown, problem.shown_test])
         self.ranges = [_range(column) for column in both.T]
         targets = np.concatenate([problem.y, problem.y_test]).astype(float)
         self.height = (0.0, 1.0) if problem.kind == "binary" else _range(targets, 0.0)
@@ -44,19 +44,23 @@ class View:
             size = _MAP if inputs == 2 else _LINE
             across, *up = (np.linspace(*ends, size) for ends in self.ranges)
             grid = np.meshgrid(across, *(values[::-1] for values in up))
-            self.grid = np.stack([values.ravel() for values in grid], axis=1)
+            self.grid = problem.features(np.stack([values.ravel() for values in grid], axis=1))
+        names = [f"x{column}" for column in range(problem.inputs)]
+        self.names = settings.features if inputs == 2 else names
 
     def data(self) -> dict[str, Any]:
         """Return what stays as it is while the network trains."""
-        p, shown = self.problem, min(self.problem.inputs, 64)
+        p, shown = self.problem, min(self.problem.axes, 64)
         rows: dict[str, Any] = {}
-        for name, x, y in (("train", p.x, p.y), ("test", p.x_test, p.y_test)):
+        for name, x, y in (("train", p.shown, p.y), ("test", p.shown_test, p.y_test)):
             most = _POINTS if self.kind in ("map", "curve") else _SAMPLES
             rows[name] = {
                 "x": x[:most, :shown].round(5).tolist(), "y": p.targets(y[:most]), "count": len(x)
             }  # fmt: skip
         return {
             "kind": self.kind, "targets": p.kind, "inputs": p.inputs, "outputs": p.outputs,
+            "names": self.names,
+            "maps": _encoded([self._unit_maps(self.grid)]) if self.kind == "map" else None,
             "ranges": self.ranges, "height": self.height, "size": _MAP, **rows,
         }  # fmt: skip
 
@@ -68,6 +72,7 @@ class View:
             made: dict[str, Any] = {
                 "layers": [_layer(block.dense, block.path) for block in blocks],
                 "values": [_numbers(values[0]) for values in one],
+                "inputs": _numbers(x[row % len(x)]),
             }
             if self.kind in ("map", "curve"):
                 *hidden, last = outputs_of(model, blocks, self.grid)

@@ -82,7 +82,7 @@ function draw() {
   const shown = past ?? frame;
   network.selection = state.selection;
   network.draw(shown, state.row);
-  drawPlane(byId("plane"), data, shown, state.row, state.version);
+  drawPlane(byId("plane"), data, shown, state.row, state.version, { test: byId("show-test").checked, discrete: byId("discrete").checked });
   drawLosses(byId("losses"), frame.curve, state.kept, past ? past.at_epoch : null);
   showScores(shown);
   const inWords = `${CAPTIONS[data.kind === "map" ? data.targets : data.kind]} ${summary(shown)}`;
@@ -163,6 +163,9 @@ function showControls() {
     byId(`${name}-value`).textContent = written(settings[name]);
   }
   for (const name of CHECKS) byId(name).checked = settings[name];
+  byId("looks").hidden = !["map", "curve"].includes(data.kind);
+  byId("features").hidden = data.kind !== "map";
+  for (const button of byId("feature-buttons").children) button.ariaPressed = String(settings.features.includes(button.value));
   if (document.activeElement !== byId("learning_rate")) byId("learning_rate").value = Math.log10(settings.learning_rate);
   showRate(settings.learning_rate);
   if (document.activeElement !== byId("seed")) byId("seed").value = settings.seed;
@@ -341,14 +344,14 @@ function showSelection() {
   if (!chosen) return;
   const { layer, unit, source, part } = chosen;
   const shown = state.past ?? state.frame;
-  const before = (k) => (layer === 1 ? `x${k}` : `unit ${k}`);
+  const before = (k) => (layer === 1 ? state.data.names[k] : `unit ${k}`);
   const last = layer === state.shapes.length;
   const name = last ? `Output ${unit}` : `Layer ${layer}, unit ${unit}`;
   if (!state.panel) {
     state.panel = [];
     const close = make("button", { type: "button", className: "small" }, "Close");
     close.addEventListener("click", () => select(null));
-    const title = layer === 0 ? (state.data.kind === "pictures" ? "The pixels" : `Input x${unit}`) : part === "weight" ? `Weight from ${before(source)} to ${name.toLowerCase()}` : name;
+    const title = layer === 0 ? (state.data.kind === "pictures" ? "The pixels" : `Input ${state.data.names[unit]}`) : part === "weight" ? `Weight from ${before(source)} to ${name.toLowerCase()}` : name;
     const head = make("div", { className: "selection-head" }, make("h3", {}, title));
     if (layer > 0 && part === "unit") {
       const open = make("button", { type: "button", className: "main small" }, "Open its equation");
@@ -572,6 +575,7 @@ function wire() {
     });
   }
   for (const name of CHECKS) byId(name).addEventListener("change", (event) => change({ [name]: event.target.checked }));
+  for (const name of ["show-test", "discrete"]) byId(name).addEventListener("change", () => { state.version += 1; soon(); });
   byId("seed").addEventListener("change", (event) => change({ seed: Number(event.target.value) }));
   byId("more-layers").addEventListener("click", () => change({ hidden: [...state.settings.hidden, state.settings.hidden.at(-1) ?? 4] }));
   byId("fewer-layers").addEventListener("click", () => change({ hidden: state.settings.hidden.slice(0, -1) }));
@@ -676,6 +680,19 @@ function showProblems() {
   });
 }
 
+function showFeatures() {
+  byId("feature-buttons").append(...state.choices.features.map((name) => {
+    const button = make("button", { type: "button", className: "small", value: name }, name.replaceAll("pi", "π").replaceAll("*", " ").replaceAll("^2", "²"));
+    button.addEventListener("click", () => {
+      const { features } = state.settings;
+      const changed = features.includes(name) ? features.filter((one) => one !== name) : [...features, name];
+      if (changed.length) change({ features: changed });
+      else say("A network needs an input.");
+    });
+    return button;
+  }));
+}
+
 function showPresets(presets) {
   byId("presets").append(...Object.entries(presets).map(([name, { title, about, settings }]) => {
     const button = make("button", { type: "button", value: name, title: about }, title);
@@ -723,6 +740,7 @@ async function start() {
   state.choices = answer.choices;
   showProblems();
   showPresets(answer.presets);
+  showFeatures();
   wire();
   byId("app").hidden = false;
   for (const name of ["play", "step", "restart"]) byId(name).disabled = false;

@@ -28,6 +28,7 @@ export class Network {
   build(data, settings, shapes) {
     Object.assign(this, { data, settings, shapes, picture: null });
     this.scale = 1;
+    this.inputMaps = data.maps ? bytes(data.maps) : null;
     const picture = data.kind === "pictures";
     const inputs = picture ? 1 : Math.min(MOST, data.inputs);
     this.columns = [inputs, ...shapes.map(([, units]) => units)].map((count, layer) => {
@@ -171,7 +172,7 @@ export class Network {
     for (const column of this.columns) {
       for (const unit of column.units) {
         const { layer, canvas, value, button } = unit;
-        const number = layer ? picture.values[layer - 1][unit.unit] : data.train.x[this.row % data.train.x.length]?.[unit.unit];
+        const number = layer ? picture.values[layer - 1][unit.unit] : picture.inputs[unit.unit];
         const hidden = layer > 0 && !unit.isOutput;
         if (layer === 0) this.fillInput(unit);
         else if (maps && hidden) {
@@ -191,7 +192,7 @@ export class Network {
   }
 
   nameOf({ layer, unit, isOutput }) {
-    if (layer === 0) return this.data.kind === "pictures" ? "The pixels" : `Input x${unit}`;
+    if (layer === 0) return this.data.kind === "pictures" ? "The pixels" : `Input ${this.data.names[unit]}`;
     return isOutput ? `Output ${unit}` : `Layer ${layer}, unit ${unit}`;
   }
 
@@ -199,18 +200,16 @@ export class Network {
     const { data } = this;
     if (data.kind === "pictures") {
       canvas.width = canvas.height = 96;
-      drawDigit(canvas.getContext("2d"), data.train.x[this.row % data.train.x.length], 0, 0, 96, 96);
-      return;
+      return drawDigit(canvas.getContext("2d"), this.picture.inputs, 0, 0, 96, 96);
     }
+    if (this.inputMaps) return paint(canvas, this.inputMaps, unit * MAP * MAP, MAP);
     const values = new Uint8Array(MAP * MAP);
     const [low, high] = data.ranges[unit];
     const largest = Math.max(Math.abs(low), Math.abs(high)) || 1;
     for (let k = 0; k < values.length; k++) {
-      const [across, up] = [(k % MAP) / (MAP - 1), 1 - Math.floor(k / MAP) / (MAP - 1)];
-      const share = unit % 2 ? up : across;
-      values[k] = 128 + (127 * (low + share * (high - low))) / largest;
+      values[k] = 128 + (127 * (low + ((k % MAP) / (MAP - 1)) * (high - low))) / largest;
     }
-    paint(canvas, values, 0, MAP);
+    return paint(canvas, values, 0, MAP);
   }
 
   fillOutput({ canvas, unit }) {

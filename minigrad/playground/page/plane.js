@@ -39,8 +39,8 @@ function targetColor(data, target) {
   return css(ramp[Math.max(0, Math.min(255, Math.round((255 * (target - low)) / (high - low))))]);
 }
 
-function drawRows(context, box, data) {
-  for (const part of ["test", "train"]) {
+function drawRows(context, box, data, parts) {
+  for (const part of parts) {
     data[part].x.forEach((inputs, i) => {
       const target = data[part].y[i];
       context.beginPath();
@@ -56,13 +56,13 @@ function drawRows(context, box, data) {
 }
 
 // Draw the rows once; a frame copies them.
-function rowsLayer(context, canvas, box, data, version) {
+function rowsLayer(context, canvas, box, data, version, parts) {
   const key = [version, canvas.width, canvas.height, color.paper].join();
   if (key !== drawn) {
     Object.assign(layer, { width: canvas.width, height: canvas.height });
     const own = layer.getContext("2d");
     own.scale(window.devicePixelRatio, window.devicePixelRatio);
-    drawRows(own, box, data);
+    drawRows(own, box, data, parts);
     drawn = key;
   }
   context.drawImage(layer, 0, 0, canvas.clientWidth, canvas.clientHeight);
@@ -102,7 +102,7 @@ function ring(context, x, y) {
   context.stroke();
 }
 
-export function drawPlane(canvas, data, picture, row, version) {
+export function drawPlane(canvas, data, picture, row, version, { test, discrete }) {
   const [context, width, height] = cleared(canvas);
   if (data.kind === "pictures") return drawPictures(context, width, height, data, picture);
   if (data.kind === "table") return drawTable(context, width, height, data, picture);
@@ -115,12 +115,13 @@ export function drawPlane(canvas, data, picture, row, version) {
   if (data.kind === "map") {
     const values = bytes(picture.plane);
     const several = data.targets === "classes";
-    paint(small, values, 0, data.size, several ? fills : ramp);
-    context.imageSmoothingEnabled = !several;
+    const steps = discrete && !several;
+    paint(small, steps ? values.map((value) => (value < 128 ? 20 : 235)) : values, 0, data.size, several ? fills : ramp);
+    context.imageSmoothingEnabled = !several && !steps;
     context.drawImage(small, box.left, box.top, box.right - box.left, box.bottom - box.top);
     if (data.targets === "binary") border(context, box, values, data.size);
   }
-  rowsLayer(context, canvas, box, data, version);
+  rowsLayer(context, canvas, box, data, version, test ? ["test", "train"] : ["train"]);
   if (data.kind === "curve") {
     context.beginPath();
     picture.plane.forEach((value, i) => {
