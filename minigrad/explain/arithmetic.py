@@ -231,12 +231,15 @@ def family(place: Place) -> Rule | None:
     """Return how a layer's numbers are computed; None if no family knows its `forward`."""
     base = known_base(type(place.layer), FAMILIES)
     unit = ",".join([*"tuvw"[: len(place.h.shape) - 1], "k"])
-    return FAMILIES[base](place)._replace(unit=unit) if base else None
+    rule = FAMILIES[base](place) if base else None
+    return None if rule is None else rule._replace(unit=unit)
 
 
-def _recurrent(place: Place) -> Rule:
+def _recurrent(place: Place) -> Rule | None:
     """Write the gates of one unit at one step; each z is b + Σ x w + Σ h u."""
     layer = cast("Recurrent", place.layer)
+    if layer.return_state:
+        return None
     inputs, states, kept, factor, real = layer.cache
     units, steps, matrix = layer.units, len(inputs) - 1, layer.matrix()
     names, right, sides = next(known for kind, known in _GATES.items() if isinstance(layer, kind))
@@ -375,7 +378,7 @@ def _pooling(place: Place) -> Rule:
     return Rule(f"{'mean' if means else 'max'} of the window of {x.name}", parts)
 
 
-FAMILIES: Final[dict[type[Layer], Callable[[Place], Rule]]] = {
+FAMILIES: Final[dict[type[Layer], Callable[[Place], Rule | None]]] = {
     SimpleRNN: _recurrent,
     LSTM: _recurrent,
     GRU: _recurrent,

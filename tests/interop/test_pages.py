@@ -42,4 +42,4 @@ def test_the_table_of_conversions_has_every_layer(tmp_path, monkeypatch) -> None
     layers = {n for n, c in registered(Layer).items() if c.__module__.startswith("minigrad.")}
     assert {type(layer).__name__ for layer, _ in names["cases"]} == layers - {"Model", "Sequential"}
     lacking = [name for name, found in names["table"].items() if found != ["yes"] * 3]
-    assert lacking == ["Mask", "PositionEmbedding", "SinusoidalPositions"]
+    assert lacking == ["Lambda", "Mask", "PositionEmbedding", "SinusoidalPositions", "Slice"]
