@@ -57,6 +57,7 @@ extensions = [
     "sphinx_design",
     "gallery",
     "listing",
+    "live",
     "mathml",
     "notebooks",
     "plaintext",

@@ -41,6 +41,7 @@ ROOMS = [
     "film",
     "typing",
     "lessons",
+    "playground",
     "interop",
     "minigrad",
 ]
