@@ -49,8 +49,8 @@ METHODS = [
         "ptp", "byteswap", "setflags", "tobytes", "tostring", "mT")
 ]  # fmt: skip
 METHOD_CALLS = [
-    "x.f()", "x[0].f(1)", "x.f(1)", "x.f(n)", "x.f", "x.f(x)", "x.f((16,))", "x.f(0, 1)", "x.f(float)",
-    "n.f([x, x, x, x])", "x.f(m[0], 1)", "x.f(n, 0)", "x.f(-1, 1)",
+    "x.f()", "x[0].f(1)", "x.f(1)", "x.f(n)", "x.f", "x.f(x)", "x.f((16,))", "x.f(0, 1)",
+    "x.f(float)", "n.f([x, x, x, x])", "x.f(m[0], 1)", "x.f(n, 0)", "x.f(-1, 1)",
 ]  # fmt: skip
 READS = [
     "x[1]", "x[-1, 2]", "x[1:, ::2]", "x[::-1]", "x[..., 0]", "x[:, None]", "x[[0, 2]]",
