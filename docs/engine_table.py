@@ -28,7 +28,7 @@ ROWS = [RNG.normal(size=(4, 4)), RNG.normal(size=(4, 4)), np.ones((4, 4)), 3 * n
 
 # How a function may be called; x is an array, n are whole numbers, m is a mask.
 CALLS = [
-    "f(x)", "f(x, 0.5)", "f(x, 1)", "f(x, 2)", "f(x, 50)", "f([x, x])", "f(x, x)", "f(x[0], x[1])",
+    "f(x)", "f(x, 1)", "f(x, 2)", "f(x, 50)", "f([x, x])", "f(x, x)", "f(x[0], x[1])",
     "f(n)", "f(n, n)", "f(x[0])", "f(x, 0, 1)", "f(x, n)", "f(x, n, 1)", "f(m, x)", "f(m, x, x)",
     "f(x, (2, 8))", "f(x @ x.T)", "f(x @ x.T + 9 * np.eye(4), x)", "f(x[0], 3)",
     "f(x, [-1, 0, 1], [0, 1, 0])", "f([x > 0, x < -1], [x, -x])", "f(n, [x, x, x, x])",
@@ -155,7 +155,8 @@ def functions(space: Any, prefix: str) -> list[Outcome]:
         function = getattr(space, name)
         if not callable(function) or inspect.isclass(function) or NO_ARITHMETIC.search(name):
             continue
-        calls = ["f(x, x)", *CALLS] if isinstance(function, np.ufunc) else CALLS
+        first = ["f(x, x)"] * (getattr(function, "nin", 1) > 1) + ["f(x, 0.5)"] * ("quant" in name)
+        calls = [*first, *CALLS]
         found += first_of([f"{prefix}{name}{call[1:]}" for call in calls], name)
     return found
 

@@ -442,7 +442,8 @@ def part_of(base: type, body: str):
     scope = {}
     exec(compile(source, "probe.py", "exec"), globals(), scope)
     kind = scope["Probe"]
-    return kind() if base is Loss else kind(0.1)
+    options = {Loss: {}, Regularizer: {"strength": 0.1}, Optimizer: {"learning_rate": 0.1}}[base]
+    return kind(**options)
 
 
 FACTORS = [
