@@ -124,11 +124,12 @@ class JaxEngine:
         if self.hosts is not None:
             self.hosts.leave(error, interrupted=self.trainer.interrupted)
         elif error is None and self._calls:
-            if self._options == self._contents() and self.feeds.unchanged:
-                self._check_last()
+            self._check_last()
 
     def _check_last(self) -> None:
-        """Check the steps since the last check."""
+        """Check the steps since the last check, unless a callback has changed options or data."""
+        if self._options != self._contents() or not self.feeds.unchanged:
+            return
         with self.gradient, np.errstate(all="ignore"):
             for call in self._calls.values():
                 if not call.check_now(self.gradient, self._made):
