@@ -295,6 +295,16 @@ def test_cross_entropy_of_extreme_logits(smoothing: float, dtype: str) -> None:
         np.testing.assert_allclose(loss.backward(), expected.astype(dtype), atol=1e-7, strict=True)
 
 
+def test_logarithms_above_zero_are_refused() -> None:
+    with says(ValueError, "KLDivLoss", "0.5"):
+        KLDivLoss().forward(np.array([[-0.1, 0.5]]), np.array([[0.5, 0.5]]))
+
+
+def test_a_weight_for_each_unit_may_be_an_array() -> None:
+    loss = BCEWithLogitsLoss(pos_weight=np.array([2.0, 3.0]))
+    assert loss.pos_weight == (2.0, 3.0)
+
+
 @pytest.mark.parametrize("kind", [BCELoss, BCEWithLogitsLoss])
 def test_smoothed_labels(kind) -> None:
     a, t = np.array([[0.2, 0.9, 0.4]]), np.array([[0.0, 1.0, 0.3]])
