@@ -107,6 +107,8 @@ FUNCTIONS = {
     "max": max,
     "min": min,
     "abs": abs,
+    "inf": math.inf,
+    "masked": -math.inf,  # the score of a key that a query doesn't attend to
 }
 
 

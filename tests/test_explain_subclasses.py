@@ -154,7 +154,8 @@ class Linear(SimpleRNN):
             np.matmul(matrix, inputs[t], out=h[t + 1])
         return ()
 
-    def backward_steps(self, delta_h, states, kept, factor):
+    def backward_steps(self, deltas, states, kept, factor):
+        (delta_h,) = deltas
         delta = np.ones_like(delta_h[1:])
         for t in reversed(range(len(delta))):
             delta[t] *= delta_h[t + 1]

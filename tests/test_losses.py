@@ -692,7 +692,7 @@ def test_wrong_class_weights(loss, y, width, weights, message) -> None:
     ],
 )
 def test_balanced_class_weights(loss, y, width) -> None:
-    rows = as_rows(np.zeros((6, 2)), y, None, Form(loss, (width,)))
+    rows = as_rows(np.zeros((6, 2)), np.array(y), None, Form(loss, (width,)))
     weight = weighted_by_class(rows, "balanced", (width,)).weight
     np.testing.assert_array_equal(weight, [1.5, 0.75, 0.75, 0.75, 1.5, 0.75], strict=True)
     balanced = pytest.importorskip("sklearn.utils.class_weight").compute_sample_weight

@@ -528,6 +528,7 @@ class Model(BaseModel):
             check_finite(array, label)
         self._build_if_needed(data)
         self.check_rows(data, self.input_shape)
+        _ = self.parameters  # gathers again if an attribute was replaced or added since
         return data
 
     def _trainer(self, call: str) -> Trainer:
