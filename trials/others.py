@@ -36,7 +36,10 @@ from minigrad import metrics
 CLIPPED = "Keras clips probabilities at 1e-7; here it is 1e-12"
 MESSAGE = "scikit-learn warns, or says it in other words"
 DIFFERENCES: dict[str, dict[str, str]] = {
-    "keras-layers": {},
+    "keras-layers": {
+        "average_pooling2d5": "Keras on PyTorch counts padding in a mean; on JAX, as here, it doesn't",
+        "lora": "low-rank weights are an attribute of Keras's layers",
+    },
     "keras-losses": {
         "BinaryCrossentropyTest::test_(unweighted|s[a-z]*_weighted)": CLIPPED,
         "test_shape_mismatch": "the error says it in other words",
@@ -122,6 +125,8 @@ def run_layer_test(
 
     if rest.get("input_sparse") or rest.get("input_ragged"):
         pytest.skip("sparse and ragged tensors")
+    if isinstance(input_shape, tuple) and input_shape and isinstance(input_shape[0], tuple):
+        input_shape = list(input_shape)
     several = isinstance(input_shape, list) or isinstance(input_data, list)
     if isinstance(input_shape, dict) or isinstance(input_data, dict):
         pytest.skip("a dict of inputs")
@@ -264,7 +269,7 @@ FILES = {
     "keras-losses": ("keras", "src/losses/losses_test.py"),
     "sklearn": ("sklearn", "metrics/tests/test_r[ae]*.py"),
 }
-CHOSEN = {"keras-layers": "basic or correctness", "keras-losses": "", "sklearn": ""}
+CHOSEN = {"keras-layers": "basic", "keras-losses": "", "sklearn": ""}
 
 
 def main() -> int:
