@@ -37,7 +37,7 @@ CLIPPED = "Keras clips probabilities at 1e-7; here it is 1e-12"
 MESSAGE = "scikit-learn warns, or says it in other words"
 DIFFERENCES: dict[str, dict[str, str]] = {
     "keras-layers": {
-        "average_pooling2d5": "Keras on PyTorch counts padding in a mean; on JAX, as here, it doesn't",
+        "average_pooling2d5": "Keras on PyTorch counts padding in a mean, and on JAX it doesn't",
         "lora": "low-rank weights are an attribute of Keras's layers",
     },
     "keras-losses": {
