@@ -22,8 +22,8 @@ from minigrad.util.webpage import as_json, write_page
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
-_CELLS: Final = {12: 400, 8: 400, 4: 0}
-"""By the most units of a page: the most numbers of matrices whose sums a row has."""
+_CELLS: Final = 4000
+"""The most terms in the sums of the numbers in matrices, of one row."""
 _SIDE, _PANELS = 32, 8  # the most rows or columns of a matrix, and matrices of an array
 _TERMS: Final = Limit(64, 6)
 """Which terms the sum of a number in a matrix has."""
@@ -43,7 +43,8 @@ def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
 def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
     """Return the data of as many rows as a page holds, and of fewer units if one is too large."""
     # Beside matrices, which have all numbers, fewer units are enough.
-    for limit in _LIMITS[1:] if made.names.inner else _LIMITS:
+    drawn = any(step.grids for step in made.steps)
+    for limit in _LIMITS[1:] if drawn else _LIMITS:
         written: list[str] = []
         for row in rows:
             written.append(as_json(_Row(Selection(made, row, limit, units)).data()))
@@ -83,10 +84,10 @@ class _Row:
             if step.grids:
                 made["grids"] = [self._grid(one) for one in step.grids]
             steps.append(made)
-        self._add_cells()
         terms = [term for line in self._lines.values() for term in line.terms]
         for name, value in [named for term in terms for named in term.factors]:
             self._add_weight(name, value)
+        self._add_cells()
         data = {"row": self.shown.row, "columns": columns, "steps": steps, "inputs": self._inputs}
         lines = {name: self._line(line) for name, line in self._lines.items()}
         return data | {"weights": self._weights, "lines": lines, "grids": self._grids}
@@ -100,18 +101,12 @@ class _Row:
         key = f"{grid.name}{list(grid.origin) or ''}"
         if key not in self._grids:
             whole = grid.values[min(self.shown.row, len(grid.values) - 1)]
-            sides = [_SIDE] * 2
-            most = (
-                [*sides, *[_PANELS] * whole.ndim]
-                if grid.image
-                else [*[_PANELS] * whole.ndim, *sides]
-            )
-            most = most[: whole.ndim] if grid.image else most[len(most) - whole.ndim :]
+            axes = grid.axes or tuple(range(whole.ndim))[-2:]
+            most = [_SIDE if axis in axes else _PANELS for axis in range(whole.ndim)]
             part = whole[tuple(map(slice, most))]
             self._grids[key] = {
-                "name": grid.name, "shape": part.shape, "of": whole.shape,
-                "origin": grid.origin or [0] * whole.ndim,
-                "image": grid.image, "across": grid.across,
+                "name": grid.name, "shape": part.shape, "of": whole.shape, "axes": axes,
+                "origin": grid.origin or [0] * whole.ndim, "kernel": grid.kernel,
                 "values": [f"{value + 0.0:.4g}" for value in part.ravel().tolist()],
             }  # fmt: skip
         return key
@@ -119,11 +114,15 @@ class _Row:
     def _add_cells(self) -> None:
         """Add the lines of the numbers in the matrices of steps, evenly if there are too many."""
         drawn = [(place, step) for place, step in enumerate(self.made.steps) if step.grids]
-        most = _CELLS[self.shown.limit.most] // max(1, len(drawn))
-        for place, step in drawn:
+        for place, step in drawn if self.shown.limit.most > _LIMITS[-1].most else ():
+            shown = self.shown.indices(step)
+            made = [step.line(self.shown.row, index, _TERMS) for index in shown]
+            most = _CELLS // len(drawn) // max(1, *(len(line.terms) for line in made), 1)
             chosen = np.linspace(0, step.size - 1, min(step.size, most)).round().astype(int)
-            for index in {*chosen.tolist(), *self.shown.indices(step)}:
-                self._add(place, step.line(self.shown.row, index, _TERMS))
+            rest = {*chosen.tolist()}.difference(shown)
+            made += [step.line(self.shown.row, index, _TERMS) for index in sorted(rest)]
+            for line in made:
+                self._add(place, line)
 
     def _line(self, line: Line) -> dict[str, Any]:
         terms = [
@@ -185,7 +184,7 @@ class _Row:
         """Note what each unit is computed from if it is one number; an id has several features."""
         x, h = place.x, place.h
         each = h.shape[-1] if h.shape[:-1] == x.shape else 1
-        if isinstance(place.layer, MultiHeadAttention):
+        if isinstance(place.layer, (Recurrent, MultiHeadAttention)):
             sources = [name for x in place.xs for name in self._shown(x)]
             self._inputs |= dict.fromkeys(self._shown(h), sources)
         mixes = isinstance(place.layer, (Recurrent, MultiHeadAttention)) or len(place.xs) > 1
