@@ -191,6 +191,20 @@ def test_a_regularizer_set_later_counts() -> None:
 
 
 class TestNotFinite:
+    @pytest.mark.parametrize("steps", [0, 1, 2])
+    @pytest.mark.parametrize("which", "xy")
+    def test_a_nan_is_named_in_any_batch(self, which: str, steps: int) -> None:
+        model = Sequential([BatchNorm(), Dense(1, "tanh")], input_shape=(4,), rng=0)
+        model.compile(optimizer=SGD(momentum=0.9), loss="mse")
+        for _ in range(steps):
+            model.train_on_batch(X, 0 * Y)
+        before, bad = copy.deepcopy(model), {"x": X.copy(), "y": Y * 0.0}
+        bad[which][2] = np.nan
+        with says(ValueError, which, "nan"):
+            model.train_on_batch(bad["x"], bad["y"])
+        if steps:
+            assert_equal_training(model, before)
+
     @pytest.mark.parametrize(
         ("scales", "rate", "place"),
         [

@@ -591,7 +591,7 @@ class TestFiles:
     def test_file_is_read_in_small_pieces(
         self, stored: Path, dtype: str, options, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for name in ("rows._CHUNK_BYTES", "split._COPY_BYTES"):
+        for name in ("rows._CHUNK_BYTES", "validation._COPY_BYTES"):
             monkeypatch.setattr(f"minigrad.data.{name}", 2**20)
         x, y = (np.load(stored / f"{name}.npy", mmap_mode="r") for name in "xy")
         model = make(features=FEATURES, dtype=dtype)

@@ -262,11 +262,13 @@ def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
 def test_the_keyboard_reaches_everything(page):
     order = []
     name = "(({ id, value, classList }) => id || value || classList[0])(document.activeElement)"
-    for _ in range(8):
+    for _ in range(9):
         page.press("Tab")
         order.append(page.js(name))
         assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert order == ["back", "slider", "next", "forward", "loss", "backward", "update", "unit"]
+    *stepper, predict, unit = order
+    assert stepper == ["back", "slider", "next", "forward", "loss", "backward", "update"]
+    assert (predict, unit) == ("predict", "unit")
     assert focused(page).startswith("x[0] is 0.967")
     page.press("ArrowDown")
     assert focused(page).startswith("x[1] is 0.547")

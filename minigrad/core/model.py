@@ -197,7 +197,8 @@ class BaseModel(Layer):
     @property
     def output_layers(self) -> Any:
         """The network that gives the output; of several outputs a dict of layers by name."""
-        return getattr(self.network, "output_layers", self.network)
+        network: Any = self.network
+        return network.output_layers if hasattr(type(network), "output_layers") else network
 
     @override
     def check_rows(self, x: Data, input_shape: Shape | None) -> Shape:

@@ -38,6 +38,7 @@ function showStep() {
   follow();
   mark();
   reveal();
+  ask();
 }
 
 // The panel stays if what is selected is in this step; else it shows the first that is.
@@ -143,7 +144,7 @@ function start() {
   state.step = stepInAddress();
   showRow(0);
   const [first] = row.steps[state.step].lines;
-  pick(...(owners.get(first) ?? owners.get(row.steps[0].lines[0])));
+  pick(...(owners.get(DATA.opened) ?? owners.get(first) ?? owners.get(row.steps[0].lines[0])));
   addEventListener("hashchange", () => goTo(stepInAddress()));
   new ResizeObserver(() => {
     if (byId("scroll").clientWidth !== row.drawn) redraw();

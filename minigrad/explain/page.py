@@ -29,18 +29,22 @@ _TERMS: Final = Limit(64, 6)
 """Which terms the sum of a number in a matrix has."""
 _FILES: Final = (
     "page.css", "page.html",
-    "typeset.js", "graph.js", "lines.js", "network.js", "grids.js", "pick.js", "page.js",
+    "typeset.js", "graph.js", "lines.js", "network.js", "grids.js", "pick.js", "predict.js",
+    "page.js",
 )  # fmt: skip
 
 
-def page(made: Pass, rows: Sequence[int], units: Units | None = None) -> str:
-    """Write the page of some rows; `units` are shown in any case, by a layer's path."""
+def page(made: Pass, rows: Sequence[int], units: Units | None = None, opened: str = "") -> str:
+    """Write the page of some rows; `units` are shown in any case, by a layer's path.
+
+    `opened` is the name of the unit or the weight that it opens, such as "w1[0,2]".
+    """
     passes = "forward, backward, update" if made.updates else "forward and backward pass"
     title = f"J = {number(made.j)}: {passes}"
-    return write_page("explain", _FILES, title=title, data=_data(made, rows, units))
+    return write_page("explain", _FILES, title=title, data=_data(made, rows, units, opened))
 
 
-def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
+def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str) -> str:
     """Return the data of as many rows as a page holds, and of fewer units if one is too large."""
     # Beside matrices, which have all numbers, fewer units are enough.
     drawn = any(step.grids for step in made.steps)
@@ -57,7 +61,7 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None) -> str:
         summary += f" over {made.rows} rows; this page shows {len(written)} of them"
     _, *notes = opening(Selection(made, rows[0], limit))
     equations = {str(place): equation for place, equation in EQUATIONS.items()}
-    head = {"summary": f"{summary}.", "notes": notes, "equations": equations}
+    head = {"summary": f"{summary}.", "notes": notes, "equations": equations, "opened": opened}
     return f'{as_json(head)[:-1]},"rows":[{",".join(written)}]}}'
 
 

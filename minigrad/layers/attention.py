@@ -305,8 +305,10 @@ class MultiHeadAttention(Layer):
     def _check_mask(self, shape: Shape, queries: int | None, keys: int | None) -> None:
         one, each = (keys,), (queries, keys)
         if not (fits(shape, one) or fits(shape, each)):
+            way = ": pass the query and the value, of which it makes the keys"
             raise ValueError(
                 f"{self.label} expects a mask with rows of shape {one} or {each}, got {shape}"
+                f"{way if shape == self._shapes[1] else ''}"
             )
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from typing_extensions import override
@@ -64,9 +65,13 @@ def step(
     """
     if trainer.run is not None:
         raise RuntimeError("train_on_batch can't run inside fit of the same model: call it after")
-    rows = validate(x, y, sample_weight, loss=trainer.loss)
+    check = partial(validate, x, y, sample_weight, loss=trainer.loss)
+    last, form = trainer.by_batch, _form_of(x, y) if sample_weight is None else None
+    known = isinstance(last, BatchRun) and form is not None and form == last.form
+    rows = cast(BatchRun, last).rows(x, y) if known else check()
     run = _run_of(trainer, network, rows)
-    return _loss_of(run.train(trainer, rows, metrics=return_dict), return_dict=return_dict)
+    run.form = form
+    return _loss_of(run.train(trainer, rows, check, metrics=return_dict), return_dict=return_dict)
 
 
 def measure(
@@ -113,10 +118,25 @@ class BatchRun(Run):
             good=BeforeStep(model, trainer.optimizer),
             evaluation=Evaluation(model, loss, trainer.metrics, gradient.rows),
         )
+        self.form: Any = None
+        self._form = rows.form
         self._large = [layer for _, layer in walk(model) if layer.min_batch_size > 1]
 
-    def train(self, trainer: Trainer, rows: Rows, *, metrics: bool) -> dict[str, float]:
-        """Make a step, and return the loss, and the metrics where asked."""
+    def rows(self, x: Any, y: Any) -> Rows:
+        """Return the rows of arrays in the form of a batch that was validated.
+
+        A NaN isn't looked for: it gives a loss or a gradient that isn't finite.
+        """
+        form: Any = self._form
+        return Rows(x, form.loss.match(y, (len(x), *form.output_shape)), None, form)
+
+    def train(
+        self, trainer: Trainer, rows: Rows, check: Callable[[], Rows], *, metrics: bool
+    ) -> dict[str, float]:
+        """Make a step, and return the loss, and the metrics where asked.
+
+        `check` refuses bad numbers, after a step that wasn't finite.
+        """
         for layer in self._large:
             if len(rows) < layer.min_batch_size:
                 raise ValueError(
@@ -134,7 +154,9 @@ class BatchRun(Run):
                 self.step(trainer, rows, number, running)
             trainer.check_parameters(self, f"step {number}")
         except DivergedError as error:
-            raise self.go_back(error) from None
+            stopped = self.go_back(error)
+            check()
+            raise stopped from None
         return running.logs()
 
 
@@ -145,6 +167,13 @@ def _run_of(trainer: Trainer, network: Layer, rows: Rows) -> BatchRun:
         trainer.optimizer.check_owner(parameters)
         run = trainer.by_batch = BatchRun(trainer, network, rows)
     return run
+
+
+def _form_of(x: Any, y: Any) -> Any:
+    """Return what two arrays have in common with the next ones of a loop; None for other data."""
+    if type(x) is type(y) is np.ndarray and 0 < len(x) == len(y):
+        return x.dtype, x.shape[1:], y.dtype, y.shape[1:]
+    return None
 
 
 def _loss_of(logs: dict[str, float], *, return_dict: bool) -> Any:

@@ -28,6 +28,9 @@ from minigrad.util.atomic import StrPath
 from minigrad.util.names import join
 from minigrad.util.serialization import Arrays, CustomObjects, from_config, restore_rng
 
+_DEEPEST = 500
+"""Of the brackets in a model's description, where a layer in a layer has four more."""
+
 
 def load(path: StrPath, custom_objects: CustomObjects, *, compiled: bool = True) -> Model:
     """Return the model in a file; see `minigrad.load`."""
@@ -44,6 +47,7 @@ def load(path: StrPath, custom_objects: CustomObjects, *, compiled: bool = True)
                 f"{metadata.get('version')} of the format, and minigrad {__version__} reads "
                 f"version {VERSION}: update minigrad"
             )
+        safetensors.check_depth(metadata["model"], _DEEPEST, "model")
         document = json.loads(metadata["model"])
         if not compiled:
             document = _without_training(document, tensors)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
 from numbers import Integral
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,14 +25,14 @@ class ThreadPool:
     """Calls a function for many items on several threads, the calling thread included.
 
     Args:
-        threads: how many.
+        threads: how many; one where no thread can be started.
         one_blas_thread: whether BLAS runs each product on the thread that calls it, whose own
             threads would compete with these. Inside `with`, this holds from the first call of
             `map` to the end, since threads of BLAS spin for a while after their last product.
     """
 
     def __init__(self, threads: int, *, one_blas_thread: bool = False) -> None:
-        self.threads = threads
+        self.threads = threads if threads == 1 or can_start_threads() else 1
         self._one_blas_thread = one_blas_thread
         self._entered = False
         self._held: AbstractContextManager[None] | None = None
@@ -88,6 +88,16 @@ class ThreadPool:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+@cache
+def can_start_threads() -> bool:
+    """Return whether a thread can be started; in a browser none can."""
+    try:
+        Thread(target=bool).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def thread_count(threads: int | None = None) -> int:
