@@ -23,7 +23,7 @@ _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
 _CELLS: Final = 4000
-"""The most terms in the sums of the numbers in matrices, of one row."""
+"""The most terms in the sums of the numbers in matrices, of one row; a number counts as three."""
 _SIDE, _PANELS = 32, 8  # the most rows or columns of a matrix, and matrices of an array
 _TERMS: Final = Limit(64, 6)
 """Which terms the sum of a number in a matrix has."""
@@ -34,24 +34,34 @@ _FILES: Final = (
 )  # fmt: skip
 
 
-def page(made: Pass, rows: Sequence[int], units: Units | None = None, opened: str = "") -> str:
+def page(
+    made: Pass,
+    rows: Sequence[int],
+    units: Units | None = None,
+    opened: str = "",
+    *,
+    cells: bool = True,
+) -> str:
     """Write the page of some rows; `units` are shown in any case, by a layer's path.
 
-    `opened` is the name of the unit or the weight that it opens, such as "w1[0,2]".
+    `opened` is the name of the unit or the weight that it opens, such as "w1[0,2]". Without `cells`
+    the page has the sums of the listed numbers only, and is smaller.
     """
     passes = "forward, backward, update" if made.updates else "forward and backward pass"
     title = f"J = {number(made.j)}: {passes}"
-    return write_page("explain", _FILES, title=title, data=_data(made, rows, units, opened))
+    return write_page(
+        "explain", _FILES, title=title, data=_data(made, rows, units, opened, cells=cells)
+    )
 
 
-def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str) -> str:
+def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str, *, cells: bool) -> str:
     """Return the data of as many rows as a page holds, and of fewer units if one is too large."""
     # Beside matrices, which have all numbers, fewer units are enough.
     drawn = any(step.grids for step in made.steps)
     for limit in _LIMITS[1:] if drawn else _LIMITS:
         written: list[str] = []
         for row in rows:
-            written.append(as_json(_Row(Selection(made, row, limit, units)).data()))
+            written.append(as_json(_Row(Selection(made, row, limit, units), cells=cells).data()))
             if sum(map(len, written)) + len(written[-1]) > _MOST_CHARACTERS:
                 break
         if len(written[0]) <= _MOST_CHARACTERS:
@@ -68,8 +78,9 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str) -> 
 class _Row:
     """One row as plain data: columns of units, steps, lines and weights."""
 
-    def __init__(self, shown: Selection) -> None:
+    def __init__(self, shown: Selection, *, cells: bool) -> None:
         self.shown, self.made = shown, shown.made
+        self._most = _CELLS if cells and shown.limit.most > _LIMITS[-1].most else 0
         self._lines: dict[str, Line] = {}
         self._step_of: dict[str, int] = {}
         self._weights: dict[str, dict[str, Any]] = {}
@@ -118,10 +129,11 @@ class _Row:
     def _add_cells(self) -> None:
         """Add the lines of the numbers in the matrices of steps, evenly if there are too many."""
         drawn = [(place, step) for place, step in enumerate(self.made.steps) if step.grids]
-        for place, step in drawn if self.shown.limit.most > _LIMITS[-1].most else ():
+        for place, step in drawn if self._most else ():
             shown = self.shown.indices(step)
             made = [step.line(self.shown.row, index, _TERMS) for index in shown]
-            most = _CELLS // len(drawn) // max(1, *(len(line.terms) for line in made), 1)
+            terms = max((len(line.terms) for line in made), default=0)
+            most = self._most // len(drawn) // (terms + 3)
             chosen = np.linspace(0, step.size - 1, min(step.size, most)).round().astype(int)
             rest = {*chosen.tolist()}.difference(shown)
             made += [step.line(self.shown.row, index, _TERMS) for index in sorted(rest)]
