@@ -58,6 +58,7 @@ extensions = [
     "classes",
     "gallery",
     "listing",
+    "live",
     "mathml",
     "notebooks",
     "plaintext",

@@ -27,10 +27,11 @@ from minigrad.interop.torch import to_torch
 ROW, TIME, IMAGE = (4,), (5, 4), (6, 6, 4)
 shapes = {
     ROW: "Identity Sigmoid Tanh ReLU LeakyReLU ELU SELU Hardtanh Hardsigmoid GELU SiLU Softplus "
-    "Mish Softsign Softmax LogSoftmax BatchNorm LayerNorm RMSNorm",
+    "Mish Softsign Softmax LogSoftmax BatchNorm LayerNorm RMSNorm PReLU",
     TIME: "PositionEmbedding SinusoidalPositions MaxPooling1D AveragePooling1D GlobalMaxPooling1D "
-    "GlobalAveragePooling1D Flatten",
-    IMAGE: "MaxPooling2D AveragePooling2D GlobalMaxPooling2D GlobalAveragePooling2D UpSampling2D",
+    "GlobalAveragePooling1D Flatten UpSampling1D ZeroPadding1D",
+    IMAGE: "MaxPooling2D AveragePooling2D GlobalMaxPooling2D GlobalAveragePooling2D UpSampling2D "
+    "ZeroPadding2D",
 }
 cases = [(getattr(mg, name)(), shape) for shape, names in shapes.items() for name in names.split()]
 cases += [
@@ -41,7 +42,20 @@ cases += [
     (mg.Embedding(2, 3), TIME),
     (mg.Conv1D(3, 3), TIME),
     (mg.Conv2D(3, 3), IMAGE),
+    (mg.Conv1DTranspose(3, 3), TIME),
     (mg.Conv2DTranspose(3, 3), IMAGE),
+    (mg.DepthwiseConv2D(3), IMAGE),
+    (mg.SeparableConv2D(3, 3), IMAGE),
+    (mg.Cropping1D(1), TIME),
+    (mg.Cropping2D(1), IMAGE),
+    (mg.Permute((2, 1)), TIME),
+    (mg.RepeatVector(2), ROW),
+    (mg.Slice(":2"), ROW),
+    (mg.Rescaling(2.0), ROW),
+    (mg.Lambda(np.sin, lambda delta, x: delta * np.cos(x)), ROW),
+    (mg.GaussianNoise(0.1), ROW),
+    (mg.SpatialDropout1D(0.2), TIME),
+    (mg.SpatialDropout2D(0.2), IMAGE),
     (mg.SimpleRNN(3), TIME),
     (mg.GRU(3), TIME),
     (mg.LSTM(3), TIME),
@@ -53,6 +67,10 @@ cases += [
     (mg.Add(), (ROW, ROW)),
     (mg.Average(), (ROW, ROW)),
     (mg.Multiply(), (ROW, ROW)),
+    (mg.Subtract(), (ROW, ROW)),
+    (mg.Maximum(), (ROW, ROW)),
+    (mg.Minimum(), (ROW, ROW)),
+    (mg.Dot(1), (ROW, ROW)),
     (mg.Concatenate(), (ROW, ROW)),
     (mg.Chain([mg.Dense(3)]), ROW),
     (mg.Graph({"x": ROW}, {"h": (mg.Dense(4), "x"), "sum": (mg.Add(), "h", "x")}, "sum"), ROW),

@@ -196,6 +196,15 @@ def siamese(ns: Names, figure: Figure) -> None:
         ax.set_title("same" if found[row] else "different", color=color, fontsize=11)
 
 
+def gan(ns: Names, figure: Figure) -> None:
+    """Draw real points and those of the generator."""
+    ax = figure.subplots()
+    for points, label in (ns.ring(500), "real"), (ns.points[:500], "generated"):
+        ax.plot(*points.T, ".", markersize=4, label=label)
+    ax.set_aspect("equal")
+    ax.legend(loc="center")
+
+
 def two_inputs(ns: Names, figure: Figure) -> None:
     """Draw an order form, and predictions over targets."""
     x, y = ns.form(ns.test)

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,14 @@ from PIL import Image, ImageChops
 from minigrad import SGD, BCEWithLogitsLoss, Dense, Sequential, Sigmoid
 from minigrad.film import Film
 from minigrad.lessons.tutorial import half_squared_error, network, sum_of_two
+from minigrad.playground.script import Script
+from minigrad.playground.server import Server
+from minigrad.playground.session import write_link
+from minigrad.playground.settings import Settings
 from minigrad.plots.svg import document, text
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from browser import Browser
 
 STATIC = Path(__file__).parent / "_static"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
@@ -122,7 +131,29 @@ def diagnosis() -> None:
     (STATIC / "diagnosis.svg").write_text(picture + "\n", encoding="utf-8")
 
 
+def playground() -> None:
+    """Show the playground after a run that has learned a spiral."""
+    script = Script(Settings(data="spiral", noise=0.02, optimizer="Adam", learning_rate=0.02))
+    script.add(("fit", 400))
+    shown = "window.playground?.frame?.epoch >= 400 && !playground.diagnosing"
+    with tempfile.TemporaryDirectory() as folder, Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = Browser(Path(folder))
+        page.show(1280, 880)
+        page.call("Page.navigate", url=f"{server.address}#{write_link(script)}")
+        while not page.js(f"Boolean({shown})"):
+            time.sleep(0.05)
+        page.js("playground.playing && document.getElementById('play').click()")
+        time.sleep(3)  # the diagnosis follows
+        page.screenshot(Path(folder, "playground.png"))
+        page.close()
+        server.shutdown()
+        with Image.open(Path(folder, "playground.png")) as picture:
+            picture.convert("RGB").save(STATIC / "playground.webp", quality=80, method=6)
+
+
 if __name__ == "__main__":
     pictures = {"film": film, "card": card, "explanation": explanation, "diagnosis": diagnosis}
+    pictures["playground"] = playground
     for name in sys.argv[1:] or pictures:
         pictures[name]()

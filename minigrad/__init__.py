@@ -41,6 +41,7 @@ from minigrad.regularizers import L1, L1L2, L2, Regularizer
 from minigrad.saving.safetensors import FileFormatError
 from minigrad.util.config import register
 from minigrad.util.lookup import unknown_in
+from minigrad.util.options import check_bool
 
 if TYPE_CHECKING:
     from minigrad import plots as plots
@@ -66,6 +67,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     custom_objects: Mapping[str, Function[..., Any]] | None = None,
+    compile: bool = True,  # noqa: A002 (Keras's name)
 ) -> Model:
     """Return the model that `save` wrote; `fit` then continues in the same bits.
 
@@ -77,7 +79,9 @@ def load(
     Args:
         path: the file.
         custom_objects: classes that aren't registered, and functions that were metrics or
-            initializers, by name.
+            initializers, by name. A metric that isn't among them is left out, with a UserWarning.
+        compile: False leaves out the optimizer, the loss, the metrics and the history; their
+            classes needn't be known then.
 
     Raises:
         TypeError: `path` isn't a path.
@@ -97,7 +101,9 @@ def load(
     """
     from minigrad.saving.loading import load
 
-    return load(path, custom_objects or {})
+    if not isinstance(custom_objects, Mapping | None):
+        raise TypeError(f"load expects custom_objects as a dict, got {custom_objects!r}")
+    return load(path, custom_objects or {}, compiled=check_bool(compile, "compile", "load"))
 
 
 def __getattr__(name: str) -> Any:

@@ -22,10 +22,11 @@ from minigrad.layers.recurrent import Recurrent
 
 
 def masked(layer: Layer, shape: Any) -> bool:
-    """Whether an example takes or gives a mask that PyTorch and Keras have no layer for."""
+    """Whether an example takes a mask or a state, which `to_torch` and `to_keras` refuse."""
     kinds = Recurrent, GlobalPooling, minigrad.Bidirectional, minigrad.MultiHeadAttention
     takes = isinstance(layer, kinds) and isinstance(shape[0], tuple) and len(shape) == 2
-    return isinstance(layer, minigrad.Mask) or (takes and len(shape[1]) == 1)
+    states = getattr(layer, "initial_state", False) or getattr(layer, "return_state", False)
+    return states or isinstance(layer, minigrad.Mask) or (takes and len(shape[1]) == 1)
 
 
 @contextmanager

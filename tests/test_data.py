@@ -15,8 +15,8 @@ from minigrad.data import permutation
 from minigrad.data.class_weight import weighted_by_class
 from minigrad.data.permutation import LazyPermutation, random_permutation
 from minigrad.data.rows import Form, Rows
-from minigrad.data.split import Picked, split
 from minigrad.data.stream import Stream
+from minigrad.data.validation import Picked, split
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(100, 2))
@@ -322,7 +322,7 @@ class TestClassWeight:
         assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-14)
 
     def test_labels_split_by_index(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("minigrad.data.split._COPY_BYTES", 0)
+        monkeypatch.setattr("minigrad.data.validation._COPY_BYTES", 0)
         train, _ = split(Rows(X, np.arange(100) % 2), 0.3, seed=0)
         weight = weighted_by_class(train, {0: 1, 1: 5}, (1,)).weight
         np.testing.assert_array_equal(weight, np.where(train.y[:] == 0, 1.0, 5.0))
@@ -529,7 +529,7 @@ class TestSplit:
         options = {"sample_weight": WEIGHT} if weighted else {}
         copied, picked = make(metrics=["mae"]), make(metrics=["mae"])
         for model, most in ((copied, 10**9), (picked, 10)):
-            monkeypatch.setattr("minigrad.data.split._COPY_BYTES", most)
+            monkeypatch.setattr("minigrad.data.validation._COPY_BYTES", most)
             model.fit(
                 X, Y, validation_split=0.3, batch_size=batch_size, epochs=2, verbose=0, **options
             )
@@ -542,7 +542,7 @@ class TestSplit:
         for model in (expected, found):
             model.compile(optimizer="sgd", loss="mse")
             model.fit(X, Y, batch_size=None, validation_split=0.2, epochs=2, verbose=0)
-            monkeypatch.setattr("minigrad.data.split._COPY_BYTES", 0)
+            monkeypatch.setattr("minigrad.data.validation._COPY_BYTES", 0)
         assert found.history == expected.history
 
     def test_part_with_zero_weights_is_refused(self) -> None:
@@ -591,7 +591,7 @@ class TestFiles:
     def test_file_is_read_in_small_pieces(
         self, stored: Path, dtype: str, options, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for name in ("rows._CHUNK_BYTES", "split._COPY_BYTES"):
+        for name in ("rows._CHUNK_BYTES", "validation._COPY_BYTES"):
             monkeypatch.setattr(f"minigrad.data.{name}", 2**20)
         x, y = (np.load(stored / f"{name}.npy", mmap_mode="r") for name in "xy")
         model = make(features=FEATURES, dtype=dtype)

@@ -538,7 +538,7 @@ ONES = np.ones((2, 4))
         # data
         (lambda: make().fit(X["a"], Y), TypeError, ["x", "'a', 'b'", "ndarray"]),
         (lambda: make().fit({"a": X["a"]}, Y), ValueError, ["x", "'a', 'b'", "['a']"]),
-        (lambda: make().predict([X["a"], X["b"]]), TypeError, ["x", "'a', 'b'", "list"]),
+        (lambda: make().predict([X["a"]] * 3), TypeError, ["x", "'a', 'b'", "list of 3"]),
         (lambda: make().forward(X["a"]), TypeError, ["x", "'a', 'b'", "ndarray"]),
         (lambda: make().forward(ONES, ONES, ONES), TypeError, ["Model", "2 inputs", "3"]),
         (
@@ -600,7 +600,7 @@ ONES = np.ones((2, 4))
         ),
         # losses and metrics
         (
-            lambda: make().compile(optimizer="sgd", loss=["mse", "mse"]),
+            lambda: make().compile(optimizer="sgd", loss=["mse"]),
             TypeError,
             ["loss", "'kind', 'price'", "list"],
         ),
@@ -721,9 +721,9 @@ ONES = np.ones((2, 4))
         ),
         # arrays in a pass
         (
-            lambda: make().fit([X["a"], X["b"]], Y),
+            lambda: make().fit([X["a"]], Y),
             TypeError,
-            ["x expects a dict", "got list: pass {'a': ..., 'b': ...}"],
+            ["x expects a dict", "got list of 1: pass {'a': ..., 'b': ...}"],
         ),
         (
             lambda: make().fit(X, {"kindd": Y["kind"], "price": Y["price"]}),
@@ -790,3 +790,56 @@ def test_a_model_that_is_used_twice_takes_the_dtype_of_the_outer_one(dtype: str)
     model = Model(inputs=[a, b], outputs=Add()(encoder(a), encoder(b)), dtype=dtype)
     assert {p.value.dtype for _, p in model.named_parameters()} == {np.dtype(dtype)}
     assert len(model.parameters) == 2
+
+
+class TestInOrder:
+    """Lists for several inputs and outputs, in the order of the model's."""
+
+    LISTS = [X["a"], X["b"]], [Y["kind"], Y["price"]]
+
+    def test_as_dicts(self) -> None:
+        order = [*make().output_layers]
+        assert order == ["kind", "price"]
+        models = make(), make()
+        losses = [CrossEntropyLoss(), "mse"]
+        models[0].compile(optimizer="sgd", loss=losses, metrics=["accuracy", ["mae", "mse"]])
+        models[1].compile(
+            optimizer="sgd",
+            loss=dict(zip(order, losses, strict=True)),
+            metrics={"kind": ["accuracy"], "price": ["mae", "mse"]},
+        )
+        runs = [
+            model.fit(*data, epochs=2, validation_data=data, verbose=0)
+            for model, data in zip(models, (self.LISTS, (X, Y)), strict=True)
+        ]
+        assert runs[0] == runs[1]
+        assert models[0].evaluate(*self.LISTS) == models[1].evaluate(X, Y)
+        for one, other in zip(
+            models[0].predict(self.LISTS[0]).values(), models[1].predict(X).values(), strict=True
+        ):
+            assert_array_equal(one, other)
+
+    def test_batches(self) -> None:
+        models = make(), make()
+        for model, batch in zip(models, (self.LISTS, (X, Y)), strict=True):
+            model.compile(optimizer="sgd", loss=[CrossEntropyLoss(), "mse"])
+            model.fit([batch, batch], verbose=0)
+        assert_array_equal(*(model.parameters.value for model in models))
+
+    @pytest.mark.parametrize("weights", [[0.5, 4], {"price": 4, "kind": 0.5}])
+    def test_loss_weights_multiply_the_scales(self, weights: Any) -> None:
+        given = MSELoss(scale=0.25)
+        models = make(), make()
+        models[0].compile(optimizer="sgd", loss=[CrossEntropyLoss(), given], loss_weights=weights)
+        models[1].compile(optimizer="sgd", loss=[CrossEntropyLoss(scale=0.5), MSELoss(scale=1.0)])
+        runs = [model.fit(X, Y, verbose=0) for model in models]
+        assert runs[0] == runs[1]
+        assert given.scale == 0.25
+
+    def test_refused(self) -> None:
+        with says(TypeError, "y", "'kind', 'price'", "list of 1"):
+            make().fit(X, [Y["kind"]])
+        with says(TypeError, "loss_weights", "'kind', 'price'", "list of 3"):
+            make().compile(optimizer="sgd", loss=["mse", "mse"], loss_weights=[1, 2, 3])
+        with says(ValueError, "loss_weights", "scale"):
+            Sequential([Dense(1)]).compile(optimizer="sgd", loss="mse", loss_weights=[2.0])

@@ -32,6 +32,7 @@ from minigrad import (
     Loss,
     Model,
     MSELoss,
+    MultiHeadAttention,
     Parameter,
     ReLU,
     Sequential,
@@ -211,6 +212,7 @@ def test_the_signatures_of_methods_are_their_own() -> None:
         "optimizer",
         "loss",
         "metrics",
+        "loss_weights",
     ]
     assert Model.compile.__doc__.startswith("Set how")
 
@@ -469,3 +471,11 @@ def test_no_page_installs_the_other_project_of_this_name(folder: str) -> None:
         if path.suffix in (".md", ".py", ".ipynb", ".html"):
             text = path.read_text("utf-8")
             assert not re.search(r"pip install[^\n&#]* ['\"]?minigrad(?!-)\b", text), path
+
+
+def test_attention_of_a_query_a_key_and_a_value() -> None:
+    h = Input((5, 8))
+    with says(
+        ValueError, "MultiHeadAttention", "(5,) or (5, 5)", "(5, 8)", "the query and the value"
+    ):
+        Model(inputs=h, outputs=MultiHeadAttention(2)(h, h, h))

@@ -30,7 +30,7 @@ from minigrad import (
     check_gradients,
 )
 from minigrad.data.class_weight import weighted_by_class
-from minigrad.data.rows import Form, as_rows
+from minigrad.data.rows import Form, as_pair, as_rows
 from minigrad.graphs.joint_loss import as_losses
 
 REFERENCE = Path(__file__).with_name("reference") / "losses.json"
@@ -147,10 +147,11 @@ def by_differences(loss: Loss, prediction, target, step: float = 1e-6, **options
 
 @EVERY
 @pytest.mark.parametrize("width", [1, 2, 5])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("scale", [1.0, 0.3])
-@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
-@pytest.mark.parametrize("total", [None, 7.5])
+@pytest.mark.parametrize(
+    ("reduction", "scale", "weight", "total"),
+    [("mean", 1.0, None, None), ("mean", 0.3, WEIGHT, None), ("sum", 0.3, WEIGHT, 7.5)],
+    ids=["mean", "weighted mean", "weighted sum"],
+)
 def test_backward_is_the_derivative_of_forward(kind, width, reduction, scale, weight, total):
     least = 2 if kind[0] in (CrossEntropyLoss, KLDivLoss) else 1
     loss, prediction, target = prepare(kind, max(width, least), reduction=reduction, scale=scale)
@@ -292,6 +293,14 @@ def test_cross_entropy_of_extreme_logits(smoothing: float, dtype: str) -> None:
         shares = (1 - smoothing) * np.eye(3)[[0, 2]] + smoothing / 3
         expected = np.array([[1, 0, 0], [1, 0, 0]]) - shares
         np.testing.assert_allclose(loss.backward(), expected.astype(dtype), atol=1e-7, strict=True)
+
+
+@pytest.mark.parametrize("kind", [BCELoss, BCEWithLogitsLoss])
+def test_smoothed_labels(kind) -> None:
+    a, t = np.array([[0.2, 0.9, 0.4]]), np.array([[0.0, 1.0, 0.3]])
+    smoothed, plain = kind(label_smoothing=0.3), kind()
+    assert smoothed.forward(a, t) == pytest.approx(plain.forward(a, 0.7 * t + 0.15), rel=1e-14)
+    np.testing.assert_allclose(smoothed.backward(), plain.backward(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
@@ -637,7 +646,7 @@ def test_unknown_name() -> None:
 )
 def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> None:
     def weight(sample_weight=None):
-        rows = as_rows(np.zeros((4, 2)), y, sample_weight, Form(loss, (width,)))
+        rows = as_rows(*as_pair(np.zeros((4, 2)), y), sample_weight, Form(loss, (width,)))
         return weighted_by_class(rows, weights, (width,)).weight
 
     np.testing.assert_array_equal(weight(), np.array(expected, float), strict=True)
@@ -658,7 +667,7 @@ def test_class_weights_become_row_weights(loss, y, width, weights, expected) -> 
     ],
 )  # fmt: skip
 def test_wrong_class_weights(loss, y, width, weights, message) -> None:
-    rows = as_rows(np.zeros((4, 2)), y, None, Form(loss, (width,)))
+    rows = as_rows(*as_pair(np.zeros((4, 2)), y), None, Form(loss, (width,)))
     with says(ValueError, message):
         weighted_by_class(rows, weights, (width,))
 
@@ -673,7 +682,7 @@ def test_wrong_class_weights(loss, y, width, weights, message) -> None:
     ],
 )
 def test_balanced_class_weights(loss, y, width) -> None:
-    rows = as_rows(np.zeros((6, 2)), y, None, Form(loss, (width,)))
+    rows = as_rows(np.zeros((6, 2)), np.array(y), None, Form(loss, (width,)))
     weight = weighted_by_class(rows, "balanced", (width,)).weight
     np.testing.assert_array_equal(weight, [1.5, 0.75, 0.75, 0.75, 1.5, 0.75], strict=True)
     balanced = pytest.importorskip("sklearn.utils.class_weight").compute_sample_weight
@@ -697,7 +706,7 @@ def test_balanced_class_weights_need_all_rows_and_one_class_each() -> None:
 
 @pytest.mark.parametrize("weight", ["1", None, 1j, True])
 def test_class_weights_that_are_not_numbers(weight) -> None:
-    rows = as_rows(np.zeros((4, 2)), [0, 1, 1, 0], None, Form(BCELoss(), (1,)))
+    rows = as_rows(*as_pair(np.zeros((4, 2)), [0, 1, 1, 0]), None, Form(BCELoss(), (1,)))
     with says(TypeError, "class_weight[1] >= 0, got"):
         weighted_by_class(rows, {0: 1.0, 1: weight}, (1,))
 

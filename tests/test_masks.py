@@ -36,8 +36,8 @@ GAPS[:, 2] = True
 CELLS = [SimpleRNN, GRU, LSTM]
 
 
-def built(layer):
-    model = model_of(layer, ((None, 3), (None,)))
+def built(layer, *states):
+    model = model_of(layer, ((None, 3), (None,), *states))
     for p in model.parameters:
         p.value = np.random.default_rng(1).normal(size=p.shape)
     return model.children[0]
@@ -73,6 +73,45 @@ def test_padding_holds_the_state(cell) -> None:
     before = np.concatenate([np.zeros_like(h[:, :1]), h[:, :-1]], axis=1)
     np.testing.assert_array_equal(h[~GAPS], before[~GAPS])
     assert (h[GAPS] != before[GAPS]).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.__name__)
+def test_a_sequence_in_two_halves_is_the_whole(cell, masked) -> None:
+    options = {"return_sequences": True, "return_state": True}
+    whole = built(cell(2, **options))
+    first, last = built(cell(2, return_state=True)), cell(2, initial_state=True, **options)
+    last = built(last, (len(cell.states) * 2,))
+    places = [(GAPS[:, s],) if masked else () for s in (slice(None), slice(3), slice(3, None))]
+    states = whole.forward(X, *places[0])
+    between = first.forward(X[:, :3], *places[1])
+    np.testing.assert_allclose(between, states[:, 2], rtol=1e-13)
+    halves = last.forward(X[:, 3:], *places[2], between)
+    np.testing.assert_allclose(halves, states[:, 3:], rtol=1e-13)
+
+    delta = RNG.normal(size=states.shape)
+    delta[:, :3] = 0  # the state in the middle alone leads back to the first half
+    back = whole.backward(delta)
+    *after, of_state = last.backward(delta[:, 3:])
+    before = first.backward(of_state)
+    both = np.concatenate([before[0] if masked else before, after[0]], axis=1)
+    np.testing.assert_allclose(both, back[0] if masked else back, rtol=1e-11, atol=1e-14)
+    for p, one, other in zip(*(layer.parameters for layer in (whole, first, last)), strict=True):
+        np.testing.assert_allclose(one.grad + other.grad, p.grad, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("options", "shapes", "parts"),
+    [
+        ({"initial_state": True}, ((3, 2),), ["initial_state", "1 input"]),
+        ({"initial_state": True}, ((3, 2), (5,)), ["(8,)", "(5,)"]),
+        ({}, ((3, 2), (3,), (8,)), ["3 inputs", "initial_state=True"]),
+    ],
+)
+def test_first_states_that_do_not_fit_are_refused(options, shapes, parts) -> None:
+    inputs = [Input(shape) for shape in shapes]
+    with says((TypeError, ValueError), "LSTM", *parts):
+        Model(inputs=inputs, outputs=LSTM(4, **options)(*inputs))
 
 
 def compare(cell, case) -> None:

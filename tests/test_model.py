@@ -5,6 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from helpers import Scale, Swish, says
 from minigrad import (
     L2,
     SGD,
+    CSVLogger,
     Dense,
     EarlyStopping,
     Identity,
@@ -21,6 +23,7 @@ from minigrad import (
     ModelCheckpoint,
     MSELoss,
     Parameter,
+    ReduceOnPlateau,
     ReLU,
     Sequential,
     Sigmoid,
@@ -259,7 +262,7 @@ def test_completion_shows_what_users_call() -> None:
     internal = "entropy replica rows tie walk split_seed planned_epochs file_arrays build_network"
     assert not names & set(internal.split())
     assert {"compile", "fit", "evaluate", "predict", "summary", "save", "explain"} <= names
-    assert len(names) < 61
+    assert len(names) < 68
 
 
 def test_repr_of_a_history_is_short() -> None:
@@ -382,3 +385,99 @@ def test_engine_without_jax(monkeypatch) -> None:
         model.predict([[1.0]], engine="jax")
     with says(ValueError, "'numpy', 'jax'", "'torch'"):
         model.predict([[1.0]], engine="torch")
+
+
+class TestValidation:
+    def test_without_shuffling_the_last_rows_are_held_out(self) -> None:
+        x, y = np.arange(40.0).reshape(-1, 1), np.arange(40.0)
+        split, apart = (Sequential([Dense(1)], input_shape=(1,), rng=0) for _ in range(2))
+        options: dict[str, Any] = {"epochs": 2, "shuffle": False, "verbose": 0}
+        for model in (split, apart):
+            model.compile(optimizer=SGD(learning_rate=1e-4), loss="mse")
+        history = split.fit(x, y, validation_split=0.25, **options)
+        expected = apart.fit(x[:30], y[:30], validation_data=(x[30:], y[30:]), **options)
+        assert history == expected
+        assert split.validation_seed is None
+
+    @pytest.mark.parametrize("freq", [1, 2, 3])
+    def test_frequency(self, freq: int) -> None:
+        model = make()
+        model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
+        options: dict[str, Any] = {"validation_data": (X, Y), "validation_freq": freq, "verbose": 0}
+        model.fit(X, Y, epochs=4, **options)
+        model.fit(X, Y, epochs=3, **options)
+        for name in ("val_loss", "val_mae"):
+            validated = [epoch for epoch in range(1, 8) if epoch % freq == 0]
+            assert list(np.flatnonzero(np.isfinite(model.history[name])) + 1) == validated
+
+    def test_frequency_without_validation(self) -> None:
+        model = make()
+        model.compile(optimizer="sgd", loss="mse")
+        with pytest.raises(ValueError, match="validation_freq needs validation_data"):
+            model.fit(X, Y, validation_freq=2)
+
+    def test_callbacks_between_validations(self, tmp_path: Path) -> None:
+        model = make()
+        model.compile(optimizer=SGD(learning_rate=1e-9), loss="mse")
+        stopping = EarlyStopping(patience=3, min_delta=10)
+        plateau = ReduceOnPlateau(patience=1, factor=0.5, min_delta=10)
+        saving = ModelCheckpoint(tmp_path / "net-{epoch}-{val_loss:.1f}")
+        logger = CSVLogger(tmp_path / "log.csv")
+        model.fit(
+            X, Y, epochs=20, validation_data=(X, Y), validation_freq=4, verbose=0,
+            callbacks=[stopping, plateau, saving, logger],
+        )  # fmt: skip
+        assert stopping.stopped_epoch == 8  # 4 is the best, and 7 isn't validated
+        assert model.optimizer is not None
+        assert model.optimizer.learning_rate == 0.5e-9
+        assert (tmp_path / "net-1-nan").exists()
+        assert (tmp_path / "log.csv").read_text().splitlines()[1].endswith(",nan")
+
+
+class TestRowsAtOnce:
+    """`batch_size` and `verbose` of `evaluate` and `predict`."""
+
+    def counted(self) -> tuple[Sequential, list[int]]:
+        sizes = []
+
+        class Counted(Dense):
+            def forward(self, x: Any, *, training: bool = True) -> Any:
+                sizes.append(len(x))
+                return super().forward(x, training=training)
+
+        model = Sequential([Counted(1)], input_shape=(X.shape[1],), rng=0)
+        model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
+        return model, sizes
+
+    def test_as_many_rows_as_asked(self) -> None:
+        model, sizes = self.counted()
+        whole, logs = model.predict(X), model.evaluate(X, Y)
+        sizes.clear()
+        np.testing.assert_allclose(model.predict(X, batch_size=7, threads=1), whole, rtol=1e-12)
+        assert max(sizes) == 7
+        assert sum(sizes) == len(X)
+        sizes.clear()
+        assert model.evaluate(X, Y, batch_size=7) == pytest.approx(logs, rel=1e-12)
+        assert max(sizes) == 7
+        assert sum(sizes) == len(X)
+
+    @pytest.mark.parametrize("call", ["predict", "evaluate"])
+    def test_refused(self, call: str) -> None:
+        model, _ = self.counted()
+        given = (X,) if call == "predict" else (X, Y)
+        for options in {"batch_size": 0}, {"verbose": 3}:
+            name = next(iter(options))
+            with pytest.raises(ValueError, match=f"{call} expects.*{name}"):
+                getattr(model, call)(*given, **options)
+        with pytest.raises(ValueError, match="batch_size needs arrays"):
+            model.evaluate([(X, Y)], batch_size=3)
+
+    def test_verbose_says_what_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
+        model, _ = self.counted()
+        model.predict(X)
+        model.evaluate(X, Y)
+        assert capsys.readouterr().out == ""
+        loss = model.evaluate(X, Y, verbose=1)["loss"]
+        assert capsys.readouterr().out.startswith(f"evaluate  loss {loss:#.4g}  mae ")
+        model.predict(X, verbose=1, batch_size=8)
+        assert capsys.readouterr().out == "predict\n"

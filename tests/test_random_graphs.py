@@ -20,16 +20,18 @@ from minigrad import (
     Bidirectional,
     Chain,
     Concatenate,
-    Conv2DTranspose,
     CrossEntropyLoss,
     Dense,
+    Dot,
     Dropout,
     Embedding,
     Flatten,
+    GaussianNoise,
     Graph,
     GroupNorm,
     HuberLoss,
     Input,
+    Lambda,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -40,13 +42,22 @@ from minigrad import (
     MultiHeadAttention,
     Parallel,
     Parameter,
+    Permute,
     PositionEmbedding,
+    PReLU,
+    RepeatVector,
+    Rescaling,
     Reshape,
     Residual,
     RMSNorm,
     Sequential,
     SinusoidalPositions,
+    Slice,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    Subtract,
     Tanh,
+    UpSampling1D,
     UpSampling2D,
     check_gradients,
 )
@@ -112,10 +123,53 @@ def convolution(name: str, rank: int) -> Op:
     return Op(make, torch)
 
 
-def transposed(t: Any, layer: Any, x: Any) -> Any:
-    weight = t[layer.weight].movedim((-1, -2), (0, 1)).contiguous()
-    z = t.f.conv_transpose2d(x.movedim(-1, 1), weight, None, layer.strides, layer.padding)
-    return activated(t, layer, z.movedim(1, -1))
+def transposed(name: str) -> Op:
+    def make(rng: np.random.Generator, shape: Any) -> Layer:
+        options = {"strides": int(rng.integers(1, 3)), "padding": int(rng.integers(2))}
+        made = getattr(minigrad, name)(units(rng), 2, **options)
+        assert isinstance(made, Layer)
+        return made
+
+    def torch(t: Any, layer: Any, x: Any) -> Any:
+        weight = t[layer.weight].movedim((-1, -2), (0, 1)).contiguous()
+        apply = getattr(t.f, f"conv_transpose{layer.axes}d")
+        z = apply(x.movedim(-1, 1), weight, None, layer.strides, layer.padding)
+        return activated(t, layer, z.movedim(1, -1))
+
+    return Op(make, torch)
+
+
+def depthwise(t: Any, layer: Any, x: Any) -> Any:
+    """Return each channel with its own kernels, before the bias."""
+    height, width, channels, _ = layer.weight.shape
+    weight = t[layer.weight].permute(2, 3, 0, 1).reshape(-1, 1, height, width)
+    options = layer.strides, layer.padding, layer.dilation_rate, channels
+    return t.f.conv2d(x.movedim(-1, 1), weight, None, *options).movedim(1, -1)
+
+
+def windowed(name: str, *given: int) -> Callable[..., Layer]:
+    def make(rng: np.random.Generator, shape: Any) -> Layer:
+        options = {"strides": int(rng.integers(1, 3)), "padding": int(rng.integers(2))}
+        made = getattr(minigrad, name)(
+            *given, 2, depth_multiplier=int(rng.integers(1, 3)), **options
+        )
+        assert isinstance(made, Layer)
+        return made
+
+    return make
+
+
+def ended(name: str, *ends: Any) -> Op:
+    """Pad or crop the axes before the channels."""
+    pads = [n for pair in reversed(ends) for n in pair]
+    sign = -1 if "Cropping" in name else 1
+
+    def make(rng: np.random.Generator, shape: Any) -> Layer:
+        made = getattr(minigrad, name)(ends if len(ends) > 1 else ends[0])
+        assert isinstance(made, Layer)
+        return made
+
+    return Op(make, lambda t, layer, x: t.f.pad(x, [0, 0, *(sign * n for n in pads)]))
 
 
 def pooling(name: str, torch: str) -> Op:
@@ -217,6 +271,15 @@ def parallel(t: Any, layer: Any, x: Any) -> Any:
     return sum(outputs) / (len(outputs) if layer.merge == "mean" else 1)
 
 
+def dot(t: Any, layer: Any, a: Any, b: Any) -> Any:
+    if layer.normalize:
+        a, b = t.f.normalize(a, dim=-1), t.f.normalize(b, dim=-1)
+    one, two = "d" if a.ndim == 2 else "td", "d" if b.ndim == 2 else "sd"
+    kept = (one + two).replace("d", "")
+    h = t.torch.einsum(f"n{one},n{two}->n{kept}", a, b)
+    return h if kept else h[:, None]
+
+
 def tied(n: int) -> Layer:
     weight = Parameter(np.random.default_rng(n).normal(size=(n, n)))
     return Chain([Dense(n, weight=weight), Tanh(), Dense(n, weight=weight)])
@@ -258,12 +321,19 @@ OPS = {
     ),
     "Conv1D": convolution("Conv1D", 1),
     "Conv2D": convolution("Conv2D", 2),
-    "Conv2DTranspose": Op(
-        lambda rng, shape: Conv2DTranspose(
-            units(rng), 2, strides=int(rng.integers(1, 3)), padding=int(rng.integers(2))
-        ),
-        transposed,
+    "Conv1DTranspose": transposed("Conv1DTranspose"),
+    "Conv2DTranspose": transposed("Conv2DTranspose"),
+    "DepthwiseConv2D": Op(
+        windowed("DepthwiseConv2D"), lambda t, layer, x: activated(t, layer, depthwise(t, layer, x))
     ),
+    "SeparableConv2D": Op(
+        windowed("SeparableConv2D", 3),
+        lambda t, layer, x: activated(t, layer, depthwise(t, layer, x) @ t[layer.pointwise_weight]),
+    ),
+    "ZeroPadding1D": ended("ZeroPadding1D", (1, 2)),
+    "ZeroPadding2D": ended("ZeroPadding2D", (0, 1), (2, 0)),
+    "Cropping1D": ended("Cropping1D", (1, 0)),
+    "Cropping2D": ended("Cropping2D", (0, 1), (1, 0)),
     "MaxPooling1D": pooling("MaxPooling1D", "max_pool1d"),
     "MaxPooling2D": pooling("MaxPooling2D", "max_pool2d"),
     "AveragePooling1D": pooling("AveragePooling1D", "avg_pool1d"),
@@ -274,6 +344,9 @@ OPS = {
     "GlobalAveragePooling2D": global_pooling("GlobalAveragePooling2D", "adaptive_avg_pool2d"),
     "UpSampling2D": Op(
         lambda rng, shape: UpSampling2D((1, 2)), lambda t, layer, x: x.repeat_interleave(2, 2)
+    ),
+    "UpSampling1D": Op(
+        lambda rng, shape: UpSampling1D(2), lambda t, layer, x: x.repeat_interleave(2, 1)
     ),
     "SimpleRNN": recurrent("SimpleRNN", rnn_step),
     "LSTM": recurrent("LSTM", lstm_step),
@@ -304,6 +377,29 @@ OPS = {
     "BatchNorm": Op(lambda rng, shape: BatchNorm(epsilon=0.1), batch_norm),
     "LayerNorm": Op(lambda rng, shape: LayerNorm(epsilon=0.1), layer_norm),
     "Dropout": Op(lambda rng, shape: Dropout(0), lambda t, layer, x: x),
+    "SpatialDropout1D": Op(lambda rng, shape: SpatialDropout1D(0), lambda t, layer, x: x),
+    "SpatialDropout2D": Op(lambda rng, shape: SpatialDropout2D(0), lambda t, layer, x: x),
+    "GaussianNoise": Op(lambda rng, shape: GaussianNoise(0), lambda t, layer, x: x),
+    "PReLU": Op(
+        lambda rng, shape: PReLU(),
+        lambda t, layer, x: x.clamp(min=0) + t[layer.slope] * x.clamp(max=0),
+    ),
+    "Rescaling": Op(
+        lambda rng, shape: Rescaling(rng.uniform(0.5, 2), offset=rng.normal()),
+        lambda t, layer, x: layer.scale * x + layer.offset,
+    ),
+    "Lambda": Op(
+        lambda rng, shape: Lambda(np.sin, lambda delta, x: delta * np.cos(x)),
+        lambda t, layer, x: x.sin(),
+    ),
+    "Permute": Op(
+        lambda rng, shape: Permute(1 + rng.permutation(len(shape))),
+        lambda t, layer, x: x.permute(0, *layer.dims),
+    ),
+    "RepeatVector": Op(
+        lambda rng, shape: RepeatVector(4), lambda t, layer, x: x[:, None].repeat(1, 4, 1)
+    ),
+    "Slice": Op(lambda rng, shape: Slice("..., :2"), lambda t, layer, x: x[..., :2]),
     "Flatten": Op(lambda rng, shape: Flatten(), lambda t, layer, x: x.flatten(1)),
     "Reshape": Op(
         lambda rng, shape: Reshape((-1, *shape[:-1])),
@@ -334,6 +430,15 @@ OPS = {
     "Add": merging("Add", lambda *xs: sum(xs)),
     "Average": merging("Average", lambda *xs: sum(xs) / len(xs)),
     "Multiply": merging("Multiply", lambda *xs: math.prod(xs)),
+    "Subtract": Op(lambda *_: Subtract(), lambda t, layer, a, b: a - b, (2,)),
+    "Maximum": merging("Maximum", lambda *xs: reduce(lambda a, b: a.where(a >= b, b), xs)),
+    "Minimum": merging("Minimum", lambda *xs: reduce(lambda a, b: a.where(a <= b, b), xs)),
+    "Dot": Op(
+        lambda rng, shape: Dot(-1, normalize=bool(rng.integers(2))),
+        dot,
+        (2,),
+        lambda one, two: len(one) < 3 > len(two) and one[-1] == two[-1],
+    ),
     "Concatenate": Op(
         lambda rng, shape: Concatenate(),
         lambda t, layer, *xs: t.torch.cat(xs, dim=-1),

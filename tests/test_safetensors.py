@@ -189,6 +189,8 @@ BAD = {
     "metadata a list": (file_of({"__metadata__": []}), r"__metadata__: expected an object"),
     "metadata null": (file_of({"__metadata__": None}), r"__metadata__: expected an object"),
     "metadata number": (file_of({"__metadata__": {"epoch": 3}}), r"text to text, got {'epoch': 3}"),
+    "brackets nested": (file_of(b'{"a":' + 100_000 * b"[" + b"}"), "header: .* 8 deep"),
+    "objects nested": (file_of(100_000 * b'{"a":'), "header: .* 8 deep"),
     "metadata nested": (file_of({"__metadata__": {"a": {"b": "c"}}}), "text to text"),
     "entry a list": (file_of({"a": []}), r"an object of dtype, shape and data_offsets, got \[\]"),
     "entry without shape": (file_of({"a": {"dtype": "F32", "data_offsets": [0, 4]}}), "an object"),

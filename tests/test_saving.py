@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +31,10 @@ from minigrad import (
     Callback,
     Dense,
     Dropout,
-    Embedding,
     FileFormatError,
+    Input,
     KLDivLoss,
+    Lambda,
     Layer,
     Loss,
     Model,
@@ -53,6 +55,7 @@ from minigrad.saving import safetensors
 from minigrad.saving.weights import arrays_of
 from minigrad.util.config import Configurable, registered
 from minigrad.util.random import rng_state
+from registered_examples import FUNCTIONS
 
 X = np.random.default_rng(0).uniform(size=(40, 4))
 Y = X.sum(axis=1, keepdims=True)
@@ -169,7 +172,8 @@ class TestResume:
         x = rows_for(*any_layer_example, 20)
         y = np.zeros_like(model.predict(x))
         model.fit(x, y, epochs=1, batch_size=8, verbose=0)
-        loaded = through(model, path)
+        loaded = through(model, path, **FUNCTIONS)
+        assert repr(loaded) == repr(model)
         for either in (model, loaded):
             either.fit(x, y, epochs=1, batch_size=8, verbose=0)
         assert_same(loaded, model)
@@ -592,8 +596,14 @@ class TestContents:
         assert list(loaded.metrics) == ["mae", "f1", "bias", "partial", "Quantile"]
         with pytest.raises(FileFormatError, match=r"'start'.*custom_objects=\{'start': start\}"):
             load(path)
-        with pytest.raises(FileFormatError, match=r"function 'bias'.*custom_objects=\{'bias'"):
-            load(path, custom_objects={"start": start})
+        with pytest.warns(UserWarning, match=r"'bias'.*custom_objects=\{'bias': bias\}") as caught:
+            loaded = load(
+                path, custom_objects={"start": start, "partial": half, "Quantile": Quantile}
+            )
+        assert caught[0].filename == __file__
+        assert list(loaded.metrics) == ["mae", "f1", "partial", "Quantile"]
+        assert loaded.history["bias"] == model.history["bias"]
+        loaded.fit(X, np.round(Y / 4), verbose=0)
 
     def test_registered_and_custom_classes(self, path: Path) -> None:
         model = Sequential([Filled(2.0), Private(3.0)], input_shape=(4,), rng=1)
@@ -902,9 +912,13 @@ class TestMalformedFiles:
         assert called == []
 
     def test_huge_input_shape_takes_no_memory(
-        self, layer_example: tuple[Layer, tuple[int, ...]], path: Path
+        self, layer_of_each_class: tuple[Layer, Any], path: Path
     ) -> None:
-        layer, shape = layer_example
+        layer, shape = layer_of_each_class
+        if isinstance(layer, Lambda):
+            pytest.skip("the caller's own function is tried on a row")
+        if isinstance(shape[0], tuple):
+            pytest.skip("it has several inputs")
         model = Sequential([layer], input_shape=shape, rng=1)
         model.save(path)
         edit(path, put("architecture/config/input_shape", [*shape[:-1], 6 * 10**10]))
@@ -914,7 +928,7 @@ class TestMalformedFiles:
             except FileFormatError:
                 assert model.parameters.size or isinstance(layer, Reshape)
             else:
-                assert isinstance(layer, Embedding) or not loaded.parameters.size
+                assert loaded.parameters.size == model.parameters.size
 
     def test_unchanged_file_loads(self, saved: bytes, path: Path) -> None:
         path.write_bytes(saved)
@@ -1097,3 +1111,44 @@ class TestAtomic:
             assert (loaded.parameters.value == number).all()
             seen.add(number)
         assert seen
+
+
+def test_without_its_training(path: Path) -> None:
+    class Known(Loss):  # isn't registered, and has an array among its options
+        def __init__(self, factor: Any) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def terms(self, prediction: Any, target: Any) -> Any:
+            return (prediction - target) ** 2, 2 * (prediction - target)
+
+    model = Sequential([Dense(3, name="history"), Dense(1, name="optimizer")], rng=1)
+    model.compile(optimizer="adam", loss=Known(np.ones(3)), metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.save(path)
+    with pytest.raises(FileFormatError, match="class 'Known'"):
+        load(path)
+    with warnings.catch_warnings(action="error"):
+        loaded = load(path, compile=False)
+    assert loaded.optimizer is None
+    assert loaded.loss is None
+    assert not loaded.history
+    assert_array_equal(loaded.predict(X), model.predict(X))
+    loaded.compile(optimizer="sgd", loss="mse")
+    loaded.fit(X, Y, verbose=0)
+    with pytest.raises(TypeError, match="load expects compile"):
+        load(path, compile="no")  # type: ignore[arg-type]
+
+
+def test_a_metric_of_one_output_that_is_a_function(path: Path) -> None:
+    def bias(target: Any, prediction: Any) -> float:
+        return float((prediction - target).mean())
+
+    a = Input((4,), name="a")
+    model = Model(inputs=a, outputs=[Dense(1, name="p")(a), Dense(1, name="q")(a)], rng=0)
+    model.compile(optimizer="sgd", loss=["mse", "mse"], metrics={"p": [bias, "mae"]})
+    model.save(path)
+    with pytest.warns(UserWarning, match="'bias'"):
+        loaded = load(path)
+    assert list(loaded.metrics) == ["p_mae"]
+    assert list(load(path, custom_objects={"bias": bias}).metrics) == ["p_bias", "p_mae"]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -20,9 +21,15 @@ from minigrad import (
     MultiHeadAttention,
     Sequential,
     Sigmoid,
+    check_layer,
 )
 from minigrad.blocks.block_gradient import BlockGradient, Plan, thread_count
-from minigrad.util.threads import ThreadPool, blas_functions, one_blas_thread
+from minigrad.util.threads import (
+    ThreadPool,
+    blas_functions,
+    can_start_threads,
+    one_blas_thread,
+)
 
 PROGRAM = """
 import numpy as np
@@ -170,3 +177,26 @@ def test_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIGRAD_THREADS", "two")
     with pytest.raises(ValueError, match=r"MINIGRAD_THREADS expects .* got 'two'"):
         thread_count()
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    """A platform without threads, as in a browser."""
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", start)
+    can_start_threads.cache_clear()
+    yield
+    can_start_threads.cache_clear()
+
+
+def test_without_threads_all_is_computed_in_one(no_threads):
+    x = np.random.default_rng(0).uniform(size=(150_000, 2))
+    model = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)
+    model.compile(optimizer=SGD(learning_rate=0.5), loss="mse")
+    model.fit(x, x.sum(axis=1), epochs=1, batch_size=None, verbose=0, threads=4)
+    assert ThreadPool(4).threads == 1
+    assert model.predict(x, threads=4).shape == (150_000, 1)
+    assert check_layer(Dense(3), (2,)).passed

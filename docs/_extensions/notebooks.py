@@ -41,7 +41,7 @@ def notebook(source: str) -> nbformat.NotebookNode:
             cell.source = plain(cell.source)
     note = (
         "*A page of minigrad's documentation. It needs minigrad, Matplotlib and scikit-learn: "
-        "`pip install '.[plot,sklearn]'` in the folder of minigrad's sources.*"
+        "`pip install '.[plot,sklearn]'` in the folder of the sources.*"
     )
     made.cells.insert(1, nbformat.v4.new_markdown_cell(note))
     made.metadata.pop("jupytext", None)

@@ -17,6 +17,7 @@ from minigrad.core.parameters import Parameters
 from minigrad.data.arrays import Array
 from minigrad.data.by_name import Data, concatenate, each, row_count, take
 from minigrad.data.rows import Rows
+from minigrad.util.display import Display
 from minigrad.util.threads import ThreadPool, keep_freed_memory, thread_count
 
 _FEW_ROWS = 64
@@ -144,23 +145,42 @@ def predict(
     network: Layer,
     x: Data,
     dtype: np.dtype[Any],
+    most: int | None = None,
     *,
     threads: int | None = None,
     forward: Callable[..., Data] | None = None,
+    shown: Display | None = None,
 ) -> Data:
-    """Return the outputs for all rows, block by block, without writing on any layer."""
+    """Return the outputs for all rows, block by block, without writing on any layer.
+
+    A block has `most` rows; with None, as many as the plan says.
+    """
     if threads is not None:
         thread_count(threads)
-    forward = forward or network.forward
+    forward, shown = forward or network.forward, shown or Display()
+    done: list[slice] = []
 
-    def output_of(_: int, block: slice) -> Data:
+    def output_of(thread: int, block: slice) -> Data:
         rows = network.cast(take(x, block), dtype)
         output = forward(rows, training=False)
         network.check_output(output, row_count(rows))
+        done.append(block)
+        if thread == 0 and shown.in_place and shown.due():
+            shown.batch(len(done), dict)
         return output
 
     count = row_count(x)
-    if count <= _FEW_ROWS or count <= (plan := Plan(network)).rows:
+    if count <= min(most or count, _FEW_ROWS):
         return output_of(0, slice(None))
-    with plan.pool(threads) as pool:
-        return concatenate(pool.map(output_of, list(blocks(count, plan.rows))))
+    plan = Plan(network)
+    places = list(blocks(count, most or plan.rows))
+    shown.begin(0, 1)
+    shown.begin_epoch(len(places))
+    if len(places) == 1:
+        outputs = [output_of(0, slice(None))]
+    else:
+        with plan.pool(threads) as pool:
+            outputs = pool.map(output_of, places)
+    shown.end_epoch({})
+    shown.end()
+    return concatenate(outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import nan
 
 from typing_extensions import override
 
@@ -62,4 +63,4 @@ class CSVLogger(Callback):
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            file.write(csv_text([[epoch, *(logs[name] for name in trainer.reported)]]))
+            file.write(csv_text([[epoch, *(logs.get(name, nan) for name in trainer.reported)]]))

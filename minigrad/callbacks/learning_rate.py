@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isnan
 
 from typing_extensions import override
 
@@ -106,7 +107,8 @@ class ReduceOnPlateau(Monitor):
         _refuse_schedule(self, trainer)
         self.best, self.best_epoch, self._waited = None, 0, 0
         for epoch, value in enumerate(trainer.history.get(self.monitor, ()), start=1):
-            self._runs_out(epoch, {self.monitor: value})
+            if not isnan(value):  # an epoch that wasn't validated
+                self._runs_out(epoch, {self.monitor: value})
 
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
@@ -121,7 +123,9 @@ class ReduceOnPlateau(Monitor):
             )
 
     def _runs_out(self, epoch: int, logs: Mapping[str, float]) -> bool:
-        """Count an epoch, and return whether patience runs out."""
+        """Count an epoch that reports the name, and return whether patience runs out."""
+        if self.monitor not in logs:
+            return False
         self._waited = 0 if self.improved(epoch, logs) else self._waited % self.patience + 1
         return self._waited == self.patience
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from math import inf
-from typing import Any, Literal, TypeAlias
+from math import inf, nan
+from typing import Literal, TypeAlias, cast
 
 from typing_extensions import override
 
@@ -14,6 +14,7 @@ from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import Array
 from minigrad.metrics.named import better_of
 from minigrad.models.last_good_epoch import weights_of
+from minigrad.models.model import Model
 from minigrad.util.names import nearest
 from minigrad.util.options import check_bool, check_int, check_not_negative
 
@@ -60,8 +61,11 @@ class Monitor(Callback):
         self._maximize = mode == "max"
 
     def improved(self, epoch: int, logs: Mapping[str, float]) -> bool:
-        """Return whether this epoch is the best so far, and remember it; NaN never is."""
-        value = logs[self.monitor]
+        """Return whether this epoch is the best so far, and remember it.
+
+        NaN never is, nor is an epoch that doesn't report the monitored name: `validation_freq`.
+        """
+        value = logs.get(self.monitor, nan)
         best = (-inf if self._maximize else inf) if self.best is None else self.best
         gain = value - best if self._maximize else best - value
         if not gain > self.min_delta:
@@ -129,7 +133,7 @@ class EarlyStopping(Monitor):
         if self.improved(epoch, logs):
             if self.restore_best_weights:
                 self._best_weights = [array.copy() for array in weights_of(trainer.model)()]
-        elif epoch - self.best_epoch >= self.patience:
+        elif self.monitor in logs and epoch - self.best_epoch >= self.patience:
             self.stopped_epoch, trainer.stop = epoch, True
 
     @override
@@ -216,6 +220,6 @@ class ModelCheckpoint(Monitor):
     @override
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: dict[str, float]) -> None:
         if not self.save_best_only or self.improved(epoch, logs):
-            model: Any = trainer.model
+            model = cast(Model, trainer.model)
             save = model.save_weights if self.save_weights_only else model.save
-            save(self.path.format(epoch=epoch, **logs))
+            save(self.path.format(epoch=epoch, **dict.fromkeys(trainer.reported, nan) | logs))

@@ -18,7 +18,7 @@ from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
 from minigrad.util.fields import option, options
-from minigrad.util.names import join
+from minigrad.util.names import check_name, join
 from minigrad.util.options import check_bool, check_positive
 from minigrad.util.random import RNG
 
@@ -65,7 +65,7 @@ class Layer(Cached):
     array([[1., 2.]])
     """
 
-    name: str = option(default="")
+    name: str = option(check_name, default="")
     input_shape: Shape | None = option(init=False, default=None)
     output_shape: Shape | None = option(init=False, default=None)
     batch_dependent = False
@@ -106,11 +106,7 @@ class Layer(Cached):
 
     @property
     def output(self) -> Symbol:
-        """The symbol of this layer's output in its model, of which a graph can be made.
-
-        A layer that is called twice has that of the first call. `model.output` is the value that
-        the network returns, or a dict of them.
-        """
+        """The symbol of this layer's output in its model, of which a graph can be made."""
         from minigrad.graphs.symbol import output_of
 
         return output_of(self)
@@ -176,8 +172,8 @@ class Layer(Cached):
 
     def check_delta(self, delta: Array, shape: Shape) -> None:
         """Refuse a delta that doesn't have the shape of the output."""
-        if delta.shape != shape:
-            raise ValueError(f"{self.label} expects delta of shape {shape}, got {delta.shape}")
+        if (given := getattr(delta, "shape", type(delta).__name__)) != shape:
+            raise ValueError(f"{self.label} expects delta of shape {shape}, got {given}")
 
     @property
     def label(self) -> str:
@@ -326,7 +322,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 def replica(layer: L) -> L:
     """Return a copy that shares the layer's values, and has gradients and caches of its own."""
     parameters = layer.parameters
-    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.twins(), strict=True)))
+    return copy.deepcopy(layer, dict(zip(map(id, parameters), parameters.replicas(), strict=True)))
 
 
 def build_once(layer: Layer, input_shape: Shape, rng: RNG) -> Shape:
@@ -372,8 +368,10 @@ def _as_shape(shape: Any, owner: str) -> Shape:
 
 def _reshape_hint(shape: Shape, input_shape: Shape) -> str:
     if shape == input_shape:
-        batch = f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
-        return ": a single row needs a batch axis, x[np.newaxis]" + batch * (len(shape) > 1)
+        way = ": a single row needs a batch axis, x[np.newaxis]"
+        if len(shape) > 1:
+            way += f"; if {shape[0]} is the batch size, pass input_shape={shape[1:]}"
+        return way
     if len(shape) == 1 and input_shape == (1,):
         return ": give each row its one feature, x.reshape(-1, 1)"
     if input_shape[:1] == (None,) != input_shape and shape[1:] == input_shape[1:]:

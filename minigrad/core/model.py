@@ -132,11 +132,13 @@ class BaseModel(Layer):
         x = inputs[0] if len(inputs) == 1 else self.as_input(*inputs)
         if not (type(x) is np.ndarray and x.dtype == self.dtype and x.size):
             x = self.cast(self.as_input(x), self.dtype)
-        self._build_or_check(x)
-        output = self.network.forward(x, training=training)
+        self._build_if_needed(x)
+        self.check_rows(x, self.input_shape)
+        _ = self.parameters  # gathers again if an attribute was replaced or added since
+        output: Data = self.network.forward(x, training=training)
         self.network.check_output(output, row_count(x))
         if training:
-            self.cache = getattr(output, "shape", None)
+            self.cache = None if isinstance(output, dict) else output.shape
         return output
 
     def as_input(self, *inputs: Data) -> Data:
@@ -182,17 +184,21 @@ class BaseModel(Layer):
         plain = cls.forward is BaseModel.forward and cls.backward is BaseModel.backward
         return self.network if plain else self
 
-    def _build_or_check(self, x: Data) -> None:
-        """Refuse rows of another shape; an unbuilt model is built for them."""
+    def _build_if_needed(self, x: Data) -> None:
+        """Build an unbuilt model for these rows."""
         if self.output_shape is None:
             self.build_for(self.check_rows(x, None))
-        self.check_rows(x, self.input_shape)
-        _ = self.parameters  # gathers again if an attribute was replaced or added since
 
     @property
     @override
     def input_names(self) -> tuple[str, ...]:
         return self.network.input_names
+
+    @property
+    def output_layers(self) -> Any:
+        """The network that gives the output; of several outputs a dict of layers by name."""
+        network: Any = self.network
+        return network.output_layers if hasattr(type(network), "output_layers") else network
 
     @override
     def check_rows(self, x: Data, input_shape: Shape | None) -> Shape:

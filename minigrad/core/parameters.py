@@ -13,7 +13,7 @@ from typing_extensions import Self, override
 
 from minigrad.data.arrays import Array, Shape, as_array
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.names import missing
+from minigrad.util.names import check_name, missing
 from minigrad.util.options import check_bool, check_positive
 
 
@@ -69,7 +69,7 @@ class Parameter:
         self.vectors: Vectors | None = None
         """The flat vectors of a model, of which value and gradient are views from `start` on."""
         self.start = 0
-        self.name = name
+        self.name = check_name(name, "name", self)
         self._trainable = check_bool(trainable, "trainable", self)
         self._factor = 1.0
         self.regularizer = check_regularizer(regularizer, "regularizer")
@@ -202,10 +202,10 @@ class Parameters(Sequence[Parameter]):
             if use.source is not use:
                 self._shared.setdefault(use.source, []).append(use)
         self._dtype = dtype
-        self._find()
+        self._find_vectors()
         if any(p.vectors is None for p in self._items):
             self._gather(dtype or np.result_type(*(p.value for p in self._items), np.float32))
-        self._current()
+        self._current_views()
         for source, uses in self._shared.items():
             for use in uses:
                 use._grad = use._grad.astype(source.value.dtype, copy=False)
@@ -217,9 +217,9 @@ class Parameters(Sequence[Parameter]):
             old = p.value, p.grad
             p.place(vectors, start)
             p.value, p.grad = old
-        self._find()
+        self._find_vectors()
 
-    def _find(self) -> None:
+    def _find_vectors(self) -> None:
         """Look for flat vectors in which the parameters lie side by side."""
         found = {(p.vectors, p.start - start) for start, p in self._placed()}
         if not self._items:
@@ -235,13 +235,13 @@ class Parameters(Sequence[Parameter]):
             if self._dtype is not None and self._dtype != self._vectors.value.dtype:
                 self._vectors = None
 
-    def _current(self) -> tuple[Array, Array] | None:
+    def _current_views(self) -> tuple[Array, Array] | None:
         """Return the values and the gradients as flat views, if they lie side by side.
 
         A model gathers its own again where another model has taken some into its vectors.
         """
         if self._vectors is None or self._vectors.changes != self._changes:
-            self._find()
+            self._find_vectors()
             if self._vectors is None and self._dtype is not None:
                 self._gather(self._dtype)
         return self._views
@@ -281,15 +281,15 @@ class Parameters(Sequence[Parameter]):
         """Return each parameter's part of a flat vector, such as a slot, as a view in its shape."""
         return {p: vector[start : start + p.size].reshape(p.shape) for start, p in self._placed()}
 
-    def twins(self) -> list[Parameter]:
+    def replicas(self) -> list[Parameter]:
         """Return parameters with the same values, shared, and gradients of their own."""
         vectors: dict[Vectors | None, Vectors] = {}
-        twins = [copy.copy(p) for p in self._items]
-        for twin, p in zip(twins, self._items, strict=True):
+        replicas = [copy.copy(p) for p in self._items]
+        for replica, p in zip(replicas, self._items, strict=True):
             assert p.vectors is not None
             own = Vectors(p.vectors.value, np.zeros_like(p.vectors.grad))
-            twin.place(vectors.setdefault(p.vectors, own), p.start)
-        return twins
+            replica.place(vectors.setdefault(p.vectors, own), p.start)
+        return replicas
 
     def add_up_shared(self) -> None:
         """Add up the gradients of all uses of each shared parameter."""
@@ -314,7 +314,7 @@ class Parameters(Sequence[Parameter]):
         All parameters of a run have the same `learning_rate_factor`.
         `start` counts elements from the first parameter; both arrays are flat views.
         """
-        self._current()
+        self._current_views()
 
         def run_of(placed: tuple[int, Parameter]) -> tuple[Vectors | None, int, bool, float]:
             start, p = placed  # neighbors in the vectors have the same offset
@@ -332,7 +332,7 @@ class Parameters(Sequence[Parameter]):
 
         The pieces have at most `size` elements.
         """
-        self._current()
+        self._current_views()
         if self._vectors is None or not self._pieces:
             placed = dict(self._placed())
             self._pieces = [
@@ -348,7 +348,7 @@ class Parameters(Sequence[Parameter]):
         return self._pieces
 
     def _flat(self) -> tuple[Array, Array]:
-        views = self._current()
+        views = self._current_views()
         if views is None:
             raise ValueError(
                 "these parameters aren't side by side in their model's vector, since others lie "
@@ -360,6 +360,10 @@ class Parameters(Sequence[Parameter]):
     @override
     def __getitem__(self, index: Any) -> Any:
         return self._items[index]
+
+    @override
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._items)
 
     @override
     def __len__(self) -> int:

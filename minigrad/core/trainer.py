@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -30,9 +30,9 @@ class DivergedError(ArithmeticError):
     """A loss, a gradient or the parameters became infinite or NaN in training.
 
     The message names the epoch, the batch, and the first layer whose output or gradient isn't
-    finite. The model goes back to the end of the last good epoch, or to the beginning of `fit`: the
-    message says which. An epoch is good if the first loss of the next epoch is finite and at most
-    ten times the lowest first loss so far. The history keeps all epochs.
+    finite. The model goes back to the end of the last good epoch, or to the beginning of `fit`. An
+    epoch is good if the first loss of the next one is finite and at most ten times the lowest first
+    loss so far. The history keeps all epochs.
     """
 
 
@@ -50,13 +50,18 @@ class Source(Protocol):
         """Yield the batches of an epoch, in a random order of the rows if there is an rng."""
 
 
+class Evaluator(Protocol):
+    """What reports the loss and the metrics; see `Evaluation`."""
+
+    def running(self, data: Source) -> RunningMetrics: ...
+    def __call__(self, data: Source) -> dict[str, float]: ...
+
+
 class GoodEpoch(Protocol):
     """Where training goes back to when it diverges; see `LastGoodEpoch`."""
 
     def take(self, when: str) -> None: ...
-
     def judge(self, loss: float) -> bool: ...
-
     def restore(self) -> str: ...
 
 
@@ -68,8 +73,8 @@ class Run:
         gradient: computes J and dJ/dtheta of a batch.
         data: the rows to train with, in batches of `batch_size`.
         rng: draws the order of the rows; None takes them as they lie.
-        metrics: makes the `RunningMetrics` of an epoch.
-        validation: the rows to evaluate after each epoch, by `validate`.
+        evaluation: reports the loss and the metrics, of an epoch and of the validation rows.
+        validation: the rows to evaluate after every `validation_freq`-th epoch.
         callbacks: see `Callback`.
     """
 
@@ -78,12 +83,13 @@ class Run:
     batch_size: int | None
     rng: RNG | None
     good: GoodEpoch
-    metrics: Callable[[bool], RunningMetrics]
-    validate: Callable[[Source], dict[str, float]]
+    evaluation: Evaluator
     validation: Source | None = None
+    validation_freq: int = 1
     callbacks: Sequence[Any] = ()
     progress: Display = field(default_factory=Display)
     ctrl_c: CtrlC = field(default_factory=CtrlC, init=False)
+    place: ClassVar[str] = "epoch {}, batch {}"
 
     @property
     def ahead(self) -> bool:
@@ -104,11 +110,18 @@ class Run:
         if number == 1:
             self.good.judge(j)
         if not (math.isfinite(j) and finite(self.gradient.parameters.grad)):
-            raise trainer.diverged(batch, number, j)
+            raise trainer.diverged(batch, self.place.format(trainer.epoch + 1, number), j)
         trainer.optimizer.step(self.gradient.parameters)
         prediction = predictions[0] if predictions else None
         running.add(j, batch, prediction, self.gradient.regularization)
         return 1
+
+    def go_back(self, error: DivergedError) -> DivergedError:
+        """Go back to the last good epoch, and return the error that says so."""
+        return DivergedError(
+            f"{error}. The parameters are back at {self.good.restore()}: lower the learning rate, "
+            "or scale the data"
+        )
 
     def end_epoch(self, trainer: Trainer) -> None:
         """Finish an epoch, after its callbacks."""
@@ -128,6 +141,7 @@ class Trainer:
         stop: set it to True to end training after this epoch.
         interrupted: whether Ctrl-C ended the last `fit`.
         run: what belongs to the running `fit`; None between two.
+        by_batch: the run of `train_on_batch`, kept from call to call; None before the first.
     """
 
     model: Layer
@@ -139,6 +153,7 @@ class Trainer:
     stop: bool = field(default=False, init=False)
     interrupted: bool = field(default=False, init=False)
     run: Run | None = field(default=None, init=False)
+    by_batch: Run | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.epoch = self.epochs = self.history.epochs
@@ -155,8 +170,8 @@ class Trainer:
         with self._begun(run):
             while self.epoch < self.epochs and not self.stop:
                 logs = self._epoch(run)
-                if run.validation is not None:
-                    validated = run.validate(run.validation)
+                if run.validation is not None and (self.epoch + 1) % run.validation_freq == 0:
+                    validated = run.evaluation(run.validation)
                     logs |= {f"val_{name}": value for name, value in validated.items()}
                 history.append(logs)
                 self._end_epoch(run, logs)
@@ -173,8 +188,7 @@ class Trainer:
                 run.begin(self)
                 ending.push(run.end)
                 ending.callback(run.progress.end)
-                losses = [f"{name}_loss" for name in self.loss.losses]
-                names = ("loss", *losses, *self.metrics)
+                names = ("loss", *(f"{name}_loss" for name in self.loss.losses), *self.metrics)
                 validated = names if run.validation is not None else ()
                 self.reported = (*names, *(f"val_{name}" for name in validated))
                 for callback in run.callbacks:
@@ -193,16 +207,13 @@ class Trainer:
                         "are those of the last finished step"
                     )
         except DivergedError as error:
-            raise DivergedError(
-                f"{error}. The parameters are back at {run.good.restore()}: lower the learning "
-                "rate, or scale the data"
-            ) from None
+            raise run.go_back(error) from None
         finally:
             self.run = None
 
     def _epoch(self, run: Run) -> dict[str, float]:
         """Make a step for each batch, and return the logs."""
-        running, batches = run.metrics(run.data.reused), run.data.count(run.batch_size)
+        running, batches = run.evaluation.running(run.data), run.data.count(run.batch_size)
         step, progress, callbacks = run.step, run.progress, run.callbacks
         progress.begin_epoch(batches)
         for callback in callbacks:
@@ -216,11 +227,7 @@ class Trainer:
                 progress.batch(number, running.logs)
             if run.ctrl_c.presses and number != batches:
                 raise KeyboardInterrupt
-        if not finite(run.gradient.parameters.value):
-            raise DivergedError(
-                f"training stopped at the end of epoch {self.epoch + 1}: a step made the "
-                f"parameters infinite or NaN (learning rate {self.optimizer.rate})"
-            )
+        self.check_parameters(run, f"the end of epoch {self.epoch + 1}")
         return running.logs()
 
     def _end_epoch(self, run: Run, logs: dict[str, float]) -> None:
@@ -240,22 +247,30 @@ class Trainer:
         if run.ctrl_c.presses and not last and not run.ahead:
             raise KeyboardInterrupt
 
+    def check_parameters(self, run: Run, place: str) -> None:
+        """Refuse parameters that a step made infinite or NaN."""
+        if not finite(run.gradient.parameters.value):
+            raise DivergedError(
+                f"training stopped at {place}: a step made the parameters infinite or NaN "
+                f"(learning rate {self.optimizer.rate})"
+            )
+
     def say(self, text: str) -> None:
         """Print a line, unless training is silent."""
         if self.run is not None:
             self.run.progress.say(text)
 
-    def diverged(self, batch: Rows, number: int, j: float) -> DivergedError:
+    def diverged(self, batch: Rows, place: str, j: float) -> DivergedError:
         """Return the error for a J or a gradient that isn't finite; it names the first layer."""
         from minigrad.trace import trace
 
         recorded = trace(self.model, batch.x, batch.y, self.loss, sample_weight=batch.weight)
-        place = recorded.first_not_finite() or "the loss"
+        first = recorded.first_not_finite() or "the loss"
         return DivergedError(
-            f"training stopped at epoch {self.epoch + 1}, batch {number}: {place} is not finite "
-            f"(loss {j}, learning rate {self.optimizer.rate})"
+            f"training stopped at {place}: {first} is not finite (loss {j}, learning rate "
+            f"{self.optimizer.rate})"
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is of the running `fit` alone."""
-        return {**self.__dict__, "run": None}
+        """Leave out the runs, which belong to this model."""
+        return {**self.__dict__, "run": None, "by_batch": None}

@@ -31,6 +31,11 @@ def of(data: Any, name: str) -> Any:
     return data[name] if isinstance(data, dict) else data
 
 
+def names_of(data: Any) -> tuple[str, ...]:
+    """Return the names of several; none of a single one."""
+    return tuple(data) if isinstance(data, dict) else ()
+
+
 def take(data: Data | None, rows: NDArray[np.intp] | slice) -> Any:
     """Return some rows; nothing of nothing."""
     if isinstance(data, dict):
@@ -61,26 +66,6 @@ def labelled(data: Data, what: str) -> Iterator[tuple[str, Any]]:
         yield from ((f"{what}['{name}']", array) for name, array in data.items())
     else:
         yield what, data
-
-
-def check_names(data: object, names: tuple[str, ...], what: str) -> Mapping[str, Any]:
-    """Return a dict with exactly these names, and refuse anything else."""
-    known = ", ".join(map(repr, names))
-    if not isinstance(data, Mapping):
-        way = ", ".join(f"{name!r}: ..." for name in names)
-        raise TypeError(
-            f"{what} expects a dict with {known}, got {type(data).__name__}: pass {{{way}}}"
-        )
-    if data.keys() != set(names):
-        unknown = next((str(name) for name in data if name not in names), "")
-        from minigrad.util.lookup import guess
-
-        meant = guess(unknown, [name for name in names if name not in data])
-        raise ValueError(
-            f"{what} expects a dict with {known}, got one with {sorted(data)}"
-            + (f": {meant}" if meant else "")
-        )
-    return data
 
 
 def check_single(data: object, what: str) -> None:

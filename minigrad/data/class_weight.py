@@ -17,15 +17,8 @@ ClassWeight: TypeAlias = Mapping[Any, Any] | Literal["balanced"]
 """A weight for each class, or "balanced"; for several outputs a dict of these."""
 
 
-def weighted(data: Any, class_weight: ClassWeight, output_shape: Any) -> Any:
-    """Return rows, or a stream, with the weights of `weighted_by_class`."""
-    if isinstance(data, Rows):
-        return weighted_by_class(data, class_weight, output_shape)
-    return data.weighted_by_class(class_weight)
-
-
-def weighted_by_class(rows: Rows, class_weight: ClassWeight, output_shape: Any) -> Rows:
-    """Return the rows with each weight multiplied by the weight of its class.
+def weighted_by_class(rows: Any, class_weight: ClassWeight, output_shape: Any) -> Any:
+    """Return `Rows`, or a `Stream`, with each weight multiplied by the weight of its class.
 
     "balanced" weighs a class by rows / (classes * rows of this class), so that all classes have
     the same sum of weights, as in scikit-learn.
@@ -34,6 +27,8 @@ def weighted_by_class(rows: Rows, class_weight: ClassWeight, output_shape: Any) 
     predictions. Each row has a class, or each step of time has one. If y is a dict by output, the
     class weights are, too; an output without any keeps its weight.
     """
+    if not isinstance(rows, Rows):
+        return rows.weighted_by_class(class_weight)
     ones = np.ones(len(rows))
     weight: Data = ones if rows.weight is None else rows.weight
     if isinstance(rows.y, dict):
@@ -63,7 +58,7 @@ def _class_weights(
     class_weight: ClassWeight, y: NDArray[Any], output_shape: Shape
 ) -> NDArray[np.float64]:
     classes = _classes(y, output_shape)
-    if class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == "balanced":
         labels, counts = np.unique(classes, return_counts=True)
         class_weight = dict(zip(labels, classes.size / (len(labels) * counts), strict=True))
     if not isinstance(class_weight, Mapping):

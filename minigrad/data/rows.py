@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from minigrad.data.arrays import Shape, as_array, as_data, as_weights, check_finite
 from minigrad.data.by_name import (
     Data,
-    check_names,
     check_single,
     each,
     labelled,
@@ -47,13 +46,12 @@ class Network(Protocol):
 class Form(NamedTuple):
     """What a built model takes: data are validated and converted by it.
 
-    `output_shape` is that of a row, or a dict of shapes, and `input_names` are those of several
-    inputs. Without a network, inputs are neither compared with a shape nor converted.
+    `output_shape` is that of a row, or a dict of shapes. Without a network, inputs are neither
+    compared with a shape nor converted.
     """
 
     loss: Targets
     output_shape: Any
-    input_names: tuple[str, ...] = ()
     network: Network | None = None
     input_shape: Shape | None = None
     dtype: np.dtype[Any] | None = None
@@ -154,13 +152,12 @@ class Rows:
         return random_permutation(len(self), rng)
 
 
-def as_rows(x: Data, y: Data, sample_weight: Data | None, form: Form) -> Rows:
-    """Validate a whole data set without copying it."""
-    inputs, targets = as_pair(x, y, form.input_names)
+def as_rows(inputs: Data, targets: Data, sample_weight: Data | None, form: Form) -> Rows:
+    """Validate what `as_pair` returned, and weights, for a model; nothing is copied."""
     if form.network is not None:
         form.network.check_rows(inputs, form.input_shape)
     if not isinstance(form.output_shape, dict):
-        check_single(y, "y")
+        check_single(targets, "y")
         check_single(sample_weight, "sample_weight")
     rows = row_count(inputs)
     for label, array in labelled(inputs, "x"):
@@ -173,7 +170,7 @@ def as_rows(x: Data, y: Data, sample_weight: Data | None, form: Form) -> Rows:
         return Rows(inputs, targets, None, form)
     given: Data = sample_weight
     if isinstance(given, Mapping):
-        given = dict(check_names(given, tuple(form.output_shape), "sample_weight"))
+        given = dict(_named(given, tuple(form.output_shape), "sample_weight"))
     weight: Data = (
         {name: as_weights(of(given, name), shape[name]) for name in targets}
         if isinstance(targets, dict)
@@ -186,9 +183,16 @@ def as_rows(x: Data, y: Data, sample_weight: Data | None, form: Form) -> Rows:
     return Rows(inputs, targets, weight, form)
 
 
-def as_pair(x: Data, y: Data, names: tuple[str, ...] = ()) -> tuple[Data, Data]:
-    """Return x and y as arrays with the same number of rows; x holds numbers."""
+def as_pair(
+    x: Data, y: Data, names: tuple[str, ...] = (), outputs: tuple[str, ...] = ()
+) -> tuple[Data, Data]:
+    """Return x and y as arrays with the same number of rows; x holds numbers.
+
+    `names` are those of several inputs, and `outputs` those of several outputs.
+    """
     inputs = as_inputs(x, names)
+    if outputs:
+        y = _named(y, outputs, "y")
     targets = each(lambda target: as_array(target, "y"), dict(y) if isinstance(y, Mapping) else y)
     _check_rows(inputs, targets)
     return inputs, targets
@@ -199,10 +203,16 @@ def as_inputs(x: Data, names: tuple[str, ...]) -> Data:
     if not names:
         check_single(x, "x")
         return as_data(x, "x")
-    given = check_names(x, names, "x")
+    given = _named(x, names, "x")
     inputs = {name: as_data(given[name], f"x['{name}']") for name in names}
     _check_rows(inputs)
     return inputs
+
+
+def _named(data: object, names: tuple[str, ...], what: str) -> Mapping[str, Any]:
+    from minigrad.data.several import check_names
+
+    return check_names(data, names, what)
 
 
 def _check_rows(x: Data, y: Data | None = None) -> None:

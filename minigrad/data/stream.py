@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from operator import length_hint
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from minigrad.data.by_name import Data, naming
 from minigrad.data.class_weight import ClassWeight, weighted_by_class
-from minigrad.data.rows import Form, Rows, as_inputs, as_rows
+from minigrad.data.rows import Form, Rows, as_pair, as_rows
 from minigrad.util.names import kind_of
 from minigrad.util.options import check_int
 from minigrad.util.random import RNG
@@ -28,21 +27,33 @@ class Stream:
     """An iterable of batches, iterated once per epoch; each batch is validated as it comes.
 
     The first batch is read at once, so that wrong data fails before training: a model is built
-    for its inputs, and `of` validates it. Without `steps`, an epoch lasts until the iterable ends.
-    With it, an epoch has that number of batches, and the next one continues with the same
-    iterator; an iterator that ends is started again.
+    for `first_inputs`, then `of` validates the rest. Without `steps`, an epoch lasts until the
+    iterable ends. With it, an epoch has that number of batches, and the next one continues with
+    the same iterator; an iterator that ends is started again.
+
+    Args:
+        source: the iterable, or a function that returns one.
+        names: those of several inputs, and those of several outputs.
+        epochs, steps: as in `fit`.
     """
 
     reused: ClassVar[bool] = True
     """Whether the arrays of a batch may be overwritten by the next one."""
 
-    def __init__(self, source: Batches, *, epochs: int = 1, steps: int | None = None) -> None:
+    def __init__(
+        self,
+        source: Batches,
+        names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+        *,
+        epochs: int = 1,
+        steps: int | None = None,
+    ) -> None:
         if source is None:
             raise TypeError(f"x is missing: pass {_EXPECTED}")
         if isinstance(source, (str, bytes, Mapping)) or hasattr(source, "__array__"):
             raise TypeError(f"y is missing: x is {kind_of(source)}; pass {_EXPECTED}")
         self.steps = None if steps is None else check_int(steps, "steps_per_epoch", "fit")
-        self._source = source
+        self._source, self._names = source, names
         self._class_weight: ClassWeight | None = None
         iterator = iter(_start(source))
         if iterator is source and epochs > 1 and steps is None:
@@ -51,21 +62,22 @@ class Stream:
                 f"{epochs}: pass a list, the function that returns it, or steps_per_epoch"
             )
         self._count = length_hint(source) or None
-        self._first = next(iterator, _END)
-        if self._first is _END:
+        first = next(iterator, _END)
+        if first is _END:
             raise ValueError("x is an iterable without batches: expected at least one (x, y)")
-        self._iterator: Iterator[Any] | None = chain([self._first], iterator)
+        self._pair = self._arrays(1, first)
+        self._iterator: Iterator[Any] | None = iterator
 
-    def first_inputs(self, names: tuple[str, ...]) -> Data:
-        """Return x of the first batch, for which a model can be built."""
-        x = _parts(1, self._first)[0]
-        with naming("batch 1"):
-            return as_inputs(x, names)
+    @property
+    def first_inputs(self) -> Data:
+        """The inputs of the first batch, before `of`."""
+        return self._pair[0]
 
     def of(self, form: Form) -> Stream:
         """Validate each batch for a model, from the first one on; return this stream."""
         self._form = form
-        self._read(1, self._first)
+        self._first: Rows | None = self._rows(1, *self._pair)
+        del self._pair
         return self
 
     def weighted_by_class(self, class_weight: ClassWeight) -> Stream:
@@ -77,7 +89,9 @@ class Stream:
                 "dict with a weight for each class"
             )
         self._class_weight = class_weight
-        self._read(1, self._first)
+        assert self._first is not None
+        with naming("batch 1"):
+            self._first = self._weighted(self._first)
         return self
 
     def count(self, batch_size: int | None) -> int | None:
@@ -87,13 +101,16 @@ class Stream:
     def batches(self, batch_size: int | None, rng: RNG | None) -> Iterator[Rows]:
         """Yield the batches of an epoch as they come: neither cut nor shuffled."""
         number, started = 0, False
+        if self._first is not None:
+            rows, self._first, number = self._first, None, 1
+            yield rows
         while number != self.steps:
             if self._iterator is None:
                 self._iterator, started = iter(_start(self._source)), True
             batch = next(self._iterator, _END)
             if batch is not _END:
                 number, started = number + 1, False
-                yield self._read(number, batch)
+                yield self._rows(number, *self._arrays(number, batch))
             elif started:
                 raise ValueError(
                     f"x is {kind_of(self._source)} that is exhausted after {number} batches of "
@@ -105,13 +122,21 @@ class Stream:
                     self._count = number
                     return
 
-    def _read(self, number: int, batch: Any) -> Rows:
+    def _arrays(self, number: int, batch: Any) -> tuple[Data, Data, Any]:
+        """Return x and y of a batch as arrays, and the sample weight or None."""
         x, y, weight = _parts(number, batch)
         with naming(f"batch {number}"):
-            rows = as_rows(x, y, weight, self._form).take(slice(None))
-            if self._class_weight is not None:
-                rows = weighted_by_class(rows, self._class_weight, self._form.output_shape)
-            return rows
+            return *as_pair(x, y, *self._names), weight
+
+    def _rows(self, number: int, x: Data, y: Data, weight: Any) -> Rows:
+        """Return the rows of a batch, validated for the model."""
+        with naming(f"batch {number}"):
+            return self._weighted(as_rows(x, y, weight, self._form).take(slice(None)))
+
+    def _weighted(self, rows: Rows) -> Rows:
+        if self._class_weight is not None:
+            rows = weighted_by_class(rows, self._class_weight, self._form.output_shape)
+        return rows
 
 
 def _parts(number: int, batch: Any) -> tuple[Any, Any, Any]:

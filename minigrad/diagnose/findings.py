@@ -96,7 +96,7 @@ class Diagnosis(Sequence[Finding]):
     def headline(self) -> str:
         """The number of findings of each severity."""
         counts = {name: sum(f.severity == name for f in self) for name in _COLOURS}
-        parts = [f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items() if n]
+        parts = [f"{n} {name if n == 1 else name + 's'}" for name, n in counts.items() if n]
         return ", ".join(parts) or "no findings"
 
     @overload

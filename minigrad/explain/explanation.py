@@ -183,7 +183,12 @@ class Explanation:
         return "\n".join(lines)
 
     def to_html(
-        self, path: StrPath, *, rows: Sequence[int] | None = None, units: Units | None = None
+        self,
+        path: StrPath,
+        *,
+        rows: Sequence[int] | None = None,
+        units: Units | None = None,
+        select: tuple[str, str, Index] | None = None,
     ) -> None:
         """Write a page on which a reader goes through the pass; it needs no network connection.
 
@@ -192,20 +197,38 @@ class Explanation:
             rows: the rows on the page; by default the first eight.
             units: units of wide layers that are shown beside those with the largest effect on J,
                 such as {"dense_1": [17]}.
+            select: what the page opens: ("dense_1", "unit", 17), or a number of a parameter, as in
+                ("dense_1", "weight", (0, 17)).
 
         Raises:
-            KeyError, ValueError: there is no such layer, row or unit.
+            KeyError, ValueError: there is no such layer, row, unit or parameter.
             OSError: the file can't be written.
         """
         chosen = range(min(self.rows, _PAGE_ROWS)) if rows is None else rows
         if not len(chosen):
             raise ValueError("to_html expects at least one row, got rows=[]")
-        written = page(self._pass, [self._row(row) for row in chosen], units)
+        shown, opened = {**(units or {})}, ""
+        if select is not None:
+            layer, part, index = select
+            opened, unit = self._name_of(layer, part, index)
+            shown[layer] = [*shown.get(layer, ()), unit]
+        written = page(self._pass, [self._row(row) for row in chosen], shown, opened)
         atomic_write(path, [written.encode()])
 
     def _repr_html_(self) -> str:
         title = f"A training step in equations, J = {number(self.j)}"
         return framed(page(self._pass, range(min(self.rows, _PAGE_ROWS))), title, 1000)
+
+    def _name_of(self, path: str, part: str, index: Index) -> tuple[str, int]:
+        """Return the name of a unit or of a number of a parameter, and the unit that it is of."""
+        place = self._pass.names.place(path)
+        if part != "unit" and part not in place.parameters:
+            known = sorted(place.parameters) or "none"
+            raise ValueError(f"'{path}' has no parameter '{part}'; its parameters: {known}")
+        named = place.parameters.get(part)
+        name, shape = (named.name, named.source.shape) if named else (place.h.name, place.h.shape)
+        flat = flat_index(index, shape, path)
+        return at(name, shape, flat), flat % shape[-1]
 
     def _shown(self, row: int, most: int) -> Selection:
         return Selection(self._pass, self._row(row), Limit(most))

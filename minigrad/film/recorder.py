@@ -33,7 +33,7 @@ _ROWS: Final = 2000
 """The most rows over which a film computes its loss."""
 _BYTES: Final = 2**28
 """The most memory for parameters."""
-_PAGES: Final = 500_000
+_PAGES: Final = 600_000
 """The most characters of the explanations on a page."""
 _NOTEBOOK_PAGES: Final = 300_000
 """The most in a notebook, which keeps them in its file."""
@@ -192,6 +192,11 @@ class Film(Callback):
         return [frame.update for frame in self._frames]
 
     @property
+    def epochs(self) -> list[int]:
+        """The epoch of each frame."""
+        return [frame.epoch for frame in self._frames]
+
+    @property
     def losses(self) -> list[float]:
         """The loss at each frame over the film's rows, with the regularizers, as in `evaluate`."""
         return self._scenes.losses
@@ -216,7 +221,7 @@ class Film(Callback):
             raise IndexError(f"Film has rows 0 to {len(self._rows) - 1}, got {row}")
         least = max(layer.min_batch_size for _, layer in walk(self._model))
         rows = self._rows.take((row + np.arange(least)) % len(self._rows))
-        return self._at(self._frames[frame]), rows.x, rows.y, self.loss
+        return self.at(frame), rows.x, rows.y, self.loss
 
     def beside(self, *others: Film) -> Program:
         """Return films that play together, with one slider for their updates."""
@@ -243,14 +248,19 @@ class Film(Callback):
         if not self._frames:
             raise RuntimeError("Film has no frames: pass it to fit, as in callbacks=[film]")
         scenes = Scenes(self._model, self.loss, self._rows)
-        for frame in self._frames:
-            self._at(frame)
+        for frame in range(len(self._frames)):
+            self.at(frame)
             scenes.add()
         return scenes
 
-    def _at(self, frame: Frame) -> Any:
-        """Return the film's copy of the model with the parameters of a frame."""
-        for array, kept in zip(weights_of(self._model)(), frame.weights, strict=True):
+    def at(self, frame: int) -> Any:
+        """Return the film's copy of the model with the parameters of a frame, until the next call.
+
+        Raises:
+            IndexError: there is no such frame.
+        """
+        kept_arrays = self._frames[frame].weights
+        for array, kept in zip(weights_of(self._model)(), kept_arrays, strict=True):
             array[...] = kept
         return self._model
 
@@ -268,10 +278,11 @@ class Film(Callback):
             "ended": bool(self.ended),
             "lines": list(self.lines.items()),
             "updates": self.updates,
-            "epochs": [frame.epoch for frame in self._frames],
+            "epochs": self.epochs,
             "rows": of or f"{self._rows_of:,}",
             "moments": explained,
-            "pages": pages,
+            "pages": pages.text,
+            "numbers": pages.numbers,
             **scenes,
         }
 

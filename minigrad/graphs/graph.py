@@ -13,11 +13,13 @@ from typing_extensions import override
 
 from minigrad.core.chain import Chain, name_layers
 from minigrad.core.layer import Layer, build_once
+from minigrad.core.model import BaseModel
 from minigrad.data.arrays import Array, Shape, as_input_shape, describe, fits
-from minigrad.data.by_name import Data, check_names, each, of
+from minigrad.data.by_name import Data, each, of
+from minigrad.data.several import check_names
 from minigrad.graphs.symbol import Symbol
 from minigrad.util.config import register
-from minigrad.util.names import nearest
+from minigrad.util.names import check_name, nearest
 from minigrad.util.random import RNG
 
 
@@ -31,8 +33,8 @@ class Input(Symbol):
 
     def __init__(self, shape: Shape, *, name: str = "") -> None:
         super().__init__(None, ())
+        self.name = check_name(name, "name", self)
         self.shape = as_input_shape(shape, f"Input '{name}'" if name else "Input")
-        self.name = name
 
     @override
     def __repr__(self) -> str:
@@ -142,6 +144,7 @@ class Graph(Layer):
 
     @property
     def output_layers(self) -> Any:
+        """The layer that gives the output; of several outputs a dict of them by name."""
         return each(self.layers.__getitem__, self.outputs)
 
     @override
@@ -225,7 +228,7 @@ class Graph(Layer):
         """Let the first layer that takes this input alone choose its dtype, or a graph inside."""
         for node, sources in self.sources.items():
             layer = self.layers[node]
-            inner = getattr(layer, "network", layer)
+            inner = layer.network if isinstance(layer, BaseModel) else layer
             if sources == (name,) and layer.chooses_dtype:
                 return layer.cast(x, dtype)
             if name in sources and isinstance(inner, Graph):

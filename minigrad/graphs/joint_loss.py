@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from typing_extensions import override
 
 from minigrad.core.loss import Loss, as_loss
-from minigrad.data.by_name import Data, check_names, naming, of
+from minigrad.data.by_name import Data, naming, of
+from minigrad.data.several import check_names
 from minigrad.util.config import register
+from minigrad.util.options import check_number
+
+Losses: TypeAlias = Loss | str | Mapping[str, Loss | str] | Sequence[Loss | str]
+"""A loss or its name; for several outputs a dict of them, or a list in the outputs' order."""
 
 
 @register
@@ -78,6 +83,27 @@ class JointLoss(Loss):
         return matched
 
 
-def as_losses(loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
-    """Return the loss, or create it from its name, or from a dict of losses for outputs."""
-    return JointLoss(loss) if isinstance(loss, Mapping) else as_loss(loss)
+def weighted_losses(
+    loss: Loss, weights: Mapping[str, float] | Sequence[float], outputs: tuple[str, ...]
+) -> Loss:
+    """Return a copy of the loss of several outputs, with each loss's scale times its weight."""
+    if not outputs:
+        raise ValueError(
+            f"loss_weights needs several outputs, got {weights!r} for one: scale the loss, as in "
+            "MSELoss(scale=0.5)"
+        )
+    factors = check_names(weights, outputs, "loss_weights")
+    joint = copy.copy(loss)
+    for name, own in joint.losses.items():
+        own.scale *= check_number(factors[name], f"loss_weights['{name}']", "compile")
+    return joint
+
+
+def as_losses(loss: Losses, outputs: tuple[str, ...] = ()) -> Loss:
+    """Return the loss, or create it from its name, or from losses for these outputs."""
+    if outputs:
+        given = loss.losses or loss if isinstance(loss, Loss) else loss
+        named = check_names(given, outputs, "loss")
+        return loss if isinstance(loss, Loss) else JointLoss(named)
+    one: Any = loss
+    return JointLoss(one) if isinstance(one, Mapping) else as_loss(one)

@@ -101,7 +101,7 @@ def call(layer: Any, inputs: tuple[Any, ...]) -> Symbol:
 
 
 def output_of(layer: Any) -> Symbol:
-    """Return the symbol that `connect` gave a layer."""
+    """Return the symbol that `connect` gave a layer; of its first call, if it is called twice."""
     symbol: Symbol | None = vars(layer).get("_output")
     if symbol is None:
         raise RuntimeError(

@@ -113,6 +113,17 @@ def _torch_convolution(layer: Any) -> list[Weight]:
     return [weight, _same("bias")]
 
 
+def _torch_depthwise(layer: Any, name: str) -> Weight:
+    """(kernel, channels, multiplier) here is (channels multiplier, 1, kernel) there."""
+    height, width, channels, count = layer.weight.shape
+    return Weight(
+        "weight",
+        (name,),
+        lambda a: a.reshape(channels, count, height, width).transpose(2, 3, 0, 1),
+        lambda a: (a.transpose(2, 3, 0, 1).reshape(-1, 1, height, width),),
+    )
+
+
 def _torch_recurrent(layer: Any) -> list[Weight]:
     """The two biases add up, but for a GRU's candidate, whose second bias is multiplied by r."""
     ih, hh = "bias_ih_l0", "bias_hh_l0"
@@ -145,7 +156,28 @@ def _torch_norm(layer: Layer) -> list[Weight]:
 
 TORCH: Layouts = {
     mg.Dense: lambda layer: [_turned("weight"), _same("bias")],
-    **dict.fromkeys([mg.Conv1D, mg.Conv2D, mg.Conv2DTranspose], _torch_convolution),
+    **dict.fromkeys(
+        [mg.Conv1D, mg.Conv1DTranspose, mg.Conv2D, mg.Conv2DTranspose], _torch_convolution
+    ),
+    mg.DepthwiseConv2D: lambda layer: [_torch_depthwise(layer, "weight"), _same("bias")],
+    mg.SeparableConv2D: lambda layer: [
+        _torch_depthwise(layer, "depthwise.weight"),
+        Weight(
+            "pointwise_weight",
+            ("pointwise.weight",),
+            lambda a: a[..., 0, 0].T,
+            lambda a: (a.T[..., np.newaxis, np.newaxis],),
+        ),
+        _same("bias", "pointwise.bias"),
+    ],
+    mg.PReLU: lambda layer: [
+        Weight(
+            "slope",
+            ("weight",),
+            lambda a: a.reshape(layer.slope.shape),
+            lambda a: (a.reshape(-1),),
+        )
+    ],
     **dict.fromkeys([mg.SimpleRNN, mg.GRU, mg.LSTM], _torch_recurrent),
     **dict.fromkeys([mg.LayerNorm, mg.RMSNorm, mg.GroupNorm], _torch_norm),
     mg.BatchNorm: lambda layer: [
@@ -237,7 +269,21 @@ def _keras_norm(layer: Layer) -> list[Weight]:
 
 
 KERAS: Layouts = {
-    **dict.fromkeys([mg.Dense, mg.Conv1D, mg.Conv2D, mg.Conv2DTranspose], _keras_affine),
+    **dict.fromkeys(
+        [mg.Dense, mg.Conv1D, mg.Conv1DTranspose, mg.Conv2D, mg.Conv2DTranspose], _keras_affine
+    ),
+    mg.DepthwiseConv2D: _keras_affine,
+    mg.SeparableConv2D: lambda layer: [
+        _same("weight", "depthwise_kernel"),
+        Weight(
+            "pointwise_weight",
+            ("pointwise_kernel",),
+            lambda a: a[0, 0],
+            lambda a: (a[np.newaxis, np.newaxis],),
+        ),
+        _same("bias"),
+    ],
+    mg.PReLU: lambda layer: [_same("slope", "alpha")],
     mg.SimpleRNN: _keras_cell,
     mg.GRU: _keras_gru,
     mg.LSTM: _keras_cell,

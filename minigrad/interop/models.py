@@ -12,6 +12,7 @@ import minigrad as mg
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Shape
 from minigrad.data.by_name import each, of
+from minigrad.layers.convolution import ConvolutionTranspose
 from minigrad.layers.masks import shapes_of
 from minigrad.layers.pooling import GlobalPooling
 from minigrad.layers.recurrent import Recurrent
@@ -19,8 +20,11 @@ from minigrad.layers.windows import per_axis
 
 MERGES: dict[type[Layer], str] = {
     mg.Add: "add",
+    mg.Subtract: "subtract",
     mg.Average: "mean",
     mg.Multiply: "multiply",
+    mg.Maximum: "maximum",
+    mg.Minimum: "minimum",
     mg.Concatenate: "concat",
 }
 """The layers that merge their inputs, and the word for it of `Parallel` and others."""
@@ -45,15 +49,16 @@ class Counterpart:
         self, kind: Any, *same: str, to: _Function = None, back: _Function = None, **renamed: str
     ) -> None:
         self.kind, self.to, self.back = kind, to, back
-        self._options = {**dict(zip(same, same, strict=True)), **renamed}
+        self.options = {**dict(zip(same, same, strict=True)), **renamed}
+        """The names there of the options that both have, by ours."""
 
     def theirs(self, ours: Any) -> dict[str, Any]:
         """Return the options of our object by their names."""
-        return {theirs: getattr(ours, own) for own, theirs in self._options.items()}
+        return {theirs: getattr(ours, own) for own, theirs in self.options.items()}
 
     def ours(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
         """Return the options by our names, from a function of their names."""
-        return {own: value_of(theirs) for own, theirs in self._options.items()}
+        return {own: value_of(theirs) for own, theirs in self.options.items()}
 
 
 def check_options(label: str, value_of: Callable[[str, Any], Any], **expected: Any) -> None:
@@ -83,6 +88,7 @@ def check_built(model: object, function: str) -> dict[str, Shape]:
 
 def check_masks(layer: Any, function: str) -> None:
     """Refuse a mask, and dropout inside a layer, that the conversion has no counterpart for."""
+    check_states(layer, function)
     second = shapes_of(layer.input_shape)[1:]
     takes = isinstance(layer, (Recurrent, GlobalPooling, mg.Bidirectional)) and bool(second)
     beside_query = isinstance(layer, mg.MultiHeadAttention) and layer.masked_query
@@ -93,6 +99,13 @@ def check_masks(layer: Any, function: str) -> None:
             raise ValueError(
                 f"{function} expects {layer.label} with {name}=0, got {rate}: put Dropout before it"
             )
+
+
+def check_states(layer: Any, function: str) -> None:
+    """Refuse a recurrent layer whose state comes from another layer, or goes to one."""
+    for name in ("initial_state", "return_state"):
+        if getattr(layer, name, False):
+            raise ValueError(f"{function} expects {layer.label} with {name}=False, got True")
 
 
 def check_trainable(model: mg.Model, function: str) -> Any:
@@ -134,7 +147,7 @@ def windows_of(layer: Any) -> tuple[tuple[int, ...], ...]:
 def pads_of(layer: Any) -> list[tuple[int, int]] | None:
     """Return the padding of both ends of each axis; None if it depends on an unknown length."""
     lengths = layer.input_shape[:-1]
-    if isinstance(layer, mg.Conv2DTranspose):  # its padding is the same for any length
+    if isinstance(layer, ConvolutionTranspose):  # its padding is the same for any length
         lengths = tuple(n or 64 for n in lengths)
     if layer.padding == "same" and None in lengths:
         return None

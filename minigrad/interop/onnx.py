@@ -19,12 +19,15 @@ from minigrad.interop.models import (
     CONTAINERS,
     MERGES,
     check_built,
+    check_states,
     gaps_of,
     integer_inputs,
     kind_of_layer,
     pads_of,
     windows_of,
 )
+from minigrad.layers.convolution import ConvolutionTranspose
+from minigrad.layers.padding import ZeroPadding
 from minigrad.layers.rectifiers import SELU_ALPHA, SELU_SCALE
 from minigrad.layers.windows import per_axis
 from minigrad.util.atomic import StrPath, atomic_write
@@ -114,7 +117,7 @@ class _Writer:
         """Return the sum, the mean, the product or the concatenation of values."""
         if how == "concat":
             return self.op("Concat", *values, axis=-1)
-        kind = "Mul" if how == "multiply" else "Add"
+        kind = _MERGES[how]
 
         def merged(*values: str) -> str:
             h = reduce(lambda a, b: self.op(kind, a, b), values)
@@ -215,6 +218,13 @@ class _Writer:
         return bytes(made.SerializeToString())
 
 
+_MERGES = {
+    "add": "Add", "subtract": "Sub", "mean": "Add", "multiply": "Mul", "maximum": "Max",
+    "minimum": "Min",
+}  # fmt: skip
+"""The operators that merge two values."""
+
+
 def _needed(nodes: Sequence[Any], outputs: set[str]) -> list[Any]:
     """Return the nodes that the outputs depend on, in order."""
     wanted, kept = set(outputs), []
@@ -261,6 +271,10 @@ def _gelu(to: _Writer, layer: Any, z: str) -> str:
 _ACTIVATIONS: dict[type[Layer], Callable[[_Writer, Any, str], str]] = {
     mg.Identity: lambda to, layer, z: z,
     mg.Dropout: lambda to, layer, z: z,
+    mg.SpatialDropout1D: lambda to, layer, z: z,
+    mg.SpatialDropout2D: lambda to, layer, z: z,
+    mg.GaussianNoise: lambda to, layer, z: z,
+    mg.Rescaling: lambda to, layer, z: to.op("Add", to.op("Mul", z, layer.scale), layer.offset),
     mg.Sigmoid: lambda to, layer, z: to.op("Sigmoid", z),
     mg.Tanh: lambda to, layer, z: to.op("Tanh", z),
     mg.ReLU: lambda to, layer, z: to.op("Relu", z),
@@ -318,7 +332,7 @@ def _windowed(kind: str, to: _Writer, layer: Any, x: str, *weights: Value, **mor
 
 
 def _convolution(to: _Writer, layer: Any, x: str) -> str:
-    windows, transposed = windows_of(layer), isinstance(layer, mg.Conv2DTranspose)
+    windows, transposed = windows_of(layer), isinstance(layer, ConvolutionTranspose)
     more: dict[str, Any] = {"dilations": windows[2]}
     if transposed and layer.padding == "same":
         more["output_padding"] = gaps_of(*windows)
@@ -327,6 +341,75 @@ def _convolution(to: _Writer, layer: Any, x: str) -> str:
         weights.append(layer.bias)
     kind = "ConvTranspose" if transposed else "Conv"
     return _activated(to, layer, _windowed(kind, to, layer, x, *weights, **more))
+
+
+def _depthwise(to: _Writer, layer: Any, x: str) -> str:
+    height, width, channels, _ = layer.weight.shape
+    weights = [layer.weight.value.transpose(2, 3, 0, 1).reshape(-1, 1, height, width)]
+    if isinstance(layer, mg.DepthwiseConv2D) and layer.bias is not None:
+        weights.append(layer.bias)
+    more = {"dilations": windows_of(layer)[2], "group": channels}
+    z = _windowed("Conv", to, layer, x, *weights, **more)
+    if isinstance(layer, mg.SeparableConv2D):
+        z = _affine(to, z, layer.pointwise_weight, layer.bias)
+    return _activated(to, layer, z)
+
+
+def _ended(to: _Writer, layer: Any, x: str) -> str:
+    """Pad or crop the axes between the batch and the channels."""
+    if isinstance(layer, ZeroPadding):
+        ends = [(0, 0), *layer.ends, (0, 0)]
+        pads = [first for first, _ in ends] + [last for _, last in ends]
+        return to.op("Pad", x, np.array(pads, np.int64), 0.0)
+    starts, stops = zip(*layer.ends, strict=True)
+    far = np.iinfo(np.int64).max
+    axes = range(1, layer.axes + 1)
+    return to.op("Slice", x, [-n for n in starts], [n or far for n in stops], [*axes])
+
+
+def _slice(to: _Writer, layer: mg.Slice, x: str) -> str:
+    rank, far = len(layer.input_shape or ()), np.iinfo(np.int64).max
+    items = [*layer.places[1:]]
+    if Ellipsis in items:
+        place = items.index(Ellipsis)
+        items[place : place + 1] = [slice(None)] * (rank + 1 - len(items))
+    starts, stops, axes, steps, dropped = [], [], [], [], []
+    for axis, item in enumerate(items, start=1):
+        if isinstance(item, int):
+            dropped.append(axis)
+            item = slice(item, item + 1 or None)
+        assert isinstance(item, slice)
+        step = 1 if item.step is None else item.step
+        first, last = (0, far) if step > 0 else (far, -far)
+        starts.append(first if item.start is None else item.start)
+        stops.append(last if item.stop is None else item.stop)
+        axes.append(axis)
+        steps.append(step)
+    h = to.op("Slice", x, starts, stops, axes, steps)
+    return to.op("Squeeze", h, dropped) if dropped else h
+
+
+def _prelu(to: _Writer, layer: mg.PReLU, z: str) -> str:
+    return to.op("Where", to.op("Greater", z, 0.0), z, to.op("Mul", z, layer.slope))
+
+
+def _dot(to: _Writer, layer: mg.Dot, a: str, b: str) -> str:
+    def vectors(x: str, place: int) -> str:
+        shape = (layer.input_shape or ())[place]
+        if len(shape) == 1:
+            x = to.op("Unsqueeze", x, [1])
+        elif layer.both_axes[place] in (1, -2):
+            x = to.op("Transpose", x, perm=[0, 2, 1])
+        if layer.normalize:
+            total = to.op("ReduceSum", to.op("Mul", x, x), [-1])
+            length = to.op("Sqrt", total)
+            x = to.op("Div", x, to.op("Where", to.op("Greater", length, 0.0), length, 1.0))
+        return x
+
+    h = to.op("MatMul", vectors(a, 0), to.op("Transpose", vectors(b, 1), perm=[0, 2, 1]))
+    ranks = [len(shape) for shape in layer.input_shape or ()]
+    dropped = [axis for axis, rank in enumerate(ranks, start=1) if rank == 1]
+    return to.op("Squeeze", h, dropped[:1]) if dropped else h
 
 
 def _global_pooling(kind: str, to: _Writer, layer: Any, x: str, mask: str = "") -> str:
@@ -344,16 +427,17 @@ def _global_pooling(kind: str, to: _Writer, layer: Any, x: str, mask: str = "") 
     return to.op(kind, to.channels_first(x, rank), axes=list(range(2, rank)), keepdims=0)
 
 
-def _upsampling(to: _Writer, layer: mg.UpSampling2D, x: str) -> str:
-    scales = to.constant(np.array([1, 1, *per_axis(layer.size, 2)], np.float32), exact=True)
-    smooth = layer.interpolation == "bilinear"
+def _upsampling(to: _Writer, layer: Any, x: str) -> str:
+    sizes, rank = per_axis(layer.size, layer.axes), layer.axes + 2
+    scales = to.constant(np.array([1, 1, *sizes], np.float32), exact=True)
+    smooth = isinstance(layer, mg.UpSampling2D) and layer.interpolation == "bilinear"
     options: dict[str, Any] = {
         "mode": "linear" if smooth else "nearest",
         "nearest_mode": "floor",
         "coordinate_transformation_mode": "half_pixel" if smooth else "asymmetric",
     }
-    h = to.op("Resize", to.channels_first(x, 4), "", scales, **options)
-    return to.channels_last(h, 4)
+    h = to.op("Resize", to.channels_first(x, rank), "", scales, **options)
+    return to.channels_last(h, rank)
 
 
 # Normalization: for each feature, or along some axes.
@@ -504,7 +588,8 @@ def _held(to: _Writer, h: str, count: str) -> str:
     return to.op("GatherElements", states, place, axis=0)
 
 
-def _recurrent(to: _Writer, layer: Any, x: str, mask: str = "") -> str:
+def _recurrent(to: _Writer, layer: Any, x: str, *masks: str) -> str:
+    check_states(layer, "export")
     kind, order = _GATES[type(layer)]
 
     def arranged(parameter: Any) -> Array:
@@ -519,8 +604,8 @@ def _recurrent(to: _Writer, layer: Any, x: str, mask: str = "") -> str:
             recurrent[0, 2 * layer.units :] = layer.recurrent_bias.value
         bias = [np.concatenate([arranged(layer.bias), recurrent], axis=1)]
     steps = to.op("Transpose", _flipped(to, x) if layer.go_backwards else x, perm=[1, 0, 2])
-    if mask:
-        real, count = _count(to, mask, backwards=layer.go_backwards)
+    if masks:
+        real, count = _count(to, *masks, backwards=layer.go_backwards)
         steps = _moved(to, steps, real, count)
     h = to.op(
         kind,
@@ -529,10 +614,10 @@ def _recurrent(to: _Writer, layer: Any, x: str, mask: str = "") -> str:
         arranged(layer.recurrent_weight),
         *bias,
         hidden_size=layer.units,
-        output=0 if layer.return_sequences or mask else 1,
+        output=0 if layer.return_sequences or masks else 1,
         **({"linear_before_reset": 1} if kind == "GRU" else {}),
     )
-    if mask:
+    if masks:
         h = _held(to, to.op("Squeeze", h, [1]), count)
         if not layer.return_sequences:
             return to.op("Gather", h, np.int64(-1))
@@ -560,7 +645,18 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.Dense: _dense,
     mg.Conv1D: _convolution,
     mg.Conv2D: _convolution,
+    mg.Conv1DTranspose: _convolution,
     mg.Conv2DTranspose: _convolution,
+    mg.DepthwiseConv2D: _depthwise,
+    mg.SeparableConv2D: _depthwise,
+    **dict.fromkeys([mg.ZeroPadding1D, mg.ZeroPadding2D, mg.Cropping1D, mg.Cropping2D], _ended),
+    mg.PReLU: _prelu,
+    mg.Dot: _dot,
+    mg.Slice: _slice,
+    mg.Permute: lambda to, layer, x: to.op("Transpose", x, perm=[0, *layer.dims]),
+    mg.RepeatVector: lambda to, layer, x: to.op(
+        "Tile", to.op("Unsqueeze", x, [1]), np.array([1, layer.n, 1], np.int64)
+    ),
     mg.MaxPooling1D: partial(_windowed, "MaxPool"),
     mg.MaxPooling2D: partial(_windowed, "MaxPool"),
     mg.AveragePooling1D: partial(_windowed, "AveragePool"),
@@ -569,6 +665,7 @@ WRITERS: dict[type[Layer], Callable[..., Any]] = {
     mg.GlobalMaxPooling2D: partial(_global_pooling, "ReduceMax"),
     mg.GlobalAveragePooling1D: partial(_global_pooling, "ReduceMean"),
     mg.GlobalAveragePooling2D: partial(_global_pooling, "ReduceMean"),
+    mg.UpSampling1D: _upsampling,
     mg.UpSampling2D: _upsampling,
     mg.BatchNorm: _batch_norm,
     mg.LayerNorm: _layer_norm,

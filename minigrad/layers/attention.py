@@ -240,6 +240,10 @@ class MultiHeadAttention(Layer):
             heads.extend(split.transpose(2, 0, 3, 1, 4))
         return heads
 
+    def attended(self, query: Array, value: Array | None = None, mask: Array | None = None) -> Any:
+        """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
+        return self._check_inputs(query, value, mask)
+
     def _check_inputs(self, query: Array, value: Array | None, mask: Array | None) -> Any:
         """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
         if self.masked_query and mask is None:
@@ -301,8 +305,10 @@ class MultiHeadAttention(Layer):
     def _check_mask(self, shape: Shape, queries: int | None, keys: int | None) -> None:
         one, each = (keys,), (queries, keys)
         if not (fits(shape, one) or fits(shape, each)):
+            way = ": pass the query and the value, of which it makes the keys"
             raise ValueError(
                 f"{self.label} expects a mask with rows of shape {one} or {each}, got {shape}"
+                f"{way if shape == self._shapes[1] else ''}"
             )
 
     @property

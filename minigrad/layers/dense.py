@@ -22,7 +22,8 @@ class Dense(Affine):
     Rows may have more axes, as in (batch, time, inputs): W multiplies each vector along the last
     axis, as in Keras and PyTorch, and the sums over rows below are over all of these vectors.
 
-    Backward, with delta = dJ/dz of shape (batch, ..., units):
+    Backward takes dJ/da of the output a, z or the activation of z. With delta = dJ/dz of shape
+    (batch, ..., units), which is dJ/da times the activation's derivative:
 
         dJ/dW = x^T delta        sum over rows of delta_k a_j (Equation 6), or delta_j a_i (11)
         dJ/db = sum over rows of delta

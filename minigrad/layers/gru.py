@@ -104,9 +104,13 @@ class GRU(Recurrent):
 
     @override
     def backward_steps(
-        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+        self,
+        deltas: list[Array],
+        states: list[Array],
+        kept: tuple[Array, ...],
+        factor: Array | None,
     ) -> Array:
-        (h,), (gates,), units = states, kept, self.units
+        (delta_h,), (h,), (gates,), units = deltas, states, kept, self.units
         r, u, n, k = gates.swapaxes(0, 1)
         delta = np.empty_like(gates)  # the factors of delta_h, by which each step multiplies
         delta_r, delta_u, delta_n, delta_k = delta.swapaxes(0, 1)

@@ -91,9 +91,14 @@ class LSTM(Recurrent):
 
     @override
     def backward_steps(
-        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+        self,
+        deltas: list[Array],
+        states: list[Array],
+        kept: tuple[Array, ...],
+        factor: Array | None,
     ) -> Array:
-        c, (gates, tanh_c), weight = states[1], kept, self.recurrent_weight.value
+        (delta_h, delta_c), (_, c), (gates, tanh_c) = deltas, states, kept
+        weight = self.recurrent_weight.value
         i, f, g, o = gates.swapaxes(0, 1)
         delta = 1 - gates  # the factors of delta_c and delta_h, by which each step multiplies
         delta *= gates
@@ -104,11 +109,10 @@ class LSTM(Recurrent):
         delta_o *= tanh_c
         columns = delta.reshape(len(delta), 4 * self.units, -1)
         through_h = o * (1 - tanh_c * tanh_c)
-        delta_c = np.zeros_like(c[0])
         for t in reversed(range(len(delta))):
-            delta_c += delta_h[t + 1] * through_h[t]
-            delta[t, :3] *= delta_c
+            delta_c[t + 1] += delta_h[t + 1] * through_h[t]
+            delta[t, :3] *= delta_c[t + 1]
             delta[t, 3] *= delta_h[t + 1]
-            delta_c *= f[t]
+            delta_c[t] += delta_c[t + 1] * f[t]
             delta_h[t] += dropped(np.dot(weight, columns[t]), factor)
         return columns

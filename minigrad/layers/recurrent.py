@@ -35,11 +35,12 @@ class Recurrent(Layer):
 
     `weight` W has shape (features, gates * units), `recurrent_weight` U (units, gates * units), and
     `bias` b (gates * units,). Rows have the shape (time, features), where the time may be None: a
-    length that varies from batch to batch. In each batch the state starts at zero.
+    length that varies from batch to batch. In each batch the state starts at zero, or with
+    `initial_state` at the last input.
 
     A mask as the second input, with rows of shape (time,), is 1 for real steps and 0 for padding,
     where the state stays as it is: h_t = h_(t-1). The last output is that of the last real step.
-    With a mask, `backward` returns (dJ/dx, None).
+    With several inputs, `backward` returns a delta for each, None for the mask.
 
     In training, `dropout` sets features of x_t to 0 before W, and `recurrent_dropout` units of
     h_(t-1) before U; the others are divided by 1 - rate. Each row draws its own, once for all steps
@@ -82,6 +83,10 @@ class Recurrent(Layer):
     """The fraction of the features of x_t to drop in training, from 0 to below 1."""
     recurrent_dropout: float = option(check_fraction, default=0.0)
     """The same for the units of h_(t-1) before U."""
+    return_state: bool = option(check_bool, default=False)
+    """True returns all that a step passes on in place of h: [h, c] side by side for an `LSTM`."""
+    initial_state: bool = option(check_bool, default=False)
+    """True takes the first state as the last input, in the form that `return_state` gives."""
     use_bias: bool = option(check_bool, default=True)
     """False leaves b out."""
     weight_initializer: InitializerLike = option(check_initializer, default="glorot_uniform")
@@ -104,19 +109,42 @@ class Recurrent(Layer):
     @override
     def build(self, input_shape: Shape, rng: RNG) -> Shape:
         self.rng = rng
-        input_shape, *masks = shapes_of(input_shape)
+        input_shape, *others = shapes_of(input_shape)
         if len(input_shape) != 2:
             raise ValueError(
                 f"{self.label} expects input of shape (batch, time, features), got rows of shape "
                 f"{input_shape}{_SEQUENCES if len(input_shape) == 1 else ''}"
             )
-        for mask in masks:
+        mask, start = self._others(others)
+        if mask is not None:
             check_mask_shape(mask, input_shape[0], self.label)
+        if start not in (None, (self._size,)):
+            raise ValueError(
+                f"{self.label} expects a first state with rows of shape ({self._size},), got "
+                f"{start}"
+            )
         columns = self.gates * self.units
         self.weight = self._parameter("weight", (features(input_shape, self.label), columns), rng)
         self.recurrent_weight = self._parameter("recurrent_weight", (self.units, columns), rng)
         self.bias = self._parameter("bias", (columns,), rng) if self.use_bias else None
-        return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+        width = self._size if self.return_state else self.units
+        return (input_shape[0], width) if self.return_sequences else (width,)
+
+    @property
+    def _size(self) -> int:
+        """The length of the state: of h, or of [h, c]."""
+        return len(self.states) * self.units
+
+    def _others(self, others: Sequence[Any]) -> tuple[Any, Any]:
+        """Return what was given for the mask and for the first state, or None."""
+        if self.initial_state > len(others) or len(others) > 1 + self.initial_state:
+            names = "x, a mask and the first state" if self.initial_state else "x and a mask"
+            raise TypeError(
+                f"{self.label} expects {names}, got {1 + len(others)} inputs: only the mask may be "
+                "left out, and only with initial_state=True is there a first state"
+            )
+        mask, start = (*others, None, None)[:2]
+        return (mask, start) if len(others) == 2 or not self.initial_state else (None, mask)
 
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
         option = name.removesuffix("_weight")  # of recurrent_weight
@@ -150,15 +178,19 @@ class Recurrent(Layer):
         raise NotImplementedError(f"{self.label} must define forward_steps(inputs, states, factor)")
 
     def backward_steps(
-        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+        self,
+        deltas: list[Array],
+        states: list[Array],
+        kept: tuple[Array, ...],
+        factor: Array | None,
     ) -> Array:
         """Return delta_t of all steps, (time, gates * units, batch), to which a GRU adds delta_k.
 
-        delta_h[t] is the delta of the output h[t]; step t + 1 adds its own part of dJ/dh[t] to it.
-        The factor is that of h[t].
+        `deltas` has an array for each state: delta_h[t] is the delta of the output h[t], and step
+        t + 1 adds its own part of dJ/dh[t] to it. The factor is that of h[t].
         """
         raise NotImplementedError(
-            f"{self.label} must define backward_steps(delta_h, states, kept, factor)"
+            f"{self.label} must define backward_steps(deltas, states, kept, factor)"
         )
 
     @override
@@ -173,19 +205,34 @@ class Recurrent(Layer):
             raise ValueError(f"{self.label} expects at least 1 time step, got input {x.shape}")
 
     @override
-    def forward(self, x: Array, mask: Array | None = None, *, training: bool = True) -> Array:
+    def forward(self, x: Array, *others: Array, training: bool = True) -> Array:
+        mask, start = self._others(others)
         time = self._input_shape[0]
         self.check_input(x, (time, len(self.weight.value)))
         real = None if mask is None else self._real_steps(mask, x)
         factor = self._draw(*x.shape[::2]) if training and self.stochastic else None
-        inputs, states, kept = self._run(x, real=real, factor=factor)
+        inputs, states, kept = self._run(x, self._parts(start, len(x)), real, factor)
         if training:
             self.cache = inputs, states, kept, factor, real
-        h = states[0] if real is None else real.held(states[0])
+        returned = states if self.return_state else states[:1]
+        if real is not None:
+            returned = [real.held(state) for state in returned]
+        state = returned[0] if len(returned) == 1 else np.concatenate(returned, axis=1)
         if self.return_sequences:
-            return _rows_first(h[1:], backwards=self.restores_order)
-        last: Array = h[-1].T.copy()
+            return _rows_first(state[1:], backwards=self.restores_order)
+        last: Array = state[-1].T.copy()
         return last
+
+    def _parts(self, start: Array | None, rows: int) -> list[Array] | None:
+        """Return h, and c, of a first state."""
+        if start is None:
+            return None
+        if start.shape != (rows, self._size):
+            raise ValueError(
+                f"{self.label} expects a first state of shape {(rows, self._size)}, got "
+                f"{start.shape}"
+            )
+        return np.split(start, len(self.states), axis=1)
 
     def _real_steps(self, mask: Array, x: Array) -> RealSteps:
         real = real_steps(mask, x, self.label)
@@ -254,41 +301,45 @@ class Recurrent(Layer):
     @np.errstate(over="ignore", invalid="ignore")  # deltas may explode on the way back in time
     def backward(self, delta: Array) -> Any:
         weight, (*_, factor, real) = self.weight.value, self.cache
-        delta_z = self._parameter_gradients(delta)
+        delta_z, start_delta = self._parameter_gradients(delta)
         delta_z = delta_z[:, : weight.shape[1]]  # without a GRU's delta_k
         input_delta = np.matmul(weight, delta_z)
         if factor is not None:
             input_delta *= factor[self.units : -1]
-        if real is None:
-            return _rows_first(input_delta, backwards=self.go_backwards)
-        return _rows_first(real.back(input_delta), backwards=self.go_backwards), None
+        if real is not None:
+            input_delta = real.back(input_delta)
+        delta_x = _rows_first(input_delta, backwards=self.go_backwards)
+        others = [*([] if real is None else [None]), *([start_delta] if self.initial_state else [])]
+        return (delta_x, *others) if others else delta_x
 
     @override
     @np.errstate(over="ignore", invalid="ignore")
     def backward_parameters(self, delta: Array) -> None:
         self._parameter_gradients(delta)
 
-    def _parameter_gradients(self, delta: Array) -> Array:
-        """Assign dJ/dW, dJ/dU and dJ/db, and return delta_t of all steps."""
+    def _parameter_gradients(self, delta: Array) -> tuple[Array, Array]:
+        """Assign dJ/dW, dJ/dU and dJ/db; return delta_t of all steps, and of the first state."""
         inputs, states, kept, factor, real = self.cache
         steps, rows = len(inputs) - 1, inputs.shape[2]
-        delta_h = np.zeros((steps + 1, self.units, rows), inputs.dtype)
+        width = self._size if self.return_state else self.units
+        of_state = np.zeros((steps + 1, self._size, rows), inputs.dtype)
         if self.return_sequences:
-            self.check_delta(delta, (rows, steps, self.units))
-            delta_h[1:] = _steps_first(delta, backwards=self.restores_order)
+            self.check_delta(delta, (rows, steps, width))
+            of_state[1:, :width] = _steps_first(delta, backwards=self.restores_order)
         else:
-            self.check_delta(delta, (rows, self.units))
-            delta_h[-1] = delta.T
+            self.check_delta(delta, (rows, width))
+            of_state[-1, :width] = delta.T
         if real is not None:
-            delta_h = real.gathered(delta_h)
+            of_state = real.gathered(of_state)
         of_h = None if factor is None else factor[: self.units]
-        delta_z = self.backward_steps(delta_h, states, kept, of_h)
+        deltas = np.split(of_state, len(states), axis=1)  # views: the steps add to them
+        delta_z = self.backward_steps(deltas, states, kept, of_h)
         self.assign_gradients(dropped(inputs[:-1], factor), delta_z)
-        return delta_z
+        return delta_z, of_state[0].T.copy()
 
     @property
     def _input_shape(self) -> Shape:
-        """The shape of a row, without that of a mask."""
+        """The shape of a row of x, without those of other inputs."""
         return shapes_of(self.input_shape)[0] or (None, 0)
 
     @property
@@ -349,9 +400,13 @@ class SimpleRNN(Recurrent):
 
     @override
     def backward_steps(
-        self, delta_h: Array, states: list[Array], kept: tuple[Array, ...], factor: Array | None
+        self,
+        deltas: list[Array],
+        states: list[Array],
+        kept: tuple[Array, ...],
+        factor: Array | None,
     ) -> Array:
-        (h,) = states
+        (delta_h,), (h,) = deltas, states
         weight = self.recurrent_weight.value
         delta = 1 - h[1:] * h[1:]
         for t in reversed(range(len(delta))):
@@ -396,6 +451,10 @@ class Bidirectional(Parallel):
             raise ValueError(
                 f"Bidirectional expects a layer that goes forwards, got {layer!r}: leave out "
                 "go_backwards, which the second layer has"
+            )
+        if layer.initial_state:
+            raise ValueError(
+                f"Bidirectional starts both layers at zero, got {layer!r}: leave out initial_state"
             )
         layer.name = layer.name or "forward"
         options = {**layer.get_config(), "go_backwards": True, "name": "backward"}

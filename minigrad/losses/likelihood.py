@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from minigrad.core.loss import Loss
 from minigrad.data.arrays import Array, Shape
-from minigrad.data.targets import check_classes, check_range
+from minigrad.data.labels import check_classes, check_range
 from minigrad.util.config import register
 from minigrad.util.fields import option, options
 from minigrad.util.options import check_bool

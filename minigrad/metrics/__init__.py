@@ -11,16 +11,15 @@ from minigrad.metrics.classification import (
 )
 from minigrad.metrics.named import (
     METRICS,
-    Metric,
     Metrics,
     OfOutput,
-    as_number,
     better_of,
     metric,
     named_metrics,
 )
 from minigrad.metrics.probabilities import log_loss, pr_auc, roc_auc
 from minigrad.metrics.regression import huber, mae, mse, r2, rmse
+from minigrad.metrics.running import Metric, as_number
 from minigrad.metrics.with_options import AtThreshold, OfProbabilities, TopK
 from minigrad.util.lookup import unknown_in
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import as_array, as_data, check_finite
-from minigrad.data.targets import check_classes, check_range, like_prediction
+from minigrad.data.labels import check_classes, check_range
+from minigrad.data.targets import like_prediction
 from minigrad.metrics.averages import average, spread
 from minigrad.metrics.named import metric
 from minigrad.metrics.with_options import Labels, check_labels, for_loss

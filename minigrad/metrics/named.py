@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import signature
-from typing import Any, Literal, SupportsFloat, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
-import numpy as np
 from typing_extensions import override
 
 from minigrad.data.by_name import Data, of
+from minigrad.metrics.running import Metric, measured
 from minigrad.util.config import Configurable, register
-from minigrad.util.names import kind_of, nearest
-
-Metric: TypeAlias = Callable[..., float]
-"""A function of (target, prediction), called once with all rows. The target has the form that the
-loss takes: the predictions' shape, or class indices of shape (n,). If it has an argument
-`sample_weight`, it is given the weights of the rows or terms, where there are any."""
+from minigrad.util.names import nearest
 
 Metrics: TypeAlias = "Sequence[str | Metric] | Mapping[str, Sequence[str | Metric]] | None"
 """Names such as "mae", or functions; for several outputs a dict of such lists."""
@@ -91,7 +85,7 @@ def named_metrics(metrics: Metrics, loss: Any = None) -> dict[str, Metric]:
 
     Args:
         metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction); for
-            several outputs a dict of such lists.
+            several outputs a dict of such lists, or a list with one or several for each output.
         loss: metrics of this package take its threshold, and whether it takes logits and several
             labels per row; or a dict with the loss of each output.
 
@@ -103,6 +97,8 @@ def named_metrics(metrics: Metrics, loss: Any = None) -> dict[str, Metric]:
         return {}
     of_outputs = isinstance(metrics, Sequence) and all(isinstance(m, OfOutput) for m in metrics)
     if isinstance(loss, Mapping) and not of_outputs:
+        if isinstance(metrics, (list, tuple)) and len(metrics) == len(loss):
+            metrics = dict(zip(loss, map(_as_list, metrics), strict=True))
         if not isinstance(metrics, Mapping):
             way = f"metrics={{'{next(iter(loss))}': [...]}}"
             raise TypeError(
@@ -116,7 +112,7 @@ def named_metrics(metrics: Metrics, loss: Any = None) -> dict[str, Metric]:
             for name, metric in named_metrics(own, loss[output]).items()
         }
     listed = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Mapping))
-    if not listed or callable(metrics):
+    if not listed or callable(metrics) or getattr(metrics, "shape", None) == ():
         given = getattr(metrics, "__name__", repr(metrics))
         way = given if isinstance(metrics, str) or callable(metrics) else "'mae'"
         raise TypeError(f"metrics expects a list, got {given}: pass metrics=[{way}]")
@@ -136,6 +132,10 @@ def named_metrics(metrics: Metrics, loss: Any = None) -> dict[str, Metric]:
     return found
 
 
+def _as_list(metrics: Any) -> Any:
+    return metrics if isinstance(metrics, (list, tuple)) else [metrics]
+
+
 def better_of(metric: Metric) -> str | None:
     """Return "min" or "max", the better direction of a metric; None if it doesn't say.
 
@@ -145,31 +145,6 @@ def better_of(metric: Metric) -> str | None:
     name = re.sub(r"^top_\d+", "top_k", getattr(metric, "__name__", ""))
     better: str | None = getattr(metric, "better", getattr(METRICS.get(name), "better", None))
     return better
-
-
-def measured(metric: Metric, target: Data, prediction: Data, weight: Data | None) -> Any:
-    """Return what a metric gives over all rows, with the weights if it takes any."""
-    if weight is None or not _takes_weights(metric):
-        return metric(target, prediction)
-    return metric(target, prediction, sample_weight=weight)
-
-
-def as_number(name: str, value: Any) -> float:
-    """Return what a metric returned as a float."""
-    if np.ndim(value) or not isinstance(value, SupportsFloat):
-        raise TypeError(
-            f"metric '{name}' must return a number, got {kind_of(value)} of shape "
-            f"{np.shape(value)}: return its mean"
-        )
-    return float(value)
-
-
-def _takes_weights(metric: Metric) -> bool:
-    call = type(metric).__call__ if isinstance(metric, Configurable) else metric
-    try:
-        return "sample_weight" in signature(call).parameters
-    except ValueError:  # of a built-in function
-        return False
 
 
 def _by_name(name: str, loss: Any) -> Metric:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
+from typing import Any, SupportsFloat, TypeAlias
 
 import numpy as np
 
 from minigrad.data.by_name import Data, concatenate, each, of
 from minigrad.data.rows import Rows
-from minigrad.metrics.named import Metric, as_number, measured
+from minigrad.util.config import Configurable
+from minigrad.util.names import kind_of
+
+Metric: TypeAlias = Callable[..., float]
+"""A function of (target, prediction), called once with all rows. The target has the form that the
+loss takes: the predictions' shape, or class indices of shape (n,). If it has an argument
+`sample_weight`, it is given the weights of the rows or terms, where there are any."""
 
 
 class RunningMetrics:
@@ -124,3 +131,28 @@ class RunningMetrics:
         }
         j = sum(parts.values()) + self._average(self._regularizations)
         return {"loss": j, **{f"{name}_loss": value for name, value in parts.items()}}
+
+
+def measured(metric: Metric, target: Data, prediction: Data, weight: Data | None) -> Any:
+    """Return what a metric gives over all rows, with the weights if it takes any."""
+    if weight is None or not _takes_weights(metric):
+        return metric(target, prediction)
+    return metric(target, prediction, sample_weight=weight)
+
+
+def as_number(name: str, value: Any) -> float:
+    """Return what a metric returned as a float."""
+    if np.ndim(value) or not isinstance(value, SupportsFloat):
+        raise TypeError(
+            f"metric '{name}' must return a number, got {kind_of(value)} of shape "
+            f"{np.shape(value)}: return its mean"
+        )
+    return float(value)
+
+
+def _takes_weights(metric: Metric) -> bool:
+    call = type(metric).__call__ if isinstance(metric, Configurable) else metric
+    try:
+        return "sample_weight" in signature(call).parameters
+    except ValueError:  # of a built-in function
+        return False

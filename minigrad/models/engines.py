@@ -1,4 +1,4 @@
-"""The engine that a method's option names."""
+"""Engines: what computes the steps of `fit` in place of NumPy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from minigrad.jit import JaxEngine
 
 
-def jax_engine(engine: object) -> JaxEngine:
-    """Return the engine of JAX, itself or by its name."""
+def jax_engine(engine: str | JaxEngine) -> JaxEngine:
+    """Return the engine, or the default one for its name "jax"."""
     if isinstance(engine, str) and engine != "jax":
         raise ValueError(f"engine expects 'numpy', 'jax' or a JaxEngine, got {engine!r}")
     from minigrad.jit import JaxEngine

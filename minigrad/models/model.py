@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -17,17 +18,17 @@ from minigrad.core.model import BaseModel
 from minigrad.core.optimizer import Optimizer
 from minigrad.core.trainer import Run, Trainer
 from minigrad.data.arrays import Array, DType, Shape, check_finite
-from minigrad.data.by_name import Arrays, Data, check_names, each, labelled, naming
+from minigrad.data.by_name import Arrays, Data, each, labelled, names_of
 from minigrad.data.rows import Form, Rows, as_inputs, as_pair, as_rows
 from minigrad.history import History
-from minigrad.metrics.named import Metric, Metrics, named_metrics
-from minigrad.metrics.running import RunningMetrics
-from minigrad.models.evaluate import evaluate
+from minigrad.metrics.running import Metric
+from minigrad.models.evaluation import Evaluation
 from minigrad.models.last_good_epoch import LastGoodEpoch
 from minigrad.models.sharing import separate_uses
 from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.display import Display
 from minigrad.util.fields import explained
+from minigrad.util.names import check_name
 from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.random import RNG, RNGLike
 
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from minigrad.explain import Explanation
     from minigrad.film import Film
     from minigrad.graphs.graph import Input
+    from minigrad.graphs.joint_loss import Losses
     from minigrad.graphs.symbol import Symbol
     from minigrad.jit import JaxEngine
+    from minigrad.metrics.named import Metrics
     from minigrad.objective import Objective
     from minigrad.util.progress import Verbose
 
@@ -95,7 +98,7 @@ class Model(BaseModel):
         dtype: DType = "float64",
         name: str = "",
     ) -> None:
-        self.name = name
+        self.name = check_name(name, "name", self)
         if isinstance(network, Layer):
             if inputs is not None or outputs is not None:
                 raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")
@@ -158,7 +161,7 @@ class Model(BaseModel):
             return as_inputs(inputs[0], names)
         if len(inputs) != len(names):
             raise TypeError(f"{self.label} expects {len(names) or 1} inputs, got {len(inputs)}")
-        return as_inputs(dict(zip(names, inputs, strict=True)), names)
+        return as_inputs(inputs, names)
 
     @override
     def astype(self, dtype: DType) -> Self:
@@ -173,17 +176,19 @@ class Model(BaseModel):
         self,
         *,
         optimizer: Optimizer | str,
-        loss: Loss | str | Mapping[str, Loss | str],
+        loss: Losses,
         metrics: Metrics = (),
+        loss_weights: Mapping[str, float] | Sequence[float] | None = None,
     ) -> None:
         """Set how the model is trained; its history goes on.
 
         Args:
             optimizer: such as `SGD(learning_rate=0.1)`, or a name for its defaults: "sgd".
-            loss: such as `MSELoss()`, or a name for its defaults: "mse"; a dict of them for several
-                outputs.
+            loss: such as `MSELoss()`, or a name for its defaults: "mse"; for several outputs a dict
+                of them, or a list in the order of the outputs.
             metrics: names such as "mae" or "top_3_accuracy", or functions of (target, prediction);
-                a dict of such lists for several outputs.
+                for several outputs a dict of such lists, or a list of them in order.
+            loss_weights: for several outputs, a factor for the `scale` of each loss.
 
         Raises:
             TypeError, ValueError: an unknown name, a class in place of an object, or an optimizer
@@ -193,9 +198,17 @@ class Model(BaseModel):
         optimizer = as_object(Optimizer, optimizer, "optimizer")
         optimizer.check_owner(p for _, p in self.named_parameters())
         loss = self._as_loss(loss)
+        if loss_weights is not None:
+            from minigrad.graphs.joint_loss import weighted_losses
+
+            loss = weighted_losses(loss, loss_weights, names_of(self.output_layers))
         losses = loss.losses or loss
-        named = named_metrics(metrics, losses)
-        each(_warn_of_logits, losses, self._output_layers)
+        named: Mapping[str, Metric] = {}
+        if metrics:
+            from minigrad.metrics.named import named_metrics
+
+            named = named_metrics(metrics, losses)
+        each(_warn_of_logits, losses, self.output_layers)
         self.trainer = Trainer(self, optimizer, loss, named, self.history)
 
     @property
@@ -230,6 +243,7 @@ class Model(BaseModel):
         validation_split: float = 0.0,
         sample_weight: Arrays | None = None,
         class_weight: ClassWeight | None = None,
+        validation_freq: int = 1,
         steps_per_epoch: int | None = None,
         accumulate: int = 1,
         callbacks: Sequence[Callback | EpochFunction] = (),
@@ -244,21 +258,23 @@ class Model(BaseModel):
         Ctrl-C raises KeyboardInterrupt at once.
 
         Args:
-            x: rows of the input shape, real and finite; a memory-mapped file is read in blocks.
-                Without y: an iterable of batches, (x, y) or (x, y, sample_weight), or a function
-                that returns one.
-            y: a target for each row.
+            x: rows of the input shape, real and finite; a memory-mapped file is read in blocks. For
+                several inputs a dict by name, or a list in their order. Without y: an iterable of
+                batches, (x, y) or (x, y, sample_weight), or a function that returns one.
+            y: a target for each row; for several outputs a dict or a list, as x.
             epochs: how often to run through all rows.
             batch_size: rows in a step; None takes all as one batch. An iterable has its own.
             shuffle: draw a new order of the rows each epoch; not for an iterable or one batch.
             validation_data: (x, y), (x, y, sample_weight) or an iterable of such batches, evaluated
                 after each epoch.
             validation_split: or the fraction of the rows that is held out for that, chosen at
-                random; later calls with the same rows and fraction hold out the same.
+                random; later calls with the same rows and fraction hold out the same. With
+                `shuffle=False`, the last rows are held out.
             sample_weight: a weight for each row, or for each term, of the predictions' first axes,
                 such as (n, time); means of the loss and of metrics become weighted means.
             class_weight: a weight for each class, multiplied into the training weights; or
                 "balanced", so that all classes count alike.
+            validation_freq: evaluates the validation rows after every `validation_freq`-th epoch.
             steps_per_epoch: the batches an epoch takes from an iterable; None takes all.
             accumulate: the batches whose gradients are added up for one step, so that a step has
                 accumulate * batch_size rows, in the memory of batch_size.
@@ -290,7 +306,7 @@ class Model(BaseModel):
 
             refuse_options(_unknown, self.fit)
         trainer, jax = self._trainer("fit"), _jax_engine(engine)
-        loss, metrics = trainer.loss, trainer.metrics
+        loss = trainer.loss
         epochs = check_int(epochs, "epochs", "fit")
         if batch_size is not None:
             batch_size = check_int(batch_size, "batch_size", "fit")
@@ -299,20 +315,27 @@ class Model(BaseModel):
         data = self._data(x, y, sample_weight, loss=loss, epochs=epochs, steps=steps_per_epoch)
         if not isinstance(data, Rows) and batch_size not in (None, _BATCH_SIZE):
             raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
-        fraction = check_fraction(validation_split, "validation_split", "fit")
-        if fraction and validation_data is not None:
-            raise ValueError("fit takes validation_data or validation_split, not both")
-        validation = self._validation(validation_data, loss=loss, epochs=epochs)
-        if fraction:
-            from minigrad.data.split import split
+        validation = None
+        if validation_data is not None:
+            from minigrad.data.validation import as_validation
 
-            if self.validation_seed is None:
+            read = partial(self._data, loss=loss, epochs=epochs)
+            validation = as_validation(validation_data, read)
+        if fraction := check_fraction(validation_split, "validation_split", "fit"):
+            if validation is not None:
+                raise ValueError("fit takes validation_data or validation_split, not both")
+            from minigrad.data.validation import split
+
+            if shuffle and self.validation_seed is None:
                 self.validation_seed = int(self.rng.bytes(4).hex(), 16)
-            data, validation = split(data, fraction, self.validation_seed)
+            data, validation = split(data, fraction, self.validation_seed if shuffle else None)
+        validation_freq = check_int(validation_freq, "validation_freq", "fit")
+        if validation_freq > 1 and validation is None:
+            raise ValueError("validation_freq needs validation_data or validation_split")
         if class_weight is not None:
-            from minigrad.data.class_weight import weighted
+            from minigrad.data.class_weight import weighted_by_class
 
-            data = weighted(data, class_weight, self.output_shape or ())
+            data = weighted_by_class(data, class_weight, self.output_shape or ())
         self._gather()
         gradient = BlockGradient(self._computed, loss, parameters=self.parameters, threads=threads)
         if check_int(accumulate, "accumulate", "fit") > 1:
@@ -320,11 +343,6 @@ class Model(BaseModel):
         if isinstance(data, Rows):
             _check_batches(self, data, batch_size)
             data = data if jax else data.for_epochs(batch_size, gradient.rows)
-
-        def validate(source: Any) -> dict[str, float]:
-            forward = jax.forward() if jax else None
-            return evaluate(self, loss, metrics, source, gradient.rows, forward)
-
         make_run = jax.make_run if jax else Run
         run = make_run(
             gradient=gradient,
@@ -332,13 +350,25 @@ class Model(BaseModel):
             batch_size=batch_size,
             rng=self.rng if shuffle else None,
             good=LastGoodEpoch(self, trainer.optimizer),
-            metrics=lambda reused: RunningMetrics(loss, metrics, reused=reused),
+            evaluation=self._evaluation(trainer, gradient.rows, jax),
             validation=validation,
-            validate=validate,
+            validation_freq=validation_freq,
             callbacks=found,
             progress=shown,
         )
         return trainer.fit(run, epochs)
+
+    def train_on_batch(self, x: Arrays, y: Arrays, **options: Any) -> Any:
+        """Make one training step, and return the loss; see `minigrad.models.by_batch.step`."""
+        from minigrad.models.by_batch import step
+
+        return step(self._trainer("train_on_batch"), self._computed, self._rows, x, y, **options)
+
+    def test_on_batch(self, x: Arrays, y: Arrays, **options: Any) -> Any:
+        """Return the loss of a batch; see `minigrad.models.by_batch.measure`."""
+        from minigrad.models.by_batch import measure
+
+        return measure(self._trainer("test_on_batch"), self._computed, self._rows, x, y, **options)
 
     @explained
     def evaluate(
@@ -346,24 +376,40 @@ class Model(BaseModel):
         x: Arrays | Batches,
         y: Arrays | None = None,
         *,
+        batch_size: int | None = None,
         sample_weight: Arrays | None = None,
+        verbose: Verbose = 0,
         engine: EngineName | JaxEngine = "numpy",
     ) -> dict[str, float]:
-        """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`."""
+        """Return the loss and the metrics over all rows, by name; arguments and errors as `fit`.
+
+        `batch_size` is how many rows are computed at once; None takes what fits the cache. It
+        changes the result by rounding only.
+        """
         from minigrad.blocks.plan import Plan
 
         trainer, jax = self._trainer("evaluate"), _jax_engine(engine)
+        shown = _display(verbose, "evaluate")
         data = self._data(x, y, sample_weight, loss=trainer.loss)
-        forward = jax.Forward(self) if jax else None
-        return evaluate(self, trainer.loss, trainer.metrics, data, Plan(self).rows, forward)
+        if batch_size is not None:
+            batch_size = check_int(batch_size, "batch_size", "evaluate")
+            if not isinstance(data, Rows):
+                raise ValueError("batch_size needs arrays x and y, got an iterable of batches")
+        return self._evaluation(trainer, batch_size or Plan(self).rows, jax)(data, shown)
 
     @explained
     def predict(
-        self, x: Data, *, threads: int | None = None, engine: EngineName | JaxEngine = "numpy"
+        self,
+        x: Data,
+        *,
+        batch_size: int | None = None,
+        verbose: Verbose = 0,
+        threads: int | None = None,
+        engine: EngineName | JaxEngine = "numpy",
     ) -> Any:
         """Return the outputs for all rows; safe to call from many threads at once.
 
-        `threads` and `engine` are those of `fit`.
+        `batch_size` is that of `evaluate`, the other arguments are those of `fit`.
 
         Raises:
             TypeError: x isn't real numbers.
@@ -371,9 +417,14 @@ class Model(BaseModel):
         """
         from minigrad.blocks.block_gradient import predict
 
-        jax, inputs, network = _jax_engine(engine), self._inputs(x), self._computed
+        if batch_size is not None:
+            batch_size = check_int(batch_size, "batch_size", "predict")
+        jax, shown = _jax_engine(engine), _display(verbose, "predict")
+        inputs, network = self._inputs(x), self._computed
         forward = jax.Forward(network) if jax else None
-        return predict(network, inputs, self.dtype, threads=threads, forward=forward)
+        return predict(
+            network, inputs, self.dtype, batch_size, threads=threads, forward=forward, shown=shown
+        )
 
     def activations(self, x: Arrays) -> dict[str, Array]:
         """Return what each layer outputs for these rows in inference, by its path, in order."""
@@ -475,7 +526,9 @@ class Model(BaseModel):
         data = as_inputs(x, self.input_names)
         for label, array in labelled(data, "x"):
             check_finite(array, label)
-        self._build_or_check(data)
+        self._build_if_needed(data)
+        self.check_rows(data, self.input_shape)
+        _ = self.parameters  # gathers again if an attribute was replaced or added since
         return data
 
     def _trainer(self, call: str) -> Trainer:
@@ -485,24 +538,15 @@ class Model(BaseModel):
             )
         return self.trainer
 
-    @property
-    def _output_layers(self) -> Any:
-        """The layer that gives the output; of several outputs a dict of them."""
-        from minigrad.graphs.graph import Graph
-
-        return self.network.output_layers if isinstance(self.network, Graph) else self
-
-    def _as_loss(self, loss: Loss | str | Mapping[str, Loss | str]) -> Loss:
+    def _as_loss(self, given: Any) -> Loss:
         """Return a loss; for several outputs, one that has a loss for each of them."""
-        several = self._output_layers
-        if isinstance(several, dict):
-            check_names(getattr(loss, "losses", loss) or loss, tuple(several), "loss")
-        if isinstance(loss, Mapping):
-            from minigrad.graphs.joint_loss import JointLoss
+        outputs = names_of(self.output_layers)
+        if outputs or isinstance(given, Mapping):
+            from minigrad.graphs.joint_loss import as_losses
 
-            loss = JointLoss(loss)
-        loss = as_loss(loss)
-        if loss.losses and not isinstance(several, dict):
+            given = as_losses(given, outputs)
+        loss = as_loss(given)
+        if loss.losses and not outputs:
             raise ValueError(
                 f"{self.label} has a single output, got losses for {list(loss.losses)}"
             )
@@ -522,14 +566,12 @@ class Model(BaseModel):
         self, x: Arrays, y: Arrays, sample_weight: Arrays | None = None, *, loss: Loss
     ) -> Rows:
         """Validate inputs, targets and weights; an unbuilt model is built for them."""
-        x, y = as_pair(x, y, self.input_names)
-        self._build_or_check(x)
-        return as_rows(x, y, sample_weight, self._form(loss))
+        inputs, targets = as_pair(x, y, self.input_names, names_of(self.output_layers))
+        self._build_if_needed(inputs)
+        return as_rows(inputs, targets, sample_weight, self._form(loss))
 
     def _form(self, loss: Loss) -> Form:
-        return Form(
-            loss, self.output_shape, self.input_names, self.network, self.input_shape, self.dtype
-        )
+        return Form(loss, self.output_shape, self.network, self.input_shape, self.dtype)
 
     def _data(
         self,
@@ -552,27 +594,15 @@ class Model(BaseModel):
             raise TypeError("sample_weight needs x and y: batches are (x, y, sample_weight)")
         from minigrad.data.stream import Stream
 
-        stream = Stream(x, epochs=epochs, steps=steps)
-        self._build_or_check(stream.first_inputs(self.input_names))
+        names = self.input_names, names_of(self.output_layers)
+        stream = Stream(x, names, epochs=epochs, steps=steps)
+        self._build_if_needed(stream.first_inputs)
         return stream.of(self._form(loss))
 
-    def _validation(
-        self, data: Batches | Sequence[Arrays] | None, *, loss: Loss, epochs: int
-    ) -> Rows | Stream | None:
-        """Return validation_data as rows or as a stream; errors name it."""
-        if data is None:
-            return None
-        arrays = isinstance(data, tuple) or (
-            isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
-        )
-        with naming("validation_data"):
-            if not arrays:
-                return self._data(data, None, loss=loss, epochs=epochs)
-            if len(data) not in (2, 3):  # type: ignore[arg-type]
-                raise ValueError(
-                    f"expected (x, y) or (x, y, sample_weight), got {len(data)} items"  # type: ignore[arg-type]
-                )
-            return self._rows(*data, loss=loss)  # type: ignore[misc]
+    def _evaluation(self, trainer: Trainer, rows: int, jax: JaxEngine | None) -> Evaluation:
+        """Return what reports the loss and the metrics, by blocks of rows."""
+        forward = partial(jax.Forward, self) if jax else None
+        return Evaluation(self, trainer.loss, trainer.metrics, rows, forward)
 
     @override
     def get_config(self) -> dict[str, Any]:
@@ -607,13 +637,13 @@ class Model(BaseModel):
         return html(self)
 
 
-def _display(verbose: Verbose) -> Display:
-    """Return what shows the progress of `fit`."""
+def _display(verbose: Verbose, title: str = "fit") -> Display:
+    """Return what shows the progress of a method."""
     if isinstance(verbose, int) and verbose == 0:
         return Display()
     from minigrad.util.progress import progress
 
-    return progress(verbose)
+    return progress(verbose, title)
 
 
 def _jax_engine(engine: EngineName | JaxEngine) -> JaxEngine | None:

@@ -18,9 +18,11 @@ from minigrad.data.by_name import each
 from minigrad.graphs.graph import Graph
 from minigrad.layers.branches import Parallel, Residual
 from minigrad.layers.merge import Add, Average, Concatenate, Multiply
+from minigrad.layers.recurrent import Bidirectional
 from minigrad.plots.layout import Spot
 from minigrad.util.names import join
 
+_BRANCHING = Residual.forward, Parallel.forward, Bidirectional.forward
 _SIGNS: dict[object, str] = {
     Add: "+", Average: "mean", Multiply: "×", Concatenate: "concat",
     "add": "+", "mean": "mean", "concat": "concat",
@@ -136,7 +138,7 @@ def _expand(layer: Any, path: str, sources: list[Node], nodes: list[Node]) -> An
             values[name] = _expand(inner, join(path, name), given, nodes)
         return each(values.__getitem__, layer.outputs)
     sign = _SIGNS.get(type(layer), "")  # a subclass may compute something else
-    if isinstance(layer, (Residual, Parallel)) and forward in (Residual.forward, Parallel.forward):
+    if isinstance(layer, (Residual, Parallel)) and forward in _BRANCHING:
         branches = [_expand(b, join(path, b.name), sources, nodes) for b in layer.children]
         sources = [*branches, *(sources if isinstance(layer, Residual) else ())]
         sign = _SIGNS["add" if isinstance(layer, Residual) else layer.merge]

@@ -293,6 +293,11 @@ def _scatter(ax: Axes, points: Array, targets: Any) -> None:
     colors = ("C1", "C0", "C2", "C3", "C4", "C5")  # of a film: class 0 is orange, class 1 blue
     for value, marker, color in zip(classes.tolist(), "os^Dv*", colors, strict=False):
         own = targets == value
-        look = {"color": color, "marker": marker, "edgecolors": "white", "label": f"target {value:{form}}"}
+        look = {
+            "color": color,
+            "marker": marker,
+            "edgecolors": "white",
+            "label": f"target {value:{form}}",
+        }
         ax.scatter(x[own], y[own], s=24, linewidths=0.6, **look)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

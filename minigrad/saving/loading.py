@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping
+import warnings
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from types import NoneType
@@ -27,8 +28,11 @@ from minigrad.util.atomic import StrPath
 from minigrad.util.names import join
 from minigrad.util.serialization import Arrays, CustomObjects, from_config, restore_rng
 
+_DEEPEST = 500
+"""Of the brackets in a model's description, where a layer in a layer has four more."""
 
-def load(path: StrPath, custom_objects: CustomObjects) -> Model:
+
+def load(path: StrPath, custom_objects: CustomObjects, *, compiled: bool = True) -> Model:
     """Return the model in a file; see `minigrad.load`."""
     from minigrad import __version__
 
@@ -43,7 +47,19 @@ def load(path: StrPath, custom_objects: CustomObjects) -> Model:
                 f"{metadata.get('version')} of the format, and minigrad {__version__} reads "
                 f"version {VERSION}: update minigrad"
             )
-        return _Loader(json.loads(metadata["model"]), tensors, custom_objects).model()
+        safetensors.check_depth(metadata["model"], _DEEPEST, "model")
+        document = json.loads(metadata["model"])
+        if not compiled:
+            document = _without_training(document, tensors)
+        loader = _Loader(document, tensors, custom_objects)
+        model = loader.model()
+    for name in loader.left_out:
+        warnings.warn(
+            f"the metric '{name}' is a function, which a file can't hold, and the model is loaded "
+            f"without it: pass custom_objects={{'{name}': {name}}} to keep it",
+            stacklevel=3,
+        )
+    return model
 
 
 class Blank(np.random.Generator, Substitute):
@@ -70,6 +86,7 @@ class _Loader:
     tensors: Arrays
     custom_objects: CustomObjects
     unbuilt: list[tuple[Model, Shape]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def model(self) -> Model:
         """Return the model; any exception may be raised if the file isn't from `save`."""
@@ -149,7 +166,7 @@ class _Loader:
         compiled = self.document["compiled"]
         if compiled is not None:
             optimizer, loss = self.make(compiled["optimizer"]), self.make(compiled["loss"])
-            model.compile(optimizer=optimizer, loss=loss, metrics=self.make(compiled["metrics"]))
+            model.compile(optimizer=optimizer, loss=loss, metrics=self.metrics(compiled["metrics"]))
             optimizer.steps = _checked("steps", compiled["steps"], int)
             if not 0 <= optimizer.steps < 2**63:
                 raise ValueError(f"steps must be from 0 to 2**63, got {optimizer.steps}")
@@ -165,6 +182,12 @@ class _Loader:
         planned = _checked("planned", self.document["planned"], int, NoneType)
         if model.trainer:
             model.trainer.epochs = model.history.epochs if planned is None else planned
+
+    def metrics(self, descriptions: list[Any]) -> list[Any]:
+        """Return the metrics, without the functions that aren't known, which are `left_out`."""
+        functions = {_function_of(description) for description in descriptions} - {""}
+        self.left_out = sorted(functions - self.custom_objects.keys())
+        return [self.make(d) for d in descriptions if _function_of(d) not in self.left_out]
 
     def fill(self, own: Arrays) -> None:
         """Copy the file's arrays of these names into the model's."""
@@ -183,6 +206,34 @@ class _Loader:
             _check_axes(options["input_shape"])
             self.unbuilt.append((model, as_input_shape(options["input_shape"], cls.__name__)))
         return model
+
+
+def _without_training(document: Any, tensors: Arrays) -> Any:
+    """Return the description of a model that isn't compiled, and drop the arrays of training."""
+    compiled = document["compiled"]
+    state = compiled["state"] if compiled else []
+    names = [f"optimizer.{name}" for name in state] + [f"history.{n}" for n in document["history"]]
+    for name in [*names, *_arrays_in(compiled)]:
+        tensors.pop(name, None)
+    return {**document, "compiled": None, "history": [], "planned": None}
+
+
+def _arrays_in(description: Any) -> Iterator[str]:
+    """Yield the names of the arrays among the options in a description."""
+    if isinstance(description, dict) and description.keys() == {"array"}:
+        yield description["array"]
+    elif isinstance(description, (dict, list)):
+        items = description.values() if isinstance(description, dict) else description
+        for item in items:
+            yield from _arrays_in(item)
+
+
+def _function_of(description: Any) -> str:
+    """Return the name of a function that was a metric, also of one output; else nothing."""
+    while isinstance(description, dict) and description.get("class") == "OfOutput":
+        description = description["config"]["metric"]
+    named = isinstance(description, dict) and description.keys() == {"function"}
+    return str(description["function"]) if named else ""
 
 
 def _check_axes(shape: list[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,9 @@ METADATA = "__metadata__"
 # In bytes, enough for 80,000 arrays. The format allows ten times as many, but parsed JSON can take
 # 35 times its length in memory.
 MAX_HEADER = 10_000_000
+_DEEPEST = 8
+"""Of the brackets in a header, where the format has three. A parser without a limit of its own, as
+in a browser, would overflow its stack."""
 
 
 class FileFormatError(ValueError):
@@ -131,6 +135,8 @@ def load(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 def _parse(header: bytes) -> dict[str, Any]:
     import json
 
+    check_depth(header.decode(errors="replace"), _DEEPEST, "header")
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries: dict[str, Any] = {}
         for key, value in pairs:
@@ -144,6 +150,20 @@ def _parse(header: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise FileFormatError(f"header: expected JSON in UTF-8, got {error}") from None
     return parsed
+
+
+def check_depth(text: str, most: int, where: str) -> None:
+    """Refuse JSON whose brackets are nested too deeply, before it is parsed.
+
+    >>> check_depth('{"a": [["[[["]]}', 2, "header")
+    Traceback (most recent call last):
+    ...
+    minigrad.saving.safetensors.FileFormatError: header: expected brackets 2 deep at most, got 3
+    """
+    depth = 0
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*+"|([][{}])', text):
+        depth += {None: 0, "[": 1, "{": 1, "]": -1, "}": -1}[found[1]]
+        _expect(depth <= most, where, f"brackets {most} deep at most", depth)
 
 
 def _check_tensor(name: str, entry: Any) -> tuple[int, int, tuple[int, ...], np.dtype[Any]]:

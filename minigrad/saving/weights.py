@@ -71,10 +71,9 @@ def fill(
         elif not np.can_cast(array.dtype, target.dtype, casting):
             problems.append(f"'{name}' has dtype {array.dtype}, expected {target.dtype}")
         else:
-            try:
-                with np.errstate(over="raise"):
-                    cast[name] = array.astype(target.dtype, copy=False)
-            except FloatingPointError:
+            with np.errstate(over="ignore"):
+                cast[name] = array.astype(target.dtype, copy=False)
+            if np.isinf(cast[name]).sum() > np.isinf(array).sum():
                 problems.append(f"'{name}' holds a number too large for {target.dtype}")
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""

@@ -53,8 +53,8 @@ class Configurable:
     if not TYPE_CHECKING:  # type checkers read the signature of __init__
 
         def __new__(cls, *args: Any, **options: Any) -> Self:
-            """Refuse an unknown option, and suggest the nearest known one."""
-            if args or options:
+            """Refuse an unknown option; an `__init__` that `options` made does it itself."""
+            if (args or options) and "_options" not in vars(cls):
                 refuse_unknown(cls, args, options)
             return super().__new__(cls)
 

@@ -108,6 +108,8 @@ def options(cls: type[T]) -> type[T]:
     places = [name for name in order if not known[name].kw_only]
 
     def initialize(self: Any, *args: Any, **given: Any) -> None:
+        if len(args) > len(places) or not given.keys() <= known.keys():
+            refuse_unknown(cls, args, given)
         for name, value in zip(places, args, strict=False):
             if name in given:
                 raise TypeError(f"{type(self).__name__} got {name} twice: by position and by name")
@@ -120,8 +122,6 @@ def options(cls: type[T]) -> type[T]:
             if check is not None and (value is not None or default is not None):
                 value = check(value, name, self)
             setattr(self, name, value)
-        if given or len(args) > len(places):
-            refuse_unknown(cls, args, given)
         self.__post_init__()
 
     parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]

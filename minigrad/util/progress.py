@@ -21,15 +21,16 @@ _KEEP_SHARE = 50  # or in 1/50 of the time so far, if that is longer
 _LEAST_BAR, _BAR = 5, 20  # columns
 
 
-def progress(verbose: Verbose) -> Progress:
-    """Return the progress display on standard output for `fit(verbose=...)`."""
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"fit expects verbose 'auto', 0, 1 or 2, got {verbose!r}")
+def progress(verbose: Verbose, title: str = "fit") -> Progress:
+    """Return the display on standard output for `verbose` of "fit", or of another method."""
+    if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"{title} expects verbose 'auto', 0, 1 or 2, got {verbose!r}")
     stream: TextIO | None = sys.stdout  # None in a program without a console
     if verbose == 0 or stream is None:
         return Progress()
     terminal = getattr(stream, "isatty", bool)() and os.environ.get("TERM") != "dumb"
-    return Progress(stream, in_place=terminal and verbose != 2, every=verbose == 2)
+    head = "" if title == "fit" else title
+    return Progress(stream, in_place=terminal and verbose != 2, every=verbose == 2, title=head)
 
 
 class Progress(Display):
@@ -37,16 +38,21 @@ class Progress(Display):
 
     In a run of over 50 epochs some epochs have no line, unless `every` is true. The running line
     has the epoch, a bar, the batch, batches per second, the logs and the time left, as far
-    as they fit. Without a stream nothing is shown.
+    as they fit. Without a stream nothing is shown. A `title` stands in place of the epoch.
 
     Attributes:
         in_place: whether there is a running line: the trainer calls `batch` when `due` is true.
     """
 
     def __init__(
-        self, stream: TextIO | None = None, *, in_place: bool = False, every: bool = False
+        self,
+        stream: TextIO | None = None,
+        *,
+        in_place: bool = False,
+        every: bool = False,
+        title: str = "",
     ) -> None:
-        self.stream, self.in_place, self.every = stream, in_place, every
+        self.stream, self.in_place, self.every, self.title = stream, in_place, every, title
         self._shown = self._hidden = ""
         # The head and the logs of a finished epoch whose line isn't kept yet.
         self._finished: tuple[str, Mapping[str, float]] | None = None
@@ -110,7 +116,7 @@ class Progress(Display):
             self._finished = None
 
     def _head(self) -> str:
-        return f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
+        return self.title or f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
 
     def _draw(self, logs: Mapping[str, float], share: float | None) -> None:
         """Draw the line of this epoch, of which `share` is done."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache
 from numbers import Integral
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,17 +25,17 @@ class ThreadPool:
     """Calls a function for many items on several threads, the calling thread included.
 
     Args:
-        threads: how many.
+        threads: how many; one where no thread can be started.
         one_blas_thread: whether BLAS runs each product on the thread that calls it, whose own
             threads would compete with these. Inside `with`, this holds from the first call of
             `map` to the end, since threads of BLAS spin for a while after their last product.
     """
 
     def __init__(self, threads: int, *, one_blas_thread: bool = False) -> None:
-        self.threads = threads
+        self.threads = threads if threads == 1 or can_start_threads() else 1
         self._one_blas_thread = one_blas_thread
-        self._until_closed: ExitStack | None = None
-        self._held = False
+        self._entered = False
+        self._held: AbstractContextManager[None] | None = None
         self._executor: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[int, T], R], items: Sequence[T]) -> list[R]:
@@ -69,23 +69,35 @@ class ThreadPool:
 
     def hold_blas(self) -> None:
         """Inside `with`, give BLAS one thread from now to the end."""
-        if self._until_closed is not None and not self._held:
-            self._until_closed.enter_context(one_blas_thread())
-            self._held = True
+        if self._entered and self._held is None:
+            self._held = one_blas_thread()
+            self._held.__enter__()
 
     def close(self) -> None:
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
-        if self._until_closed is not None:
-            self._until_closed.close()
+        self._entered = False
+        if self._held is not None:
+            self._held.__exit__(None, None, None)
+            self._held = None
 
     def __enter__(self) -> Self:
-        self._until_closed, self._held = ExitStack(), False
+        self._entered = True
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+@cache
+def can_start_threads() -> bool:
+    """Return whether a thread can be started; in a browser none can."""
+    try:
+        Thread(target=bool).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def thread_count(threads: int | None = None) -> int:

@@ -1,7 +1,5 @@
 """A solution of the exercise."""
 
-import numpy as np
-
 from minigrad import Layer
 
 

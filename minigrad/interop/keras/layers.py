@@ -86,7 +86,28 @@ def _from_convolution(there: Any, c: dict[str, Any], make: Maker) -> Any:
     return make(**sizes, padding=padding)
 
 
-def _to_transposed(to: Writer, layer: mg.Conv2DTranspose, call: Call, x: Tensor) -> Tensor:
+def _to_prelu(to: Writer, layer: mg.PReLU, call: Call, x: Tensor) -> Tensor:
+    shape = layer.slope.shape
+    rows = zip(shape, layer.input_shape or (), strict=True)
+    shared = [axis for axis, (own, n) in enumerate(rows, start=1) if own == 1 != n]
+    return call(x, shared_axes=shared or None)
+
+
+def _from_prelu(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    return make(shared_axes=c["shared_axes"] or ())
+
+
+def _from_ends(there: Any, c: dict[str, Any], make: Maker) -> Any:
+    ends = c["padding"] if "padding" in c else c["cropping"]
+    return make(ends if isinstance(ends[0], int) else tuple(map(tuple, ends)))
+
+
+def _to_ends(option: str, to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
+    ends = tuple((abs(first), abs(last)) for first, last in layer.ends)
+    return call(x, **{option: ends[0] if layer.axes == 1 else ends})
+
+
+def _to_transposed(to: Writer, layer: Any, call: Call, x: Tensor) -> Tensor:
     (size, strides, dilation), padding = windows_of(layer), layer.padding
     longer = any(s > k for s, k in zip(strides, size, strict=True))
     if padding != "same" and (padding not in ("valid", 0) or longer):
@@ -180,6 +201,11 @@ def _from_attention(there: Any, c: dict[str, Any], make: Maker) -> Any:
 
 _convolution = partial(Counterpart, to=_to_convolution, back=_from_convolution)
 _pooling = partial(Counterpart, to=_to_pooling, back=_from_pooling)
+_transposed = partial(
+    Counterpart, filters="filters", use_bias="use_bias", to=_to_transposed, back=_from_transposed
+)
+_padding = partial(Counterpart, to=partial(_to_ends, "padding"), back=_from_ends)
+_cropping = partial(Counterpart, to=partial(_to_ends, "cropping"), back=_from_ends)
 _cell = partial(Counterpart, back=_from_cell)
 _CELL_OPTIONS = "units", "use_bias", "return_sequences", "go_backwards"
 
@@ -197,8 +223,31 @@ LAYERS: dict[type[Layer], Counterpart] = {
     mg.Dense: Counterpart(layers.Dense, "units", "use_bias"),
     mg.Conv1D: _convolution(layers.Conv1D, "filters", "use_bias"),
     mg.Conv2D: _convolution(layers.Conv2D, "filters", "use_bias"),
-    mg.Conv2DTranspose: Counterpart(
-        layers.Conv2DTranspose, "filters", "use_bias", to=_to_transposed, back=_from_transposed
+    mg.Conv1DTranspose: _transposed(layers.Conv1DTranspose),
+    mg.Conv2DTranspose: _transposed(layers.Conv2DTranspose),
+    mg.DepthwiseConv2D: _convolution(layers.DepthwiseConv2D, "depth_multiplier", "use_bias"),
+    mg.SeparableConv2D: _convolution(
+        layers.SeparableConv2D, "filters", "depth_multiplier", "use_bias"
+    ),
+    mg.ZeroPadding1D: _padding(layers.ZeroPadding1D),
+    mg.ZeroPadding2D: _padding(layers.ZeroPadding2D),
+    mg.Cropping1D: _cropping(layers.Cropping1D),
+    mg.Cropping2D: _cropping(layers.Cropping2D),
+    mg.UpSampling1D: Counterpart(layers.UpSampling1D, "size"),
+    mg.PReLU: Counterpart(layers.PReLU, to=_to_prelu, back=_from_prelu),
+    mg.Permute: Counterpart(layers.Permute, "dims"),
+    mg.RepeatVector: Counterpart(layers.RepeatVector, "n"),
+    mg.Rescaling: Counterpart(layers.Rescaling, "scale", "offset"),
+    mg.GaussianNoise: Counterpart(layers.GaussianNoise, "stddev"),
+    mg.SpatialDropout1D: Counterpart(layers.SpatialDropout1D, "rate"),
+    mg.SpatialDropout2D: Counterpart(layers.SpatialDropout2D, "rate"),
+    mg.Dot: Counterpart(
+        layers.Dot,
+        "axes",
+        "normalize",
+        back=lambda there, c, make: mg.Dot(
+            c["axes"] if isinstance(c["axes"], int) else tuple(c["axes"]), normalize=c["normalize"]
+        ),
     ),
     mg.MaxPooling1D: _pooling(layers.MaxPooling1D),
     mg.MaxPooling2D: _pooling(layers.MaxPooling2D),
@@ -264,7 +313,8 @@ def layer_of(there: Any, config: dict[str, Any]) -> Any:
     axes = config.get("axis", -1)
     axis = axes[0] if isinstance(axes, (list, tuple)) and len(axes) == 1 else axes
     config["axis"] = -1 if axis == -1 or axis == len(there.output.shape) - 1 else axis
-    check_options(there, config, **_FIXED)
+    fixed = {k: v for k, v in _FIXED.items() if k not in _FROM[type(there)][1].options}
+    check_options(there, config, **fixed)
     kind, row = _FROM[type(there)]
     make: Maker = partial(kind, **row.ours(config.__getitem__))
     return row.back(there, config, make) if row.back else make()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from operator import attrgetter
@@ -99,6 +100,10 @@ def _converted(model: mg.Model, function: str) -> tuple[Any, _Writer]:
     return keras.Model(given, outputs, name=model.name or None), writer
 
 
+LISTED = {*MERGES, mg.Dot}
+"""Layers whose inputs Keras takes in a list."""
+
+
 class _Writer:
     """Calls a Keras layer for each layer of a model."""
 
@@ -134,7 +139,7 @@ class _Writer:
         there = self._made.get(key)
         if there is None:
             there = self._made[key] = kind(**self.options(layer), **options)
-        output = there(*([[*inputs]] if type(layer) in MERGES else inputs), **(how or {}))
+        output = there(*([[*inputs]] if type(layer) in LISTED else inputs), **(how or {}))
         for owner, cell in cells_of(layer, there):
             for name, (array, parts) in split_arrays(owner, KERAS).items():
                 variable = attrgetter(name)(cell)
@@ -251,20 +256,19 @@ class _Reader:
         layers: dict[str, tuple[Any, ...]] = {}
         first: dict[str, str] = {}
         paddings: dict[str, tuple[str, tuple[int, ...]]] = {}
+        taken = Counter(source for _, sources, _ in calls.values() for source in sources)
+        takers = {sources[0]: call for call, sources, _ in calls.values()}
         for name, (there, sources, how) in calls.items():
-            if isinstance(there, (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)):
-                paddings[name] = sources[0], _equal_pads(there)
+            pads, taker = _equal_pads(there), takers.get(name)
+            if pads and taken[name] == 1 and _pads_nothing(taker):
+                paddings[name] = sources[0], pads
                 continue
             if there.name in first:  # another call of a layer
                 layers[name] = first[there.name], *sources
                 continue
-            if sources[0] in paddings and isinstance(
-                there, (keras.layers.Conv1D, keras.layers.Conv2D)
-            ):
+            if sources[0] in paddings:
                 source, how["pads"] = paddings[sources[0]]
                 sources = [source]
-            if any(source in paddings for source in sources):
-                raise ValueError(f"'{there.name}' comes after zero padding, expected a convolution")
             found = self._layers(there, how)
             layers[name] = (found[0] if len(found) == 1 else mg.Chain(found)), *sources
             first[there.name] = name
@@ -335,10 +339,18 @@ def _histories(node: Any) -> Iterable[tuple[str, int]]:
 
 
 def _equal_pads(there: Any) -> tuple[int, ...]:
+    """Return the zeros at the ends of each axis, if it's a padding with equal ends."""
+    if not isinstance(there, (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)):
+        return ()
     pads = there.padding if isinstance(there.padding[0], tuple) else (there.padding,)
-    if any(first != last for first, last in pads):
-        raise ValueError(f"'{there.name}' expects equal padding of both ends, got {pads}")
-    return tuple(first for first, _ in pads)
+    equal = all(first == last for first, last in pads)
+    return tuple(first for first, _ in pads) if equal else ()
+
+
+def _pads_nothing(there: Any) -> bool:
+    """Whether it is a convolution that can take over the padding before it."""
+    kinds = keras.layers.Conv1D, keras.layers.Conv2D
+    return type(there) in kinds and there.padding == "valid"
 
 
 def _function(there: Any, name: Any) -> Layer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -23,6 +24,7 @@ from minigrad.interop.models import (
 )
 from minigrad.interop.torch import modules
 from minigrad.interop.torch.modules import Module
+from minigrad.layers.convolution import ConvolutionTranspose
 from minigrad.layers.windows import make_windows, per_axis
 
 Maker: TypeAlias = Callable[..., Any]
@@ -120,7 +122,7 @@ def _from_padding(step: ChainItem, words: Sequence[str], **windows: Any) -> Any:
 
 
 def _to_convolution(layer: Any, make: Maker) -> Module:
-    transposed = isinstance(layer, mg.Conv2DTranspose)
+    transposed = isinstance(layer, ConvolutionTranspose)
     both, rest = _to_padding(layer)
     size, strides, dilation = windows_of(layer)
     more = {}
@@ -138,6 +140,32 @@ def _to_convolution(layer: Any, make: Maker) -> Module:
     if transposed:
         return _in_order(convolution, *_extra([(-first, -last) for first, last in rest], 0.0))
     return _in_order(*_extra(rest, 0.0), convolution)
+
+
+def _to_depthwise(layer: Any, make: Maker) -> Module:
+    channels = layer.input_shape[-1]
+    separable = isinstance(layer, mg.SeparableConv2D)
+    options: dict[str, Any] = {
+        "groups": channels,
+        "out_channels": channels * layer.depth_multiplier,
+    }
+    if separable:
+        options["bias"] = False
+
+    def grouped(*args: Any, **given: Any) -> Module:
+        return nn.Conv2d(*args, **{**given, **options})
+
+    module = _to_convolution(layer, grouped)
+    if not separable:
+        return module
+    pixel = nn.Conv2d(options["out_channels"], layer.filters, 1, bias=layer.use_bias)
+    return nn.Sequential(OrderedDict(depthwise=module, pointwise=pixel))
+
+
+def _from_depthwise(step: ChainItem, make: Maker) -> Any:
+    module = step.module
+    make = partial(make, depth_multiplier=module.out_channels // module.in_channels)
+    return _from_convolution(step, make)
 
 
 def _from_convolution(step: ChainItem, make: Maker, padding: Any = None) -> Any:
@@ -162,9 +190,9 @@ def _from_transposed(step: ChainItem, make: Maker) -> Any:
     reaches = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     totals = [max(r - s, 0) for r, s in zip(reaches, strides, strict=True)]
     gaps = gaps_of(size, strides, dilation)
-    odd = [0, -(totals[1] % 2), 0, -(totals[0] % 2)]
+    odd = [n for total in reversed(totals) for n in (0, -(total % 2))]
     padding: Any = tuple(module.padding)
-    cut = [0] * 4 if step.cut is None else [*step.cut.padding]
+    cut = [0] * len(odd) if step.cut is None else [*step.cut.padding]
     same = padding == tuple(n // 2 for n in totals) and tuple(module.output_padding) == gaps
     if same and cut == odd:
         padding = "same"
@@ -173,8 +201,8 @@ def _from_transposed(step: ChainItem, make: Maker) -> Any:
             f"{step.label} expects padding={odd} after it, as for padding='same', got {cut}"
         )
     else:
-        step.need(output_padding=(0, 0))
-    return _from_convolution(step, make, padding)
+        step.need(output_padding=(0,) * len(padding))
+    return _from_convolution(step, make, padding if padding == "same" else one_size(padding))
 
 
 def _to_pooling(layer: Any, make: Maker) -> Module:
@@ -213,7 +241,7 @@ def _from_global_pooling(step: ChainItem, make: Maker) -> Any:
 
 
 def _to_upsampling(layer: Any, make: Maker) -> Module:
-    return make(scale_factor=tuple(map(float, per_axis(layer.size, 2))))
+    return make(scale_factor=tuple(map(float, per_axis(layer.size, layer.axes))))
 
 
 def _from_upsampling(step: ChainItem, make: Maker) -> Any:
@@ -222,11 +250,16 @@ def _from_upsampling(step: ChainItem, make: Maker) -> Any:
         step.need(mode="nearest")
     if module.align_corners:
         step.need(align_corners=False)
-    factors = per_axis(module.scale_factor, 2)
+    axes = len(step.shape) - 1
+    factors = module.scale_factor
+    factors = tuple(factors) if isinstance(factors, (tuple, list)) else (factors,) * axes
     if any(factor != int(factor) for factor in factors):
         raise ValueError(
             f"{step.label} expects whole numbers to scale by, got {module.scale_factor}"
         )
+    if axes == 1:
+        step.need(mode="nearest")
+        return mg.UpSampling1D(int(factors[0]))
     return make(tuple(map(int, factors)))
 
 
@@ -247,6 +280,28 @@ def _from_softmax(step: ChainItem, make: Maker) -> Any:
     if step.module.dim not in (-1, len(step.shape)):
         raise ValueError(f"{step.label} expects dim=-1, got {step.module.dim}")
     return make()
+
+
+def _to_prelu(layer: Any, make: Maker) -> Module:
+    shape, size = layer.slope.shape, layer.slope.size
+    if size not in (1, shape[-1]):
+        raise ValueError(
+            f"{layer.label} expects a slope for each channel, or one for all, in torch.nn, got "
+            f"slopes of shape {shape}"
+        )
+    return make(size)
+
+
+def _from_prelu(step: ChainItem, make: Maker) -> Any:
+    one = step.module.num_parameters == 1
+    return make(shared_axes=range(1, len(step.shape) + 1) if one else None)
+
+
+def _from_ended(step: ChainItem, make: Maker) -> Any:
+    ends = step.module.ends
+    cropped = any(n < 0 for pair in ends for n in pair)
+    kinds: Any = (mg.ZeroPadding1D, mg.ZeroPadding2D), (mg.Cropping1D, mg.Cropping2D)
+    return kinds[cropped][len(ends) - 1](tuple((abs(a), abs(b)) for a, b in ends))
 
 
 def _to_recurrent(layer: Any, make: Maker) -> Module:
@@ -301,6 +356,8 @@ ELEMENTWISE: dict[type[Layer], Counterpart] = {
     mg.ELU: Counterpart(nn.ELU, "alpha"),
     mg.GELU: Counterpart(nn.GELU, "approximate"),
     mg.Dropout: Counterpart(nn.Dropout, rate="p"),
+    mg.GaussianNoise: Counterpart(modules.Noise, "stddev"),
+    mg.Rescaling: Counterpart(modules.Scaled, "scale", "offset"),
 }
 """Modules that treat each number alike, so that the order of axes doesn't matter."""
 
@@ -317,7 +374,13 @@ _global_pooling = partial(
 CHANNELS_FIRST: dict[type[Layer], Counterpart] = {
     mg.Conv1D: _convolution(nn.Conv1d),
     mg.Conv2D: _convolution(nn.Conv2d),
+    mg.Conv1DTranspose: _convolution(nn.ConvTranspose1d, back=_from_transposed),
     mg.Conv2DTranspose: _convolution(nn.ConvTranspose2d, back=_from_transposed),
+    mg.DepthwiseConv2D: Counterpart(nn.Conv2d, to=_to_depthwise, back=_from_depthwise),
+    mg.SeparableConv2D: Counterpart(nn.Conv2d, to=_to_depthwise),
+    mg.SpatialDropout1D: Counterpart(nn.Dropout1d, rate="p"),
+    mg.SpatialDropout2D: Counterpart(nn.Dropout2d, rate="p"),
+    mg.PReLU: Counterpart(nn.PReLU, to=_to_prelu, back=_from_prelu),
     mg.MaxPooling1D: _pooling(nn.MaxPool1d),
     mg.MaxPooling2D: _pooling(nn.MaxPool2d),
     mg.AveragePooling1D: _pooling(nn.AvgPool1d),
@@ -326,6 +389,7 @@ CHANNELS_FIRST: dict[type[Layer], Counterpart] = {
     mg.GlobalMaxPooling2D: _global_pooling(nn.AdaptiveMaxPool2d),
     mg.GlobalAveragePooling1D: _global_pooling(nn.AdaptiveAvgPool1d),
     mg.GlobalAveragePooling2D: _global_pooling(nn.AdaptiveAvgPool2d),
+    mg.UpSampling1D: Counterpart(nn.Upsample, to=_to_upsampling),
     mg.UpSampling2D: Counterpart(
         nn.Upsample, to=_to_upsampling, back=_from_upsampling, interpolation="mode"
     ),
@@ -350,6 +414,8 @@ _recurrent = partial(
     Counterpart, to=_to_recurrent, back=_from_recurrent, units="hidden_size", use_bias="bias"
 )
 
+_ended = Counterpart(modules.Ended, to=lambda layer, make: make(layer.ends), back=_from_ended)
+
 CHANNELS_LAST: dict[type[Layer], Counterpart] = {
     mg.Dense: Counterpart(
         nn.Linear,
@@ -372,6 +438,11 @@ CHANNELS_LAST: dict[type[Layer], Counterpart] = {
     mg.SimpleRNN: _recurrent(nn.RNN),
     mg.GRU: _recurrent(nn.GRU),
     mg.LSTM: _recurrent(nn.LSTM),
+    **dict.fromkeys([mg.ZeroPadding1D, mg.ZeroPadding2D, mg.Cropping1D, mg.Cropping2D], _ended),
+    mg.Permute: Counterpart(modules.Permuted, "dims"),
+    mg.RepeatVector: Counterpart(modules.Repeated, "n"),
+    mg.Slice: Counterpart(modules.Sliced, "index"),
+    mg.Dot: Counterpart(modules.Dot, "axes", "normalize"),
     mg.Reshape: Counterpart(
         nn.Unflatten,
         to=lambda layer, make: nn.Sequential(nn.Flatten(), make(1, layer.output_shape)),
@@ -395,7 +466,9 @@ MODULES: dict[type[Layer], Counterpart] = {
 }
 
 _KINDS: dict[Any, type[Layer]] = {row.kind: kind for kind, row in MODULES.items()} | {
-    nn.BatchNorm2d: mg.BatchNorm
+    nn.BatchNorm2d: mg.BatchNorm,
+    nn.Conv2d: mg.Conv2D,
+    nn.Upsample: mg.UpSampling2D,
 }
 
 PAD_VALUES: dict[Any, float] = {
@@ -441,9 +514,11 @@ def layer_of(step: ChainItem) -> Any:
             f"from_torch expects modules that minigrad has a layer for, in nn.Sequential, got "
             f"{step.label}"
         )
+    kind, fixed = _KINDS[type(inner)], _FIXED
+    if isinstance(inner, nn.Conv2d) and 1 < inner.groups == inner.in_channels:
+        kind, fixed = mg.DepthwiseConv2D, {**_FIXED, "groups": inner.groups}
     for part in module.modules():
-        check_options(step.label, part, **_FIXED)
-    kind = _KINDS[type(inner)]
+        check_options(step.label, part, **fixed)
     make = partial(kind, **MODULES[kind].ours(partial(getattr, inner)))
     back = MODULES[kind].back
     return back(step, make) if back else make()

@@ -254,7 +254,9 @@ class _Reader:
                 continue
             self._check_axes(inner, shape)
             following: Any = waiting[0] if waiting else None
-            cuts = type(inner) is nn.ConvTranspose2d and type(following) in _PADS
+            cuts = (
+                type(inner) in (nn.ConvTranspose1d, nn.ConvTranspose2d) and type(following) in _PADS
+            )
             cut = waiting.pop(0) if cuts and min(following.padding) < 0 else None
             layer = self._layer(ChainItem(inner, pad, cut, following, shape, self._label(inner)))
             shape = build_once(layer, shape, np.random.default_rng(0))

@@ -103,10 +103,114 @@ class Merge(nn.Module):  # type: ignore[misc]
     def forward(self, *values: Tensor) -> Tensor:
         if self.how == "concat":
             return torch.cat(values, dim=-1)
-        if self.how == "multiply":
-            return reduce(operator.mul, values)
-        h = reduce(operator.add, values)
+        h = reduce(_MERGES[self.how], values)
         return h / len(values) if self.how == "mean" else h
+
+
+_MERGES: dict[str, Any] = {
+    "add": operator.add, "subtract": operator.sub, "mean": operator.add,
+    "multiply": operator.mul, "maximum": torch.maximum, "minimum": torch.minimum,
+}  # fmt: skip
+
+
+class Dot(nn.Module):  # type: ignore[misc]
+    """The products of all vectors of two inputs; see `minigrad.Dot`."""
+
+    def __init__(self, axes: Any, *, normalize: bool) -> None:
+        super().__init__()
+        self.axes, self.normalize = axes, normalize
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        axes = (self.axes,) * 2 if isinstance(self.axes, int) else self.axes
+        u, v = (x.movedim(axis, -1) for x, axis in zip((a, b), axes, strict=True))
+        if self.normalize:
+            u, v = nn.functional.normalize(u, dim=-1), nn.functional.normalize(v, dim=-1)
+        if u.ndim == v.ndim == 2:
+            return (u * v).sum(-1, keepdim=True)
+        if u.ndim == 2 or v.ndim == 2:
+            matrix, vector = (u, v) if v.ndim == 2 else (v, u)
+            return (matrix @ vector[..., None])[..., 0]
+        return u @ v.transpose(1, 2)
+
+
+class Ended(nn.Module):  # type: ignore[misc]
+    """Pads with zeros, or crops where numbers are negative, the axes before the channels."""
+
+    def __init__(self, ends: tuple[tuple[int, int], ...]) -> None:
+        super().__init__()
+        self.ends = ends
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = [n for pair in reversed(self.ends) for n in pair]
+        return nn.functional.pad(x, [0, 0, *pads])
+
+
+class Permuted(nn.Module):  # type: ignore[misc]
+    """Puts the axes of rows into another order, counted from 1."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, *self.dims)
+
+
+class Repeated(nn.Module):  # type: ignore[misc]
+    """Repeats a vector n times."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, None].repeat(1, self.n, 1)
+
+
+class Sliced(nn.Module):  # type: ignore[misc]
+    """Takes part of each row; see `minigrad.Slice`."""
+
+    def __init__(self, index: str) -> None:
+        super().__init__()
+        self.index = index
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis, item in self._by_axis(x.ndim):  # from the last axis, as an integer drops its own
+            if isinstance(item, int):
+                x = x.select(axis, item)
+            else:
+                places = range(*item.indices(x.shape[axis]))
+                x = x.index_select(axis, torch.tensor([*places], device=x.device))
+        return x
+
+    def _by_axis(self, rank: int) -> list[tuple[int, Any]]:
+        items: list[Any] = [*mg.Slice(self.index).places]
+        if Ellipsis in items:
+            place = items.index(Ellipsis)
+            items[place : place + 1] = [slice(None)] * (rank + 1 - len(items))
+        return [*enumerate(items)][:0:-1]
+
+
+class Scaled(nn.Module):  # type: ignore[misc]
+    """Multiplies by a constant, and adds one."""
+
+    def __init__(self, scale: float, offset: float) -> None:
+        super().__init__()
+        self.scale, self.offset = scale, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x + self.offset
+
+
+class Noise(nn.Module):  # type: ignore[misc]
+    """Adds normally distributed noise in training."""
+
+    def __init__(self, stddev: float) -> None:
+        super().__init__()
+        self.stddev = stddev
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.stddev * torch.randn_like(x) if self.training else x
 
 
 class Branches(nn.Module):  # type: ignore[misc]

@@ -1,21 +1,37 @@
-"""Hold out some rows for validation."""
+"""The rows for validation: given, or held out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minigrad.data.by_name import each, take
+from minigrad.data.by_name import Arrays, each, naming, take
 from minigrad.data.rows import Rows
+from minigrad.data.stream import Batches, Stream
 
 _COPY_BYTES = 64 * 2**20
 """A split copies arrays up to this size. A larger one may be a file larger than the memory."""
 
 
-def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return training and validation rows, chosen at random from the seed."""
+def as_validation(
+    data: Batches | Sequence[Arrays], read: Callable[..., Rows | Stream]
+) -> Rows | Stream:
+    """Return `validation_data` of `fit` as `read` returns x, y and weights; errors name it."""
+    arrays = isinstance(data, tuple) or (
+        isinstance(data, list) and all(hasattr(item, "__array__") for item in data)
+    )
+    given: Any = data if arrays else (data, None)
+    with naming("validation_data"):
+        if len(given) not in (2, 3):
+            raise ValueError(f"expected (x, y) or (x, y, sample_weight), got {len(given)} items")
+        return read(*given)
+
+
+def split(rows: object, fraction: float, seed: int | None) -> tuple[Rows, Rows]:
+    """Return training and validation rows, chosen at random from the seed; None takes the last."""
     if not isinstance(rows, Rows):
         raise ValueError("validation_split needs arrays x and y, got an iterable of batches")
     held_out = round(len(rows) * fraction)
@@ -24,8 +40,12 @@ def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
             f"validation_split={fraction} of {len(rows)} rows leaves {held_out} to validate and "
             f"{len(rows) - held_out} to train: choose a fraction between 0 and 1"
         )
-    order = np.random.default_rng(seed).permutation(len(rows))
-    parts = _pick(rows, np.sort(order[held_out:])), _pick(rows, np.sort(order[:held_out]))
+    if seed is None:
+        first = len(rows) - held_out
+        parts = _pick(rows, slice(first)), _pick(rows, slice(first, None))
+    else:
+        order = np.random.default_rng(seed).permutation(len(rows))
+        parts = _pick(rows, np.sort(order[held_out:])), _pick(rows, np.sort(order[:held_out]))
     for part, use in zip(parts, ("train", "validate"), strict=True):
         if not part.total:
             raise ValueError(
@@ -34,11 +54,13 @@ def split(rows: object, fraction: float, seed: int) -> tuple[Rows, Rows]:
     return parts
 
 
-def _pick(rows: Rows, index: NDArray[np.intp]) -> Rows:
-    """Return the rows with these indices: a copy, or a view by index of a large array."""
+def _pick(rows: Rows, index: NDArray[np.intp] | slice) -> Rows:
+    """Return rows: a view of a slice; by index a copy, or a view by index of a large array."""
 
     def picked(array: NDArray[Any]) -> Any:  # `Picked` has what batches and blocks use of an array
-        return array[index] if array.nbytes <= _COPY_BYTES else Picked(array, index)
+        if isinstance(index, slice) or array.nbytes <= _COPY_BYTES:
+            return array[index]
+        return Picked(array, index)
 
     return Rows(each(picked, rows.x), each(picked, rows.y), take(rows.weight, index), rows.form)
 

@@ -1,0 +1,5 @@
+"""`python -m minigrad.playground` opens the playground in a browser."""
+
+from minigrad.playground.server import main
+
+raise SystemExit(main())
