@@ -7,46 +7,15 @@ equation stays text.
 
 import re
 
-GREEK = set(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "eta",
-        "theta",
-        "lambda",
-        "mu",
-        "rho",
-        "sigma",
-        "pi",
-        "phi",
-        "Phi",
-        "Gamma",
-        "Delta",
-    ]
-)
-FUNCTIONS = set(
-    [
-        "exp",
-        "log",
-        "tanh",
-        "sigmoid",
-        "softmax",
-        "softplus",
-        "sign",
-        "max",
-        "min",
-        "cos",
-        "sin",
-        "mean",
-        "erf",
-    ]
-)
-SIGNS = dict(
-    alpha="α", beta="β", gamma="γ", delta="δ", epsilon="ε", eta="η", theta="θ", rho="ρ", mu="μ"
-)
+SIGNS = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η",
+    "theta": "θ", "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "pi": "π", "phi": "φ",
+    "Phi": "Φ", "Gamma": "Γ", "Delta": "Δ",
+}  # fmt: skip
+FUNCTIONS = {
+    "exp", "log", "tanh", "sigmoid", "softmax", "softplus", "sign", "max", "min", "cos", "sin",
+    "mean", "erf",
+}  # fmt: skip
 MOST_WORDS = 9  # in a line of equations; a line with more is a sentence
 TOKEN = re.compile(
     r"""
@@ -67,7 +36,7 @@ TOKEN = re.compile(
 
 def symbol(word: str) -> str:
     """Return a name, or a word of a sentence, in LaTeX."""
-    if word in GREEK:
+    if word in SIGNS:
         return rf"\{word} "
     if len(word) == 1 or (len(word) == 2 and word[1].isdigit()):
         return word
@@ -80,7 +49,7 @@ def inner(text: str) -> str | None:
     """Return an index or an exponent in LaTeX."""
     text = text[1:-1] if text.startswith("(") else text
     parts = re.fullmatch(r"[a-z]{2,3}", text)
-    return text if parts and text not in GREEK else expression(text)
+    return text if parts and text not in SIGNS else expression(text)
 
 
 def expression(text: str) -> str | None:

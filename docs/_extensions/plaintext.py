@@ -1,6 +1,7 @@
 """Treat docstrings as plain text: bars, stars and final underscores aren't markup.
 
-An indented block after a paragraph becomes formulas if it holds equations, and else keeps its lines.
+An indented block after a paragraph becomes formulas if it holds equations, and else keeps its
+lines.
 """
 
 import re
