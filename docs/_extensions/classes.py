@@ -1,9 +1,11 @@
 """The directive `classes`: a line for each class and function of modules, each with a page.
 
-    ```{classes} minigrad.layers.dense minigrad.Chain
+    ```{classes}
+    minigrad.layers.dense
+    minigrad.Chain
     ```
 
-An argument is a module, whose public classes and functions are meant, or one of these. Their pages
+A line is a module, whose public classes and functions are meant, or one of these. Their pages
 are written to docs/reference/api before the pages are read; they aren't kept under version control.
 """
 
@@ -11,14 +13,14 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
 from listing import typeset
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-BLOCK = re.compile(r"```\{classes\} ([^\n]*(?:\n[^`\n]+)*)\n```")
+BLOCK = re.compile(r"```\{classes\}\n([^`]*)```")
 PAGE = """---
 orphan: true
 ---
@@ -53,13 +55,10 @@ def things(argument: str) -> dict[str, Any]:
 class Classes(SphinxDirective):
     """A definition list with an item for each class or function."""
 
-    required_arguments = 1
-    final_argument_whitespace = True
-    has_content = False
-    option_spec: ClassVar = {}
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
-        found = {p: t for one in self.arguments[0].split() for p, t in things(one).items()}
+        found = {p: t for one in self.content for p, t in things(one).items()}
         return [
             nodes.definition_list(
                 "", *(self.item(path, thing) for path, thing in found.items()), classes=["listing"]
