@@ -202,35 +202,50 @@ class Setup:
     skill: float = 0.0
     frozen: tuple[int, ...] = field(default=())
     """The layers to freeze, by position."""
+    trained: Setup | None = None
+    """The set-up whose training, of as many steps, comes before."""
+    held: tuple[Numbers, Numbers] | None = None
+    """The validation rows."""
 
     def model(self) -> Sequential:
         """Return the compiled model."""
-        layers = copy.deepcopy([*self.hidden, *self.last])
-        shape = self.data.x.shape[1:]
-        model = Sequential(layers, input_shape=shape, rng=self.seed, dtype=self.dtype)
+        if self.trained is None:
+            layers = copy.deepcopy([*self.hidden, *self.last])
+            shape = self.data.x.shape[1:]
+            model = Sequential(layers, input_shape=shape, rng=self.seed, dtype=self.dtype)
+        else:
+            model = self.trained.model()
+            self.trained.fit(model)
         for place in self.frozen:
             model.layers[place].trainable = False
         model.compile(optimizer=copy.deepcopy(self.optimizer), loss=self.loss)
         return model
 
-    def train(self, order: int | None = None) -> float:
-        """Return the skill after a plain `fit`, with the rows in another order if asked."""
-        model, (x, y) = self.model(), (self.data.x, self.data.y)
+    def fit(self, model: Sequential) -> mg.History:
+        """Train the model for about `STEPS` steps."""
+        x, y = self.data.x, self.data.y
         steps = math.ceil(len(x) / (self.batch_size or len(x)))
         epochs = math.ceil(STEPS / steps)
+        return model.fit(x, y, epochs=epochs, batch_size=self.batch_size, verbose=0)
+
+    def train(self, order: int | None = None) -> float:
+        """Return the skill after a plain `fit`, with the rows in another order if asked."""
+        model = self.model()
         if order is not None:
             model.rng = np.random.default_rng(order)
         try:
-            model.fit(x, y, epochs=epochs, batch_size=self.batch_size, verbose=0)
+            self.fit(model)
         except mg.DivergedError:
             return 0.0
-        return skill(self, model.predict(x))
+        return skill(self, model.predict(self.data.x))
 
     def examine(self) -> tuple[list[tuple[str, str]], float, str]:
         """Return the kinds and severities found, the CPU seconds, and the text."""
         model = self.model()
         start = time.process_time()
-        found = model.diagnose(self.data.x, self.data.y, batch_size=self.batch_size)
+        found = model.diagnose(
+            self.data.x, self.data.y, batch_size=self.batch_size, validation_data=self.held
+        )
         seconds = time.process_time() - start
         return [(f.kind, f.severity) for f in found], seconds, str(found)
 
@@ -334,6 +349,28 @@ def healthy(seed: int) -> Setup | None:
         skills = [setup.train(order) for order in (None, 1)]
     setup.skill = min(skills)
     return setup if setup.skill >= setup.data.goal else None
+
+
+def split(setup: Setup, rng: RNG, share: float = 0.75) -> Setup:
+    """Return the set-up, trained on some rows, with the others for validation."""
+    order = rng.permutation(len(setup.data.x))
+    x, y = setup.data.x[order], setup.data.y[order]
+    first = round(share * len(x))
+    part = with_data(setup, x=x[:first], y=y[:first])
+    return replace(part, trained=part, held=(x[first:], y[first:]))
+
+
+def held_skill(setup: Setup) -> float:
+    """Return the skill of the trained model on the validation rows."""
+    assert setup.held is not None
+    x, y = setup.held
+    return skill(with_data(setup, x=x, y=y), setup.model().predict(x))
+
+
+def generalizing(setup: Setup) -> Setup | None:
+    """Return a healthy set-up trained on three quarters of its rows, if it learned the others."""
+    changed = split(setup, np.random.default_rng(setup.seed))
+    return changed if held_skill(changed) >= setup.data.goal else None
 
 
 # The faults
@@ -539,6 +576,88 @@ def regularized(setup: Setup, rng: RNG) -> Setup:
     return rebuilt(setup, weight_regularizer=kind(log_uniform(rng, 0.3, 10)))
 
 
+def constant_softmax(setup: Setup, rng: RNG) -> Setup | None:
+    """A softmax over one unit, for a loss of probabilities."""
+    if setup.data.task != "labels" or isinstance(setup.loss, mg.HingeLoss):
+        return None
+    loss = pick(rng, [mg.BCELoss(), mg.MSELoss()])
+    return replace(setup, last=[setup.last[0], mg.Softmax()], loss=loss)
+
+
+def rare_class(setup: Setup, rng: RNG) -> Setup | None:
+    """Eight rows of one of two classes that overlap, if `fit` predicts it for no row."""
+    if setup.data.task != "labels" or isinstance(setup.loss, mg.MSELoss):
+        return None
+    x, y = setup.data.x, setup.data.y
+    rare = y == pick(rng, [y.min(), y.max()])
+    kept = np.sort(np.append(np.flatnonzero(rare)[:8], np.flatnonzero(~rare)))
+    noisy = x[kept] + rng.normal(size=(len(kept), x.shape[1])) * x.std(axis=0)
+    changed = with_data(setup, x=noisy, y=y[kept])
+    return None if len(kept) <= 160 or changed.train() else changed
+
+
+def strong_dropout(setup: Setup, rng: RNG) -> Setup | None:
+    if setup.hidden[0].units < 16:  # type: ignore[attr-defined]
+        return None
+    dropout = mg.Dropout(pick(rng, [0.95, 0.98, 0.99]))
+    layers = [layer for layer in setup.hidden if not isinstance(layer, mg.Dropout)]
+    return replace(setup, hidden=[*layers, dropout])
+
+
+def rises_again(setup: Setup, rng: RNG) -> Setup | None:
+    """A trained network at a rate of SGD at which J more than doubles and stays there."""
+    stochastic = any(isinstance(layer, mg.Dropout) for layer in setup.hidden)
+    if stochastic or not isinstance(setup.optimizer, mg.SGD):
+        return None
+    before = replace(setup, batch_size=None)
+    for factor in rng.permutation([3.0, 6.0, 12.0, 24.0]):
+        changed = replace(with_rate(before, setup.optimizer.rate * factor), trained=before)
+        try:
+            course = changed.fit(changed.model())["loss"]
+        except mg.DivergedError:
+            continue
+        if np.min(course[100:]) > 2 * course[0]:
+            return changed
+    return None
+
+
+def leaked(setup: Setup, rng: RNG) -> Setup | None:
+    """Some rows of the training set among those for validation."""
+    changed = split(setup, rng)
+    assert changed.held is not None
+    (x, y), count = changed.held, int(rng.integers(10, 40))
+    x = np.concatenate([x, changed.data.x[:count]])
+    return replace(changed, trained=None, held=(x, np.concatenate([y, changed.data.y[:count]])))
+
+
+def shifted(setup: Setup, rng: RNG) -> Setup | None:
+    """Validation rows in another unit, of a later time, or all of one class."""
+    changed = split(setup, rng)
+    assert changed.held is not None
+    x, y = changed.held
+    how = pick(rng, ["unit", "offset", "class"])
+    if how == "unit":
+        x = x * pick(rng, [0.01, 10.0, 255.0])
+    elif how == "offset":
+        x = x + 3 * changed.data.x.std(axis=0)
+    elif changed.data.task == "quantity" or y.ndim > 1:
+        return None
+    else:
+        x, y = (a[y == y.max()] for a in (x, y))
+    return None if len(x) < 20 else replace(changed, trained=None, held=(x, y))
+
+
+def overfitted(setup: Setup, rng: RNG) -> Setup | None:
+    """A wide network that learned few rows with noise, and little for the others."""
+    x = setup.data.x + rng.normal(size=setup.data.x.shape) * setup.data.x.std(axis=0)
+    changed = split(with_data(setup, x=x), rng, 0.15)
+    hidden: list[Layer] = [Dense(128), mg.ReLU(), Dense(128), mg.ReLU()]
+    changed = replace(changed, hidden=hidden, optimizer=mg.Adam(learning_rate=0.01), frozen=())
+    changed.trained = replace(changed, trained=None)
+    here = skill(changed, changed.model().predict(changed.data.x))
+    return changed if here > 0.9 and held_skill(changed) < HARM * here else None
+
+
 FAULTS: dict[str, Fault] = {
     "learning rate too high, SGD": Fault(rate_too_high(False), ("learning_rate",), False),
     "learning rate too high, adaptive": Fault(rate_too_high(True), ("learning_rate",), False),
@@ -563,6 +682,13 @@ FAULTS: dict[str, Fault] = {
     "wrong gradient": Fault(wrong_gradient, ("wrong_gradients",)),
     "frozen layers": Fault(frozen, ("frozen_layers",), False),
     "regularizer too strong": Fault(regularized, ("strong_regularizers",), False),
+    "softmax over one unit": Fault(constant_softmax, ("loss_mismatch",)),
+    "rare class": Fault(rare_class, ("rare_class",)),
+    "dropout too strong": Fault(strong_dropout, ("strong_dropout",), False),
+    "rate too high after training": Fault(rises_again, ("learning_rate",)),
+    "training rows for validation": Fault(leaked, ("leaked_rows",)),
+    "validation rows unlike the others": Fault(shifted, ("shifted_validation",)),
+    "overfitting": Fault(overfitted, ("overfitting",)),
 }
 
 
@@ -601,7 +727,9 @@ def trial(count: int, each: int, *, processes: int = 1) -> tuple[list[Case], int
             if len(setups) >= count:
                 break
         setups = setups[:count]
+        others = [*filter(None, run(generalizing, setups[: count // 5]))]
         work = [("", setups[i : i + 10], 0) for i in range(0, count, 10)]
+        work += [("", others[i : i + 10], 0) for i in range(0, len(others), 10)]
         work += [(name, setups, each) for name in FAULTS]
         return [case for cases in run(case_of, work) for case in cases], setups[-1].seed + 1
 

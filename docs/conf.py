@@ -13,6 +13,8 @@ folder of its own. The page shows what they print, and the value of the last lin
     model.film(x, y, epochs=50, verbose=0)
     ```
 
+The pages of the tutorial begin with the header of jupytext, and can be downloaded as notebooks.
+
 A block that fails, or that writes to the standard error, fails the build. Code that is shown and
 not run stands in a ```python block. Options come first in a block: `:tags: [hide-input]` folds its
 code, `:tags: [remove-input]` shows the output alone. A picture needs an alternative text:
@@ -57,8 +59,10 @@ extensions = [
     "listing",
     "live",
     "mathml",
+    "notebooks",
     "plaintext",
     "signatures",
+    "social",
 ]
 exclude_patterns = ["_build", "_ipython"]
 default_role = "literal"
@@ -81,6 +85,8 @@ nb_output_stderr = "warn"
 
 html_theme = "furo"
 html_title = "minigrad"
+html_favicon = "_static/favicon.svg"
+html_baseurl = os.environ.get("DOCS_URL", "")  # of the published site, for the cards of links to it
 html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README: python docs/readme_pictures.py [film] [explanation] ...
+"""Draw the pictures of the README: python docs/readme_pictures.py [film] [card] ...
 
 It writes them to docs/_static; without arguments all. It needs Chromium and Pillow.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from minigrad import SGD, BCEWithLogitsLoss, Dense, Sequential, Sigmoid
+from minigrad.film import Film
 from minigrad.lessons.tutorial import half_squared_error, network, sum_of_two
 from minigrad.playground.script import Script
 from minigrad.playground.server import Server
@@ -44,15 +45,20 @@ def screenshot(
         return image.convert("RGB")
 
 
-def film() -> None:
-    """Record a network that learns a disc."""
+def disc() -> Film:
+    """Return the film of a network that learns a disc."""
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, size=(400, 2))
     model = Sequential([Dense(8, "tanh"), Dense(8, "tanh"), Dense(1)], input_shape=(2,), rng=0)
     model.compile(optimizer=SGD(learning_rate=0.1, momentum=0.9), loss=BCEWithLogitsLoss())
     inside = np.hypot(*x.T) < 0.6
     title = "A 2-8-8-1 network learns a disc"
-    made = model.film(x, inside, epochs=120, frames=28, title=title, verbose=0)
+    return model.film(x, inside, epochs=120, frames=28, title=title, verbose=0)
+
+
+def film() -> None:
+    """Record a network that learns a disc."""
+    made = disc()
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "film.html")
         made.to_html(page)
@@ -62,6 +68,27 @@ def film() -> None:
     durations = [180] * len(rest) + [2500]
     options = {"save_all": True, "append_images": rest, "loop": 0, "quality": 45, "method": 6}
     first.save(STATIC / "film.webp", duration=durations, **options)
+
+
+def card() -> None:
+    """Take the picture that links to the site show: the name, and the last moment of a film."""
+    style = """<style>
+      .player, .film > header, .loss, figcaption, footer { display: none !important; }
+      h1 { font-size: 76px !important; } canvas { height: 380px !important; }
+      body { padding: 24px 48px !important; max-width: none !important; }
+      h1::after { content: "every number of backpropagation, on NumPy";
+        display: block; font: 400 32px sans-serif; color: var(--muted); margin-bottom: 20px; }
+    </style>"""
+    made = disc()
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "card.html")
+        made.to_html(page)
+        text = (
+            page.read_text().replace(made.title, "minigrad").replace("</head>", f"{style}</head>")
+        )
+        page.write_text(text)
+        shot = screenshot(page, 1200, 630, at=f"#{made.updates[-1]}")
+        shot.quantize(128).save(STATIC / "card.png", optimize=True)
 
 
 def explanation() -> None:
@@ -126,7 +153,7 @@ def playground() -> None:
 
 
 if __name__ == "__main__":
-    pictures = {"film": film, "explanation": explanation, "diagnosis": diagnosis}
+    pictures = {"film": film, "card": card, "explanation": explanation, "diagnosis": diagnosis}
     pictures["playground"] = playground
     for name in sys.argv[1:] or pictures:
         pictures[name]()

@@ -25,12 +25,12 @@ a_j = hidden_sigmoid.forward(z_j)  # a_j = g(z_j)
 z_k = output_layer.forward(a_j)
 a_k = output_sigmoid.forward(z_k)
 
-# The error E = 1/2 sum (a_k - t_k)^2 (Equation 1), and its derivative a_k - t_k.
+# The error J = 1/2 sum (a_k - t_k)^2 (Equation 1), and its derivative a_k - t_k.
 loss = MSELoss(reduction="sum", scale=0.5)
-print(f"before training       E = {loss.forward(a_k, t):.8f}")
+print(f"before training       J = {loss.forward(a_k, t):.8f}")
 error = loss.backward()
 
-# Backward: a Sigmoid turns dE/da into delta = dE/dz, and a Dense computes its gradients from it.
+# Backward: a Sigmoid turns dJ/da into delta = dJ/dz, and a Dense computes its gradients from it.
 delta_k = output_sigmoid.backward(error)  # (a_k - t_k) g'(z_k)          (Equation 5)
 weighted = output_layer.backward(delta_k)  # sum over k of delta_k w_jk   (in Equation 10)
 delta_j = hidden_sigmoid.backward(weighted)  # g'(z_j) times this sum       (Equation 11)
@@ -46,14 +46,14 @@ print(check_gradients(model, x[:5], t[:5], loss))
 # One step of gradient descent gives the first loss that the tutorial prints, 955.62804742.
 optimizer = SGD(learning_rate=0.01)
 optimizer.step(model.parameters)
-print(f"after the first step  E = {loss.forward(model.forward(x), t):.8f}")
+print(f"after the first step  J = {loss.forward(model.forward(x), t):.8f}")
 
 # The model's forward and backward run the same calls.
 for _ in range(99):
     loss.forward(model.forward(x), t)
     model.backward(loss.backward())
     optimizer.step(model.parameters)
-print(f"after 100 steps       E = {loss.forward(model.forward(x), t):.8f}")
+print(f"after 100 steps       J = {loss.forward(model.forward(x), t):.8f}")
 
 # A sigmoid output stays below 1, and the sums reach 2. A linear output can learn them.
 linear = Sequential([Dense(3), Sigmoid(), Dense(1)], input_shape=(2,), rng=4)

@@ -101,6 +101,8 @@ def load(
     """
     from minigrad.saving.loading import load
 
+    if not isinstance(custom_objects, Mapping | None):
+        raise TypeError(f"load expects custom_objects as a dict, got {custom_objects!r}")
     return load(path, custom_objects or {}, compiled=check_bool(compile, "compile", "load"))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from browser import Browser
+from helpers import all_slow_but
 from registered_examples import (
     EXAMPLES,
     GRAPHS,
@@ -33,6 +34,17 @@ def layer_example(request):
 @pytest.fixture(params=[*LAYERS, *GRAPHS], ids=lambda e: f"{e[0]!r}-{e[1]}")
 def any_layer_example(request):
     """A layer, also a graph or one with several inputs, and the shape or shapes of its input."""
+    return copy.deepcopy(request.param)
+
+
+FIRST = {type(layer): (layer, shape) for layer, shape in reversed([*LAYERS, *GRAPHS])}
+
+
+@pytest.fixture(
+    params=all_slow_but([*LAYERS, *GRAPHS], *FIRST.values()), ids=lambda e: f"{e[0]!r}-{e[1]}"
+)
+def layer_of_each_class(request):
+    """As `any_layer_example`, but only with `-m slow` more than one of each class."""
     return copy.deepcopy(request.param)
 
 

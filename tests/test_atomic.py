@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,6 +221,95 @@ class TestRefusals:
         with pytest.raises(OSError, match="expected a regular file"):
             atomic_write(pipe, [b"new"])
         assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+LOCK_AND_WAIT = """
+import fcntl, sys
+file = open(sys.argv[1], "wb")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@posix_only
+class TestLeftovers:
+    NAME = ".net.bin.0123456789abcdef.tmp"
+
+    def test_old_ones_of_this_file_are_removed(self, path: Path) -> None:
+        others = (
+            ".net.bin.tmp",
+            ".net.bin2.0123456789abcdef.tmp",
+            f"{self.NAME}.txt",
+            "x" + self.NAME,
+        )
+        for name in (self.NAME, ".net.bin.fedcba9876543210.tmp", *others):
+            (path.parent / name).write_bytes(b"half")
+            os.utime(path.parent / name, (0, 0))
+        atomic_write(path, [b"new"])
+        assert {file.name for file in path.parent.iterdir()} == {path.name, *others}
+
+    def test_new_one_stays(self, path: Path) -> None:
+        (path.parent / self.NAME).write_bytes(b"half")
+        atomic_write(path, [b"new"])
+        assert (path.parent / self.NAME).exists()
+
+    def test_one_that_another_process_writes_stays(self, path: Path) -> None:
+        temporary = path.parent / self.NAME
+        command = [sys.executable, "-c", LOCK_AND_WAIT, str(temporary)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"locked\n"
+            os.utime(temporary, (0, 0))
+            atomic_write(path, [b"new"])
+            assert temporary.exists()
+            process.kill()
+        atomic_write(path, [b"newer"])
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_writers_in_threads_keep_each_others_files(self, path: Path) -> None:
+        def old() -> Iterator[bytes]:
+            (temporary,) = path.parent.glob(".*.tmp")
+            os.utime(temporary, (0, 0))
+            atomic_write(path, [b"inner"])
+            yield b"outer"
+
+        atomic_write(path, old())
+        assert path.read_bytes() == b"outer"
+
+    def test_folder_without_locks(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def flock(*_: object) -> None:
+            raise OSError(95, "Operation not supported")
+
+        monkeypatch.setattr("fcntl.flock", flock)
+        (path.parent / self.NAME).write_bytes(b"half")
+        os.utime(path.parent / self.NAME, (0, 0))
+        atomic_write(path, [b"new"])
+        assert path.read_bytes() == b"new"
+        assert (path.parent / self.NAME).exists()
+
+
+def test_windows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no fcntl, and renames no open file."""
+    opened: list[Any] = []
+    replace, real = os.replace, open
+
+    def record(*arguments: Any, **options: Any) -> Any:
+        opened.append(real(*arguments, **options))
+        return opened[-1]
+
+    def closed_only(source: str, target: str) -> None:
+        if not opened[-1].closed:
+            raise PermissionError(13, "The process cannot access the file")
+        replace(source, target)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr("builtins.open", record)
+    monkeypatch.setattr(os, "replace", closed_only)
+    monkeypatch.setattr("minigrad.util.atomic.WINDOWS", True)
+    atomic_write(path, [b"new"])
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
 
 
 SAVE_FOREVER = """

@@ -528,6 +528,150 @@ def test_high_rate_of_adam_is_found_on_digits() -> None:
     assert not model.diagnose(x / 16, y, loss=CrossEntropyLoss(), optimizer=Adam(), batch_size=32)
 
 
+@pytest.mark.filterwarnings("ignore:Softmax 'softmax_1' over 1 unit")
+@pytest.mark.parametrize("loss", [BCELoss(), MSELoss()], ids=str)
+def test_softmax_over_one_unit_is_a_constant(loss: Loss) -> None:
+    found = yes_or_no(Softmax()).diagnose(X, LABELS, loss=loss, optimizer=Adam())
+    assert found.kinds == ["loss_mismatch"]
+    assert found[0].layer == "softmax_1"
+    assert "always outputs 1" in found[0].title
+
+
+@pytest.mark.parametrize("weight_initializer", ["zeros", Normal(scale=1e-8)], ids=str)
+def test_activation_near_zero_is_no_linear_layer(weight_initializer) -> None:
+    model = net(Dense(8, "tanh", weight_initializer=weight_initializer), Dense(1))
+    before = model.parameters.value.copy()
+    assert not model.diagnose(X, Y, loss=MSELoss(), optimizer=Adam(learning_rate=0.01))
+    np.testing.assert_array_equal(model.parameters.value, before)
+
+
+RARE = (X[:, 0] > np.sort(X[:, 0])[-9]).astype(int)  # 8 of 300
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "loss", "title"),
+    [
+        (yes_or_no, RARE, BCEWithLogitsLoss(), "class 1 is"),
+        (lambda: yes_or_no(Sigmoid()), 1 - RARE, BCELoss(), "class 0 is"),
+        (classifier, 2 * RARE + (1 - RARE) * (X[:, 1] > 0), CrossEntropyLoss(), "class 2 is"),
+        (
+            lambda: net(Dense(2)),
+            np.column_stack([LABELS, RARE]), BCEWithLogitsLoss(), "class 1 of label 1 is",
+        ),
+    ],
+)  # fmt: skip
+def test_rare_class_that_is_never_predicted_is_found(model, y, loss, title) -> None:
+    sgd = SGD(learning_rate=0.01)
+    found = model().diagnose(X, y, loss=loss, optimizer=sgd)["rare_class"]
+    assert title in found.title
+    assert found.evidence == {"count": 8, "share": 8 / 300, "recall": 0}
+
+
+@pytest.mark.parametrize("options", [{"class_weight": "balanced"}, {"class_weight": {0: 1, 1: 40}}])
+def test_rare_class_with_a_weight_is_no_finding(options) -> None:
+    found = yes_or_no().diagnose(X, RARE, loss=BCEWithLogitsLoss(), optimizer=SLOW, **options)
+    assert not found, str(found)
+
+
+def test_terms_of_weight_0_have_no_class() -> None:
+    weight = np.ones((300, 2))
+    weight[:, 1] = 1 - RARE
+    y = np.column_stack([LABELS, RARE])
+    found = diagnose(
+        net(Dense(2)), X, y, loss=BCEWithLogitsLoss(), optimizer=SLOW, sample_weight=weight
+    )
+    assert "rare_class" not in found.kinds
+
+
+def dropping(rate: float) -> Sequential:
+    return net(Dense(32, "relu"), Dropout(rate), Dense(1))
+
+
+@pytest.mark.parametrize(("rate", "kinds"), [(0.99, ["strong_dropout"]), (0.5, [])])
+def test_dropout_that_prevents_learning_is_found(rate: float, kinds: list[str]) -> None:
+    found = dropping(rate).diagnose(X, Y, loss=MSELoss(), optimizer=Adam())
+    assert found.kinds == kinds
+    for finding in found:
+        assert finding.layer == "dropout_1"
+        assert finding.evidence["rate"] == rate
+        assert finding.evidence["remaining"] > 0.5 > finding.evidence["remaining_if_changed"]
+
+
+TRAINING, HELD = (X[:200], Y[:200]), (X[200:], Y[200:])
+GATE = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])[RNG.integers(0, 4, 300)]
+
+
+def trained(model: Sequential, x, y, epochs: int = 100, loss: Loss | None = None) -> Sequential:
+    model.compile(optimizer=Adam(learning_rate=0.01), loss=loss or MSELoss())
+    model.fit(x, y, epochs=epochs, verbose=0)
+    return model
+
+
+def wide() -> Sequential:
+    return net(Dense(64), Tanh(), Dense(64), Tanh(), Dense(1))
+
+
+@pytest.mark.parametrize(
+    ("training", "held", "kind", "numbers"),
+    [
+        ((X[:250], Y[:250]), HELD, "leaked_rows", {"copies": 50, "share": 0.5}),
+        (TRAINING, (X[200:] * [1, 1, 20, 1], Y[200:]), "shifted_validation", {"column": 2}),
+        (TRAINING, (X[200:] + np.eye(4)[1] * 5, Y[200:]), "shifted_validation", {"column": 1}),
+        (TRAINING, (X[200:], 10 * Y[200:]), "shifted_validation", {"column": 0}),
+        (
+            TRAINING, (with_nan(X)[:100], Y[200:]), "not_finite", {"rows": 2, "first_row": 7},
+        ),
+    ],
+)  # fmt: skip
+def test_validation_rows_are_compared(training, held, kind, numbers) -> None:
+    found = diagnose(fine(), *training, loss=MSELoss(), validation_data=held)
+    assert {key: found[kind].evidence[key] for key in numbers} == numbers
+
+
+def test_sorted_classes_are_a_shift() -> None:
+    order = np.argsort(CLASSES, kind="stable")
+    x, y = X[order], CLASSES[order]
+    model = classifier()
+    held = x[220:], y[220:]
+    found = diagnose(model, x[:220], y[:220], loss=CrossEntropyLoss(), validation_data=held)
+    assert any(f.kind == "shifted_validation" and f.title.startswith("y of") for f in found)
+
+
+@pytest.mark.parametrize("rows", [(X, Y), (GATE, GATE.sum(axis=1) % 2)], ids=["numbers", "gate"])
+@pytest.mark.parametrize("epochs", [1, 100])
+def test_validation_rows_like_the_others_are_no_finding(rows, epochs: int) -> None:
+    x, y = rows
+    model = trained(net(Dense(16), Tanh(), Dense(1), width=x.shape[1]), x[:200], y[:200], epochs)
+    found = model.diagnose(x[:200], y[:200], validation_data=(x[200:], y[200:]))
+    assert not found, str(found)
+
+
+def test_overfitting_is_found_in_a_trained_network() -> None:
+    y = Y + 2 * np.random.default_rng(1).normal(size=300)
+    x, few = X[:60], y[:60]
+    found = trained(wide(), x, few, 400).diagnose(x, few, validation_data=(X[60:], y[60:]))
+    assert "overfitting" in found.kinds
+    numbers = found["overfitting"].evidence
+    assert numbers["remaining"] < 0.25 < 0.5 < numbers["validation_remaining"]
+    untrained = diagnose(wide(), x, few, loss=MSELoss(), validation_data=(X[60:], y[60:]))
+    assert "overfitting" not in untrained.kinds
+    assert any("overfitting was not checked" in note for note in untrained.notes)
+
+
+def test_invalid_validation_data_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"validation_data.*\(x, y\)"):
+        diagnose(fine(), X, Y, loss=MSELoss(), validation_data=(X,))
+    with pytest.raises(ValueError, match=r"validation_data"):
+        diagnose(fine(), X, Y, loss=MSELoss(), validation_data=(X, Y[:7]))
+    with pytest.raises(ValueError, match=r"validation_data"):
+        diagnose(fine(), X, Y, loss=MSELoss(), validation_data=(X[:, :2], Y))
+
+
+def test_share_of_the_loss_is_that_above_the_floor() -> None:
+    _, diagnosis, _ = diagnose_tutorial()
+    assert "above the least possible" in diagnosis.notes[1]
+
+
 def test_vanishing_ratio_is_that_of_delta_norms() -> None:
     model = deep(Sigmoid, 8)
     loss = MSELoss()
@@ -593,6 +737,23 @@ def test_curvature_at_tutorial_solution_matches_dense_hessian() -> None:
     landscape = Landscape(model, tutorial.half_squared_error(), rows)
     found = largest_curvature(landscape, landscape.start)
     assert found == pytest.approx(largest_eigenvalue(model, rows), rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learning_rate", [0.001, 0.003, 0.01])
+def test_rate_at_which_a_trained_network_leaves_its_minimum_is_found(learning_rate) -> None:
+    rng = np.random.RandomState(4)
+    x, t = tutorial.sum_of_two(rng)
+    model, loss = tutorial.network(rng), tutorial.half_squared_error()
+    tutorial.train(model, x, t, learning_rate=0.001, epochs=2000)
+    found = model.diagnose(x, t, loss=loss, optimizer=SGD(learning_rate=learning_rate))
+    limit = 2 / largest_eigenvalue(model, Rows(x, t))
+    assert ("learning_rate" in found.kinds) == (learning_rate > limit)
+    if learning_rate > limit:
+        numbers = found["learning_rate"].evidence
+        assert numbers["limit"] == pytest.approx(limit, rel=0.01)
+        assert numbers["loss_at_lower_rate"] < numbers["loss_before"]
+        assert numbers["loss_before"] < numbers["loss_at_this_rate"]
 
 
 @pytest.mark.slow

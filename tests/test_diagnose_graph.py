@@ -17,19 +17,26 @@ from minigrad import (
     Conv2D,
     CrossEntropyLoss,
     Dense,
+    DepthwiseConv2D,
     Embedding,
     Flatten,
     GlobalAveragePooling1D,
     Input,
+    Lambda,
     LayerNorm,
+    Mask,
     MaxPooling2D,
     Model,
     MSELoss,
     MultiHeadAttention,
     Multiply,
+    Permute,
+    PReLU,
     Sequential,
+    SpatialDropout1D,
 )
 from minigrad.core.layer import Layer
+from minigrad.data.by_name import take
 from minigrad.graphs.joint_loss import JointLoss
 from minigrad.trace import trace
 
@@ -63,6 +70,20 @@ def test_weights_by_output_and_classes_are_taken():
     options = {"sample_weight": weight, "class_weight": {"kind": {0: 1.0, 1: 2.0}}}
     diagnosis = two_outputs().diagnose(X, Y, loss=LOSSES, optimizer=Adam(), **options)
     assert not diagnosis, diagnosis
+
+
+def test_validation_rows_of_a_graph_are_compared():
+    x, y = (take(data, slice(0, 60)) for data in (X, Y))
+    x2, y2 = (take(data, slice(60, None)) for data in (X, Y))
+    options = {"loss": LOSSES, "optimizer": Adam()}
+    found = two_outputs().diagnose(x, y, validation_data=(x2, y2), **options)
+    assert not found, found
+    found = two_outputs().diagnose(x, y, validation_data=(x, y), **options)
+    assert found["leaked_rows"].evidence["copies"] == 60
+    x2 = {**x2, "right": 9 + x2["right"]}
+    found = two_outputs().diagnose(x, y, validation_data=(x2, y2), **options)
+    assert found.kinds == ["shifted_validation"]
+    assert found[0].title.startswith("x['right'] of the validation rows")
 
 
 def test_each_output_has_its_own_findings():
@@ -188,6 +209,54 @@ def test_a_graph_without_a_parameter_is_diagnosed():
     x = {"a": X["left"][:, :2], "b": X["right"][:, :2]}
     diagnosis = model.diagnose(x, x["a"] + x["b"] + 1, loss=MSELoss(), optimizer=Adam())
     assert any("the model has no parameters" in note for note in diagnosis.notes)
+
+
+def test_a_mask_as_the_output_is_no_constant():
+    model = Sequential([Mask(0)], input_shape=(4,))
+    x = np.arange(ROWS * 4).reshape(ROWS, 4) % 3
+    assert not model.diagnose(x, model.predict(x), loss=MSELoss(), optimizer=Adam())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (PReLU(), (4,)),
+        (DepthwiseConv2D(3), (6, 6, 2)),
+        (Lambda(np.square, lambda delta, x: 2 * x * delta), (4,)),
+        (LSTM(4, dropout=0.2, recurrent_dropout=0.2, return_sequences=True), (5, 3)),
+        (Permute((2, 1)), (5, 3)),
+        (SpatialDropout1D(0.3), (5, 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_layers_have_no_wrong_findings(layer, shape):
+    x = RNG.normal(size=(ROWS, *shape))
+    first = [Dense(4)] if len(shape) == 1 else []
+    model = Sequential(
+        [*first, copy.deepcopy(layer), Flatten(), Dense(1)], input_shape=shape, rng=0
+    )
+    y = np.tanh(x.reshape(ROWS, -1)[:, :1])
+    half = ROWS // 2
+    found = model.diagnose(
+        x[:half],
+        y[:half],
+        loss=MSELoss(),
+        optimizer=Adam(learning_rate=0.01),
+        validation_data=(x[half:], y[half:]),
+    )
+    assert not found, found
+
+
+def test_a_mask_of_a_graph_is_no_quantity():
+    ids = Input((6,), name="ids")
+    h = LSTM(4)(Embedding(20, 4)(ids), Mask(0)(ids))
+    model = Model(inputs=ids, outputs=Dense(2)(h), rng=0)
+    x = RNG.integers(0, 20, (ROWS, 6))
+    y = (x[:, 0] > 9).astype(int)
+    found = model.diagnose(
+        x, y, loss=CrossEntropyLoss(), optimizer=Adam(), validation_data=(x[::-1] + 0, y[::-1])
+    )
+    assert set(found.kinds) == {"leaked_rows"}, found
 
 
 def test_an_output_of_weight_0_is_left_out():

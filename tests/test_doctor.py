@@ -15,7 +15,14 @@ sys.path.append(str(ROOT))
 pytest.importorskip("sklearn")
 doctor = pytest.importorskip("benchmarks.doctor")
 
-QUICK = ["probabilities for a loss of logits", "wrong gradient", "no activation"]
+QUICK = [
+    "probabilities for a loss of logits",
+    "wrong gradient",
+    "no activation",
+    "softmax over one unit",
+    "training rows for validation",
+    "validation rows unlike the others",
+]
 
 
 @pytest.mark.parametrize("seed", [0, 4])

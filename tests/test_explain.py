@@ -107,6 +107,8 @@ FUNCTIONS = {
     "max": max,
     "min": min,
     "abs": abs,
+    "inf": math.inf,
+    "masked": -math.inf,  # the score of a key that a query doesn't attend to
 }
 
 
@@ -263,8 +265,10 @@ def test_the_arrays_equal_those_of_forward_and_backward():
     np.testing.assert_array_equal(first.gradients["weight"], dense.weight.grad, strict=True)
 
 
-def test_the_sums_of_every_layer_add_up(layer_example):
-    layer, shape = layer_example
+def test_the_sums_of_every_layer_add_up(layer_of_each_class):
+    layer, shape = layer_of_each_class
+    if isinstance(shape[0], tuple):
+        return
     model = Sequential([layer, Flatten(), Dense(2)], input_shape=shape, rng=0)
     x = rows_for(layer, shape, 3)
     y = np.random.default_rng(2).normal(size=(3, 2))
@@ -286,8 +290,10 @@ def test_the_sums_of_every_layer_add_up(layer_example):
                 assert line.formula or not line.value, line
 
 
-def test_the_gradients_equal_those_of_training(layer_example):
-    layer, shape = layer_example
+def test_the_gradients_equal_those_of_training(layer_of_each_class):
+    layer, shape = layer_of_each_class
+    if isinstance(shape[0], tuple):
+        return
     model = Sequential([layer, Flatten(), Dense(2)], input_shape=shape, rng=0)
     x = rows_for(layer, shape, 3)
     y = np.random.default_rng(2).normal(size=(3, 2))

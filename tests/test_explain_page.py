@@ -21,6 +21,7 @@ from minigrad import (
     Input,
     Model,
     MSELoss,
+    MultiHeadAttention,
     Multiply,
     Parallel,
     ReLU,
@@ -261,11 +262,13 @@ def test_the_update_shows_the_new_weights_and_the_new_loss(page, explanation):
 def test_the_keyboard_reaches_everything(page):
     order = []
     name = "(({ id, value, classList }) => id || value || classList[0])(document.activeElement)"
-    for _ in range(8):
+    for _ in range(9):
         page.press("Tab")
         order.append(page.js(name))
         assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert order == ["back", "slider", "next", "forward", "loss", "backward", "update", "unit"]
+    *stepper, predict, unit = order
+    assert stepper == ["back", "slider", "next", "forward", "loss", "backward", "update"]
+    assert (predict, unit) == ("predict", "unit")
     assert focused(page).startswith("x[0] is 0.967")
     page.press("ArrowDown")
     assert focused(page).startswith("x[1] is 0.547")
@@ -479,4 +482,34 @@ def test_a_frame_has_the_height_and_the_theme_of_the_page_around_it(browser, exp
     browser.show(390, 900)
     browser.js(wait)
     assert browser.js(height) > wide
+    assert troubles(browser) == []
+
+
+def test_attention_is_matrices_whose_cells_can_be_selected(browser, tmp_path):
+    layers = [MultiHeadAttention(2, causal=True), Flatten(), Dense(2)]
+    model = Sequential(layers, input_shape=(3, 4), rng=1)
+    x = np.random.default_rng(0).normal(size=(1, 3, 4))
+    explanation = model.explain(x, np.ones((1, 2)), loss=MSELoss())
+    open_page(browser, explanation, tmp_path)
+    step = next(i for i, step in enumerate(explanation.steps) if step.name == "S")
+    browser.js(f"goTo({step})")
+    assert signs(browser, "#grids figcaption") == ["Q", "K", "S"]
+    assert len(signs(browser, "#grids .made .cell")) == 2 * 3 * 3
+    browser.js("document.querySelector('[data-name=\"S[1,2,0]\"]').click()")
+    assert text(browser, "#pick-title") == "Number S[1,2,0]"
+    used = "[...document.querySelectorAll('.cell.used')].map((cell) => cell.dataset.name)"
+    assert browser.js(used) == ["Q[1,2,0]", "Q[1,2,1]", "K[1,0,0]", "K[1,0,1]"]
+    row = browser.js("[...document.querySelectorAll('.sum [open] td')].map((d) => d.textContent)")
+    value = explanation.steps[step].values[0, 1, 2, 0]
+    assert float(row[row.index("Sum") + 1].replace("\u2212", "-")) == pytest.approx(value, rel=1e-5)
+    browser.js("document.querySelector('.cell.picked').focus()")
+    browser.press("ArrowUp")
+    assert browser.js("document.activeElement.dataset.name") == "S[1,1,0]"
+    browser.press("Enter")
+    assert text(browser, "#pick-title") == "Number S[1,1,0]"
+    browser.js(f"goTo({step + 1})")
+    browser.js("document.querySelector('[data-name=\"A[1,2,0]\"]').click()")
+    assert browser.js(used) == ["S[1,2,0]", "S[1,2,1]", "S[1,2,2]"]
+    assert text(browser, "[data-name='S[0,0,1]']") == "-∞"
+    assert browser.js(CONTRAST) == []
     assert troubles(browser) == []

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import rows_for
+from helpers import rows_for, slow
 from minigrad import (
     LSTM,
     SGD,
@@ -90,10 +90,22 @@ def check(explanation: Any) -> None:
             assert evaluate(middle) == expected, name
 
 
+def tried(few: int, many: int) -> Any:
+    """Try a test on a few examples, or with `-m slow` on many."""
+
+    def decorate(test: Any) -> Any:
+        def run(examples: int) -> None:
+            settings(max_examples=examples, deadline=None, derandomize=True)(test)()
+
+        return pytest.mark.parametrize("examples", [few, slow(many)])(run)
+
+    return decorate
+
+
 CHANGES = {"factor": st.sampled_from([1.5, 0.25, -1.0, 1.0]), "added": st.sampled_from([0.0, 0.5])}
 
 
-@settings(max_examples=200, deadline=None)
+@tried(30, 200)
 @given(example=st.sampled_from(LAYERS), data=st.data(), rows=st.integers(2, 3), **CHANGES)
 def test_a_layer_that_overrides_a_method(example, data, rows, factor, added):
     layer, shape = example
@@ -106,7 +118,7 @@ def test_a_layer_that_overrides_a_method(example, data, rows, factor, added):
     check(model.explain(x, y, loss=MSELoss()))
 
 
-@settings(max_examples=80, deadline=None)
+@tried(25, 80)
 @given(example=st.sampled_from(LOSSES), data=st.data(), **CHANGES)
 def test_a_loss_that_overrides_a_method(example, data, factor, added):
     loss, prediction, target = example
@@ -115,7 +127,7 @@ def test_a_loss_that_overrides_a_method(example, data, factor, added):
     check(model.explain(prediction, target, loss=other))
 
 
-@settings(max_examples=60, deadline=None)
+@tried(15, 60)
 @given(optimizer=st.sampled_from(OPTIMIZERS), data=st.data(), **CHANGES)
 def test_an_optimizer_that_overrides_a_method(optimizer, data, factor, added):
     name = data.draw(st.sampled_from(methods_of(type(optimizer))))
@@ -142,7 +154,8 @@ class Linear(SimpleRNN):
             np.matmul(matrix, inputs[t], out=h[t + 1])
         return ()
 
-    def backward_steps(self, delta_h, states, kept, factor):
+    def backward_steps(self, deltas, states, kept, factor):
+        (delta_h,) = deltas
         delta = np.ones_like(delta_h[1:])
         for t in reversed(range(len(delta))):
             delta[t] *= delta_h[t + 1]

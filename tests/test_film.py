@@ -195,14 +195,26 @@ def test_all_frames_of_a_small_network_fit_into_two_megabytes(frames, tmp_path):
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_folded_pages_unfold(count):
     pages = [
-        f'<b>{i}</b>\n{{"a":"z {i} \\" {i}","b":{i / 7},"c":[{",".join("1" * (i % 3))}]}}\n7'
+        f'<b>{i}</b>\n{{"a":"z {i} \\" {-i / 70:.6g}","b":{i / 7:.6g},"d":{i * 1e-9:.6g},'
+        f'"e":"{i < 4}","c":[{",".join("1" * (i % 3))}]}}\n7'
         for i in range(count)
     ]
     packed = folded(pages)
-    made = json.loads(zlib.decompress(base64.b64decode(packed), -15))
-    for page, (template, own) in zip(pages, made["frames"], strict=True):
-        pieces = made["templates"][template]
-        body = "".join(own[p] if isinstance(p, int) else p for p in pieces).split("\n")
+    made = json.loads(zlib.decompress(base64.b64decode(packed.text), -15))
+    planes = numbers(packed.numbers, "u1").reshape(4, -1)
+    changes = iter(
+        [-(n + 1) // 2 if n % 2 else n // 2 for n in planes.T.copy().view("<u4").ravel().tolist()]
+    )
+    for template, (_, columns) in enumerate(made["templates"]):
+        rows = sum(one == template for one, _ in made["frames"])
+        for place, column in enumerate(columns):
+            if isinstance(column, int):
+                sums = np.cumsum([next(changes) for _ in range(rows)])
+                columns[place] = [f"{n / 10**column:.6g}" for n in sums]
+    assert next(changes, None) is None
+    for page, (template, row) in zip(pages, made["frames"], strict=True):
+        pieces, columns = made["templates"][template]
+        body = "".join(columns[p][row] if isinstance(p, int) else p for p in pieces).split("\n")
         lines = [body.pop(0) if line is None else line for line in made["shell"]]
         assert "\n".join(lines) == page
 

@@ -147,10 +147,11 @@ def by_differences(loss: Loss, prediction, target, step: float = 1e-6, **options
 
 @EVERY
 @pytest.mark.parametrize("width", [1, 2, 5])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("scale", [1.0, 0.3])
-@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
-@pytest.mark.parametrize("total", [None, 7.5])
+@pytest.mark.parametrize(
+    ("reduction", "scale", "weight", "total"),
+    [("mean", 1.0, None, None), ("mean", 0.3, WEIGHT, None), ("sum", 0.3, WEIGHT, 7.5)],
+    ids=["mean", "weighted mean", "weighted sum"],
+)
 def test_backward_is_the_derivative_of_forward(kind, width, reduction, scale, weight, total):
     least = 2 if kind[0] in (CrossEntropyLoss, KLDivLoss) else 1
     loss, prediction, target = prepare(kind, max(width, least), reduction=reduction, scale=scale)
@@ -292,6 +293,14 @@ def test_cross_entropy_of_extreme_logits(smoothing: float, dtype: str) -> None:
         shares = (1 - smoothing) * np.eye(3)[[0, 2]] + smoothing / 3
         expected = np.array([[1, 0, 0], [1, 0, 0]]) - shares
         np.testing.assert_allclose(loss.backward(), expected.astype(dtype), atol=1e-7, strict=True)
+
+
+@pytest.mark.parametrize("kind", [BCELoss, BCEWithLogitsLoss])
+def test_smoothed_labels(kind) -> None:
+    a, t = np.array([[0.2, 0.9, 0.4]]), np.array([[0.0, 1.0, 0.3]])
+    smoothed, plain = kind(label_smoothing=0.3), kind()
+    assert smoothed.forward(a, t) == pytest.approx(plain.forward(a, 0.7 * t + 0.15), rel=1e-14)
+    np.testing.assert_allclose(smoothed.backward(), plain.backward(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("target", [0.0, 0.3, 1.0])

@@ -188,6 +188,17 @@ def test_each_trains_by_name(name: str) -> None:
     assert history["loss"][-1] < 0.7 * history["loss"][0]
 
 
+def test_lion_follows_its_formula() -> None:
+    rng = np.random.default_rng(0)
+    w, m, gradients = rng.normal(size=11), np.zeros(11), rng.normal(size=(20, 11))
+    optimizer = Lion(learning_rate=0.1, beta_1=0.6, beta_2=0.8, weight_decay=0.3)
+    values = walk(optimizer, w, gradients, "float64")
+    for value, g in zip(values, gradients, strict=True):
+        w = w - 0.1 * (np.sign(0.6 * m + 0.4 * g) + 0.3 * w)
+        m = 0.8 * m + 0.2 * g
+        np.testing.assert_allclose(value, w, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [SGD(momentum=0.9), RMSprop(), Adagrad(), Adam(), AdamW(), Nadam(), Lion()],

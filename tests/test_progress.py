@@ -209,7 +209,7 @@ def test_the_rate_and_the_time_left_are_of_the_whole_run(terminal) -> None:
 def test_the_line_is_redrawn_at_most_ten_times_a_second(terminal) -> None:
     screen = terminal(redraw=0.1)
     before = time.perf_counter()
-    make().fit(X, Y, epochs=2000, batch_size=10)
+    make().fit(X, Y, epochs=400, batch_size=10)
     tenths = (time.perf_counter() - before) / 0.1
     assert 0 < len(set(screen.drawn)) <= 2 * tenths + 4
 

@@ -173,6 +173,7 @@ class TestResume:
         y = np.zeros_like(model.predict(x))
         model.fit(x, y, epochs=1, batch_size=8, verbose=0)
         loaded = through(model, path, **FUNCTIONS)
+        assert repr(loaded) == repr(model)
         for either in (model, loaded):
             either.fit(x, y, epochs=1, batch_size=8, verbose=0)
         assert_same(loaded, model)
@@ -911,11 +912,13 @@ class TestMalformedFiles:
         assert called == []
 
     def test_huge_input_shape_takes_no_memory(
-        self, layer_example: tuple[Layer, tuple[int, ...]], path: Path
+        self, layer_of_each_class: tuple[Layer, Any], path: Path
     ) -> None:
-        layer, shape = layer_example
+        layer, shape = layer_of_each_class
         if isinstance(layer, Lambda):
             pytest.skip("the caller's own function is tried on a row")
+        if isinstance(shape[0], tuple):
+            pytest.skip("it has several inputs")
         model = Sequential([layer], input_shape=shape, rng=1)
         model.save(path)
         edit(path, put("architecture/config/input_shape", [*shape[:-1], 6 * 10**10]))

@@ -14,7 +14,7 @@ Y_FIRST = [1.51426209, 1.68750035, 0.91381832]
 
 
 class Transcription:
-    """z1 = x W1, a1 = s(z1), z2 = a1 W2, y = s(z2), E = 1/2 sum (y - t)^2."""
+    """z1 = x W1, a1 = s(z1), z2 = a1 W2, y = s(z2), J = 1/2 sum (y - t)^2."""
 
     def __init__(self, rng: np.random.RandomState) -> None:
         self.w1 = rng.randn(2, 3)

@@ -165,7 +165,8 @@ def takes(function: Callable[..., Any], count: int) -> bool:
 
 def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
     """Return callbacks, with functions of (epoch, logs) wrapped in one."""
-    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+    single = isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable)
+    if single or getattr(callbacks, "shape", None) == ():
         raise TypeError(f"callbacks expects a list, got {kind_of(callbacks)}: pass callbacks=[...]")
     found: list[Callback] = []
     for index, callback in enumerate[Any](callbacks):

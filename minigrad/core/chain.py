@@ -117,7 +117,7 @@ class Chain(Layer):
 
 def as_list(layers: Iterable[Any], owner: str) -> list[Any]:
     """Return the layers given to a container as a list, and refuse a single one."""
-    if not isinstance(layers, Iterable):
+    if not isinstance(layers, Iterable) or getattr(layers, "shape", None) == ():
         raise TypeError(f"{owner} expects a list of layers, got {layers!r}: pass a list, [...]")
     return list(layers)
 

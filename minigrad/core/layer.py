@@ -18,7 +18,7 @@ from minigrad.core.cached import Cached
 from minigrad.core.parameters import Parameter, Parameters
 from minigrad.data.arrays import Array, Shape, describe, fits, size_of
 from minigrad.util.fields import option, options
-from minigrad.util.names import join
+from minigrad.util.names import check_name, join
 from minigrad.util.options import check_bool, check_positive
 from minigrad.util.random import RNG
 
@@ -65,7 +65,7 @@ class Layer(Cached):
     array([[1., 2.]])
     """
 
-    name: str = option(default="")
+    name: str = option(check_name, default="")
     input_shape: Shape | None = option(init=False, default=None)
     output_shape: Shape | None = option(init=False, default=None)
     batch_dependent = False
@@ -172,8 +172,8 @@ class Layer(Cached):
 
     def check_delta(self, delta: Array, shape: Shape) -> None:
         """Refuse a delta that doesn't have the shape of the output."""
-        if delta.shape != shape:
-            raise ValueError(f"{self.label} expects delta of shape {shape}, got {delta.shape}")
+        if (given := getattr(delta, "shape", type(delta).__name__)) != shape:
+            raise ValueError(f"{self.label} expects delta of shape {shape}, got {given}")
 
     @property
     def label(self) -> str:

@@ -170,4 +170,4 @@ class Loss(Cached):
 
 def as_loss(loss: Loss | str) -> Loss:
     """Return the loss, or create it from its name, such as "mse"."""
-    return as_object(Loss, "l1" if loss == "mae" else loss, "loss")
+    return as_object(Loss, "l1" if isinstance(loss, str) and loss == "mae" else loss, "loss")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf
+from math import inf, nan
 from typing import Any, TypeAlias
 from weakref import ref
 
@@ -98,10 +98,11 @@ class Optimizer(Configurable):
         """
         if isinstance(self.learning_rate, float):
             return self.learning_rate * self._factor
-        rate = float(self.learning_rate(self.steps))
+        given = self.learning_rate(self.steps)
+        rate = nan if given is None else float(given)
         if not 0 <= rate < inf:
             raise ValueError(
-                f"{type(self).__name__} expects a learning rate of at least 0, got {rate} from "
+                f"{type(self).__name__} expects a learning rate of at least 0, got {given} from "
                 f"{self.learning_rate!r} at step {self.steps}"
             )
         return rate * self._factor

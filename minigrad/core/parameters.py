@@ -13,7 +13,7 @@ from typing_extensions import Self, override
 
 from minigrad.data.arrays import Array, Shape, as_array
 from minigrad.regularizers import Regularizer, check_regularizer
-from minigrad.util.names import missing
+from minigrad.util.names import check_name, missing
 from minigrad.util.options import check_bool, check_positive
 
 
@@ -69,7 +69,7 @@ class Parameter:
         self.vectors: Vectors | None = None
         """The flat vectors of a model, of which value and gradient are views from `start` on."""
         self.start = 0
-        self.name = name
+        self.name = check_name(name, "name", self)
         self._trainable = check_bool(trainable, "trainable", self)
         self._factor = 1.0
         self.regularizer = check_regularizer(regularizer, "regularizer")

@@ -50,8 +50,8 @@ class Source(Protocol):
         """Yield the batches of an epoch, in a random order of the rows if there is an rng."""
 
 
-class Evaluation(Protocol):
-    """What reports the loss and the metrics; see `minigrad.models.evaluation`."""
+class Evaluator(Protocol):
+    """What reports the loss and the metrics; see `Evaluation`."""
 
     def running(self, data: Source) -> RunningMetrics: ...
     def __call__(self, data: Source) -> dict[str, float]: ...
@@ -83,7 +83,7 @@ class Run:
     batch_size: int | None
     rng: RNG | None
     good: GoodEpoch
-    evaluation: Evaluation
+    evaluation: Evaluator
     validation: Source | None = None
     validation_freq: int = 1
     callbacks: Sequence[Any] = ()

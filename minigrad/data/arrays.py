@@ -57,7 +57,7 @@ def features(input_shape: Shape, owner: str) -> int:
             f"{owner} works along the last axis of each row, and the rows are single numbers: "
             "reshape x to (batch, 1)"
         )
-    if input_shape[-1] is None:
+    if not isinstance(input_shape[-1], int):
         raise ValueError(f"{owner} needs the length of the last axis, got {input_shape}")
     return int(input_shape[-1])
 
@@ -164,7 +164,7 @@ def check_finite(array: NDArray[Any], name: str) -> None:
     floats = array.dtype.kind == "f"
     if not floats and array.dtype.itemsize < 8:
         return
-    step = len(array)
+    step = len(array) or 1
     if array.nbytes > _BLOCK_BYTES:
         step = max(1, _BLOCK_BYTES * step // array.nbytes)
     for start in range(0, len(array), step):
@@ -198,7 +198,7 @@ def as_dtype(dtype: DType) -> np.dtype[np.floating[Any]]:
     """Return float32 or float64, and refuse any other dtype."""
     try:
         found: np.dtype[Any] = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         found = np.dtype(object)
     if found not in (np.float32, np.float64):
         raise ValueError(f"dtype expects 'float64' or 'float32', got {dtype!r}")

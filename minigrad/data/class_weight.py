@@ -58,7 +58,7 @@ def _class_weights(
     class_weight: ClassWeight, y: NDArray[Any], output_shape: Shape
 ) -> NDArray[np.float64]:
     classes = _classes(y, output_shape)
-    if class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == "balanced":
         labels, counts = np.unique(classes, return_counts=True)
         class_weight = dict(zip(labels, classes.size / (len(labels) * counts), strict=True))
     if not isinstance(class_weight, Mapping):

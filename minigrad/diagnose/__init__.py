@@ -6,7 +6,7 @@ each of them on the network with this output alone.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,13 +14,15 @@ import numpy as np
 
 from minigrad.core.layer import Layer
 from minigrad.core.loss import Loss
-from minigrad.data.by_name import Arrays, each, labelled, names_of, row_count, take
-from minigrad.data.class_weight import weighted_by_class
+from minigrad.data.by_name import Arrays, Data, each, labelled, names_of, row_count, take
+from minigrad.data.class_weight import ClassWeight, weighted_by_class
 from minigrad.data.rows import Form, Rows, as_pair, as_rows
 from minigrad.data.several import check_names
+from minigrad.data.validation import as_validation
 from minigrad.diagnose import data, trials, units
 from minigrad.diagnose.case import Case, counted_rows
 from minigrad.diagnose.findings import Diagnosis, Finding, number
+from minigrad.diagnose.held_out import held_out, leaked_rows
 from minigrad.graphs.joint_loss import as_losses
 from minigrad.optimizers import Optimizer
 from minigrad.util.config import as_object
@@ -40,12 +42,15 @@ def diagnose(
     optimizer: Optimizer | str | None = None,
     batch_size: int | None = None,
     sample_weight: Arrays | None = None,
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: ClassWeight | None = None,
+    validation_data: Sequence[Arrays] | None = None,
 ) -> Diagnosis:
     """Find what keeps a model from learning these rows; see `Model.diagnose`.
 
     The model isn't changed: all checks run on copies. Rows of weight 0 are left out; the loss, its
-    floor, its curvature and all trials are those of the weighted rows.
+    floor, its curvature and all trials are those of the weighted rows. With `validation_data`,
+    (x, y) or (x, y, sample_weight), copies of training rows, another distribution and, of a
+    trained model, overfitting are found.
 
     Raises:
         RuntimeError: no loss is given and the model isn't compiled.
@@ -68,9 +73,8 @@ def diagnose(
         own_optimizer = as_object(Optimizer, optimizer, "optimizer")
     if batch_size is not None:
         batch_size = check_int(batch_size, "batch_size", "diagnose")
-    inputs, targets = as_pair(
-        x, y, model.input_names, names_of(getattr(model, "output_layers", None))
-    )
+    names = model.input_names, names_of(getattr(model, "output_layers", None))
+    inputs, targets = as_pair(x, y, *names)
     for label, target in labelled(targets, "y"):
         if not target.size:
             raise ValueError(
@@ -78,19 +82,9 @@ def diagnose(
                 f"{target.shape}: check how y was made"
             )
     count = row_count(inputs)
-    arrays = [*labelled(inputs, "x"), *labelled(targets, "y")]
-    rows_of, found = zip(*[data.not_finite(array, label) for label, array in arrays], strict=True)
-    finite, findings = np.logical_and.reduce(rows_of), [one for several in found for one in several]
-    if not finite.any():
+    inputs, targets, sample_weight, findings = _finite(inputs, targets, sample_weight)
+    if not row_count(inputs):
         return Diagnosis(findings, notes=["no finite row remains for the other checks"])
-    if not finite.all():
-        inputs, targets = take(inputs, finite), take(targets, finite)
-
-        def kept(weight: Any) -> Any:  # `as_rows` refuses any other shape
-            fits = np.shape(weight)[:1] == finite.shape
-            return np.asarray(weight)[finite] if fits else weight
-
-        sample_weight = each(kept, sample_weight)
     twin = copy.deepcopy(model)
     with np.errstate(all="ignore"):
         # This builds it, or refuses the shape of x.
@@ -110,12 +104,26 @@ def diagnose(
         rows = as_rows(inputs, targets, sample_weight, Form(own_loss, shape))
         if class_weight is not None:
             rows = weighted_by_class(rows, class_weight, shape)
-    numbers = each(lambda t: t.astype(np.int64) if t.dtype == bool else t, rows.y)
-    rows = Rows(rows.x, numbers, rows.weight)
+    held: Rows | None = None
+    if validation_data is not None and taken is not None:
+
+        def read(x: Arrays, y: Arrays, weight: Arrays | None = None) -> Rows:
+            pair = as_pair(x, y, *names)
+            inputs, targets, weight, found = _finite(*pair, weight, "validation ")
+            findings.extend(found)
+            twin.forward(take(inputs, slice(1)), training=False)  # refuses another shape
+            return as_rows(inputs, targets, weight, Form(own_loss, shape))
+
+        held = _with_integers(as_validation(validation_data, read))
+        findings += leaked_rows(rows, held)
+        held = held.take(np.random.default_rng(0).permutation(counted_rows(held))[:_MAX_ROWS])
+    rows = _with_integers(rows)
     counted = counted_rows(rows)
     batch_rows = min(batch_size or count, count) * len(counted) / len(rows)
     rows = rows.take(np.random.default_rng(0).permutation(counted)[:_MAX_ROWS])
-    case = Case(twin, rows, taken, own_optimizer, max(1, round(batch_rows)), notes=[])
+    case = Case(
+        twin, rows, taken, own_optimizer, max(1, round(batch_rows)), notes=[], validation=held
+    )
     case.notes.append(
         f"checked {number(len(rows))} of {number(count)} rows, and ran the network on "
         f"{number(len(case.sample))} of them"
@@ -123,6 +131,30 @@ def diagnose(
     with np.errstate(all="ignore"):
         findings += _check(case)
     return Diagnosis(findings, notes=case.notes)
+
+
+def _finite(
+    inputs: Data, targets: Data, weight: Data | None, prefix: str = ""
+) -> tuple[Data, Data, Data | None, list[Finding]]:
+    """Return the finite rows and their weights, and findings of the others."""
+    arrays = [*labelled(inputs, f"{prefix}x"), *labelled(targets, f"{prefix}y")]
+    rows_of, found = zip(*[data.not_finite(array, label) for label, array in arrays], strict=True)
+    finite, findings = np.logical_and.reduce(rows_of), [one for several in found for one in several]
+    if finite.all():
+        return inputs, targets, weight, findings
+
+    def kept(weight: Any) -> Any:  # `as_rows` refuses any other shape
+        fits = np.shape(weight)[:1] == finite.shape
+        return np.asarray(weight)[finite] if fits else weight
+
+    index = np.flatnonzero(finite)
+    return take(inputs, index), take(targets, index), each(kept, weight), findings
+
+
+def _with_integers(rows: Any) -> Rows:
+    """Return rows whose targets aren't booleans."""
+    numbers = each(lambda t: t.astype(np.int64) if t.dtype == bool else t, rows.y)
+    return Rows(rows.x, numbers, rows.weight)
 
 
 class _Check(NamedTuple):
@@ -146,6 +178,7 @@ _CHECKS = (
     _Check("the relation of x and y", data.unrelated_targets, by_output=True, needs_loss=True),
     _Check("class numbers", data.class_numbers, by_output=True, needs_loss=True),
     _Check("the gradients of custom layers", units.wrong_gradients, needs_loss=True),
+    _Check("the validation rows", held_out, needs_loss=True),
     _Check("the training of a copy", trials.learning, needs_loss=True),
 )
 
@@ -161,6 +194,8 @@ def _check(case: Case) -> list[Finding]:
         nothing_varies = kinds.count("constant_targets") == len(case.parts)
         unlearnable = case.loss is None or case.refusal is not None or nothing_varies
         if check.needs_loss and unlearnable:
+            continue
+        if check.find is held_out and case.validation is None:
             continue
         if check.find is trials.learning:
             if not len(case.model.parameters):

@@ -45,6 +45,8 @@ class Case:
     batch_rows: int
     notes: list[str]
     patience: int = 1  # a factor of the steps
+    in_inference: bool = False  # whether trials are judged by their predictions alone
+    validation: Rows | None = None
     reachable: bool = True  # whether the last activation can output the targets
 
     def __post_init__(self) -> None:
@@ -147,7 +149,7 @@ class Case:
     @cached_property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest prediction, whatever the parameters are."""
-        if not self.last:
+        if not self.last or not len(self.model.parameters):
             return -inf, inf
         return output_range([step.layer for step in self.last], self.last[0].input.shape[1:])
 
@@ -184,6 +186,15 @@ class Case:
         except ValueError:
             return nan, nan
         return 0.0 if abs(floor) < _ROUNDING * constant else floor, constant
+
+    @property
+    def remaining(self) -> float:
+        """The share of the loss above the floor of the best constant's, in inference, or NaN."""
+        floor, constant = self.least_j
+        if not 0 <= floor < constant < inf:
+            return nan
+        prediction = self.model.forward(self.sample.x, training=False)
+        return (self.j(prediction) - floor) / (constant - floor)
 
     @property
     def loss_share(self) -> float:

@@ -33,7 +33,7 @@ _FLOOR_NUMBERS = 10_000  # of targets that a floor is computed of, in some milli
 _FLOOR_ROWS = 256  # of wide targets at least: the best constant of a few rows fits them
 _TOLERANCE = 0.01  # a higher floor is a fault, as a share of the loss of the best constant
 _MAX_CLASSES = 100  # more numbers are quantities
-_MIN_CLASS_ROWS = 8  # with fewer a fit says little about a class
+MIN_CLASS_ROWS = 8  # with fewer a fit says little about a class
 _FIT_ROWS = 4000  # enough for a fit that takes a moment
 _FIT_INPUTS = 300  # more are projected on this number, for a fit that takes a moment
 _EXPLAINED = 0.1  # of the variance of numbered classes: with less the inputs say too little
@@ -254,6 +254,18 @@ def unreachable_targets(case: Case) -> Iterator[Finding]:
             evidence(lowest_output=low, highest_output=high),
             last.path if last else None,
         )
+    elif last is not None and low == high:
+        yield Finding(
+            "loss_mismatch",
+            "error",
+            f"{last.label} always outputs {number(low)}",
+            "It gives the same for every input, such as a softmax over one unit. The network "
+            "outputs a constant, and no delta passes.",
+            "For two classes use Sigmoid() over one unit with BCELoss(), or two units without an "
+            "activation with CrossEntropyLoss().",
+            evidence(lowest_output=low, highest_output=high),
+            last.path,
+        )
     elif last is not None and (isfinite(low) or isfinite(high)):
         yield from _floor(case, loss, last, numbers)
 
@@ -335,7 +347,7 @@ def class_numbers(case: Case) -> Iterator[Finding]:
     rows = case.rows.take(slice(_FIT_ROWS))
     values, index, counts = np.unique(rows.y, return_inverse=True, return_counts=True)
     classes = len(values)
-    if not 3 <= classes <= _MAX_CLASSES or counts.min() < _MIN_CLASS_ROWS:
+    if not 3 <= classes <= _MAX_CLASSES or counts.min() < MIN_CLASS_ROWS:
         return
     if values[0] not in (0, 1) or (np.diff(values) != 1).any():
         return

@@ -7,16 +7,23 @@ import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import inf, isfinite, log10
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from minigrad.core.layer import Layer
+from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
+from minigrad.data.arrays import Array, with_axes
+from minigrad.data.by_name import Data, of
 from minigrad.data.rows import Rows
 from minigrad.diagnose.case import Case
-from minigrad.diagnose.data import far_targets, standardized, unusual_inputs
+from minigrad.diagnose.data import MIN_CLASS_ROWS, far_targets, standardized, unusual_inputs
 from minigrad.diagnose.findings import Finding, evidence, number
 from minigrad.diagnose.landscape import Vector, largest_curvature
+from minigrad.diagnose.units import is_custom
+from minigrad.losses import CrossEntropyLoss, Loss
 from minigrad.optimizers import SGD, Optimizer
 from minigrad.optimizers.schedules import Schedule
 
@@ -31,6 +38,9 @@ _AVERAGED_STEPS = 10  # at the end of a trial, where J still falls
 _PATIENCE = 4  # times the steps, if a trial and its remedy are too short to tell
 _LOWER_RATES = [10.0**-k for k in range(1, 6)]  # times the own rate
 _MOST_POWERS = 16  # of ten, by which a rate may be too low: beyond it rounds to no step
+_RARE = 0.1  # of an equal share of the rows: a class that accuracy hardly counts
+_USUAL_DROPOUT = 0.5  # a higher rate is unusual
+_DROPOUT_OPTIONS = ("rate", "dropout", "recurrent_dropout")
 _HALVING_STEPS = 20_000  # a rate at which J takes longer to halve may be too low
 
 
@@ -48,7 +58,9 @@ class TrialResult:
     pace: float  # by which a step lowers J of the sample
     floor: float  # the least possible J
     constant: float  # J of the best constant prediction
+    whole: str  # the difference of both in words
     theta: Vector
+    prediction: Data  # for the sample, after
 
     def share(self, j: float) -> float:
         """Return the share of the loss that J is."""
@@ -70,6 +82,11 @@ class TrialResult:
         return self.remaining < _LEARNED and self.steady
 
     @property
+    def unlearns(self) -> bool:
+        """Whether clearly more of the loss remains than at the start."""
+        return self.share(self.start) <= _CLEARLY * self.remaining
+
+    @property
     def course(self) -> str:
         """How J goes on, in words."""
         rises = "" if self.steady else f"rise to J = {number(self.highest)} and "
@@ -84,12 +101,16 @@ class TrialResult:
             return self.remaining <= enough
         return self.remaining <= _CLEARLY * other.remaining
 
-    def __str__(self) -> str:
+    def leaves(self, whole: str) -> str:
+        """Return how much remains of the whole, in words."""
         if not isfinite(self.end):
             return "diverge"
         many = f"{number(round(self.remaining))} times"
         share = many if self.remaining >= 10 else f"{self.remaining:.0%} of"
-        return f"leave {share} the loss of a constant prediction"
+        return f"leave {share} {whole}"
+
+    def __str__(self) -> str:
+        return self.leaves(self.whole)
 
 
 def train(case: Case, rate: float | None = None, *, order: int = 0) -> TrialResult:
@@ -108,14 +129,19 @@ def train(case: Case, rate: float | None = None, *, order: int = 0) -> TrialResu
     history = batches.descend(optimizer, case.steps, case.trial_rows, order)
     noisy = case.trial_rows < len(case.sample)
     end = float(np.mean(history[-(case.steps // 4 if noisy else _AVERAGED_STEPS) :]))
-    end = max(end, case.j(batches.predict())) if isfinite(end) else end
+    prediction = batches.predict()
+    if isfinite(end):
+        predicted = case.j(prediction)
+        end = predicted if case.in_inference else max(end, predicted)
     theta = batches.parameters.value.astype(np.float64)
     start, after = landscape.loss(landscape.start), landscape.loss(theta)
     floor, constant = case.least_j
+    whole = "a constant prediction's loss above the least possible"
     if not 0 <= floor < constant < inf:
-        floor, constant = 0.0, abs(start) or 1.0
+        floor, constant, whole = 0.0, abs(start) or 1.0, "the loss at the start"
     pace = (start - after) / case.steps
-    return TrialResult(rate, start, end, max(history), pace, floor, constant, theta)
+    course = rate, start, end, max(history), pace
+    return TrialResult(*course, floor, constant, whole, theta, prediction)
 
 
 @dataclass(frozen=True)
@@ -133,11 +159,18 @@ def learning(case: Case) -> Iterator[Finding]:
     if case.optimizer is None:
         case.notes.append("the learning rate was not checked: no optimizer was given")
     case.notes.append(f"on a copy, {case.trials} at {number(own.rate)} {own}")
-    for make in (_scaled_inputs, _scaled_targets, _unfrozen, _unregularized):
+    if isfinite(own.end):
+        yield from _missed_classes(case, own)
+    for make in (_scaled_inputs, _scaled_targets, _unfrozen, _unregularized, _less_dropout):
         if own.learns and make is not _scaled_inputs:
             continue
         if (remedy := make(case)) is None:
             continue
+        if remedy.case.in_inference:
+            case = replace(case, in_inference=True)
+            own = train(case)
+            if own.learns:
+                continue
         before, changed, better = case, remedy.case, train(remedy.case)
         if own.remaining >= _NOTHING and not better.beats(own):  # too few steps to tell
             before, changed = (replace(each, patience=_PATIENCE) for each in (before, changed))
@@ -146,7 +179,8 @@ def learning(case: Case) -> Iterator[Finding]:
             yield replace(
                 remedy.finding,
                 why=f"{remedy.finding.why} On a copy, {before.trials} at {number(own.rate)} {own}; "
-                f"{remedy.changed} they {better}.",
+                f"{remedy.changed} they "
+                f"{better.leaves('it')}.",
                 evidence={
                     **remedy.finding.evidence,
                     "remaining": own.remaining,
@@ -155,12 +189,13 @@ def learning(case: Case) -> Iterator[Finding]:
             )
             case, own = changed, better
             case.notes.append(f"the learning rate was checked {remedy.changed}")
-    if case.optimizer is None or own.learns:
+    rises = _rises_above_limit(case, own)
+    if case.optimizer is None or (own.learns and not rises):
         return
     if not case.is_single and any(map(far_targets, case.parts.values())):
         case.notes.append("the learning rate was not checked: scale the targets first")
     else:
-        yield from _learning_rate(case, case.optimizer, own)
+        yield from _learning_rate(case, case.optimizer, own, rises)
 
 
 def _scaled_inputs(case: Case) -> Remedy | None:
@@ -228,6 +263,85 @@ def _unregularized(case: Case) -> Remedy | None:
     return Remedy(replace(case, model=model), "without the regularizers", finding)
 
 
+def _less_dropout(case: Case) -> Remedy | None:
+    """Lower the rates of dropout to 0.5; trials are judged in inference, without its noise.
+
+    Source of 0.5 for hidden units: Srivastava et al., Dropout, JMLR 2014.
+    """
+    model, found = copy.deepcopy(case.model), list[tuple[str, Layer, float]]()
+    for path, layer in walk(model):
+        for name in _DROPOUT_OPTIONS:
+            rate = vars(layer).get(name, 0.0)
+            if layer.stochastic and not is_custom(layer) and rate > _USUAL_DROPOUT:
+                found.append((path, layer, rate))
+                setattr(layer, name, _USUAL_DROPOUT)
+    if not found:
+        return None
+    path, layer, rate = max(found, key=itemgetter(2))
+    finding = Finding(
+        "strong_dropout",
+        "warning",
+        f"the dropout of {type(layer).__name__} '{path}' is too strong",
+        f"In training it drops {rate:.0%} of its numbers, and multiplies the others by "
+        f"{number(1 / (1 - rate))}.",
+        f"Lower the rate to {_USUAL_DROPOUT} or less.",
+        evidence(rate=rate),
+        path,
+    )
+    other = replace(case, model=model, in_inference=True)
+    return Remedy(other, f"with at most {_USUAL_DROPOUT:.0%} dropped", finding)
+
+
+def _missed_classes(case: Case, own: TrialResult) -> Iterator[Finding]:
+    """Find rare classes that a trained copy predicts for none of their rows."""
+    sample = case.sample
+    for output, part in case.parts.items():
+        of_output = f" (output '{output}')" if output else ""
+        data = (of(each, output) for each in (own.prediction, sample.y, sample.weight))
+        for name, true, predicted, classes in _decisions(part.loss, *data):
+            counts, hits = (
+                np.bincount(true[chosen], minlength=classes)
+                for chosen in (true >= 0, (true >= 0) & (true == predicted))
+            )
+            rare = (counts >= MIN_CLASS_ROWS) & (counts < _RARE * counts.sum() / classes)
+            for missed in np.flatnonzero(rare & (hits == 0)):
+                count, total = int(counts[missed]), int(counts.sum())
+                yield Finding(
+                    "rare_class",
+                    "warning",
+                    f"class {missed}{name} is rare and never predicted{of_output}",
+                    f"{number(count)} of {number(total)} targets ({count / total:.1%}) are of this "
+                    f"class. On a copy, {case.trials} predict it for none of them, which accuracy "
+                    "hardly shows.",
+                    "Pass class_weight='balanced' to fit, or predict the class above a lower "
+                    "threshold; and look at recall and precision instead of accuracy.",
+                    evidence(count=count, share=count / total, recall=0.0),
+                )
+
+
+def _decisions(
+    loss: Loss | None, prediction: Array, target: NDArray[Any], weight: Array | None
+) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp], int]]:
+    """Yield a label in words, its true and predicted classes, and their number; -1 has weight 0."""
+    if isinstance(loss, CrossEntropyLoss):
+        classes = prediction.shape[-1]
+        true = target.argmax(axis=-1) if target.ndim == prediction.ndim else target
+        predicted = prediction.argmax(axis=-1)
+    elif loss is not None and loss.several_labels:
+        classes, true = 2, target > 0.5
+        predicted = prediction > loss.decision_threshold
+    else:
+        return
+    true, predicted = true.astype(np.intp), predicted.astype(np.intp)
+    if weight is not None:
+        true[np.broadcast_to(with_axes(weight, true.ndim), true.shape) == 0] = -1
+    if isinstance(loss, CrossEntropyLoss) or true.shape[-1] == 1:
+        yield "", true.ravel(), predicted.ravel(), classes
+    else:
+        for i in range(true.shape[-1]):
+            yield f" of label {i}", true[..., i].ravel(), predicted[..., i].ravel(), classes
+
+
 def _parameters(model: Layer) -> dict[str, Parameter]:
     """Return the parameters by path, a shared one by that of its first use."""
     found: dict[int, tuple[str, Parameter]] = {}
@@ -236,12 +350,18 @@ def _parameters(model: Layer) -> dict[str, Parameter]:
     return dict(found.values())
 
 
-def _learning_rate(case: Case, optimizer: Optimizer, own: TrialResult) -> Iterator[Finding]:
+def _learning_rate(
+    case: Case, optimizer: Optimizer, own: TrialResult, rises: bool
+) -> Iterator[Finding]:
     """Try lower rates, and also higher ones if J takes more than 2e4 steps to halve.
 
-    A finding for SGD also compares the rate with 2 / lambda_max.
+    Where J rises above the limit, a rate at which it falls is enough. A finding for SGD also
+    compares the rate with 2 / lambda_max.
     """
     better, high, text, numbers = _best(case, _LOWER_RATES, own), True, "", dict[str, float]()
+    if better is None and rises:
+        lower = (train(case, own.rate * factor) for factor in _LOWER_RATES)
+        better = next((trial for trial in lower if trial.end < trial.start), None)
     if better is not None:
         numbers = evidence(lower_rate=better.rate, loss_at_lower_rate=better.end)
         if isinstance(optimizer, SGD):
@@ -290,6 +410,15 @@ def _best(case: Case, factors: Iterable[float], own: TrialResult) -> TrialResult
         if own.remaining < min(_NOTHING, other.remaining) and own.steady:
             break  # another rate only learns more slowly
     return best if best is not None and best.beats(own) else None
+
+
+def _rises_above_limit(case: Case, own: TrialResult) -> bool:
+    """Return whether J rises, and SGD is above its stability limit at the start."""
+    sgd = case.optimizer
+    if not (own.unlearns and isinstance(sgd, SGD)):
+        return False
+    landscape = case.landscape()
+    return own.rate > stability_limit(sgd, largest_curvature(landscape, landscape.start))
 
 
 def _limits(case: Case, optimizer: SGD, better: TrialResult) -> tuple[str, dict[str, float]]:

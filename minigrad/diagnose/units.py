@@ -199,9 +199,16 @@ def _matrix(step: Traced) -> Parameter | None:
 
 
 def _is_linear(layer: Layer, input_shape: Shape) -> bool:
-    """Return whether f(a) + f(b) = f(a + b) + f(0) in inference, for rows of several sizes."""
-    a, b = np.random.default_rng(0).standard_normal((2, _ROWS, *input_shape))
+    """Return whether f(a) + f(b) = f(a + b) + f(0) in inference, for rows of several sizes.
+
+    The parameters are random: with weights of zero every layer is linear.
+    """
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, _ROWS, *input_shape))
     sizes = with_axes(np.geomspace(0.1, 100, _ROWS), a.ndim)
+    own = [(p, p.value.copy()) for _, p in layer.named_parameters()]
+    for p, value in own:
+        p.value = rng.standard_normal(value.shape)
     try:
         fa, fb, both, zero = (
             layer.forward(x * sizes, training=False).astype(np.float64)
@@ -209,6 +216,9 @@ def _is_linear(layer: Layer, input_shape: Shape) -> bool:
         )
     except (ValueError, IndexError, TypeError):  # such as a layer that takes whole numbers only
         return False
+    finally:
+        for p, value in own:
+            p.value = value
     largest = max(np.abs(fa).max(initial=0.0), np.abs(zero).max(initial=0.0))
     return bool(np.abs(fa + fb - both - zero).max(initial=0.0) <= _EQUAL * largest)
 

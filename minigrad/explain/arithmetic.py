@@ -31,8 +31,8 @@ from minigrad.explain.steps import (
     agrees,
     at,
     factor,
-    largest,
     number,
+    over_rows,
     sum_of,
     sum_of_products,
 )
@@ -40,7 +40,6 @@ from minigrad.layers import (
     GRU,
     LSTM,
     Embedding,
-    MultiHeadAttention,
     SimpleRNN,
     pooling,
 )
@@ -56,10 +55,9 @@ _BESIDE = 3  # columns of a window that fit beside those of the kernel
 _MOST_CELLS: Final = 2_000_000
 _MOST_PASSES: Final = 4096
 """Derivatives that take more numbers, or more calls of `backward`, are not computed."""
-_MOST_KEYS = 6
 _LSTM = "i = sigmoid(z_i); f = sigmoid(z_f); g = tanh(z_g); o = sigmoid(z_o); c = f c_0 + i g"
 _GRU = "r = sigmoid(z_r); u = sigmoid(z_u); k = z_k; n = tanh(z_n + r k); h = (1 - u) n + u h_0"
-_GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
+GATES: Final[dict[type[Recurrent], tuple[str, str, dict[str, str]]]] = {
     LSTM: ("ifgo", "o tanh(c), c = f c + i g", right_sides(f"{_LSTM}; h = o tanh(c)")),
     GRU: ("runk", "(1 - u) n + u h", right_sides(_GRU)),
     SimpleRNN: ("h", "tanh(b + Σ x w + Σ h u)", right_sides("h = tanh(z_h)")),
@@ -178,13 +176,13 @@ class Products:
     def _weight(self, _: int, index: int, __: Limit) -> Sum:
         taken, made = self._pairs("w", index)
         return sum_of_products(
-            _over_rows(self.place.h.delta, self.place.deltas[0], made),
-            _over_rows(self.place.x.name, self.place.input, taken),
+            over_rows(self.place.h.delta, self.place.deltas[0], made),
+            over_rows(self.place.x.name, self.place.input, taken),
         )
 
     def _bias(self, _: int, unit: int, __: Limit) -> Sum:
         made = np.arange(unit, prod(self.place.h.shape), self.place.h.shape[-1])
-        return sum_of_products(_over_rows(self.place.h.delta, self.place.deltas[0], made))
+        return sum_of_products(over_rows(self.place.h.delta, self.place.deltas[0], made))
 
     def _input(self, row: int, index: int, _: Limit) -> Sum:
         places, made = self._pairs("x", index)
@@ -219,14 +217,6 @@ def _counting(like: Array) -> Array:
     return np.arange(1, like.size + 1, dtype=like.dtype).reshape(like.shape)
 
 
-def _over_rows(name: str, values: Array, places: NDArray[np.intp]) -> Operand:
-    """Return the operand of these numbers of all rows; of one row, without its number."""
-    if len(values) == 1:
-        return Operand(name, values[0], places)
-    starts = np.arange(len(values))[:, np.newaxis] * values[0].size
-    return Operand(name, values, (starts + places).ravel(), of_rows=True)
-
-
 def family(place: Place) -> Rule | None:
     """Return how a layer's numbers are computed; None if no family knows its `forward`."""
     base = known_base(type(place.layer), FAMILIES)
@@ -242,7 +232,7 @@ def _recurrent(place: Place) -> Rule | None:
         return None
     inputs, states, kept, factor, real = layer.cache
     units, steps, matrix = layer.units, len(inputs) - 1, layer.matrix()
-    names, right, sides = next(known for kind, known in _GATES.items() if isinstance(layer, kind))
+    names, right, sides = next(known for kind, known in GATES.items() if isinstance(layer, kind))
 
     def unit_at(index: int) -> tuple[int, int]:
         step, unit = divmod(index, units) if layer.return_sequences else (steps - 1, index)
@@ -302,35 +292,6 @@ def _recurrent(place: Place) -> Rule | None:
     return Rule(right, parts, note=note)
 
 
-def _attention(place: Place) -> Rule:
-    """Write h = m w + b, where m is the mean of the values v by the attention weights."""
-    *_, (weights, _), mixed = place.layer.cache
-    w, bias = place.parameters["output_weight"], place.parameters.get("output_bias")
-    features, inner = place.h.shape[-1], len(w.source.value)
-
-    def parts(row: int, index: int, _: Limit) -> Sum:
-        position, unit = divmod(index, features)
-        m, values, each = mixed[row].reshape(-1, inner), w.source.value, np.arange(inner)
-        return sum_of_products(
-            Operand("m", m, position * inner + each),
-            Operand(w.name, values, each * features + unit),
-            first=(factor(bias.name, bias.source.value, unit),) if bias else (),
-        )
-
-    def note(row: int, index: int) -> list[str]:
-        position = index // features
-        written = [f"position {position} of the query attends to the keys, by number: weight"]
-        for head, by_key in enumerate(weights[row, :, :, position]):
-            keys = largest(by_key, _MOST_KEYS)
-            more = f"  ({by_key.size - len(keys)} more)" if len(keys) < by_key.size else ""
-            told = "  ".join(f"{key}: {by_key[key]:.3f}" for key in keys)
-            written.append(f"  head {head}: {told}{more}")
-        return written
-
-    added = f"{bias.name}[k] + " if bias else ""
-    return Rule(f"{added}Σ_j m[t,j] {w.name}[j,k]", parts, note=note)
-
-
 def _embedding(place: Place) -> Rule:
     w, x, width = place.parameters["weight"], place.x, place.h.shape[-1]
 
@@ -382,7 +343,6 @@ FAMILIES: Final[dict[type[Layer], Callable[[Place], Rule | None]]] = {
     SimpleRNN: _recurrent,
     LSTM: _recurrent,
     GRU: _recurrent,
-    MultiHeadAttention: _attention,
     Embedding: _embedding,
     pooling.MaxPooling: _pooling,
     pooling.AveragePooling: _pooling,

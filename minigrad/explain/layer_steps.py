@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce
 from math import prod
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from minigrad.core.layer import Layer
 from minigrad.data.arrays import Array
 from minigrad.explain.arithmetic import Products, derivative_rule, family
+from minigrad.explain.attention import Attention
 from minigrad.explain.equations import (
     BACK,
     BIASES,
@@ -24,7 +25,7 @@ from minigrad.explain.equations import (
     WEIGHTS,
 )
 from minigrad.explain.formula import Formula, known_base
-from minigrad.explain.places import NamedParameter, Names, Place, word
+from minigrad.explain.places import Mechanism, NamedParameter, Names, Place, word
 from minigrad.explain.steps import (
     Limit,
     Quantity,
@@ -37,16 +38,21 @@ from minigrad.explain.steps import (
     product,
     sum_of,
 )
+from minigrad.explain.unrolled import Unrolled
 from minigrad.layers import (
     GELU,
+    GRU,
+    LSTM,
     Activation,
     Add,
     Average,
     Concatenate,
     Dropout,
+    MultiHeadAttention,
     Multiply,
     Parallel,
     Residual,
+    SimpleRNN,
 )
 
 MERGES: Final[dict[type[Layer], str]] = {
@@ -61,11 +67,27 @@ _BY_SLOPE: Final = (Activation.backward, GELU.backward)
 """The methods that compute each output from one input, and that multiply delta by the slope."""
 
 
-def forward(place: Place, names: Names) -> Step:
-    """Return the step of a layer's output."""
-    if place.affine:
-        return _affine_output(place)
-    return Merging(place, names).output() if merges(place) else _layer_output(place)
+MECHANISMS: Final[dict[type[Layer], Callable[[Place, Names], Mechanism]]] = {
+    MultiHeadAttention: Attention,
+    SimpleRNN: Unrolled,
+    LSTM: Unrolled,
+    GRU: Unrolled,
+}
+"""Layers that show more arrays than their output."""
+
+
+def forward(place: Place, names: Names) -> Iterator[Step]:
+    """Yield the steps of the arrays inside a layer, and last that of its output."""
+    if base := known_base(type(place.layer), MECHANISMS):
+        place.mechanism = MECHANISMS[base](place, names)
+        steps = list(place.mechanism.forward())
+        yield from steps
+        if steps[-1].name != place.h.name:
+            yield _layer_output(place)
+    elif place.affine:
+        yield _affine_output(place)
+    else:
+        yield Merging(place, names).output() if merges(place) else _layer_output(place)
 
 
 def backward(place: Place, names: Names) -> Iterator[Step]:
@@ -80,12 +102,16 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
     elif isinstance(layer, Activation) and type(layer).backward in _BY_SLOPE:
         yield from _activation_backward(place, layer)
     else:
+        inside = place.mechanism
+        if inside:
+            yield from inside.backward()
         for attribute in place.parameters:
             title, tag = f"gradient of {attribute}", f"as {place.tag(*BIASES)}"
-            yield _gradient(place, attribute, title, tag, derivative_rule(place, attribute))
+            rule = inside.gradient(attribute) if inside else derivative_rule(place, attribute)
+            yield _gradient(place, attribute, title, tag, rule)
         for i, delta in enumerate(place.input_deltas):
             if delta is not None:
-                rule = derivative_rule(place, i)
+                rule = inside.input_delta(i) if inside else derivative_rule(place, i)
                 yield place.input_delta_step("back through the layer", AS_BACK, rule, i)
 
 

@@ -99,7 +99,7 @@ def _steps_of(
         return sum_of(named, None if scale == 1 else scale, last=tuple(regularizers.items()))
 
     def slopes(row: int, unit: int, limit: Limit) -> Written:
-        text, value, size = slope.numbers(row, unit, limit)
+        text, value, size, *_ = slope.numbers(row, unit, limit)
         return Written(scaled(scale, text), scale * value, abs(scale) * size)
 
     if known:

@@ -174,8 +174,8 @@ function weightNow(name) {
 }
 
 function factorsOf(name) {
-  const terms = row.lines[name]?.terms ?? [];
-  return terms.flatMap(({ factors }) => factors.map(([factor]) => withoutRow(factor)));
+  const { terms = [], uses = [] } = row.lines[name] ?? {};
+  return [...uses, ...terms.flatMap(({ factors }) => factors.map(([factor]) => withoutRow(factor)))];
 }
 
 // What a step computes, and what it uses: the keys of units and weights, as in "unit z1[0]".
@@ -225,6 +225,7 @@ function mark() {
   }
   showWeights(new Set(named));
   showFlow(step);
+  markGrids();
   if (byId("words").open) describe();
 }
 

@@ -24,6 +24,7 @@ function showStep() {
   byId("lines").replaceChildren(
     ...step.lines.map((name) => make("li", {}, nameButton(name), inOneRow(row.lines[name]))),
   );
+  showGrids(step);
   byId("more").textContent = step.more;
   byId("note").textContent = minus(step.note ?? "");
   byId("note").hidden = !step.note;
@@ -37,12 +38,13 @@ function showStep() {
   follow();
   mark();
   reveal();
+  ask();
 }
 
 // The panel stays if what is selected is in this step; else it shows the first that is.
 function follow() {
   const found = row.steps[state.step].lines.map((name) => owners.get(name)).filter(Boolean);
-  const stays = found.some((owner) => owner.join() === state.pick?.join());
+  const stays = state.pick && linesOf(...state.pick).some((name) => row.lines[name].step === state.step);
   if (state.pick && found.length && !stays) select(...found[0]);
   else openSum();
 }
@@ -78,7 +80,8 @@ function showRow(place) {
     const all = columns.flatMap((column) => column.units);
     all.forEach((unit, y) => Object.assign(units.get(unit.values[0]), { x, y, many: all.length }));
   });
-  const still = state.pick && (state.pick[0] === "unit" ? units : new Map(Object.entries(row.weights)));
+  const held = { unit: units, weight: new Map(Object.entries(row.weights)), cell: owners };
+  const still = state.pick && held[state.pick[0]];
   if (still && !still.has(state.pick[1])) state.pick = null;
   draw();
   units.values().next().value.button.tabIndex = 0;
@@ -134,6 +137,7 @@ function start() {
   byId("graph").addEventListener("pointerleave", hover);
   byId("graph").addEventListener("pointerdown", (event) => { pressed = event; });
   byId("graph").addEventListener("click", clickLine);
+  byId("grids").addEventListener("keydown", moveInGrid);
   byId("words").addEventListener("toggle", describe);
   document.addEventListener("keydown", key);
   byId("app").hidden = false;

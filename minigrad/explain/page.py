@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.explain.equations import EQUATIONS
 from minigrad.explain.loss_steps import target_shares
 from minigrad.explain.passes import Pass, Selection, Units
 from minigrad.explain.places import Place, by_label, word
-from minigrad.explain.steps import Limit, Line, Quantity, Step, at, factor, flat_index, number
+from minigrad.explain.steps import Grid, Limit, Line, Quantity, Step, at, factor, flat_index, number
 from minigrad.explain.text import opening
 from minigrad.layers import MultiHeadAttention, Residual, Softmax
 from minigrad.layers.recurrent import Recurrent
@@ -21,9 +22,15 @@ from minigrad.util.webpage import as_json, write_page
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
+_CELLS: Final = {12: 400, 8: 400, 4: 0}
+"""By the most units of a page: the most numbers of matrices whose sums a row has."""
+_SIDE, _PANELS = 32, 8  # the most rows or columns of a matrix, and matrices of an array
+_TERMS: Final = Limit(64, 6)
+"""Which terms the sum of a number in a matrix has."""
 _FILES: Final = (
     "page.css", "page.html",
-    "typeset.js", "graph.js", "lines.js", "network.js", "pick.js", "page.js",
+    "typeset.js", "graph.js", "lines.js", "network.js", "grids.js", "pick.js", "predict.js",
+    "page.js",
 )  # fmt: skip
 
 
@@ -39,7 +46,8 @@ def page(made: Pass, rows: Sequence[int], units: Units | None = None, opened: st
 
 def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str) -> str:
     """Return the data of as many rows as a page holds, and of fewer units if one is too large."""
-    for limit in _LIMITS:
+    # Beside matrices, which have all numbers, fewer units are enough.
+    for limit in _LIMITS[1:] if made.names.inner else _LIMITS:
         written: list[str] = []
         for row in rows:
             written.append(as_json(_Row(Selection(made, row, limit, units)).data()))
@@ -65,6 +73,7 @@ class _Row:
         self._step_of: dict[str, int] = {}
         self._weights: dict[str, dict[str, Any]] = {}
         self._inputs: dict[str, str | list[str]] = {}
+        self._grids: dict[str, dict[str, Any]] = {}
 
     def data(self) -> dict[str, Any]:
         columns, steps = self._columns(), list[dict[str, Any]]()
@@ -75,17 +84,50 @@ class _Row:
             made |= {"named": step.references, "lines": names, "more": self.shown.rest(step)}
             if note := self.shown.note(step):
                 made["note"] = "\n".join(note)
+            if step.grids:
+                made["grids"] = [self._grid(one) for one in step.grids]
             steps.append(made)
+        self._add_cells()
         terms = [term for line in self._lines.values() for term in line.terms]
         for name, value in [named for term in terms for named in term.factors]:
             self._add_weight(name, value)
         data = {"row": self.shown.row, "columns": columns, "steps": steps, "inputs": self._inputs}
         lines = {name: self._line(line) for name, line in self._lines.items()}
-        return data | {"weights": self._weights, "lines": lines}
+        return data | {"weights": self._weights, "lines": lines, "grids": self._grids}
 
     def _add(self, place: int, line: Line) -> str:
         self._lines[line.name], self._step_of[line.name] = line, place
         return line.name
+
+    def _grid(self, grid: Grid) -> str:
+        """Add the numbers of a matrix, and return its key; of a large one, those at the start."""
+        key = f"{grid.name}{list(grid.origin) or ''}"
+        if key not in self._grids:
+            whole = grid.values[min(self.shown.row, len(grid.values) - 1)]
+            sides = [_SIDE] * 2
+            most = (
+                [*sides, *[_PANELS] * whole.ndim]
+                if grid.image
+                else [*[_PANELS] * whole.ndim, *sides]
+            )
+            most = most[: whole.ndim] if grid.image else most[len(most) - whole.ndim :]
+            part = whole[tuple(map(slice, most))]
+            self._grids[key] = {
+                "name": grid.name, "shape": part.shape, "of": whole.shape,
+                "origin": grid.origin or [0] * whole.ndim,
+                "image": grid.image, "across": grid.across,
+                "values": [f"{value + 0.0:.4g}" for value in part.ravel().tolist()],
+            }  # fmt: skip
+        return key
+
+    def _add_cells(self) -> None:
+        """Add the lines of the numbers in the matrices of steps, evenly if there are too many."""
+        drawn = [(place, step) for place, step in enumerate(self.made.steps) if step.grids]
+        most = _CELLS[self.shown.limit.most] // max(1, len(drawn))
+        for place, step in drawn:
+            chosen = np.linspace(0, step.size - 1, min(step.size, most)).round().astype(int)
+            for index in {*chosen.tolist(), *self.shown.indices(step)}:
+                self._add(place, step.line(self.shown.row, index, _TERMS))
 
     def _line(self, line: Line) -> dict[str, Any]:
         terms = [
@@ -93,8 +135,14 @@ class _Row:
             for t in line.terms
         ]
         value, step = number(line.value), self._step_of.get(line.name, "")
-        made = {"value": value, "step": step, "formula": line.formula, "terms": terms}
+        made: dict[str, Any] = {
+            "value": value,
+            "step": step,
+            "formula": line.formula,
+            "terms": terms,
+        }
         made |= {"omitted": line.omitted, "rest": number(line.rest)} if line.omitted else {}
+        made |= {"uses": list(line.uses)} if line.uses else {}
         made |= {"sign": line.sign} if line.sign != "=" else {}
         return {key: value for key, value in made.items() if value not in ("", [])}
 
@@ -141,6 +189,9 @@ class _Row:
         """Note what each unit is computed from if it is one number; an id has several features."""
         x, h = place.x, place.h
         each = h.shape[-1] if h.shape[:-1] == x.shape else 1
+        if isinstance(place.layer, MultiHeadAttention):
+            sources = [name for x in place.xs for name in self._shown(x)]
+            self._inputs |= dict.fromkeys(self._shown(h), sources)
         mixes = isinstance(place.layer, (Recurrent, MultiHeadAttention)) or len(place.xs) > 1
         if not mixes and prod(x.shape) * each == prod(h.shape):
             for index in self.shown.units(h.units_of):

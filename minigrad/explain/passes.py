@@ -81,7 +81,9 @@ class Pass:
         for place in self.names.places:
             if not place.enters and place.h not in told:  # a container may return what a layer did
                 told.add(place.h)
-                step, taken = layer_steps.forward(place, self.names), self.names.taken(place)
+                *inner, step = layer_steps.forward(place, self.names)
+                yield from inner
+                taken = self.names.taken(place)
                 yield replace(step, title=f"{step.title} ({taken})") if taken else step
 
     def _backward(self) -> Iterator[Step]:
@@ -121,7 +123,8 @@ class Selection:
         return self._units[name]
 
     def _effects(self, name: str) -> Array:
-        symbol = self.made.names.symbols[name]
+        names = self.made.names
+        symbol = names.symbols[name] if name in names.symbols else names.inner[name]
         sizes, step = symbol.values[self.row].ravel(), self.made.step_of.get(symbol.delta)
         if step is not None:
             with np.errstate(all="ignore"):

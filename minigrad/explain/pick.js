@@ -107,6 +107,18 @@ function ownersOf(shown) {
       found.set(name, ["unit", units.has(own) ? own : "J"]);
     }
   }
+  // A number in a matrix, and its delta, belong to its cell.
+  for (const { name, shape, origin } of Object.values(shown.grids)) {
+    if (name.startsWith("∂J/∂")) continue;
+    const of = cellsOf(shape, origin).map((index) => `${name}[${index}]`);
+    for (const cell of of.filter((one) => shown.lines[one] && !found.has(one))) {
+      found.set(cell, ["cell", cell]);
+    }
+  }
+  for (const name of Object.keys(shown.lines).filter((one) => one.startsWith("∂J/∂"))) {
+    const cell = found.get(name.slice(4));
+    if (cell && !found.has(name)) found.set(name, cell);
+  }
   // The slope g'(z1[0]) belongs to z1[0], and each part of a delta to its unit.
   for (const name of Object.keys(shown.lines)) {
     const plain = name.replace(/^g'(?:\|[\w.]+)?\((.*)\)$/u, "$1").replace(/\|[\w.]+/u, "");
@@ -148,6 +160,11 @@ function showPick() {
     panel.append(title, make("p", { className: "more" }, `of ${unit.column.title.join(" → ")}`));
     if (key === "J" && row.lines.J_new) known.push("J_new");
     panel.append(numbers(known.map((name) => [name, row.lines[name].value])));
+  } else if (kind === "cell") {
+    title.append("Number ", typeset(key));
+    const { path } = row.steps[row.lines[key].step];
+    panel.append(title, make("p", { className: "more" }, `of ${path}`));
+    panel.append(numbers(names.map((name) => [name, row.lines[name].value])));
   } else {
     const weight = row.weights[key];
     const kinds = { weight: "Weight ", bias: "Bias " };

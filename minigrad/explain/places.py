@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from minigrad.core.parameters import Parameter
 from minigrad.data.arrays import Array
@@ -22,6 +22,9 @@ from minigrad.trace import Trace, Traced
 
 _NAMED: Final = (Embedding, GlobalPooling, MultiHeadAttention, Pooling, Recurrent)
 """Layers whose outputs have their names in chains, too."""
+_LETTERS: Final = {"weight": "Wi", "bias": "bi", "output_weight": "Wo", "output_bias": "bo"}
+"""The parameters of attention."""
+_RECURRENT: Final = {"weight": "W", "recurrent_weight": "U", "bias": "b", "recurrent_bias": "d"}
 
 
 class Taker(NamedTuple):
@@ -55,6 +58,18 @@ class NamedParameter(NamedTuple):
     grad: Array | None
 
 
+class Mechanism(Protocol):
+    """The arrays inside a layer: their steps, and the rules of what `backward` gives."""
+
+    def forward(self) -> Iterator[Step]: ...
+
+    def backward(self) -> Iterator[Step]: ...
+
+    def gradient(self, attribute: str) -> Rule: ...
+
+    def input_delta(self, role: int) -> Rule: ...
+
+
 @dataclass(eq=False)
 class Place(Traced):
     """One layer in a pass: its arrays forward and back, and their names.
@@ -63,7 +78,8 @@ class Place(Traced):
     its layers just follow one another. A `Dense` or a convolution with an activation has two, its
     sums and the activation. `hidden` is whether a `Dense` follows on the way to the loss, `linear`
     whether the layer computes the sums of a `Dense`, and `affine` those of either. `xs` are
-    the symbols of the inputs, and `h` is that of the output.
+    the symbols of the inputs, and `h` is that of the output. `mechanism` has the steps of a layer
+    that shows more arrays than its output.
     """
 
     inner: list[Traced] = field(default_factory=list)
@@ -73,6 +89,7 @@ class Place(Traced):
     h: Quantity = UNNAMED
     input_delta_names: list[str] = field(default_factory=list)
     parameters: dict[str, NamedParameter] = field(default_factory=dict)
+    mechanism: Mechanism | None = None
 
     def __post_init__(self) -> None:
         base = known_base(type(self.layer), (Dense, Convolution, ConvolutionTranspose))
@@ -167,6 +184,7 @@ class Names:
         self.takers: dict[str, list[Taker]] = {}
         self._symbols: dict[int, Quantity] = {}
         self._taken: set[str] = set()
+        self.inner: dict[str, Quantity] = {}  # the arrays inside layers, by name
         for label, array in by_label(x).items():
             name = self._free(label if label.isidentifier() else f"x_{word(label)}".strip("_"))
             self._symbols[id(array)] = Quantity(name, f"∂J/∂{name}", array, name)
@@ -183,6 +201,12 @@ class Names:
 
     def of(self, array: Array) -> Quantity | None:
         return self._symbols.get(id(array))
+
+    def add(self, name: str, array: Array) -> Quantity:
+        """Return the symbol of an array inside a layer."""
+        name = self._free(name)
+        self.inner[name] = Quantity(name, f"∂J/∂{name}", array, name)
+        return self.inner[name]
 
     def taken(self, place: Place) -> str:
         """Say which layers and inputs of a graph a layer takes; nothing for its own sums."""
@@ -222,6 +246,8 @@ class Names:
     def _name_arrays(self) -> None:
         names: dict[int, str] = {}
         count, layers = 0, [place.layer for place in self.places if not place.enters]
+        attentions = [id(one) for one in layers if isinstance(one, MultiHeadAttention)]
+        recurrent = [id(one) for one in layers if isinstance(one, Recurrent)]
         uses = Counter(id(p.source) for layer in layers for _, p in layer.own_parameters())
         for place in self.places:
             count += place.affine
@@ -238,10 +264,18 @@ class Names:
                 after_sums = place.activates and place.x.delta.startswith("δ")
                 level = place.x.name[1:] if after_sums else f"_{own}"
                 name = f"a{level}" if after_sums else own
+            letters = _LETTERS if id(place.layer) in attentions else {}
+            if letters:  # short names, since many stand in a line
+                level = str(1 + attentions.index(id(place.layer))) if len(attentions) > 1 else ""
+                name = name if self.in_graph else f"H{level}"
+            elif id(place.layer) in recurrent:
+                letters = _RECURRENT
+                level = f"_{word(place.path.rpartition('.')[2])}" if len(recurrent) > 1 else ""
             place.h = self._give(place.output, name, like)
             for attribute, parameter in place.layer.own_parameters():
                 source, path = parameter.source, f"{place.path}.{attribute}".lstrip(".")
                 short = {"weight": "w", "bias": "b"}[attribute] if place.affine else attribute
+                short = letters.get(attribute, short)
                 if id(source) not in names:
                     names[id(source)] = self._free(f"{short}{level}")
                 name = names[id(source)]

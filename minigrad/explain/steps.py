@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, reduce
 from math import prod
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -61,6 +61,7 @@ class Line(NamedTuple):
     formula: str = ""
     sign: str = "="
     refuted: bool = False
+    uses: tuple[str, ...] = ()
 
 
 class Limit(NamedTuple):
@@ -83,11 +84,15 @@ class Sum(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A formula with numbers, its value, and its largest number; without a text it is unknown."""
+    """A formula with numbers, its value, and its largest number; without a text it is unknown.
+
+    `uses` has the names of its numbers, where they are in matrices.
+    """
 
     text: str = ""
     value: float = np.nan
     size: float = 0.0
+    uses: tuple[str, ...] = ()
 
 
 class Operand(NamedTuple):
@@ -124,6 +129,21 @@ class Rule(NamedTuple):
     note: Note | None = None
 
 
+class Grid(NamedTuple):
+    """An array that a page draws as a matrix; `values` have the shape (rows, ...) or (1, ...).
+
+    A part of an array begins at the index `origin` of it. The rows and columns are the last two
+    axes, or those of an `image`, the first two. `across` draws the first axis, the time, from left
+    to right.
+    """
+
+    name: str
+    values: Array
+    origin: tuple[int, ...] = ()
+    image: bool = False
+    across: bool = False
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
     """One array of the computation, and how each number in it is computed.
@@ -139,6 +159,7 @@ class Step:
         symbol: of the array with the same units, if it has units: of z1 for z1 and δ1.
         sizes: an array of the same shape whose largest numbers are shown, by default `values`.
         sign: what stands between a number's name and its value.
+        grids: the matrices that its numbers are computed from, and last their own.
     """
 
     phase: Literal["forward", "loss", "backward", "update"]
@@ -151,6 +172,11 @@ class Step:
     symbol: Quantity | None = None
     sizes: Array | None = None
     sign: str = "="
+    grids: tuple[Grid, ...] = ()
+
+    def drawn(self, *grids: Grid, own: Grid | None = None) -> Step:
+        """Return the step with matrices, its own after those that it is computed from."""
+        return replace(self, grids=(*grids, own or Grid(self.name, self.values)))
 
     @property
     def equation(self) -> str:
@@ -197,7 +223,7 @@ class Step:
             if isinstance(parts, Written):
                 if parts.text and not self._agrees(line.value, parts.value, parts.size):
                     return line._replace(refuted=True)
-                return line._replace(formula=parts.text)
+                return line._replace(formula=parts.text, uses=parts.uses)
             products, factors, first, last = parts
             added = np.append(products, [value for _, value in first + last])
             if not self._agrees(line.value, added.sum(), np.abs(added).sum()):
@@ -263,6 +289,39 @@ def sum_of_products(*operands: Operand, first: Factors = ()) -> Sum:
     """Return the sum of the operands' products, element by element."""
     products: Array = reduce(np.multiply, [one.values.ravel()[one.places] for one in operands])
     return Sum(products, lambda i: tuple(one.factor(i) for one in operands), first)
+
+
+def over_rows(name: str, values: Array, places: NDArray[np.intp]) -> Operand:
+    """Return the operand of these numbers of all rows; of one row, without its number."""
+    if len(values) == 1:
+        return Operand(name, values[0], places)
+    starts = np.arange(len(values))[:, np.newaxis] * values[0].size
+    return Operand(name, values, (starts + places).ravel(), of_rows=True)
+
+
+def times(scale: float, made: Sum) -> Sum:
+    """Return a sum in which each product has one more factor."""
+    return made._replace(
+        products=scale * made.products,
+        factors=lambda i: (("factor", scale), *made.factors(i)),
+    )
+
+
+def joined(*sums: Sum) -> Sum:
+    """Return the sum of the products of several sums."""
+    every = [(made, i) for made in sums for i in range(made.products.size)]
+
+    def factors(place: int) -> Factors:
+        made, i = every[place]
+        return made.factors(i)
+
+    return Sum(np.concatenate([made.products for made in sums]), factors)
+
+
+def sum_of_factors(products: Sequence[Factors], first: Factors = ()) -> Sum:
+    """Return the sum of products that are given by their factors."""
+    values = [prod(value for _, value in factors) for factors in products]
+    return Sum(np.array(values, float), lambda i: products[i], first)
 
 
 def product(*arrays: tuple[str, Array]) -> Rule:

@@ -127,15 +127,44 @@ function goToHash() {
 
 // The explanation of a moment
 
+// A number as Python writes it.
+function sixDigits(value) {
+  if (value && Math.abs(value) < 1e-4) return value.toExponential().replace(/-(\d)$/u, "-0$1");
+  return String(value);
+}
+
+// What moments.py folds: each column of numbers is the sums of its changes from page to page.
+async function unfolded(film) {
+  const made = JSON.parse(new TextDecoder().decode(await inflated(film.pages)));
+  const bytes = new Uint8Array(await inflated(film.numbers));
+  const many = bytes.length / 4;
+  let next = 0;
+  const change = () => {
+    const folded = [3, 2, 1, 0].reduce((sum, plane) => 256 * sum + bytes[plane * many + next], 0);
+    next += 1;
+    return folded % 2 ? -(folded + 1) / 2 : folded / 2;
+  };
+  made.templates.forEach(([, columns], template) => {
+    const pages = made.frames.filter(([one]) => one === template).length;
+    columns.forEach((decimals, column) => {
+      if (Array.isArray(decimals)) return;
+      let sum = 0;
+      columns[column] = Array.from({ length: pages }, () => sixDigits((sum += change()) / 10 ** decimals));
+    });
+  });
+  return made;
+}
+
 async function explain(film) {
   if (state.playing) play(false);
   const frame = shownFrame(film);
   const far = (one) => Math.abs(film.updates[one] - film.updates[frame]);
   const nearest = film.moments.reduce((best, one) => (far(one) < far(best) ? one : best));
-  film.explanations ??= JSON.parse(new TextDecoder().decode(await inflated(film.pages)));
+  film.explanations ??= await unfolded(film);
   const { shell, templates, frames } = film.explanations;
-  const [template, own] = frames[film.moments.indexOf(nearest)];
-  const body = templates[template].map((piece) => (typeof piece === "number" ? own[piece] : piece));
+  const [template, page] = frames[film.moments.indexOf(nearest)];
+  const [pieces, columns] = templates[template];
+  const body = pieces.map((piece) => (typeof piece === "number" ? columns[piece][page] : piece));
   const lines = body.join("").split("\n");
   byId("explanation").srcdoc = shell.map((line) => line ?? lines.shift()).join("\n");
   const update = film.updates[nearest].toLocaleString("en");

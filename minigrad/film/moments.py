@@ -5,41 +5,63 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
 
-from minigrad.film.scenes import deflated, spread
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.film.scenes import deflated, packed, spread
 
 _TOKEN: Final = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.e+-]*)')
 """A text or a number in JSON."""
+_NUMBER: Final = re.compile(r"(-?\d[\d.]*(?:e[+-]\d+)?)")
+_SHORT: Final = re.compile(r"(?!-0$)-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?(?:e-\d\d)?")
+"""A number as it is written again, to at most six digits."""
+_LARGEST: Final = 2**30
 _FIRST: Final = 8
 
 
 def moments(
     page: Callable[[int], str], places: Sequence[float], most: int
-) -> tuple[list[int], str]:
-    """Return the frames whose pages fit into `most` characters, evenly paced, and their text."""
+) -> tuple[list[int], Folded]:
+    """Return the frames whose pages fit into `most` characters, evenly paced, and these folded."""
     made: dict[int, str] = {}
 
-    def fold(count: int) -> tuple[list[int], str]:
+    def fold(count: int) -> tuple[list[int], Folded]:
         chosen = spread(places, count)
         for i in chosen:
             made[i] = made.get(i) or page(i)
         return chosen, folded([made[i] for i in chosen])
 
     (few, first), (chosen, text) = fold(_FIRST), fold(2 * _FIRST)
-    if len(chosen) > len(few):  # each page adds about as much; a tenth is left to be sure
-        room = (most - len(text)) * (len(chosen) - len(few)) * 9 // (len(text) - len(first)) // 10
-        chosen, text = fold(len(chosen) + max(0, room))
-    while len(text) > most and len(chosen) > 1:
-        chosen, text = fold(len(chosen) * 3 // 4)
+    while len(few) < len(chosen) and text.size < most:  # each page adds at most as much
+        room = (most - text.size) * (len(chosen) - len(few)) // max(1, text.size - first.size)
+        (few, first), (chosen, text) = (chosen, text), fold(len(chosen) + max(0, room))
+    while text.size > most and len(chosen) > 1:
+        chosen, text = fold(len(chosen) * most * 9 // text.size // 10)
     return chosen, text
 
 
-def folded(pages: Sequence[str]) -> str:
+class Folded(NamedTuple):
+    """The text of pages of the same lines, and their numbers; `film.js` unfolds them."""
+
+    text: str
+    numbers: str
+
+    @property
+    def size(self) -> int:
+        """The number of characters."""
+        return len(self.text) + len(self.numbers)
+
+
+def folded(pages: Sequence[str]) -> Folded:
     """Compress pages of the same lines, most of which are equal.
 
-    Lines that differ are cut at the texts and numbers of JSON. Pages that are equal between these
-    have a template, in which the number i stands for a page's i-th own piece.
+    Lines that differ are cut at the texts and numbers of JSON, and texts at their numbers. Pages
+    that are equal between these have a template, in which the number i stands for column i, with a
+    piece for each page. A column of numbers has their decimals in its place; the changes from page
+    to page, which are small, are in `numbers`.
     """
     lines = [page.split("\n") for page in pages]
     equal = [len({*column}) == 1 for column in zip(*lines, strict=True)]
@@ -49,25 +71,56 @@ def folded(pages: Sequence[str]) -> str:
         body = "\n".join(line for line, same in zip(own, equal, strict=True) if not same)
         pieces = _TOKEN.split(body)
         groups.setdefault("\0".join(pieces[::2]), []).append((place, pieces))
-    templates: list[list[str | int]] = []
-    frames: list[list[int | list[str]]] = [[] for _ in pages]
+    templates: list[list[Any]] = []
+    frames: list[list[int]] = [[] for _ in pages]
+    changes: list[NDArray[np.int64]] = []
     for group in groups.values():
         template, columns = _template([pieces for _, pieces in group])
         for row, (place, _) in enumerate(group):
-            frames[place] = [len(templates), [column[row] for column in columns]]
-        templates.append(template)
+            frames[place] = [len(templates), row]
+        told: list[Any] = []
+        for column in columns:
+            known = _fixed_point(column)
+            if known is None:
+                told.append(column)
+            else:
+                told.append(known[0])
+                changes.append(np.diff(known[1], prepend=0))
+        templates.append([template, told])
     made = {"shell": shell, "templates": templates, "frames": frames}
-    return deflated(json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode())
+    text = deflated(json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode())
+    return Folded(text, _in_planes(np.concatenate([*changes, []]).astype(np.int64)))
 
 
 def _template(rows: Sequence[list[str]]) -> tuple[list[str | int], list[tuple[str, ...]]]:
     template: list[str | int] = []
     same: list[str] = []
     columns: dict[tuple[str, ...], int] = {}
-    for column in zip(*rows, strict=True):
+    for column in (one for whole in zip(*rows, strict=True) for one in _at_numbers(whole)):
         if column.count(column[0]) == len(column):
             same.append(column[0])
         else:
             template += ["".join(same), columns.setdefault(column, len(columns))]
             same = []
     return [*template, "".join(same)], list(columns)
+
+
+def _at_numbers(column: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Cut a column of texts at their numbers, if they are equal between these."""
+    cut = [_NUMBER.split(text) for text in column]
+    return list(zip(*cut, strict=True)) if len({"\0".join(c[::2]) for c in cut}) == 1 else [column]
+
+
+def _fixed_point(column: tuple[str, ...]) -> tuple[int, NDArray[np.int64]] | None:
+    """Return the decimals of a column of numbers, and these without a point; None of texts."""
+    if not all(_SHORT.fullmatch(text) and f"{float(text):.6g}" == text for text in column):
+        return None
+    decimals = max(-int(Decimal(text).as_tuple().exponent) for text in column)
+    made = [round(float(text) * 10**decimals) for text in column]
+    return (decimals, np.array(made)) if max(map(abs, made)) < _LARGEST else None
+
+
+def _in_planes(changes: NDArray[np.int64]) -> str:
+    """Compress numbers, most of them small: the lowest bytes of all, then the next ones."""
+    folded = np.where(changes < 0, -2 * changes - 1, 2 * changes)
+    return packed(folded.astype("<u4").view("u1").reshape(-1, 4).T, "u1")

@@ -33,7 +33,7 @@ _ROWS: Final = 2000
 """The most rows over which a film computes its loss."""
 _BYTES: Final = 2**28
 """The most memory for parameters."""
-_PAGES: Final = 500_000
+_PAGES: Final = 600_000
 """The most characters of the explanations on a page."""
 _NOTEBOOK_PAGES: Final = 300_000
 """The most in a notebook, which keeps them in its file."""
@@ -281,7 +281,8 @@ class Film(Callback):
             "epochs": self.epochs,
             "rows": of or f"{self._rows_of:,}",
             "moments": explained,
-            "pages": pages,
+            "pages": pages.text,
+            "numbers": pages.numbers,
             **scenes,
         }
 

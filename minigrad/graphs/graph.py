@@ -19,7 +19,7 @@ from minigrad.data.by_name import Data, each, of
 from minigrad.data.several import check_names
 from minigrad.graphs.symbol import Symbol
 from minigrad.util.config import register
-from minigrad.util.names import nearest
+from minigrad.util.names import check_name, nearest
 from minigrad.util.random import RNG
 
 
@@ -33,8 +33,8 @@ class Input(Symbol):
 
     def __init__(self, shape: Shape, *, name: str = "") -> None:
         super().__init__(None, ())
+        self.name = check_name(name, "name", self)
         self.shape = as_input_shape(shape, f"Input '{name}'" if name else "Input")
-        self.name = name
 
     @override
     def __repr__(self) -> str:

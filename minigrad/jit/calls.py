@@ -9,19 +9,18 @@ or isn't finite; NumPy makes that step, and says what is wrong, if anything is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.checks.differences import Replay
-from minigrad.core.loss import Loss
 from minigrad.data.arrays import finite
 from minigrad.jit.comparison import (
     check_close,
@@ -38,8 +37,7 @@ from minigrad.jit.hosts import connected
 from minigrad.jit.loop import jitted_loop
 from minigrad.jit.program import NotCompilableError
 from minigrad.jit.state import State
-from minigrad.jit.step import Step, step_for
-from minigrad.jit.update_program import UpdateProgram
+from minigrad.jit.step import Step
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
@@ -47,6 +45,8 @@ PACE = _SECONDS / 16
 """The seconds that a step takes, before any is measured."""
 _HELD_BYTES = 4 * 2**20
 """How much one call may draw and return."""
+_CHECKS_SHARE = 0.005
+"""How much of the time checks may take, once they come by the time."""
 
 
 @dataclass
@@ -56,8 +56,8 @@ class JittedStep:
     `careful` looks in each step whether the gradient is finite; `fast` looks at the end of a call
     whether the parameters are, and is the same loop where that could miss a step. Both make up to
     `capacity` steps. `per_step` is the time of a step in seconds, as it was measured last. `scale`
-    is the size of J and of the gradient when they were first compared; `made` steps are made, and
-    at `due` comes the next check.
+    is the size of J and of the gradient when they were first compared. `made` steps are made. The
+    next check comes at the step `due`, or at the time `again`.
     """
 
     step: Step
@@ -68,19 +68,29 @@ class JittedStep:
     scale: tuple[float, float] = (0.0, 0.0)
     made: int = 0
     due: int = 2
+    again: float = 0.0
+
+
+class Agreed(NamedTuple):
+    """The state after `made` steps of a fit, when a step was NumPy's."""
+
+    state: State
+    arrays: dict[str, Any]
+    made: int
 
 
 class Calls:
     """Calls of a jitted step in a fit, many steps in one call."""
 
-    def __init__(self, state: State, jitted: JittedStep) -> None:
-        self._state, self.jitted = state, jitted
-        self._keep()
+    def __init__(self, state: State, jitted: JittedStep, made: int = 0) -> None:
+        self.state, self.jitted = state, jitted
+        self.unchecked: tuple[Feed, int] | None
+        self._keep(made)
         self._rngs = [draw.generator(state.network) for draw in jitted.step.draws]
 
     def prepare(self) -> None:
         """Make slots that a callback has removed."""
-        state = self._state
+        state = self.state
         if slots := state.optimizer.slots:
             state.optimizer.prepare_state(state.parameters, slots)
 
@@ -108,8 +118,8 @@ class Calls:
         rates, count = self._rates(count)
         if count > feed.batches:
             count -= count % feed.batches  # whole epochs
-        set_back = Replay(self._state.network)
-        before, began = self._state.read(), perf_counter()
+        set_back = Replay(self.state.network)
+        before, began = self.state.read(), perf_counter()
         state, reports, good = self._call(before, feed, start, count, rates)
         self.jitted.per_step = max(1e-7, (perf_counter() - began) / max(1, good))
         if count > feed.batches and good == count:
@@ -124,7 +134,7 @@ class Calls:
                 set_back()
                 state, reports, _ = self._call(before, feed, start, good, rates, careful=True)
         if good:
-            self._state.write(state)
+            self.state.write(state)
         return reports, count, good
 
     def _all_accepted(
@@ -138,41 +148,54 @@ class Calls:
             if not all(finite(p.reshape(-1)) for p in state["theta"]):
                 return False
         else:
-            with draws_taken_back(self._state.network):
+            with draws_taken_back(self.state.network):
                 _, following, _ = self._call(state, feed, 0, 1, rates)
             js = [*js, following["j"][0]]
         trial = copy.copy(last_good)
         return all(trial.judge(j) for j in js)
 
-    def check(self, feed: Feed, start: int, made: int, gradient: BlockGradient) -> None:
-        """Compare a step with NumPy's again, after twice as many steps each time.
+    def check(self, feed: Feed, start: int, good: int, gradient: BlockGradient, made: int) -> bool:
+        """Compare a step with NumPy's again, if it is due, and return False if they differ.
 
-        One step may differ by a tie, such as a ReLU at 0. If two batches differ, the parameters
-        go back to the last step that agreed, and the fit ends.
+        It is due after twice as many steps each time, and in a long fit whenever the checks have
+        taken less than half a percent of the time: at steps that no code can foresee.
+
+        `made` is the number of steps in the fit so far, and `good` that of this call.
         """
-        jitted = self.jitted
-        jitted.made += made
-        if jitted.made < jitted.due:
-            return
-        jitted.due = 2 * jitted.made
-        tries = [start % feed.batches, (start + 1) % feed.batches]
-        if any(self._alike(feed, number, gradient) for number in tries):
-            self._keep()
-            return
-        agreed, steps = self.kept
-        self._state.write(agreed)
-        raise NotCompilableError(
-            f"the jitted step differs from NumPy's after {jitted.made} steps; the parameters are "
-            f"back at step {steps}: look for a layer that computes with what changes from step to "
-            "step, or fit with engine='numpy'"
-        )
+        jitted, began = self.jitted, perf_counter()
+        jitted.made += good
+        self.unchecked = feed, start
+        # Several processes check together, and so by the number of steps alone.
+        if jitted.made < jitted.due and (feed.hosts is not None or began < jitted.again):
+            return True
+        agrees = self.check_now(gradient, made)
+        ended = perf_counter()
+        jitted.again = ended + (ended - began) / _CHECKS_SHARE
+        return agrees
 
-    def _keep(self) -> None:
-        """Remember a state that agrees with NumPy's."""
-        self.kept = copy.deepcopy(self._state.read()), self._state.optimizer.steps
+    def check_now(self, gradient: BlockGradient, made: int) -> bool:
+        """Compare a step with NumPy's, if steps were made since; return False if they differ.
+
+        One step may differ by a tie, such as a ReLU at 0, so a second batch decides.
+        """
+        if self.unchecked is None:
+            return True
+        (feed, start), jitted = self.unchecked, self.jitted
+        jitted.due = 2 * jitted.made
+        first = hash((jitted.made, start)) % feed.batches
+        tries = first, (first + 1) % feed.batches
+        if not any(self._alike(feed, number, gradient) for number in tries):
+            return False
+        self._keep(made)
+        return True
+
+    def _keep(self, made: int) -> None:
+        """Remember a state that agrees with NumPy's, and the number of steps in the fit."""
+        self.agreed = Agreed(self.state, copy.deepcopy(self.state.read()), made)
+        self.unchecked = None
 
     def _alike(self, feed: Feed, number: int, gradient: BlockGradient) -> bool:
-        state = self._state
+        state = self.state
         theta = [p.value.copy() for p in state.parameters]
         try:
             j, after = step_by_numpy(state, gradient, feed.batch(number))
@@ -190,19 +213,19 @@ class Calls:
 
     def compare(self, feed: Feed, expected: tuple[float, Any]) -> None:
         """Refuse a step whose numbers differ from NumPy's by more than rounding."""
-        with draws_taken_back(self._state.network):
-            before, rates = self._state.read(), self._rates(1)[0]
+        with draws_taken_back(self.state.network):
+            before, rates = self.state.read(), self._rates(1)[0]
             state, reports, good = self._call(before, feed, 0, 1, rates)
         if good:  # else NumPy will make it
             j, after = expected
             self.jitted.scale = scale_of(j, after)
-            dtype = self._state.parameters.value.dtype
+            dtype = self.state.parameters.value.dtype
             check_close("the loss", reports["j"][0].astype(dtype), np.array(j, dtype))
-            check_state_close(self._state, state, after)
+            check_state_close(self.state, state, after)
 
     def _rates(self, count: int) -> tuple[Any, int]:
         """Return the learning rates, and the number of steps before a schedule fails."""
-        optimizer = self._state.optimizer
+        optimizer = self.state.optimizer
         first, rates = optimizer.steps, np.full(self.jitted.capacity, optimizer.rate)
         if callable(optimizer.learning_rate):
             try:
@@ -232,37 +255,17 @@ class Calls:
 def compile_step(
     state: State,
     gradient: BlockGradient,
-    loss: Loss,
     feed: Feed,
     devices: Devices,
-    *,
-    predicts: bool,
-    targets: bool,
-    known: Sequence[JittedStep] = (),
+    record: Callable[[], Step],
+    known: Sequence[JittedStep],
 ) -> JittedStep:
     """Record and compile the step for some batches, and compare it with NumPy's own.
 
-    `predicts` and `targets` tell whether a call reports the predictions, and y with the weight.
+    One of the `known` steps serves if it is the same.
     """
     batch = feed.batch(0)
     step_by_numpy(state, gradient, batch)  # raises the errors that NumPy's step has
-    update = partial(UpdateProgram, state.optimizer, gradient.parameters)
-
-    def record() -> Step:
-        # With the rows in another order, since the comparison must notice if one of their numbers
-        # became a constant.
-        other = jax.tree.map(lambda a: a[::-1], (batch.x, batch.y, batch.weight))
-        return step_for(
-            gradient.network,
-            loss,
-            other,
-            gradient.rows,
-            update,
-            predicts=predicts,
-            targets=targets,
-            devices=devices,
-        )
-
     step = record()
     if place := step.difference(record()):
         raise NotCompilableError(
@@ -271,10 +274,11 @@ def compile_step(
             "receives, and keep what changes in buffers"
         )
     regularizers = [p.regularizer for p in state.parameters if p.regularizer]
-    objects = gradient.network, loss, state.optimizer, *regularizers
+    objects = gradient.network, gradient.loss, state.optimizer, *regularizers
     expected = unchanged(partial(step_by_numpy, state, gradient, batch), *objects)
     for jitted in known:  # what has changed isn't part of the program
         if jitted.step.difference(step) is None:
+            jitted.due = 0  # a check follows
             return jitted
     capacity = max(1, min(feed.capacity, _HELD_BYTES // step.held))
     make = partial(jitted_loop, step, devices, feed.transposed)

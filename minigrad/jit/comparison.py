@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,25 @@ import numpy as np
 from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.data.arrays import Array
 from minigrad.data.rows import Rows
-from minigrad.jit.contents import Contents
+from minigrad.jit.contents import Contents, is_library
 from minigrad.jit.draws import draws_taken_back
-from minigrad.jit.program import NotCompilableError
+from minigrad.jit.program import NotCompilableError, place
 from minigrad.jit.state import State
 
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """How much the first jitted numbers may differ from NumPy's, relative to the largest one."""
+
+
+class Doubling:
+    """Says at calls 1, 2, 4, 8, ... that a check is due."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def __call__(self) -> bool:
+        """Return whether this call is one of them."""
+        self._calls += 1
+        return self._calls & (self._calls - 1) == 0
 
 
 def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) -> None:
@@ -32,7 +46,7 @@ def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) 
     tolerance = _TOLERANCE.get(expected.dtype.name, 1e-3)
     if not error <= tolerance:
         raise NotCompilableError(
-            f"the first jitted step differs from NumPy's: {what} by {error:.1e}, more than "
+            f"the jitted step differs from NumPy's: {what} by {error:.1e}, more than "
             f"{tolerance:.0e}: look for a layer that computes with what is neither its input nor "
             "a parameter or a buffer, or with several rows where batch_dependent is False, or fit "
             "with engine='numpy'"
@@ -65,12 +79,42 @@ def unchanged(run: Callable[[], Any], *objects: Any) -> Any:
     before = Contents(*objects, states=True)
     found = run()
     if path := before.difference(Contents(*objects, states=True)):
+        line = _line_that_changes(path, run, *objects)
         raise NotCompilableError(
-            f"the model can't be compiled: its code changes {path}, which jitted code would not: "
-            "keep it in self.cache, name it in buffers or slots, draw from the generator that "
-            "build receives, or use engine='numpy'"
+            f"{line or 'the model'} can't be compiled: its code changes {path}, which jitted code "
+            "would not: keep it in self.cache, name it in buffers or slots, draw from the "
+            "generator that build receives, or use engine='numpy'"
         )
     return found
+
+
+_MOST_LINES = 2000
+"""How many lines of users' code are followed to find one that changes a value."""
+
+
+def _line_that_changes(path: str, run: Callable[[], Any], *objects: Any) -> str:
+    """Run once more, and return where users' code changes a value; "" if it can't be told."""
+    before = Contents(*objects, states=True).leaf(path)
+    found, last, lines = list[str](), "", 0
+
+    def look(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal last, lines
+        if found or lines > _MOST_LINES or is_library(frame.f_globals.get("__name__", "")):
+            return None
+        if event != "call":
+            lines += 1
+            if last and Contents(*objects, states=True).leaf(path) != before:
+                found.append(last)
+            last = place(frame)
+        return look
+
+    traced = sys.gettrace()
+    sys.settrace(look)
+    try:
+        run()
+    finally:
+        sys.settrace(traced)
+    return found[0] if found else ""
 
 
 def _beyond_rounding(gradients: list[Array], i: int) -> Any:
@@ -97,7 +141,8 @@ def close_later(
     (j, after), (right, by_numpy) = found, expected
     if not abs(right) <= 10 * scale[0]:  # it diverges: rounding grows, too
         return True
-    tolerance = _TOLERANCE.get(by_numpy["theta"][0].dtype.name, 1e-3)
+    theta = by_numpy["theta"]
+    tolerance = _TOLERANCE.get(theta[0].dtype.name if theta else "", 1e-3)
     if not abs(j - right) <= tolerance * max(scale[0], abs(right)):
         return False
     largest = max(scale[1], scale_of(j, by_numpy)[1])

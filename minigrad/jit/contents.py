@@ -86,6 +86,11 @@ class Contents:
             return _text(min(found, key=lambda path: "cache" in _text(path)))
         return _text(max(self.paths, other.paths, key=len)[min(len(self.paths), len(other.paths))])
 
+    def leaf(self, name: str) -> Any:
+        """Return the leaf of a name that `difference` gives; None if there is none."""
+        paths = (i for i, path in enumerate(self.paths) if _text(path) == name)
+        return next((self.leaves[i] for i in paths), None)
+
     def _leaf(self, value: Any, path: Any) -> None:
         self.leaves.append(value)
         self.paths.append(path)
@@ -173,7 +178,7 @@ class Contents:
     def _class(self, kind: Any, path: Any) -> None:
         self._leaf(kind, path)
         for base in kind.__mro__:
-            if not _is_library(base.__module__) and id(base) not in self._seen:
+            if not is_library(base.__module__) and id(base) not in self._seen:
                 self._seen[id(base)] = len(self._seen)
                 for name, value in [*vars(base).items()]:
                     if name in (
@@ -193,7 +198,7 @@ class Contents:
         self._leaf(function.__code__, path)
         if vars(function):
             self._value(vars(function), path)
-        if _is_library(function.__module__ or ""):
+        if is_library(function.__module__ or ""):
             for cell in function.__closure__ or ():
                 self._cell(cell, path)
             return
@@ -209,7 +214,7 @@ class Contents:
             if value is _NOTHING:
                 continue
             if isinstance(value, ModuleType):
-                if not _is_library(value.__name__):
+                if not is_library(value.__name__):
                     for part in names:
                         if part in vars(value):
                             self._named(vars(value)[part], (name, part))
@@ -219,7 +224,7 @@ class Contents:
     def _named(self, value: Any, path: Any) -> None:
         """Look at a global; of other libraries' objects, at what it is only."""
         module = value.__module__ if isinstance(value, (type, FunctionType)) else ""
-        if module and _is_library(module):
+        if module and is_library(module):
             self._leaf(Same(value), path)
         else:
             self._value(value, path)
@@ -275,7 +280,8 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 @cache
-def _is_library(module: str) -> bool:
+def is_library(module: str) -> bool:
+    """Return whether a module is of the standard library, minigrad, or an installed package."""
     top = module.partition(".")[0]
     file = getattr(sys.modules.get(top), "__file__", None) or ""
     return top in _LIBRARIES or "site-packages" in file

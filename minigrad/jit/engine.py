@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import partial
 from os import PathLike, fspath
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
+import numpy as np
 
 from minigrad.blocks.block_gradient import BlockGradient
 from minigrad.callbacks.base import Callback
@@ -17,14 +19,17 @@ from minigrad.core.layer import Layer
 from minigrad.core.trainer import Trainer
 from minigrad.data.rows import Rows
 from minigrad.data.stream import Stream
-from minigrad.jit.calls import PACE, Calls, compile_step
-from minigrad.jit.contents import Contents
+from minigrad.jit.calls import PACE, Agreed, Calls, compile_step
+from minigrad.jit.contents import Contents, Same
 from minigrad.jit.devices import Devices
 from minigrad.jit.feeds import Feed, Feeds, Finished
 from minigrad.jit.forward import Forward, JittedGradient
 from minigrad.jit.hosts import Hosts, announce_end
+from minigrad.jit.program import NotCompilableError
 from minigrad.jit.run import JaxRun
 from minigrad.jit.state import State
+from minigrad.jit.step import Step, step_for
+from minigrad.jit.update_program import UpdateProgram
 from minigrad.metrics.running import RunningMetrics
 from minigrad.util.options import check_int
 
@@ -95,8 +100,9 @@ class JaxEngine:
         alone = not callbacks and validation is None
         self._calls: dict[Any, Calls] = {}
         self._options: Any = None
-        self._optimizer: Any = None
-        self.by_numpy = self._steps = 0
+        self._agreed: Agreed | None = None
+        self.by_numpy = self._steps = self._made = 0
+        self._ends: list[int] = []
         self.feeds = Feeds(data, self.run, self.devices, self.hosts, trainer, gradient, alone=alone)
         return self.feeds, validation, callbacks
 
@@ -107,15 +113,21 @@ class JaxEngine:
 
     def end_epoch(self) -> None:
         """Stop if another process does."""
+        self._ends.append(self._made - sum(len(epoch.js) for epoch in self.feeds.ahead))
         if self.hosts is not None:
             trainer = self.trainer
             heard = self.hosts.agree(f"the end of epoch {trainer.epoch}", stop=trainer.stop)
             trainer.stop = any(message["stop"] for message in heard)
 
     def end(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """Tell the other processes that this one leaves `fit`."""
+        """Check the last steps, or tell the other processes that this one leaves `fit`."""
         if self.hosts is not None:
             self.hosts.leave(error, interrupted=self.trainer.interrupted)
+        elif error is None and self._options == self._contents() and self.feeds.unchanged:
+            with self.gradient, np.errstate(all="ignore"):
+                for call in self._calls.values():
+                    if not call.check_now(self.gradient, self._made):
+                        raise self._difference(call)
 
     def step(self, batch: Rows, number: int, running: RunningMetrics) -> int:
         """Report the steps of a jitted call, and return their number; 0 leaves one to NumPy."""
@@ -154,17 +166,67 @@ class JaxEngine:
                 call.jitted.per_step = pace
             reports, count, good = call(feed, start, most, self.good)
             if good:
-                call.check(feed, start, good, self.gradient)
-            if good:
+                self._made += good
+                if not call.check(feed, start, good, self.gradient, self._made):
+                    raise self._difference(call)
                 made = min(good, feed.batches - start)
                 cuts = (slice(i, i + made) for i in range(0, good, made))
                 done, *ahead = (feed.finished(start, reports, cut) for cut in cuts)
                 self.feeds.ahead.extend(ahead)
                 yield done
             if good < count:
+                self._made += 1
                 yield feed.batch(start + good).take(feed.real(start + good))
                 good += 1
             start += good
+
+    def _difference(self, call: Calls) -> NotCompilableError:
+        """Go back to the last step that agreed, and return the error that says what differs.
+
+        The history keeps the epochs before that step.
+        """
+        trainer = self.trainer
+        state, arrays, made = self._last_agreed()
+        state.write(arrays)
+        epochs = trainer.history.epochs - sum(end > made for end in self._ends)
+        for numbers in trainer.history.values():
+            del numbers[epochs:]
+        trainer.epoch = epochs
+        assert call.unchecked is not None
+        try:
+            place = call.jitted.step.difference(self._record(call.state, call.unchecked[0]))
+            place = f"{place}: " if place else ""
+        except NotCompilableError as error:
+            place = f"{error}. So "
+        return NotCompilableError(
+            f"{place}the jitted step differs from NumPy's by now; the parameters are back at step "
+            f"{state.optimizer.steps}, and the history at epoch {epochs}: look for a layer that "
+            "computes with what changes from step to step, or fit with engine='numpy'"
+        )
+
+    def _last_agreed(self) -> Agreed:
+        """Return the state up to which all steps were checked, and the number of these."""
+        found = [call.agreed for call in self._calls.values()]
+        return min([*found, self._agreed or found[0]], key=lambda agreed: agreed.made)
+
+    def _record(self, state: State, feed: Feed) -> Step:
+        """Record the step for the batches of a feed.
+
+        The rows come in another order, since the comparison must notice if one of their numbers
+        became a constant.
+        """
+        batch, gradient = feed.batch(0), self.gradient
+        other = jax.tree.map(lambda a: a[::-1], (batch.x, batch.y, batch.weight))
+        return step_for(
+            gradient.network,
+            gradient.loss,
+            other,
+            gradient.rows,
+            partial(UpdateProgram, state.optimizer, gradient.parameters),
+            predicts=self.predicts,
+            targets=self._targets(feed),
+            devices=self.devices,
+        )
 
     def _agree(self, hosts: Hosts, feed: Feed, most: int) -> tuple[int, float]:
         """Return how many steps all may make in a call, and how long a step takes the slowest."""
@@ -193,33 +255,31 @@ class JaxEngine:
     def _calls_for(self, feed: Feed) -> Calls:
         """Return the calls for such batches; a callback may have changed an option."""
         if self._options is None or self._watched:
-            trainer, network = self.trainer, self.gradient.network
-            options = Contents(network, trainer.loss, trainer.optimizer)
-            if options != self._options or trainer.optimizer is not self._optimizer:
+            options = self._contents()
+            if options != self._options:
+                if any(call.unchecked for call in self._calls.values()):  # nor can they be later
+                    self._agreed = self._last_agreed()
                 self._options, self._calls = options, {}
-                self._optimizer = trainer.optimizer
         if self._watched and self._calls:
             next(iter(self._calls.values())).prepare()
         key = _key(feed)
         if key not in self._calls:
             kept = _JITTED.setdefault(self.trainer.model, {})
             gradient, trainer = self.gradient, self.trainer
-            whole_key = self._options, self.predicts, self._count, gradient.rows, *key
+            whole_key = self._options[0], self.predicts, self._count, gradient.rows, *key
             state = State(gradient.network, gradient.parameters, trainer.optimizer)
             if whole_key not in kept:
                 trainer.say(f"JAX compiles a step for batches of {feed.size} rows")
-                kept[whole_key] = compile_step(
-                    state,
-                    gradient,
-                    trainer.loss,
-                    feed,
-                    self.devices,
-                    predicts=self.predicts,
-                    targets=self._targets(feed),
-                    known=[c for other, c in kept.items() if other[1:] == whole_key[1:]],
-                )
-            self._calls[key] = Calls(state, kept[whole_key])
+                known = [c for other, c in kept.items() if other[1:] == whole_key[1:]]
+                record = partial(self._record, state, feed)
+                kept[whole_key] = compile_step(state, gradient, feed, self.devices, record, known)
+            self._calls[key] = Calls(state, kept[whole_key], self._made)
         return self._calls[key]
+
+    def _contents(self) -> tuple[Contents, Same]:
+        """Return what a program depends on besides its inputs, and the optimizer."""
+        optimizer = self.trainer.optimizer
+        return Contents(self.gradient.network, self.gradient.loss, optimizer), Same(optimizer)
 
 
 def _key(feed: Feed) -> tuple[Any, ...]:

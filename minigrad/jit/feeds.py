@@ -181,6 +181,12 @@ class Feeds:
                 feed = feed._replace(arrays=arrays)
             yield from self._run(feed._replace(hosts=self._hosts))
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether no callback has changed data in memory since the epoch began."""
+        data = self._data
+        return self._kept is None or not isinstance(data, Rows) or _same(data, self._kept)
+
     def _reads_model(self, data: Stream) -> bool:
         """Return whether a stream's code may read the model, and so mustn't run ahead."""
         found = Contents(data._source, data._iterator, hashed=False)
@@ -243,7 +249,7 @@ def _of_stream(data: Stream, ahead: int) -> Iterator[Feed]:
             waiting = []
         if new != form:
             form, most = new, max(1, min(ahead, _STREAM_BYTES // _bytes(batch)))
-        waiting.append(_copied(batch) if most > 1 else batch)
+        waiting.append(_copied(batch))
         if len(waiting) == most:
             yield _feed(waiting, most)
             waiting = []

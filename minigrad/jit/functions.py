@@ -103,6 +103,8 @@ def _array_function(self: Recorded, function: Any, types: Any, args: Any, kwargs
     if handler := _HANDLERS.get(function):
         return handler(*args, **kwargs)
     name = function.__name__
+    if instead := _REFUSED.get(name):
+        raise refusal(f"np.{name}", instead)
     if function in _OF_FORM:
         return function(*concrete(args), **concrete(kwargs))
     if function in _LIKE:
@@ -115,29 +117,43 @@ def _array_function(self: Recorded, function: Any, types: Any, args: Any, kwargs
     out = kwargs.pop("out", None)
     module = {"numpy.linalg": jnp.linalg, "numpy.fft": jnp.fft}.get(function.__module__, jnp)
     peer = getattr(module, name, None)
-    if peer is None:
-        raise refusal(f"np.{name} has no counterpart in JAX", "use other functions of NumPy")
     if out is not None and not isinstance(out, Recorded):
         raise _written(f"np.{name}")
     if function in _OF_LISTS:
         args = mapped(list, np.array, args)
     c = function(*concrete(args), **concrete(kwargs))
     known = {key: value for key, value in kwargs.items() if key not in _DROPPED}
-    result = record(_alone(c, args), peer, *args, **known)
+    known |= _OPTIONS.get(function, {})
+    if (views := _views(c, function, args, kwargs)) is not None:
+        return views
+    if peer is None:
+        raise refusal(f"np.{name} has no counterpart in JAX", "use other functions of NumPy")
+    result = record(c, peer, *args, **known)
     if out is None:
         return result
     out[...] = result
     return out
 
 
-def _alone(c: Any, args: Any) -> Any:
-    """Refuse writes into a view that isn't followed."""
-    if isinstance(c, np.ndarray):
-        shared = [a for a in concrete(list(args)) if isinstance(a, np.ndarray)]
-        if any(np.may_share_memory(c, a) for a in shared):
-            c = c.view()
-            c.flags.writeable = False
-    return c
+def _views(c: Any, function: Any, args: Any, kwargs: Any) -> Any:
+    """Return what a function gives as views of an argument, if it shares memory; else None.
+
+    Which elements a view has tells the function itself, of their numbers in the argument.
+    """
+    if isinstance(c, (list, tuple)):
+        views = [_views(item, lambda *a, i=i, **k: function(*a, **k)[i], args, kwargs)
+                 for i, item in enumerate(c)]  # fmt: skip
+        return None if any(view is None for view in views) else type(c)(views)
+    if not isinstance(c, np.ndarray):
+        return None
+    for i, base in enumerate(args):
+        if isinstance(base, Recorded) and np.shares_memory(c, base.c):
+            numbers = np.empty_like(base.c, dtype=np.intp)
+            numbers[...] = np.arange(base.size).reshape(base.shape)
+            found = function(*concrete((*args[:i], numbers, *args[i + 1 :])), **concrete(kwargs))
+            get, put = operations.elements, operations.put_elements
+            return Recorded(c, base=base, get=(get, found), put=(put, found))
+    return None
 
 
 def _written(what: str) -> Exception:
@@ -193,6 +209,30 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., None]:
     return change
 
 
+def _argsort(
+    x: Any, axis: int | None = -1, kind: Any = None, order: None = None, stable: bool | None = None
+) -> Any:  # fmt: skip
+    x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+    if not (stable or kind in ("stable", "mergesort")) and not is_constant(x):
+        # NumPy makes a step with equal numbers: it leaves their order open, JAX doesn't.
+        (np.diff(np.sort(x, axis), axis=axis) != 0).all().__bool__()
+    c = np.argsort(concrete(x), axis, kind=kind, stable=stable)
+    return record(c, jnp.argsort, x, axis=axis)
+
+
+def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    c = np.bincount(*concrete((x, weights, minlength)))
+    in_range(x, len(c))
+    if not is_constant(x):  # with other numbers the result has another length
+        (np.logical_and(x.min() >= 0, np.maximum(x.max() + 1, minlength) == len(c))).__bool__()
+    return record(c, jnp.bincount, x, weights, length=len(c))
+
+
+def _broadcast_to(x: Any, shape: Any, subok: bool = False) -> Any:
+    c = np.broadcast_to(concrete(x), plain(shape, "a shape"))
+    return x._view(c, (jnp.broadcast_to, c.shape), (operations.put_elements, None))  # read-only
+
+
 def _take(x: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "") -> Any:
     if out is not None or mode not in ("", "raise"):
         raise refusal("np.take with out or a mode", "use x[indices]")
@@ -236,6 +276,9 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     np.copyto: _copyto,
     np.put_along_axis: _put_along_axis,
     **{function: _in_place(function) for function in (np.put, np.place, np.fill_diagonal)},
+    np.argsort: _argsort,
+    np.bincount: _bincount,
+    np.broadcast_to: _broadcast_to,
     np.take: _take,
     np.take_along_axis: _take_along_axis,
     np.split: _split,
@@ -245,6 +288,18 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
 }
 _OF_LISTS = {np.isin, np.convolve, np.correlate, np.interp, np.searchsorted, np.digitize}
 """What takes lists of numbers, which JAX's functions don't."""
+_REFUSED = {
+    **dict.fromkeys(
+        ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "nonzero",
+         "flatnonzero", "argwhere", "extract", "union1d", "intersect1d", "setdiff1d", "trim_zeros"),
+        "its shape depends on the data: use masks and np.where, or np.bincount(x, minlength=n)",
+    ),
+    **dict.fromkeys(("partition", "argpartition"), "NumPy leaves an order open: use np.sort"),
+    "putmask": "use np.copyto(x, array, where=mask)",
+    "resize": "use np.tile, or x.reshape",
+}  # fmt: skip
+_OPTIONS = {f: {"symmetrize_input": False} for f in (np.linalg.eigh, np.linalg.eigvalsh)}
+"""Options with which JAX's function is NumPy's."""
 _METHODS = {np.transpose, np.ravel, np.reshape, np.swapaxes, np.squeeze, np.copy}
 _LIKE = {np.zeros_like, np.ones_like, np.empty_like, np.full_like}
 _OF_FORM = {

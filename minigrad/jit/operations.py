@@ -111,43 +111,62 @@ def index(x: Any, key: Any) -> Any:
 
 
 def put(x: Any, key: Any, new: Any) -> Any:
-    """Return x with new numbers at a key: by slices where it can, which is faster than a scatter.
+    """Return x with new numbers at a key."""
+    return x.at[key].set(new)
 
-    >>> put(jnp.zeros(4), slice(0, 4, 2), jnp.ones(2)).tolist()
+
+class Start(int):
+    """Where a part begins; it may be computed, as in a loop."""
+
+
+def part(x: Any, starts: Any, lengths: Any, steps: Any, shape: tuple[int, ...]) -> Any:
+    """Return x[start : start + length * step : step, ...] in a shape.
+
+    >>> part(jnp.arange(5.0), [3], (2,), (-2,), (2,)).tolist()
+    [3.0, 1.0]
+    """
+    lows, spans, strides, reversed_axes = _span(starts, lengths, steps)
+    found = jax.lax.dynamic_slice(x, lows, spans)
+    if max(strides, default=1) > 1:
+        found = jax.lax.slice(found, [0] * x.ndim, spans, strides)
+    return jax.lax.rev(found, reversed_axes).reshape(shape)
+
+
+def put_part(x: Any, starts: Any, lengths: Any, steps: Any, new: Any) -> Any:
+    """Return x with new numbers in a part; slices are faster than a scatter.
+
+    >>> put_part(jnp.zeros(4), [0], (2,), (2,), jnp.ones(2)).tolist()
     [1.0, 0.0, 1.0, 0.0]
     """
-    keys = key if isinstance(key, tuple) else (key,)
-    if not all(k is None or k is Ellipsis or isinstance(k, (int, slice)) for k in keys):
-        return x.at[key].set(new)
-    missing = x.ndim - sum(k is not None and k is not Ellipsis for k in keys)
-    if Ellipsis not in keys:
-        keys = (*keys, Ellipsis)
-    at = keys.index(Ellipsis)
-    keys = (*keys[:at], *[slice(None)] * missing, *keys[at + 1 :])
-    starts, shape, reversed_axes, steps = (list[int]() for _ in range(4))
-    for length, k in zip(x.shape, (k for k in keys if k is not None), strict=True):
-        numbers = range(length)[k] if isinstance(k, slice) else range(k % length, k % length + 1)
-        if numbers.step < 0:
-            reversed_axes.append(len(starts))
-            numbers = numbers[::-1]
-        starts.append(numbers.start)
-        shape.append(len(numbers))
-        steps.append(numbers.step)
-    new = jax.lax.rev(new.reshape(shape), reversed_axes)
-    if new.shape == x.shape:
-        return new
-    if set(steps) <= {1}:
-        return jax.lax.dynamic_update_slice(x, new, starts)
-    padding, mask = [], np.ones([1] * x.ndim, bool)
-    for axis, (start, count, step, length) in enumerate(
-        zip(starts, shape, steps, x.shape, strict=True)
-    ):
-        step = step if count > 1 else 1
-        padding.append((start, length - start - (count - 1) * step - 1, step - 1))
-        hit = np.zeros(length, bool)
-        hit[start : start + (count - 1) * step + 1 : step] = True
-        mask = mask & hit.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
-    return jnp.where(mask, jax.lax.pad(new, jnp.zeros((), x.dtype), padding), x)
+    lows, spans, strides, reversed_axes = _span(starts, lengths, steps)
+    new = jax.lax.rev(new.reshape(lengths), reversed_axes)
+    if new.shape == x.shape or 0 in lengths:
+        return x if 0 in lengths else new
+    if max(strides, default=1) > 1:
+        new = jax.lax.pad(new, jnp.zeros((), x.dtype), [(0, 0, stride - 1) for stride in strides])
+        hit = np.zeros(spans, bool)
+        hit[tuple(slice(None, None, stride) for stride in strides)] = True
+        new = jnp.where(hit, new, jax.lax.dynamic_slice(x, lows, spans))
+    return jax.lax.dynamic_update_slice(x, new, lows)
+
+
+def _span(starts: Any, lengths: Any, steps: Any) -> tuple[Any, list[int], list[int], list[int]]:
+    """Return the lowest index, the span and the stride on each axis, and the reversed axes."""
+    axes = [*zip(starts, lengths, steps, strict=True)]
+    lows = [start + min(0, (length - 1) * step) for start, length, step in axes]
+    spans = [(length - 1) * abs(step) + 1 if length else 0 for _, length, step in axes]
+    strides = [abs(step) if length > 1 else 1 for _, length, step in axes]
+    return lows, spans, strides, [i for i, (_, _, step) in enumerate(axes) if step < 0]
+
+
+def elements(x: Any, numbers: Any) -> Any:
+    """Return the elements of some numbers, counted through x."""
+    return jnp.reshape(x, -1)[numbers]
+
+
+def put_elements(x: Any, numbers: Any, new: Any) -> Any:
+    """Return x with new elements at some numbers."""
+    return jnp.reshape(x, -1).at[numbers].set(new).reshape(x.shape)
 
 
 def put_at(x: Any, key: Any, change: str, *new: Any) -> Any:

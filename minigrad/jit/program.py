@@ -39,11 +39,25 @@ class Instruction(NamedTuple):
     dtype: np.dtype[Any] | None
     place: str
 
+    def run(self, arguments: Any, options: Any) -> Any:
+        """Return the result, for arrays in place of values."""
+        try:
+            result = self.function(*arguments, **options)
+            if self.shape is not None:
+                result = operations.fitted(result, self.shape, self.dtype)
+        except Exception as error:
+            raise NotCompilableError(
+                f"{self.place} can't be compiled: JAX's {self.function.__name__} says {error}"
+            ) from error
+        return result
+
 
 class Program:
     """Instructions in order; those of `given` are the inputs.
 
-    `guards` are values on which a branch depended, with the branch that was taken.
+    `guards` are values on which a branch depended, with the branch that was taken. `loops` are
+    those that `rolling` found, by their first instruction. `written` is for `parts`: for an array
+    that some writes gave, the array before, and the bounds of what they wrote.
     """
 
     def __init__(self) -> None:
@@ -51,6 +65,8 @@ class Program:
         self.inputs = 0
         self.guards: list[tuple[Value, bool]] = []
         self.outputs: Any = None
+        self.loops: dict[int, Any] = {}
+        self.written: dict[int, Any] = {}
 
     def append(
         self,
@@ -64,6 +80,24 @@ class Program:
         self.instructions.append(Instruction(function, arguments, options, shape, dtype, place()))
         return Value(len(self.instructions) - 1)
 
+    def prune(self) -> None:
+        """Drop the instructions whose results no output needs."""
+        live = _taken(self.outputs)
+        for number in range(len(self.instructions) - 1, -1, -1):
+            if number in live:
+                live |= _taken(self.instructions[number][1:3])
+        new = {number: Value(i) for i, number in enumerate(sorted(live))}
+
+        def renumbered(tree: Any) -> Any:
+            return mapped(Value, lambda value: new[value.index], tree)
+
+        kept = [self.instructions[number] for number in new]
+        self.instructions = [
+            i._replace(arguments=renumbered(i.arguments), options=renumbered(i.options))
+            for i in kept
+        ]
+        self.outputs, self.guards = renumbered(self.outputs), renumbered(self.guards)
+
     def constant(self, c: Any) -> Value:
         """Return the value of a constant, as it is now."""
         c = np.array(c)
@@ -73,28 +107,25 @@ class Program:
 
     def run(self, inputs: Any) -> Any:
         """Return the outputs as JAX arrays, for inputs in any form with as many arrays."""
-        inputs, known = operations.leaves(inputs), list[Any]()
+        inputs = operations.leaves(inputs)
+        known: dict[Any, Any] = {}
 
-        def found(value: Value) -> Any:
-            return known[value.index]
+        def found(tree: Any) -> Any:
+            return mapped(Value, lambda value: known[value.index], tree)
 
-        for instruction in self.instructions:
-            if instruction.function is operations.given:
-                known.append(inputs[instruction.arguments[0]])
+        at = 0
+        while at < len(self.instructions):
+            if (loop := self.loops.get(at)) and (made := loop.run(self.instructions, known)):
+                known |= made
+                at = loop.stop
                 continue
-            arguments = mapped(Value, found, instruction.arguments)
-            options = mapped(Value, found, instruction.options)
-            try:
-                result = instruction.function(*arguments, **options)
-                if instruction.shape is not None:
-                    result = operations.fitted(result, instruction.shape, instruction.dtype)
-            except Exception as error:
-                raise NotCompilableError(
-                    f"{instruction.place} can't be compiled: JAX's "
-                    f"{instruction.function.__name__} says {error}"
-                ) from error
-            known.append(result)
-        return mapped(Value, found, self.outputs)
+            instruction = self.instructions[at]
+            if instruction.function is operations.given:
+                known[at] = inputs[instruction.arguments[0]]
+            else:
+                known[at] = instruction.run(*found(instruction[1:3]))
+            at += 1
+        return found(self.outputs)
 
     @property
     def branches(self) -> list[str]:
@@ -109,6 +140,11 @@ class Program:
         if len(self.instructions) != len(other.instructions):
             return min(self.instructions, other.instructions, key=len)[-1].place
         return None
+
+
+def _taken(tree: Any) -> set[int]:
+    """Return the instructions whose results are taken."""
+    return {v.index for v in operations.leaves(tree) if isinstance(v, Value)}
 
 
 def _key(tree: Any) -> Any:

@@ -34,7 +34,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from minigrad.jit import operations
+from minigrad.jit import operations, parts
 from minigrad.jit.program import (
     NotCompilableError,
     Value,
@@ -44,7 +44,10 @@ from minigrad.jit.program import (
     refusal,
 )
 
-_AS_ARRAY = "compute with NumPy's functions; to index a table, write np.array(table)[index]"
+_AS_ARRAY = (
+    "compute with NumPy's functions; to index a table that lies in a list or a closure, write "
+    "np.array(table)[index]"
+)
 
 
 class _MissingError(NotCompilableError, AttributeError):
@@ -58,10 +61,11 @@ class Recorded(NDArrayOperatorsMixin):
     """A NumPy array, or a number, and the value that stands for it in the program.
 
     `base`, `get` and `put` are those of a view: get(base value, *key) is its value, and
-    put(base value, *key, new value) the base's after a write.
+    put(base value, *key, new value) the base's after a write. `axes` are the base's axes that a
+    part has: a part of a part is a part of the base.
     """
 
-    __slots__ = ("_base", "_get", "_put", "_seen", "_value", "c")
+    __slots__ = ("_axes", "_base", "_get", "_put", "_seen", "_value", "c")
 
     def __init__(
         self,
@@ -71,10 +75,12 @@ class Recorded(NDArrayOperatorsMixin):
         base: Recorded | None = None,
         get: tuple[Any, ...] = (),
         put: tuple[Any, ...] = (),
+        axes: tuple[int, ...] | None = None,
     ) -> None:
         self.c = c
         self._value = value
         self._base = base
+        self._axes = axes
         self._get = get
         self._put = put
         self._seen: tuple[Value | None, Value] | None = None
@@ -107,11 +113,19 @@ class Recorded(NDArrayOperatorsMixin):
 
     def write(self, new: Any, mask: Any = True) -> None:
         """Give all elements, or those of a mask, new values; `c` changes afterwards."""
+        self._check_writeable()
         if is_constant((self, new, mask)):
             return
         masked = () if mask is True else (self, mask)
         arguments = (new, self.shape, self.dtype, *masked)
         self._set(emit(operations.assigned, arguments, {}, self.shape, self.dtype))
+
+    def _check_writeable(self) -> None:
+        if isinstance(self.c, np.ndarray) and not self.c.flags.writeable:
+            raise refusal(
+                "it writes into an array that was made before, or into a view that is read-only",
+                "make the array in this method, as by np.zeros(...) or x.copy()",
+            )
 
     def _view(self, c: Any, get: tuple[Any, ...], put: tuple[Any, ...]) -> Any:
         """Return what NumPy made of this array: a view where it made one, else a new array."""
@@ -133,6 +147,10 @@ class Recorded(NDArrayOperatorsMixin):
     @property
     def shape(self) -> tuple[int, ...]:
         return np.shape(self.c)
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise refusal("x.shape = ... changes an array in place", "write x = x.reshape(shape)")
 
     @property
     def ndim(self) -> int:
@@ -242,14 +260,43 @@ class Recorded(NDArrayOperatorsMixin):
     # Views and copies.
 
     def __getitem__(self, key: Any) -> Any:
+        key = _without_lists(key)
         if any(isinstance(k, Recorded) and k.dtype == bool and k.value for k in _keys(key)):
             raise refusal(
-                "x[mask] has a shape that depends on the data", "use np.where(mask, x, 0)"
+                "x[mask] has a shape that depends on the data",
+                "use np.where(mask, x, 0); for x[mask] += y, x += np.where(mask, y, 0)",
             )
         self._choose(key)
         c = self.c[concrete(key)]
+        there = self._at(c, key)
+        assert there._base is not None
+        if isinstance(c, np.ndarray) and np.may_share_memory(c, self.c):
+            return there
+        return record(c, there._get[0], there._base, *there._get[1:])
+
+    def _at(self, c: Any, key: Any) -> Recorded:
+        """Return the view at a key, which NumPy found to be c."""
         key = _key_values(key)
-        return self._view(c, (operations.index, key), (operations.put, key))
+        if any(type(k) is not int and not isinstance(k, slice) and k is not None
+               and k is not Ellipsis for k in _keys(key)):  # fmt: skip
+            return Recorded(c, base=self, get=(operations.index, key), put=(operations.put, key))
+        keys = [k for k in _keys(key) if k is not None]
+        at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+        missing = self.ndim - len(keys) + (Ellipsis in keys)
+        keys[at : at + 1] = [slice(None)] * missing
+        base, own = self, [range(length) for length in self.shape]
+        axes: tuple[int, ...] | None = tuple(range(self.ndim))
+        if self._axes is not None and self._base is not None:
+            base, axes = self._base, self._axes
+            own = [range(n, n + m * d, d) for n, m, d in zip(*self._get[1:4], strict=True)]
+        for axis, k in zip(axes or (), keys, strict=True):
+            own[axis] = own[axis][k if isinstance(k, slice) else slice(k, k + 1 or None)]
+        kept = tuple(a for a, k in zip(axes or (), keys, strict=True) if isinstance(k, slice))
+        axes = kept if len(kept) == np.ndim(c) else None
+        starts = tuple(operations.Start(r.start) for r in own)
+        place = starts, tuple(map(len, own)), tuple(r.step for r in own)
+        get = operations.part, *place, np.shape(c)
+        return Recorded(c, base=base, axes=axes, get=get, put=(operations.put_part, *place))
 
     def _choose(self, key: Any) -> None:
         """Prepare for a recorded key, if it is one.
@@ -269,8 +316,10 @@ class Recorded(NDArrayOperatorsMixin):
             axis += self.ndim - taken if k is Ellipsis else _axes(k)
 
     def __setitem__(self, key: Any, new: Any) -> None:
+        key = _without_lists(key)
         if isinstance(new, Recorded) and new._is_at(self, key):
             return  # as in x[key] += 1, which has changed the view already
+        self._check_writeable()
         if key is Ellipsis or (isinstance(key, slice) and key == slice(None)):
             self.write(new)
         elif isinstance(key, Recorded) and key.dtype == bool:
@@ -282,22 +331,23 @@ class Recorded(NDArrayOperatorsMixin):
             self.write(new, key.reshape(*key.shape, *[1] * (self.ndim - key.ndim)))
         elif not is_constant((self, key, new)):
             self._choose(key)
-            c, there = self.c[concrete(key)], _key_values(key)
-            view = Recorded(
-                c, base=self, get=(operations.index, there), put=(operations.put, there)
-            )
-            view.write(new)
+            self._at(self.c[concrete(key)], key).write(new)
         self.c[concrete(key)] = concrete(new)
 
     def _is_at(self, base: Recorded, key: Any) -> bool:
         """Return whether this is the view base[key]."""
         if not is_constant(key) and self._get != (operations.index, _key_values(key)):
             return False
-        if self is base or (self._base is base and isinstance(self.c, np.ndarray)):
-            there = base.c[concrete(key)]
-            mine = self.c.__array_interface__
-            return isinstance(there, np.ndarray) and mine == there.__array_interface__
-        return False
+        if self._root is not base._root or not isinstance(self.c, np.ndarray):
+            return False
+        there = base.c[concrete(key)]
+        mine = self.c.__array_interface__
+        return isinstance(there, np.ndarray) and mine == there.__array_interface__
+
+    @property
+    def _root(self) -> Recorded:
+        """The array of which this is a view, or of which its base is one."""
+        return self if self._base is None else self._base._root
 
     def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Any:
         if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
@@ -343,8 +393,10 @@ class Recorded(NDArrayOperatorsMixin):
     def squeeze(self, axis: Any = None) -> Any:
         return self.reshape(self.c.squeeze(axis).shape)
 
-    def view(self, dtype: Any) -> Any:
-        """Return the same bytes as numbers of another type of the same size."""
+    def view(self, dtype: Any = None) -> Any:
+        """Return the same bytes, as numbers of another type of the same size."""
+        if dtype is None:
+            return self[...]
         c = self.c.view(dtype)
         if c.dtype.itemsize != self.itemsize:
             raise refusal("a view of another item size can't be compiled", "use astype")
@@ -388,6 +440,21 @@ class Recorded(NDArrayOperatorsMixin):
     def real(self) -> Any:
         return np.real(self)
 
+    @property
+    def imag(self) -> Any:
+        return np.imag(self)
+
+    @property
+    def flat(self) -> Any:
+        """The elements one after another; only where they lie so."""
+        if not self.flags.c_contiguous:
+            raise refusal("x.flat of an array that isn't contiguous", "use x.reshape(-1)")
+        return self.reshape(-1)
+
+    @flat.setter
+    def flat(self, new: Any) -> None:
+        self[...] = np.resize(new, self.shape) if is_constant(new) else np.reshape(new, self.shape)
+
 
 def _method(name: str) -> Callable[..., Any]:
     def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
@@ -421,6 +488,10 @@ for _name in [
     "searchsorted",
     "nonzero",
     "choose",
+    "put",
+    "partition",
+    "argpartition",
+    "resize",
 ]:
     setattr(Recorded, _name, _method(_name))
 
@@ -448,7 +519,8 @@ def emit(
     dtype: np.dtype[Any] | None = None,
 ) -> Value:
     """Append an instruction to the program; recorded arguments become their values."""
-    return recording().append(function, values(arguments), values(options), shape, dtype)
+    taken = values(arguments), values(options)
+    return parts.append(recording(), function, *taken, (shape, dtype))
 
 
 def is_constant(tree: Any) -> bool:
@@ -509,6 +581,13 @@ def _axes(k: Any) -> int:
 def plain(tree: Any, what: str) -> Any:
     """Return arguments that must be the same in every step, such as a shape."""
     return mapped(Recorded, lambda array: array._leaving(what, "use a constant"), tree)
+
+
+def _without_lists(key: Any) -> Any:
+    """Return an index with arrays in place of lists, which JAX doesn't take."""
+    if isinstance(key, list):
+        return np.stack(key) if not is_constant(key) else np.array(concrete(key))
+    return tuple(map(_without_lists, key)) if isinstance(key, tuple) else key
 
 
 def _keys(key: Any) -> tuple[Any, ...]:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.jit import functions, operations
+from minigrad.jit.contents import is_library
 from minigrad.jit.program import NotCompilableError, Program, active, place
 from minigrad.jit.recorded import Recorded, concrete, is_constant, plain, values
+from minigrad.jit.rolling import find_loops
 
 functions.define()
 _ONE_AT_A_TIME = Lock()
@@ -65,6 +67,8 @@ class Recording:
         for guard, outcome in program.guards:
             ok = program.append(operations.same, (ok, guard, outcome), {}, (), np.dtype(bool))
         program.outputs = values({**outputs, "ok": ok})
+        program.prune()
+        program.loops = find_loops(program.instructions, program.outputs)
         return program
 
 
@@ -146,21 +150,52 @@ def _namespaces(objects: Iterable[object]) -> list[dict[str, Any]]:
     return [*found.values()]
 
 
+def _tables(objects: Iterable[object]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Yield the arrays that users' methods find in globals and attributes, and where."""
+    for names in _namespaces(objects):
+        if not is_library(names.get("__name__", "")):
+            yield from ((names, name, value) for name, value in [*names.items()])
+    for owner in objects:
+        kinds = [k for k in reversed(type(owner).__mro__) if not is_library(k.__module__)]
+        if kinds and hasattr(owner, "__dict__"):
+            held = {name: value for kind in kinds for name, value in vars(kind).items()}
+            inputs = ("cache", *getattr(owner, "buffers", ()))
+            for name, value in (held | vars(owner)).items():
+                if name not in inputs:
+                    yield vars(owner), name, value
+
+
 @contextmanager
 def _replaced(objects: Iterable[object]) -> Iterator[None]:
     """Replace NumPy, and its functions that make arrays, where Python code names them.
 
-    NumPy itself isn't changed: its compiled parts use these functions, too.
+    NumPy itself isn't changed: its compiled parts use these functions, too. Arrays in globals and
+    attributes become constants that take recorded indices, and can't be written to.
     """
-    places = []
+    objects, places = [*objects], []
+
+    def replace(names: dict[str, Any], name: str, new: Any) -> None:
+        places.append((names, name, names.get(name, _MISSING)))
+        names[name] = new
+
     for names in _namespaces(objects):
         for name, value in [*names.items()]:
             new = _NUMPY if value is np else _CREATORS.get(_ORIGINALS.get(id(value), ""))
             if new is not None:
-                places.append((names, name, value))
-                names[name] = new
+                replace(names, name, new)
+    for names, name, value in _tables(objects):
+        if type(value) is np.ndarray and value.dtype != object:
+            table = value.view()
+            table.flags.writeable = False
+            replace(names, name, Recorded(table))
     try:
         yield
     finally:
-        for names, name, value in places:
-            names[name] = value
+        for names, name, value in reversed(places):
+            if value is _MISSING:
+                del names[name]
+            else:
+                names[name] = value
+
+
+_MISSING = object()

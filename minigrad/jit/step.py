@@ -109,11 +109,11 @@ class Step:
 
         Then a look at the parameters after many steps finds such a gradient in any of them.
         """
-        theta = state["theta"]
+        theta, update = state["theta"], jax.jit(self.update.__call__)
         for bad in (np.inf, np.nan):
             with precisely():
                 grad = [np.full_like(p, bad) for p in theta]
-                done = self.update(theta, grad, state["slots"], rate, state["steps"])
+                done = update(theta, grad, state["slots"], rate, state["steps"])
             if any(np.isfinite(p).any() for p in done["theta"]):
                 return False
         return True

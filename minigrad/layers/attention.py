@@ -240,6 +240,10 @@ class MultiHeadAttention(Layer):
             heads.extend(split.transpose(2, 0, 3, 1, 4))
         return heads
 
+    def attended(self, query: Array, value: Array | None = None, mask: Array | None = None) -> Any:
+        """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
+        return self._check_inputs(query, value, mask)
+
     def _check_inputs(self, query: Array, value: Array | None, mask: Array | None) -> Any:
         """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
         if self.masked_query and mask is None:

@@ -1,1 +1,1 @@
-"""Exercises: broken or half-written layers, and a grader that names what is wrong."""
+"""Exercises: what is broken or half written, and a grader that names what is wrong."""

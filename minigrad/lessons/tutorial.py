@@ -40,7 +40,7 @@ The tutorial names the OR gate as an example: the output is 1 if one of two inpu
 network with biases learns it in 2,000 updates."""
 REPETITION = f"""\
 Each of {ROWS:,} rows has two numbers between 0 and 1, and their sum is the target. The network
-makes {UPDATES:,} updates at the learning rate 0.01. The loss is E = 1/2 sum (a_k - t_k)^2 over all
+makes {UPDATES:,} updates at the learning rate 0.01. The loss is J = 1/2 sum (a_k - t_k)^2 over all
 rows (Equation 1 of the tutorial), with the prediction a and the target t; the error per row is the
 mean of (a - t)^2.
 
@@ -72,7 +72,7 @@ def network(rng: int | RandomState) -> Sequential:
 
 
 def half_squared_error() -> MSELoss:
-    """Return the tutorial's Equation 1, E = 1/2 sum (a_k - t_k)^2."""
+    """Return the tutorial's Equation 1, J = 1/2 sum (a_k - t_k)^2."""
     return MSELoss(reduction="sum", scale=0.5)
 
 

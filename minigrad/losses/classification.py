@@ -22,7 +22,7 @@ _LEAST_PROBABILITY = 1e-12  # a logarithm of less is replaced by its tangent
 
 def _check_weights(value: Any, name: str, owner: object) -> float | tuple[float, ...]:
     """Return a number above zero, or a tuple of them for the units."""
-    if np.ndim(value) != 1:
+    if not isinstance(value, (list, tuple)) and np.ndim(value) != 1:
         return check_positive(value, name, owner)
     return tuple(check_positive(v, f"{name}[{i}]", owner) for i, v in enumerate([*value]))
 

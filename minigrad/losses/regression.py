@@ -20,7 +20,7 @@ class MSELoss(Loss):
     """Squared error: the terms are (a_k - t_k)^2, so dterm/da_k = 2 (a_k - t_k).
 
     "mean" divides by rows times outputs, as in PyTorch and Keras. `reduction="sum", scale=0.5`
-    gives E = 1/2 sum (a_k - t_k)^2, Equation 1, whose derivative is (a_k - t_k).
+    gives J = 1/2 sum (a_k - t_k)^2, Equation 1, whose derivative is (a_k - t_k).
 
     >>> loss = MSELoss(reduction="sum", scale=0.5)
     >>> loss.forward(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]])), loss.backward()

@@ -112,7 +112,7 @@ def named_metrics(metrics: Metrics, loss: Any = None) -> dict[str, Metric]:
             for name, metric in named_metrics(own, loss[output]).items()
         }
     listed = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Mapping))
-    if not listed or callable(metrics):
+    if not listed or callable(metrics) or getattr(metrics, "shape", None) == ():
         given = getattr(metrics, "__name__", repr(metrics))
         way = given if isinstance(metrics, str) or callable(metrics) else "'mae'"
         raise TypeError(f"metrics expects a list, got {given}: pass metrics=[{way}]")

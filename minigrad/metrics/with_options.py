@@ -29,7 +29,7 @@ class _OfLabels(Configurable):
 
     def __init__(self, metric: str, *, labels: Labels = None) -> None:
         known = [name for name, function in METRICS.items() if self.option in options_of(function)]
-        if metric not in known:
+        if not isinstance(metric, str) or metric not in known:
             raise ValueError(
                 f"{type(self).__name__}({metric!r}) is not known: {nearest(str(metric), known)}"
             )
@@ -148,11 +148,12 @@ def options_of(metric: Metric) -> set[str]:
 
 def check_labels(labels: Any, owner: str) -> Labels:
     """Return the option `labels`, or refuse it."""
-    if labels not in (None, "macro", "micro", "each"):
-        if isinstance(labels, str):
+    if isinstance(labels, str):
+        if labels not in ("macro", "micro", "each"):
             raise ValueError(
                 f"{owner} expects labels='macro', 'micro', 'each' or a number, got {labels!r}"
             )
+    elif labels is not None:
         return check_int(labels, "labels", owner, least=0)
     found: Labels = labels
     return found

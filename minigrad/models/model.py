@@ -28,6 +28,7 @@ from minigrad.models.sharing import separate_uses
 from minigrad.util.config import Configurable, as_object, register
 from minigrad.util.display import Display
 from minigrad.util.fields import explained
+from minigrad.util.names import check_name
 from minigrad.util.options import check_bool, check_fraction, check_int
 from minigrad.util.random import RNG, RNGLike
 
@@ -97,7 +98,7 @@ class Model(BaseModel):
         dtype: DType = "float64",
         name: str = "",
     ) -> None:
-        self.name = name
+        self.name = check_name(name, "name", self)
         if isinstance(network, Layer):
             if inputs is not None or outputs is not None:
                 raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")

@@ -147,7 +147,9 @@ class Warmup(Schedule):
     @property
     def initial_learning_rate(self) -> float:  # type: ignore[override]
         """eta_0."""
-        return self.learning_rate(0) if callable(self.learning_rate) else self.learning_rate
+        if not callable(self.learning_rate):
+            return self.learning_rate
+        return check_not_negative(self.learning_rate(0), "learning_rate(0)", self)
 
     @override
     def __call__(self, step: int) -> float:

@@ -273,7 +273,7 @@ def _map(ax: Axes, axis: Sequence[Array], values: Any, label: str, boundary: flo
 
     levels = np.asarray(MaxNLocator(10).tick_values(*_range(values, margin=0.0)))
     norm = None if boundary is None else CenteredNorm(boundary)
-    cmap = "viridis" if boundary is None else "RdBu_r"
+    cmap = "viridis" if boundary is None else "RdBu"
     contours = ax.contourf(*axis, values, levels, cmap=cmap, norm=norm)
     if boundary is not None and values.min() < boundary < values.max():
         ax.contour(*axis, values, [boundary], colors="black", linewidths=2)
@@ -290,8 +290,14 @@ def _scatter(ax: Axes, points: Array, targets: Any) -> None:
         ax.scatter(x, y, c=targets, s=16, edgecolors="black", linewidths=0.5, **look)
         return
     form = "" if classes.dtype.kind in "OSU" else "g"
-    for value, marker in zip(classes.tolist(), "os^Dv*", strict=False):
+    colors = ("C1", "C0", "C2", "C3", "C4", "C5")  # of a film: class 0 is orange, class 1 blue
+    for value, marker, color in zip(classes.tolist(), "os^Dv*", colors, strict=False):
         own = targets == value
-        look = {"marker": marker, "edgecolors": "white", "label": f"target {value:{form}}"}
+        look = {
+            "color": color,
+            "marker": marker,
+            "edgecolors": "white",
+            "label": f"target {value:{form}}",
+        }
         ax.scatter(x[own], y[own], s=24, linewidths=0.6, **look)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

@@ -75,7 +75,10 @@ def instead(argument: str, value: Any, known: Iterable[type]) -> str:
     name = value if isinstance(value, str) else getattr(value, "__name__", "")
     for cls in (value, *known):
         if isinstance(cls, type) and (cls is value or snake_case(cls.__name__) == name):
-            given = any(a.default is a.empty for a in signature(cls).parameters.values())
+            try:
+                given = any(a.default is a.empty for a in signature(cls).parameters.values())
+            except ValueError:  # a class of C code
+                given = True
             return f"pass an object, {cls.__name__}({'...' * given})"
     kind = "function" if callable(value) else type(value).__name__
     return INSTEAD.get(f"{argument}={kind}", "")

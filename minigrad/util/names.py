@@ -14,6 +14,13 @@ def is_default_name(name: str, kind: str) -> bool:
     return re.fullmatch(rf"{re.escape(snake_case(kind))}(_\d+)?", name) is not None
 
 
+def check_name(name: str, option: str, owner: object) -> str:
+    """Return a name, which must be text."""
+    if not isinstance(name, str):
+        raise TypeError(f"{type(owner).__name__} expects {option} as text, got {name!r}")
+    return name
+
+
 def join(path: str, name: str) -> str:
     """Return the path of `name` inside the layer at `path`; the model's own path is empty."""
     return f"{path}.{name}" if path else name

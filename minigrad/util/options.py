@@ -43,7 +43,9 @@ def check_int(value: int, name: str, owner: object, *, least: int = 1) -> int:
     ValueError: fit expects a whole number epochs >= 1, got 2.5
     """
     expected = f"a whole number {name} >= {least}"
-    return int(_check(value, expected, owner, lambda v: least <= v < inf and v % 1 == 0))
+    if isinstance(value, int) and value >= 2**63:
+        expected += " and below 2**63"
+    return int(_check(value, expected, owner, lambda v: least <= v < 2**63 and v % 1 == 0))
 
 
 def check_ints(
@@ -78,7 +80,7 @@ def one_of(*choices: str) -> Callable[[Any, str, object], Any]:
     """
 
     def check(value: Any, name: str, owner: object) -> Any:
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             *others, last = map(repr, choices)
             expected = f"{', '.join(others)} or {last}"
             raise ValueError(f"{_name(owner)} expects {name}={expected}, got {value!r}")

@@ -23,7 +23,7 @@ _LEAST_BAR, _BAR = 5, 20  # columns
 
 def progress(verbose: Verbose, title: str = "fit") -> Progress:
     """Return the display on standard output for `verbose` of "fit", or of another method."""
-    if verbose not in ("auto", 0, 1, 2):
+    if not isinstance(verbose, (str, int)) or verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"{title} expects verbose 'auto', 0, 1 or 2, got {verbose!r}")
     stream: TextIO | None = sys.stdout  # None in a program without a console
     if verbose == 0 or stream is None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -88,6 +89,11 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def halt():
+    Path("halted").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 model = network()
 EVEN = np.arange(20), np.arange(20, 40)
 UNEVEN = np.arange(23), np.arange(23, 45)
@@ -130,6 +136,12 @@ def run(case):
             return fit(model, *EVEN, 8, **options)
         case "kill":
             return fit(model, *EVEN, 8, **at_epoch_3(kill))
+        case "exit":
+            return fit(model, *EVEN, 8, **at_epoch_3(lambda: os._exit(0)))
+        case "system_exit":
+            return fit(model, *EVEN, 8, **at_epoch_3(sys.exit))
+        case "halt":
+            return fit(model, *EVEN, 8, **at_epoch_3(halt))
         case "unusable" if process == 1:
             return network().fit(x[:, :2], y, engine="jax")
         case "unusable":

@@ -7,27 +7,35 @@ import pytest
 
 from helpers import Scale, Swish, rows_for
 from minigrad import (
+    GRU,
     L2,
+    LSTM,
     SGD,
     Activation,
     Adam,
     BatchNorm,
+    Bidirectional,
     Concatenate,
     CrossEntropyLoss,
     Dense,
     Dropout,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
     Input,
     Layer,
     LogSoftmax,
     Loss,
+    Mask,
     Model,
     MSELoss,
+    MultiHeadAttention,
     Optimizer,
     Parameter,
     Regularizer,
     Residual,
     Sequential,
     Sigmoid,
+    SimpleRNN,
     Tanh,
 )
 from minigrad.checks.single import model_of
@@ -37,8 +45,9 @@ from registered_examples import JOINT, LOSSES
 
 pytest.importorskip("jax")
 
-from minigrad.jit import operations
+from minigrad.jit import JaxEngine, operations
 from minigrad.jit.devices import Devices
+from minigrad.jit.gradient_program import GradientProgram
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE)
@@ -61,11 +70,19 @@ def rngs_of(model: Model):
     return [model.rng, *filter(is_rng, values)]
 
 
-def check_same(model: Model, *data, **options) -> None:
-    """Fit two copies, each with its engine, and compare all that they leave."""
+def check_same(model: Model, *data, **options) -> int:
+    """Fit two copies, each with its engine, and compare all that they leave.
+
+    Returns:
+        The number of steps that the JAX engine left to NumPy.
+    """
     options = {"batch_size": None, "shuffle": False, "verbose": 0, **options}
-    models = {"numpy": model, "jax": copy.deepcopy(model)}
-    logs = {name: m.fit(*data, engine=name, **copy.deepcopy(options)) for name, m in models.items()}
+    models, engine = {"numpy": model, "jax": copy.deepcopy(model)}, JaxEngine()
+    engines = {"numpy": "numpy", "jax": engine}
+    logs = {
+        name: m.fit(*data, engine=engines[name], **copy.deepcopy(options))
+        for name, m in models.items()
+    }
     tolerance = TOLERANCE[model.dtype.name]
     ours, theirs = (everything(m) for m in models.values())
     for name, expected in ours.items():
@@ -79,6 +96,7 @@ def check_same(model: Model, *data, **options) -> None:
     assert list(logs["jax"]) == list(logs["numpy"])
     for name, expected in logs["numpy"].items():
         np.testing.assert_allclose(logs["jax"][name], expected, rtol=10 * tolerance, err_msg=name)
+    return engine.by_numpy
 
 
 def jitted(layers, *, loss=None, optimizer=None, dtype="float64", **options) -> Sequential:
@@ -139,6 +157,54 @@ def test_graph_with_several_inputs_and_outputs() -> None:
     weight = {"price": RNG.uniform(size=20), "kind": RNG.uniform(size=20)}
     check_same(model, x, y, epochs=2, batch_size=8, shuffle=True, validation_data=(x, y))
     check_same(model, x, y, batch_size=None, sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        SimpleRNN(3, return_sequences=True, go_backwards=True),
+        GRU(3, recurrent_dropout=0.2),
+        LSTM(3, dropout=0.2, recurrent_dropout=0.2, return_sequences=True),
+        Bidirectional(LSTM(2)),
+        MultiHeadAttention(num_heads=2, key_dim=3),
+        GlobalAveragePooling1D(),
+        GlobalMaxPooling1D(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_masks(masked: Layer) -> None:
+    """Each batch has rows of other lengths."""
+    x = RNG.normal(size=(12, 10, 4))
+    x[np.arange(10) >= RNG.integers(1, 11, size=12)[:, np.newaxis]] = 0
+    rows = Input((10, 4))
+    h = masked(Dense(4)(rows), Mask()(rows))
+    model = Model(inputs=rows, outputs=Dense(2)(h), rng=0)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss(), metrics=["mae"])
+    y = RNG.normal(size=model.predict(x).shape)
+    check_same(model, x, y, batch_size=4, epochs=2, shuffle=True)
+    np.testing.assert_allclose(model.predict(x, engine="jax"), model.predict(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40])
+@DTYPES
+def test_recurrent_layers_as_loops(steps: int, dtype: str) -> None:
+    """Long ones run as loops, and short ones unrolled."""
+    layers = [LSTM(3, return_sequences=True), GRU(3, return_sequences=True, go_backwards=True)]
+    layers += [Bidirectional(SimpleRNN(3, recurrent_dropout=0.1)), Dense(2)]
+    model = Sequential(layers, input_shape=(steps, 3), rng=1, dtype=dtype)
+    model.compile(optimizer=Adam(), loss=MSELoss())
+    check_same(model, RNG.normal(size=(8, steps, 3)), Y[:8], batch_size=4, epochs=2)
+
+
+def test_a_loop_over_time_is_compiled_as_a_loop() -> None:
+    """Otherwise XLA takes 13 seconds for 50 steps, and minutes for more."""
+    model = Sequential([LSTM(3), Dense(2)], input_shape=(50, 3), rng=1)
+    batch = RNG.normal(size=(4, 50, 3)), Y[:4], None
+    program = GradientProgram(model, MSELoss(), batch).program
+    unrolled = len(program.instructions)
+    rolled = sum((loop.iterations - 1) * loop.period for loop in program.loops.values())
+    assert len(program.loops) >= 2
+    assert unrolled - rolled < 250
 
 
 class WithMethods(Layer):
@@ -289,30 +355,39 @@ def test_whole_fit_with_everything() -> None:
     )
 
 
-def test_full_batch_in_blocks(monkeypatch, tmp_path) -> None:
-    """Blocks of 7, 7 and 6 rows; those of a file are read where they lie."""
+@pytest.fixture
+def small_blocks(monkeypatch) -> None:
+    """Blocks of 7 rows; two batches an epoch, since NumPy makes a full batch in blocks."""
     monkeypatch.setattr("minigrad.blocks.plan.BLOCK_BYTES", 1)
     monkeypatch.setattr("minigrad.blocks.plan._MIN_BLOCK_ROWS", 7)
+
+
+TWICE = np.concatenate([X, X[::-1]]), np.concatenate([Y, Y[::-1]])
+
+
+def test_batches_in_blocks(small_blocks, tmp_path) -> None:
+    """Blocks of 7, 7 and 6 rows; those of a file are read where they lie."""
     model = jitted([Dense(4, "tanh", weight_regularizer=L2(0.1)), Dense(2)], metrics=["mae"])
-    check_same(model, X, Y, epochs=2)
-    check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
-    check_same(model, X[:14], Y[:14])
-    x = np.memmap(tmp_path / "x", np.float64, "w+", shape=X.shape)
-    x[...] = X
-    check_same(model, x, Y)
+    weight = RNG.uniform(size=40)
+    assert check_same(model, *TWICE, batch_size=20, epochs=2) == 0
+    assert check_same(model, *TWICE, batch_size=20, epochs=2, sample_weight=weight) == 0
+    assert check_same(model, TWICE[0][:28], TWICE[1][:28], batch_size=14) == 0
+    assert check_same(model, X, Y) == 1  # a full batch
+    x = np.memmap(tmp_path / "x", np.float64, "w+", shape=(40, 3))
+    x[...] = TWICE[0]
+    assert check_same(model, x, TWICE[1], batch_size=20) == 0
     for kept in (True, False):
         placed = Devices(1).place(x, kept=kept)
         assert (placed.unsafe_buffer_pointer() == x.ctypes.data) is not kept
 
 
-def test_full_batch_in_blocks_with_draws_and_buffers(monkeypatch) -> None:
+def test_batches_in_blocks_with_draws_and_buffers(small_blocks) -> None:
     """A block's layers draw in turn before those of the next block, which finds new buffers."""
-    monkeypatch.setattr("minigrad.blocks.plan.BLOCK_BYTES", 1)
-    monkeypatch.setattr("minigrad.blocks.plan._MIN_BLOCK_ROWS", 7)
     layers = [Dropout(0.3), Dense(4, "tanh"), Counting(), Noise(), Dense(2)]
     model = jitted(layers, metrics=["mae"])
-    check_same(model, X, Y, epochs=2, sample_weight=RNG.uniform(size=20))
-    check_same(model, X[:14], Y[:14])
+    weight = RNG.uniform(size=40)
+    assert check_same(model, *TWICE, batch_size=20, epochs=2, sample_weight=weight) < 4
+    assert check_same(model, TWICE[0][:28], TWICE[1][:28], batch_size=14) < 2
 
 
 @pytest.mark.parametrize("rows", [2, 130])

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import NamedTuple
 
 import numpy as np
@@ -192,6 +192,26 @@ def test_a_killed_process_ends_the_other_with_a_message(processes) -> None:
     error = survivor.cases.get("kill", {"error": ""})["error"]
     assert survivor.code != 0 or "ConnectionError" in error
     assert "died" in survivor.problems or "another process ended" in error
+
+
+@pytest.mark.parametrize("case", ["exit", "system_exit", "halt"])
+def test_a_process_that_exits_or_stops_ends_the_other_with_a_message(case, tmp_path) -> None:
+    first, second = pair(case, folder=tmp_path)
+    try:
+        if case == "halt":
+            while not (tmp_path / "halted").exists():
+                assert first.poll() is None
+                sleep(0.05)
+            at = monotonic()
+        else:
+            at = end(second).at
+        survivor = end(first, timeout=60)
+    finally:
+        second.kill()
+    assert survivor.at - at < 10
+    error = survivor.cases.get(case, {"error": ""})["error"]
+    words = ("process 1 failed: SystemExit", "another process ended", "process 1 ended")
+    assert any(word in error for word in words) or "died" in survivor.problems, survivor
 
 
 def test_a_process_that_ends_before_fit_ends_the_other_with_a_message(tmp_path) -> None:

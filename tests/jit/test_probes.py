@@ -312,27 +312,40 @@ def set_regularizer(trainer, epoch):
     trainer.model[0].weight.regularizer = Growing()
 
 
-def outcome(engine, layer, *, optimizer=None, loss="mse", action=None, regularizer=None, **options):
+def outcome(
+    engine,
+    layer,
+    *,
+    optimizer=None,
+    loss="mse",
+    action=None,
+    regularizer=None,
+    metrics=(),
+    data=None,
+    **options,
+):
     """Return what a fit leaves, or the error that ended it."""
     OPTIONS["scale"], COUNTS["calls"] = 1.0, 0
     np.random.seed(0)
     layers = [Dense(4, weight_regularizer=regularizer), *([layer] if layer else []), Dense(2)]
     model = Sequential(layers, input_shape=(3,), rng=0)
-    model.compile(optimizer=optimizer or SGD(learning_rate=0.02), loss=loss)
+    metrics = dict(metrics)
+    model.compile(optimizer=optimizer or SGD(learning_rate=0.02), loss=loss, metrics=metrics)
     callbacks = [Do(action)] if action else []
     options = {"batch_size": 8, "epochs": 4, "callbacks": callbacks, "verbose": 0, **options}
+    data = (X.copy(), Y.copy()) if data is None else (data(model),)
     try:
-        model.fit(X.copy(), Y.copy(), engine=engine, **options)
+        model.fit(*data, engine=engine, **options)
     except Exception as error:
         return error
-    return np.array(model.parameters.value)
+    return np.concatenate([model.parameters.value, *model.history.values()])
 
 
-def check(make, **options) -> None:
+def check(make, make_options=dict, **options) -> None:
     """Compare both engines: the same numbers, the same error, or a refusal that says where."""
     with np.errstate(all="ignore"):
-        expected = outcome("numpy", make and make(), **copy.deepcopy(options))
-        found = outcome("jax", make and make(), **options)
+        expected = outcome("numpy", make and make(), **copy.deepcopy(options), **make_options())
+        found = outcome("jax", make and make(), **options, **make_options())
     if isinstance(found, NotCompilableError):
         named = (", line ", "probe", "its code changes", "self.", "step differs")
         assert any(part in str(found) for part in named), found
@@ -392,3 +405,432 @@ def test_no_false_alarm_where_a_gradient_is_rounding(seed: int) -> None:
     model.compile(optimizer=Adam(learning_rate=0.01), loss="mse")
     model.fit(X, Y, epochs=5, batch_size=8, verbose=0, engine="jax")
     assert np.isfinite(model.parameters.value).all()
+
+
+def part_of(base: type, body: str):
+    """Return a loss, an optimizer or a regularizer whose numbers have a factor c from some lines.
+
+    e is the error, the gradient or the weight.
+    """
+    lines = "\n".join(f"        {line}" for line in body.split("; "))
+    source = (
+        f"class Probe({base.__name__}):\n"
+        "    slots = ('v',)\n"
+        "    n, list, table = 0, [0.0], np.linspace(0.01, 0.1, 8)\n"
+        "    def factor(self, e, state=None):\n"
+        f"{lines}\n"
+        "        return c\n"
+    )
+    source += {
+        "Loss": (
+            "    def terms(self, prediction, target):\n"
+            "        e = prediction - target\n"
+            "        c = self.factor(e)\n"
+            "        return c * e**2, 2 * c * e\n"
+        ),
+        "Regularizer": (
+            "    def value(self, weight):\n"
+            "        return (self.factor(weight) * weight**2).sum().item()\n"
+            "    def derivative(self, weight):\n"
+            "        return 2 * self.factor(weight) * weight\n"
+        ),
+        "Optimizer": (
+            "    def update(self, value, grad, state):\n"
+            "        value -= 0.1 * self.factor(grad, state) * grad\n"
+        ),
+    }[base.__name__]
+    scope = {}
+    exec(compile(source, "probe.py", "exec"), globals(), scope)
+    kind = scope["Probe"]
+    return kind(0.1) if base is Regularizer else kind()
+
+
+FACTORS = [
+    "c = 0.5",
+    "c = OPTIONS['scale']",
+    "self.n += 1; c = 0.1 * self.n",
+    "self.list[0] += 0.1; c = self.list[0]",
+    "COUNTS['calls'] += 1; c = 0.1 * COUNTS['calls']",
+    "c = 0.1 * next(COUNTER)",
+    "c = np.random.rand()",
+    "c = RNG.random()",
+    "c = 0.1 if np.abs(e).mean() > 0.3 else 0.2",
+    "c = np.where(e > 0, 0.1, 0.2)",
+    "c = 0.1 * float(np.abs(e).max())",
+    "c = 0.1 * np.abs(e).max().item()",
+    "c = self.table[np.abs(e).sum(0).argmax()]",
+    "c = TABLE[np.abs(e).reshape(-1).argmax() % 8, 0]",
+    "c = 0.1 * np.ones_like(e); c[np.abs(e) > 0.5] = 0.05",
+    "c = np.zeros(e.shape); c.reshape(-1)[np.abs(e).argmax()] = 0.1",
+    "c = 0.1 * (np.abs(e) >= np.sort(np.abs(e).reshape(-1))[-2])",
+    "c = 0.1 / (1 + np.linalg.norm(e))",
+    "c = 0.1 * len(e)",
+    "c = 0.1 * round(np.abs(e).max().item())",
+    "c = {True: 0.1, False: 0.2}[bool(e.sum() > 0)]",
+    "c = np.clip(np.abs(e), 0.1, 0.5, out=np.empty(e.shape))",
+    "import time; c = 0.1 + time.perf_counter() % 1",
+]
+OF_OPTIMIZERS = [
+    "c = self.rate",
+    "c = self.learning_rate * 0.9**self.steps",
+    "c = self.rate * self.table[min(self.steps, 7)]",
+    "c = self.rate if self.steps < 10 else 0.1 * self.rate",
+    "c = 1.0 if self.steps % 5 == 0 else 0.0",
+    "state['v'] *= 0.9; state['v'] += e**2; c = 0.1 / (1 + np.sqrt(state['v']))",
+    "state['v'] = 0.9 * state['v'] + e; c = 0.1 + 0 * state['v']",
+    "state['v'][...] = np.maximum(state['v'], np.abs(e)); c = 0.1 / (1 + state['v'])",
+    "e *= 0.5; c = 0.1",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("body", FACTORS)
+@pytest.mark.parametrize("kind", ["loss", "regularizer", "optimizer"])
+def test_parts(kind: str, body: str) -> None:
+    base = {"loss": Loss, "regularizer": Regularizer, "optimizer": Optimizer}[kind]
+    check_parts({kind: lambda: part_of(base, body)})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("body", OF_OPTIMIZERS)
+def test_optimizers(body: str) -> None:
+    check_parts({"optimizer": lambda: part_of(Optimizer, body)})
+
+
+def check_parts(made, **options) -> None:
+    """Compare both engines, each with parts of its own."""
+    check(None, make_options=lambda: {**{name: make() for name, make in made.items()}, **options})
+
+
+class Data(Callback):
+    """Changes data that it was given, at the end of each epoch or of each step."""
+
+    def __init__(self, change, *, each_step=False):
+        self.change, self.each_step = change, each_step
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        if not self.each_step:
+            self.change(epoch)
+
+    def on_update_end(self, trainer):
+        if self.each_step:
+            self.change(1)
+
+
+def fitted(engine, change, *, each_step=False, **options):
+    """Return what a fit leaves whose data change."""
+    x, y = X.copy(), Y.copy()
+    weight = np.ones(len(x))
+    model = Sequential([Dense(4, "tanh"), Dense(2)], input_shape=(3,), rng=0)
+    model.compile(optimizer=SGD(learning_rate=0.1), loss="mse", metrics=["mae"])
+    rng = np.random.default_rng(1)
+    callback = Data(lambda epoch: change(x, y, weight, rng), each_step=each_step)
+    options = {"batch_size": 8, "epochs": 4, "verbose": 0, "callbacks": [callback], **options}
+    model.fit(x, y, sample_weight=weight, engine=engine, **options)
+    return np.concatenate([model.parameters.value, *model.history.values()])
+
+
+def scaled(x, y, weight, rng):
+    x *= 0.9
+
+
+def noisy(x, y, weight, rng):
+    y += rng.normal(0, 0.1, y.shape)
+
+
+def reweighted(x, y, weight, rng):
+    weight[::2] *= 0.5
+
+
+def shuffled(x, y, weight, rng):
+    order = rng.permutation(len(x))
+    x[...], y[...] = x[order], y[order]
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"batch_size": 20}], ids=str)
+@pytest.mark.parametrize("change", [scaled, noisy, reweighted, shuffled])
+def test_callbacks_that_change_data(change, options) -> None:
+    found, expected = (fitted(engine, change, **options) for engine in ("jax", "numpy"))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def fixed(model):
+    return [(X[i : i + 8], Y[i : i + 8]) for i in range(0, 48, 8)]
+
+
+def uneven(model):
+    return [(X[i : i + n], Y[i : i + n]) for i, n in [(0, 8), (8, 3), (11, 8), (19, 1), (20, 8)]]
+
+
+def augmented(model):
+    rng = np.random.default_rng(0)
+    return lambda: ((x + rng.normal(0, 0.1, x.shape), y) for x, y in fixed(model))
+
+
+def reused(model):
+    memory = np.empty((8, 3))
+
+    def batches():
+        for x, y in fixed(model):
+            memory[...] = x
+            yield memory, y
+
+    return batches
+
+
+def hard_rows(model):
+    def batches():
+        for x, y in fixed(model):
+            error = np.abs(model.predict(x) - y).sum(axis=1)
+            rows = np.argsort(error)[-4:]
+            yield x[rows], y[rows]
+
+    return batches
+
+
+def by_steps(model):
+    return lambda: ((x / (1 + model.optimizer.steps), y) for x, y in fixed(model))
+
+
+def that_sets_a_rate(model):
+    def batches():
+        for i, (x, y) in enumerate(fixed(model)):
+            model.optimizer.learning_rate = 0.1 / (1 + i)
+            yield x, y
+
+    return batches
+
+
+def that_scales_weights(model):
+    def batches():
+        for x, y in fixed(model):
+            model.parameters.value *= 0.99
+            yield x, y
+
+    return batches
+
+
+def that_freezes(model):
+    def batches():
+        for i, (x, y) in enumerate(fixed(model)):
+            model[0].trainable = i % 2 == 0
+            yield x, y
+
+    return batches
+
+
+def weighted(model):
+    return [(x, y, np.linspace(0, 1, 8)) for x, y in fixed(model)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [fixed, uneven, augmented, reused, hard_rows, by_steps, that_sets_a_rate, that_scales_weights,
+     that_freezes, weighted],
+)  # fmt: skip
+def test_streams(data) -> None:
+    check(None, data=data, batch_size=32)
+
+
+def worst(prediction, target):
+    return np.abs(prediction - target).max().item()
+
+
+def counted(prediction, target):
+    COUNTS["calls"] += 1
+    return float(COUNTS["calls"])
+
+
+def drawn(prediction, target):
+    return float((prediction[np.random.permutation(len(target))] * target).mean())
+
+
+def in_place(prediction, target):
+    prediction -= target
+    return float(np.abs(prediction).mean())
+
+
+@pytest.mark.parametrize("metric", [worst, counted, drawn, in_place])
+def test_metrics(metric) -> None:
+    check(None, metrics={"of_mine": metric}, shuffle=False)
+
+
+def stop_at_2(trainer, epoch):
+    trainer.stop = epoch == 2
+
+
+def clip_weights(trainer, epoch):
+    for p in trainer.model.parameters:
+        p.value.clip(-0.2, 0.2, out=p.value)
+
+
+def set_strength(trainer, epoch):
+    trainer.model[0].weight.regularizer.strength = 0.1 * epoch
+
+
+def set_momentum(trainer, epoch):
+    trainer.optimizer.momentum = 0.1 * epoch
+
+
+def zero_slots(trainer, epoch):
+    for vector in trainer.optimizer.state.values():
+        vector[...] = 0
+
+
+def set_steps(trainer, epoch):
+    trainer.optimizer.steps = 0
+
+
+def set_reduction(trainer, epoch):
+    trainer.loss.reduction = "sum"
+
+
+def set_attribute(trainer, epoch):
+    trainer.model[1].extra = 0.1 * epoch
+
+
+def share_weight(trainer, epoch):
+    trainer.model[0].bias.value[...] = trainer.model[2].bias.value.sum()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"action": stop_at_2},
+        {"action": clip_weights},
+        {"action": set_strength, "regularizer": "l2"},
+        {"action": set_momentum, "optimizer": SGD(learning_rate=0.02, momentum=0.5)},
+        {"action": zero_slots, "optimizer": Adam()},
+        {"action": set_steps, "optimizer": Adam()},
+        {"action": set_reduction},
+        {"action": lambda trainer, epoch: trainer.model.predict(X)},
+        {"action": lambda trainer, epoch: trainer.model.save(OPTIONS["path"])},
+    ],
+)
+def test_callbacks(options, tmp_path) -> None:
+    OPTIONS["path"] = tmp_path / "net.safetensors"
+    try:
+        check(None, **options)
+    finally:
+        del OPTIONS["path"]
+
+
+@pytest.mark.parametrize(
+    ("body", "action"),
+    [
+        ("y = getattr(self, 'extra', 0.0)", set_attribute),
+        ("y = self.extra if hasattr(self, 'extra') else x * 0", set_attribute),
+        ("y = 0.1 * len(vars(self))", set_attribute),
+    ],
+)
+def test_a_callback_changes_a_layer(body, action) -> None:
+    check(lambda: layer_of(body), action=action)
+
+
+CHANGES = {
+    "nothing": lambda model: None,
+    "option": lambda model: OPTIONS.update(scale=3.0),
+    "class": lambda model: setattr(type(model[1]), "scale", 3.0),
+    "attribute": lambda model: setattr(model[1], "n", 5),
+    "array": lambda model: model[1].array.__iadd__(1),
+    "dict": lambda model: model[1].dict.update(n=4),
+    "weight": lambda model: model[0].weight.value.__imul__(2),
+    "table": lambda model: TABLE.__imul__(1.1),
+}
+OF_PREDICTIONS = [
+    "y = self.options['scale']",
+    "y = self.scale * self.n + self.array + self.dict['n']",
+    "y = TABLE[x.argmax(1)]",
+    "self.n += 1; y = self.n",
+    "self.array += 1; y = self.array",
+    "y = self.rng.normal(size=4)",
+    "y = np.random.normal(size=4)",
+    "y = x.mean(0)",
+    "y = x - x[0]",
+    "y = 1.0 if x.sum() > 0 else 2.0",
+    "y = float(x.sum())",
+    "y = np.argsort(x, 1) * 0.1",
+    "y = training * 1.0",
+    "y = 0.1 * len(x)",
+]
+
+
+def build_and_run(body: str, run) -> list:
+    """Return what `run` gives for a model with such a layer, before and after each change."""
+    OPTIONS["scale"], COUNTS["calls"] = 1.0, 0
+    np.random.seed(0)
+    TABLE[...] = np.linspace(-1, 1, 32).reshape(8, 4)
+    layer = layer_of(body)
+    model = Sequential([Dense(4), layer, Dense(2)], input_shape=(3,), rng=0)
+    model.compile(optimizer=SGD(), loss="mse")
+    found = []
+    for change in CHANGES.values():
+        change(model)
+        found += [run(model), run(model)]
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("body", OF_PREDICTIONS)
+@pytest.mark.parametrize("what", ["predict", "objective"])
+def test_predict_and_objective(what: str, body: str) -> None:
+    def run(engine):
+        def of(model):
+            if what == "predict":
+                return [model.predict(x, engine=engine) for x in (X, X[:5], -X[:3])]
+            return model.objective(X, Y, engine=engine)(np.linspace(-1, 1, model.parameters.size))
+
+        return build_and_run(body, of)
+
+    expected = run("numpy")
+    try:
+        found = run("jax")
+    except NotCompilableError as error:
+        said = str(error)
+    else:
+        said = ""
+    if said:
+        assert any(part in said for part in (", line ", "probe", "its code changes", "differs"))
+        return
+    for ours, theirs in zip(found, expected, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("epochs", [3, 9])
+def test_a_difference_that_appears_later_ends_the_fit_at_a_check(epochs: int, monkeypatch) -> None:
+    """What a layer reads in the environment is compared by nobody before."""
+    steps = []
+
+    class Watch(Callback):
+        def on_update_end(self, trainer):
+            steps.append(trainer.model.parameters.value.copy())
+
+    def fit(engine, callbacks):
+        monkeypatch.setenv("PROBE_SCALE", "1.0")
+        model = Sequential([Dense(4), layer_of(body), Dense(2)], input_shape=(3,), rng=0)
+        model.compile(optimizer=SGD(learning_rate=0.02), loss="mse")
+        options = {"batch_size": 8, "epochs": epochs, "verbose": 0}
+        try:
+            model.fit(X, Y, engine=engine, callbacks=callbacks, **options)
+        except NotCompilableError as error:
+            return model, str(error)
+        return model, ""
+
+    def change(trainer, epoch):
+        if epoch == 2:
+            monkeypatch.setenv("PROBE_SCALE", "1.5")
+
+    body = "import os; y = x * float(os.environ['PROBE_SCALE'])"
+    expected, _ = fit("numpy", [Watch(), Do(change)])
+    found, said = fit("jax", [Do(change)])
+    assert "probe.py, line" in said
+    assert "step differs" in said
+    assert 0 < found.optimizer.steps <= 12
+    assert found.history.epochs == found.optimizer.steps // 6
+    assert f"epoch {found.history.epochs}" in said
+    np.testing.assert_allclose(found.parameters.value, steps[found.optimizer.steps - 1], rtol=1e-9)
+    losses = expected.history["loss"][: found.history.epochs]
+    np.testing.assert_allclose(found.history["loss"], losses, rtol=1e-9)
