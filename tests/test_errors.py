@@ -429,6 +429,7 @@ def test_step_that_overflows_is_reported(epochs: int) -> None:
         (lambda: Sequential([Dense(1)], dtype={"a": "b"}), ValueError, ("dtype", "float32")),
         (lambda: Sequential([Dense(1)], input_shape=[[1], [2]]), ValueError, ("last axis",)),
         (lambda: fitted(class_weight=np.ones(2)), TypeError, ("class_weight expects a dict",)),
+        (lambda: compiled().train_on_batch(np.ones((2, 2)), np.array(1.5)), ValueError, ("y",)),
         (lambda: fitted(verbose=np.ones(2)), ValueError, ("verbose", "'auto'")),
         (lambda: fitted(callbacks=np.array(1)), TypeError, ("callbacks expects a list",)),
         (lambda: compiled(loss=np.ones(2)), TypeError, ("loss expects a Loss",)),

@@ -41,6 +41,8 @@ def pad_sequences(
     array([[ True,  True,  True],
            [ True, False, False]])
     """
+    if not isinstance(sequences, Iterable) or getattr(sequences, "shape", None) == ():
+        raise TypeError(f"pad_sequences expects a list of sequences, got {sequences!r}")
     arrays = [as_numbers(one, f"sequences[{i}]") for i, one in enumerate(sequences)]
     if not arrays:
         raise ValueError("pad_sequences expects at least 1 sequence, got none")
