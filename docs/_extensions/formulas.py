@@ -133,5 +133,7 @@ def aside(words: str) -> str:
     latex = expression(words) if re.search(r"<-|=", words) else None
     if latex is not None:
         return latex
-    named = re.sub(r"[a-z]+", lambda match: SIGNS.get(match[0], match[0]), words)
-    return rf"\text{{{re.sub(r'[{}$&#%^]', '', named)}}}"
+    parts = re.split(r"\b(\w+_\w+)\b", words)
+    parts[::2] = [rf"\text{{{re.sub(r'[{}$&#%^]', '', part)}}}" for part in parts[::2]]
+    parts[1::2] = [expression(part) or "" for part in parts[1::2]]
+    return "".join(parts)
