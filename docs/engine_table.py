@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from minigrad import Layer
@@ -205,7 +206,8 @@ def table() -> str:
         "Writing": [outcome(line) for line in WRITES],
         "Random draws": [outcome(f"rng.{line}")._replace(line=f"rng.{line}") for line in DRAWS],
     }
-    return "\n".join(described(title, outcomes) for title, outcomes in given.items())
+    made = f"Made with NumPy {np.__version__} and JAX {jax.__version__}.\n"
+    return "\n".join([made, *(described(*section) for section in given.items())])
 
 
 if __name__ == "__main__":
