@@ -442,7 +442,7 @@ def part_of(base: type, body: str):
     scope = {}
     exec(compile(source, "probe.py", "exec"), globals(), scope)
     kind = scope["Probe"]
-    return kind(0.1) if base is Regularizer else kind()
+    return kind() if base is Loss else kind(0.1)
 
 
 FACTORS = [
