@@ -79,7 +79,7 @@ def make(*, units: int = 1, rng: int = 0) -> Any:
 )
 def test_attribute_of_another_library(attempt: str, remedy: str, tmp_path: Path) -> None:
     model, unbuilt = make(), Sequential([Dense(2)])
-    names = {**globals(), "model": model, "unbuilt": unbuilt, "x": X, "layer": Dense(1)}
+    names = {**globals(), "model": model, "unbuilt": unbuilt, "x": X, "y": Y, "layer": Dense(1)}
     names |= {"path": tmp_path / "file", "dtype": "float32"}
     names["film"] = model.film(X, Y, frames=3, epochs=3, verbose=0)
     names["history"] = model.history
@@ -130,6 +130,12 @@ def test_an_unknown_name_is_no_error_for_hasattr() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError" in ran.stderr
     assert "'Conv2D'" in ran.stderr
+
+
+def test_an_unknown_name_at_the_top_level_of_a_script() -> None:
+    code = "import minigrad; minigrad.layers.BatchNormalization"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.endswith("did you mean 'BatchNorm'?\n")  # and Python adds no other guess
 
 
 @pytest.mark.parametrize(
