@@ -251,6 +251,17 @@ def test_a_subclass_of_model_that_passes_no_network() -> None:
             use(Late())
 
 
+def test_a_training_of_frozen_parameters_warns() -> None:
+    model = make()
+    model.trainable = False
+    for train in (model.fit, model.train_on_batch):
+        with pytest.warns(UserWarning, match="all parameters are frozen") as caught:
+            train(X, Y)
+        assert caught[0].filename == __file__
+    model[0].trainable = True
+    model.fit(X, Y, verbose=0)
+
+
 def test_targets_with_more_columns_than_units() -> None:
     for y in (X, np.zeros((8, 3))):
         with says(ValueError, "(8, 1)", f"{y.shape}", f"the last layer {y.shape[1]} units"):
