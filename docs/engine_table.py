@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from minigrad import Layer
@@ -49,8 +50,8 @@ METHODS = [
         "ptp", "byteswap", "setflags", "tobytes", "tostring", "mT")
 ]  # fmt: skip
 METHOD_CALLS = [
-    "x.f()", "x[0].f(1)", "x.f(1)", "x.f(n)", "x.f", "x.f(x)", "x.f((16,))", "x.f(0, 1)", "x.f(float)",
-    "n.f([x, x, x, x])", "x.f(m[0], 1)", "x.f(n, 0)", "x.f(-1, 1)",
+    "x.f()", "x[0].f(1)", "x.f(1)", "x.f(n)", "x.f", "x.f(x)", "x.f((16,))", "x.f(0, 1)",
+    "x.f(float)", "n.f([x, x, x, x])", "x.f(m[0], 1)", "x.f(n, 0)", "x.f(-1, 1)",
 ]  # fmt: skip
 READS = [
     "x[1]", "x[-1, 2]", "x[1:, ::2]", "x[::-1]", "x[..., 0]", "x[:, None]", "x[[0, 2]]",
@@ -205,7 +206,8 @@ def table() -> str:
         "Writing": [outcome(line) for line in WRITES],
         "Random draws": [outcome(f"rng.{line}")._replace(line=f"rng.{line}") for line in DRAWS],
     }
-    return "\n".join(described(title, outcomes) for title, outcomes in given.items())
+    made = f"Made with NumPy {np.__version__} and JAX {jax.__version__}.\n"
+    return "\n".join([made, *(described(*section) for section in given.items())])
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import as_numbers
+from minigrad.util.fields import explained
 from minigrad.util.options import check_int, check_number
 
 
+@explained
 def pad_sequences(
     sequences: Iterable[ArrayLike], *, value: float = 0.0, length: int | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -8,7 +8,8 @@ From NumPy to a program:
 1. `recorded`: the idea, and an array that writes down what NumPy computes with it.
 2. `program`: the instructions that are written down.
 3. `functions` and `operations`: NumPy's functions as instructions, and what these do in JAX.
-4. `recording`: the run of NumPy code that gives a program.
+   `parts` simplifies the reads and writes of parts of arrays.
+4. `recording`: the run of NumPy code that gives a program. `rolling` finds its loops again.
 
 A training step as a function of arrays:
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from minigrad.core.layer import Layer, walk
 from minigrad.core.parameters import Parameter
+from minigrad.util.config import Configurable
 from minigrad.util.random import is_rng, rng_state
 
 _SKIPPED = {
@@ -54,6 +55,9 @@ class Contents:
         self._seen: dict[int, int] = {}
         self._kept: list[Any] = []
         for x in objects:
+            if not isinstance(x, Configurable):
+                self._value(x, type(x).__name__)
+                continue
             for path, layer in walk(x) if isinstance(x, Layer) else [("", x)]:
                 self._object(layer, path or type(layer).__name__, own=True)
         if states:

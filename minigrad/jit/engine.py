@@ -123,11 +123,16 @@ class JaxEngine:
         """Check the last steps, or tell the other processes that this one leaves `fit`."""
         if self.hosts is not None:
             self.hosts.leave(error, interrupted=self.trainer.interrupted)
-        elif error is None and self._options == self._contents() and self.feeds.unchanged:
-            with self.gradient, np.errstate(all="ignore"):
-                for call in self._calls.values():
-                    if not call.check_now(self.gradient, self._made):
-                        raise self._difference(call)
+        elif error is None and self._calls:
+            if self._options == self._contents() and self.feeds.unchanged:
+                self._check_last()
+
+    def _check_last(self) -> None:
+        """Check the steps since the last check."""
+        with self.gradient, np.errstate(all="ignore"):
+            for call in self._calls.values():
+                if not call.check_now(self.gradient, self._made):
+                    raise self._difference(call)
 
     def step(self, batch: Rows, number: int, running: RunningMetrics) -> int:
         """Report the steps of a jitted call, and return their number; 0 leaves one to NumPy."""

@@ -14,7 +14,7 @@ from minigrad.core.gradient import Gradient
 from minigrad.core.layer import walk
 from minigrad.core.trainer import Trainer
 from minigrad.data.arrays import Array
-from minigrad.data.by_name import Data, concatenate, labelled, take
+from minigrad.data.by_name import Data, concatenate, each, labelled, take
 from minigrad.data.rows import Rows
 from minigrad.data.stream import Stream
 from minigrad.jit.contents import Contents
@@ -81,10 +81,11 @@ class Feed(NamedTuple):
         elif prediction is not None or self.source.weight is not None:
             place = self._place(start, count)
             y, weight = take(self.source.y, place), take(self.source.weight, place)
+            y = each(np.array, y)  # a metric may write into it
         totals = np.full(count, float(self.size * (hosts.count if hosts else 1)))
         if weight is not None:
             totals = sum(w.reshape(count, -1).sum(axis=1) for _, w in labelled(weight, ""))
-        prediction = jax.tree.map(_joined, prediction)
+        prediction = jax.tree.map(lambda array: np.array(_joined(array)), prediction)
         if hosts is not None and hosts.rows is not None:
             real = np.concatenate([self.real(start + i) for i in range(count)])
             y, weight, prediction = (take(data, real) for data in (y, weight, prediction))

@@ -297,6 +297,7 @@ _REFUSED = {
     **dict.fromkeys(("partition", "argpartition"), "NumPy leaves an order open: use np.sort"),
     "putmask": "use np.copyto(x, array, where=mask)",
     "resize": "use np.tile, or x.reshape",
+    "geomspace": "JAX gives NaN between signs: use np.exp(np.linspace(...))",
 }  # fmt: skip
 _OPTIONS = {f: {"symmetrize_input": False} for f in (np.linalg.eigh, np.linalg.eigvalsh)}
 """Options with which JAX's function is NumPy's."""

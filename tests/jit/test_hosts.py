@@ -208,6 +208,7 @@ def test_a_process_that_exits_or_stops_ends_the_other_with_a_message(case, tmp_p
         survivor = end(first, timeout=60)
     finally:
         second.kill()
+        second.communicate()
     assert survivor.at - at < 10
     error = survivor.cases.get(case, {"error": ""})["error"]
     words = ("process 1 failed: SystemExit", "another process ended", "process 1 ended")

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import pytest
 
-from minigrad import SGD, Adam, Callback, Dense, Layer, Loss, Optimizer, Regularizer, Sequential
+from minigrad import L2, SGD, Adam, Callback, Dense, Layer, Loss, Optimizer, Regularizer, Sequential
 
 pytest.importorskip("jax")
 
@@ -329,8 +329,8 @@ def outcome(
     np.random.seed(0)
     layers = [Dense(4, weight_regularizer=regularizer), *([layer] if layer else []), Dense(2)]
     model = Sequential(layers, input_shape=(3,), rng=0)
-    metrics = dict(metrics)
-    model.compile(optimizer=optimizer or SGD(learning_rate=0.02), loss=loss, metrics=metrics)
+    optimizer = optimizer or SGD(learning_rate=0.02)
+    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics))
     callbacks = [Do(action)] if action else []
     options = {"batch_size": 8, "epochs": 4, "callbacks": callbacks, "verbose": 0, **options}
     data = (X.copy(), Y.copy()) if data is None else (data(model),)
@@ -442,7 +442,7 @@ def part_of(base: type, body: str):
     scope = {}
     exec(compile(source, "probe.py", "exec"), globals(), scope)
     kind = scope["Probe"]
-    return kind(0.1) if base is Regularizer else kind()
+    return kind() if base is Loss else kind(0.1)
 
 
 FACTORS = [
@@ -634,27 +634,32 @@ def test_streams(data) -> None:
     check(None, data=data, batch_size=32)
 
 
-def worst(prediction, target):
+def worst(target, prediction):
     return np.abs(prediction - target).max().item()
 
 
-def counted(prediction, target):
+def counted(target, prediction):
     COUNTS["calls"] += 1
     return float(COUNTS["calls"])
 
 
-def drawn(prediction, target):
+def drawn(target, prediction):
     return float((prediction[np.random.permutation(len(target))] * target).mean())
 
 
-def in_place(prediction, target):
+def into_target(target, prediction):
+    target -= prediction
+    return float(np.abs(target).mean())
+
+
+def into_prediction(target, prediction):
     prediction -= target
     return float(np.abs(prediction).mean())
 
 
-@pytest.mark.parametrize("metric", [worst, counted, drawn, in_place])
+@pytest.mark.parametrize("metric", [worst, counted, drawn, into_target, into_prediction])
 def test_metrics(metric) -> None:
-    check(None, metrics={"of_mine": metric}, shuffle=False)
+    check(None, metrics=[metric], shuffle=False)
 
 
 def stop_at_2(trainer, epoch):
@@ -700,7 +705,7 @@ def share_weight(trainer, epoch):
     [
         {"action": stop_at_2},
         {"action": clip_weights},
-        {"action": set_strength, "regularizer": "l2"},
+        {"action": set_strength, "regularizer": L2(0.1)},
         {"action": set_momentum, "optimizer": SGD(learning_rate=0.02, momentum=0.5)},
         {"action": zero_slots, "optimizer": Adam()},
         {"action": set_steps, "optimizer": Adam()},
