@@ -123,9 +123,13 @@ class JaxEngine:
         """Check the last steps, or tell the other processes that this one leaves `fit`."""
         if self.hosts is not None:
             self.hosts.leave(error, interrupted=self.trainer.interrupted)
-        elif error is None and self._calls:
-            if self._options == self._contents() and self.feeds.unchanged:
-                self._check_last()
+        elif (
+            error is None
+            and self._calls
+            and self._options == self._contents()
+            and self.feeds.unchanged
+        ):
+            self._check_last()
 
     def _check_last(self) -> None:
         """Check the steps since the last check."""
