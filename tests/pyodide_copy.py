@@ -23,6 +23,13 @@ PINNED = {
         "cd093f8824761031cae51a5f4f7b47e34030e7a000e09030b7871a11a52e73a0"
     ),
 }
+FILES = (
+    "pyodide.mjs",
+    "pyodide.asm.js",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+    "pyodide-lock.json",
+)
 WHEELS = (
     "numpy-2.2.5-cp313-cp313-pyodide_2025_0_wasm32.whl",
     "typing_extensions-4.12.2-py3-none-any.whl",
@@ -32,7 +39,7 @@ WHEELS = (
 def pyodide_copy() -> Path:
     """Return a folder with Pyodide and the wheels; skip the test if they can't be had."""
     folder = FOLDER / "copy"
-    if not all((folder / name).exists() for name in ("pyodide.mjs", *WHEELS)):
+    if not all((folder / name).exists() for name in FILES + WHEELS):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name, digest in PINNED.items():
@@ -58,9 +65,10 @@ def _fetched(name: str, digest: str) -> Path:
 def _unpack(path: Path, folder: Path) -> None:
     with tarfile.open(path) as archive:
         for member in archive:
-            name = member.name.rpartition("/")[2]
+            place, _, name = member.name.rpartition("/")
             content = archive.extractfile(member)
-            if content and (name in WHEELS or member.name == f"package/{name}"):
+            wanted = FILES if place == "package" else WHEELS
+            if content and name in wanted:
                 folder.joinpath(name).write_bytes(content.read())
 
 

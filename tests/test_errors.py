@@ -413,3 +413,52 @@ def test_step_that_overflows_is_reported(epochs: int) -> None:
     with says(DivergedError, "training stopped at the end of epoch 1", "(learning rate 1e+308)"):
         model.fit(X, np.full((8, 1), 1e5), epochs=epochs, batch_size=None, verbose=0)
     np.testing.assert_array_equal(model.parameters.value, start, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "parts"),
+    [
+        (lambda: Dense(3, name=3), TypeError, ("Dense expects name as text", "3")),
+        (lambda: Parameter(1.0, name=None), TypeError, ("Parameter expects name", "None")),
+        (lambda: Dense(10**30), ValueError, ("units", "below 2**63")),
+        (lambda: MSELoss(reduction=np.ones(2)), ValueError, ("reduction", "'mean' or 'sum'")),
+        (lambda: Chain(np.array(1.5)), TypeError, ("expects a list of layers", "1.5")),
+        (lambda: Dense(2, activation=int), TypeError, ("activation", "int")),
+        (lambda: Dense(2, weight_initializer=[]), ValueError, ("weight", "shape (0,)")),
+        (lambda: SGD(learning_rate=lambda step: None).rate, ValueError, ("SGD", "got None")),
+        (lambda: Sequential([Dense(1)], dtype={"a": "b"}), ValueError, ("dtype", "float32")),
+        (lambda: Sequential([Dense(1)], input_shape=[[1], [2]]), ValueError, ("last axis",)),
+        (lambda: fitted(class_weight=np.ones(2)), TypeError, ("class_weight expects a dict",)),
+        (lambda: compiled().train_on_batch(np.ones((2, 2)), np.array(1.5)), ValueError, ("y",)),
+        (lambda: fitted(verbose=np.ones(2)), ValueError, ("verbose", "'auto'")),
+        (lambda: fitted(callbacks=np.array(1)), TypeError, ("callbacks expects a list",)),
+        (lambda: compiled(loss=np.ones(2)), TypeError, ("loss expects a Loss",)),
+        (lambda: compiled(metrics=np.array(1)), TypeError, ("metrics expects a list",)),
+        (lambda: compiled().predict([[1, 2]], verbose=[]), ValueError, ("predict", "verbose")),
+    ],
+)
+def test_options_of_another_type_are_refused(make, error, parts) -> None:
+    def build() -> None:
+        made = make()
+        if isinstance(made, Dense):
+            Sequential([made], input_shape=(3,), rng=0)
+
+    with says(error, *parts):
+        build()
+
+
+def compiled(**options) -> Sequential:
+    model = Sequential([Dense(1, "sigmoid")], input_shape=(2,), rng=0)
+    model.compile(**{"optimizer": "sgd", "loss": "bce", **options})
+    return model
+
+
+def fitted(**options) -> None:
+    compiled().fit([[0, 1], [1, 0]], [0, 1], **options)
+
+
+def test_a_delta_that_is_no_array_is_refused() -> None:
+    model = compiled()
+    model.forward(np.ones((2, 2)))
+    with says(ValueError, "Sequential", "(2, 1)", "list"):
+        model.backward([[1], [1]])

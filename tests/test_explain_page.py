@@ -513,3 +513,25 @@ def test_attention_is_matrices_whose_cells_can_be_selected(browser, tmp_path):
     assert text(browser, "[data-name='S[0,0,1]']") == "-∞"
     assert browser.js(CONTRAST) == []
     assert troubles(browser) == []
+
+
+def test_a_convolution_is_images_with_its_window_its_kernel_and_their_products(browser, tmp_path):
+    layers = [Conv2D(2, 3), Flatten(), Dense(2)]
+    model = Sequential(layers, input_shape=(5, 5, 1), rng=1)
+    x = np.random.default_rng(0).normal(size=(1, 5, 5, 1))
+    explanation = model.explain(x, np.array([1]), loss=CrossEntropyLoss())
+    open_page(browser, explanation, tmp_path)
+    browser.js("goTo(0)")
+    browser.js("document.querySelector('[data-name=\"z1[1,2,1]\"]').click()")
+    window = {f"x[{u},{v},0]" for u in (1, 2, 3) for v in (2, 3, 4)}
+    kernel = {f"w1[{i},{j},0,1]" for i in range(3) for j in range(3)}
+    used = "[...document.querySelectorAll('.cell.used')].map((cell) => cell.dataset.name)"
+    assert {*browser.js(used)} == window | kernel
+    names = "[...document.querySelectorAll('#products .cell')].map((cell) => cell.title)"
+    assert len(browser.js(names)) == 9
+    told = [float(value) for value in signs(browser, "#products .cell")]
+    conv = explanation["conv2d_1"].layer
+    expected = x[0, 1:4, 2:5, 0] * conv.weight.value[:, :, 0, 1]
+    assert told == pytest.approx(expected.ravel().tolist(), rel=0.1, abs=1e-3)
+    assert browser.js(CONTRAST) == []
+    assert troubles(browser) == []

@@ -222,3 +222,15 @@ def test_a_notebook_shows_the_film_in_a_frame(browser, films, tmp_path):
         browser.js("go(39)")
         assert text(browser, "#now") == "Update 400 of 400"
     assert troubles(browser) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_click_on_the_loss_goes_to_that_update(page, share):
+    left, top, width = page.js("""(() => {
+      const canvas = document.querySelector(".loss canvas");
+      canvas.scrollIntoView({ block: "center" });
+      const { left, top, width } = canvas.getBoundingClientRect();
+      return [left, top, width];
+    })()""")
+    page.click(left + 48 + share * (width - 58), top + 60)
+    assert page.js("Math.floor(state.at)") == round(share * 39)

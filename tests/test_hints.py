@@ -75,12 +75,18 @@ def make(*, units: int = 1, rng: int = 0) -> Any:
         ("film.show()", "film.to_html(path)"),
         ("minigrad.Recall()", 'compile(..., metrics=["recall"])'),
         ("minigrad.nn.ReLU()", "minigrad.ReLU"),
+        ("model.metrics_names", "model.evaluate(x, y)"),
+        ("minigrad.models.load_model(path)", "minigrad.load"),
+        ("minigrad.set_random_seed(0)", "Sequential([...], rng=0)"),
+        ("minigrad.ops.square(x)", ""),
+        ("minigrad.GradientTape()", "model.forward(x)"),
+        ("minigrad.layers.Normalization()", "(x - x.mean(axis=0)) / x.std(axis=0)"),
         ("minigrad.load_weights(path)", "model.load_weights(path)"),
     ],
 )
 def test_attribute_of_another_library(attempt: str, remedy: str, tmp_path: Path) -> None:
     model, unbuilt = make(), Sequential([Dense(2)])
-    names = {**globals(), "model": model, "unbuilt": unbuilt, "x": X, "layer": Dense(1)}
+    names = {**globals(), "model": model, "unbuilt": unbuilt, "x": X, "y": Y, "layer": Dense(1)}
     names |= {"path": tmp_path / "file", "dtype": "float32"}
     names["film"] = model.film(X, Y, frames=3, epochs=3, verbose=0)
     names["history"] = model.history
@@ -98,6 +104,7 @@ def test_attribute_of_another_library(attempt: str, remedy: str, tmp_path: Path)
 def test_hints_name_nothing_that_exists() -> None:
     model, owners = make(), [Layer, Model, Sequential, Parameter, History, Film, Loss, SGD]
     elsewhere = {"Activation", "history", "input_shape", "input_dim", "load_weights", "pop"}
+    elsewhere |= {"layers"}  # of a Sequential
     for name in HINTS.keys() - elsewhere:
         assert name not in minigrad.__all__
         assert not any(hasattr(owner, name) for owner in [*owners, model]), name
@@ -113,6 +120,7 @@ def test_hints_name_nothing_that_exists() -> None:
         ("from minigrad.losses import MeanSquaredError", "MSELoss"),
         ("from minigrad.initializers import XavierUniform", "GlorotUniform"),
         ("from minigrad.metrics import f1_score", "f1"),
+        ("from minigrad.metrics import AUC", "roc_auc"),
         ("from minigrad.models import Sequential", "minigrad.Sequential"),
         ("from minigrad.layers import Adam", "minigrad.Adam"),
         ("import minigrad.layers; minigrad.layers.Conv2d", "Conv2D"),
@@ -131,6 +139,12 @@ def test_an_unknown_name_is_no_error_for_hasattr() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError" in ran.stderr
     assert "'Conv2D'" in ran.stderr
+
+
+def test_an_unknown_name_at_the_top_level_of_a_script() -> None:
+    code = "import minigrad; minigrad.layers.BatchNormalization"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.endswith("did you mean 'BatchNorm'?\n")  # and Python adds no other guess
 
 
 @pytest.mark.parametrize(
@@ -178,6 +192,14 @@ def test_callback_methods_of_keras(name: str, meant: str) -> None:
         (lambda m: Dense(3, input_shape=(2,)), ("Dense", "Sequential([...], input_shape=(2,))")),
         (lambda m: Embedding(9, 3, mask_zero=True), ("Embedding", "Mask(0)")),
         (lambda m: minigrad.Activation("relu"), ("Activation", "ReLU()", "activation='relu'")),
+        (lambda m: Dense(3)(Input((2,)), training=False), ("Dense", "'training'", "leave it out")),
+        (lambda m: LSTM(3)(Input((4, 2)), mask=1), ("LSTM", "'mask'", "LSTM(8)(x, mask)")),
+        (lambda m: LSTM(3)(Input((4, 2)), initial_state=1), ("LSTM", "initial_state=True")),
+        (lambda m: Dense(3)(Input((2,)), units=1), ("Dense", "'units'", "to its class")),
+        (lambda m: [*LSTM(3, return_state=True)(Input((4, 2)))], ("one symbol", "symbol[:, :8]")),
+        (lambda m: minigrad.pad_sequences([[1]], maxlen=3), ("pad_sequences", "mean 'length'")),
+        (lambda m: minigrad.pad_sequences([[1]], truncating="post"), ("sequence[:length]",)),
+        (lambda m: Adam(gradient_accumulation_steps=2), ("Adam", "fit(accumulate=...)")),
         (lambda m: LSTM(3, batch_first=True), ("LSTM", "'batch_first'", "first")),
         (lambda m: Dense(4, 8), ("activation", "got 8", "number of outputs")),
         (lambda m: Dense(4, np.tanh), ("activation", "Tanh()")),
@@ -244,6 +266,22 @@ def test_a_subclass_of_model_that_passes_no_network() -> None:
     for use in (lambda m: m.compile(optimizer="sgd", loss="mse"), lambda m: m.forward(X)):
         with says(AttributeError, "Late", "super().__init__(network)"):
             use(Late())
+
+
+def test_a_sequential_without_layers() -> None:
+    with says(ValueError, "Sequential", "pass a list of layers"):
+        Sequential([])
+
+
+def test_a_training_of_frozen_parameters_warns() -> None:
+    model = make()
+    model.trainable = False
+    for train in (model.fit, model.train_on_batch):
+        with pytest.warns(UserWarning, match="all parameters are frozen") as caught:
+            train(X, Y)
+        assert caught[0].filename == __file__
+    model[0].trainable = True
+    model.fit(X, Y, verbose=0)
 
 
 def test_targets_with_more_columns_than_units() -> None:

@@ -295,6 +295,28 @@ def test_cross_entropy_of_extreme_logits(smoothing: float, dtype: str) -> None:
         np.testing.assert_allclose(loss.backward(), expected.astype(dtype), atol=1e-7, strict=True)
 
 
+@pytest.mark.parametrize("loss", [TripletMarginLoss(), KLDivLoss()])
+def test_vectors_of_several_axes(loss: Loss) -> None:
+    rng = np.random.default_rng(0)
+    a, t = -rng.uniform(size=(2, 4, 6)), rng.dirichlet(np.ones(6), size=(2, 4))
+    if isinstance(loss, TripletMarginLoss):
+        t = np.zeros((2, 4))
+    flat = loss.forward(a.reshape(8, 6), t.reshape(8, *t.shape[2:]))
+    slope = loss.backward()
+    assert loss.forward(a, t) == pytest.approx(flat, rel=1e-14)
+    np.testing.assert_allclose(loss.backward().reshape(8, 6), slope, rtol=1e-13, strict=True)
+
+
+def test_logarithms_above_zero_are_refused() -> None:
+    with says(ValueError, "KLDivLoss", "0.5"):
+        KLDivLoss().forward(np.array([[-0.1, 0.5]]), np.array([[0.5, 0.5]]))
+
+
+def test_a_weight_for_each_unit_may_be_an_array() -> None:
+    loss = BCEWithLogitsLoss(pos_weight=np.array([2.0, 3.0]))
+    assert loss.pos_weight == (2.0, 3.0)
+
+
 @pytest.mark.parametrize("kind", [BCELoss, BCEWithLogitsLoss])
 def test_smoothed_labels(kind) -> None:
     a, t = np.array([[0.2, 0.9, 0.4]]), np.array([[0.0, 1.0, 0.3]])
@@ -854,7 +876,7 @@ def test_scale_is_a_finite_number(scale) -> None:
 
 
 def test_integer_predictions_are_refused() -> None:
-    with says(TypeError, "MSELoss expects predictions that are floats, got dtype int64"):
+    with says(TypeError, f"MSELoss expects predictions that are floats, got dtype {np.dtype(int)}"):
         MSELoss().forward(np.array([[1]]), np.array([[0.5]]))
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from helpers import says
 from minigrad import (
+    L2,
     SGD,
     BCELoss,
     BCEWithLogitsLoss,
@@ -672,3 +673,51 @@ def test_outputs_have_weights_of_their_own() -> None:
     assert found["kind_accuracy"] == accuracy(kind, p["kind"], sample_weight=weight["kind"])
     assert found["price_mae"] == mae(price, p["price"], sample_weight=weight["price"])
     assert OfOutput("kind", "micro_f1").__name__ == "kind_micro_f1"
+
+
+def test_labels_of_minus_one_and_one() -> None:
+    t, p = np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.6])
+    assert metrics.log_loss(2 * t - 1, p) == pytest.approx(metrics.log_loss(t, p), rel=1e-14)
+    assert metrics.pr_auc(2 * t - 1, p) == metrics.pr_auc(t, p)
+
+
+@pytest.mark.parametrize("name", ["log_loss", "f1", "recall"])
+def test_each_label_of_one_column(name: str) -> None:
+    t, p = np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.6])
+    found = getattr(metrics, name)(t, p, labels="each")
+    np.testing.assert_allclose(found, [getattr(metrics, name)(t, p)], rtol=1e-14, strict=True)
+
+
+def test_a_label_by_its_number() -> None:
+    t, p = np.array([[0, 1], [1, 1], [1, 0]]), np.array([[0.9, 0.9], [0.2, 0.7], [0.8, 0.1]])
+    assert [metrics.recall(t, p, labels=label) for label in (0, 1)] == [0.5, 1.0]
+
+
+def test_a_value_without_weight_may_be_infinite() -> None:
+    t, p = np.array([1.0, 2.0]), np.array([np.inf, 5.0])
+    assert metrics.mse(t, p, sample_weight=[0, 1]) == 9.0
+
+
+def test_r2_of_several_weighted_outputs() -> None:
+    scores = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    t, p, weight = rng.normal(size=(9, 3)), rng.normal(size=(9, 3)), rng.uniform(size=9)
+    expected = scores.r2_score(t, p, sample_weight=weight)
+    assert metrics.r2(t, p, sample_weight=weight) == pytest.approx(expected, rel=1e-12)
+
+
+def test_nan_in_one_hot_targets_is_refused() -> None:
+    with says(ValueError, "y holds nan"):
+        metrics.log_loss(np.array([[np.nan, 1.0], [0.0, 1.0]]), np.full((2, 2), 0.5))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_loss_of_batches_of_different_sizes(reduction: str) -> None:
+    layers = [Dense(1, weight_regularizer=L2(0.3))]
+    model = Sequential(layers, input_shape=(2,), rng=0)
+    model.compile(optimizer="sgd", loss=MSELoss(reduction=reduction))
+    x, weight = np.arange(14.0).reshape(7, 2), np.arange(1.0, 8)
+    y = x[:, 0] ** 2
+    whole = model.evaluate(x, y, sample_weight=weight)["loss"]
+    parts = model.evaluate(x, y, sample_weight=weight, batch_size=3)["loss"]
+    assert parts == pytest.approx(whole, rel=1e-12)

@@ -357,7 +357,8 @@ def test_regularizer_of_a_frozen_layer_counts_in_the_loss() -> None:
         layer.trainable = False
         model = Sequential([layer], input_shape=(2,), rng=0)
         model.compile(optimizer="sgd", loss="mse")
-        history = model.fit(X, Y, validation_data=(X, Y), verbose=0)
+        with pytest.warns(UserWarning, match="frozen"):
+            history = model.fit(X, Y, validation_data=(X, Y), verbose=0)
         losses.append([history["loss"][0], history["val_loss"][0], model.evaluate(X, Y)["loss"]])
     term = L2(0.5).value(layer.weight.value)
     np.testing.assert_allclose(np.subtract(*losses[::-1]), term, rtol=1e-12)

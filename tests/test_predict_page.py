@@ -1,12 +1,13 @@
 """Predict before you see: the page hides a step's numbers, checks an answer, names the mistake."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from browser import CHROMIUM, CONTRAST, Browser, troubles
-from minigrad import SGD, Dense, MSELoss, Sequential, Sigmoid
+from minigrad import SGD, Dense, MSELoss, MultiHeadAttention, Sequential, Sigmoid
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 
@@ -100,3 +101,19 @@ def test_the_mode_can_be_left_and_reads_well(page: Browser, explanation) -> None
     assert page.js("byId('question').hidden") is True
     assert page.js("byId('lines').checkVisibility()") is True
     page.js("byId('predict').click()")
+
+
+def test_the_matrix_of_the_step_is_hidden(browser, tmp_path: Path) -> None:
+    model = Sequential([MultiHeadAttention(1)], input_shape=(3, 2), rng=0)
+    x = np.random.default_rng(0).normal(size=(1, 3, 2))
+    model.explain(x, x, loss=MSELoss()).to_html(tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    browser.js("goTo(row.steps.findIndex(({ title }) => title.startsWith('softmax')))")
+    numbers = "[...document.querySelectorAll('.made .cell span')]"
+    shown = f"{numbers}.filter((one) => getComputedStyle(one).visibility === 'visible').length"
+    assert browser.js(shown) == 9
+    browser.js("byId('predict').click()")
+    assert browser.js(shown) == 0
+    name = browser.js("asked()")
+    answer(browser, browser.js(f"row.lines['{name}'].value"))
+    assert browser.js(shown) == 9

@@ -788,7 +788,7 @@ BAD: dict[str, tuple[Change, str]] = {
     ),
     "input of a float": (put("architecture/config/input_shape", [4.0]), "must be int, got 4.0"),
     "units of text": (put(f"{LAYER}/config/units", "6"), "Dense can't be made from"),
-    "units of 4000 digits": (put(f"{LAYER}/config/units", 10**4000), "Dense 'dense_1' has shape"),
+    "units of 4000 digits": (put(f"{LAYER}/config/units", 10**4000), r"units .* below 2\*\*63"),
     "class unknown": (put(f"{LAYER}/class", "Dens"), "did you mean 'Dense'"),
     "class a path": (put(f"{LAYER}/class", "os.system"), "class 'os.system'"),
     "class a list": (put(f"{LAYER}/class", []), "class '\\[\\]'"),

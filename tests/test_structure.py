@@ -149,7 +149,6 @@ def test_modules_of_one_name_mean_the_same() -> None:
     names = [name.rpartition(".")[2] for name in MODULES if "." in name]
     repeated = {name for name in names if names.count(name) > 1}
     shared = {
-        "attention",
         "layer",
         "blocks",
         "layers",

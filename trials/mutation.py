@@ -61,6 +61,9 @@ class Trial:
         self.callers, self.seconds = self.map_of_tests()
         self.functions = functions_in(self.paths)
         mutants = [m for path in self.paths for m in mutants_of(path)]
+        if self.options.again:
+            lines = self.options.again.read_text("utf-8")
+            mutants = [m for m in mutants if f": {m}\n" in lines]
         chosen = random.Random(self.options.seed).sample(
             mutants, min(self.options.sample or len(mutants), len(mutants))
         )
@@ -211,6 +214,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=20, help="of tests for one mutant")
     parser.add_argument("--tests", nargs="*", help="files or folders; see TESTS")
+    parser.add_argument("--again", type=Path, help="a report: try only its survivors")
     parser.add_argument("--map", type=Path, help="a file that keeps which test calls what")
     parser.add_argument("--report", default="/dev/stderr", help="a file to write to")
     options = parser.parse_args()

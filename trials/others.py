@@ -33,7 +33,24 @@ import pytest
 import minigrad as mg
 from minigrad import metrics
 
-DIFFERENCES: dict[str, dict[str, str]] = {"keras-layers": {}, "keras-losses": {}, "sklearn": {}}
+CLIPPED = "Keras clips probabilities at 1e-7; here it is 1e-12"
+MESSAGE = "scikit-learn warns, or says it in other words"
+DIFFERENCES: dict[str, dict[str, str]] = {
+    "keras-layers": {
+        "average_pooling2d5": "Keras on PyTorch counts padding in a mean, and on JAX it doesn't",
+        "lora": "low-rank weights are an attribute of Keras's layers",
+    },
+    "keras-losses": {
+        "BinaryCrossentropyTest::test_(unweighted|s[a-z]*_weighted)": CLIPPED,
+        "test_shape_mismatch": "the error says it in other words",
+    },
+    "sklearn": {
+        "multioutput_regression": "rmse is the root of the mean over all outputs, as in Keras",
+        "top_k_accuracy_score_ties": "of equal scores the first counts as larger, as in Keras",
+        "top_k_accuracy_score_binary": "scores are (batch, classes), also for two classes",
+        "curve_toydata|non_binary_class|_error|score_warning|incorrect_shape": MESSAGE,
+    },
+}
 """What differs on purpose: a pattern of a test's name, and the reason."""
 
 
@@ -57,7 +74,8 @@ class Plugin:
                 for name, shim in KERAS_LOSSES.items():
                     setattr(module.losses, name, self.using(shim))
             else:
-                module.testing.TestCase.run_layer_test = self.using(run_layer_test)
+                case = import_module("keras.src.testing").TestCase
+                case.run_layer_test = self.using(run_layer_test)
 
     def using(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that notes that a test used it."""
@@ -107,8 +125,10 @@ def run_layer_test(
 
     if rest.get("input_sparse") or rest.get("input_ragged"):
         pytest.skip("sparse and ragged tensors")
-    several = isinstance(input_shape, (list, dict)) or isinstance(input_data, (list, dict))
-    if several and isinstance(input_shape, dict):
+    if isinstance(input_shape, tuple) and input_shape and isinstance(input_shape[0], tuple):
+        input_shape = list(input_shape)
+    several = isinstance(input_shape, list) or isinstance(input_data, list)
+    if isinstance(input_shape, dict) or isinstance(input_data, dict):
         pytest.skip("a dict of inputs")
     kind = str(rest.get("input_dtype") or "float32")
     shapes = input_shape if several else [input_shape]
@@ -117,7 +137,9 @@ def run_layer_test(
     inputs = [keras.Input(shape[1:], batch_size=None, dtype=kind) for shape in shapes]
     layer = layer_cls(**init_kwargs)
     try:
-        there = keras.Model(inputs, layer(inputs if several else inputs[0]))
+        there = keras.Model(
+            inputs if several else inputs[0], layer(inputs if several else inputs[0])
+        )
         ours = from_keras(there, rng=0)
     except (TypeError, ValueError, NotImplementedError) as error:
         pytest.skip(f"{layer_cls.__name__} isn't converted: {error}"[:200])
@@ -127,7 +149,7 @@ def run_layer_test(
         for shape in shapes
     ]
     x = [array.astype(kind) for array in rows]
-    expected = np.asarray(there(x if several else x[0]))
+    expected = keras.ops.convert_to_numpy(there(x if several else x[0]))
     found = ours.predict(x if several else x[0])
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
     if expected_output_shape is not None:
@@ -247,7 +269,7 @@ FILES = {
     "keras-losses": ("keras", "src/losses/losses_test.py"),
     "sklearn": ("sklearn", "metrics/tests/test_r[ae]*.py"),
 }
-CHOSEN = {"keras-layers": "basic or correctness", "keras-losses": "", "sklearn": ""}
+CHOSEN = {"keras-layers": "basic", "keras-losses": "", "sklearn": ""}
 
 
 def main() -> int:
@@ -271,7 +293,7 @@ def main() -> int:
         ini = Path(folder, "pytest.ini")
         ini.write_text("[pytest]\n")
         tests = [str(path) for path in sorted(root.glob(pattern))]
-        quiet = ["-p", "no:cacheprovider", "-p", "no:terminal"]
+        quiet = ["-p", "no:cacheprovider", "-p", "no:terminal", "--continue-on-collection-errors"]
         chosen = options.chosen or CHOSEN[part]
         pytest.main([*tests, "-c", str(ini), *quiet, "-k", chosen], plugins=[plugin])
     for text in plugin.unexpected:

@@ -1,7 +1,10 @@
 """Python in the browser, on the pages and in the playground.
 
 The code of a page gets a "Run" button, unless the page needs what no browser has. The directive
-`exercises` shows the sheets of the exercises, to be solved and graded on the page.
+`exercises` shows the sheets of the exercises, to be solved and graded on the page. The role `play`
+links to the playground with a preset or with settings:
+
+    {play}`dead units <dead_units>`, {play}`a wave <{"data": "wave", "hidden": [4]}>`
 
 `live_pyodide` is the address of Pyodide, and `live_packages` are the names of what it loads. By
 default both are in Pyodide's own network; a school can have a copy.
@@ -17,9 +20,13 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from minigrad.lessons.exercises import EXERCISES
+from minigrad.playground.remedies import PRESETS
+from minigrad.playground.script import Script
+from minigrad.playground.session import write_link
+from minigrad.playground.settings import Settings
 from minigrad.playground.site import PACKAGES, PYODIDE, write_site
 
 CELL = re.compile(r"^```\{code-cell\}.*\n(?P<code>(?:.*\n)*?)```$", re.M)
@@ -74,6 +81,21 @@ class Exercises(SphinxDirective):
         return [nodes.raw("", "\n".join(made), format="html")]
 
 
+class Play(SphinxRole):
+    """Links to the playground with prepared settings."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the link."""
+        text, _, target = self.text.removesuffix(">").rpartition(" <")
+        if target in PRESETS:
+            link = f"preset={target}"
+        else:
+            link = write_link(Script(Settings(**json.loads(target))))
+        folder = "../" * self.env.docname.count("/")
+        address = f"{folder}playground/index.html#{link}"
+        return [nodes.reference(self.rawtext, text, refuri=address)], []
+
+
 def write_playground(app: Sphinx, error: Exception | None) -> None:
     """Write the playground beside the pages."""
     if error is None and app.builder.name == "html":
@@ -82,8 +104,9 @@ def write_playground(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Add the directive and the options, and write the playground at the end."""
+    """Add the directive, the role and the options, and write the playground at the end."""
     app.add_directive("exercises", Exercises)
+    app.add_role("play", Play())
     app.add_config_value("live_pyodide", PYODIDE, "html", types=(str,))
     app.add_config_value("live_packages", " ".join(PACKAGES), "html", types=(str,))
     app.connect("html-page-context", add_code)

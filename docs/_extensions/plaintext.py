@@ -1,11 +1,14 @@
 """Treat docstrings as plain text: bars, stars and final underscores aren't markup.
 
-An indented block after a paragraph, such as equations, keeps its lines.
+An indented block after a paragraph becomes formulas if it holds equations, and else keeps its
+lines.
 """
 
 import re
+from itertools import takewhile
 from typing import Any
 
+from formulas import equations
 from sphinx.application import Sphinx
 
 MARKUP = re.compile(r"(?<!\\)(\||\*|(?<=\w)_(?=\W|$))")
@@ -19,10 +22,20 @@ def escape(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: l
     """
     plain = ["..", ""] if what in ("attribute", "data", "property") else []
     block, ended = False, False  # inside such a block; after a paragraph and an empty line
+    skipped = 0  # lines of a block that is written as formulas
     for place, line in enumerate(lines):
+        if skipped:
+            skipped -= 1
+            continue
         if line and line[0] != " ":
             block, ended = False, lines[place + 1 : place + 2] == [""]
         elif line and ended and not block:
+            held = list(takewhile(lambda one: one[:1] == " ", lines[place:]))
+            if found := equations(held):
+                inside = [f"    {one} " + r"\\" * (one != found[-1]) for one in found]
+                plain += [".. math::", "", r"    \begin{split}", *inside, r"    \end{split}", ""]
+                skipped, ended = len(held) - 1, False
+                continue
             block = True
             plain += [".. code-block:: text", ""]
         if block:

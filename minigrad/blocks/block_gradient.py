@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,8 @@ _FEW_ROWS = 64
 """A prediction of at most this many rows is made at once: a plan would take longer."""
 _SUMMED_NUMBERS = 4_194_304
 """The most numbers that gradients of blocks hold before they are added up."""
+_INSIDE = {"minigrad", "contextlib"}
+"""The packages whose frames a warning skips."""
 _LARGEST_FREED = 31 * 2**20
 """glibc keeps pieces below 32 MiB."""
 
@@ -50,6 +54,7 @@ class BlockGradient(Gradient):
         threads: int | None = None,
     ) -> None:
         super().__init__(network, loss, parameters=parameters)
+        self._trains = parameters is not None  # an `Objective` has those of its network
         plan = Plan(network)
         self.rows = plan.rows
         pool = plan.pool(threads)
@@ -131,6 +136,8 @@ class BlockGradient(Gradient):
 
     @override
     def __enter__(self) -> Self:
+        if self._trains:
+            _warn_of_frozen(self.parameters)
         self._pool.__enter__()
         if self._stepwise:  # its small products gain little from threads, and wait on busy cores
             self._pool.hold_blas()
@@ -139,6 +146,19 @@ class BlockGradient(Gradient):
     @override
     def __exit__(self, *error: object) -> None:
         self._pool.close()
+
+
+def _warn_of_frozen(parameters: Parameters) -> None:
+    """Warn, where the caller is, of a training in which no parameter changes."""
+    if not len(parameters) or any(p.trainable for p in parameters):
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        "all parameters are frozen, so the training changes none: set model.trainable = True first",
+        stacklevel=level,
+    )
 
 
 def predict(

@@ -27,7 +27,7 @@ class Monitor(Callback):
     def __init__(self, *, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         if not isinstance(monitor, str):
             raise TypeError(f"{type(self).__name__} expects a name as monitor, got {monitor!r}")
-        if mode not in ("auto", "min", "max"):
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             raise ValueError(
                 f"{type(self).__name__} expects mode 'auto', 'min' or 'max', got {mode!r}"
             )

@@ -23,6 +23,7 @@ from minigrad.models.model import Model
 from minigrad.trace import trace
 from minigrad.util.markup import escape
 from minigrad.util.names import join
+from minigrad.util.options import check_positive
 from minigrad.util.table import Table
 from minigrad.util.terminal import Terminal
 
@@ -166,6 +167,7 @@ def check_gradients(
     >>> report.passed
     True
     """
+    tolerance = check_positive(tolerance, "tolerance", "check_gradients")
     whole = model if isinstance(model, Model) else model_of(model, None)
     objective = _VariedObjective(in_double(whole, x), x, y, loss, sample_weight)
     comparisons = []

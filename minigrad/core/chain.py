@@ -145,7 +145,7 @@ def name_layers(layers: Sequence[Layer], owner: str) -> None:
         ValueError: no layers, the same layer twice, the same name twice, or a name with a dot.
     """
     if not layers:
-        raise ValueError(f"{owner} needs at least one layer")
+        raise ValueError(f"{owner} needs at least one layer: pass a list of layers")
     for index, layer in enumerate[object](layers):
         if not isinstance(layer, Layer):
             from minigrad.util.lookup import instead

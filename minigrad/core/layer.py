@@ -98,11 +98,11 @@ class Layer(Cached):
             "build(input_shape, rng)"
         )
 
-    def __call__(self, *inputs: Symbol) -> Symbol:
+    def __call__(self, *inputs: Symbol, **unknown: object) -> Symbol:
         """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
         from minigrad.graphs.symbol import call
 
-        return call(self, inputs)
+        return call(self, inputs, unknown)
 
     @property
     def output(self) -> Symbol:

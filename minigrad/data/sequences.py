@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.arrays import as_numbers
+from minigrad.util.fields import explained
 from minigrad.util.options import check_int, check_number
 
 
+@explained
 def pad_sequences(
     sequences: Iterable[ArrayLike], *, value: float = 0.0, length: int | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -41,6 +43,8 @@ def pad_sequences(
     array([[ True,  True,  True],
            [ True, False, False]])
     """
+    if not isinstance(sequences, Iterable) or getattr(sequences, "shape", None) == ():
+        raise TypeError(f"pad_sequences expects a list of sequences, got {sequences!r}")
     arrays = [as_numbers(one, f"sequences[{i}]") for i, one in enumerate(sequences)]
     if not arrays:
         raise ValueError("pad_sequences expects at least 1 sequence, got none")

@@ -50,6 +50,7 @@ from minigrad.layers.windows import Windows, per_axis
 
 _Places: TypeAlias = NDArray[np.intp]
 
+_MOST_USED: Final = 64  # numbers of a window that a page marks
 _WIDEST = 5  # rows and columns of a window that are shown
 _BESIDE = 3  # columns of a window that fit beside those of the kernel
 _MOST_CELLS: Final = 2_000_000
@@ -333,7 +334,8 @@ def _pooling(place: Place) -> Rule:
         if not means:
             largest_first = np.sort(values)[::-1]
             text = f"max({', '.join(map(number, largest_first[: limit.most]))})"
-            return Written(text, float(largest_first[0]))
+            uses = tuple(at(x.name, x.shape, i) for i in taken[:_MOST_USED])
+            return Written(text, float(largest_first[0]), uses=uses)
         return sum_of([factor(x.name, place.input[row], i) for i in taken], 1 / len(taken))
 
     return Rule(f"{'mean' if means else 'max'} of the window of {x.name}", parts)

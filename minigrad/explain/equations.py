@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Final
 
 EQUATIONS: Final = {
-    1: "E = 1/2 Σ_k (a[k] - t[k])^2",
-    2: "∂E/∂w[j,k] = (a[k] - t[k]) ∂(a[k] - t[k])/∂w[j,k]",
-    3: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[j,k]",
-    4: "∂E/∂w[j,k] = (a[k] - t[k]) g'(z[k]) a[j]",
+    1: "J = 1/2 Σ_k (a[k] - t[k])^2",
+    2: "∂J/∂w[j,k] = (a[k] - t[k]) ∂(a[k] - t[k])/∂w[j,k]",
+    3: "∂J/∂w[j,k] = (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[j,k]",
+    4: "∂J/∂w[j,k] = (a[k] - t[k]) g'(z[k]) a[j]",
     5: "δ[k] = (a[k] - t[k]) g'(z[k])",
-    6: "∂E/∂w[j,k] = δ[k] a[j]",
-    7: "∂E/∂w[i,j] = Σ_k (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[i,j]",
+    6: "∂J/∂w[j,k] = δ[k] a[j]",
+    7: "∂J/∂w[i,j] = Σ_k (a[k] - t[k]) g'(z[k]) ∂z[k]/∂w[i,j]",
     8: "z[k] = b[k] + Σ_j a[j] w[j,k], a[j] = g(z[j])",
     9: "∂z[k]/∂w[i,j] = w[j,k] g'(z[j]) a[i]",
-    10: "∂E/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
-    11: "∂E/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
+    10: "∂J/∂w[i,j] = a[i] g'(z[j]) Σ_k δ[k] w[j,k]",
+    11: "∂J/∂w[i,j] = δ[j] a[i], δ[j] = g'(z[j]) Σ_k δ[k] w[j,k]",
 }
 """δ[j] has the form of δ[k], so Equation 11 applies to any number of layers; i, j and k count the
 units of three consecutive ones."""

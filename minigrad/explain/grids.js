@@ -14,18 +14,17 @@ function cellsOf(shape, origin) {
 }
 
 // The panels of an array: its numbers by rows, for each index of the other axes.
-function panelsOf({ name, shape, origin, values, image, across }) {
-  const cells = cellsOf(shape, origin).map((index, i) => [index.split(","), `${name}[${index}]`, values[i]]);
-  const inner = image ? [0, 2] : [Math.max(0, shape.length - 2), shape.length];
+function panelsOf({ name, shape, origin, values, axes }) {
   const panels = new Map();
-  for (const [index, full, value] of cells) {
-    const rest = index.filter((_, axis) => axis < inner[0] || axis >= inner[1]).join(",");
+  const [down, right] = axes.length > 1 ? axes : [-1, axes[0]];
+  cellsOf(shape, origin).forEach((index, i) => {
+    const at = index.split(",").map(Number);
+    const rest = at.filter((_, axis) => !axes.includes(axis)).join(",");
     if (!panels.has(rest)) panels.set(rest, []);
-    panels.get(rest).push([full, value]);
-  }
-  if (!across) return [...panels.values()];
-  const [time, many] = shape;
-  return [...panels.values()].map((own) => own.map((_, i) => own[(i % time) * many + Math.floor(i / time)]));
+    panels.get(rest).push([[at[down] ?? 0, at[right]], `${name}[${index}]`, values[i]]);
+  });
+  const before = ([[a, b]], [[c, d]]) => a - c || b - d;
+  return [...panels.values()].map((cells) => cells.sort(before).map(([, ...cell]) => cell));
 }
 
 function showGrids(step) {
@@ -39,22 +38,28 @@ function showGrids(step) {
 }
 
 function drawGrid(grid, result) {
-  const { name, shape, of, image, across, values } = grid;
-  const many = across ? shape[0] : image ? shape[1] ?? 1 : shape.at(-1);
-  const inside = shape.length < 2 ? many : image ? many * shape[0] : shape.at(-1) * shape.at(-2);
-  const sizes = values.map((value) => Math.abs(Number(value))).filter(Number.isFinite);
+  const { name, shape, of, axes } = grid;
+  const cut = String(shape) === String(of) ? "" : `, the first ${shape.join(" × ")} of ${of.join(" × ")}`;
+  const across = shape.length === 2 && axes[0] === 1 ? ", time →" : "";
+  const caption = make("figcaption", {}, typeset(name), cut, across);
+  const panels = drawPanels(panelsOf(grid), shape[axes.at(-1)]);
+  return make("figure", { className: result ? "made" : "" }, caption, panels);
+}
+
+// Matrices of some columns; their numbers are written where there is room.
+function drawPanels(panels, many) {
+  const sizes = panels.flat().map(([, value]) => Math.abs(Number(value))).filter(Number.isFinite);
   const largest = Math.max(...sizes) || 1;
-  const written = many <= WIDEST && inside <= LARGEST;
-  const side = written ? 48 : Math.max(5, Math.min(16, Math.floor(PIXELS / many)));
-  const panels = panelsOf(grid).map((cells) => {
-    const made = make("div", { className: "cells" }, ...cells.map(([full, value]) => cellOf(full, value, largest, written)));
+  const written = many <= WIDEST && panels[0].length <= LARGEST && panels.flat().length <= 2 * LARGEST;
+  const room = panels.length > 1 ? PIXELS / 2 : PIXELS;
+  const side = written ? 48 : Math.max(4, Math.min(16, Math.floor(room / many)));
+  return make("div", { className: "panels" }, ...panels.map((cells) => {
+    const made = make("div", { className: "cells" });
+    made.append(...cells.map(([full, value]) => cellOf(full, value, largest, written)));
     made.style.gridTemplateColumns = `repeat(${many}, ${side}px)`;
     made.style.gridAutoRows = `${written ? 24 : side}px`;
     return made;
-  });
-  const cut = String(shape) === String(of) ? "" : `, the first ${shape.join(" × ")} of ${of.join(" × ")}`;
-  const caption = make("figcaption", {}, typeset(name), cut, across ? ", time →" : "");
-  return make("figure", { className: result ? "made" : "" }, caption, make("div", { className: "panels" }, ...panels));
+  }));
 }
 
 function cellOf(full, value, largest, written) {
@@ -71,7 +76,11 @@ function cellOf(full, value, largest, written) {
   return made;
 }
 
-const briefCell = (text) => (Number.isFinite(Number(text)) ? brief(text) : minus(text).replace("inf", "∞"));
+function briefCell(text) {
+  const value = Number(text);
+  if (!Number.isFinite(value)) return minus(text).replace("inf", "∞");
+  return value && Math.abs(value) < 1e-3 ? minus(value.toExponential(0)) : brief(text);
+}
 
 // Mark the selected number, and the factors of its sum at this step.
 function markGrids() {
@@ -83,6 +92,37 @@ function markGrids() {
     cell.classList.toggle("used", used.has(name));
     if (cell.matches("button")) cell.ariaPressed = String(here.includes(name));
   }
+  showProducts(here);
+}
+
+// An array of many matrices shows those that the selected number uses; and the products of a
+// kernel with its window are drawn like the kernel.
+function showProducts(here) {
+  byId("products")?.remove();
+  for (const figure of byId("grids").querySelectorAll("figure:not(.made)")) {
+    const panels = [...figure.querySelectorAll(".cells")];
+    const used = panels.filter((panel) => panel.querySelector(".used"));
+    for (const panel of panels) panel.hidden = panels.length > 2 && used.length > 0 && !used.includes(panel);
+  }
+  const [line] = here.map((name) => row.lines[name]);
+  const kernel = (row.steps[state.step].grids ?? []).map((key) => row.grids[key]).find((grid) => grid.kernel);
+  if (!kernel || !line?.terms) return;
+  const found = new Map();
+  for (const { factors, value } of line.terms) {
+    const weight = factors.find(([name]) => name.startsWith(`${kernel.name}[`));
+    if (weight) found.set(weight[0], value);
+  }
+  const panels = panelsOf(kernel).map((cells) => cells.map(([name]) => [name, found.get(name) ?? "0"]));
+  const used = panels.filter((cells) => cells.some(([name]) => found.has(name)));
+  if (!used.length) return;
+  const drawn = drawPanels(used, kernel.shape[kernel.axes.at(-1)]);
+  for (const button of drawn.querySelectorAll("button")) {
+    button.replaceWith(make("div", { className: "cell", title: `the product with ${button.dataset.name}` }, ...button.childNodes));
+  }
+  const caption = make("figcaption", {}, "the products, whose sum is ", typeset(here[0]));
+  const rest = line.omitted ? ` (${line.omitted} small ones are left out)` : "";
+  caption.append(rest);
+  byId("grids").querySelector(".made").before(make("figure", { id: "products" }, caption, drawn));
 }
 
 function moveInGrid(event) {

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.core.layer import Layer
-from minigrad.data.arrays import Array
+from minigrad.data.arrays import Array, Shape
 from minigrad.explain.arithmetic import Products, derivative_rule, family
-from minigrad.explain.attention import Attention
+from minigrad.explain.attention_steps import Attention
 from minigrad.explain.equations import (
     BACK,
     BIASES,
@@ -26,7 +26,9 @@ from minigrad.explain.equations import (
 )
 from minigrad.explain.formula import Formula, known_base
 from minigrad.explain.places import Mechanism, NamedParameter, Names, Place, word
+from minigrad.explain.recurrent_steps import Unrolled
 from minigrad.explain.steps import (
+    Grid,
     Limit,
     Quantity,
     Rule,
@@ -38,7 +40,6 @@ from minigrad.explain.steps import (
     product,
     sum_of,
 )
-from minigrad.explain.unrolled import Unrolled
 from minigrad.layers import (
     GELU,
     GRU,
@@ -54,6 +55,7 @@ from minigrad.layers import (
     Residual,
     SimpleRNN,
 )
+from minigrad.layers.pooling import GlobalPooling, Pooling
 
 MERGES: Final[dict[type[Layer], str]] = {
     Add: "add",
@@ -118,18 +120,48 @@ def backward(place: Place, names: Names) -> Iterator[Step]:
 def _affine_output(place: Place) -> Step:
     """z[k] = b[k] + Σ_j x[j] w[j,k], for each vector along the last axis, or each window."""
     title = f"weighted sums of the {'inputs' if place.linear else 'windows'}"
-    return place.output_step(title, f"{_as(place)}{FORWARD}", Products(place).rules["z"])
+    step = place.output_step(title, f"{_as(place)}{FORWARD}", Products(place).rules["z"])
+    if place.linear:
+        return step
+    return step.drawn(_image(place.x), _kernel(place), own=_image(place.h))
 
 
 def _affine_backward(place: Place) -> Iterator[Step]:
     """dJ/dw[j,k] = δ[k] x[j], dJ/db[k] = δ[k], and dJ/dx[j] = Σ_k δ[k] w[j,k]."""
     rules, lead = Products(place).rules, _as(place)
     title, tag = "gradient of the weights", lead + place.tag(*WEIGHTS)
-    yield _gradient(place, "weight", title, tag, rules["weight"])
+    weights = _gradient(place, "weight", title, tag, rules["weight"])
+    delta = Grid(place.h.delta, place.deltas[0], axes=_axes(place.h.shape))
+    if place.linear:
+        yield weights
+    else:
+        yield weights.drawn(_image(place.x), delta, own=_kernel(place, weights))
     if "bias" in place.parameters:
         title, tag = "gradient of the biases", lead + place.tag(*BIASES)
         yield _gradient(place, "bias", title, tag, rules["bias"])
-    yield place.input_delta_step("back through the weights", lead + BACK, rules["input"])
+    step = place.input_delta_step("back through the weights", lead + BACK, rules["input"])
+    if not place.linear:
+        own = Grid(step.name, step.values, axes=_axes(place.x.shape))
+        step = step.drawn(delta, _kernel(place), own=own)
+    yield step
+
+
+def _axes(shape: Shape) -> tuple[int, int]:
+    """The axes of an image's rows and columns; of a sequence, its channels and the time."""
+    return (0, 1) if len(shape) > 2 else (1, 0)
+
+
+def _image(symbol: Quantity) -> Grid:
+    return Grid(symbol.name, symbol.values, axes=_axes(symbol.shape))
+
+
+def _kernel(place: Place, gradient: Step | None = None) -> Grid:
+    """Return the matrices of a convolution's weight, or of its gradient."""
+    p, rank = place.parameters["weight"], len(place.x.shape) + 1
+    axes = (0, 1) if rank > 3 else (1, 0)
+    if gradient is not None:
+        return Grid(gradient.name, gradient.values, axes=axes)
+    return Grid(p.name, p.source.value[np.newaxis], axes=axes, kernel=True)
 
 
 def _as(place: Place) -> str:
@@ -166,7 +198,12 @@ def _layer_output(place: Place) -> Step:
         rule = rule._replace(right=f"{called}({', '.join(x.name for x in place.xs)})", unit="")
     title = "the activation" if place.activates else "the output"
     tag = FORWARD if type(layer).forward in _ELEMENTWISE else f"as {FORWARD}"
-    return place.output_step(title, tag, rule)
+    step = place.output_step(title, tag, rule)
+    pools = isinstance(layer, (Pooling, GlobalPooling)) and len(place.x.shape) > 1
+    if pools or len(place.x.shape) == len(place.h.shape) == 3:
+        own = _image(place.h) if len(place.h.shape) > 1 else None
+        return step.drawn(_image(place.x), own=own)
+    return step
 
 
 def _formula(place: Place, text: str) -> Formula:

@@ -22,8 +22,8 @@ from minigrad.util.webpage import as_json, write_page
 _MOST_CHARACTERS: Final = 1_500_000
 """The size of a page's data; beyond it, the page has fewer rows, then fewer units."""
 _LIMITS: Final = (Limit(12, 6), Limit(8, 4), Limit(4, 2))
-_CELLS: Final = {12: 400, 8: 400, 4: 0}
-"""By the most units of a page: the most numbers of matrices whose sums a row has."""
+_CELLS: Final = 4000
+"""The most terms in the sums of the numbers in matrices, of one row; a number counts as three."""
 _SIDE, _PANELS = 32, 8  # the most rows or columns of a matrix, and matrices of an array
 _TERMS: Final = Limit(64, 6)
 """Which terms the sum of a number in a matrix has."""
@@ -34,23 +34,34 @@ _FILES: Final = (
 )  # fmt: skip
 
 
-def page(made: Pass, rows: Sequence[int], units: Units | None = None, opened: str = "") -> str:
+def page(
+    made: Pass,
+    rows: Sequence[int],
+    units: Units | None = None,
+    opened: str = "",
+    *,
+    cells: bool = True,
+) -> str:
     """Write the page of some rows; `units` are shown in any case, by a layer's path.
 
-    `opened` is the name of the unit or the weight that it opens, such as "w1[0,2]".
+    `opened` is the name of the unit or the weight that it opens, such as "w1[0,2]". Without `cells`
+    the page has the sums of the listed numbers only, and is smaller.
     """
     passes = "forward, backward, update" if made.updates else "forward and backward pass"
     title = f"J = {number(made.j)}: {passes}"
-    return write_page("explain", _FILES, title=title, data=_data(made, rows, units, opened))
+    return write_page(
+        "explain", _FILES, title=title, data=_data(made, rows, units, opened, cells=cells)
+    )
 
 
-def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str) -> str:
+def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str, *, cells: bool) -> str:
     """Return the data of as many rows as a page holds, and of fewer units if one is too large."""
     # Beside matrices, which have all numbers, fewer units are enough.
-    for limit in _LIMITS[1:] if made.names.inner else _LIMITS:
+    drawn = any(step.grids for step in made.steps)
+    for limit in _LIMITS[1:] if drawn else _LIMITS:
         written: list[str] = []
         for row in rows:
-            written.append(as_json(_Row(Selection(made, row, limit, units)).data()))
+            written.append(as_json(_Row(Selection(made, row, limit, units), cells=cells).data()))
             if sum(map(len, written)) + len(written[-1]) > _MOST_CHARACTERS:
                 break
         if len(written[0]) <= _MOST_CHARACTERS:
@@ -67,8 +78,9 @@ def _data(made: Pass, rows: Sequence[int], units: Units | None, opened: str) -> 
 class _Row:
     """One row as plain data: columns of units, steps, lines and weights."""
 
-    def __init__(self, shown: Selection) -> None:
+    def __init__(self, shown: Selection, *, cells: bool) -> None:
         self.shown, self.made = shown, shown.made
+        self._most = _CELLS if cells and shown.limit.most > _LIMITS[-1].most else 0
         self._lines: dict[str, Line] = {}
         self._step_of: dict[str, int] = {}
         self._weights: dict[str, dict[str, Any]] = {}
@@ -87,10 +99,10 @@ class _Row:
             if step.grids:
                 made["grids"] = [self._grid(one) for one in step.grids]
             steps.append(made)
-        self._add_cells()
         terms = [term for line in self._lines.values() for term in line.terms]
         for name, value in [named for term in terms for named in term.factors]:
             self._add_weight(name, value)
+        self._add_cells()
         data = {"row": self.shown.row, "columns": columns, "steps": steps, "inputs": self._inputs}
         lines = {name: self._line(line) for name, line in self._lines.items()}
         return data | {"weights": self._weights, "lines": lines, "grids": self._grids}
@@ -104,18 +116,12 @@ class _Row:
         key = f"{grid.name}{list(grid.origin) or ''}"
         if key not in self._grids:
             whole = grid.values[min(self.shown.row, len(grid.values) - 1)]
-            sides = [_SIDE] * 2
-            most = (
-                [*sides, *[_PANELS] * whole.ndim]
-                if grid.image
-                else [*[_PANELS] * whole.ndim, *sides]
-            )
-            most = most[: whole.ndim] if grid.image else most[len(most) - whole.ndim :]
+            axes = grid.axes or tuple(range(whole.ndim))[-2:]
+            most = [_SIDE if axis in axes else _PANELS for axis in range(whole.ndim)]
             part = whole[tuple(map(slice, most))]
             self._grids[key] = {
-                "name": grid.name, "shape": part.shape, "of": whole.shape,
-                "origin": grid.origin or [0] * whole.ndim,
-                "image": grid.image, "across": grid.across,
+                "name": grid.name, "shape": part.shape, "of": whole.shape, "axes": axes,
+                "origin": grid.origin or [0] * whole.ndim, "kernel": grid.kernel,
                 "values": [f"{value + 0.0:.4g}" for value in part.ravel().tolist()],
             }  # fmt: skip
         return key
@@ -123,11 +129,16 @@ class _Row:
     def _add_cells(self) -> None:
         """Add the lines of the numbers in the matrices of steps, evenly if there are too many."""
         drawn = [(place, step) for place, step in enumerate(self.made.steps) if step.grids]
-        most = _CELLS[self.shown.limit.most] // max(1, len(drawn))
-        for place, step in drawn:
+        for place, step in drawn if self._most else ():
+            shown = self.shown.indices(step)
+            made = [step.line(self.shown.row, index, _TERMS) for index in shown]
+            terms = max((len(line.terms) for line in made), default=0)
+            most = self._most // len(drawn) // (terms + 3)
             chosen = np.linspace(0, step.size - 1, min(step.size, most)).round().astype(int)
-            for index in {*chosen.tolist(), *self.shown.indices(step)}:
-                self._add(place, step.line(self.shown.row, index, _TERMS))
+            rest = {*chosen.tolist()}.difference(shown)
+            made += [step.line(self.shown.row, index, _TERMS) for index in sorted(rest)]
+            for line in made:
+                self._add(place, line)
 
     def _line(self, line: Line) -> dict[str, Any]:
         terms = [
@@ -189,7 +200,7 @@ class _Row:
         """Note what each unit is computed from if it is one number; an id has several features."""
         x, h = place.x, place.h
         each = h.shape[-1] if h.shape[:-1] == x.shape else 1
-        if isinstance(place.layer, MultiHeadAttention):
+        if isinstance(place.layer, (Recurrent, MultiHeadAttention)):
             sources = [name for x in place.xs for name in self._shown(x)]
             self._inputs |= dict.fromkeys(self._shown(h), sources)
         mixes = isinstance(place.layer, (Recurrent, MultiHeadAttention)) or len(place.xs) > 1

@@ -132,16 +132,16 @@ class Rule(NamedTuple):
 class Grid(NamedTuple):
     """An array that a page draws as a matrix; `values` have the shape (rows, ...) or (1, ...).
 
-    A part of an array begins at the index `origin` of it. The rows and columns are the last two
-    axes, or those of an `image`, the first two. `across` draws the first axis, the time, from left
-    to right.
+    A part of an array begins at the index `origin` of it. `axes` are those of the rows and of the
+    columns, by default the last two; the array has a matrix for each index of the others.
+    A page draws the products with a `kernel` beside it.
     """
 
     name: str
     values: Array
     origin: tuple[int, ...] = ()
-    image: bool = False
-    across: bool = False
+    axes: tuple[int, int] | None = None
+    kernel: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

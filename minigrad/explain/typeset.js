@@ -84,18 +84,22 @@ function factorNumbers(term, first) {
   return made;
 }
 
+const MOST_TERMS = 12; // in a row; a selected number has all in its table
+
 function inOneRow(line) {
   const made = make("span", { className: "math" });
   const terms = line.terms ?? [];
   const equals = line.sign ?? "=";
   if (terms.length === 1 && terms[0].factors.length === 1 && !line.omitted) {
     made.append(`${equals} `, typeset(terms[0].factors[0][0]), " ");
+  } else if (terms.length > MOST_TERMS) {
+    made.append(whole(`${equals} the sum of ${terms.length + (line.omitted ?? 0)} terms`), " ");
   } else {
     terms.forEach((term, place) => {
       const first = place === 0;
       made.append(whole(sign(term.factors[0][1], first && equals), factorNumbers(term, first)), " ");
     });
-    if (line.omitted) {
+    if (line.omitted && terms.length <= MOST_TERMS) {
       const rest = numeral(line.rest.replace(/^-/, ""));
       made.append(whole(sign(line.rest, false), rest, ` (${line.omitted} others)`), " ");
     }

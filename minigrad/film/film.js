@@ -212,8 +212,11 @@ function section(film) {
     (context, width, height, frame) => drawWeights(context, width, height, weights, frame));
   const computed = figure(film, "What the network computes", "computed", [captionOf(picture)],
     (context, width, height, frame) => DRAW[picture.kind](context, width, height, picture, frame));
-  const loss = figure(film, "The loss", "loss", [`The loss over ${film.rows} rows, by the number of updates.`],
+  const loss = figure(film, "The loss", "loss", [`The loss over ${film.rows} rows, by the number of updates; a click goes to that update.`],
     (context, width, height, frame) => drawLoss(context, width, height, film, frame, axis));
+  loss.querySelector("canvas").addEventListener("click", ({ offsetX, target }) => {
+    go(Math.round(shareAt(offsetX, target.clientWidth) * (timeline.length - 1)));
+  });
   const made = make("section", { className: "film", ariaLabel: film.title }, head, network, computed, loss);
   made.querySelectorAll("canvas").forEach((canvas) => resized.observe(canvas));
   return made;

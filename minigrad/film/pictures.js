@@ -298,10 +298,18 @@ function drawHistograms(context, width, height, { layers, size, values }, frame)
 
 // The loss
 
+const lossBox = (width, height) => ({ left: 48, top: 10, right: width - 10, bottom: height - 22 });
+
+// The place on the timeline, from 0 to 1, at a point of the loss's canvas.
+function shareAt(x, width) {
+  const { left, right } = lossBox(width, 0);
+  return Math.min(Math.max((x - left) / (right - left), 0), 1);
+}
+
 function drawLoss(context, width, height, film, frame, { timeline, range, log }) {
   const scale = log ? Math.log10 : (value) => value;
   const ends = range.map(scale);
-  const box = { left: 48, top: 10, right: width - 10, bottom: height - 22 };
+  const box = lossBox(width, height);
   const x = (k) => box.left + (k / (timeline.length - 1)) * (box.right - box.left);
   const y = (value) => box.bottom - ((scale(value) - ends[0]) / (ends[1] - ends[0])) * (box.bottom - box.top);
   for (const value of log ? powers(...ends, height / 24) : steps(...range, height / 45)) {

@@ -270,7 +270,9 @@ class Film(Callback):
         of = f"{len(self._rows):,} of {self._rows_of:,}" if len(self._rows) < self._rows_of else ""
         ended = f" {self.ended[0].upper()}{self.ended[1:]}." if self.ended else ""
         explained, pages = moments(
-            lambda frame: explanation_page(Pass(*self._moment(frame, row)), [0]), self.paces, most
+            lambda frame: explanation_page(Pass(*self._moment(frame, row)), [0], cells=False),
+            self.paces,
+            most,
         )
         return {
             "title": self.title,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from typing_extensions import override
 
 from minigrad.util.config import Configurable, registered
+from minigrad.util.lookup import guess
 from minigrad.util.names import kind_of
 
 Operand: TypeAlias = "Symbol | float"
@@ -72,7 +74,11 @@ class Symbol:
             )
         return _made("Slice", self, index=(first, *others) if first is Ellipsis else (*others,))
 
-    __iter__: None = None  # else Python would iterate over indices without an end
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} is one symbol, and can't be unpacked: write symbol[:, :8] for a part, such "
+            "as the h that return_state=True puts before the c"
+        )
 
     def _rescaled(self, scale: float, *, offset: float = 0.0) -> Symbol:
         """Return scale x + offset, or the symbol itself, with which `sum` begins."""
@@ -85,8 +91,13 @@ class Symbol:
         return f"the output of {self.layer.label}"
 
 
-def call(layer: Any, inputs: tuple[Any, ...]) -> Symbol:
-    """Return the symbol of a layer's output for symbols; refuse what isn't one."""
+def call(layer: Any, inputs: tuple[Any, ...], unknown: Iterable[str] = ()) -> Symbol:
+    """Return the symbol of a layer's output for symbols; refuse what isn't one, and options."""
+    for name in unknown:
+        raise TypeError(
+            f"a call of {layer.label} expects inputs only, got '{name}': "
+            f"{guess(name, ()) or 'pass options to its class'}"
+        )
     if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
         got = ", ".join(map(kind_of, inputs)) or "nothing"
         way = "for arrays use forward(x)" + " or predict(x)" * hasattr(layer, "predict")

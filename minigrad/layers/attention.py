@@ -142,7 +142,7 @@ class MultiHeadAttention(Layer):
 
         With the keys first, the softmax runs over whole rows of the array, which is fast.
         """
-        inputs, attends = self._check_inputs(query, value, mask)
+        inputs, attends = self.attended(query, value, mask)
         projected: list[Array] = []
         weight = self._scaled(self.weight.value)
         bias = None if self.bias is None else self._scaled(self.bias.value)
@@ -241,10 +241,6 @@ class MultiHeadAttention(Layer):
         return heads
 
     def attended(self, query: Array, value: Array | None = None, mask: Array | None = None) -> Any:
-        """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
-        return self._check_inputs(query, value, mask)
-
-    def _check_inputs(self, query: Array, value: Array | None, mask: Array | None) -> Any:
         """Return the inputs, and where a query attends, by key and query, or None: everywhere."""
         if self.masked_query and mask is None:
             value, mask = None, value

@@ -93,7 +93,7 @@ def named_metrics(metrics: Metrics, loss: Any = None) -> dict[str, Metric]:
         TypeError: something other than a list of names and functions.
         ValueError: an unknown name, one used twice, or "loss", "epoch" or "val_...".
     """
-    if not metrics and (metrics is None or isinstance(metrics, Sequence)):
+    if metrics is None or (isinstance(metrics, Sequence) and not metrics):
         return {}
     of_outputs = isinstance(metrics, Sequence) and all(isinstance(m, OfOutput) for m in metrics)
     if isinstance(loss, Mapping) and not of_outputs:

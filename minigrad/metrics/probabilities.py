@@ -15,6 +15,7 @@ from minigrad.metrics.averages import average, spread
 from minigrad.metrics.classification import of_labels
 from minigrad.metrics.named import metric
 from minigrad.metrics.with_options import Labels, check_labels, for_loss
+from minigrad.util.options import check_bool
 
 
 @metric("max", for_loss=for_loss)
@@ -94,7 +95,7 @@ def log_loss(
     scores = as_data(prediction, "the prediction")
     if np.isnan(scores).any():
         return nan
-    if not from_logits:
+    if not check_bool(from_logits, "from_logits", "log_loss"):
         way = "pass from_logits=True for logits"
         check_range(scores, 0, 1, "the prediction", "log_loss", way)
     if check_labels(labels, "log_loss") is None and _has_classes(scores):

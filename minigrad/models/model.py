@@ -204,7 +204,7 @@ class Model(BaseModel):
             loss = weighted_losses(loss, loss_weights, names_of(self.output_layers))
         losses = loss.losses or loss
         named: Mapping[str, Metric] = {}
-        if metrics:
+        if not isinstance(metrics, Sequence | Mapping | None) or metrics:
             from minigrad.metrics.named import named_metrics
 
             named = named_metrics(metrics, losses)

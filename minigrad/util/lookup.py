@@ -100,6 +100,8 @@ def unknown_in(module: str, known: Iterable[str]) -> Callable[[str], NoReturn]:
         message = f"module '{module}' has no attribute '{name}'{': ' * bool(way)}{way}"
         if way and _is_from_import(module, name):
             raise ImportError(message, name=module)  # `from` hides an AttributeError's message
+        if way:
+            raise AttributeError(message, name=name, obj=None)  # Python adds no guess of its own
         raise AttributeError(message)
 
     return refuse
@@ -109,7 +111,8 @@ def _is_from_import(module: str, name: str) -> bool:
     """Tell whether `from module import name` runs, and there is no module of this name inside."""
     from importlib.util import find_spec
 
-    callers = sys._getframe(2), sys._getframe(3)  # of `__getattr__`, which may call `refuse`
-    if all(frame.f_code.co_name != "_handle_fromlist" for frame in callers):
+    caller = sys._getframe(2)  # of `__getattr__`, which may call `refuse`
+    callers = [caller, caller.f_back]  # the last is None where a script calls at its top level
+    if all(frame is None or frame.f_code.co_name != "_handle_fromlist" for frame in callers):
         return False
     return find_spec(f"{module}.{name}") is None

@@ -15,7 +15,7 @@ SYNONYMS = {
     "model": "sequential", "module": "layer", "swish": "silu",
     "unflatten": "reshape", "upsample": "up_sampling2d",
     # losses and metrics
-    "acc": "accuracy", "bce_loss_with_logits": "bce_with_logits",
+    "acc": "accuracy", "auc": "roc_auc pr_auc", "bce_loss_with_logits": "bce_with_logits",
     "binary_cross_entropy": "bce bce_with_logits", "binary_crossentropy": "bce bce_with_logits",
     "binary_focal_crossentropy": "focal_with_logits",
     "categorical_accuracy": "accuracy", "categorical_crossentropy": "cross_entropy",
@@ -49,11 +49,11 @@ SYNONYMS = {
     "reduce_lr_on_plateau": "reduce_on_plateau", "register_keras_serializable": "register",
     "step_lr": "step_decay",
     # options of layers, initializers and regularizers
-    "dilation": "dilation_rate", "drop_rate": "rate", "eps": "epsilon",
+    "activity_regularizer": "", "dilation": "dilation_rate", "drop_rate": "rate", "eps": "epsilon",
     "kernel_initializer": "weight_initializer",
     "kernel_regularizer": "weight_regularizer", "l1": "strength", "l2": "strength",
-    "maxval": "scale", "minval": "scale", "negative_slope": "slope", "out_channels": "filters",
-    "out_features": "units",
+    "maxlen": "length", "maxval": "scale", "minval": "scale", "negative_slope": "slope",
+    "out_channels": "filters", "out_features": "units",
     "p": "rate", "scale_factor": "size", "std": "scale", "stddev": "scale", "stride": "strides",
     "target_shape": "shape",
     # attributes
@@ -70,11 +70,15 @@ SYNONYMS = {
     "learning_rate_init": "learning_rate", "max_iter": "epochs", "nb_epoch": "epochs",
     "criterion": "loss", "solver": "optimizer", "lr": "learning_rate initial_learning_rate",
     "min_lr": "min_learning_rate", "step_size": "decay_steps", "threshold": "min_delta",
+    "warmup_target": "initial_learning_rate",
 }
 """Class names in snake case, and several meanings separated by a space; "" suggests nothing."""
 
 _MODEL_SHAPE = "the model takes it, as in Sequential([...], input_shape=(2,))"
 _BY_NAME = 'metrics go by name, as in compile(..., metrics=["recall"])'
+_NUMPY = "use NumPy's functions"
+_SEED = "pass rng to the model, as in Sequential([...], rng=0)"
+_WORDS = "number the words with a dict, then use pad_sequences"
 _HERE = "all names are in minigrad itself, as in minigrad.ReLU"
 
 HINTS = {
@@ -89,7 +93,9 @@ HINTS = {
     "get_layer": 'index the model, as in model["dense_1"] or model[0]',
     "get_weights": "read model.parameters.value, or the value of each parameter",
     "kernel": "the parameter is named weight",
+    "layers": "iterate over model.children",
     "load_state_dict": "use model.load_weights(path)",
+    "metrics_names": "read the keys of what model.evaluate(x, y) returns",
     "modules": "iterate over model.children",
     "pop": "use model.layers.pop(), before the model is built",
     "predict_classes": "use model.predict(x).argmax(axis=1)",
@@ -108,11 +114,23 @@ HINTS = {
     # options
     "batch_first": "leave it out: the batch axis comes first",
     "early_stopping": "use callbacks=[EarlyStopping()]",
+    "gradient_accumulation_steps": "use fit(accumulate=...)",
     "initial_epoch": "leave it out: fit continues from the last epoch",
+    "initial_state": "use LSTM(8, initial_state=True)(x, state)",
     "input_dim": _MODEL_SHAPE, "input_shape": _MODEL_SHAPE,
     "mask_zero": "masks are explicit: pass Mask(0)(ids) to the layers that take a mask",
+    "mask": "pass the mask as an input, as in LSTM(8)(x, mask)",
     "return_dict": "leave it out: evaluate returns a dict",
+    "training": "leave it out: only fit trains, and a frozen BatchNorm keeps its statistics",
+    "truncating": "cut the sequences first, as in sequence[:length]",
     # public names
+    "GradientTape": "use model.forward(x), model.backward(delta) and optimizer.step(parameters)",
+    "Normalization": "scale the data first, as in (x - x.mean(axis=0)) / x.std(axis=0)",
+    "TextVectorization": _WORDS, "Tokenizer": _WORDS,
+    "backend": _NUMPY, "ops": _NUMPY,
+    "manual_seed": _SEED, "random": _SEED, "set_random_seed": _SEED,
+    "load_model": "use minigrad.load(path)",
+    "utils": _HERE, "datasets": "pass NumPy arrays, such as those of sklearn.datasets",
     "Accuracy": _BY_NAME, "Precision": _BY_NAME, "Recall": _BY_NAME,
     "DataLoader": "pass arrays to fit, or an iterable of batches",
     "Tensor": "use NumPy arrays", "tensor": "use NumPy arrays",

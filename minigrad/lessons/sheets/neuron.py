@@ -1,7 +1,7 @@
 """Exercise "neuron": a neuron whose delta is computed too late.
 
 z = x w + b and a = g(z), with the sigmoid g. backward gets dJ/da. delta = dJ/dz is dJ/da g'(z), and
-everything else is computed from delta (Equations 5 and 6). Fix backward.
+everything else is computed from delta. Fix backward.
 """
 
 import numpy as np

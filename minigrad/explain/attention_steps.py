@@ -17,6 +17,7 @@ from minigrad.explain.steps import (
     Grid,
     Limit,
     Operand,
+    Parts,
     Quantity,
     Rule,
     Step,
@@ -237,44 +238,40 @@ class Attention:
         out = Grid(self.out.name, self.out.source.value[None])
         yield self._delta_step(
             "M", "back through the output", f"Σ_k {h.delta}[i,k] {self.out.name}[c,k]", "i,c",
-            self._mean_delta, (h, self.deltas["H"]), out,
+            self._mean_delta, Grid(h.delta, self.deltas["H"]), out,
         )  # fmt: skip
         yield self._delta_step(
             "V", "the delta of the values", f"Σ_i {a.name}[{n}i,j] {r}{mean}", f"{n}j,d",
-            self._value_delta, grid(a), (m, self.deltas["M"]),
+            self._value_delta, grid(a), Grid(m.delta, self.deltas["M"]),
         )  # fmt: skip
         yield self._delta_step(
             "A", "the delta of the attention weights", f"Σ_d {mean} {r}{v.name}[{n}j,d]",
-            f"{n}i,j", self._weight_delta, (m, self.deltas["M"]), grid(v),
+            f"{n}i,j", self._weight_delta, Grid(m.delta, self.deltas["M"]), grid(v),
         )  # fmt: skip
         one = f"{a.name}[{n}i,j]"
         along = f"Σ_l {a.name}[{n}i,l] {a.delta}[{n}i,l]"
         yield self._delta_step(
             "S", "back through the softmax", f"{one} ({a.delta}[{n}i,j] - {along})", f"{n}i,j",
-            self._score_delta, grid(a), (a, self.deltas["A"]),
+            self._score_delta, grid(a), Grid(a.delta, self.deltas["A"]),
         )  # fmt: skip
         for letter, other, where in (("Q", k, "j"), ("K", q, "i")):
             right = f"Σ_{where} {s.delta}[{n}i,j] {other.name}[{n}{where},d]"
             unit = f"{n}i,d" if letter == "Q" else f"{n}j,d"
             yield self._delta_step(
                 letter, f"the delta of {_TITLES[letter]}", scaled(self.scale, right), unit,
-                self._projected_delta(letter), (s, self.deltas["S"]), grid(other),
+                self._projected_delta(letter), Grid(s.delta, self.deltas["S"]), grid(other),
             )  # fmt: skip
 
     def _delta_step(
-        self, letter: str, title: str, right: str, unit: str, parts: object, *grids: object
+        self, letter: str, title: str, right: str, unit: str, parts: Parts, *grids: Grid
     ) -> Step:
         symbol = self.of[letter]
-        rule = Rule(right, parts, unit)  # type: ignore[arg-type]
-        shown = [
-            one if isinstance(one, Grid) else Grid(one[0].delta, one[1])  # type: ignore[index]
-            for one in grids
-        ]
+        rule = Rule(right, parts, unit)
         tag = f"as {self.place.tag(*DELTA)}" if letter == "S" else f"as {BACK}"
         return Step(
             phase="backward", path=self.place.path, title=title, tag=tag, name=symbol.delta,
             rule=rule, values=self.deltas[letter], symbol=symbol,
-        ).drawn(*shown)  # fmt: skip
+        ).drawn(*grids)  # fmt: skip
 
     def _mean_delta(self, row: int, index: int, _: Limit) -> Sum:
         i, c = divmod(index, self.inner)
@@ -308,7 +305,7 @@ class Attention:
         # a (d - sum of a d) = a d - the sum of a a d
         return joined(sum_of_products(one, own), times(-1.0, sum_of_products(again, every, all_of)))
 
-    def _projected_delta(self, letter: str) -> object:
+    def _projected_delta(self, letter: str) -> Parts:
         other, where = ("K", "V") if letter == "Q" else ("Q", "Q")
 
         def parts(row: int, index: int, _: Limit) -> Sum:

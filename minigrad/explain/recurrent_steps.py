@@ -28,6 +28,8 @@ from minigrad.explain.steps import (
 from minigrad.layers import GRU
 from minigrad.layers.recurrent import Recurrent
 
+TIME_ACROSS: Final = (1, 0)
+"""The time from left to right."""
 _MOST_STEPS: Final = 16
 """Of more steps, a note has the last ones."""
 _BACK: Final = {
@@ -132,7 +134,7 @@ class Unrolled:
         right = f"{b}Σ_j {self.x.name}[t,j] {self.w.name}[j,c]{held}"
         if isinstance(self.layer, GRU):
             right += f" for c < {2 * self.units}"
-        grids = [Grid(self.x.name, self.x.values, across=True), self._grid("h")]
+        grids = [Grid(self.x.name, self.x.values, axes=TIME_ACROSS), self._grid("h")]
         gates = [name for name in self.gates if name != "k"]
         title = f"the sums of {', '.join(gates)} at each step"
         yield self._step("z", title, Rule(right, self._sums, "t,c", self._masks), *grids)
@@ -156,8 +158,8 @@ class Unrolled:
     def _grid(self, name: str, *, delta: bool = False) -> Grid:
         symbol = self.of[name]
         if delta:
-            return Grid(symbol.delta, self.deltas[name], across=True)
-        return Grid(symbol.name, symbol.values, across=True)
+            return Grid(symbol.delta, self.deltas[name], axes=TIME_ACROSS)
+        return Grid(symbol.name, symbol.values, axes=TIME_ACROSS)
 
     def _gate_step(self, name: str) -> Step:
         """Return the step of a gate or a state, by its side of the equation."""
