@@ -19,12 +19,12 @@ from weakref import ref
 import numpy as np
 
 from minigrad.core.layer import Layer, walk
-from minigrad.core.parameters import Parameter
+from minigrad.core.parameters import Parameter, Parameters
 from minigrad.util.config import Configurable
 from minigrad.util.random import is_rng, rng_state
 
 _SKIPPED = {
-    "trainer", "_parameters", "_places", "validation_seed", "_building",  # of layers
+    "trainer", "_parameters", "_places", "_sizes", "validation_seed", "_building",  # of layers
     "state", "steps", "learning_rate", "_first",  # of optimizers
 }  # fmt: skip
 """Attributes that are inputs of a program, or don't matter to it."""
@@ -129,6 +129,8 @@ class Contents:
             for key, item in x.items():
                 self._value(key, (path, "keys"))
                 self._value(item, (path, key))
+        elif isinstance(x, Parameters):
+            self._leaf(kind, path)  # their layers have them
         elif isinstance(x, Parameter):
             self._leaf((x.shape, x.trainable, x.learning_rate_factor, Same(x.source)), path)
             self._value(x.regularizer, (path, "regularizer"))

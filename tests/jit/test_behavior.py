@@ -350,3 +350,10 @@ def test_predict_from_many_rows_takes_few_shapes() -> None:
     for rows in (1, 3, 17, 30):
         found = model.predict(X[:rows], engine="jax")
         np.testing.assert_allclose(found, model.predict(X[:rows]), rtol=1e-12)
+
+
+def test_what_a_program_depends_on_does_not_change_by_training() -> None:
+    model = jitted(BatchNorm(), Tanh(), Dropout(0.1), optimizer=Adam())
+    before = Contents(model, model.trainer.loss, model.trainer.optimizer)
+    model.fit(X, Y, **OPTIONS)
+    assert before.difference(Contents(model, model.trainer.loss, model.trainer.optimizer)) is None
