@@ -294,6 +294,7 @@ def test_each_loss_is_usable():
             assert Settings(data=data, loss=loss).loss == loss
 
 
+@pytest.mark.slow
 def test_a_long_run_takes_no_more_memory(ask):
     ask("open", settings={"rows": 20, "hidden": [2]})
     for _ in range(40):
