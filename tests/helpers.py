@@ -20,6 +20,9 @@ from minigrad.core.layer import walk
 from minigrad.layers.pooling import GlobalPooling
 from minigrad.layers.recurrent import Recurrent
 
+_WITH_JAX = pytest.mark.skipif(find_spec("jax") is None, reason="JAX isn't installed")
+ENGINES = ["numpy", pytest.param("jax", marks=[pytest.mark.slow, _WITH_JAX])]
+
 
 def masked(layer: Layer, shape: Any) -> bool:
     """Whether an example takes a mask or a state, which `to_torch` and `to_keras` refuse."""

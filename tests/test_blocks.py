@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from helpers import says
+from helpers import ENGINES, says
 from minigrad import SGD, Adam, BatchNorm, Dense, Dropout, MSELoss, Sequential, Sigmoid
 from minigrad.blocks import block_gradient as engine
 
@@ -54,7 +54,7 @@ def test_million_rows_need_little_memory() -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("engine_name", ["numpy", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine_name", ENGINES)
 def test_accumulated_batches_are_one_batch(
     reduction: str, weighted: bool, engine_name: str
 ) -> None:
@@ -76,7 +76,7 @@ def test_accumulated_batches_are_one_batch(
         np.testing.assert_allclose(logs[name], values, rtol=1e-9)
 
 
-@pytest.mark.parametrize("engine_name", ["numpy", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine_name", ENGINES)
 def test_accumulation_is_a_sum_of_gradients_over_batches(engine_name: str) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(24, 3)), rng.normal(size=(24, 1))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad
-from helpers import says
+from helpers import ENGINES, says
 from minigrad import (
     SGD,
     BatchNorm,
@@ -546,7 +546,7 @@ def test_checkpoint_of_weights(tmp_path: Path) -> None:
         minigrad.load(tmp_path / "net-1.safetensors")
 
 
-@pytest.mark.parametrize("engine", ["numpy", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_moving_average_of_the_weights(engine: str) -> None:
     model, mean, steps = make(), ExponentialMovingAverage(decay=0.75), []
     model[0].trainable = False

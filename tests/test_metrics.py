@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import says
+from helpers import ENGINES, says
 from minigrad import (
     L2,
     SGD,
@@ -607,9 +607,8 @@ def test_named_metrics_of_probabilities() -> None:
     assert measured["log_loss"] == pytest.approx(measured["loss"], rel=1e-12)
 
 
-@pytest.mark.parametrize("jax", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_fit_and_evaluate_weight_the_metrics(jax: bool) -> None:
-    engine = "jax" if jax else "numpy"
+@pytest.mark.parametrize("engine", ENGINES)
+def test_fit_and_evaluate_weight_the_metrics(engine: str) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 2)), rng.integers(0, 2, size=50)
     weight = rng.integers(0, 3, size=50).astype(float)
