@@ -267,7 +267,7 @@ def test_the_arrays_equal_those_of_forward_and_backward():
 
 def test_the_sums_of_every_layer_add_up(layer_of_each_class):
     layer, shape = layer_of_each_class
-    if isinstance(shape[0], tuple) or layer.gives_mask:
+    if layer.gives_mask or not all(isinstance(n, int) for n in shape):
         return
     model = Sequential([layer, Flatten(), Dense(2)], input_shape=shape, rng=0)
     x = rows_for(layer, shape, 3)
@@ -292,7 +292,7 @@ def test_the_sums_of_every_layer_add_up(layer_of_each_class):
 
 def test_the_gradients_equal_those_of_training(layer_of_each_class):
     layer, shape = layer_of_each_class
-    if isinstance(shape[0], tuple) or layer.gives_mask:
+    if layer.gives_mask or not all(isinstance(n, int) for n in shape):
         return
     model = Sequential([layer, Flatten(), Dense(2)], input_shape=shape, rng=0)
     x = rows_for(layer, shape, 3)
