@@ -1,6 +1,7 @@
 """Each finding on a network with the fault and on one without it, and no false alarms."""
 
 import copy
+import functools
 import math
 import pickle
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,22 +32,26 @@ from minigrad import (
     Dropout,
     HingeLoss,
     HuberLoss,
+    KLDivLoss,
     L1Loss,
     Layer,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     Loss,
     Model,
     MSELoss,
     Normal,
     Optimizer,
     Parameter,
+    PoissonNLLLoss,
     ReLU,
     Residual,
     RMSprop,
     Sequential,
     Sigmoid,
     Softmax,
+    Softplus,
     Tanh,
 )
 from minigrad.data.rows import Rows
@@ -1048,7 +1054,11 @@ def test_no_loss_conflicts_with_a_linear_output(loss_example) -> None:
     loss, prediction, target = loss_example
     if prediction.ndim > 2:
         pytest.skip("a Dense has outputs of shape (batch, units) here")
-    last = [Sigmoid()] if isinstance(loss, BCELoss) else []
+    last: list[Any] = [Sigmoid()] if isinstance(loss, BCELoss) else []
+    if isinstance(loss, KLDivLoss):
+        last = [LogSoftmax()]
+    if isinstance(loss, PoissonNLLLoss) and not loss.log_input:
+        last = [Softplus()]
     x = np.random.default_rng(1).normal(size=(5, 4))
     model = net(Dense(8), Tanh(), Dense(prediction.shape[1]), *last)
     assert not model.diagnose(x, target, loss=loss, optimizer=SLOW)
@@ -1162,6 +1172,7 @@ def diagnosed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Return the kinds found on each model just before it is trained."""
     fit, found = Model.fit, []
 
+    @functools.wraps(fit)
     def diagnose_and_fit(self, x=None, y=None, **options):
         if y is not None:
             batch_size = options.get("batch_size", 32)
