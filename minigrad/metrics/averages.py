@@ -11,13 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from minigrad.data.arrays import Shape, as_weights, with_axes
 
 
-def spread(sample_weight: ArrayLike, shape: Shape) -> NDArray[np.float64]:
+def spread(sample_weight: ArrayLike | None, shape: Shape) -> NDArray[np.float64]:
     """Return weights of rows or of terms as an array of this shape, of which they have some axes.
+
+    Without weights, each counts 1.
 
     >>> spread([1, 2], (2, 3))
     array([[1., 1., 1.],
            [2., 2., 2.]])
     """
+    if sample_weight is None:
+        return np.ones(shape)
     return np.broadcast_to(with_axes(as_weights(sample_weight, shape), len(shape)), shape)
 
 

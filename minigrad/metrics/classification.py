@@ -251,7 +251,7 @@ def _label_counts(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return for each label how often it is right, how often it holds, and is predicted."""
     true, predicted = _labels(target, scores, threshold, owner)
-    weight = np.ones(()) if sample_weight is None else spread(sample_weight, scores.shape)
+    weight = spread(sample_weight, scores.shape)
     last = scores.shape[-1] if scores.ndim > 1 else 1
     hits, actual, claimed = (
         (weight * found).reshape(-1, last).sum(axis=0)

@@ -106,7 +106,7 @@ def log_loss(
     terms = -t * log_p - (1 - t) * log_q
     if labels in (None, "macro", "micro"):
         return average(terms, sample_weight)
-    weight = np.ones(terms.shape) if sample_weight is None else spread(sample_weight, terms.shape)
+    weight = spread(sample_weight, terms.shape)
     last = terms.shape[-1] if terms.ndim > 1 else 1
     columns = zip(terms.reshape(-1, last).T, weight.reshape(-1, last).T, strict=True)
     return of_labels(np.array([average(*column) for column in columns]), labels, "log_loss")
@@ -132,12 +132,9 @@ def _area(
     else:
         true = _probability(target, scores, owner) > 0.5
     columns = scores.shape[-1] if scores.ndim > 1 and labels != "micro" else 1
-    weight: Any = np.ones(scores.shape)
-    if sample_weight is not None:
-        weight = spread(sample_weight, shape)
-        weight = (
-            np.broadcast_to(weight[..., None], scores.shape) if shape != scores.shape else weight
-        )
+    weight = spread(sample_weight, shape)
+    if shape != scores.shape:  # a row has a weight, and a score for each class
+        weight = np.broadcast_to(weight[..., np.newaxis], scores.shape)
     if np.isnan(scores).any():
         return of_labels(np.full(columns, nan), labels, owner)
     cut = (a.reshape(-1, columns).T for a in (true, scores, weight))

@@ -100,7 +100,7 @@ def r2(
     if not np.isfinite(error).all():
         return math.nan
     t = np.asarray(target, dtype=np.float64).reshape(error.shape)
-    weight = np.ones(error.shape) if sample_weight is None else spread(sample_weight, error.shape)
+    weight = spread(sample_weight, error.shape)
     total = weight.sum(axis=0)
     if not np.all(total):
         return math.nan
