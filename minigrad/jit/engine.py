@@ -151,10 +151,6 @@ class JaxEngine:
         self._steps += len(js)
         return len(js)
 
-    def forward(self) -> Any:
-        """Return the jitted forward pass, for the validation data."""
-        return Forward(self.trainer.model)
-
     def run(self, feed: Feed) -> Iterator[Rows]:
         """Make the steps of some batches, and yield those of each call together.
 
