@@ -143,8 +143,9 @@ class Recurrent(Layer):
                 f"{self.label} expects {names}, got {1 + len(others)} inputs: only the mask may be "
                 "left out, and only with initial_state=True is there a first state"
             )
-        mask, start = (*others, None, None)[:2]
-        return (mask, start) if len(others) == 2 or not self.initial_state else (None, mask)
+        start = others[-1] if self.initial_state else None
+        mask = others[0] if len(others) > self.initial_state else None
+        return mask, start
 
     def _parameter(self, name: str, shape: Shape, rng: RNG) -> Parameter:
         option = name.removesuffix("_weight")  # of recurrent_weight
