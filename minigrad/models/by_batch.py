@@ -66,11 +66,13 @@ def step(
     if trainer.run is not None:
         raise RuntimeError("train_on_batch can't run inside fit of the same model: call it after")
     check = partial(validate, x, y, sample_weight, loss=trainer.loss)
-    last, form = trainer.by_batch, _form_of(x, y) if sample_weight is None else None
-    known = isinstance(last, BatchRun) and form is not None and form == last.form
-    rows = cast(BatchRun, last).rows(x, y) if known else check()
+    last, arrays = trainer.by_batch, _form_of(x, y) if sample_weight is None else None
+    if isinstance(last, BatchRun) and arrays is not None and arrays == last.arrays:
+        rows = last.rows(x, y)
+    else:
+        rows = check()
     run = _run_of(trainer, network, rows)
-    run.form = form
+    run.arrays = arrays
     return _loss_of(run.train(trainer, rows, check, metrics=return_dict), return_dict=return_dict)
 
 
@@ -103,7 +105,10 @@ class BeforeStep(LastGoodEpoch):
 
 
 class BatchRun(Run):
-    """A run whose batches come from the caller, one at a time; kept from call to call."""
+    """A run whose batches come from the caller, one at a time; kept from call to call.
+
+    `arrays` is the form of the latest arrays that were validated; see `_form_of`.
+    """
 
     place = "step {1}"
 
@@ -118,8 +123,7 @@ class BatchRun(Run):
             good=BeforeStep(model, trainer.optimizer),
             evaluation=Evaluation(model, loss, trainer.metrics, gradient.rows),
         )
-        self.form: Any = None
-        self._form = rows.form
+        self.arrays: Any = None
         self._large = [layer for _, layer in walk(model) if layer.min_batch_size > 1]
 
     def rows(self, x: Any, y: Any) -> Rows:
@@ -127,7 +131,7 @@ class BatchRun(Run):
 
         A NaN isn't looked for: it gives a loss or a gradient that isn't finite.
         """
-        form: Any = self._form
+        form: Any = cast(Rows, self.data).form
         return Rows(x, form.loss.match(y, (len(x), *form.output_shape)), None, form)
 
     def train(
