@@ -20,7 +20,7 @@ _NUMBER: Final = re.compile(r"(-?\d[\d.]*(?:e[+-]\d+)?)")
 _SHORT: Final = re.compile(r"(?!-0$)-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?(?:e-\d\d)?")
 """A number as it is written again, to at most six digits."""
 _LARGEST: Final = 2**30
-_FIRST: Final = 16
+_FIRST: Final = 8
 
 
 def moments(
@@ -28,7 +28,7 @@ def moments(
 ) -> tuple[list[int], Folded]:
     """Return the frames whose pages fit into `most` characters, evenly paced, and these folded.
 
-    Each round halves the gaps between frames and keeps the pages that are made.
+    The gaps between frames are halved until there is no room; the pages that are made stay.
     """
     made: dict[int, str] = {}
 
@@ -41,13 +41,13 @@ def moments(
 
     gaps = _FIRST
     (few, first), (chosen, text) = fold(gaps // 2), fold(gaps)
-    while len(chosen) < len(places):
-        added = min(gaps, len(places) - len(chosen))
+    while len(few) < len(chosen) < len(places):
         each = (text.size - first.size) / (len(chosen) - len(few))  # a later page adds no more
-        if text.size + added * each > most:
+        room = gaps + int((most - text.size) / each)
+        more = len(places) if room >= len(places) else 2 ** (room.bit_length() - 1)
+        if more <= gaps:
             break
-        gaps *= 2
-        (few, first), (chosen, text) = (chosen, text), fold(gaps)
+        gaps, (few, first), (chosen, text) = more, (chosen, text), fold(more)
     while text.size > most and gaps > 1:
         gaps //= 2
         chosen, text = fold(gaps)
