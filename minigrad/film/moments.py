@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -134,9 +133,14 @@ def _fixed_point(column: tuple[str, ...]) -> tuple[int, NDArray[np.int64]] | Non
     """Return the decimals of a column of numbers, and these without a point; None of texts."""
     if not all(_SHORT.fullmatch(text) and f"{float(text):.6g}" == text for text in column):
         return None
-    decimals = max(-int(Decimal(text).as_tuple().exponent) for text in column)
+    decimals = max(map(_decimals, column))
     made = [round(float(text) * 10**decimals) for text in column]
     return (decimals, np.array(made)) if max(map(abs, made)) < _LARGEST else None
+
+
+def _decimals(text: str) -> int:
+    digits, _, power = text.partition("e-")
+    return len(digits.partition(".")[2]) + int(power or 0)
 
 
 def _in_planes(changes: NDArray[np.int64]) -> str:
