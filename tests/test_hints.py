@@ -58,6 +58,20 @@ def make(*, units: int = 1, rng: int = 0) -> Any:
 
 
 @pytest.mark.parametrize(
+    "habit",
+    [
+        "model.compile('sgd', 'mse', ['mae']); assert 'mae' in model.metrics",
+        "assert Adam(0.5).learning_rate == SGD(0.5).learning_rate == 0.5",
+        "assert minigrad.CosineDecay(0.5, decay_steps=2)(0) == 0.5",
+        "assert minigrad.EarlyStopping('loss').monitor == 'loss'",
+        "assert minigrad.ReduceOnPlateau('loss').monitor == 'loss'",
+    ],
+)
+def test_a_habit_of_keras_works(habit: str) -> None:
+    exec(habit, {**globals(), "model": make()})
+
+
+@pytest.mark.parametrize(
     ("attempt", "remedy"),
     [
         ("model.get_weights()", "model.parameters.value"),
@@ -182,7 +196,7 @@ def test_callback_methods_of_keras(name: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("call", "parts"),
     [
-        (lambda m: m.compile("sgd", "mse"), ("compile", "got 2", "'optimizer', 'loss'")),
+        (lambda m: m.compile("sgd", "mse", [], {}), ("compile", "got 4", "'loss_weights'")),
         (lambda m: m.compile(optimizer="sgd", criterion="mse"), ("compile", "did you mean 'loss'")),
         (lambda m: m.fit(X, Y, initial_epoch=3), ("fit has no option 'initial_epoch'", "contin")),
         (lambda m: m.fit(X, Y, epoch=3), ("fit", "did you mean 'epochs'")),

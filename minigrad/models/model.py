@@ -174,10 +174,10 @@ class Model(BaseModel):
     @explained
     def compile(
         self,
-        *,
         optimizer: Optimizer | str,
         loss: Losses,
         metrics: Metrics = (),
+        *,
         loss_weights: Mapping[str, float] | Sequence[float] | None = None,
     ) -> None:
         """Set how the model is trained; its history goes on.
