@@ -246,7 +246,7 @@ class Model(BaseModel):
         validation_freq: int = 1,
         steps_per_epoch: int | None = None,
         accumulate: int = 1,
-        callbacks: Sequence[Callback | EpochFunction] = (),
+        callbacks: Sequence[Callback | EpochFunction] | None = None,
         verbose: Verbose = "auto",
         threads: int | None = None,
         engine: EngineName | JaxEngine = "numpy",

@@ -108,8 +108,7 @@ HINTS = {
     "trainable_variables": "read model.parameters",
     "trainable_weights": "read model.parameters", "weights": "read model.parameters",
     "zero_grad": "leave it out: backward assigns the gradients anew",
-    # attributes of what `fit` and `film` return
-    "history": 'the history is a dict itself, as in history["loss"]',
+    # attributes of what `film` returns
     "show": "end a notebook cell with the film, or use film.to_html(path)",
     # options
     "batch_first": "leave it out: the batch axis comes first",
