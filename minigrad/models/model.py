@@ -63,8 +63,9 @@ class Model(BaseModel):
     Args:
         network: the layer that computes the prediction; see `Sequential` for a chain of layers.
         inputs, outputs: or the inputs of a graph (`Input`), and what layers called on them give:
-            one, a list, or for outputs a dict. Several inputs are passed as a dict by name, several
-            outputs are a dict by their layers' names, or by those given.
+            one, a list, or for outputs a dict, by name or as `Model(inputs, outputs)`. Several
+            inputs are passed as a dict by name, several outputs are a dict by their layers' names,
+            or by those given.
         input_shape: the shape of one row, such as (2,); without it the first data builds the model.
         rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
             `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
@@ -89,10 +90,10 @@ class Model(BaseModel):
 
     def __init__(
         self,
-        network: Layer | None = None,
+        network: Layer | Input | Sequence[Input] | None = None,
+        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol] | None = None,
         *,
         inputs: Input | Sequence[Input] | None = None,
-        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol] | None = None,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
         dtype: DType = "float64",
@@ -103,16 +104,13 @@ class Model(BaseModel):
             if inputs is not None or outputs is not None:
                 raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")
         else:
-            if network is not None:
-                raise TypeError(
-                    f"{self.label} expects a layer as network, got {network!r}: "
-                    "pass inputs= and outputs= by name"
-                )
+            if network is not None and inputs is not None:
+                raise TypeError(f"{self.label} got inputs twice: by position and by name")
             if input_shape is not None:
                 raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
             from minigrad.graphs.graph import graph_of
 
-            network = graph_of(inputs, outputs, self.label)
+            network = graph_of(inputs if network is None else network, outputs, self.label)
             input_shape = network.input_shapes
         self.validation_seed: int | None = None
         """Chooses the rows that `validation_split` holds out; None before the first of them."""
