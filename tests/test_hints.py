@@ -80,6 +80,38 @@ def test_a_habit_of_keras_works(habit: str) -> None:
     exec(habit, {**globals(), "model": make()})
 
 
+@pytest.mark.parametrize("first", [[Input((2,))], []])
+def test_a_model_made_layer_by_layer(first: list[Any]) -> None:
+    model = Sequential(rng=0)
+    for layer in [*first, Dense(3, "tanh"), Dense(1)]:
+        model.add(layer)
+    model.compile("sgd", "mse")
+    assert bool(first) is (model.output_shape is not None)
+    model.fit(X, Y, verbose=0)
+    expected = make()
+    expected.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X), strict=True)
+    with says(TypeError, "built", "Sequential([*model.layers, ...])"):
+        model.add(Dense(1))
+
+
+def test_a_layer_that_can_not_be_added() -> None:
+    model = Sequential(input_shape=(2,))
+    for use in (lambda m: m.forward(X), lambda m: m.parameters, lambda m: m.compile("sgd", "mse")):
+        with says(ValueError, "Sequential needs at least one layer"):
+            use(model)
+    with says(ValueError, "input_shape=(2,)", "Input((3,))"):
+        model.add(Input((3,)))
+    with says(TypeError, "layers[0]", "'relu'", "ReLU()"):
+        model.add("relu")
+    model.add(Dense(3))
+    with says(TypeError, "layers[1]", "Input comes first"):
+        model.add(Input((2,)))
+    with says(ValueError, "Dense", "twice"):
+        model.add(model[0])
+    assert model.predict(X).shape == (8, 3)
+
+
 @pytest.mark.parametrize(
     ("attempt", "remedy"),
     [
@@ -87,7 +119,6 @@ def test_a_habit_of_keras_works(habit: str) -> None:
         ("model.set_weights([])", "model.parameters.value"),
         ("model.get_layer('dense_1')", 'model["dense_1"]'),
         ("model.count_params()", "model.parameters.size"),
-        ("unbuilt.add(layer)", "model.layers.append(layer)"),
         ("model.state_dict()", "dict(model.named_parameters())"),
         ("model.zero_grad()", ""),
         ("model.weights", "model.parameters"),
@@ -106,16 +137,14 @@ def test_a_habit_of_keras_works(habit: str) -> None:
     ],
 )
 def test_attribute_of_another_library(attempt: str, remedy: str, tmp_path: Path) -> None:
-    model, unbuilt = make(), Sequential([Dense(2)])
-    names = {**globals(), "model": model, "unbuilt": unbuilt, "x": X, "y": Y, "layer": Dense(1)}
+    model = make()
+    names = {**globals(), "model": model, "x": X, "y": Y}
     names |= {"path": tmp_path / "file", "dtype": "float32"}
     names["film"] = model.film(X, Y, frames=3, epochs=3, verbose=0)
     names["history"] = model.history
     with pytest.raises(AttributeError) as caught:
         eval(attempt, names)
     assert remedy in str(caught.value)
-    if "append" in remedy:
-        names["model"] = unbuilt
     if "load" in remedy:
         model.save_weights(tmp_path / "file")
     if remedy and "..." not in remedy:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import Never, Self, override
 
-from minigrad.core.chain import Chain
+from minigrad.core.chain import Chain, name_layers
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.model import BaseModel
@@ -124,6 +124,23 @@ class Model(BaseModel):
         return super().build(input_shape, rng)
 
     @override
+    def check_built(self) -> None:
+        self._build_if_known()
+        super().check_built()
+
+    @override
+    def _build_if_needed(self, x: Data) -> None:
+        self._build_if_known()
+        super()._build_if_needed(x)
+
+    def _build_if_known(self) -> None:
+        """Build a chain that was made layer by layer, if its input shape is known."""
+        if self.output_shape is None and isinstance(self.network, Chain):
+            name_layers(self.network.layers, self.label)
+            if self.input_shape is not None:
+                self.build_for(self.input_shape)
+
+    @override
     def _gather(self) -> None:
         from minigrad.graphs.graph import connect
         from minigrad.models.assignments import refuse_assignments
@@ -194,6 +211,7 @@ class Model(BaseModel):
                 loss that takes logits gets a UserWarning.
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
+        self._build_if_known()
         optimizer.check_owner(p for _, p in self.named_parameters())
         loss = self._as_loss(loss)
         if loss_weights is not None:
@@ -491,6 +509,7 @@ class Model(BaseModel):
         """Print a table of the layers: shapes, parameters, and whether they are trained."""
         from minigrad.summary import summary
 
+        self._build_if_known()
         print(summary(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -84,7 +84,6 @@ _HERE = "all names are in minigrad itself, as in minigrad.ReLU"
 HINTS = {
     "Activation": "it is a base class: use ReLU(), or Dense(3, activation='relu')",
     # attributes of Keras's and PyTorch's models and layers
-    "add": "pass the layers as a list, Sequential([...]), or use model.layers.append(layer)",
     "add_weight": "in build, assign a Parameter, as in self.weight = Parameter(array)",
     "count_params": "read model.parameters.size",
     "cpu": "all arrays are NumPy's", "cuda": "all arrays are NumPy's",
