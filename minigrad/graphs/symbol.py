@@ -99,10 +99,11 @@ def call(layer: Any, inputs: tuple[Any, ...], unknown: Iterable[str] = ()) -> Sy
     first = inputs[0] if len(inputs) == 1 else None
     if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
         inputs = (*first,)
-    for name in unknown:
+    if names := [*unknown]:
+        ways = [way for name in names if (way := guess(name, ()))] or ["pass options to its class"]
         raise TypeError(
-            f"a call of {layer.label} expects inputs only, got '{name}': "
-            f"{guess(name, ()) or 'pass options to its class'}"
+            f"a call of {layer.label} expects inputs only, got {', '.join(map(repr, names))}: "
+            f"{'; '.join(ways)}"
         )
     if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
         got = ", ".join(map(kind_of, inputs)) or "nothing"
