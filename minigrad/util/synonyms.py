@@ -27,8 +27,9 @@ SYNONYMS = {
     "root_mean_squared_error": "rmse",
     "smooth_l1": "huber", "sparse_categorical_accuracy": "accuracy",
     "sparse_categorical_crossentropy": "cross_entropy", "val_acc": "val_accuracy",
-    "sigmoid_focal": "focal_with_logits", "sparse_top_k_categorical_accuracy": "top_5_accuracy",
-    "top_k_categorical_accuracy": "top_5_accuracy", "triplet": "triplet_margin",
+    "sigmoid_focal": "focal_with_logits",
+    "sparse_top_k_categorical_accuracy": "top_5_accuracy top_k_accuracy",
+    "top_k_categorical_accuracy": "top_5_accuracy top_k_accuracy", "triplet": "triplet_margin",
     # initializers
     "glorot": "glorot_uniform glorot_normal", "he": "he_uniform he_normal",
     "kaiming": "he_uniform he_normal", "kaiming_normal": "he_normal",
