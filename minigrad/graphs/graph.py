@@ -266,7 +266,8 @@ class Graph(Layer):
 def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     """Return the graph between inputs and outputs, which are symbols: one, a list or a dict."""
     if isinstance(inputs, Layer) or inputs is None or outputs is None:
-        way = ": a subclass passes its layers, as in super().__init__(Chain([...]))" * (not inputs)
+        hint = ": a subclass passes its layers, as in super().__init__(Chain([...]))"
+        way = hint if inputs is None else ""
         raise TypeError(f"{owner} expects a layer, or inputs= and outputs=, got {inputs!r}{way}")
     given: list[Any] = [*inputs] if isinstance(inputs, (list, tuple)) else [inputs]
     for place, symbol in enumerate(given):

@@ -29,8 +29,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias
 
 from typing_extensions import dataclass_transform
 
-from minigrad.util.names import nearest
-
 T = TypeVar("T")
 P = ParamSpec("P")
 Given = TypeVar("Given")
@@ -160,14 +158,11 @@ def explained(method: Callable[P, T]) -> Callable[P, T]:
 
 def refuse_unknown(cls: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> None:
     """Refuse arguments that a class or a method doesn't take."""
+    from minigrad.util.arguments import refuse_names, refuse_places
+
     known = inspect.signature(cls).parameters.values()
     places = [a.name for a in known if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in known):
-        from minigrad.util.arguments import refuse_places
-
         refuse_places(cls, places, len(args))
-    for name in given:
-        if name not in arguments(cls):
-            raise TypeError(
-                f"{cls.__name__} has no option '{name}': {nearest(name, arguments(cls))}"
-            )
+    if given:
+        refuse_names(cls.__name__, given, arguments(cls))

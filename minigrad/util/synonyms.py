@@ -84,7 +84,6 @@ _HERE = "all names are in minigrad itself, as in minigrad.ReLU"
 HINTS = {
     "Activation": "it is a base class: use ReLU(), or Dense(3, activation='relu')",
     # attributes of Keras's and PyTorch's models and layers
-    "add": "pass the layers as a list, Sequential([...]), or use model.layers.append(layer)",
     "add_weight": "in build, assign a Parameter, as in self.weight = Parameter(array)",
     "count_params": "read model.parameters.size",
     "cpu": "all arrays are NumPy's", "cuda": "all arrays are NumPy's",
@@ -108,8 +107,7 @@ HINTS = {
     "trainable_variables": "read model.parameters",
     "trainable_weights": "read model.parameters", "weights": "read model.parameters",
     "zero_grad": "leave it out: backward assigns the gradients anew",
-    # attributes of what `fit` and `film` return
-    "history": 'the history is a dict itself, as in history["loss"]',
+    # attributes of what `film` returns
     "show": "end a notebook cell with the film, or use film.to_html(path)",
     # options
     "batch_first": "leave it out: the batch axis comes first",
