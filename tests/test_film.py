@@ -31,7 +31,7 @@ from minigrad import (
     Sigmoid,
 )
 from minigrad.film import Film
-from minigrad.film.moments import folded
+from minigrad.film.moments import folded, moments
 from minigrad.film.scenes import spread
 
 RNG = np.random.default_rng(0)
@@ -217,6 +217,22 @@ def test_folded_pages_unfold(count):
         body = "".join(columns[p][row] if isinstance(p, int) else p for p in pieces).split("\n")
         lines = [body.pop(0) if line is None else line for line in made["shell"]]
         assert "\n".join(lines) == page
+
+
+@pytest.mark.parametrize("most", [1, 3_000, 20_000, 1_000_000])
+def test_moments_fit_and_are_written_once(most):
+    written = []
+
+    def page(frame):
+        written.append(frame)
+        return "\n".join(["<b>", *map(str, np.random.default_rng(frame).normal(size=50)), "</b>"])
+
+    chosen, text = moments(page, range(300), most)
+    assert len(written) == len({*written, *chosen}) <= max(9, len(chosen))
+    assert (len(chosen) == 300) == (most == 1_000_000)
+    assert text.size <= most or len(chosen) == 2
+    assert (chosen[0], chosen[-1]) == (0, 299)
+    assert np.ptp(np.diff(chosen)) <= 1  # evenly spaced
 
 
 def residual():
