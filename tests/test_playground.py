@@ -691,6 +691,21 @@ class TestPage:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_the_command_opens_a_page_that_trains_within_five_seconds(browser):
+    browser.show(1280, 900, still=False)
+    start = time.monotonic()
+    command = [sys.executable, "-m", "minigrad.playground", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        browser.call("Page.navigate", url=server.stdout.readline().split()[-1])
+        wait(browser, "window.playground?.frame?.epoch > 0")
+        taken = time.monotonic() - start
+        server.terminate()
+    print(f"{taken:.1f} seconds to the first epochs")
+    assert taken < 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 def test_two_pages_train_apart(server, browser, tmp_path):
     other = Browser(tmp_path)
     try:

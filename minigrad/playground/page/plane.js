@@ -227,7 +227,7 @@ export function drawThumbnail(canvas, name) {
   if (name === "blobs") [[0, 0.65, 0], [-0.6, -0.45, 1], [0.6, -0.45, 2]].forEach(([x, y, k]) => each(7, (t) => dot(x + 0.3 * Math.cos(7 * t), y + 0.3 * Math.sin(7 * t), k)));
   if (name === "wave") each(24, (t) => dot(2 * t - 1, 0.8 * Math.sin(7.5 * t - 3.75), 1));
   if (name === "total") each(6, (s) => each(6, (t) => { context.fillStyle = css(ramp[Math.round(255 * (s + t) / 2)]); context.fillRect(4 + s * (width - 16), height - 12 - t * (height - 16), 8, 8); }));
-  if (name === "gaussian_sum") each(6, (s) => each(6, (t) => { context.fillStyle = css(ramp[Math.round(127.5 + 127 * Math.cos(2 * Math.PI * s) * Math.sin(Math.PI * (2 * t - 1)))]); context.fillRect(4 + s * (width - 16), height - 12 - t * (height - 16), 8, 8); }));
+  if (name === "gaussian_sum") each(11, (s) => each(11, (t) => { context.fillStyle = css(ramp[Math.round(127.5 + 127 * Math.sin(3 * Math.PI * s) * Math.sin(Math.PI * (2 * t - 1)))]); context.fillRect(4 + s * (width - 12), height - 8 - t * (height - 12), 4, 4); }));
   if (name === "digits") {
     const rows = ["00111100", "01000110", "00000110", "00011100", "00000110", "01000110", "00111100", "00000000"];
     drawDigit(context, [...rows.join("")].map(Number), 4, 4, width - 8, height - 8);
