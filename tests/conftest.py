@@ -13,6 +13,7 @@ from registered_examples import (
     INITIALIZERS,
     LAYERS,
     LOSSES,
+    ONE_OF_EACH,
     OPTIMIZERS,
     REGULARIZERS,
 )
@@ -37,11 +38,8 @@ def any_layer_example(request):
     return copy.deepcopy(request.param)
 
 
-FIRST = {type(layer): (layer, shape) for layer, shape in reversed([*LAYERS, *GRAPHS])}
-
-
 @pytest.fixture(
-    params=all_slow_but([*LAYERS, *GRAPHS], *FIRST.values()), ids=lambda e: f"{e[0]!r}-{e[1]}"
+    params=all_slow_but([*LAYERS, *GRAPHS], *ONE_OF_EACH), ids=lambda e: f"{e[0]!r}-{e[1]}"
 )
 def layer_of_each_class(request):
     """As `any_layer_example`, but only with `-m slow` more than one of each class."""

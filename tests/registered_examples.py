@@ -313,6 +313,11 @@ GRAPHS = [
     (Model(Graph({"a": (3,), "b": (2,)}, SIAMESE, "last"), name="siamese"), ((3,), (2,))),
 ]
 
+ONE_OF_EACH = list(
+    {type(layer): (layer, shape) for layer, shape in [*GRAPHS[::-1], *LAYERS[::-1]]}.values()
+)
+"""The first example of each layer."""
+
 _RNG = np.random.default_rng(0)
 _TARGETS = _RNG.normal(size=(5, 3))
 _LABELS = _RNG.integers(0, 2, size=(5, 3)).astype(float)

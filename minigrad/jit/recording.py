@@ -111,7 +111,8 @@ def _creator(name: str) -> Callable[..., Any]:
             dtype = options.get("dtype", args[1] if len(args) > 1 else None)
             order = options.get("order") or _ORDERS.get(name, "K")
             copy = bool(options.get("copy", name == "array"))
-            return source.astype(dtype or source.dtype, order=order, copy=copy)
+            made = source.astype(dtype or source.dtype, order=order, copy=copy)
+            return made[None] if name in _ORDERS and not made.shape else made  # never of no axis
         if isinstance(source, (list, tuple)) and not is_constant(source):
             return np.stack([_CREATORS["asarray"](item) for item in source])
         made = original(*concrete(args), **concrete(options))

@@ -41,7 +41,7 @@ from minigrad import (
 from minigrad.checks.single import model_of
 from minigrad.core.layer import walk
 from minigrad.util.random import is_rng, rng_state
-from registered_examples import JOINT, LOSSES
+from registered_examples import JOINT, LOSSES, ONE_OF_EACH, OPTIMIZERS
 
 pytest.importorskip("jax")
 
@@ -105,9 +105,7 @@ def jitted(layers, *, loss=None, optimizer=None, dtype="float64", **options) -> 
     return model
 
 
-@DTYPES
-def test_layers(any_layer_example, dtype: str) -> None:
-    layer, shape = any_layer_example
+def check_layer(layer: Layer, shape, dtype: str = "float64") -> None:
     x, model = rows_for(layer, shape), model_of(layer, shape, dtype=dtype)
     y = np.random.default_rng(3).normal(size=model.predict(x).shape)
     model.compile(optimizer=SGD(learning_rate=0.1), loss=MSELoss())
@@ -115,6 +113,15 @@ def test_layers(any_layer_example, dtype: str) -> None:
     if dtype == "float64":
         found = model.predict(x, engine="jax")
         np.testing.assert_allclose(found, model.predict(x), rtol=1e-12, atol=1e-14)
+
+
+def test_layers(any_layer_example) -> None:
+    check_layer(*any_layer_example)
+
+
+@pytest.mark.parametrize("example", ONE_OF_EACH, ids=lambda e: repr(e[0]))
+def test_layers_in_float32(example) -> None:
+    check_layer(*copy.deepcopy(example), "float32")
 
 
 @pytest.mark.parametrize(("loss", "prediction", "target"), LOSSES, ids=lambda e: str(e)[:30])
@@ -128,12 +135,20 @@ def test_losses(loss: Loss, prediction, target, weighted: bool) -> None:
     check_same(model, prediction, target, sample_weight=weight)
 
 
-@DTYPES
-def test_optimizers(optimizer: Optimizer, dtype: str) -> None:
-    """Three steps with a state, of which a frozen layer has none."""
+def check_optimizer(optimizer: Optimizer, dtype: str) -> None:
+    """Compare three steps with a state, of which a frozen layer has none."""
     model = jitted([Dense(4, "tanh"), Dense(3), Dense(2)], optimizer=optimizer, dtype=dtype)
     model[1].trainable = False
     check_same(model, X, Y, batch_size=7)
+
+
+def test_optimizers(optimizer: Optimizer) -> None:
+    check_optimizer(optimizer, "float64")
+
+
+@pytest.mark.parametrize("cls", sorted({type(o) for o in OPTIMIZERS}, key=lambda c: c.__name__))
+def test_optimizers_in_float32(cls: type[Optimizer]) -> None:
+    check_optimizer(cls(), "float32")
 
 
 def test_regularizers(regularizer: Regularizer) -> None:
@@ -185,8 +200,7 @@ def test_masks(masked: Layer) -> None:
     np.testing.assert_allclose(model.predict(x, engine="jax"), model.predict(x), rtol=1e-12)
 
 
-@pytest.mark.parametrize("steps", [1, 7, 40])
-@DTYPES
+@pytest.mark.parametrize(("steps", "dtype"), [(1, "float64"), (7, "float64"), (40, "float32")])
 def test_recurrent_layers_as_loops(steps: int, dtype: str) -> None:
     """Long ones run as loops, and short ones unrolled."""
     layers = [LSTM(3, return_sequences=True), GRU(3, return_sequences=True, go_backwards=True)]

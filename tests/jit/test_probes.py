@@ -772,8 +772,9 @@ def build_and_run(body: str, run) -> list:
     model = Sequential([Dense(4), layer, Dense(2)], input_shape=(3,), rng=0)
     model.compile(optimizer=SGD(), loss="mse")
     found = []
-    for change in CHANGES.values():
-        change(model)
+    reads = "self" in body or "TABLE" in body
+    for name in CHANGES if reads else ["nothing", "weight"]:
+        CHANGES[name](model)
         found += [run(model), run(model)]
     return found
 
