@@ -45,7 +45,7 @@ def memory(process: int) -> float:
     """Return the resident memory of a process in MB."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     assert found
-    return int(found[1]) / 1000
+    return int(found[1]) * 1024 / 1e6
 
 
 def train(page: Page, seconds: float) -> dict[str, Any]:
