@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 
@@ -194,7 +192,7 @@ def test_every_number_of_an_unrolled_layer_is_what_its_equation_says(kind, optio
     names = {step.name for step in explanation.steps}
     assert {"z", "h", "∂J/∂h", "∂J/∂z", "∂J/∂W", "∂J/∂U"} <= names
     text = explanation.text(row=1, most=ALL)
-    assert adds_up(re.sub(r"^.* = h_before = .*$", "", text, flags=re.M)) > 40
+    assert adds_up(text) > 40
     assert max(map(len, text.splitlines())) <= 80
     assert ("the mask switches off the steps 0: h stays" in text) == (mask is not None)
     open_names = without_equation(

@@ -12,6 +12,7 @@ import pytest
 from browser import CHROMIUM, CONTRAST, Browser, text, troubles
 from helpers import slow
 from minigrad import (
+    LSTM,
     SGD,
     Add,
     Conv2D,
@@ -533,5 +534,23 @@ def test_a_convolution_is_images_with_its_window_its_kernel_and_their_products(b
     conv = explanation["conv2d_1"].layer
     expected = x[0, 1:4, 2:5, 0] * conv.weight.value[:, :, 0, 1]
     assert told == pytest.approx(expected.ravel().tolist(), rel=0.1, abs=1e-3)
+    assert browser.js(CONTRAST) == []
+    assert troubles(browser) == []
+
+
+@pytest.mark.slow
+def test_the_sums_of_gates_have_their_names_beside_them(browser, tmp_path):
+    model = Sequential([LSTM(2), Dense(1)], input_shape=(3, 2), rng=1)
+    explanation = model.explain(np.ones((1, 3, 2)), np.ones((1, 1)), loss=MSELoss())
+    open_page(browser, explanation, tmp_path)
+    for name in ("z", "∂J/∂z"):
+        step = next(i for i, step in enumerate(explanation.steps) if step.name == name)
+        browser.js(f"goTo({step})")
+        assert signs(browser, "#grids .made .block") == ["i", "f", "g", "o"]
+        tops = "e => Math.round(e.getBoundingClientRect().top)"
+        first = "[...document.querySelectorAll('.made .cell')].filter((_, i) => i % 6 === 0)"
+        last = "[...document.querySelectorAll('.made .block')]"
+        cells, names = (browser.js(f"{found}.map({tops})") for found in (first, last))
+        assert all(0 < name - cell < 24 for cell, name in zip(cells, names, strict=True))
     assert browser.js(CONTRAST) == []
     assert troubles(browser) == []

@@ -31,7 +31,7 @@ from minigrad import (
     Sigmoid,
 )
 from minigrad.film import Film
-from minigrad.film.moments import folded
+from minigrad.film.moments import folded, moments
 from minigrad.film.scenes import spread
 
 RNG = np.random.default_rng(0)
@@ -219,6 +219,22 @@ def test_folded_pages_unfold(count):
         assert "\n".join(lines) == page
 
 
+@pytest.mark.parametrize("most", [1, 3_000, 20_000, 1_000_000])
+def test_moments_fit_and_are_written_once(most):
+    written = []
+
+    def page(frame):
+        written.append(frame)
+        return "\n".join(["<b>", *map(str, np.random.default_rng(frame).normal(size=50)), "</b>"])
+
+    chosen, text = moments(page, range(300), most)
+    assert len(written) == len({*written, *chosen}) <= max(9, len(chosen))
+    assert (len(chosen) == 300) == (most == 1_000_000)
+    assert text.size <= most or len(chosen) == 2
+    assert (chosen[0], chosen[-1]) == (0, 299)
+    assert np.ptp(np.diff(chosen)) <= 1  # evenly spaced
+
+
 def residual():
     return make(Dense(4), Residual([Dense(4), ReLU()]), Dense(1)), X, Y
 
@@ -297,7 +313,7 @@ def test_films_side_by_side(tmp_path):
     assert [film["title"] for film in told["films"]] == ["0.1 </script>", "0.2 </script>"]
     assert told["films"][0]["lines"] == [["a", 1.0]]
     assert "srcdoc" in films[0].beside(films[1])._repr_html_()
-    assert repr(films[0].beside(films[1])).startswith("Program(Film(")
+    assert repr(films[0].beside(films[1])).startswith("Films(Film(")
 
 
 def test_a_film_is_copied_and_pickled():

@@ -227,7 +227,10 @@ def family(place: Place) -> Rule | None:
 
 
 def _recurrent(place: Place) -> Rule | None:
-    """Write the gates of one unit at one step; each z is b + Σ x w + Σ h u."""
+    """Write the gates of one unit at one step that no mask switches off.
+
+    Each z is b + Σ x w + Σ h u.
+    """
     layer = cast("Recurrent", place.layer)
     if layer.return_state:
         return None
@@ -284,13 +287,7 @@ def _recurrent(place: Place) -> Rule | None:
         )
         return [head, *(f"  {gate} = {f:{width}} = {number(v)}" for gate, f, v in told)]
 
-    def parts(row: int, index: int, _: Limit) -> Sum | Written:
-        step, unit = unit_at(index)
-        if masked(row, step):  # the state of the last real step, or the first state
-            return sum_of([("h_before", float(states[0][real.count[step + 1, row], unit, row]))])
-        return gates(row, index)[-1][1]
-
-    return Rule(right, parts, note=note)
+    return Rule(right, lambda row, index, _: gates(row, index)[-1][1], note=note)
 
 
 def _embedding(place: Place) -> Rule:

@@ -43,7 +43,21 @@ function drawGrid(grid, result) {
   const across = shape.length === 2 && axes[0] === 1 ? ", time →" : "";
   const caption = make("figcaption", {}, typeset(name), cut, across);
   const panels = drawPanels(panelsOf(grid), shape[axes.at(-1)]);
+  if (grid.blocks) nameBlocks(panels.firstChild, grid);
   return make("figure", { className: result ? "made" : "" }, caption, panels);
+}
+
+// Write the name of each block of rows, such as that of a gate, before it.
+function nameBlocks(cells, { blocks, shape, of, axes: [down] }) {
+  const rows = of[down] / blocks.length;
+  const shown = blocks.filter((_, i) => i * rows < shape[down]);
+  cells.style.gridTemplateColumns = `auto ${cells.style.gridTemplateColumns}`;
+  cells.prepend(...shown.map((block, i) => {
+    const made = make("div", { className: "block" }, typeset(block));
+    const end = Math.min((i + 1) * rows, shape[down]);
+    made.style.gridArea = `${i * rows + 1} / 1 / ${end + 1} / 2`;
+    return made;
+  }));
 }
 
 // Matrices of some columns; their numbers are written where there is room.

@@ -124,6 +124,8 @@ class _Row:
                 "origin": grid.origin or [0] * whole.ndim, "kernel": grid.kernel,
                 "values": [f"{value + 0.0:.4g}" for value in part.ravel().tolist()],
             }  # fmt: skip
+            if len(grid.blocks) > 1:
+                self._grids[key]["blocks"] = [*grid.blocks]
         return key
 
     def _add_cells(self) -> None:

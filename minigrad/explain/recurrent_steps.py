@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from minigrad.data.arrays import Array
-from minigrad.explain.arithmetic import GATES, derivative_rule
+from minigrad.explain.arithmetic import GATES, derivative_rule, family
 from minigrad.explain.equations import BACK, DELTA, FORWARD
 from minigrad.explain.formula import evaluate, write
 from minigrad.explain.places import Names, Place
@@ -16,6 +16,7 @@ from minigrad.explain.steps import (
     Factors,
     Grid,
     Limit,
+    Parts,
     Rule,
     Step,
     Sum,
@@ -147,6 +148,23 @@ class Unrolled:
                                  self._grid("h"))  # fmt: skip
             elif name != "z":
                 yield self._gate_step(name)
+        if rule := family(self.place):
+            rule = rule._replace(parts=self._output(rule.parts))
+            yield self.place.output_step("the output", f"as {FORWARD}", rule)
+
+    def _output(self, parts: Parts) -> Parts:
+        """Return the parts of the output; a masked step has the state h that it keeps."""
+
+        def of_output(row: int, index: int, limit: Limit) -> Sum | Written:
+            sequences = self.layer.return_sequences
+            t, k = divmod(index, self.units) if sequences else (self.time - 1, index)
+            if self.backwards and not (sequences and self.layer.restores_order):
+                t = self.time - 1 - t
+            if self._masked(row, t):
+                return sum_of([self._number(row, "h", t, k)])
+            return parts(row, index, limit)
+
+        return of_output
 
     def _step(self, name: str, title: str, rule: Rule, *grids: Grid) -> Step:
         symbol = self.of[name]
@@ -157,9 +175,10 @@ class Unrolled:
 
     def _grid(self, name: str, *, delta: bool = False) -> Grid:
         symbol = self.of[name]
-        if delta:
-            return Grid(symbol.delta, self.deltas[name], axes=TIME_ACROSS)
-        return Grid(symbol.name, symbol.values, axes=TIME_ACROSS)
+        called = symbol.delta if delta else symbol.name
+        values = self.deltas[name] if delta else symbol.values
+        blocks = self.gates[: values.shape[-1] // self.units] if name == "z" else ""
+        return Grid(called, values, axes=TIME_ACROSS, blocks=blocks)
 
     def _gate_step(self, name: str) -> Step:
         """Return the step of a gate or a state, by its side of the equation."""

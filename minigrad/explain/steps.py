@@ -134,7 +134,8 @@ class Grid(NamedTuple):
 
     A part of an array begins at the index `origin` of it. `axes` are those of the rows and of the
     columns, by default the last two; the array has a matrix for each index of the others.
-    A page draws the products with a `kernel` beside it.
+    A page draws the products with a `kernel` beside it. `blocks` has a letter for each of the equal
+    blocks of rows, such as the gates.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Grid(NamedTuple):
     origin: tuple[int, ...] = ()
     axes: tuple[int, int] | None = None
     kernel: bool = False
+    blocks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

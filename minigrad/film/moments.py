@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.film.scenes import deflated, packed, spread
+from minigrad.film.scenes import deflated, packed
 
 _TOKEN: Final = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.e+-]*)')
 """A text or a number in JSON."""
@@ -25,21 +26,31 @@ _FIRST: Final = 8
 def moments(
     page: Callable[[int], str], places: Sequence[float], most: int
 ) -> tuple[list[int], Folded]:
-    """Return the frames whose pages fit into `most` characters, evenly paced, and these folded."""
+    """Return the frames whose pages fit into `most` characters, evenly paced, and these folded.
+
+    The gaps between frames are halved until there is no room; the pages that are made stay.
+    """
     made: dict[int, str] = {}
 
-    def fold(count: int) -> tuple[list[int], Folded]:
-        chosen = spread(places, count)
-        for i in chosen:
-            made[i] = made.get(i) or page(i)
+    def fold(gaps: int) -> tuple[list[int], Folded]:
+        grid = np.linspace(places[0], places[-1], gaps + 1)
+        halved: list[int] = np.unique(np.searchsorted(places, grid)).tolist()
+        chosen = halved if gaps < len(places) else list(range(len(places)))
+        made.update((i, page(i)) for i in chosen if i not in made)
         return chosen, folded([made[i] for i in chosen])
 
-    (few, first), (chosen, text) = fold(_FIRST), fold(2 * _FIRST)
-    while len(few) < len(chosen) and text.size < most:  # each page adds at most as much
-        room = (most - text.size) * (len(chosen) - len(few)) // max(1, text.size - first.size)
-        (few, first), (chosen, text) = (chosen, text), fold(len(chosen) + max(0, room))
-    while text.size > most and len(chosen) > 1:
-        chosen, text = fold(len(chosen) * most * 9 // text.size // 10)
+    gaps = _FIRST
+    (few, first), (chosen, text) = fold(gaps // 2), fold(gaps)
+    while len(few) < len(chosen) < len(places):
+        each = (text.size - first.size) / (len(chosen) - len(few))  # a later page adds no more
+        room = gaps + int((most - text.size) / each)
+        more = len(places) if room >= len(places) else 2 ** (room.bit_length() - 1)
+        if more <= gaps:
+            break
+        gaps, (few, first), (chosen, text) = more, (chosen, text), fold(more)
+    while text.size > most and gaps > 1:
+        gaps //= 2
+        chosen, text = fold(gaps)
     return chosen, text
 
 
@@ -93,18 +104,26 @@ def folded(pages: Sequence[str]) -> Folded:
 
 
 def _template(rows: Sequence[list[str]]) -> tuple[list[str | int], list[tuple[str, ...]]]:
+    if len(rows) == 1:
+        return ["".join(rows[0])], []
     template: list[str | int] = []
     same: list[str] = []
     columns: dict[tuple[str, ...], int] = {}
-    for column in (one for whole in zip(*rows, strict=True) for one in _at_numbers(whole)):
-        if column.count(column[0]) == len(column):
-            same.append(column[0])
-        else:
-            template += ["".join(same), columns.setdefault(column, len(columns))]
-            same = []
+    for whole in zip(*rows, strict=True):
+        for column in [whole] if _is_same(whole) else _at_numbers(whole):
+            if _is_same(column):
+                same.append(column[0])
+            else:
+                template += ["".join(same), columns.setdefault(column, len(columns))]
+                same = []
     return [*template, "".join(same)], list(columns)
 
 
+def _is_same(column: tuple[str, ...]) -> bool:
+    return column.count(column[0]) == len(column)
+
+
+@lru_cache(maxsize=4096)
 def _at_numbers(column: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Cut a column of texts at their numbers, if they are equal between these."""
     cut = [_NUMBER.split(text) for text in column]

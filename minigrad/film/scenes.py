@@ -271,7 +271,7 @@ def packed(values: NDArray[Any], dtype: str) -> str:
 
 def deflated(content: bytes) -> str:
     """Compress bytes into text: raw deflate, in base64."""
-    made = zlib.compressobj(9, wbits=-15)
+    made = zlib.compressobj(wbits=-15)
     return base64.b64encode(made.compress(content) + made.flush()).decode()
 
 
@@ -280,7 +280,8 @@ def _leaves(model: BaseModel, rows: Rows, count: int) -> list[Traced]:
 
     A layer that has parameters, such as a Dense with an activation, counts as one.
     """
-    steps = trace(model, rows.take(slice(count)).x, training=False).steps
+    traced = model.network if model.network.transparent else model  # the same paths
+    steps = trace(traced, rows.take(slice(count)).x, training=False).steps
     whole = tuple(f"{s.path}." for s in steps if s.layer.children and s.layer.own_parameters())
     outer = [step for step in steps if not step.path.startswith(whole)]
     return [s for s in outer if not s.layer.children or s.layer.own_parameters()]

@@ -107,7 +107,7 @@ def options(cls: type[T]) -> type[T]:
 
     def initialize(self: Any, *args: Any, **given: Any) -> None:
         if len(args) > len(places) or not given.keys() <= known.keys():
-            refuse_unknown(cls, args, given)
+            refuse_arguments(cls, args, given)
         for name, value in zip(places, args, strict=False):
             if name in given:
                 raise TypeError(f"{type(self).__name__} got {name} twice: by position and by name")
@@ -150,13 +150,15 @@ def explained(method: Callable[P, T]) -> Callable[P, T]:
             return method(*args, **given)
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-                refuse_unknown(MethodType(method, args[0]), args[1:], given)  # the call failed
+                refuse_arguments(MethodType(method, args[0]), args[1:], given)  # the call failed
             raise
 
     return call
 
 
-def refuse_unknown(cls: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> None:
+def refuse_arguments(
+    cls: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]
+) -> None:
     """Refuse arguments that a class or a method doesn't take."""
     from minigrad.util.arguments import refuse_names, refuse_places
 
