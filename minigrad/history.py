@@ -8,7 +8,7 @@ from itertools import zip_longest
 from math import nan
 from typing import TYPE_CHECKING
 
-from typing_extensions import override
+from typing_extensions import Self, override
 
 from minigrad.util.names import missing, nearest
 
@@ -41,6 +41,11 @@ class History(dict[str, list[float]]):
 
     def __missing__(self, name: str) -> list[float]:
         raise KeyError(f"the history has no {name!r}: {nearest(str(name), self)}")
+
+    @property
+    def history(self) -> Self:
+        """The history itself, for `history.history["loss"]` as in Keras."""
+        return self
 
     def append(self, logs: Mapping[str, float]) -> None:
         """Add the numbers of one epoch."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from typing_extensions import override
 
@@ -115,3 +117,10 @@ def check_regularizer(
     if value is not None and not isinstance(value, Regularizer):
         raise TypeError(f"{argument} expects a Regularizer such as L2(0.01), got {value!r}")
     return value
+
+
+def __getattr__(name: str) -> Any:
+    """Find other names of minigrad; suggest a name for an unknown one."""
+    from minigrad.util.lookup import unknown_in
+
+    return unknown_in(__name__, ["L1", "L2", "L1L2", "Regularizer"])(name)

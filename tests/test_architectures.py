@@ -353,7 +353,7 @@ def test_layers_may_be_added_before_the_build(tmp_path) -> None:
     [
         (lambda m: m[0], ValueError, "Dense 'dense_1' is twice in"),
         (lambda m: Dense(3, name="last"), ValueError, "are named 'last'"),
-        (lambda m: Tanh, TypeError, "Chain expects a Layer as layers[2], got <class"),
+        (lambda m: Tanh, TypeError, "Sequential expects a Layer as layers[2], got <class"),
     ],
 )
 def test_added_layers_are_checked(add, error: type[Exception], message: str) -> None:

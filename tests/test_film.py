@@ -313,7 +313,7 @@ def test_films_side_by_side(tmp_path):
     assert [film["title"] for film in told["films"]] == ["0.1 </script>", "0.2 </script>"]
     assert told["films"][0]["lines"] == [["a", 1.0]]
     assert "srcdoc" in films[0].beside(films[1])._repr_html_()
-    assert repr(films[0].beside(films[1])).startswith("Program(Film(")
+    assert repr(films[0].beside(films[1])).startswith("Films(Film(")
 
 
 def test_a_film_is_copied_and_pickled():

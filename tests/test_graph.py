@@ -634,7 +634,7 @@ ONES = np.ones((2, 4))
         # calls of layers
         (lambda: Dense(3)(ONES), TypeError, ["Dense", "ndarray", "forward(x)"]),
         (lambda: single()(ONES), TypeError, ["Model", "ndarray", "predict(x)"]),
-        (lambda: Dense(3)([A, B]), TypeError, ["Dense", "list"]),
+        (lambda: Model([A, B], Dense(3)([A, B])), TypeError, ["Dense", "2 inputs"]),
         (lambda: Dense(3)(), TypeError, ["Dense", "nothing"]),
         (
             lambda: Model(inputs=[A, B], outputs=Dense(3, name="d")(A, B)),
@@ -672,7 +672,10 @@ ONES = np.ones((2, 4))
         (lambda: Model(inputs=[A, A], outputs=Dense(1)(A)), ValueError, ["['a', 'a']"]),
         (lambda: Model(inputs=A, outputs=Dense(1, name="a")(A)), ValueError, ["'a'", "twice"]),
         (lambda: Model(), TypeError, ["Model", "inputs=", "None"]),
-        (lambda: Model([A, B], input_shape=(3,)), TypeError, ["Model", "inputs="]),
+        (lambda: Model([A, B]), TypeError, ["Model", "outputs="]),
+        (lambda: Model(np.ones(3)), TypeError, ["Model", "a layer, or inputs="]),
+        (lambda: Model(A, Dense(1)(A), inputs=A), TypeError, ["Model", "inputs twice"]),
+        (lambda: Model(Dense(1), Dense(1)(A)), TypeError, ["both"]),
         (lambda: Model(inputs=A), TypeError, ["Model", "outputs="]),
         (lambda: Model(Dense(1), inputs=A, outputs=Dense(1)(A)), TypeError, ["both"]),
         (
@@ -731,9 +734,9 @@ ONES = np.ones((2, 4))
             ["y expects a dict", "['kindd', 'price']: did you mean 'kind'?"],
         ),
         (
-            lambda: Concatenate()([Input((4,), name="a"), Input((6,), name="b")]),
+            lambda: Concatenate()([Input((4,), name="a"), ONES]),
             TypeError,
-            ["Concatenate", "got a list", "as in Concatenate()(a, b)"],
+            ["Concatenate", "got an Input, an ndarray", "forward(x)"],
         ),
         (lambda: make().backward({}), RuntimeError, ["Model", "before forward"]),
         (

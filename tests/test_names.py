@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad
+from helpers import says
 from minigrad import (
     L2,
     SGD,
@@ -17,9 +18,11 @@ from minigrad import (
     Dropout,
     EarlyStopping,
     History,
+    Input,
     Layer,
     LayerNorm,
     LeakyReLU,
+    Model,
     ModelCheckpoint,
     MSELoss,
     Normal,
@@ -119,6 +122,21 @@ def test_unknown_options(make, option: str, meant: str) -> None:
     with pytest.raises(TypeError, match=f"no option '{option}': did you mean '{meant}'") as caught:
         make()
     assert "Known: '" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "parts"),
+    [
+        (lambda: SGD(lr=0.1, clipnorm=1.0, x=1), ["'lr' (did you mean", "'clip_norm'?), 'x'. K"]),
+        (lambda: Dense(3, kernel_init=0, input_dim=2), ["'kernel_init'", "input_shape=(2,)"]),
+        (lambda: EarlyStopping("loss", min_dleta=0, verbos=1), ["'min_delta'", "'verbos'"]),
+        (lambda: Model(Tanh()).compile("sgd", "mse", metric=[], x=1), ["'metrics'", "'x'"]),
+        (lambda: Dense(3)(Input((2,)), mask=1, x=2), ["'mask', 'x'", "LSTM(8)(x, mask)"]),
+    ],
+)
+def test_all_unknown_options_are_named(make, parts: list[str]) -> None:
+    with says(TypeError, *parts):
+        make()
 
 
 def test_unknown_option_without_a_suggestion() -> None:

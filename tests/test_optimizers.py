@@ -438,7 +438,7 @@ def test_options_out_of_range(make, error: type[Exception], message: str) -> Non
         (lambda: Tanh(nmae="a"), "Tanh has no option 'nmae': did you mean 'name'?"),
         (lambda: CosineDecay(decay_step=3), "CosineDecay has no option 'decay_step': did you mean"),
         (lambda: Sequential([Tanh()], input_shap=3), "Sequential has no option 'input_shap': did"),
-        (lambda: SGD(0.1), "SGD expects no argument by position, got 1: pass options by name: '"),
+        (lambda: SGD(1, 1), "SGD expects only 'learning_rate' by position, got 2: pass options by"),
         (lambda: Dense(3, None, 1), "Dense expects only 'units', 'activation' by position, got 3"),
         (lambda: Sequential(Tanh(), Tanh()), "Sequential expects only 'layers' by position, got 2"),
     ],

@@ -135,7 +135,7 @@ def test_settings_of_a_link_are_checked(ask):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("library", ["keras", "torch"])
 def test_code_for_other_libraries_compiles(optimizer, library):
-    for settings in NETWORKS:
+    for settings in [*NETWORKS, *({"data": name} for name in PROBLEMS)]:
         made = Settings(**{**settings, "optimizer": optimizer})
         compile(SOURCES[library](Script(made)), library, "exec")
 
@@ -474,6 +474,22 @@ class TestPage:
         assert page.js("playground.frame.epoch") - epoch <= 30  # the frame that was asked for
         assert int(text(page, "#epoch").replace(",", "")) >= 20
 
+    @pytest.mark.parametrize("at", ["", "#preset=linear"])
+    def test_it_trains_by_itself(self, page, server, at):
+        open_page(page, server, at, still=False)
+        wait(page, "playground.frame.epoch > 3")
+        assert text(page, "#play") == "Pause"
+
+    @pytest.mark.parametrize(
+        ("at", "still"), [("#paused", False), ("#preset=linear&paused", False), ("", True)]
+    )
+    def test_it_waits_where_it_is_asked_to(self, page, server, at, still):
+        open_page(page, server, at, still=still)
+        time.sleep(0.3)
+        assert page.js("playground.frame.epoch") == 0
+        assert page.js("playground.settings.activation") == ("linear" if "linear" in at else "tanh")
+        assert text(page, "#play") == "Train"
+
     def test_each_control_changes_its_setting(self, page):
         changes = {
             "optimizer": "Adam", "batch_size": "32", "loss": "MSELoss", "regularizer": "L2",
@@ -671,6 +687,19 @@ class TestPage:
         open_page(page, server, "#nonsense")
         assert "damaged" in text(page, "#notice")
         assert page.js("playground.frame.epoch") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_the_command_opens_a_page_that_trains(browser):
+    browser.show(1280, 900, still=False)
+    command = [sys.executable, "-m", "minigrad.playground", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            browser.call("Page.navigate", url=server.stdout.readline().split()[-1])
+            wait(browser, "window.playground?.frame?.epoch > 0")
+        finally:
+            server.terminate()
 
 
 @pytest.mark.slow

@@ -141,6 +141,14 @@ class TestPage:
         click(page, "#play")
         wait(page, "!playground.playing")
 
+    def test_it_waits_where_its_address_says_so(self, page):
+        page.js("location.hash = 'preset=linear&paused'; location.reload()")
+        wait(page, "document.querySelector('#play')?.textContent === 'Load'")
+        click(page, "#play")
+        wait(page, "document.documentElement.dataset.ready", 60)
+        assert page.js("playground.settings.activation") == "linear"
+        assert page.js("[playground.playing, playground.frame.epoch]") == [False, 0]
+
     def test_its_code_gives_the_same_losses_here(self, loaded):
         page = loaded
         wait(page, "playground.frame.epoch > 2", 60)

@@ -17,6 +17,7 @@ SMALL = [
     ("strangers", "--runs=20", "--plain"),
     ("inputs", "HuberLoss"),
     ("others", "--help"),
+    ("playground", "--minutes=2", "--minute=1"),
     ("matrix", "3.0"),
 ]
 

@@ -163,8 +163,10 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     return True
 
 
-def as_callbacks(callbacks: Iterable[Callback | EpochFunction]) -> list[Callback]:
-    """Return callbacks, with functions of (epoch, logs) wrapped in one."""
+def as_callbacks(callbacks: Iterable[Callback | EpochFunction] | None) -> list[Callback]:
+    """Return callbacks, with functions of (epoch, logs) wrapped in one; none for None."""
+    if callbacks is None:
+        return []
     single = isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable)
     if single or getattr(callbacks, "shape", None) == ():
         raise TypeError(f"callbacks expects a list, got {kind_of(callbacks)}: pass callbacks=[...]")

@@ -85,8 +85,8 @@ class ReduceOnPlateau(Monitor):
 
     def __init__(
         self,
-        *,
         monitor: str = "val_loss",
+        *,
         factor: float = 0.1,
         patience: int = 10,
         min_delta: float = 1e-4,

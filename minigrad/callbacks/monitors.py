@@ -109,8 +109,8 @@ class EarlyStopping(Monitor):
 
     def __init__(
         self,
-        *,
         monitor: str = "val_loss",
+        *,
         patience: int = 5,
         min_delta: float = 0.0,
         mode: Mode = "auto",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from inspect import signature
 from numbers import Integral
 from types import NoneType
@@ -98,7 +98,7 @@ class Layer(Cached):
             "build(input_shape, rng)"
         )
 
-    def __call__(self, *inputs: Symbol, **unknown: object) -> Symbol:
+    def __call__(self, *inputs: Symbol | Sequence[Symbol], **unknown: object) -> Symbol:
         """Return the symbol of this layer's output for symbols, an `Input` or another layer's."""
         from minigrad.graphs.symbol import call
 

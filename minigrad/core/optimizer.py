@@ -55,7 +55,7 @@ class Optimizer(Configurable):
     array([0.75, 2.25])
     """
 
-    learning_rate: As[float | Schedule, float | Schedule] = option()
+    learning_rate: As[float | Schedule, float | Schedule] = option(kw_only=False)
     """The step size eta, above 0, or a `Schedule`. It may be reassigned at any time; `rate` is its
     present value."""
     weight_decay: float = option(check_not_negative, default=0.0)

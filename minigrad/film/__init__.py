@@ -1,5 +1,5 @@
 """A training run as a film: a page that plays what the network was after each update."""
 
-from minigrad.film.recorder import Film, Program, film
+from minigrad.film.recorder import Film, Films, film
 
-__all__ = ["Film", "Program", "film"]
+__all__ = ["Film", "Films", "film"]

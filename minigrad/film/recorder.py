@@ -223,9 +223,9 @@ class Film(Callback):
         rows = self._rows.take((row + np.arange(least)) % len(self._rows))
         return self.at(frame), rows.x, rows.y, self.loss
 
-    def beside(self, *others: Film) -> Program:
+    def beside(self, *others: Film) -> Films:
         """Return films that play together, with one slider for their updates."""
-        return Program([self, *others])
+        return Films([self, *others])
 
     def to_html(self, path: StrPath, *, row: int = 0) -> None:
         """Write a page that plays the film; it needs no network connection.
@@ -238,10 +238,10 @@ class Film(Callback):
             IndexError: there is no such row.
             OSError: the file can't be written.
         """
-        Program([self]).to_html(path, row=row)
+        Films([self]).to_html(path, row=row)
 
     def _repr_html_(self) -> str:
-        return Program([self])._repr_html_()
+        return Films([self])._repr_html_()
 
     @cached_property
     def _scenes(self) -> Scenes:
@@ -298,7 +298,7 @@ class Film(Callback):
         return f"Film({counted}, loss {first:.4g} to {last:.4g}{ended})"
 
 
-class Program:
+class Films:
     """Films that play together, with one slider; `Film.beside` makes one."""
 
     def __init__(self, films: Sequence[Film]) -> None:
@@ -318,4 +318,4 @@ class Program:
 
     @override
     def __repr__(self) -> str:
-        return f"Program({', '.join(map(repr, self.films))})"
+        return f"Films({', '.join(map(repr, self.films))})"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import override
+from typing_extensions import Never, override
 
 from minigrad.core.chain import Chain, name_layers
 from minigrad.core.layer import Layer, build_once
@@ -31,7 +31,11 @@ class Input(Symbol):
         name: by which `fit` and `predict` take its array; by default 'input_1' and so on.
     """
 
-    def __init__(self, shape: Shape, *, name: str = "") -> None:
+    def __init__(self, shape: Shape, *, name: str = "", **_unknown: Never) -> None:
+        if _unknown:
+            from minigrad.util.arguments import refuse_options
+
+            refuse_options(_unknown, type(self))
         super().__init__(None, ())
         self.name = check_name(name, "name", self)
         self.shape = as_input_shape(shape, f"Input '{name}'" if name else "Input")
@@ -266,7 +270,8 @@ class Graph(Layer):
 def graph_of(inputs: Any, outputs: Any, owner: str) -> Graph:
     """Return the graph between inputs and outputs, which are symbols: one, a list or a dict."""
     if isinstance(inputs, Layer) or inputs is None or outputs is None:
-        way = ": a subclass passes its layers, as in super().__init__(Chain([...]))" * (not inputs)
+        hint = ": a subclass passes its layers, as in super().__init__(Chain([...]))"
+        way = hint if inputs is None else ""
         raise TypeError(f"{owner} expects a layer, or inputs= and outputs=, got {inputs!r}{way}")
     given: list[Any] = [*inputs] if isinstance(inputs, (list, tuple)) else [inputs]
     for place, symbol in enumerate(given):

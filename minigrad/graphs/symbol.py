@@ -92,18 +92,22 @@ class Symbol:
 
 
 def call(layer: Any, inputs: tuple[Any, ...], unknown: Iterable[str] = ()) -> Symbol:
-    """Return the symbol of a layer's output for symbols; refuse what isn't one, and options."""
-    for name in unknown:
+    """Return the symbol of a layer's output for symbols, or a list of them, as in Keras.
+
+    Refuse what isn't a symbol, and options.
+    """
+    first = inputs[0] if len(inputs) == 1 else None
+    if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
+        inputs = (*first,)
+    if names := [*unknown]:
+        ways = [way for name in names if (way := guess(name, ()))] or ["pass options to its class"]
         raise TypeError(
-            f"a call of {layer.label} expects inputs only, got '{name}': "
-            f"{guess(name, ()) or 'pass options to its class'}"
+            f"a call of {layer.label} expects inputs only, got {', '.join(map(repr, names))}: "
+            f"{'; '.join(ways)}"
         )
     if not inputs or not all(isinstance(symbol, Symbol) for symbol in inputs):
         got = ", ".join(map(kind_of, inputs)) or "nothing"
         way = "for arrays use forward(x)" + " or predict(x)" * hasattr(layer, "predict")
-        first = inputs[0] if inputs else None
-        if isinstance(first, (list, tuple)) and any(isinstance(s, Symbol) for s in first):
-            way = "pass several inputs apart, as in Concatenate()(a, b)"
         raise TypeError(
             f"{layer.label} can be called on an Input, or on what layers called on one give, got "
             f"{got}: {way}"

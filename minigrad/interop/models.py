@@ -87,13 +87,16 @@ def check_built(model: object, function: str) -> dict[str, Shape]:
 
 
 def check_masks(layer: Any, function: str) -> None:
-    """Refuse a mask, and dropout inside a layer, that the conversion has no counterpart for."""
-    check_states(layer, function)
+    """Refuse a mask that the conversion has no counterpart for."""
     second = shapes_of(layer.input_shape)[1:]
     takes = isinstance(layer, (Recurrent, GlobalPooling, mg.Bidirectional)) and bool(second)
     beside_query = isinstance(layer, mg.MultiHeadAttention) and layer.masked_query
     if takes or beside_query or isinstance(layer, mg.Mask):
         raise ValueError(f"{function} expects layers without a mask, got {layer.label}")
+
+
+def check_inner_dropout(layer: Any, function: str) -> None:
+    """Refuse dropout inside a layer."""
     for name in ("dropout", "recurrent_dropout"):
         if rate := getattr(layer, name, 0.0):
             raise ValueError(

@@ -27,7 +27,7 @@ from minigrad.models.model import Model
 from minigrad.models.sequential import Sequential
 from minigrad.regularizers import Regularizer
 from minigrad.util.config import as_object
-from minigrad.util.fields import refuse_unknown
+from minigrad.util.fields import refuse_arguments
 from minigrad.util.names import kind_of
 from minigrad.util.optional import optional
 from minigrad.util.progress import Verbose
@@ -49,7 +49,7 @@ def _explained_init(init: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(init)
     def initialize(self: object, *args: Any, **options: Any) -> None:
-        refuse_unknown(type(self), args, options)
+        refuse_arguments(type(self), args, options)
         init(self, **options)
 
     return initialize

@@ -36,8 +36,8 @@ from minigrad.jit.feeds import Feed
 from minigrad.jit.hosts import connected
 from minigrad.jit.loop import jitted_loop
 from minigrad.jit.program import NotCompilableError
-from minigrad.jit.state import State
-from minigrad.jit.step import Step
+from minigrad.jit.state import TrainingState
+from minigrad.jit.step import RecordedStep
 
 _SECONDS = 0.5
 """How long a call lasts, about: Ctrl-C and the line of progress wait for it."""
@@ -60,7 +60,7 @@ class JittedStep:
     next check comes at the step `due`, or at the time `again`.
     """
 
-    step: Step
+    step: RecordedStep
     fast: Any
     careful: Any
     capacity: int
@@ -74,7 +74,7 @@ class JittedStep:
 class Agreed(NamedTuple):
     """The state after `made` steps of a fit, when a step was NumPy's."""
 
-    state: State
+    state: TrainingState
     arrays: dict[str, Any]
     made: int
 
@@ -82,7 +82,7 @@ class Agreed(NamedTuple):
 class Calls:
     """Calls of a jitted step in a fit, many steps in one call."""
 
-    def __init__(self, state: State, jitted: JittedStep, made: int = 0) -> None:
+    def __init__(self, state: TrainingState, jitted: JittedStep, made: int = 0) -> None:
         self.state, self.jitted = state, jitted
         self.unchecked: tuple[Feed, int] | None
         self._keep(made)
@@ -253,11 +253,11 @@ class Calls:
 
 
 def compile_step(
-    state: State,
+    state: TrainingState,
     gradient: BlockGradient,
     feed: Feed,
     devices: Devices,
-    record: Callable[[], Step],
+    record: Callable[[], RecordedStep],
     known: Sequence[JittedStep],
 ) -> JittedStep:
     """Record and compile the step for some batches, and compare it with NumPy's own.

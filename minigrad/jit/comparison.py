@@ -16,7 +16,7 @@ from minigrad.data.rows import Rows
 from minigrad.jit.contents import Contents, is_library
 from minigrad.jit.draws import draws_taken_back
 from minigrad.jit.program import NotCompilableError, place
-from minigrad.jit.state import State
+from minigrad.jit.state import TrainingState
 
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """How much the first jitted numbers may differ from NumPy's, relative to the largest one."""
@@ -53,7 +53,7 @@ def check_close(what: str, found: Array, expected: Array, largest: float = 0.0) 
         )
 
 
-def step_by_numpy(state: State, gradient: BlockGradient, batch: Rows) -> tuple[float, Any]:
+def step_by_numpy(state: TrainingState, gradient: BlockGradient, batch: Rows) -> tuple[float, Any]:
     """Return J and the state after NumPy's own step, and take the step back."""
     with draws_taken_back(state.network):
         before = copy.deepcopy(state.read())
@@ -162,7 +162,9 @@ def close_later(
     return True
 
 
-def check_state_close(state: State, found: dict[str, Any], expected: dict[str, Any]) -> None:
+def check_state_close(
+    state: TrainingState, found: dict[str, Any], expected: dict[str, Any]
+) -> None:
     """Refuse a state after a step that differs from NumPy's by more than rounding."""
     names = [f"'{p.name}'" for p in state.parameters]
     buffers = [f"{name} of {layer.label}" for layer, name in state.buffers]

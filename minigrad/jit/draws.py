@@ -132,12 +132,12 @@ def drawn(draws: Sequence[Draw], rngs: Sequence[Any], count: int, capacity: int 
         return []
     examples = [np.asarray(draw.example) for draw in draws]
     arrays = [np.zeros((capacity, *example.shape), example.dtype) for example in examples]
-    states: dict[Any, pcg64.State] = {}  # the generators are given them only in the end
+    states: dict[Any, pcg64.GeneratorState] = {}  # the generators are given them only in the end
     for i in range(count):
         for array, draw, rng in zip(arrays, draws, rngs, strict=True):
             if draw.computed:
                 source = rng.bit_generator
-                state = states.get(source) or pcg64.State.of(source)
+                state = states.get(source) or pcg64.GeneratorState.of(source)
                 array[i] = state.words
                 states[source] = state.after(draw.numbers.size, draw.numbers.dtype)
             else:
@@ -147,7 +147,7 @@ def drawn(draws: Sequence[Draw], rngs: Sequence[Any], count: int, capacity: int 
     return arrays
 
 
-def _give(states: dict[Any, pcg64.State]) -> None:
+def _give(states: dict[Any, pcg64.GeneratorState]) -> None:
     while states:
         source, state = states.popitem()
         state.give(source)

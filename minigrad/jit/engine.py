@@ -27,8 +27,8 @@ from minigrad.jit.forward import Forward, JittedGradient
 from minigrad.jit.hosts import Hosts, announce_end
 from minigrad.jit.program import NotCompilableError
 from minigrad.jit.run import JaxRun
-from minigrad.jit.state import State
-from minigrad.jit.step import Step, step_for
+from minigrad.jit.state import TrainingState
+from minigrad.jit.step import RecordedStep, step_for
 from minigrad.jit.update_program import UpdateProgram
 from minigrad.metrics.running import RunningMetrics
 from minigrad.util.options import check_int
@@ -211,7 +211,7 @@ class JaxEngine:
         found = [call.agreed for call in self._calls.values()]
         return min([*found, self._agreed or found[0]], key=lambda agreed: agreed.made)
 
-    def _record(self, state: State, feed: Feed) -> Step:
+    def _record(self, state: TrainingState, feed: Feed) -> RecordedStep:
         """Record the step for the batches of a feed.
 
         The rows come in another order, since the comparison must notice if one of their numbers
@@ -269,7 +269,7 @@ class JaxEngine:
             kept = _JITTED.setdefault(self.trainer.model, {})
             gradient, trainer = self.gradient, self.trainer
             whole_key = self._options[0], self.predicts, self._count, gradient.rows, *key
-            state = State(gradient.network, gradient.parameters, trainer.optimizer)
+            state = TrainingState(gradient.network, gradient.parameters, trainer.optimizer)
             if whole_key not in kept:
                 trainer.say(f"JAX compiles a step for batches of {feed.size} rows")
                 known = [c for other, c in kept.items() if other[1:] == whole_key[1:]]

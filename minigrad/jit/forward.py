@@ -21,7 +21,7 @@ from minigrad.jit.devices import precisely
 from minigrad.jit.draws import drawn, draws_taken_back
 from minigrad.jit.recording import Recording
 from minigrad.jit.state import buffers_of
-from minigrad.jit.step import Step, step_for
+from minigrad.jit.step import RecordedStep, step_for
 from minigrad.jit.update_program import UpdateProgram
 
 _JITTED: WeakKeyDictionary[Layer, dict[Any, Any]] = WeakKeyDictionary()
@@ -127,7 +127,7 @@ class JittedGradient(BlockGradient):
         with draws_taken_back(self.network):
             return super().__call__(*batch)
 
-    def _compile(self, batch: Any) -> tuple[Step, Any]:
+    def _compile(self, batch: Any) -> tuple[RecordedStep, Any]:
         """Record and compile J and the gradient."""
         self._by_numpy(batch)
         unchanged(partial(self._by_numpy, batch), self.network, self.loss)
@@ -135,7 +135,7 @@ class JittedGradient(BlockGradient):
         step = step_for(self.network, self.loss, batch, self.rows, update, predicts=False)
         return step, jax.jit(step.gradients)
 
-    def _check(self, step: Step, run: Any, batch: Any, arrays: Any) -> None:
+    def _check(self, step: RecordedStep, run: Any, batch: Any, arrays: Any) -> None:
         """Compare J and the gradient with NumPy's."""
         expected = np.asarray(self._by_numpy(batch)), self.parameters.grad.copy()
         with draws_taken_back(self.network):
@@ -145,7 +145,7 @@ class JittedGradient(BlockGradient):
             check_close("the loss", np.array(j, dtype), expected[0].astype(dtype))
             check_close("the gradient", self.parameters.grad, expected[1])
 
-    def _run(self, step: Step, run: Any, arrays: Any) -> tuple[float, bool]:
+    def _run(self, step: RecordedStep, run: Any, arrays: Any) -> tuple[float, bool]:
         theta = [p.value for p in self.parameters]
         buffers = [getattr(layer, name) for layer, name in buffers_of(self.network)]
         rngs = [draw.generator(self.network) for draw in step.draws]

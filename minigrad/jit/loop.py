@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from minigrad.jit.devices import AXES, Devices
-from minigrad.jit.step import Step, all_finite
+from minigrad.jit.step import RecordedStep, all_finite
 
 
-def jitted_loop(step: Step, devices: Devices, transposed: bool, *, careful: bool) -> Any:
+def jitted_loop(step: RecordedStep, devices: Devices, transposed: bool, *, careful: bool) -> Any:
     """Compile `_loop`: one program for all devices, or one for each of `step.devices`."""
     run = partial(_loop, step, devices, transposed, careful)
     if step.devices is not None:
@@ -26,7 +26,7 @@ def jitted_loop(step: Step, devices: Devices, transposed: bool, *, careful: bool
 
 
 def _loop(
-    step: Step,
+    step: RecordedStep,
     devices: Devices,
     transposed: bool,
     careful: bool,

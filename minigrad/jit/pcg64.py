@@ -27,7 +27,7 @@ _FEWEST = 1024
 """NumPy draws fewer numbers as fast as Python passes a state on, and nothing is jitted."""
 
 
-class State(NamedTuple):
+class GeneratorState(NamedTuple):
     """The state of a PCG64: s, c, and the half of an output that a 32-bit number has left."""
 
     s: int
@@ -36,7 +36,7 @@ class State(NamedTuple):
     half: int
 
     @classmethod
-    def of(cls, source: Any) -> State:
+    def of(cls, source: Any) -> GeneratorState:
         """Return the state of NumPy's bit generator."""
         state = source.state
         numbers = state["state"]
@@ -57,7 +57,7 @@ class State(NamedTuple):
         s, c, has_half, half = self
         return s >> 64, s & _WORD, c >> 64, c & _WORD, has_half, half
 
-    def after(self, count: int, dtype: Any) -> State:
+    def after(self, count: int, dtype: Any) -> GeneratorState:
         """Return the state after `Generator.random` has drawn so many numbers, at least one."""
         s, c, has_half, half = self
         halves = count - has_half
@@ -68,7 +68,7 @@ class State(NamedTuple):
             has_half = halves % 2
             if steps:
                 half = int(_output(np.uint64(s >> 64), np.uint64(s & _WORD)) >> 32)
-        return State(s, c, has_half, half)
+        return GeneratorState(s, c, has_half, half)
 
 
 def computes(rng: Any, method: str, numbers: Any) -> bool:

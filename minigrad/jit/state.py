@@ -16,7 +16,7 @@ def buffers_of(network: Layer) -> list[tuple[Layer, str]]:
     return [(layer, name) for _, layer in walk(network) for name in layer.buffers]
 
 
-class State:
+class TrainingState:
     """The parameters, the gradient, the optimizer's state and the buffers of a model.
 
     As arrays they are a dict, with a list in the order of the parameters or of the buffers:

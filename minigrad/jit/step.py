@@ -25,7 +25,7 @@ from minigrad.jit.gradient_program import GradientProgram
 from minigrad.jit.update_program import UpdateProgram
 
 
-class Step:
+class RecordedStep:
     """One training step for batches of one shape.
 
     Args:
@@ -73,7 +73,7 @@ class Step:
             held += block * self.rows // self.block
         return held
 
-    def difference(self, other: Step) -> str | None:
+    def difference(self, other: RecordedStep) -> str | None:
         """Return the place of the first instruction that another recording has otherwise."""
         found = self.gradient.program.difference(other.gradient.program)
         return found or self.update.program.difference(other.update.program)
@@ -221,7 +221,7 @@ def step_for(
     predicts: bool,
     targets: bool = False,
     devices: Devices | None = None,
-) -> Step:
+) -> RecordedStep:
     """Record the step for batches such as x, y and weight, in blocks of at most so many rows.
 
     Several devices compute an equal part of the rows each, where the rows don't depend on each
@@ -244,7 +244,7 @@ def step_for(
         sizes = [part]
     first, last = program(sizes[0]), program(sizes[-1])
     by_numpy = _sizes(rows, most) if first.draws else []
-    return Step(
+    return RecordedStep(
         first,
         update(first.gradients),
         [draw for size in by_numpy for draw in program(size).draws],

@@ -2,4 +2,4 @@
 
 from minigrad.util.lookup import unknown_in
 
-__getattr__ = unknown_in(__name__, ())
+__getattr__ = unknown_in(__name__, ("Model", "Sequential"))

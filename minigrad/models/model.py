@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from typing_extensions import Never, Self, override
 
-from minigrad.core.chain import Chain
+from minigrad.core.chain import Chain, name_layers
 from minigrad.core.layer import Layer, walk
 from minigrad.core.loss import Loss, as_loss
 from minigrad.core.model import BaseModel
@@ -63,8 +63,9 @@ class Model(BaseModel):
     Args:
         network: the layer that computes the prediction; see `Sequential` for a chain of layers.
         inputs, outputs: or the inputs of a graph (`Input`), and what layers called on them give:
-            one, a list, or for outputs a dict. Several inputs are passed as a dict by name, several
-            outputs are a dict by their layers' names, or by those given.
+            one, a list, or for outputs a dict, by name or as `Model(inputs, outputs)`. Several
+            inputs are passed as a dict by name, several outputs are a dict by their layers' names,
+            or by those given.
         input_shape: the shape of one row, such as (2,); without it the first data builds the model.
         rng: draws the initial weights and shuffles the rows: an int, a `SeedSequence`, a
             `Generator` or a `RandomState`. None draws a seed; `rng=model.seed` repeats the run.
@@ -89,10 +90,10 @@ class Model(BaseModel):
 
     def __init__(
         self,
-        network: Layer | None = None,
+        network: Layer | Input | Sequence[Input] | None = None,
+        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol] | None = None,
         *,
         inputs: Input | Sequence[Input] | None = None,
-        outputs: Symbol | Sequence[Symbol] | Mapping[str, Symbol] | None = None,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
         dtype: DType = "float64",
@@ -103,16 +104,13 @@ class Model(BaseModel):
             if inputs is not None or outputs is not None:
                 raise TypeError(f"{self.label} expects a layer, or inputs= and outputs=, got both")
         else:
-            if network is not None:
-                raise TypeError(
-                    f"{self.label} expects a layer as network, got {network!r}: "
-                    "pass inputs= and outputs= by name"
-                )
+            if network is not None and inputs is not None:
+                raise TypeError(f"{self.label} got inputs twice: by position and by name")
             if input_shape is not None:
                 raise TypeError(f"{self.label} has the shapes of its inputs: leave out input_shape")
             from minigrad.graphs.graph import graph_of
 
-            network = graph_of(inputs, outputs, self.label)
+            network = graph_of(inputs if network is None else network, outputs, self.label)
             input_shape = network.input_shapes
         self.validation_seed: int | None = None
         """Chooses the rows that `validation_split` holds out; None before the first of them."""
@@ -124,6 +122,23 @@ class Model(BaseModel):
             if isinstance(inner, Model) and inner.output_shape is None:
                 inner.dtype = self.dtype  # a graph copies it for other uses
         return super().build(input_shape, rng)
+
+    @override
+    def check_built(self) -> None:
+        self._build_if_known()
+        super().check_built()
+
+    @override
+    def _build_if_needed(self, x: Data) -> None:
+        self._build_if_known()
+        super()._build_if_needed(x)
+
+    def _build_if_known(self) -> None:
+        """Build a chain that was made layer by layer, if its input shape is known."""
+        if self.output_shape is None and isinstance(self.network, Chain):
+            name_layers(self.network.layers, self.label)
+            if self.input_shape is not None:
+                self.build_for(self.input_shape)
 
     @override
     def _gather(self) -> None:
@@ -174,10 +189,10 @@ class Model(BaseModel):
     @explained
     def compile(
         self,
-        *,
         optimizer: Optimizer | str,
         loss: Losses,
         metrics: Metrics = (),
+        *,
         loss_weights: Mapping[str, float] | Sequence[float] | None = None,
     ) -> None:
         """Set how the model is trained; its history goes on.
@@ -196,6 +211,7 @@ class Model(BaseModel):
                 loss that takes logits gets a UserWarning.
         """
         optimizer = as_object(Optimizer, optimizer, "optimizer")
+        self._build_if_known()
         optimizer.check_owner(p for _, p in self.named_parameters())
         loss = self._as_loss(loss)
         if loss_weights is not None:
@@ -246,7 +262,7 @@ class Model(BaseModel):
         validation_freq: int = 1,
         steps_per_epoch: int | None = None,
         accumulate: int = 1,
-        callbacks: Sequence[Callback | EpochFunction] = (),
+        callbacks: Sequence[Callback | EpochFunction] | None = None,
         verbose: Verbose = "auto",
         threads: int | None = None,
         engine: EngineName | JaxEngine = "numpy",
@@ -493,6 +509,7 @@ class Model(BaseModel):
         """Print a table of the layers: shapes, parameters, and whether they are trained."""
         from minigrad.summary import summary
 
+        self._build_if_known()
         print(summary(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from minigrad.core.chain import Chain, as_list, name_layers
 from minigrad.core.layer import Layer
-from minigrad.data.arrays import DType, Shape
+from minigrad.data.arrays import DType, Shape, as_input_shape
 from minigrad.models.model import Model
 from minigrad.util.config import register
 from minigrad.util.random import RNGLike
@@ -27,7 +27,7 @@ class Sequential(Model):
 
     Args:
         layers: the layers, in order; those without a name get one, such as 'dense_1'. An `Input`
-            before them gives the input shape.
+            before them gives the input shape. Without layers, `add` adds them.
         input_shape, rng, dtype, name: see `Model`.
 
     >>> import numpy as np
@@ -44,13 +44,19 @@ class Sequential(Model):
 
     def __init__(
         self,
-        layers: Iterable[Layer | Input],
+        layers: Iterable[Layer | Input] | None = None,
         *,
         input_shape: Shape | None = None,
         rng: RNGLike = None,
         dtype: DType = "float64",
         name: str = "",
     ) -> None:
+        if layers is None:  # a chain needs a layer until it is made
+            super().__init__(Chain([Layer()]), rng=rng, dtype=dtype, name=name)
+            self.layers.clear()
+            if input_shape is not None:
+                self.input_shape = as_input_shape(input_shape, self.label)
+            return
         layers = as_list(layers, type(self).__name__)
         if layers and not isinstance(layers[0], Layer):
             from minigrad.graphs.graph import without_input
@@ -58,6 +64,29 @@ class Sequential(Model):
             input_shape = without_input(layers, input_shape)
         name_layers(layers, type(self).__name__)
         super().__init__(Chain(layers), input_shape=input_shape, rng=rng, dtype=dtype, name=name)
+
+    def add(self, layer: Layer | Input) -> None:
+        """Add a layer at the end; an `Input` before the first one gives the input shape.
+
+        Raises:
+            TypeError, ValueError: a layer that doesn't fit, or a model that is built: the first
+                use of its parameters builds it.
+
+        >>> from minigrad import Dense, Input
+        >>> model = Sequential()
+        >>> model.add(Input((2,)))
+        >>> model.add(Dense(3))
+        >>> model.parameters.size
+        9
+        """
+        layers: list[Any] = [*self.layers, layer]
+        if not isinstance(layers[0], Layer):
+            from minigrad.graphs.graph import without_input
+
+            self.input_shape = without_input(layers, self.input_shape)
+        if layers:
+            name_layers(layers, self.label)
+            self.layers.append(layers[-1])
 
     @property
     def layers(self) -> list[Layer]:
@@ -88,3 +117,8 @@ class Sequential(Model):
         config = super().get_config()
         del config["network"]
         return {"layers": self.layers, **config}
+
+    @override
+    def repr_arguments(self) -> list[tuple[str, Any]]:
+        shown = super().repr_arguments()
+        return [("" if prefix == "layers=" else prefix, value) for prefix, value in shown]

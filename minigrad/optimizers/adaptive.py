@@ -35,7 +35,7 @@ class Adagrad(Optimizer):
     equation = "s = s + g^2; w - eta g / (sqrt(s) + epsilon)"
     slots = ("sum",)
 
-    learning_rate: float | Schedule = option(default=0.01)
+    learning_rate: float | Schedule = option(default=0.01, kw_only=False)
     epsilon: float = option(check_positive, default=1e-10)
     """Added to the divisor; above 0."""
 
@@ -68,7 +68,7 @@ class RMSprop(Optimizer):
     array([0.50000002])
     """
 
-    learning_rate: float | Schedule = option(default=0.01)
+    learning_rate: float | Schedule = option(default=0.01, kw_only=False)
     rho: float = option(check_fraction, default=0.99)
     """The decay rate of the mean, 0 <= rho < 1; PyTorch's alpha."""
     momentum: float = option(check_fraction, default=0.0)
@@ -128,7 +128,7 @@ class Adam(Optimizer):
     array([0.75])
     """
 
-    learning_rate: float | Schedule = option(default=0.001)
+    learning_rate: float | Schedule = option(default=0.001, kw_only=False)
     beta_1: float = option(check_fraction, default=0.9)
     """The decay rate of the mean of g, from 0 to below 1."""
     beta_2: float = option(check_fraction, default=0.999)
@@ -235,7 +235,7 @@ class Nadam(Optimizer):
     )
     slots = ("mean", "square", "correction")
 
-    learning_rate: float | Schedule = option(default=0.002)
+    learning_rate: float | Schedule = option(default=0.002, kw_only=False)
     beta_1: float = option(check_fraction, default=0.9)
     """The decay rate of the mean of g, from 0 to below 1, and the largest momentum."""
     beta_2: float = option(check_fraction, default=0.999)
@@ -286,7 +286,7 @@ class Lion(_Decoupled):
 
     slots = ("mean",)
 
-    learning_rate: float | Schedule = option(default=0.001)
+    learning_rate: float | Schedule = option(default=0.001, kw_only=False)
     beta_1: float = option(check_fraction, default=0.9)
     """The share of the mean in the direction, from 0 to below 1."""
     beta_2: float = option(check_fraction, default=0.99)

@@ -28,7 +28,7 @@ class Schedule(Configurable):
     0.05
     """
 
-    initial_learning_rate: float = option(check_positive)
+    initial_learning_rate: float = option(check_positive, kw_only=False)
     """eta_0, above 0."""
 
     def __call__(self, step: int) -> float:
@@ -46,7 +46,7 @@ class StepDecay(Schedule):
     [0.5, 0.5, 0.25, 0.25, 0.125]
     """
 
-    initial_learning_rate: float = option(check_positive)
+    initial_learning_rate: float = option(check_positive, kw_only=False)
     decay_rate: float = option(check_positive)
     """r, above 0."""
     decay_steps: int = option(check_int)
@@ -69,7 +69,7 @@ class ExponentialDecay(Schedule):
     [0.5, 0.25, 0.125, 0.0625]
     """
 
-    initial_learning_rate: float = option(check_positive)
+    initial_learning_rate: float = option(check_positive, kw_only=False)
     decay_rate: float = option(check_positive)
     decay_steps: int = option(check_int, default=1)
 
@@ -97,7 +97,7 @@ class CosineDecay(Schedule):
     [0.25, 0.5, 0.25, 0.0, 0.0]
     """
 
-    initial_learning_rate: float = option(check_positive)
+    initial_learning_rate: float = option(check_positive, kw_only=False)
     decay_steps: int = option(check_int)
     """n, a whole number of at least 1, without the warm-up."""
     warmup_steps: int = option(partial(check_int, least=0), default=0)

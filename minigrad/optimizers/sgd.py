@@ -33,7 +33,7 @@ class SGD(Optimizer):
     array([0.95])
     """
 
-    learning_rate: float | Schedule = option(default=0.01)
+    learning_rate: float | Schedule = option(default=0.01, kw_only=False)
     momentum: float = option(check_fraction, default=0.0)
     """m, 0 <= m < 1."""
     nesterov: bool = option(check_bool, default=False)

@@ -46,6 +46,14 @@ def xor(*, rows: int, noise: float, seed: int) -> Rows:
     return x + rng.normal(0, noise, x.shape), y.astype(float).reshape(-1, 1)
 
 
+def gaussians(*, rows: int, noise: float, seed: int) -> Rows:
+    """Return points of two normal distributions, one of each class."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(rows) % 2
+    x = np.where(y, 0.4, -0.4).reshape(-1, 1) + rng.normal(0, 0.15, (rows, 2))
+    return x + rng.normal(0, noise, x.shape), y.astype(float).reshape(-1, 1)
+
+
 def spiral(*, rows: int, noise: float, seed: int) -> Rows:
     """Return two arms of a spiral, one of each class."""
     rng = np.random.default_rng(seed)
@@ -77,6 +85,17 @@ def total(*, rows: int, noise: float, seed: int) -> Rows:
     rng = np.random.default_rng(seed)
     x = rng.uniform(size=(rows, 2))
     y = x.sum(axis=1, keepdims=True)
+    return x, y + rng.normal(0, noise, y.shape)
+
+
+def gaussian_sum(*, rows: int, noise: float, seed: int) -> Rows:
+    """Return two inputs, and a sum of six Gaussian functions of them to predict."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, (rows, 2))
+    y = np.zeros((rows, 1))
+    for place, center in enumerate([(a, b) for a in (-0.7, 0.0, 0.7) for b in (-0.4, 0.4)]):
+        sign = 1 if place % 4 in (1, 2) else -1
+        y[:, 0] += sign * np.exp(-((x - center) ** 2).sum(axis=1) / 0.08)
     return x, y + rng.normal(0, noise, y.shape)
 
 
@@ -134,6 +153,9 @@ def with_features(x: Array, names: list[str]) -> Array:
 
 
 PROBLEMS = {
-    made.__name__: made for made in (moons, circles, xor, spiral, blobs, wave, total, digits)
-}
+    made.__name__: made
+    for made in (
+        moons, circles, xor, gaussians, spiral, blobs, wave, total, gaussian_sum, digits
+    )
+}  # fmt: skip
 """The problems by name."""

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from minigrad.playground.settings import Settings
 
-Step: TypeAlias = tuple[Any, ...]
+Action: TypeAlias = tuple[Any, ...]
 """("fit", epochs), ("set", settings), or ("weight", layer, source, unit, value)."""
 
 _MOST: Final = 2000
@@ -25,10 +25,10 @@ class Script:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.steps: list[Step] = []
+        self.steps: list[Action] = []
         self.complete = True
 
-    def add(self, step: Step) -> None:
+    def add(self, step: Action) -> None:
         """Add a step, and merge it with the last one where the result is the same."""
         kind, *given = step
         last = self.steps[-1] if self.steps else ("",)

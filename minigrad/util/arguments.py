@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from inspect import signature
 from typing import Any, NoReturn
 
-from minigrad.util.lookup import nearest
+from minigrad.util.lookup import guess, nearest
 from minigrad.util.synonyms import HINTS
 
 
@@ -23,7 +23,21 @@ def refuse_options(given: Iterable[str], *functions: Callable[..., Any]) -> None
     """Refuse options that none of some functions has; the error names the first function."""
     options = [p for function in functions for p in signature(function).parameters.values()]
     known = {option.name for option in options if option.kind is option.KEYWORD_ONLY}
-    for name in given:
-        if name not in known:
-            owner = functions[0].__name__
-            raise TypeError(f"{owner} has no option '{name}': {nearest(name, known)}")
+    refuse_names(functions[0].__name__, given, known)
+
+
+def refuse_names(owner: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse options that aren't known: all of a call in one message.
+
+    >>> refuse_names("SGD", ["lr", "x"], ["learning_rate"])
+    Traceback (most recent call last):
+    ...
+    TypeError: SGD has no options 'lr' (did you mean 'learning_rate'?), 'x'. Known: 'learning_rate'
+    """
+    unknown = [name for name in given if name not in known]
+    if len(unknown) == 1:
+        raise TypeError(f"{owner} has no option {unknown[0]!r}: {nearest(unknown[0], known)}")
+    if unknown:
+        ways = [f"{name!r} ({guess(name, known)})".removesuffix(" ()") for name in unknown]
+        names = ", ".join(map(repr, sorted(known)))
+        raise TypeError(f"{owner} has no options {', '.join(ways)}. Known: {names}")

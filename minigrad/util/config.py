@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from typing_extensions import Self, override
 
-from minigrad.util.fields import arguments, refuse_unknown
+from minigrad.util.fields import arguments, refuse_arguments
 from minigrad.util.names import nearest, with_article
 from minigrad.util.spelling import snake_case
 
@@ -55,7 +55,7 @@ class Configurable:
         def __new__(cls, *args: Any, **options: Any) -> Self:
             """Refuse an unknown option; an `__init__` that `options` made does it itself."""
             if (args or options) and "_options" not in vars(cls):
-                refuse_unknown(cls, args, options)
+                refuse_arguments(cls, args, options)
             return super().__new__(cls)
 
     def __post_init__(self) -> None:

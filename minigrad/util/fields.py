@@ -29,8 +29,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias
 
 from typing_extensions import dataclass_transform
 
-from minigrad.util.names import nearest
-
 T = TypeVar("T")
 P = ParamSpec("P")
 Given = TypeVar("Given")
@@ -109,7 +107,7 @@ def options(cls: type[T]) -> type[T]:
 
     def initialize(self: Any, *args: Any, **given: Any) -> None:
         if len(args) > len(places) or not given.keys() <= known.keys():
-            refuse_unknown(cls, args, given)
+            refuse_arguments(cls, args, given)
         for name, value in zip(places, args, strict=False):
             if name in given:
                 raise TypeError(f"{type(self).__name__} got {name} twice: by position and by name")
@@ -152,22 +150,21 @@ def explained(method: Callable[P, T]) -> Callable[P, T]:
             return method(*args, **given)
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-                refuse_unknown(MethodType(method, args[0]), args[1:], given)  # the call failed
+                refuse_arguments(MethodType(method, args[0]), args[1:], given)  # the call failed
             raise
 
     return call
 
 
-def refuse_unknown(cls: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> None:
+def refuse_arguments(
+    cls: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]
+) -> None:
     """Refuse arguments that a class or a method doesn't take."""
+    from minigrad.util.arguments import refuse_names, refuse_places
+
     known = inspect.signature(cls).parameters.values()
     places = [a.name for a in known if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(places) and all(a.kind is not a.VAR_POSITIONAL for a in known):
-        from minigrad.util.arguments import refuse_places
-
         refuse_places(cls, places, len(args))
-    for name in given:
-        if name not in arguments(cls):
-            raise TypeError(
-                f"{cls.__name__} has no option '{name}': {nearest(name, arguments(cls))}"
-            )
+    if given:
+        refuse_names(cls.__name__, given, arguments(cls))

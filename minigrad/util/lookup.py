@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from inspect import signature
-from typing import Any, NoReturn
+from typing import Any
 
 from minigrad.util.spelling import snake_case
 from minigrad.util.synonyms import HINTS, INSTEAD, SYNONYMS
@@ -84,8 +84,8 @@ def instead(argument: str, value: Any, known: Iterable[type]) -> str:
     return INSTEAD.get(f"{argument}={kind}", "")
 
 
-def unknown_in(module: str, known: Iterable[str]) -> Callable[[str], NoReturn]:
-    """Return the `__getattr__` of a module, which suggests a name for an unknown one.
+def unknown_in(module: str, known: Iterable[str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module: finds names of minigrad, and suggests one for others.
 
     >>> unknown_in("minigrad.layers", ["Conv2D"])("Conv2d")
     Traceback (most recent call last):
@@ -93,10 +93,11 @@ def unknown_in(module: str, known: Iterable[str]) -> Callable[[str], NoReturn]:
     AttributeError: module 'minigrad.layers' has no attribute 'Conv2d': did you mean 'Conv2D'?
     """
 
-    def refuse(name: str) -> NoReturn:
+    def find(name: str) -> Any:
+        root = sys.modules.get("minigrad")
+        if module != "minigrad" and name in getattr(root, "__all__", ()):
+            return getattr(root, name)  # as in `from minigrad.layers import Input`
         way = "" if name.startswith("_") else guess(name, known)
-        if name in getattr(sys.modules.get("minigrad"), "__all__", ()):
-            way = f"import it from minigrad, as in minigrad.{name}"
         message = f"module '{module}' has no attribute '{name}'{': ' * bool(way)}{way}"
         if way and _is_from_import(module, name):
             raise ImportError(message, name=module)  # `from` hides an AttributeError's message
@@ -104,14 +105,14 @@ def unknown_in(module: str, known: Iterable[str]) -> Callable[[str], NoReturn]:
             raise AttributeError(message, name=name, obj=None)  # Python adds no guess of its own
         raise AttributeError(message)
 
-    return refuse
+    return find
 
 
 def _is_from_import(module: str, name: str) -> bool:
     """Tell whether `from module import name` runs, and there is no module of this name inside."""
     from importlib.util import find_spec
 
-    caller = sys._getframe(2)  # of `__getattr__`, which may call `refuse`
+    caller = sys._getframe(2)  # of `__getattr__`, which may call `find`
     callers = [caller, caller.f_back]  # the last is None where a script calls at its top level
     if all(frame is None or frame.f_code.co_name != "_handle_fromlist" for frame in callers):
         return False

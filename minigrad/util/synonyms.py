@@ -27,8 +27,9 @@ SYNONYMS = {
     "root_mean_squared_error": "rmse",
     "smooth_l1": "huber", "sparse_categorical_accuracy": "accuracy",
     "sparse_categorical_crossentropy": "cross_entropy", "val_acc": "val_accuracy",
-    "sigmoid_focal": "focal_with_logits", "sparse_top_k_categorical_accuracy": "top_5_accuracy",
-    "top_k_categorical_accuracy": "top_5_accuracy", "triplet": "triplet_margin",
+    "sigmoid_focal": "focal_with_logits",
+    "sparse_top_k_categorical_accuracy": "top_5_accuracy top_k_accuracy",
+    "top_k_categorical_accuracy": "top_5_accuracy top_k_accuracy", "triplet": "triplet_margin",
     # initializers
     "glorot": "glorot_uniform glorot_normal", "he": "he_uniform he_normal",
     "kaiming": "he_uniform he_normal", "kaiming_normal": "he_normal",
@@ -84,7 +85,6 @@ _HERE = "all names are in minigrad itself, as in minigrad.ReLU"
 HINTS = {
     "Activation": "it is a base class: use ReLU(), or Dense(3, activation='relu')",
     # attributes of Keras's and PyTorch's models and layers
-    "add": "pass the layers as a list, Sequential([...]), or use model.layers.append(layer)",
     "add_weight": "in build, assign a Parameter, as in self.weight = Parameter(array)",
     "count_params": "read model.parameters.size",
     "cpu": "all arrays are NumPy's", "cuda": "all arrays are NumPy's",
@@ -108,8 +108,7 @@ HINTS = {
     "trainable_variables": "read model.parameters",
     "trainable_weights": "read model.parameters", "weights": "read model.parameters",
     "zero_grad": "leave it out: backward assigns the gradients anew",
-    # attributes of what `fit` and `film` return
-    "history": 'the history is a dict itself, as in history["loss"]',
+    # attributes of what `film` returns
     "show": "end a notebook cell with the film, or use film.to_html(path)",
     # options
     "batch_first": "leave it out: the batch axis comes first",

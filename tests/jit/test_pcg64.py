@@ -34,7 +34,7 @@ def test_numbers(shape: tuple[int, ...], dtype: str) -> None:
             rng.bit_generator.state = LARGEST
         else:
             rng.random(used, last)
-        words = np.array(pcg64.State.of(rng.bit_generator).words, np.uint64)
+        words = np.array(pcg64.GeneratorState.of(rng.bit_generator).words, np.uint64)
         with precisely():
             found = np.asarray(run(words))
         assert found.dtype == dtype
@@ -47,7 +47,7 @@ def test_numbers(shape: tuple[int, ...], dtype: str) -> None:
 )
 def test_states(seed: int, draws: list[tuple[int, str]]) -> None:
     rng, other = np.random.default_rng(seed), np.random.default_rng()
-    state = pcg64.State.of(rng.bit_generator)
+    state = pcg64.GeneratorState.of(rng.bit_generator)
     for count, dtype in draws:
         rng.random(count, dtype)
         state = state.after(count, np.dtype(dtype))

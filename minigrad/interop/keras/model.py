@@ -30,7 +30,9 @@ from minigrad.interop.models import (
     CONTAINERS,
     MERGES,
     check_built,
+    check_inner_dropout,
     check_masks,
+    check_states,
     check_trainable,
     integer_inputs,
     kind_of_layer,
@@ -123,7 +125,8 @@ class _Writer:
         if kind in CONTAINERS:
             return CONTAINERS[kind](self, layer, *inputs)
         for one in (layer, *layer.children):
-            check_masks(one, "to_keras")
+            for check in (check_states, check_masks, check_inner_dropout):
+                check(one, "to_keras")
         if kind not in LAYERS:
             raise TypeError(f"to_keras expects layers that Keras has, got {layer.label}")
         row = LAYERS[kind]

@@ -25,6 +25,8 @@ from minigrad.interop.models import (
 from minigrad.interop.torch import modules
 from minigrad.interop.torch.modules import Module
 from minigrad.layers.convolution import ConvolutionTranspose
+from minigrad.layers.masks import shapes_of
+from minigrad.layers.recurrent import Recurrent
 from minigrad.layers.windows import make_windows, per_axis
 
 Maker: TypeAlias = Callable[..., Any]
@@ -305,11 +307,19 @@ def _from_ended(step: ChainItem, make: Maker) -> Any:
 
 
 def _to_recurrent(layer: Any, make: Maker) -> Module:
+    masked = len(shapes_of(layer.input_shape)) > 1 + layer.initial_state
+    if layer.return_state and isinstance(layer, mg.LSTM) and (masked or layer.return_sequences):
+        raise ValueError(
+            f"{layer.label} expects return_state=False in torch.nn with a mask or return_sequences="
+            "True: an nn.LSTM returns the last c only"
+        )
     return modules.RecurrentRows(
         make(len(layer.weight.value), batch_first=True),
         sequences=layer.return_sequences,
         backwards=layer.go_backwards,
         restores_order=layer.restores_order,
+        initial_state=layer.initial_state,
+        return_state=layer.return_state,
     )
 
 
@@ -317,7 +327,12 @@ def _from_recurrent(step: ChainItem, make: Maker) -> Any:
     rows = step.module
     if not isinstance(rows, modules.RecurrentRows):
         rows = modules.RecurrentRows(rows, sequences=True, backwards=False, restores_order=False)
-    layer = make(return_sequences=rows.sequences, go_backwards=rows.backwards)
+    layer = make(
+        return_sequences=rows.sequences,
+        go_backwards=rows.backwards,
+        return_state=rows.return_state,
+        initial_state=rows.initial_state,
+    )
     layer.restores_order = rows.restores_order
     return layer
 
@@ -439,6 +454,7 @@ CHANNELS_LAST: dict[type[Layer], Counterpart] = {
     mg.GRU: _recurrent(nn.GRU),
     mg.LSTM: _recurrent(nn.LSTM),
     **dict.fromkeys([mg.ZeroPadding1D, mg.ZeroPadding2D, mg.Cropping1D, mg.Cropping2D], _ended),
+    mg.Mask: Counterpart(modules.RealSteps, "mask_value"),
     mg.Permute: Counterpart(modules.Permuted, "dims"),
     mg.RepeatVector: Counterpart(modules.Repeated, "n"),
     mg.Slice: Counterpart(modules.Sliced, "index"),
@@ -493,7 +509,9 @@ _FIXED: dict[str, Any] = {
 def module_of(layer: Any) -> Module:
     """Return the module of a layer without its activation; the weights aren't assigned."""
     kind = type(layer)
-    models.check_masks(layer, "to_torch")
+    if not isinstance(layer, (Recurrent, mg.Mask, mg.MultiHeadAttention)):
+        models.check_masks(layer, "to_torch")
+    models.check_inner_dropout(layer, "to_torch")
     if kind not in MODULES:
         raise TypeError(
             f"to_torch expects layers of minigrad, got {layer.label}: write a torch.nn.Module"

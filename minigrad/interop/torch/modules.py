@@ -32,20 +32,66 @@ class ChannelsFirst(nn.Module):  # type: ignore[misc]
 
 
 class RecurrentRows(nn.Module):  # type: ignore[misc]
-    """The outputs of an `nn.RNN`, `nn.GRU` or `nn.LSTM`, of all steps or of the last."""
+    """The outputs of an `nn.RNN`, `nn.GRU` or `nn.LSTM`, of all steps or of the last.
+
+    As in our layers, a mask may come after x, and with `initial_state` a first state comes last;
+    the state of an LSTM is [h, c].
+    """
 
     def __init__(
-        self, inner: Module, *, sequences: bool, backwards: bool, restores_order: bool
+        self,
+        inner: Module,
+        *,
+        sequences: bool,
+        backwards: bool,
+        restores_order: bool,
+        initial_state: bool = False,
+        return_state: bool = False,
     ) -> None:
         super().__init__()
         self.inner = inner
         self.sequences, self.backwards, self.restores_order = sequences, backwards, restores_order
+        self.initial_state, self.return_state = initial_state, return_state
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.inner(x.flip(1) if self.backwards else x)[0]
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        start = others[-1] if self.initial_state else None
+        mask = others[0] if len(others) > self.initial_state else None
+        if self.backwards:
+            x, mask = x.flip(1), mask if mask is None else mask.flip(1)
+        if mask is None:
+            h, state = self.inner(x, self._state(start))
+            if self.return_state and isinstance(state, tuple):
+                return torch.cat(state, dim=-1)[0]
+        else:
+            h = self._masked(x, mask != 0, start)
         if not self.sequences:
             return h[:, -1]
         return h.flip(1) if self.restores_order else h
+
+    def _state(self, start: Tensor) -> Any:
+        """Return a first state as PyTorch takes it."""
+        if start is None or not isinstance(self.inner, nn.LSTM):
+            return None if start is None else start[None].contiguous()
+        return tuple(part[None].contiguous() for part in start.chunk(2, dim=-1))
+
+    def _masked(self, x: Tensor, real: Tensor, start: Tensor) -> Tensor:
+        """Return h of all steps, where a step that isn't real keeps the state before it."""
+        first = (~real).byte().argsort(stable=True, dim=1)  # the real steps come first
+        h, _ = self.inner(x.take_along_dim(first[..., None], 1), self._state(start))
+        before = h.new_zeros(h[:, :1].shape) if start is None else start[:, None, : h.shape[-1]]
+        return torch.cat([before, h], 1).take_along_dim(real.cumsum(1)[..., None], 1)
+
+
+class RealSteps(nn.Module):  # type: ignore[misc]
+    """1 where a step isn't padding, 0 elsewhere; see `minigrad.Mask`."""
+
+    def __init__(self, mask_value: float) -> None:
+        super().__init__()
+        self.mask_value = mask_value
+
+    def forward(self, x: Tensor) -> Tensor:
+        real = x != self.mask_value
+        return (real if x.ndim == 2 else real.any(-1)).to(torch.get_default_dtype())
 
 
 class Attention(nn.Module):  # type: ignore[misc]
@@ -59,6 +105,8 @@ class Attention(nn.Module):  # type: ignore[misc]
         self.inner, self.causal = inner, causal
 
     def forward(self, query: Tensor, value: Tensor = None, mask: Tensor = None) -> Tensor:
+        if value is not None and value.ndim == 2:
+            value, mask = None, value
         value = query if value is None else value
         queries, keys = query.shape[1], value.shape[1]
         blocked = None
@@ -214,14 +262,14 @@ class Noise(nn.Module):  # type: ignore[misc]
 
 
 class Branches(nn.Module):  # type: ignore[misc]
-    """Merges the outputs of modules for one input."""
+    """Merges the outputs of modules for the same inputs."""
 
     def __init__(self, branches: Mapping[str, Module], how: str) -> None:
         super().__init__()
         self.branches, self.merge = nn.ModuleDict(_keyed(branches)), Merge(how)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.merge(*(branch(x) for branch in self.branches.values()))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.merge(*(branch(*inputs) for branch in self.branches.values()))
 
 
 class GraphModule(nn.Module):  # type: ignore[misc]

@@ -7,8 +7,9 @@ import { CAPTIONS, drawPlane, drawThumbnail, placeOf } from "./plane.js";
 import { Network } from "./network.js";
 
 const PROBLEMS = {
-  moons: "Moons", circles: "Circles", xor: "XOR", spiral: "Spiral", blobs: "Three classes",
-  wave: "Wave", total: "Sum", digits: "Digits", own: "Your own",
+  moons: "Moons", circles: "Circles", xor: "XOR", gaussians: "Two Gaussians", spiral: "Spiral",
+  blobs: "Three classes", wave: "Wave", total: "Sum", gaussian_sum: "Sum of Gaussians",
+  digits: "Digits", own: "Your own",
 };
 const WORDS = {
   leaky_relu: "leaky ReLU", relu: "ReLU", gelu: "GELU", glorot_uniform: "Glorot", he_normal: "He",
@@ -706,19 +707,26 @@ function showPresets(presets) {
   }));
 }
 
+// What the address asks for: a link or a preset, and perhaps that training waits for a press.
+function address() {
+  const parts = location.hash.slice(1).split("&").filter(Boolean);
+  return { link: parts.find((part) => part !== "paused") ?? "", paused: parts.includes("paused") };
+}
+
 // On a site nothing is loaded before a reader asks for it.
-async function pressed() {
+async function pressed(paused) {
   const button = byId("play");
   say("Python runs in your browser. About 9 MB are loaded when you press the button.");
-  Object.assign(button, { textContent: "Load and start", disabled: false });
+  Object.assign(button, { textContent: paused ? "Load" : "Load and start", disabled: false });
   await new Promise((done) => button.addEventListener("click", done, { once: true }));
   Object.assign(button, { textContent: "Train", disabled: true });
   byId("loading").hidden = false;
 }
 
 async function start() {
+  const { link, paused } = address();
   try {
-    if (inWorker()) await pressed();
+    if (inWorker()) await pressed(paused);
     python = await connect(({ stage, share }) => {
       say(`Loading ${stage}…`);
       byId("loading").value = share;
@@ -732,7 +740,6 @@ async function start() {
   network = new Network(byId("graph"), {
     select, weight: setWeight, units: (layer, by) => change({ hidden: state.settings.hidden.map((n, k) => n + (k === layer ? by : 0)) }),
   });
-  const link = location.hash.slice(1);
   let answer = await ask({ do: "open", link });
   const wrong = answer ? "" : byId("notice").textContent;
   answer ??= await ask({ do: "open" });
@@ -747,10 +754,11 @@ async function start() {
   take(answer);
   for (const button of byId("problems").children) drawThumbnail(button.querySelector("canvas"), button.value);
   state.replaying = answer.waiting > 0;
-  if (!wrong && (answer.waiting || inWorker())) play(true);
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches && !inWorker(); // there a reader pressed
+  if (answer.waiting || !(wrong || paused || still)) play(true);
   if (wrong) say(wrong, true);
   else if (answer.preset) say(answer.presets[answer.preset].about);
-  else if (!state.playing) say("Press Train. Everything can be changed while it trains.");
+  else if (!answer.waiting) say(`${state.playing ? "Training" : "Press Train"}. Everything can be changed while it trains.`);
   lookSoon(1000);
   addEventListener("hashchange", () => location.reload());
   document.documentElement.dataset.ready = "true";

@@ -222,10 +222,12 @@ export function drawThumbnail(canvas, name) {
   if (name === "moons") each(14, (t) => { dot(-0.4 + 0.7 * Math.cos(Math.PI * t), -0.15 + 0.9 * Math.sin(Math.PI * t), 0); dot(0.4 + 0.7 * Math.cos(Math.PI * t), 0.15 - 0.9 * Math.sin(Math.PI * t), 1); });
   if (name === "circles") each(18, (t) => { dot(Math.cos(7 * t), Math.sin(7 * t), 0); dot(0.4 * Math.cos(7 * t), 0.4 * Math.sin(7 * t), 1); });
   if (name === "xor") each(5, (s) => each(5, (t) => { const [x, y] = [2 * s - 1, 2 * t - 1]; if (x * y) dot(x, y, x * y > 0 ? 1 : 0); }));
+  if (name === "gaussians") [[-0.5, 0], [0.5, 1]].forEach(([center, k]) => each(14, (t) => dot(center + 0.4 * t * Math.cos(31 * t), center + 0.4 * t * Math.sin(31 * t), k)));
   if (name === "spiral") each(16, (t) => [0, 1].forEach((k) => dot(t * Math.cos(8.5 * t + k * Math.PI), t * Math.sin(8.5 * t + k * Math.PI), k)));
   if (name === "blobs") [[0, 0.65, 0], [-0.6, -0.45, 1], [0.6, -0.45, 2]].forEach(([x, y, k]) => each(7, (t) => dot(x + 0.3 * Math.cos(7 * t), y + 0.3 * Math.sin(7 * t), k)));
   if (name === "wave") each(24, (t) => dot(2 * t - 1, 0.8 * Math.sin(7.5 * t - 3.75), 1));
   if (name === "total") each(6, (s) => each(6, (t) => { context.fillStyle = css(ramp[Math.round(255 * (s + t) / 2)]); context.fillRect(4 + s * (width - 16), height - 12 - t * (height - 16), 8, 8); }));
+  if (name === "gaussian_sum") each(11, (s) => each(11, (t) => { context.fillStyle = css(ramp[Math.round(127.5 + 127 * Math.sin(3 * Math.PI * s) * Math.sin(Math.PI * (2 * t - 1)))]); context.fillRect(4 + s * (width - 12), height - 8 - t * (height - 12), 4, 4); }));
   if (name === "digits") {
     const rows = ["00111100", "01000110", "00000110", "00011100", "00000110", "01000110", "00111100", "00000000"];
     drawDigit(context, [...rows.join("")].map(Number), 4, 4, width - 8, height - 8);
