@@ -50,6 +50,7 @@ def moments(
     while text.size > most and gaps > 1:
         gaps //= 2
         chosen, text = fold(gaps)
+    _at_numbers.cache_clear()  # another film has other columns
     return chosen, text
 
 
