@@ -140,7 +140,7 @@ def test_custom_schedule() -> None:
     assert optimizer.rate == 0.25
     assert type(optimizer.rate) is float
     again = from_config(to_config(optimizer, "optimizer"))
-    assert repr(again) == "SGD(learning_rate=InverseRoot(initial_learning_rate=0.5))"
+    assert repr(again) == "SGD(learning_rate=InverseRoot(0.5))"
     with pytest.raises(NotImplementedError, match="Schedule must define __call__"):
         _ = SGD(learning_rate=Schedule(initial_learning_rate=0.5)).rate
 
