@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from browser import Browser
 from helpers import all_slow_but
@@ -17,6 +18,9 @@ from registered_examples import (
     OPTIMIZERS,
     REGULARIZERS,
 )
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")  # `--hypothesis-profile default` tries others each time
 
 
 @pytest.fixture(scope="session")

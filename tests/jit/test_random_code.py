@@ -211,7 +211,7 @@ def check(lines: list[str]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
+@settings(max_examples=300, deadline=None, suppress_health_check=[*HealthCheck])
 @given(codes())
 def test_random_code(lines: list[str]) -> None:
     check(lines)
