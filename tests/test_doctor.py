@@ -44,7 +44,7 @@ def test_planted_fault_is_found(name: str) -> None:
 
 @pytest.mark.slow
 def test_trial_meets_its_figures() -> None:
-    result = doctor.summary(*doctor.trial(24, 2))
+    result = doctor.summary(*doctor.trial(10, 1))
     assert result["alarms"]["error"] == 0
     assert result["alarms"]["warning"] <= 1
     planted, found = (sum(f[k] for f in result["faults"].values()) for k in ("planted", "found"))
