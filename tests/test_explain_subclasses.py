@@ -95,7 +95,7 @@ def tried(few: int, many: int) -> Any:
 
     def decorate(test: Any) -> Any:
         def run(examples: int) -> None:
-            settings(max_examples=examples, deadline=None, derandomize=True)(test)()
+            settings(max_examples=examples, deadline=None)(test)()
 
         return pytest.mark.parametrize("examples", [few, slow(many)])(run)
 

@@ -109,8 +109,8 @@ def cases(draw) -> tuple[Sequential, np.ndarray, np.ndarray, Loss]:
 
 
 def for_random_networks(check, examples: int) -> None:
-    options = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-    settings(max_examples=examples, derandomize=True, **options)(given(cases())(check))()
+    options = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+    settings(max_examples=examples, **options)(given(cases())(check))()
 
 
 def in_small_blocks():

@@ -476,9 +476,7 @@ class TestFuzz:
 
     def run(self, strategy: Any, examples: int = 100) -> None:
         hypothesis = pytest.importorskip("hypothesis")
-        settings = hypothesis.settings(
-            max_examples=examples, deadline=None, database=None, derandomize=True
-        )
+        settings = hypothesis.settings(max_examples=examples, deadline=None)
         settings(hypothesis.given(strategy)(self.read))()
 
     def test_random_bytes(self) -> None:

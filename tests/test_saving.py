@@ -1051,9 +1051,7 @@ class TestMalformedFiles:
                 return
             assert isinstance(model, Model)
 
-        settings = hypothesis.settings(
-            max_examples=200, deadline=None, database=None, derandomize=True
-        )
+        settings = hypothesis.settings(max_examples=200, deadline=None)
         settings(hypothesis.given(st.sampled_from(places), value)(run))()
 
 

@@ -53,10 +53,6 @@ class Trial:
             self.failed = report.nodeid
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        from hypothesis import settings
-
-        settings.register_profile("trial", deadline=None, derandomize=True, database=None)
-        settings.load_profile("trial")
         self.items = [i for i in session.items if "browser" not in getattr(i, "fixturenames", ())]
         self.callers, self.seconds = self.map_of_tests()
         self.functions = functions_in(self.paths)

@@ -57,7 +57,7 @@ class RecurrentRows(nn.Module):  # type: ignore[misc]
         start = others[-1] if self.initial_state else None
         mask = others[0] if len(others) > self.initial_state else None
         if self.backwards:
-            x, mask = x.flip(1), mask if mask is None else mask.flip(1)
+            x, mask = x.flip(1), None if mask is None else mask.flip(1)
         if mask is None:
             h, state = self.inner(x, self._state(start))
             if self.return_state and isinstance(state, tuple):
@@ -70,9 +70,11 @@ class RecurrentRows(nn.Module):  # type: ignore[misc]
 
     def _state(self, start: Tensor) -> Any:
         """Return a first state as PyTorch takes it."""
-        if start is None or not isinstance(self.inner, nn.LSTM):
-            return None if start is None else start[None].contiguous()
-        return tuple(part[None].contiguous() for part in start.chunk(2, dim=-1))
+        if start is None:
+            return None
+        if isinstance(self.inner, nn.LSTM):
+            return tuple(part[None].contiguous() for part in start.chunk(2, dim=-1))
+        return start[None].contiguous()
 
     def _masked(self, x: Tensor, real: Tensor, start: Tensor) -> Tensor:
         """Return h of all steps, where a step that isn't real keeps the state before it."""
