@@ -169,7 +169,7 @@ def test_unknown_option_without_a_suggestion() -> None:
     ],
 )
 def test_public_names_of_other_libraries(name: str, meant: str) -> None:
-    with pytest.raises(AttributeError, match=rf"'{name}': did you mean '{meant}'\?$"):
+    with pytest.raises(AttributeError, match=rf"'{name}': did you mean '{meant}'\?( |$)"):
         getattr(minigrad, name)
 
 

@@ -453,9 +453,8 @@ def test_option_name_of_another_library() -> None:
     with pytest.raises(TypeError) as caught:
         SGD(lr=1)
     known = "'clip_norm', 'clip_value', 'learning_rate', 'momentum', 'nesterov', 'weight_decay'"
-    assert (
-        str(caught.value) == f"SGD has no option 'lr': did you mean 'learning_rate'? Known: {known}"
-    )
+    message = f"SGD has no option 'lr': did you mean 'learning_rate'? Known: {known} "
+    assert str(caught.value).startswith(message)
 
 
 def test_other_type_errors_are_not_changed() -> None:

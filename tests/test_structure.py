@@ -39,6 +39,7 @@ ROOMS = [
     "explain",
     "diagnose",
     "film",
+    "port",
     "typing",
     "lessons",
     "playground",

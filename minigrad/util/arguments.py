@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from inspect import signature
 from typing import Any, NoReturn
 
-from minigrad.util.lookup import guess, nearest
+from minigrad.util.lookup import guess, nearest, of_program
 from minigrad.util.synonyms import HINTS
 
 
@@ -29,15 +29,16 @@ def refuse_options(given: Iterable[str], *functions: Callable[..., Any]) -> None
 def refuse_names(owner: str, given: Iterable[str], known: Collection[str]) -> None:
     """Refuse options that aren't known: all of a call in one message.
 
-    >>> refuse_names("SGD", ["lr", "x"], ["learning_rate"])
+    >>> refuse_names("SGD", ["lr", "y"], ["learning_rate"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    TypeError: SGD has no options 'lr' (did you mean 'learning_rate'?), 'x'. Known: 'learning_rate'
+    TypeError: SGD has no options 'lr' (did you mean 'learning_rate'?), 'y'. Known: ...
     """
     unknown = [name for name in given if name not in known]
+    end = max(map(of_program, unknown), default="")
     if len(unknown) == 1:
-        raise TypeError(f"{owner} has no option {unknown[0]!r}: {nearest(unknown[0], known)}")
+        raise TypeError(f"{owner} has no option {unknown[0]!r}: {nearest(unknown[0], known)}{end}")
     if unknown:
         ways = [f"{name!r} ({guess(name, known)})".removesuffix(" ()") for name in unknown]
         names = ", ".join(map(repr, sorted(known)))
-        raise TypeError(f"{owner} has no options {', '.join(ways)}. Known: {names}")
+        raise TypeError(f"{owner} has no options {', '.join(ways)}. Known: {names}{end}")

@@ -34,22 +34,44 @@ def guess(name: str, known: Iterable[str]) -> str:
     >>> guess("no_grad", ["Normal"])
     'leave it out: predict and forward(..., training=False) keep nothing for backward'
     """
-    here = {snake_case(other): other for other in known}
-    full = snake_case(name)
-    short = full.removesuffix("_loss")
-    if short in here or f"{short}_loss" in here:
-        meant = [short]
-    elif spellings := [n for n in (name, full, short) if n in SYNONYMS]:
-        meant = SYNONYMS[spellings[0]].split()
-    elif name in HINTS:
-        return HINTS[name]
-    else:
+    known = list(known)
+    found = counterparts(name, known)
+    other_library = {name, snake_case(name), _short(name)} & SYNONYMS.keys() or name in HINTS
+    if not found and not other_library:
         import difflib
 
-        meant = difflib.get_close_matches(full, here, n=1, cutoff=_SIMILAR)
-    found = [here.get(f"{n}_loss") or here.get(n) for n in meant]
-    asked = " or ".join(repr(n) for n in found if n)
+        here = {snake_case(n): n for n in known}
+        close = difflib.get_close_matches(snake_case(name), here, n=1, cutoff=_SIMILAR)
+        found = [here[n] for n in close]
+    asked = " or ".join(map(repr, found))
     return f"did you mean {asked}?" if asked else HINTS.get(name, "")
+
+
+def counterparts(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that another library spells like this, Keras's default first.
+
+    >>> counterparts("BinaryCrossentropy", ["BCELoss", "BCEWithLogitsLoss", "MSELoss"])
+    ['BCELoss', 'BCEWithLogitsLoss']
+    """
+    here = {snake_case(other): other for other in known}
+    full, short = snake_case(name), _short(name)
+    if short in here or f"{short}_loss" in here:
+        meant = [short]
+    else:
+        spellings = [n for n in (name, full, short) if n in SYNONYMS]
+        meant = SYNONYMS[spellings[0]].split() if spellings else []
+    found = [here.get(f"{n}_loss") or here.get(n) for n in meant]
+    return [n for n in found if n]
+
+
+def of_program(name: str) -> str:
+    """Return the end of a message about a name of another library."""
+    known = {name, snake_case(name), _short(name)} & {*SYNONYMS, *HINTS}
+    return " (for a whole program: python -m minigrad.port FILE)" * bool(known)
+
+
+def _short(name: str) -> str:
+    return snake_case(name).removesuffix("_loss")
 
 
 def hint(thing: object, name: str) -> str:
@@ -98,7 +120,8 @@ def unknown_in(module: str, known: Iterable[str]) -> Callable[[str], Any]:
         if module != "minigrad" and name in getattr(root, "__all__", ()):
             return getattr(root, name)  # as in `from minigrad.layers import Input`
         way = "" if name.startswith("_") else guess(name, known)
-        message = f"module '{module}' has no attribute '{name}'{': ' * bool(way)}{way}"
+        end = ": " * bool(way) + way + of_program(name)
+        message = f"module '{module}' has no attribute '{name}'{end}"
         if way and _is_from_import(module, name):
             raise ImportError(message, name=module)  # `from` hides an AttributeError's message
         if way:

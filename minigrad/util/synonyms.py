@@ -22,7 +22,7 @@ SYNONYMS = {
     "cosine": "cosine_similarity", "cosine_embedding": "cosine_similarity",
     "f1_score": "f1", "focal": "focal_with_logits", "kl_divergence": "kl_div",
     "kld": "kl_div", "kullback_leibler_divergence": "kl_div", "mae": "l1",
-    "mean_absolute_error": "l1 mae", "mean_squared_error": "mse",
+    "mean_absolute_error": "mae l1", "mean_squared_error": "mse",
     "nll": "cross_entropy", "poisson": "poisson_nll", "r2_score": "r2",
     "root_mean_squared_error": "rmse",
     "smooth_l1": "huber", "sparse_categorical_accuracy": "accuracy",
@@ -82,9 +82,7 @@ _SEED = "pass rng to the model, as in Sequential([...], rng=0)"
 _WORDS = "number the words with a dict, then use pad_sequences"
 _HERE = "all names are in minigrad itself, as in minigrad.ReLU"
 
-HINTS = {
-    "Activation": "it is a base class: use ReLU(), or Dense(3, activation='relu')",
-    # attributes of Keras's and PyTorch's models and layers
+ATTRIBUTES = {
     "add_weight": "in build, assign a Parameter, as in self.weight = Parameter(array)",
     "count_params": "read model.parameters.size",
     "cpu": "all arrays are NumPy's", "cuda": "all arrays are NumPy's",
@@ -93,11 +91,9 @@ HINTS = {
     "get_layer": 'index the model, as in model["dense_1"] or model[0]',
     "get_weights": "read model.parameters.value, or the value of each parameter",
     "kernel": "the parameter is named weight",
-    "layers": "iterate over model.children",
     "load_state_dict": "use model.load_weights(path)",
     "metrics_names": "read the keys of what model.evaluate(x, y) returns",
     "modules": "iterate over model.children",
-    "pop": "use model.layers.pop(), before the model is built",
     "predict_classes": "use model.predict(x).argmax(axis=1)",
     "predict_proba": "use model.predict(x), the output of the last layer",
     "set_weights": "assign to model.parameters.value, or to the value of each parameter",
@@ -108,8 +104,14 @@ HINTS = {
     "trainable_variables": "read model.parameters",
     "trainable_weights": "read model.parameters", "weights": "read model.parameters",
     "zero_grad": "leave it out: backward assigns the gradients anew",
-    # attributes of what `film` returns
     "show": "end a notebook cell with the film, or use film.to_html(path)",
+}
+"""What to do instead of reading such an attribute of a model, a layer or a film."""
+
+HINTS = ATTRIBUTES | {
+    # attributes that a Sequential has, but no graph
+    "pop": "use model.layers.pop(), before the model is built",
+    "layers": "iterate over model.children",
     # options
     "batch_first": "leave it out: the batch axis comes first",
     "early_stopping": "use callbacks=[EarlyStopping()]",
@@ -123,11 +125,12 @@ HINTS = {
     "training": "leave it out: only fit trains, and a frozen BatchNorm keeps its statistics",
     "truncating": "cut the sequences first, as in sequence[:length]",
     # public names
+    "Activation": "it is a base class: use ReLU(), or Dense(3, activation='relu')",
     "GradientTape": "use model.forward(x), model.backward(delta) and optimizer.step(parameters)",
     "Normalization": "scale the data first, as in (x - x.mean(axis=0)) / x.std(axis=0)",
     "TextVectorization": _WORDS, "Tokenizer": _WORDS,
     "backend": _NUMPY, "ops": _NUMPY,
-    "manual_seed": _SEED, "random": _SEED, "set_random_seed": _SEED,
+    "manual_seed": _SEED, "random": _SEED, "set_random_seed": _SEED, "set_seed": _SEED,
     "load_model": "use minigrad.load(path)",
     "utils": _HERE, "datasets": "pass NumPy arrays, such as those of sklearn.datasets",
     "Accuracy": _BY_NAME, "Precision": _BY_NAME, "Recall": _BY_NAME,
