@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from minigrad import Adam, BCEWithLogitsLoss, Dense, EarlyStopping, ReLU, Sequential
-from minigrad.layers.activations import sigmoid
+from minigrad import Adam, BCEWithLogitsLoss, Dense, EarlyStopping, ReLU, Sequential, sigmoid
 from minigrad.metrics import f1, recall
 
 EPOCHS = 40

@@ -30,6 +30,7 @@ from minigrad.initializers import (
     Zeros,
 )
 from minigrad.layers import *
+from minigrad.layers.activations import sigmoid
 from minigrad.layers.softmax import softmax
 from minigrad.losses import *
 from minigrad.metrics import confusion_matrix
@@ -55,7 +56,7 @@ __all__ = [
     "Input", "JointLoss", "LayerReport", "LecunNormal", "LecunUniform", "Model", "Normal",
     "Objective", "Ones", "Orthogonal", "Parameter", "Parameters", "Regularizer", "Sequential",
     "Uniform", "Zeros", "check_gradients", "check_layer", "confusion_matrix", "load",
-    "pad_sequences", "register", "softmax",
+    "pad_sequences", "register", "sigmoid", "softmax",
 ]  # fmt: skip
 __all__ += callbacks.__all__
 __all__ += layers.__all__

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from minigrad.port import findings, main
+from minigrad.port import findings
+from minigrad.port.__main__ import main
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
@@ -38,6 +39,15 @@ class Own(keras.layers.Layer):
 class Net(tf.keras.Model):
     pass
 scores = model.evaluate(loss, accuracy, return_dict=True)["loss"]
+both = keras.layers.concatenate([model, keras.layers.Activation("relu")(late)])
+class Watch(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+stop = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: print(epoch))
+one, two = model.predict(both)
+padded = keras.utils.pad_sequences(both)
+scores = model.train_on_batch(one, two, return_dict=True)
+plt.hist(one, weights=two)
 """
 
 EXPECTED = [
@@ -54,8 +64,10 @@ EXPECTED = [
     (10, "kernel_regularizer", "weight_regularizer"),
     (10, "l2", "L2"),
     (10, "random_normal", "normal"),
+    (10, "random_normal", "Normal(scale=0.05)"),
     (10, "swish", "silu"),
-    (11, "BatchNormalization", "momentum=0.99"),
+    (11, "BatchNormalization", "1 minus"),
+    (11, "BatchNormalization", "BatchNorm(momentum=0.01, epsilon=0.001)"),
     (12, "alpha", "slope"),
     (13, "relu", "'relu'"),
     (16, "SparseCategoricalCrossentropy", "CrossEntropyLoss"),
@@ -74,6 +86,14 @@ EXPECTED = [
     (26, "exp", "NumPy"),
     (27, "Net", "Sequential"),
     (29, "return_dict", "leave it out"),
+    (30, "Activation('relu')", "ReLU()"),
+    (30, "concatenate", "Concatenate()"),
+    (32, "on_epoch_end(self, epoch, logs)", "on_epoch_end(self, trainer, epoch, logs)"),
+    (33, "self.model", "trainer.model"),
+    (33, "stop_training", "trainer.stop"),
+    (34, "on_epoch_begin(epoch, logs)", "on_epoch_begin(trainer, epoch)"),
+    (35, "(one, two)", ".values()"),
+    (36, "padded", "x, mask ="),
 ]
 
 

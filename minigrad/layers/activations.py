@@ -55,7 +55,11 @@ class Activation(Layer):
 
 
 def sigmoid(z: Array) -> Array:
-    """Return exp(z) / (1 + exp(z)), accurate for every z, without overflow."""
+    """Return exp(z) / (1 + exp(z)) of each number, accurate for every z, without overflow.
+
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
     a: Array = np.minimum(z, 40.0)  # sigmoid(40) rounds to 1; exp(z) overflows at 710
     np.exp(a, out=a)
     a /= 1.0 + a

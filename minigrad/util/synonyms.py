@@ -80,6 +80,8 @@ _BY_NAME = 'metrics go by name, as in compile(..., metrics=["recall"])'
 _NUMPY = "use NumPy's functions"
 _SEED = "pass rng to the model, as in Sequential([...], rng=0)"
 _WORDS = "number the words with a dict, then use pad_sequences"
+_TRAINED = "use [p for p in model.parameters if p.trainable]"
+_FROZEN = "use [p for p in model.parameters if not p.trainable]"
 _HERE = "all names are in minigrad itself, as in minigrad.ReLU"
 
 ATTRIBUTES = {
@@ -94,15 +96,21 @@ ATTRIBUTES = {
     "load_state_dict": "use model.load_weights(path)",
     "metrics_names": "read the keys of what model.evaluate(x, y) returns",
     "modules": "iterate over model.children",
+    "moving_mean": "read running_mean", "moving_variance": "read running_variance",
+    "non_trainable_variables": _FROZEN, "non_trainable_weights": _FROZEN,
+    "predict_on_batch": "use model.predict(x)",
     "predict_classes": "use model.predict(x).argmax(axis=1)",
     "predict_proba": "use model.predict(x), the output of the last layer",
+    "reset_states": "leave it out: no layer keeps a state from batch to batch",
     "set_weights": "assign to model.parameters.value, or to the value of each parameter",
     "state_dict": "use model.save_weights(path), or dict(model.named_parameters())",
     "numpy": "use its value, a NumPy array",
+    "stop_training": "in a callback, set trainer.stop = True",
+    "to_json": "use model.save(path), which keeps the layers, too",
     "to": "use model.astype(dtype) for another dtype",
     "train": "use fit, or forward(x, training=True)",
-    "trainable_variables": "read model.parameters",
-    "trainable_weights": "read model.parameters", "weights": "read model.parameters",
+    "trainable_variables": _TRAINED, "trainable_weights": _TRAINED,
+    "weights": "read model.parameters",
     "zero_grad": "leave it out: backward assigns the gradients anew",
     "show": "end a notebook cell with the film, or use film.to_html(path)",
 }
@@ -129,8 +137,11 @@ HINTS = ATTRIBUTES | {
     "GradientTape": "use model.forward(x), model.backward(delta) and optimizer.step(parameters)",
     "Normalization": "scale the data first, as in (x - x.mean(axis=0)) / x.std(axis=0)",
     "TextVectorization": _WORDS, "Tokenizer": _WORDS,
-    "backend": _NUMPY, "ops": _NUMPY,
+    "TimeDistributed": "leave it out: Dense works on the last axis",
+    "backend": _NUMPY, "math": _NUMPY, "ops": _NUMPY,
+    "clear_session": "leave it out: nothing is global",
     "manual_seed": _SEED, "random": _SEED, "set_random_seed": _SEED, "set_seed": _SEED,
+    "timeseries_dataset_from_array": "use np.lib.stride_tricks.sliding_window_view(x, length)",
     "load_model": "use minigrad.load(path)",
     "utils": _HERE, "datasets": "pass NumPy arrays, such as those of sklearn.datasets",
     "Accuracy": _BY_NAME, "Precision": _BY_NAME, "Recall": _BY_NAME,
